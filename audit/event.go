@@ -1,0 +1,284 @@
+package audit
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Action says what was done. The constants are the library's own; a host may
+// record actions of its own in the same trail: 1 to 64 characters of a-z, 0-9,
+// '_', '.' and '-'.
+type Action string
+
+const (
+	ActionUpload            Action = "upload"
+	ActionDownload          Action = "download"
+	ActionDelete            Action = "delete"
+	ActionCopy              Action = "copy"
+	ActionMove              Action = "move"
+	ActionGenerateURL       Action = "generate_url"        // a link to read or delete was issued
+	ActionGenerateUploadURL Action = "generate_upload_url" // a link to write was issued
+	ActionRedeem            Action = "redeem"              // a link was used
+	ActionRevoke            Action = "revoke"              // a link was withdrawn
+	ActionReconcile         Action = "reconcile"
+	ActionErase             Action = "erase" // a person's fields were erased
+	ActionPurge             Action = "purge" // old entries were exported and removed
+
+	// ActionStat and ActionList are asked of an authoriser; since no content
+	// is served they are recorded only when they are denied.
+	ActionStat Action = "stat"
+	ActionList Action = "list"
+)
+
+// Outcome says how an operation ended.
+type Outcome string
+
+const (
+	OutcomeOK      Outcome = "ok"
+	OutcomeFailed  Outcome = "failed"
+	OutcomeDenied  Outcome = "denied"  // the authoriser, or a link's constraint, refused it
+	OutcomeUnknown Outcome = "unknown" // the reconciler could not find out
+
+	// OutcomeBegun marks the first of the two events that an operation leaves
+	// in a [Logger] which cannot hold intents; see [AsJournal].
+	OutcomeBegun Outcome = "begun"
+)
+
+// Resource is the host's own thing that a file belongs to, such as
+// {"invoice", "42"}.
+type Resource struct {
+	Type string // at most 64 bytes
+	ID   string // at most 255 bytes
+}
+
+// Event is what is about to happen or happened. The zero value of a field means
+// that it is not known or does not apply.
+//
+// Text is stored as valid, printable UTF-8: invalid bytes and control
+// characters are escaped, and what exceeds the limit named at the field is cut,
+// so that a hostile user agent can never make a record impossible. See
+// [Event.Prepared].
+type Event struct {
+	OpID       string    // the operation's UUID; empty: the logger mints one
+	RefOpID    string    // the earlier operation that this one amends or belongs to
+	OccurredAt time.Time // kept in UTC with microseconds; zero: now
+	Action     Action
+	Outcome    Outcome // Log: empty means OutcomeOK. Begin: must be empty
+	Actor      Actor
+	Resource   Resource
+	Key        string // the object's key, at most 1,024 bytes
+	Backend    string // "local", "s3", "azure", "gcs", "mem"; at most 32 bytes
+	Bucket     string // bucket, container or folder, at most 1,024 bytes
+
+	GrantID     string // joins the issue of a link with its uses, at most 64 bytes
+	Size        *int64 // bytes; nil: unknown
+	SHA256      []byte // 32 bytes of the content's digest, or nil
+	ContentType string // at most 255 bytes
+	ErrorCode   string // why it did not end OK, as a short word; at most 64 bytes
+
+	// Attrs are further facts, such as the source of a copy. At most 64 pairs
+	// and 16 KiB in all. Never put a secret or a signed URL here.
+	Attrs map[string]string
+}
+
+// Attribute names that this library writes into [Event.Attrs].
+const (
+	AttrSourceKey = "source_key" // copy and move: the key that was read
+	AttrFilename  = "filename"   // upload: the original, unsafe name
+	AttrMethod    = "method"     // links: the HTTP method they allow
+	AttrExpires   = "expires"    // links: when they end, RFC 3339
+	AttrRange     = "range"      // download: "offset-length" of a partial read
+	AttrPrior     = "prior"      // upload, copy, move: "present" if an object stood there before
+)
+
+// Result is how an operation ended, to settle its intent with. The zero value
+// of a field keeps what the event already said.
+type Result struct {
+	Outcome     Outcome // required
+	ErrorCode   string
+	Size        *int64
+	SHA256      []byte
+	ContentType string
+	GrantID     string
+	Attrs       map[string]string // added to the event's
+	SettledBy   SettledBy         // empty means SettledByWriter
+}
+
+// SettledBy says who settled an operation.
+type SettledBy string
+
+const (
+	SettledByWriter     SettledBy = "writer"     // the process that did it
+	SettledByReconciler SettledBy = "reconciler" // somebody else, after a crash
+)
+
+// With returns the event that settles e with r.
+func (e Event) With(r Result) Event {
+	e.Outcome = r.Outcome
+	if r.ErrorCode != "" {
+		e.ErrorCode = r.ErrorCode
+	}
+	if r.Size != nil {
+		e.Size = r.Size
+	}
+	if r.SHA256 != nil {
+		e.SHA256 = r.SHA256
+	}
+	if r.ContentType != "" {
+		e.ContentType = r.ContentType
+	}
+	if r.GrantID != "" {
+		e.GrantID = r.GrantID
+	}
+	if len(r.Attrs) > 0 {
+		merged := maps.Clone(e.Attrs)
+		if merged == nil {
+			merged = make(map[string]string, len(r.Attrs))
+		}
+		maps.Copy(merged, r.Attrs)
+		e.Attrs = merged
+	}
+	return e
+}
+
+// Entry is an event as stored. Entries never change, but for the erasure of a
+// person's fields.
+type Entry struct {
+	Event
+	ID        string // UUIDv7, minted when the entry is committed; ascending within a writer
+	WriterID  string // the append stream that holds it
+	Seq       int64  // its place in that stream, from 0
+	CreatedAt time.Time
+	SettledBy SettledBy
+}
+
+const (
+	maxAttrs      = 64
+	maxAttrsBytes = 16 << 10
+)
+
+// Prepared returns e as every logger stores it: with an OpID and OccurredAt,
+// its text escaped and cut to the limits of the fields, its maps and slices
+// copied. What only a programming error can cause (an OpID that is no UUID, an
+// impossible action or outcome, a digest of the wrong length, too many Attrs)
+// is refused with an error that wraps [ErrEvent].
+//
+// It is for those who implement a [Logger]; a caller has no need of it.
+func (e Event) Prepared() (Event, error) {
+	if e.OpID == "" {
+		e.OpID = newUUIDv7()
+	}
+	if e.OccurredAt.IsZero() {
+		e.OccurredAt = time.Now()
+	}
+	e.OccurredAt = e.OccurredAt.UTC().Truncate(time.Microsecond)
+
+	switch {
+	case !isUUID(e.OpID):
+		return e, fmt.Errorf("%w: OpID %q is not a lower-case UUID", ErrEvent, cleanText(e.OpID, 64))
+	case e.RefOpID != "" && !isUUID(e.RefOpID):
+		return e, fmt.Errorf("%w: RefOpID %q is not a lower-case UUID", ErrEvent, cleanText(e.RefOpID, 64))
+	case !validAction(e.Action):
+		return e, fmt.Errorf("%w: action %q: want 1 to 64 characters of a-z, 0-9, '_', '.' and '-'", ErrEvent, cleanText(string(e.Action), 80))
+	case !validOutcome(e.Outcome):
+		return e, fmt.Errorf("%w: outcome %q: want ok, failed, denied, unknown or begun", ErrEvent, cleanText(string(e.Outcome), 80))
+	case e.SHA256 != nil && len(e.SHA256) != 32:
+		return e, fmt.Errorf("%w: SHA256 has %d bytes: want 32", ErrEvent, len(e.SHA256))
+	case e.Size != nil && *e.Size < 0:
+		return e, fmt.Errorf("%w: size %d is negative", ErrEvent, *e.Size)
+	}
+
+	e.Actor = Actor{
+		UserID:    cleanText(e.Actor.UserID, 255),
+		TenantID:  cleanText(e.Actor.TenantID, 255),
+		IP:        cleanText(e.Actor.IP, 64),
+		UserAgent: cleanText(e.Actor.UserAgent, 512),
+		RequestID: cleanText(e.Actor.RequestID, 255),
+	}
+	e.Resource = Resource{Type: cleanText(e.Resource.Type, 64), ID: cleanText(e.Resource.ID, 255)}
+	e.Key = cleanText(e.Key, 1024)
+	e.Backend = cleanText(e.Backend, 32)
+	e.Bucket = cleanText(e.Bucket, 1024)
+	e.GrantID = cleanText(e.GrantID, 64)
+	e.ContentType = cleanText(e.ContentType, 255)
+	e.ErrorCode = cleanText(e.ErrorCode, 64)
+	if e.Size != nil {
+		e.Size = new(*e.Size)
+	}
+	e.SHA256 = bytes.Clone(e.SHA256)
+
+	if len(e.Attrs) == 0 {
+		e.Attrs = nil
+		return e, nil
+	}
+	attrs, total := make(map[string]string, len(e.Attrs)), 0
+	for k, v := range e.Attrs {
+		k, v = cleanText(k, 255), cleanText(v, maxAttrsBytes)
+		attrs[k] = v
+		total += len(k) + len(v)
+	}
+	if len(e.Attrs) > maxAttrs || total > maxAttrsBytes {
+		return e, fmt.Errorf("%w: %d Attrs of %d bytes: at most %d of %d", ErrEvent, len(e.Attrs), total, maxAttrs, maxAttrsBytes)
+	}
+	e.Attrs = attrs
+	return e, nil
+}
+
+func validAction(a Action) bool {
+	return len(a) >= 1 && len(a) <= 64 && strings.Trim(string(a), "abcdefghijklmnopqrstuvwxyz0123456789_.-") == ""
+}
+
+func validOutcome(o Outcome) bool {
+	switch o {
+	case "", OutcomeOK, OutcomeFailed, OutcomeDenied, OutcomeUnknown, OutcomeBegun:
+		return true
+	}
+	return false
+}
+
+// cleanText makes s storable everywhere and readable by a person: invalid
+// UTF-8, control and bidirectional characters become \x.. or \u...., and what
+// is longer than limit bytes is cut between characters and ends in "…".
+func cleanText(s string, limit int) string {
+	ok := len(s) <= limit
+	for i := 0; ok && i < len(s); i++ {
+		ok = s[i] >= 0x20 && s[i] < 0x7f // the common case: short, printable ASCII
+	}
+	if ok {
+		return s
+	}
+	var b strings.Builder
+	for i, r := range s {
+		var piece string
+		switch {
+		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"):
+			piece = fmt.Sprintf(`\x%02x`, s[i])
+		case unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029':
+			piece = fmt.Sprintf(`\u%04x`, r)
+		default:
+			piece = string(r)
+		}
+		if b.Len()+len(piece) > limit {
+			return cutTo(b.String(), limit-len("…")) + "…"
+		}
+		b.WriteString(piece)
+	}
+	return b.String()
+}
+
+// cutTo returns the longest prefix of s of at most n bytes that ends between
+// characters.
+func cutTo(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}

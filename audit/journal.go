@@ -1,0 +1,106 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+)
+
+var (
+	// ErrNoActor: the context carries no actor; see [WithActor].
+	ErrNoActor = errors.New("audit: no actor in the context: set one with audit.WithActor")
+	// ErrNotHeld: the intent was settled already, or its lease ran out and
+	// somebody else took it over.
+	ErrNotHeld = errors.New("audit: the intent is no longer held")
+	// ErrNoIntent: there is no open intent of that id.
+	ErrNoIntent = errors.New("audit: no such open intent")
+	// ErrEvent: the event can't be stored because of a mistake in the program
+	// that made it.
+	ErrEvent = errors.New("audit: bad event")
+	// ErrClosed: the logger is closed.
+	ErrClosed = errors.New("audit: closed")
+)
+
+// Logger stores events. It must be safe for concurrent use.
+type Logger interface {
+	// Log stores e. A nil error means that e is durable. After an error e may
+	// or may not have been stored; whatever depends on it must not happen.
+	// An event that can't be stored whatever one does wraps [ErrEvent].
+	// A done ctx ends the wait, not necessarily the storing.
+	Log(ctx context.Context, e Event) error
+}
+
+// Journal is a Logger that holds intents, which makes it safe against crashes.
+type Journal interface {
+	Logger
+
+	// Begin makes e durable as an open intent, held by the caller for the
+	// lease (0: a minute). e.Outcome must be empty. On an error the effect
+	// must not happen.
+	Begin(ctx context.Context, e Event, lease time.Duration) (Intent, error)
+
+	// Dangling yields the open intents whose lease has run out, oldest first.
+	// Each is taken over by the caller for q.Lease before it is yielded, so
+	// that of several reconcilers one gets it. It ends when none is left, or
+	// after the first error.
+	Dangling(ctx context.Context, q DanglingQuery) iter.Seq2[Intent, error]
+
+	// Claim takes the open intent of that operation over for the lease,
+	// whoever holds it. It is for operations that are finished by another
+	// process than the one that began them. [ErrNoIntent] if there is none.
+	Claim(ctx context.Context, opID string, lease time.Duration) (Intent, error)
+}
+
+// Intent is an operation that was begun and is not yet settled. Its methods
+// fail with [ErrNotHeld] once it is settled or was taken over. They may be
+// called concurrently.
+type Intent interface {
+	// ID is the operation's id, the OpID of its event.
+	ID() string
+	// Event is the event as stored by Begin.
+	Event() Event
+	// Renew extends the lease, so that it ends that long from now
+	// (0: a minute).
+	Renew(ctx context.Context, lease time.Duration) error
+	// Settle replaces the intent by one entry, the event with the result, and
+	// appends an entry for each further event, in one transaction: either all
+	// of it is durable (nil) or, at the latest when the lease runs out, the
+	// intent is dangling.
+	Settle(ctx context.Context, r Result, also ...Event) error
+}
+
+// DanglingQuery selects dangling intents. Empty fields select all.
+type DanglingQuery struct {
+	Backend string
+	Bucket  string
+	Lease   time.Duration // how long each is held for the caller; 0: a minute
+}
+
+// DefaultLease is how long an intent is held when no lease is given.
+const DefaultLease = time.Minute
+
+// Reader gives back what was stored.
+type Reader interface {
+	// Entries yields the entries that q selects, in the order of their IDs.
+	// It ends after the first error. The entries are the caller's to keep.
+	Entries(ctx context.Context, q Query) iter.Seq2[Entry, error]
+}
+
+// Query selects entries; the zero value selects all, oldest first. The fields
+// that are set must all match.
+type Query struct {
+	UserID   string
+	TenantID string
+	Resource Resource // a Type without an ID selects all of that type
+	Key      string
+	OpID     string // entries of this operation, and those that refer to it
+	GrantID  string
+	Actions  []Action  // any of these
+	Outcomes []Outcome // any of these
+	From     time.Time // OccurredAt at or after
+	To       time.Time // OccurredAt before
+	After    string    // the ID of the last entry of the previous page
+	Newest   bool      // newest first
+	Limit    int       // at most that many; 0: all
+}

@@ -1,0 +1,48 @@
+package audit
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"time"
+)
+
+// newUUIDv7 mints a time-ordered UUID (RFC 9562, section 5.7, with method 3 of
+// 6.2: the 12 bits after the milliseconds are a fraction of one). It is here
+// because this package links nothing outside the standard library.
+func newUUIDv7() string {
+	var u [16]byte
+	rand.Read(u[8:]) //nolint:errcheck // crypto/rand.Read never fails
+	ns := uint64(time.Now().UnixNano())
+	ms, rest := ns/1e6, ns%1e6
+	binary.BigEndian.PutUint64(u[:8], ms<<16|7<<12|rest*4096/1e6)
+	u[8] = u[8]&0x3f | 0x80
+	var s [36]byte
+	hex.Encode(s[0:8], u[0:4])
+	hex.Encode(s[9:13], u[4:6])
+	hex.Encode(s[14:18], u[6:8])
+	hex.Encode(s[19:23], u[8:10])
+	hex.Encode(s[24:36], u[10:16])
+	s[8], s[13], s[18], s[23] = '-', '-', '-', '-'
+	return string(s[:])
+}
+
+// isUUID reports whether s is a UUID in its hyphenated, lower-case form.
+func isUUID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; i {
+		case 8, 13, 18, 23:
+			if c != '-' {
+				return false
+			}
+		default:
+			if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+				return false
+			}
+		}
+	}
+	return true
+}
