@@ -1,0 +1,196 @@
+package signurl
+
+// What is signed, and how a Link becomes the texts that are signed and back. The MAC is over the parameters' texts, so
+// that it can be checked before any of them is parsed.
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"hash"
+	"strconv"
+	"sync"
+	"time"
+)
+
+const (
+	domain  = "blobtrail link\x00" // no other use of the same secret can produce this beginning
+	version = 1
+	prefix  = "bt-" // of all parameters
+
+	maxTime = 253402300799 // the end of the year 9999
+
+	versionParam   = prefix + "v"
+	signatureParam = prefix + "sig"
+)
+
+// The signed fields, in their signed order.
+const (
+	fAudience = iota // not in the URL
+	fKey             // the path
+	fKeyID
+	fMethod
+	fExpires
+	fGrantID
+	fContentType
+	fContentLength
+	fMaxLength
+	fSHA256
+	fCreateOnly
+	fFilename
+	fInline
+	fResponseType
+	fUserID
+	fIP
+	fUses
+	numFields
+)
+
+// params are the names of the fields that are parameters; Sign writes them in this order.
+var params = [numFields]string{
+	fKeyID: prefix + "kid", fMethod: prefix + "m", fExpires: prefix + "exp", fGrantID: prefix + "gid",
+	fContentType: prefix + "ct", fContentLength: prefix + "len", fMaxLength: prefix + "max",
+	fSHA256: prefix + "sha256", fCreateOnly: prefix + "new",
+	fFilename: prefix + "fn", fInline: prefix + "inl", fResponseType: prefix + "rt",
+	fUserID: prefix + "uid", fIP: prefix + "ip", fUses: prefix + "uses",
+}
+
+// fields are the texts of a link. A missing one is empty: no parameter that is present may be.
+type fields [numFields]string
+
+func (f *fields) set(l *Link) {
+	f[fKey], f[fMethod], f[fGrantID] = l.Key, l.Method, l.GrantID
+	f[fExpires] = strconv.FormatInt(l.Expires.Unix(), 10)
+	f[fContentType] = l.ContentType
+	if l.ContentLength != nil {
+		f[fContentLength] = strconv.FormatInt(*l.ContentLength, 10)
+	}
+	if l.MaxLength != 0 {
+		f[fMaxLength] = strconv.FormatInt(l.MaxLength, 10)
+	}
+	if l.SHA256 != nil {
+		f[fSHA256] = hex.EncodeToString(l.SHA256)
+	}
+	if l.CreateOnly {
+		f[fCreateOnly] = "1"
+	}
+	f[fFilename] = l.Filename
+	if l.Inline {
+		f[fInline] = "1"
+	}
+	f[fResponseType], f[fUserID], f[fIP] = l.ResponseType, l.UserID, l.IP
+	if l.Uses != 0 {
+		f[fUses] = strconv.Itoa(l.Uses)
+	}
+}
+
+// link parses fields whose MAC was right. It still refuses what Sign would not have written, because the key's holder
+// may be another implementation, and one text must mean one thing.
+func (f *fields) link() (Link, error) {
+	l := Link{
+		Method: f[fMethod], Key: f[fKey], GrantID: f[fGrantID],
+		ContentType: f[fContentType], CreateOnly: f[fCreateOnly] != "",
+		Filename: f[fFilename], Inline: f[fInline] != "", ResponseType: f[fResponseType],
+		UserID: f[fUserID], IP: f[fIP],
+	}
+	if f[fMethod] == "" || f[fExpires] == "" || f[fGrantID] == "" {
+		return l, errors.New("a required parameter is missing")
+	}
+	exp, err := strconv.ParseInt(f[fExpires], 10, 64)
+	if err != nil || exp > maxTime {
+		return l, errors.New(params[fExpires] + " is not a time")
+	}
+	l.Expires = time.Unix(exp, 0).UTC()
+	if f[fContentLength] != "" {
+		n, err := strconv.ParseInt(f[fContentLength], 10, 64)
+		if err != nil {
+			return l, errors.New(params[fContentLength] + " is not a number of bytes")
+		}
+		l.ContentLength = &n
+	}
+	if f[fMaxLength] != "" {
+		if l.MaxLength, err = strconv.ParseInt(f[fMaxLength], 10, 64); err != nil {
+			return l, errors.New(params[fMaxLength] + " is not a number of bytes")
+		}
+	}
+	if f[fSHA256] != "" {
+		if l.SHA256, err = hex.DecodeString(f[fSHA256]); err != nil {
+			return l, errors.New(params[fSHA256] + " is not hexadecimal")
+		}
+	}
+	if f[fUses] != "" {
+		if l.Uses, err = strconv.Atoi(f[fUses]); err != nil {
+			return l, errors.New(params[fUses] + " is not a number")
+		}
+	}
+	if err := l.normalize(); err != nil {
+		return l, err
+	}
+	again := fields{fAudience: f[fAudience], fKeyID: f[fKeyID]}
+	again.set(&l)
+	if again != *f {
+		return l, errors.New("a parameter is not in its canonical form")
+	}
+	return l, nil
+}
+
+func (f *fields) appendMessage(b []byte) []byte {
+	b = append(b, domain...)
+	b = append(b, version)
+	for i := range f {
+		b = binary.BigEndian.AppendUint16(b, uint16(len(f[i]))) // no field is near 65,535 bytes
+		b = append(b, f[i]...)
+	}
+	return b
+}
+
+// macKey is one key ready for use. An HMAC costs less when it begins from its keyed state, which hash.Hash.Reset keeps,
+// so the states are pooled. The pool is behind a pointer, and with it everything that depends on the secret.
+type macKey struct {
+	id   string
+	pool *sync.Pool // of *macState
+}
+
+type macState struct {
+	mac hash.Hash
+	buf []byte
+	sum [sha256.Size]byte
+}
+
+func newMACKey(k Key) *macKey {
+	secret := append([]byte(nil), k.secret.bytes...)
+	return &macKey{k.ID, &sync.Pool{New: func() any {
+		return &macState{mac: hmac.New(sha256.New, secret), buf: make([]byte, 0, 512)}
+	}}}
+}
+
+func (k *macKey) get() *macState   { return k.pool.Get().(*macState) }
+func (k *macKey) put(st *macState) { k.pool.Put(st) }
+
+// compute leaves the MAC in st.sum.
+func (st *macState) compute(f *fields) {
+	st.buf = f.appendMessage(st.buf[:0])
+	st.mac.Reset()
+	st.mac.Write(st.buf)
+	st.mac.Sum(st.sum[:0])
+}
+
+const sigLen = 43 // characters of 32 bytes in base64url without padding
+
+func (st *macState) appendSignature(b []byte) []byte {
+	return base64.RawURLEncoding.AppendEncode(b, st.sum[:])
+}
+
+// parseSignature is strict: one MAC has one text.
+func parseSignature(s string) (sig [sha256.Size]byte, ok bool) {
+	if len(s) != sigLen {
+		return sig, false
+	}
+	n, err := strictBase64.Decode(sig[:], []byte(s))
+	return sig, err == nil && n == len(sig)
+}
+
+var strictBase64 = base64.RawURLEncoding.Strict()
