@@ -3,6 +3,7 @@
 package deps
 
 import (
+	_ "github.com/gabriel-vasile/mimetype"
 	_ "github.com/caarlos0/env/v11"
 	_ "github.com/go-sql-driver/mysql"
 	_ "github.com/google/uuid"

@@ -1,0 +1,105 @@
+package blobstore
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+)
+
+// CopyOptions are the options of [Store.Copy] and [Store.Move].
+type CopyOptions struct {
+	// Overwrite allows to replace an object at the destination. Without it a
+	// destination that is taken fails with fs.ErrExist.
+	Overwrite bool
+	// Resource is the host's own thing that the file belongs to, for the trail.
+	Resource audit.Resource
+	// Attrs are further facts for the trail; see [audit.Event].
+	Attrs map[string]string
+}
+
+// Copy copies the object src to the key dst, with its content type, name and
+// metadata. In the trail dst is the key, and src the attribute "source_key".
+func (s *Store) Copy(ctx context.Context, dst, src string, opts *CopyOptions) error {
+	if err := s.copyOrMove(ctx, audit.ActionCopy, dst, src, opts); err != nil {
+		return &Error{Op: "copy", Key: dst, Err: err}
+	}
+	return nil
+}
+
+// Move renames the object src to dst: a copy and then the deletion of src. If
+// src can't be deleted the copy is taken back, so that there is never more than
+// one of them when Move is done. The trail gets an entry "move" for dst and, with
+// it, one "delete" for src.
+func (s *Store) Move(ctx context.Context, dst, src string, opts *CopyOptions) error {
+	if err := s.copyOrMove(ctx, audit.ActionMove, dst, src, opts); err != nil {
+		return &Error{Op: "move", Key: dst, Err: err}
+	}
+	return nil
+}
+
+func (s *Store) copyOrMove(ctx context.Context, action audit.Action, dst, src string, opts *CopyOptions) error {
+	var o CopyOptions
+	if opts != nil {
+		o = *opts
+	}
+	if err := CheckKey(src); err != nil {
+		return fmt.Errorf("source: %w", err)
+	}
+	if src == dst {
+		return errors.New("source and destination are the same key")
+	}
+	e := audit.Event{Action: action, Key: dst, Resource: o.Resource, Attrs: with(o.Attrs, audit.AttrSourceKey, src)}
+	if err := s.enter(ctx, &e); err != nil {
+		return err
+	}
+	defer s.leave()
+
+	obj, err := s.lookUp(ctx, src)
+	if err != nil {
+		return s.record(ctx, e, fmt.Errorf("source: %w", err))
+	}
+	e.Size, e.SHA256, e.ContentType = &obj.Size, obj.SHA256, obj.ContentType
+	e.Attrs[attrETag] = obj.ETag
+	return s.change(ctx, e, func(ctx context.Context, opID string) (effect, error) {
+		meta := map[string]string{driver.MetaOp: opID}
+		if obj.SHA256 != nil {
+			meta[driver.MetaSHA256] = hex.EncodeToString(obj.SHA256)
+		}
+		err := s.bucket.Copy(ctx, dst, src, &driver.CopyOptions{IfNotExist: !o.Overwrite, Metadata: meta})
+		if err != nil {
+			err = s.afterFailedWrite(ctx, dst, opID, true, o.Overwrite, err)
+		}
+		if err != nil || action == audit.ActionCopy {
+			return effect{}, err
+		}
+		if err := s.remove(ctx, src); err != nil {
+			if errors.Is(err, ErrInDoubt) {
+				return effect{}, err
+			}
+			return effect{}, s.takeBack(ctx, dst, fmt.Errorf("source: %w", err))
+		}
+		return effect{also: []audit.Event{movedAway(e, opID)}}, nil
+	})
+}
+
+// movedAway is the entry that ends the history of a moved object's old key.
+func movedAway(move audit.Event, opID string) audit.Event {
+	e := move
+	e.OpID, e.RefOpID, e.Outcome = "", opID, ""
+	e.Action, e.Key, e.Attrs = audit.ActionDelete, move.Attrs[audit.AttrSourceKey], nil
+	return e
+}
+
+// takeBack removes the copy that a failed move made.
+func (s *Store) takeBack(ctx context.Context, dst string, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
+	defer cancel()
+	if err := s.bucket.Delete(ctx, dst); err != nil {
+		return inDoubt(cause, err)
+	}
+	return cause
+}

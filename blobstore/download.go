@@ -1,0 +1,157 @@
+package blobstore
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"hash"
+	"io"
+	"strconv"
+	"sync"
+
+	"github.com/blobtrail/blobtrail/audit"
+)
+
+// DownloadOptions are the options of [Store.Download]. Nil and the zero value
+// mean the whole object, unverified.
+type DownloadOptions struct {
+	// Offset and Length select a part, in bytes. Length 0: to the end; a Length
+	// beyond the end is cut. An Offset beyond it is [ErrRange].
+	Offset int64
+	Length int64
+	// Verify compares the content with the SHA-256 that is kept with the
+	// object while it is read, and fails with [ErrChecksum] instead of io.EOF.
+	// It needs the whole object, and is [ErrUnsupported] where no digest is kept.
+	Verify bool
+	// Resource is the host's own thing that the file belongs to, for the trail.
+	Resource audit.Resource
+	// Attrs are further facts for the trail; see [audit.Event].
+	Attrs map[string]string
+
+	// GrantID is set by a handler that serves a link: the use of that link is
+	// recorded in place of a download.
+	GrantID string
+}
+
+// Reader reads an object, or a part of it. It is not safe for concurrent use.
+// The caller closes it.
+type Reader struct {
+	Object *Object // what is read; of the same state as the content
+	Offset int64   // where the part begins
+	Length int64   // its bytes
+
+	body io.ReadCloser
+	hash hash.Hash // not nil: to be verified
+}
+
+// Download opens an object for reading. Its entry is durable before the first
+// byte leaves. A missing object is fs.ErrNotExist.
+func (s *Store) Download(ctx context.Context, key string, opts *DownloadOptions) (*Reader, error) {
+	r, err := s.download(ctx, key, opts)
+	if err != nil {
+		return nil, &Error{Op: "download", Key: key, Err: err}
+	}
+	return r, nil
+}
+
+func (s *Store) download(ctx context.Context, key string, opts *DownloadOptions) (*Reader, error) {
+	var o DownloadOptions
+	if opts != nil {
+		o = *opts
+	}
+	partial := o.Offset != 0 || o.Length != 0
+	switch {
+	case o.Offset < 0 || o.Length < 0:
+		return nil, fmt.Errorf("%w: offset %d and length %d must not be negative", ErrRange, o.Offset, o.Length)
+	case o.Verify && partial:
+		return nil, fmt.Errorf("%w: only a whole object can be verified", ErrUnsupported)
+	}
+	e := audit.Event{Action: audit.ActionDownload, Key: key, Resource: o.Resource, GrantID: o.GrantID, Attrs: o.Attrs}
+	if o.GrantID != "" {
+		e.Action = audit.ActionRedeem
+	}
+	if err := s.enter(ctx, &e); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+
+	r, err := s.open(ctx, key, &o)
+	if err == nil {
+		e.Size, e.SHA256, e.ContentType = &r.Length, r.Object.SHA256, r.Object.ContentType
+		if partial {
+			e.Attrs = with(e.Attrs, audit.AttrRange, strconv.FormatInt(r.Offset, 10)+"-"+strconv.FormatInt(r.Length, 10))
+		}
+	}
+	if err := s.record(ctx, e, err); err != nil {
+		if r != nil {
+			_ = r.Close() // nothing was read from it
+		}
+		return nil, err
+	}
+	return r, nil
+}
+
+func (s *Store) open(ctx context.Context, key string, o *DownloadOptions) (*Reader, error) {
+	length := int64(-1)
+	if o.Length > 0 {
+		length = o.Length
+	}
+	dr, err := s.bucket.Read(ctx, key, o.Offset, length)
+	if err != nil {
+		return nil, err
+	}
+	obj, err := object(key, dr.Attributes)
+	if err == nil && o.Verify && obj.SHA256 == nil {
+		err = fmt.Errorf("%w: no SHA-256 is kept with this object", ErrUnsupported)
+	}
+	if err != nil {
+		_ = dr.Close() // nothing was read from it
+		return nil, err
+	}
+	r := &Reader{Object: obj, Offset: o.Offset, Length: obj.Size - o.Offset, body: dr}
+	if length >= 0 {
+		r.Length = min(r.Length, length)
+	}
+	if o.Verify {
+		r.hash = sha256.New()
+	}
+	return r, nil
+}
+
+// Read implements [io.Reader].
+func (r *Reader) Read(p []byte) (int, error) {
+	n, err := r.body.Read(p)
+	if r.hash != nil {
+		r.hash.Write(p[:n])
+		if err == io.EOF && !bytes.Equal(r.hash.Sum(nil), r.Object.SHA256) {
+			err = &Error{Op: "download", Key: r.Object.Key, Err: ErrChecksum}
+		}
+	}
+	return n, err
+}
+
+// copyBuffers are shared by all readers, since io.Copy would otherwise make the
+// Go CDK allocate a mebibyte each time.
+var copyBuffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
+
+// WriteTo implements [io.WriterTo] with a pooled buffer.
+func (r *Reader) WriteTo(w io.Writer) (int64, error) {
+	buf := copyBuffers.Get().(*[256 << 10]byte)
+	defer copyBuffers.Put(buf)
+	// Both are hidden behind their plain methods, so that the buffer is used.
+	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, buf[:])
+}
+
+// Close releases the reader.
+func (r *Reader) Close() error { return r.body.Close() }
+
+// with returns attrs with one more pair, leaving the original alone.
+func with(attrs map[string]string, k, v string) map[string]string {
+	m := make(map[string]string, len(attrs)+1)
+	for k, v := range attrs {
+		m[k] = v
+	}
+	m[k] = v
+	return m
+}

@@ -1,0 +1,233 @@
+package driver
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+
+	"gocloud.dev/blob"
+	"gocloud.dev/gcerrors"
+)
+
+// Base is the [Bucket] that any Go CDK bucket makes. Providers embed it and
+// override what their service does better.
+type Base struct {
+	Bucket    *blob.Bucket // closed by Close
+	BaseInfo  Info
+	CloseFunc func() error // called by Close after the bucket is closed, if not nil
+}
+
+// Blob implements [Bucket].
+func (b *Base) Blob() *blob.Bucket { return b.Bucket }
+
+// Info implements [Bucket].
+func (b *Base) Info() Info { return b.BaseInfo }
+
+// Close implements [Bucket].
+func (b *Base) Close() error {
+	err := b.Bucket.Close()
+	if b.CloseFunc != nil {
+		err = errors.Join(err, b.CloseFunc())
+	}
+	return err
+}
+
+// Read implements [Bucket] by asking for the attributes and then for the
+// content, again if the object was replaced in between.
+func (b *Base) Read(ctx context.Context, key string, offset, length int64) (*Reader, error) {
+	const tries = 5
+	for range tries {
+		attrs, err := b.Bucket.Attributes(ctx, key)
+		if err != nil {
+			return nil, b.MapError(err)
+		}
+		if offset > attrs.Size || offset < 0 {
+			return nil, fmt.Errorf("%w: offset %d of %d bytes", ErrRange, offset, attrs.Size)
+		}
+		r, err := b.Bucket.NewRangeReader(ctx, key, offset, length, nil)
+		if err != nil {
+			return nil, b.MapError(err)
+		}
+		if r.Size() == attrs.Size && r.ModTime().Equal(attrs.ModTime) {
+			return &Reader{r, attrs}, nil
+		}
+		if err := r.Close(); err != nil {
+			return nil, b.MapError(err)
+		}
+	}
+	return nil, fmt.Errorf("the object was replaced %d times while it was opened", tries)
+}
+
+// Write implements [Bucket] by Bucket.Upload from a reader that cancels the
+// upload when it fails: with some drivers the writer of the Go CDK would commit
+// a truncated object, with others cancelling it panics or strands parts.
+func (b *Base) Write(ctx context.Context, key string, r io.Reader, o *WriteOptions) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	src := &cancellingReader{r: r, ctx: ctx, cancel: cancel}
+	err := b.Bucket.Upload(ctx, key, src, WriterOptions(o))
+	if src.err != nil {
+		return src.err
+	}
+	if err == nil && !src.done {
+		return fmt.Errorf("the driver stopped reading before the end")
+	}
+	return b.MapError(err)
+}
+
+// WriterOptions returns o in the form that the Go CDK takes.
+func WriterOptions(o *WriteOptions) *blob.WriterOptions {
+	return &blob.WriterOptions{
+		ContentType:                 o.ContentType,
+		CacheControl:                o.CacheControl,
+		Metadata:                    o.Metadata,
+		IfNotExist:                  o.IfNotExist,
+		DisableContentTypeDetection: true,
+	}
+}
+
+// cancellingReader cancels its own context when the source fails, since that is
+// what makes every driver give the upload up.
+type cancellingReader struct {
+	r      io.Reader
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	err    error // what the source failed with
+	done   bool  // the source ended
+}
+
+func (c *cancellingReader) Read(p []byte) (int, error) {
+	if c.err == nil && c.ctx.Err() != nil {
+		c.err = context.Cause(c.ctx)
+	}
+	if c.err != nil {
+		return 0, c.err
+	}
+	n, err := c.r.Read(p)
+	switch {
+	case err == io.EOF:
+		c.done = true
+	case err != nil:
+		c.err = err
+		c.cancel(err)
+	}
+	return n, err
+}
+
+// Copy implements [Bucket] by reading and writing, which stamps the new object
+// with metadata of its own.
+func (b *Base) Copy(ctx context.Context, dst, src string, o *CopyOptions) error {
+	return CopyThrough(ctx, b, dst, src, o)
+}
+
+// CopyThrough copies within b by reading src and writing dst. Content that is
+// not what the digest kept with src says is ErrChecksum.
+func CopyThrough(ctx context.Context, b Bucket, dst, src string, o *CopyOptions) error {
+	r, err := b.Read(ctx, src, 0, -1)
+	if err != nil {
+		return err
+	}
+	defer r.Close() //nolint:errcheck // only read from
+	attrs := r.Attributes
+	meta := maps.Clone(attrs.Metadata)
+	if meta == nil {
+		meta = make(map[string]string)
+	}
+	maps.Copy(meta, o.Metadata)
+	want, err := StoredSHA256(attrs.Metadata)
+	if err != nil {
+		return err
+	}
+	content := NewContent(r, attrs.Size, -1, want)
+	return b.Write(ctx, dst, content, &WriteOptions{
+		IfNotExist:   o.IfNotExist,
+		Size:         attrs.Size,
+		SHA256:       want,
+		ContentType:  attrs.ContentType,
+		CacheControl: attrs.CacheControl,
+		Metadata:     meta,
+		Final: func() map[string]string {
+			return map[string]string{MetaSHA256: hex.EncodeToString(content.SHA256())}
+		},
+	})
+}
+
+// StoredSHA256 returns the digest that is kept in an object's metadata, or nil
+// if there is none. One that is no digest is ErrChecksum.
+func StoredSHA256(metadata map[string]string) ([]byte, error) {
+	s := metadata[MetaSHA256]
+	if s == "" {
+		return nil, nil
+	}
+	sum, err := hex.DecodeString(s)
+	if err != nil || len(sum) != sha256.Size {
+		return nil, fmt.Errorf("%w: the digest kept with the object is not one", ErrChecksum)
+	}
+	return sum, nil
+}
+
+// Delete implements [Bucket].
+func (b *Base) Delete(ctx context.Context, key string) error {
+	return b.MapError(b.Bucket.Delete(ctx, key))
+}
+
+// Sign implements [Bucket]: a plain bucket signs nothing, because the Go CDK's
+// own links hold hardly any constraint.
+func (b *Base) Sign(context.Context, string, *SignOptions) (*Signed, error) {
+	return nil, fmt.Errorf("%w: this backend signs no links", ErrUnsupported)
+}
+
+// Sweep implements [Bucket]; a plain bucket leaves nothing that could be found.
+func (b *Base) Sweep(context.Context, string) error { return nil }
+
+// MapError implements [Bucket] by the Go CDK's error codes.
+func (b *Base) MapError(err error) error { return MapCode(err) }
+
+// MapCode returns err so that errors.Is finds the error of the contract that
+// its Go CDK code stands for.
+func MapCode(err error) error {
+	if err == nil {
+		return nil
+	}
+	switch gcerrors.Code(err) {
+	case gcerrors.NotFound:
+		return As(fs.ErrNotExist, err)
+	case gcerrors.AlreadyExists, gcerrors.FailedPrecondition:
+		return As(fs.ErrExist, err)
+	case gcerrors.PermissionDenied:
+		return As(fs.ErrPermission, err)
+	case gcerrors.Unimplemented:
+		return As(ErrUnsupported, err)
+	case gcerrors.Canceled:
+		return As(context.Canceled, err)
+	case gcerrors.DeadlineExceeded:
+		return As(context.DeadlineExceeded, err)
+	}
+	return err
+}
+
+// As returns err as one that is also kind: errors.Is and errors.As find both.
+// Its text is that of kind for what needs no explanation, else both.
+func As(kind, err error) error {
+	if err == nil || errors.Is(err, kind) {
+		return err
+	}
+	return &kindError{kind, err}
+}
+
+type kindError struct{ kind, err error }
+
+func (e *kindError) Unwrap() []error { return []error{e.kind, e.err} }
+
+func (e *kindError) Error() string {
+	switch e.kind {
+	case fs.ErrNotExist, fs.ErrExist:
+		return e.kind.Error()
+	}
+	return e.kind.Error() + ": " + e.err.Error()
+}

@@ -1,0 +1,196 @@
+// Package driver is the seam between a blobstore.Store and the services that
+// keep its objects. A provider turns a URL into a [Bucket]: a Go CDK bucket for
+// reading and listing, and beside it what the Go CDK leaves open (writes that
+// leave nothing behind when they fail, links with constraints, errors that mean
+// the same everywhere, a plain word on what the service cannot do).
+//
+// Applications use package blobstore. Whoever writes a provider embeds [Base],
+// overrides what the service does better, registers it with [Register] in an
+// init function, and runs the conformance suite of package storetest.
+package driver
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"gocloud.dev/blob"
+)
+
+// Errors that a provider returns, wrapped. The others of the contract are
+// fs.ErrNotExist, fs.ErrExist, fs.ErrPermission, context.Canceled and
+// context.DeadlineExceeded.
+var (
+	// ErrUnsupported: this backend cannot do that; see [Capabilities].
+	ErrUnsupported = errors.ErrUnsupported
+	// ErrChecksum: the content is not what its checksum says.
+	ErrChecksum = errors.New("checksum mismatch")
+	// ErrRange: the part that was asked for begins behind the object's end.
+	ErrRange = errors.New("range begins behind the end")
+	// ErrInDoubt: the backend did not say whether the effect happened, or that
+	// it will last.
+	ErrInDoubt = errors.New("outcome in doubt")
+)
+
+// Metadata names under which the library keeps facts with each object. They are
+// lower-case letters only, which every service takes as they are. Names that
+// begin with MetaPrefix are reserved.
+const (
+	MetaPrefix   = "blobtrail"
+	MetaOp       = MetaPrefix + "op"     // the operation that wrote the object
+	MetaSHA256   = MetaPrefix + "sha256" // its content's digest, lower-case hex
+	MetaFilename = MetaPrefix + "name"   // the name it was uploaded under
+)
+
+// Bucket is an opened bucket, container or folder. All methods may be called
+// concurrently.
+//
+// Errors are those of the contract (see [ErrUnsupported]) wherever the service
+// lets one tell, and never contain a secret.
+type Bucket interface {
+	// Blob is the Go CDK bucket, for what needs no help: attributes, reading,
+	// listing. It stays open until Close.
+	Blob() *blob.Bucket
+
+	// Info says what this bucket is and what it can do. It is constant.
+	Info() Info
+
+	// Read opens length bytes of the object from offset on; a negative length
+	// reads to the end, and more than there is reads to the end too. Attributes
+	// and content MUST be of the same object, even while it is replaced.
+	// An offset behind the end is ErrRange. The caller closes the reader.
+	Read(ctx context.Context, key string, offset, length int64) (*Reader, error)
+
+	// Write stores what r holds under key, replacing what is there unless
+	// o.IfNotExist. It MUST read r until io.EOF; when r fails, when ctx ends or
+	// when anything else goes wrong it MUST leave no new object and the old one
+	// whole, and return an error that wraps the cause. A nil error means that
+	// the object is durable, with its metadata. Memory MUST NOT grow with the
+	// object.
+	Write(ctx context.Context, key string, r io.Reader, o *WriteOptions) error
+
+	// Copy stores the object src under dst, with the metadata of src but for
+	// what o.Metadata replaces. The rules of Write hold.
+	Copy(ctx context.Context, dst, src string, o *CopyOptions) error
+
+	// Delete removes the object. One that is missing is fs.ErrNotExist.
+	Delete(ctx context.Context, key string) error
+
+	// Sign makes a link that the service itself will honour. What the service
+	// cannot enforce and Capabilities does not promise is ErrUnsupported.
+	Sign(ctx context.Context, key string, o *SignOptions) (*Signed, error)
+
+	// Sweep removes what a killed Write, Copy or Delete of key may have left
+	// beside the objects: temporary files, unfinished multipart uploads. It
+	// MUST NOT touch what a live operation uses.
+	Sweep(ctx context.Context, key string) error
+
+	// MapError returns err as an error of the contract. It is applied to the
+	// errors of Blob's methods.
+	MapError(err error) error
+
+	// Close releases the bucket.
+	Close() error
+}
+
+// Info says what a bucket is.
+type Info struct {
+	Backend      string // "local", "s3", "azure", "gcs", "mem": as recorded in the trail
+	Bucket       string // its name; a folder's absolute path. It tells apart the stores that share a trail
+	Capabilities Capabilities
+}
+
+// Capabilities says what a backend can do, so that nothing is weaker than it
+// looks. The zero value is what any Go CDK bucket can do.
+type Capabilities struct {
+	// ExactCreate: of several create-only writes of a key at once, exactly one
+	// succeeds. Otherwise the check and the write are two steps.
+	ExactCreate bool
+	// AtomicReplace: a reader or a crash during a replacement sees the old or
+	// the new object, each with its own metadata, never a mixture.
+	AtomicReplace bool
+	// Durable: success means that the object survives a loss of power.
+	Durable bool
+	// KeepsSHA256: the digest is kept with each object that the store wrote,
+	// even when it was known only after the last byte.
+	KeepsSHA256 bool
+	// Links is what the service's own signed links can do.
+	Links Links
+}
+
+// Links says which links a service signs, and who holds their constraints.
+type Links struct {
+	Methods       []string      // of GET, HEAD, PUT, DELETE; none: it can't sign
+	MaxExpiry     time.Duration // 0: no limit of its own
+	ContentLength Enforcement   // an exact length
+	MaxLength     Enforcement
+	ContentType   Enforcement
+	SHA256        Enforcement
+	CreateOnly    Enforcement
+}
+
+// Enforcement says who holds a constraint on a signed upload.
+type Enforcement string
+
+const (
+	NotEnforced  Enforcement = ""              // asking for it is ErrUnsupported
+	ByService    Enforcement = "by service"    // the service refuses the request
+	OnCompletion Enforcement = "on completion" // checked afterwards; what breaks it is removed before it can be read
+	ByHandler    Enforcement = "by handler"    // the host's own HTTP handler refuses the request
+)
+
+// Reader is an open object.
+type Reader struct {
+	io.ReadCloser
+	Attributes *blob.Attributes
+}
+
+// WriteOptions are the options of [Bucket.Write].
+type WriteOptions struct {
+	IfNotExist   bool              // fail with fs.ErrExist if the key is taken
+	Size         int64             // the exact number of bytes that r will give, or -1
+	SHA256       []byte            // their digest, if it is known beforehand
+	ContentType  string            // never empty
+	CacheControl string            // may be empty
+	Metadata     map[string]string // to be kept with the object
+
+	// Final, if not nil, is to be called once, after r gave io.EOF and before
+	// the object appears, by a provider that can still add metadata then (see
+	// Capabilities.KeepsSHA256). What it returns is added to Metadata.
+	Final func() map[string]string
+}
+
+// CopyOptions are the options of [Bucket.Copy].
+type CopyOptions struct {
+	IfNotExist bool              // fail with fs.ErrExist if dst is taken
+	Metadata   map[string]string // replaces the source's entries of these names
+}
+
+// SignOptions describe a link.
+type SignOptions struct {
+	Method  string // GET, HEAD, PUT or DELETE
+	Expires time.Time
+	GrantID string // made part of the signed URL where the service allows it
+
+	// On GET and HEAD: what the answer says.
+	ContentDisposition string
+	ResponseType       string
+
+	// On PUT: what the upload must be.
+	ContentType   string
+	ContentLength *int64 // exact; nil: any
+	MaxLength     int64  // 0: any
+	SHA256        []byte // nil: any
+	CreateOnly    bool
+	Metadata      map[string]string // kept with the object
+}
+
+// Signed is a link as a client must use it. URL is a secret until it expires.
+type Signed struct {
+	URL    string
+	Method string
+	Header http.Header       // headers that the client must send as they are
+	Form   map[string]string // with POST: fields that come before the file
+}

@@ -1,0 +1,70 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Opener opens the bucket that a URL of its schemes names.
+type Opener func(ctx context.Context, u *url.URL) (Bucket, error)
+
+var (
+	mu      sync.RWMutex
+	openers = map[string]Opener{}
+)
+
+// known names the package that a program must import for a scheme, so that a
+// missing import is explained.
+var known = map[string]string{
+	"file":   "filestore",
+	"local":  "filestore",
+	"mem":    "memstore",
+	"s3":     "s3store",
+	"azblob": "azurestore",
+	"gs":     "gcsstore",
+}
+
+// Register makes a provider known by the scheme of its URLs. It is called from
+// init functions and panics if the scheme is taken.
+func Register(scheme string, open Opener) {
+	mu.Lock()
+	defer mu.Unlock()
+	if openers[scheme] != nil {
+		panic("blobstore/driver: scheme " + scheme + " registered twice")
+	}
+	openers[scheme] = open
+}
+
+// Open opens the bucket that urlstr names, with the provider that is registered
+// for its scheme.
+func Open(ctx context.Context, urlstr string) (Bucket, error) {
+	u, err := url.Parse(urlstr)
+	if err != nil {
+		// The error of url.Parse repeats the URL, which may hold a password.
+		var ue *url.Error
+		if errors.As(err, &ue) {
+			err = ue.Err
+		}
+		return nil, fmt.Errorf("storage URL can't be parsed: %w", err)
+	}
+	if u.Scheme == "" {
+		return nil, errors.New("storage URL has no scheme: want something like local:///var/lib/files or s3://bucket")
+	}
+	mu.RLock()
+	open := openers[u.Scheme]
+	names := slices.Sorted(maps.Keys(openers))
+	mu.RUnlock()
+	if open == nil {
+		if pkg := known[u.Scheme]; pkg != "" {
+			return nil, fmt.Errorf("no provider for %s:// URLs in this program: add import _ \"github.com/blobtrail/blobtrail/blobstore/%s\"", u.Scheme, pkg)
+		}
+		return nil, fmt.Errorf("no provider for %s:// URLs; this program has %s", u.Scheme, strings.Join(names, ", "))
+	}
+	return open(ctx, u)
+}

@@ -1,0 +1,99 @@
+package blobstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"syscall"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/signurl"
+)
+
+// Errors of this package, to be found with errors.Is on every backend. Beside
+// them there are fs.ErrNotExist (no such object), fs.ErrExist (the key is
+// taken), fs.ErrPermission (the service refused the store's own credentials),
+// context.Canceled and context.DeadlineExceeded.
+var (
+	// ErrKey: the key breaks a rule; see [CheckKey].
+	ErrKey = errors.New("bad key")
+	// ErrTooLarge: the content is longer than it may be or was said to be.
+	ErrTooLarge = driver.ErrTooLarge
+	// ErrType: the content is of a type that is not allowed.
+	ErrType = errors.New("content type not allowed")
+	// ErrChecksum: the content is not what its checksum says.
+	ErrChecksum = driver.ErrChecksum
+	// ErrRange: the part that was asked for begins behind the object's end.
+	ErrRange = driver.ErrRange
+	// ErrUnsupported: this backend cannot do that; see [Store.Capabilities].
+	ErrUnsupported = driver.ErrUnsupported
+	// ErrAudit: the trail could not be written. If it was before the effect,
+	// nothing happened. If it was after, the effect stands and its intent is
+	// open, to be settled by [Store.Reconcile].
+	ErrAudit = errors.New("audit trail not written")
+	// ErrInDoubt: nobody could tell whether the effect happened, because the
+	// backend stopped answering. The intent is open, to be settled by
+	// [Store.Reconcile].
+	ErrInDoubt = driver.ErrInDoubt
+	// ErrNoActor: the context carries no actor; see [audit.WithActor].
+	ErrNoActor = audit.ErrNoActor
+	// ErrDenied: the authoriser refused it.
+	ErrDenied = errors.New("denied")
+	// ErrClosed: the store is closed.
+	ErrClosed = errors.New("store is closed")
+)
+
+// Error is what every method of [Store] fails with. Its text names the
+// operation and the key, and never holds a secret.
+type Error struct {
+	Op  string // such as "upload"
+	Key string // may be empty
+	Err error  // the cause; never nil
+}
+
+func (e *Error) Error() string {
+	if e.Key == "" {
+		return fmt.Sprintf("blobstore: %s: %v", e.Op, e.Err)
+	}
+	return fmt.Sprintf("blobstore: %s %.300q: %v", e.Op, e.Key, e.Err)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// codes are the words that the trail has for errors, the first that fits.
+var codes = []struct {
+	err  error
+	code string
+}{
+	{ErrDenied, "denied"},
+	{signurl.ErrExpired, "expired"},
+	{signurl.ErrMethod, "method"},
+	{signurl.ErrConstraint, "constraint"},
+	{signurl.ErrRevoked, "revoked"},
+	{ErrTooLarge, "too_large"},
+	{ErrType, "type"},
+	{ErrChecksum, "checksum"},
+	{ErrRange, "range"},
+	{fs.ErrNotExist, "not_found"},
+	{fs.ErrExist, "exists"},
+	{fs.ErrPermission, "permission"},
+	{syscall.ENOSPC, "no_space"},
+	{ErrUnsupported, "unsupported"},
+	{context.Canceled, "canceled"},
+	{context.DeadlineExceeded, "deadline"},
+	{io.ErrUnexpectedEOF, "truncated"},
+}
+
+// errorCode returns the word for err that is kept in the trail. The text of an
+// error is not, since it may hold what a client sent.
+func errorCode(err error) string {
+	for _, c := range codes {
+		if errors.Is(err, c.err) {
+			return c.code
+		}
+	}
+	return "error"
+}

@@ -1,0 +1,225 @@
+package blobstore
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"mime"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/signurl"
+)
+
+// LinkOptions are the options of [Store.Link]. Nil and the zero value mean a
+// link to download for the store's default time.
+type LinkOptions struct {
+	// Method is GET (the default), HEAD, PUT or DELETE.
+	Method string
+	// Expiry is how long the link holds. 0: Options.LinkExpiry.
+	Expiry time.Duration
+	// Resource is the host's own thing that the file belongs to, for the trail.
+	Resource audit.Resource
+	// Attrs are further facts for the trail; see [audit.Event].
+	Attrs map[string]string
+
+	// For GET and HEAD: what the answer says.
+
+	Filename     string // the name to save the file under; empty: the backend's choice
+	Inline       bool   // show it in the browser where that is safe, rather than save it
+	ResponseType string // the content type to answer with; empty: the object's
+
+	// For PUT: what the upload must be. A constraint that nobody can enforce
+	// on this backend is [ErrUnsupported].
+
+	ContentType   string
+	ContentLength *int64 // exact, in bytes; nil: any
+	MaxLength     int64  // in bytes; 0: any
+	SHA256        []byte // nil: any
+	Overwrite     bool   // without it the upload fails if the key is taken
+}
+
+// Link is a signed URL that holds until Expires. Whoever has the URL has what
+// it allows: it is a secret, which String and the log leave out.
+type Link struct {
+	URL     string
+	Method  string
+	Header  http.Header       // headers that the client must send
+	Form    map[string]string // for POST: fields to send before the file
+	Expires time.Time
+	GrantID string // joins its issue and its uses in the trail
+}
+
+// String describes the link without its URL.
+func (l Link) String() string {
+	return fmt.Sprintf("%s link %s until %s", l.Method, l.GrantID, l.Expires.UTC().Format(time.RFC3339))
+}
+
+// GoString implements [fmt.GoStringer].
+func (l Link) GoString() string { return l.String() }
+
+// LogValue implements [slog.LogValuer].
+func (l Link) LogValue() slog.Value { return slog.StringValue(l.String()) }
+
+// Link issues a signed link to key. Its entry is durable before the URL is
+// returned. Whether the object exists is not looked at. A backend that cannot
+// sign, such as local files, needs [Options.Signer].
+func (s *Store) Link(ctx context.Context, key string, opts *LinkOptions) (*Link, error) {
+	var o LinkOptions
+	if opts != nil {
+		o = *opts
+	}
+	link, err := s.link(ctx, key, &o)
+	if err != nil {
+		return nil, &Error{Op: "link", Key: key, Err: err}
+	}
+	return link, nil
+}
+
+func (s *Store) link(ctx context.Context, key string, o *LinkOptions) (*Link, error) {
+	if err := s.checkLink(o); err != nil {
+		return nil, err
+	}
+	e := audit.Event{Action: linkAction(o.Method), Key: key, Resource: o.Resource, Attrs: o.Attrs}
+	if err := s.enter(ctx, &e); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	link, issued, err := s.sign(ctx, e, o)
+	if err != nil {
+		issued = e
+	}
+	if err := s.record(ctx, issued, err); err != nil {
+		return nil, err
+	}
+	return link, nil
+}
+
+func linkAction(method string) audit.Action {
+	if method == http.MethodPut {
+		return audit.ActionGenerateUploadURL
+	}
+	return audit.ActionGenerateURL
+}
+
+func (o *LinkOptions) method() string {
+	if o.Method == "" {
+		return http.MethodGet
+	}
+	return o.Method
+}
+
+// checkLink refuses what can be seen to fail before anything is done.
+func (s *Store) checkLink(o *LinkOptions) error {
+	if !slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete}, o.method()) {
+		return fmt.Errorf("%w: method %.20q: links are for GET, HEAD, PUT and DELETE", ErrUnsupported, o.Method)
+	}
+	most := s.opts.MaxLinkExpiry
+	if own := s.Capabilities().Links.MaxExpiry; own > 0 && own < most && s.signsItself(o) {
+		most = own
+	}
+	if o.Expiry < 0 || o.Expiry > most {
+		return fmt.Errorf("expiry of %v: want more than 0 and at most %v", o.Expiry, most)
+	}
+	if !s.signsItself(o) && s.opts.Signer == nil {
+		return fmt.Errorf("%w: backend %q signs no %s links, and the store has no Options.Signer", ErrUnsupported, s.Backend(), o.method())
+	}
+	return nil
+}
+
+// signsItself reports whether the backend signs links of that method.
+func (s *Store) signsItself(o *LinkOptions) bool {
+	return slices.Contains(s.Capabilities().Links.Methods, o.method())
+}
+
+// sign makes a link and the event of its issue, both for the object of e.
+func (s *Store) sign(ctx context.Context, e audit.Event, o *LinkOptions) (*Link, audit.Event, error) {
+	expiry := o.Expiry
+	if expiry == 0 {
+		expiry = min(s.opts.LinkExpiry, s.opts.MaxLinkExpiry)
+	}
+	link := &Link{Method: o.method(), Expires: time.Now().Add(expiry).Truncate(time.Second), GrantID: signurl.NewGrantID()}
+
+	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	defer cancel()
+	var err error
+	if s.signsItself(o) {
+		err = s.signByService(ctx, link, e.Key, o)
+	} else {
+		err = s.signByHandler(link, e.Key, o)
+	}
+	if err != nil {
+		return nil, audit.Event{}, err
+	}
+	issued := audit.Event{
+		Action: linkAction(o.Method), Actor: e.Actor, Resource: o.Resource, Key: e.Key, Backend: e.Backend, Bucket: e.Bucket,
+		GrantID: link.GrantID, Attrs: with(o.Attrs, audit.AttrMethod, link.Method),
+	}
+	issued.Attrs[audit.AttrExpires] = link.Expires.UTC().Format(time.RFC3339)
+	if issued.Resource == (audit.Resource{}) {
+		issued.Resource = e.Resource
+	}
+	return link, issued, nil
+}
+
+func (s *Store) signByHandler(link *Link, key string, o *LinkOptions) (err error) {
+	link.URL, err = s.opts.Signer.Sign(signurl.Link{
+		Method: link.Method, Key: key, Expires: link.Expires, GrantID: link.GrantID,
+		Filename: o.Filename, Inline: o.Inline, ResponseType: o.ResponseType,
+		ContentType: o.ContentType, ContentLength: o.ContentLength, MaxLength: o.MaxLength, SHA256: o.SHA256,
+		CreateOnly: link.Method == http.MethodPut && !o.Overwrite,
+	})
+	if err == nil && o.ContentType != "" {
+		link.Header = http.Header{"Content-Type": {o.ContentType}}
+	}
+	return err
+}
+
+func (s *Store) signByService(ctx context.Context, link *Link, key string, o *LinkOptions) error {
+	disposition := ""
+	if o.Filename != "" || o.Inline {
+		kind := "attachment"
+		if o.Inline {
+			kind = "inline"
+		}
+		params := map[string]string{}
+		if o.Filename != "" {
+			params["filename"] = o.Filename
+		}
+		disposition = mime.FormatMediaType(kind, params)
+	}
+	signed, err := s.bucket.Sign(ctx, key, &driver.SignOptions{
+		Method: link.Method, Expires: link.Expires, GrantID: link.GrantID,
+		ContentDisposition: disposition, ResponseType: o.ResponseType,
+		ContentType: o.ContentType, ContentLength: o.ContentLength, MaxLength: o.MaxLength, SHA256: o.SHA256,
+		CreateOnly: link.Method == http.MethodPut && !o.Overwrite,
+	})
+	if err != nil {
+		return err
+	}
+	link.URL, link.Method, link.Header, link.Form = signed.URL, signed.Method, signed.Header, signed.Form
+	return nil
+}
+
+// DenyLink records that the use of a link was refused, and why. It is for the
+// HTTP handler that checks links; only links that were truly issued belong in
+// the trail, so a bad signature does not.
+func (s *Store) DenyLink(ctx context.Context, link signurl.Link, method string, cause error) error {
+	e := audit.Event{
+		Action: audit.ActionRedeem, Key: link.Key, GrantID: link.GrantID,
+		Attrs: map[string]string{audit.AttrMethod: method},
+	}
+	err := s.enter(ctx, &e)
+	if err == nil {
+		defer s.leave()
+		e.Outcome, e.ErrorCode = audit.OutcomeDenied, errorCode(cause)
+		err = s.log(ctx, e)
+	}
+	if err != nil {
+		return &Error{Op: "redeem", Key: link.Key, Err: err}
+	}
+	return nil
+}

@@ -1,0 +1,137 @@
+package blobstore
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"iter"
+	"strings"
+	"time"
+
+	"gocloud.dev/blob"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+)
+
+// Object describes a stored object.
+type Object struct {
+	Key          string
+	Size         int64  // bytes
+	Filename     string // the name it was uploaded under; may be empty
+	ContentType  string
+	CacheControl string
+	SHA256       []byte // of the content; nil where it is not kept
+	ETag         string // as the backend gives it, with its quotes
+	ModTime      time.Time
+	Metadata     map[string]string // the host's own
+	OpID         string            // the operation that wrote it, as in the trail; empty if not written through a Store
+
+	// Link is set by an upload that asked for one.
+	Link *Link
+}
+
+// object makes an Object of what the backend says of it.
+func object(key string, a *blob.Attributes) (*Object, error) {
+	sum, err := driver.StoredSHA256(a.Metadata)
+	if err != nil {
+		return nil, err
+	}
+	obj := &Object{
+		Key: key, Size: a.Size, Filename: a.Metadata[driver.MetaFilename], ContentType: a.ContentType,
+		CacheControl: a.CacheControl, SHA256: sum, ETag: a.ETag, ModTime: a.ModTime, OpID: a.Metadata[driver.MetaOp],
+	}
+	for k, v := range a.Metadata {
+		if strings.HasPrefix(k, driver.MetaPrefix) {
+			continue
+		}
+		if obj.Metadata == nil {
+			obj.Metadata = make(map[string]string)
+		}
+		obj.Metadata[k] = v
+	}
+	return obj, nil
+}
+
+// Stat describes an object; fs.ErrNotExist if there is none. Since no content is
+// served, only a refusal by the authoriser is recorded.
+func (s *Store) Stat(ctx context.Context, key string) (*Object, error) {
+	obj, err := s.stat(ctx, key)
+	if err != nil {
+		return nil, &Error{Op: "stat", Key: key, Err: err}
+	}
+	return obj, nil
+}
+
+func (s *Store) stat(ctx context.Context, key string) (*Object, error) {
+	if err := s.enter(ctx, &audit.Event{Action: audit.ActionStat, Key: key}); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	return s.lookUp(ctx, key)
+}
+
+// lookUp asks the backend about an object.
+func (s *Store) lookUp(ctx context.Context, key string) (*Object, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	defer cancel()
+	attrs, err := s.bucket.Blob().Attributes(ctx, key)
+	if err != nil {
+		return nil, s.bucket.MapError(err)
+	}
+	return object(key, attrs)
+}
+
+// Exists reports whether there is an object under key. It is recorded as Stat
+// is.
+func (s *Store) Exists(ctx context.Context, key string) (bool, error) {
+	_, err := s.Stat(ctx, key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// ListOptions are the options of [Store.List].
+type ListOptions struct {
+	// Prefix selects the keys that begin with it. It need not end at a slash.
+	Prefix string
+	// Delimiter, if not empty (commonly "/"), folds the keys that have it after
+	// the prefix into one element for each "directory", with only Key set,
+	// which then ends in the delimiter.
+	Delimiter string
+}
+
+// List yields the objects in the order of their keys, as bytes. Of an object it
+// sets Key, Size and ModTime. It ends after the first error. The listing is
+// read in pages; what is written or deleted meanwhile may or may not be in it.
+// It is recorded as Stat is.
+func (s *Store) List(ctx context.Context, opts *ListOptions) iter.Seq2[*Object, error] {
+	var o ListOptions
+	if opts != nil {
+		o = *opts
+	}
+	return func(yield func(*Object, error) bool) {
+		fail := func(err error) { yield(nil, &Error{Op: "list", Key: o.Prefix, Err: err}) }
+		if err := s.enter(ctx, &audit.Event{Action: audit.ActionList, Key: o.Prefix}); err != nil {
+			fail(err)
+			return
+		}
+		defer s.leave()
+		it := s.bucket.Blob().List(&blob.ListOptions{Prefix: o.Prefix, Delimiter: o.Delimiter})
+		for {
+			item, err := it.Next(ctx)
+			if err == io.EOF {
+				return
+			}
+			if err != nil {
+				fail(s.bucket.MapError(err))
+				return
+			}
+			if !yield(&Object{Key: item.Key, Size: item.Size, ModTime: item.ModTime}, nil) {
+				return
+			}
+		}
+	}
+}

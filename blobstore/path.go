@@ -1,0 +1,197 @@
+package blobstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+)
+
+// The single path. Every operation of a Store enters through enter, which
+// refuses and authorises. What changes objects then goes on through change:
+// begin (durable) -> act -> settle. What changes none goes on through record:
+// one durable entry before anything leaves.
+
+// enter starts an operation: it refuses a closed store, a bad key and a missing
+// actor, and asks the authoriser. After a nil error the caller calls leave when
+// the operation ends.
+func (s *Store) enter(ctx context.Context, e *audit.Event) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if e.Action != audit.ActionList {
+		if err := CheckKey(e.Key); err != nil {
+			return err
+		}
+	}
+	actor, ok := audit.ActorFrom(ctx)
+	if !ok {
+		actor = s.opts.DefaultActor
+	}
+	if actor.IsZero() {
+		return ErrNoActor
+	}
+	e.Actor = actor
+	info := s.bucket.Info()
+	e.Backend, e.Bucket = info.Backend, info.Bucket
+	e.OccurredAt = time.Now()
+
+	if err := s.start(); err != nil {
+		return err
+	}
+	if err := s.authorize(ctx, *e); err != nil {
+		s.leave()
+		return err
+	}
+	return nil
+}
+
+func (s *Store) authorize(ctx context.Context, e audit.Event) error {
+	if s.opts.Authorize == nil || e.GrantID != "" && isUseOfLink(e.Action) {
+		return nil
+	}
+	cause := s.opts.Authorize(ctx, e)
+	if cause == nil {
+		return nil
+	}
+	e.Outcome, e.ErrorCode = audit.OutcomeDenied, "denied"
+	return both(driver.As(ErrDenied, cause), s.log(context.WithoutCancel(ctx), e))
+}
+
+// isUseOfLink reports whether an event with that action and a grant id is the
+// use of a link rather than its issue.
+func isUseOfLink(a audit.Action) bool {
+	return a != audit.ActionGenerateURL && a != audit.ActionGenerateUploadURL && a != audit.ActionRevoke
+}
+
+// record makes the entry of an operation that changes nothing durable. If the
+// operation failed with cause, that is what is recorded, and returned.
+func (s *Store) record(ctx context.Context, e audit.Event, cause error) error {
+	e.Outcome = audit.OutcomeOK
+	if cause != nil {
+		e.Outcome, e.ErrorCode = audit.OutcomeFailed, errorCode(cause)
+	}
+	if cause != nil {
+		ctx = context.WithoutCancel(ctx) // which may be the cause
+	}
+	return both(cause, s.log(ctx, e))
+}
+
+func (s *Store) log(ctx context.Context, e audit.Event) error {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	defer cancel()
+	return driver.As(ErrAudit, s.journal.Log(ctx, e))
+}
+
+// both returns an error that is a and b, of which either may be nil.
+func both(a, b error) error {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	}
+	return fmt.Errorf("%w; and %w", a, b)
+}
+
+// effect is what an operation did, to settle its intent with.
+type effect struct {
+	result audit.Result
+	also   []audit.Event // recorded in the same transaction, and only if it succeeded
+}
+
+// change takes an operation that changes objects along the path. act has the
+// effect; its context ends when the lease can't be kept. If act fails with
+// ErrInDoubt the intent is left to the reconciler.
+func (s *Store) change(ctx context.Context, e audit.Event, act func(ctx context.Context, opID string) (effect, error)) error {
+	if e.GrantID != "" {
+		// A link is used: that comes first, so that it counts whatever follows.
+		use := e
+		use.Action = audit.ActionRedeem
+		if err := s.log(ctx, use); err != nil {
+			return err
+		}
+	}
+	beginCtx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	intent, err := s.journal.Begin(beginCtx, e, s.opts.Lease)
+	cancel()
+	if err != nil {
+		return driver.As(ErrAudit, err)
+	}
+
+	actCtx, release := s.keep(ctx, intent)
+	eff, err := act(actCtx, intent.ID())
+	release()
+	if errors.Is(err, ErrInDoubt) {
+		return err
+	}
+	return both(err, s.settle(ctx, intent, eff, err))
+}
+
+// settle makes the outcome durable, whatever became of the caller's context.
+func (s *Store) settle(ctx context.Context, intent audit.Intent, eff effect, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
+	defer cancel()
+	r := eff.result
+	r.Outcome = audit.OutcomeOK
+	if cause != nil {
+		r = audit.Result{Outcome: audit.OutcomeFailed, ErrorCode: errorCode(cause)}
+		eff.also = nil
+	}
+	err := intent.Settle(ctx, r, eff.also...)
+	if errors.Is(err, audit.ErrNotHeld) && cause == nil {
+		// Somebody settled it while we were cut off, from what could be seen
+		// then. The trail gets the truth as a second entry that refers to it.
+		amend := intent.Event().With(r)
+		amend.OpID, amend.RefOpID, amend.OccurredAt = "", intent.ID(), time.Time{}
+		err = s.journal.Log(ctx, amend)
+		for _, e := range eff.also {
+			if err == nil {
+				err = s.journal.Log(ctx, e)
+			}
+		}
+	}
+	return driver.As(ErrAudit, err)
+}
+
+// keep renews the intent's lease until release is called. The context that it
+// returns ends when the lease is lost, so that nothing is done to an object
+// which the reconciler may be looking at.
+func (s *Store) keep(ctx context.Context, intent audit.Intent) (_ context.Context, release func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var (
+		mu    sync.Mutex
+		timer *time.Timer
+		ends  = time.Now().Add(s.opts.Lease)
+		pause = s.opts.Lease / 3
+	)
+	renew := func() {
+		started := time.Now()
+		rctx, done := context.WithDeadline(ctx, ends)
+		err := intent.Renew(rctx, s.opts.Lease)
+		done()
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil:
+			ends = started.Add(s.opts.Lease)
+		case errors.Is(err, audit.ErrNotHeld), time.Until(ends) <= pause/2:
+			cancel(driver.As(ErrAudit, err))
+			return
+		}
+		timer.Reset(pause)
+	}
+	mu.Lock()
+	timer = time.AfterFunc(pause, renew)
+	mu.Unlock()
+	return ctx, func() {
+		cancel(context.Canceled)
+		timer.Stop()
+	}
+}

@@ -1,0 +1,183 @@
+package blobstore
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"gocloud.dev/blob"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+)
+
+// Reconciled counts what [Store.Reconcile] settled.
+type Reconciled struct {
+	OK      int // the effect had happened
+	Failed  int // it had not, and nothing of it is left
+	Unknown int // it can't be found out any more
+}
+
+// Reconcile settles what killed processes left in this bucket: it takes the
+// intents whose lease has run out, looks in the bucket whether each operation's
+// effect happened, removes what is half done, and settles each with what it
+// found, never a guess. Run it when the program starts and every few minutes;
+// several processes may do so at once.
+//
+// An intent that can't be settled now (the backend does not answer) stays for
+// the next time; the others are settled all the same, and the first such error
+// is returned.
+func (s *Store) Reconcile(ctx context.Context) (Reconciled, error) {
+	var done Reconciled
+	if err := s.start(); err != nil {
+		return done, &Error{Op: "reconcile", Err: err}
+	}
+	defer s.leave()
+	info := s.bucket.Info()
+	var first error
+	for intent, err := range s.journal.Dangling(ctx, audit.DanglingQuery{Backend: info.Backend, Bucket: info.Bucket, Lease: s.opts.Lease}) {
+		if err != nil {
+			return done, &Error{Op: "reconcile", Err: both(first, driver.As(ErrAudit, err))}
+		}
+		outcome, err := s.reconcileOne(ctx, intent)
+		switch {
+		case errors.Is(err, audit.ErrNotHeld): // somebody else settled it
+		case err != nil:
+			if first == nil {
+				first = fmt.Errorf("%s of %.300q: %w", intent.Event().Action, intent.Event().Key, err)
+			}
+		case outcome == audit.OutcomeOK:
+			done.OK++
+		case outcome == audit.OutcomeFailed:
+			done.Failed++
+		default:
+			done.Unknown++
+		}
+	}
+	if first != nil {
+		return done, &Error{Op: "reconcile", Err: first}
+	}
+	return done, nil
+}
+
+func (s *Store) reconcileOne(ctx context.Context, intent audit.Intent) (audit.Outcome, error) {
+	ctx, release := s.keep(ctx, intent)
+	defer release()
+	e := intent.Event()
+	r := audit.Result{Outcome: audit.OutcomeUnknown}
+	var also []audit.Event
+	var err error
+	switch e.Action {
+	case audit.ActionUpload, audit.ActionCopy:
+		r, err = s.findWrite(ctx, e)
+	case audit.ActionDelete:
+		r, err = s.findDelete(ctx, e)
+	case audit.ActionMove:
+		r, also, err = s.findMove(ctx, e)
+	}
+	if err != nil {
+		return "", err
+	}
+	if r.Outcome == audit.OutcomeFailed {
+		r.ErrorCode = "interrupted"
+	}
+	r.SettledBy = audit.SettledByReconciler
+	sctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	defer cancel()
+	if err := intent.Settle(sctx, r, also...); err != nil {
+		return "", driver.As(ErrAudit, err)
+	}
+	return r.Outcome, nil
+}
+
+// attributes returns nil attributes for an object that is not there.
+func (s *Store) attributes(ctx context.Context, key string) (*blob.Attributes, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	defer cancel()
+	a, err := s.bucket.Blob().Attributes(ctx, key)
+	if err = s.bucket.MapError(err); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return a, err
+}
+
+// findWrite finds out whether the operation's object stands.
+func (s *Store) findWrite(ctx context.Context, e audit.Event) (audit.Result, error) {
+	if err := s.bucket.Sweep(ctx, e.Key); err != nil {
+		return audit.Result{}, err
+	}
+	a, err := s.attributes(ctx, e.Key)
+	if err != nil {
+		return audit.Result{}, err
+	}
+	if a == nil || a.Metadata[driver.MetaOp] != e.OpID {
+		return audit.Result{Outcome: audit.OutcomeFailed}, nil
+	}
+	sum, err := driver.StoredSHA256(a.Metadata)
+	if err == nil && sum == nil {
+		sum, err = s.digest(ctx, e.Key)
+	}
+	if err != nil {
+		return audit.Result{}, err
+	}
+	return audit.Result{Outcome: audit.OutcomeOK, Size: &a.Size, SHA256: sum, ContentType: a.ContentType}, nil
+}
+
+// digest reads an object to compute its SHA-256.
+func (s *Store) digest(ctx context.Context, key string) ([]byte, error) {
+	r, err := s.bucket.Read(ctx, key, 0, -1)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close() //nolint:errcheck // only read from
+	h := sha256.New()
+	buf := copyBuffers.Get().(*[256 << 10]byte)
+	defer copyBuffers.Put(buf)
+	if _, err := io.CopyBuffer(h, struct{ io.Reader }{r}, buf[:]); err != nil {
+		return nil, s.bucket.MapError(err)
+	}
+	return h.Sum(nil), nil
+}
+
+// findDelete finds out whether the object was removed.
+func (s *Store) findDelete(ctx context.Context, e audit.Event) (audit.Result, error) {
+	if err := s.bucket.Sweep(ctx, e.Key); err != nil {
+		return audit.Result{}, err
+	}
+	a, err := s.attributes(ctx, e.Key)
+	switch {
+	case err != nil:
+		return audit.Result{}, err
+	case a == nil:
+		return audit.Result{Outcome: audit.OutcomeOK}, nil
+	case a.ETag == e.Attrs[attrETag]:
+		return audit.Result{Outcome: audit.OutcomeFailed}, nil
+	}
+	// Another object stands there: it came after the deletion, or in place of it.
+	return audit.Result{Outcome: audit.OutcomeUnknown}, nil
+}
+
+// findMove finds out how far a move came, and takes back one that had not yet
+// removed its source.
+func (s *Store) findMove(ctx context.Context, e audit.Event) (audit.Result, []audit.Event, error) {
+	r, err := s.findWrite(ctx, e)
+	if err != nil || r.Outcome != audit.OutcomeOK {
+		return r, nil, err
+	}
+	src, err := s.attributes(ctx, e.Attrs[audit.AttrSourceKey])
+	if err != nil {
+		return audit.Result{}, nil, err
+	}
+	if src != nil && src.ETag == e.Attrs[attrETag] {
+		dctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+		defer cancel()
+		if err := s.bucket.Delete(dctx, e.Key); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return audit.Result{}, nil, err
+		}
+		return audit.Result{Outcome: audit.OutcomeFailed}, nil, nil
+	}
+	return r, []audit.Event{movedAway(e, e.OpID)}, nil
+}

@@ -1,0 +1,114 @@
+package blobstore
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"gocloud.dev/blob"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+)
+
+// Store is a bucket, a trail and a policy: the only way to touch the files.
+// All methods may be called concurrently.
+type Store struct {
+	bucket  driver.Bucket
+	journal audit.Journal
+	opts    Options
+
+	mu      sync.Mutex
+	running int           // operations that entered and have not left
+	idle    chan struct{} // made by Close; closed when the last of them leaves
+}
+
+// Open opens the bucket that a Go CDK URL names, such as
+// "local:///var/lib/app/files", "mem://" or "s3://bucket?region=eu-central-1",
+// and records in log what is done with it. The program must import the URL's
+// provider (or package all, for every one). A nil log is an error; to record
+// nothing, say audit.Discard.
+//
+// A log that is not an [audit.Journal] works, but what a crash cuts short can
+// then not be found again; see [audit.AsJournal].
+//
+// The caller closes the store, and afterwards the log.
+func Open(ctx context.Context, url string, log audit.Logger, opts *Options) (*Store, error) {
+	if log == nil {
+		return nil, &Error{Op: "open", Err: errNilLog}
+	}
+	b, err := driver.Open(ctx, url)
+	if err != nil {
+		return nil, &Error{Op: "open", Err: err}
+	}
+	return NewFromDriver(b, log, opts)
+}
+
+// New makes a store of any Go CDK bucket, with the capabilities that all of
+// them have: no links of its own, and create-only and durable as far as its
+// driver is. In the trail its backend is "custom". The store closes b.
+func New(b *blob.Bucket, log audit.Logger, opts *Options) (*Store, error) {
+	if b == nil {
+		return nil, &Error{Op: "open", Err: errors.New("nil bucket")}
+	}
+	return NewFromDriver(&driver.Base{Bucket: b, BaseInfo: driver.Info{Backend: "custom"}}, log, opts)
+}
+
+// NewFromDriver makes a store of a provider's bucket, which it closes. It is
+// for those who write or configure a provider; others use [Open].
+func NewFromDriver(b driver.Bucket, log audit.Logger, opts *Options) (*Store, error) {
+	if log == nil {
+		return nil, &Error{Op: "open", Err: errNilLog}
+	}
+	return &Store{bucket: b, journal: audit.AsJournal(log), opts: opts.withDefaults()}, nil
+}
+
+var errNilLog = errors.New("nil audit.Logger: give one, or audit.Discard to record nothing")
+
+// Close waits for the running operations, so that each is settled, and closes
+// the bucket. Readers that were opened before stay usable as far as the backend
+// allows. Operations that come later, and a second Close, fail with [ErrClosed].
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.idle != nil {
+		s.mu.Unlock()
+		return &Error{Op: "close", Err: ErrClosed}
+	}
+	s.idle = make(chan struct{})
+	if s.running == 0 {
+		close(s.idle)
+	}
+	s.mu.Unlock()
+	<-s.idle
+	if err := s.bucket.Close(); err != nil {
+		return &Error{Op: "close", Err: err}
+	}
+	return nil
+}
+
+// start counts an operation in, unless the store is closed.
+func (s *Store) start() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.idle != nil {
+		return ErrClosed
+	}
+	s.running++
+	return nil
+}
+
+// leave counts an operation out.
+func (s *Store) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running--; s.running == 0 && s.idle != nil {
+		close(s.idle)
+	}
+}
+
+// Capabilities says what the backend can do.
+func (s *Store) Capabilities() driver.Capabilities { return s.bucket.Info().Capabilities }
+
+// Backend returns the name of the backend as recorded in the trail, such as
+// "local" or "s3".
+func (s *Store) Backend() string { return s.bucket.Info().Backend }

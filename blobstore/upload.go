@@ -1,0 +1,321 @@
+package blobstore
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"strings"
+
+	"github.com/gabriel-vasile/mimetype"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+)
+
+// UploadOptions are the options of [Store.Upload]. Nil and the zero value mean
+// the defaults.
+type UploadOptions struct {
+	// Filename is the name that the file has for people, kept for display and
+	// for the download; it need not be safe. Up to 1,024 bytes are kept.
+	Filename string
+	// ContentType is the MIME type to store. Empty: found from the content.
+	ContentType string
+	// CacheControl is kept for those who serve the object.
+	CacheControl string
+	// Metadata is kept with the object, at most 2 KiB in all (the limit of S3).
+	// Names are lower-cased; those that begin with "blobtrail" are reserved.
+	Metadata map[string]string
+	// Resource is the host's own thing that the file belongs to, for the trail.
+	Resource audit.Resource
+	// Attrs are further facts for the trail; see [audit.Event].
+	Attrs map[string]string
+
+	// Overwrite allows to replace an object. Without it an upload to a key
+	// that is taken fails with fs.ErrExist.
+	Overwrite bool
+	// Size is the exact number of bytes, if it is known; 0: unknown. Knowing it
+	// saves memory and requests on some backends.
+	Size int64
+	// SHA256 is the digest that the content must have, or nil.
+	SHA256 []byte
+	// MaxSize limits the upload, in bytes, beside [Options.MaxSize]. 0: no limit.
+	MaxSize int64
+	// AllowedTypes are the MIME types that are allowed, such as
+	// "application/pdf" or "image/*", judged by the content; a declared
+	// ContentType must be among them too. None: all.
+	AllowedTypes []string
+
+	// Link asks for a link to the new object, issued and recorded together
+	// with it.
+	Link *LinkOptions
+
+	// GrantID is set by a handler that serves an upload link, so that its use
+	// is recorded and joined to its issue.
+	GrantID string
+}
+
+const (
+	sniffBytes       = 3072 // what mimetype looks at
+	maxMetadataBytes = 2 << 10
+	maxFilename      = 1024
+)
+
+// Upload stores what r holds under key (see [NewKey]), and, with
+// UploadOptions.Link, issues a link to it in the same call. When it returns nil,
+// object and record are durable.
+//
+// Everything is streamed; the SHA-256 is computed on the way. If r fails, ctx
+// ends, or a rule is broken, no object is left, and one that was there is
+// unharmed. Upload reads r to its end but does not close it; a Read that hangs
+// is not interrupted by ctx.
+//
+// In the object that is returned ETag and ModTime are not set; see [Store.Stat].
+// If the object was stored and recorded but its link could not be made, both the
+// object and the error are returned.
+func (s *Store) Upload(ctx context.Context, key string, r io.Reader, opts *UploadOptions) (*Object, error) {
+	obj, err := s.upload(ctx, key, r, opts)
+	if err != nil {
+		return obj, &Error{Op: "upload", Key: key, Err: err}
+	}
+	return obj, nil
+}
+
+func (s *Store) upload(ctx context.Context, key string, r io.Reader, opts *UploadOptions) (*Object, error) {
+	var o UploadOptions
+	if opts != nil {
+		o = *opts
+	}
+	if r == nil {
+		return nil, errors.New("nil reader")
+	}
+	meta, err := o.metadata()
+	if err != nil {
+		return nil, err
+	}
+	limit := s.uploadLimit(o.MaxSize)
+	if limit >= 0 && o.Size > limit {
+		return nil, fmt.Errorf("%w: %d bytes: the limit is %d", ErrTooLarge, o.Size, limit)
+	}
+	if o.Link != nil {
+		if err := s.checkLink(o.Link); err != nil {
+			return nil, fmt.Errorf("link: %w", err)
+		}
+	}
+	e := audit.Event{
+		Action: audit.ActionUpload, Key: key, Resource: o.Resource, GrantID: o.GrantID,
+		ContentType: o.ContentType, Attrs: o.attrs(),
+	}
+	if err := s.enter(ctx, &e); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+
+	size := int64(-1)
+	if o.Size > 0 {
+		size = o.Size
+	}
+	var (
+		obj     *Object
+		linkErr error
+	)
+	err = s.change(ctx, e, func(ctx context.Context, opID string) (effect, error) {
+		head, body, err := peek(r)
+		if err != nil {
+			return effect{}, err
+		}
+		contentType, err := o.contentType(head)
+		if err != nil {
+			return effect{}, err
+		}
+		meta[driver.MetaOp] = opID
+		content := driver.NewContent(body, size, limit, o.SHA256)
+		err = s.bucket.Write(ctx, key, content, &driver.WriteOptions{
+			IfNotExist: !o.Overwrite, Size: size, SHA256: o.SHA256,
+			ContentType: contentType, CacheControl: o.CacheControl, Metadata: meta,
+			Final: func() map[string]string {
+				return map[string]string{driver.MetaSHA256: hex.EncodeToString(content.SHA256())}
+			},
+		})
+		if err != nil {
+			err = s.afterFailedWrite(ctx, key, opID, content.Complete(), o.Overwrite, err)
+		}
+		if err != nil {
+			return effect{}, err
+		}
+		obj = &Object{
+			Key: key, Filename: o.Filename, ContentType: contentType, CacheControl: o.CacheControl,
+			Size: content.Size(), SHA256: content.SHA256(), Metadata: o.Metadata, OpID: opID,
+		}
+		eff := effect{result: audit.Result{Size: &obj.Size, SHA256: obj.SHA256, ContentType: contentType}}
+		if o.Link != nil {
+			var issued audit.Event
+			if obj.Link, issued, linkErr = s.sign(ctx, e, o.Link); linkErr == nil {
+				issued.RefOpID = opID
+				eff.also = []audit.Event{issued}
+			}
+		}
+		return eff, nil
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case linkErr != nil:
+		return obj, fmt.Errorf("the object is stored, but not its link: %w", linkErr)
+	}
+	return obj, nil
+}
+
+// uploadLimit returns the smaller of the limits of the store and of the call,
+// or -1.
+func (s *Store) uploadLimit(call int64) int64 {
+	limit := s.opts.MaxSize
+	if call > 0 && (limit <= 0 || call < limit) {
+		limit = call
+	}
+	if limit <= 0 {
+		return -1
+	}
+	return limit
+}
+
+// metadata checks the options that are kept with the object, and returns them
+// in the form in which they are.
+func (o *UploadOptions) metadata() (map[string]string, error) {
+	if o.SHA256 != nil && len(o.SHA256) != sha256.Size {
+		return nil, fmt.Errorf("%w: SHA256 has %d bytes, not %d", ErrChecksum, len(o.SHA256), sha256.Size)
+	}
+	if o.Size < 0 {
+		return nil, fmt.Errorf("size %d is negative: leave it 0 if it is not known", o.Size)
+	}
+	meta, total := make(map[string]string, len(o.Metadata)+3), 0
+	for k, v := range o.Metadata {
+		k = strings.ToLower(k)
+		if strings.HasPrefix(k, driver.MetaPrefix) {
+			return nil, fmt.Errorf("metadata %q: names that begin with %q are reserved", k, driver.MetaPrefix)
+		}
+		meta[k] = v
+		total += len(k) + len(v)
+	}
+	if total > maxMetadataBytes {
+		return nil, fmt.Errorf("%w: metadata of %d bytes: at most %d", ErrTooLarge, total, maxMetadataBytes)
+	}
+	if o.Filename != "" {
+		meta[driver.MetaFilename] = displayName(o.Filename)
+	}
+	if o.SHA256 != nil {
+		meta[driver.MetaSHA256] = hex.EncodeToString(o.SHA256)
+	}
+	return meta, nil
+}
+
+// displayName returns name as valid UTF-8 of bounded length.
+func displayName(name string) string {
+	if len(name) > maxFilename {
+		name = name[:maxFilename]
+	}
+	return strings.ToValidUTF8(name, "\uFFFD")
+}
+
+func (o *UploadOptions) attrs() map[string]string {
+	attrs := maps.Clone(o.Attrs)
+	if o.Filename != "" {
+		if attrs == nil {
+			attrs = make(map[string]string, 1)
+		}
+		attrs[audit.AttrFilename] = displayName(o.Filename)
+	}
+	return attrs
+}
+
+// peek reads what is needed to find the type of the content, and returns a
+// reader of the whole.
+func peek(r io.Reader) (head []byte, whole io.Reader, err error) {
+	br := bufio.NewReaderSize(r, sniffBytes)
+	if head, err = br.Peek(sniffBytes); err != nil && err != io.EOF {
+		return nil, nil, err
+	}
+	return head, br, nil
+}
+
+// contentType returns the type to store the content under, or ErrType.
+func (o *UploadOptions) contentType(head []byte) (string, error) {
+	found := mimetype.Detect(head)
+	declared := o.ContentType
+	if declared == "" {
+		declared = found.String()
+	}
+	if len(o.AllowedTypes) == 0 {
+		return declared, nil
+	}
+	if !allowed(baseType(declared), o.AllowedTypes) {
+		return "", fmt.Errorf("%w: declared as %.100q, allowed are %s", ErrType, declared, strings.Join(o.AllowedTypes, ", "))
+	}
+	// What the content is may be more exact than what is allowed: a .docx is
+	// also a ZIP archive.
+	for m := found; m != nil; m = m.Parent() {
+		root := m.Parent() == nil // the root of all types is no statement about found
+		if (!root || m == found) && allowed(baseType(m.String()), o.AllowedTypes) {
+			return declared, nil
+		}
+	}
+	return "", fmt.Errorf("%w: the content is %s, allowed are %s", ErrType, found.String(), strings.Join(o.AllowedTypes, ", "))
+}
+
+func baseType(t string) string {
+	t, _, _ = strings.Cut(t, ";")
+	return strings.ToLower(strings.TrimSpace(t))
+}
+
+func allowed(t string, types []string) bool {
+	for _, a := range types {
+		a = baseType(a)
+		if a == t || a == "*/*" || strings.HasSuffix(a, "/*") && strings.HasPrefix(t, a[:len(a)-1]) {
+			return true
+		}
+	}
+	return false
+}
+
+// afterFailedWrite finds out what a write that failed with cause left behind,
+// since a backend may return an error and store the file anyway. It returns nil
+// if the object stands whole after all, and otherwise cause, with nothing of
+// this operation left; or ErrInDoubt if the backend does not say.
+func (s *Store) afterFailedWrite(ctx context.Context, key, opID string, complete, overwrite bool, cause error) error {
+	if errors.Is(cause, ErrInDoubt) {
+		return cause
+	}
+	wanted := ctx.Err() == nil
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
+	defer cancel()
+	attrs, err := s.bucket.Blob().Attributes(ctx, key)
+	err = s.bucket.MapError(err)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return inDoubt(cause, err)
+	case attrs.Metadata[driver.MetaOp] != opID:
+	case complete && (wanted || overwrite):
+		// Only the reply was lost; or the cancellation came when the old object
+		// was gone, and removing the new one would lose both.
+		return nil
+	default:
+		if err := s.bucket.Delete(ctx, key); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return inDoubt(cause, err)
+		}
+	}
+	// What can't be swept now is swept by Reconcile.
+	_ = s.bucket.Sweep(ctx, key)
+	return cause
+}
+
+// inDoubt returns cause as an error whose effect could not be found out because
+// of err.
+func inDoubt(cause, err error) error {
+	return both(driver.As(ErrInDoubt, cause), err)
+}
