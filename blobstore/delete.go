@@ -74,4 +74,3 @@ func (s *Store) remove(ctx context.Context, key string) error {
 	}
 	return inDoubt(cause, err)
 }
-

@@ -1,0 +1,12 @@
+// Package all brings every provider into a program, for its side effect:
+//
+//	import _ "github.com/blobtrail/blobtrail/blobstore/all"
+//
+// A program that knows its backend imports that provider alone and stays
+// smaller.
+package all
+
+import (
+	_ "github.com/blobtrail/blobtrail/blobstore/filestore" // local:// and file://
+	_ "github.com/blobtrail/blobtrail/blobstore/memstore"  // mem://
+)

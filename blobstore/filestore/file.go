@@ -1,0 +1,224 @@
+package filestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"gocloud.dev/blob/fileblob"
+
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+)
+
+// fileBucket adds to the Go CDK's fileblob what it lacks: it syncs, its
+// create-only is exact within this process, and what a crash left is swept.
+type fileBucket struct {
+	driver.Base
+	dir   string
+	seed  maphash.Seed
+	locks [64]sync.Mutex // by key; held while a write is committed
+}
+
+func openFile(_ context.Context, u *url.URL) (driver.Bucket, error) {
+	q := u.Query()
+	if err := only(q, "create", "create_dir", "dir_file_mode", "no_tmp_dir", "metadata"); err != nil {
+		return nil, fmt.Errorf("file://: %w", err)
+	}
+	if q.Get("metadata") == "skip" {
+		return nil, errors.New("file://: metadata=skip: a store must keep metadata to recognise its own objects after a crash")
+	}
+	if q.Get("create_dir") != "" {
+		q.Set("create", "true")
+	}
+	dirMode, err := mode(q, "dir_file_mode", 0o700)
+	if err != nil {
+		return nil, fmt.Errorf("file://: %w", err)
+	}
+	uq := *u
+	uq.RawQuery = q.Encode()
+	dir, err := folder(&uq)
+	if err != nil {
+		return nil, fmt.Errorf("file://: %w", err)
+	}
+	// Temporary files go beside the objects: from the system's own folder they
+	// could not be renamed across file systems.
+	b, err := fileblob.OpenBucket(dir, &fileblob.Options{DirFileMode: dirMode, NoTempDir: true})
+	if err != nil {
+		return nil, err
+	}
+	return &fileBucket{
+		Base: driver.Base{Bucket: b, BaseInfo: driver.Info{
+			Backend: backend, Bucket: dir,
+			Capabilities: driver.Capabilities{Durable: true},
+		}},
+		dir: dir, seed: maphash.MakeSeed(),
+	}, nil
+}
+
+// lock serialises the commits of one key.
+func (b *fileBucket) lock(key string) (unlock func()) {
+	m := &b.locks[maphash.String(b.seed, key)%uint64(len(b.locks))]
+	m.Lock()
+	return m.Unlock
+}
+
+var copyBuffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
+
+// Write implements [driver.Bucket]. It goes through the Go CDK's writer rather
+// than Upload, because the file is to be synced between the last byte and the
+// rename; a writer whose context was cancelled before Close leaves nothing.
+func (b *fileBucket) Write(ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) (err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var tmp *os.File
+	opts := driver.WriterOptions(o)
+	opts.BeforeWrite = func(as func(any) bool) error {
+		if !as(&tmp) {
+			return errors.New("fileblob gave no *os.File")
+		}
+		return nil
+	}
+	w, err := b.Bucket.NewWriter(ctx, key, opts)
+	if err != nil {
+		return b.MapError(err)
+	}
+	release, err := holdLive(tmp)
+	if err == nil {
+		defer release()
+		buf := copyBuffers.Get().(*[256 << 10]byte)
+		_, err = io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, buf[:])
+		copyBuffers.Put(buf)
+	}
+	if err == nil {
+		err = tmp.Sync()
+	}
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		cancel(err) // so that Close gives up
+		_ = w.Close()
+		return b.MapError(err)
+	}
+	unlock := b.lock(key)
+	defer unlock()
+	if err := w.Close(); err != nil {
+		return b.MapError(err)
+	}
+	if err := b.syncPath(objectPath(tmp.Name())); err != nil {
+		if !o.IfNotExist {
+			return driver.As(driver.ErrInDoubt, err) // the old object is gone
+		}
+		return errors.Join(err, b.Bucket.Delete(context.WithoutCancel(ctx), key))
+	}
+	return nil
+}
+
+// objectPath returns the path that fileblob renames one of its temporary files
+// to, which it names "path.<time in hex>.tmp".
+func objectPath(tmp string) string {
+	tmp = strings.TrimSuffix(tmp, ".tmp")
+	return tmp[:strings.LastIndexByte(tmp, '.')]
+}
+
+// syncPath makes an object's attributes and name durable, with the folders that
+// lead to it.
+func (b *fileBucket) syncPath(path string) error {
+	if err := syncFile(path + ".attrs"); err != nil {
+		return err
+	}
+	return b.syncDirs(path)
+}
+
+func (b *fileBucket) syncDirs(path string) error {
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+		if err := syncFile(dir); err != nil {
+			return err
+		}
+		if dir == b.dir || len(dir) < len(b.dir) {
+			return nil
+		}
+	}
+}
+
+func syncFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// Copy implements [driver.Bucket].
+func (b *fileBucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOptions) error {
+	return driver.CopyThrough(ctx, b, dst, src, o)
+}
+
+// Delete implements [driver.Bucket].
+func (b *fileBucket) Delete(ctx context.Context, key string) error {
+	defer b.lock(key)()
+	if err := b.Bucket.Delete(ctx, key); err != nil {
+		return b.MapError(err)
+	}
+	if err := b.syncDirs(b.path(key)); err != nil {
+		return driver.As(driver.ErrInDoubt, err)
+	}
+	return nil
+}
+
+// path returns where fileblob keeps an object. Keys that pass the store's rules
+// hold nothing that it escapes.
+func (b *fileBucket) path(key string) string {
+	return filepath.Join(b.dir, filepath.FromSlash(key))
+}
+
+// Sweep implements [driver.Bucket]: it removes the temporary files of key whose
+// writer is dead, and attributes without an object.
+func (b *fileBucket) Sweep(_ context.Context, key string) error {
+	defer b.lock(key)()
+	path := b.path(key)
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	live := false
+	for _, e := range entries {
+		if name := e.Name(); strings.HasPrefix(name, filepath.Base(path)+".") && isTemp(name) {
+			removed, err := removeDead(filepath.Join(filepath.Dir(path), name))
+			if err != nil {
+				return err
+			}
+			live = live || !removed
+		}
+	}
+	if live {
+		return nil // its writer may be about to need the attributes
+	}
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(path + ".attrs"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// isTemp reports whether fileblob would name a temporary file so.
+func isTemp(name string) bool {
+	name, ok := strings.CutSuffix(name, ".tmp")
+	i := strings.LastIndexByte(name, '.')
+	if !ok || i < 0 || len(name)-i-1 < 12 {
+		return false
+	}
+	return strings.Trim(name[i+1:], "0123456789abcdef") == ""
+}

@@ -1,0 +1,49 @@
+//go:build unix
+
+package filestore
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// holdLive marks f, a temporary file, as being written, until release is called
+// or the process ends. The mark is a lock on a second descriptor of the same
+// opening, so that it outlasts the closing of f.
+func holdLive(f *os.File) (release func(), err error) {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "dup", Path: f.Name(), Err: err}
+	}
+	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = unix.Close(fd)
+		return nil, &fs.PathError{Op: "lock", Path: f.Name(), Err: err}
+	}
+	return func() { _ = unix.Close(fd) }, nil
+}
+
+// removeDead removes a temporary file unless it is marked as being written.
+func removeDead(path string) (removed bool, err error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close() //nolint:errcheck // only locked
+	switch err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err {
+	case nil:
+	case unix.EWOULDBLOCK:
+		return false, nil
+	default:
+		return false, &fs.PathError{Op: "lock", Path: path, Err: err}
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	return true, nil
+}

@@ -1,0 +1,65 @@
+// Package memstore is the provider of mem:// URLs: objects in memory, for tests
+// and for trying things out. Each opening is a bucket of its own, which is gone
+// when it is closed. It is the one backend whose memory grows with its objects.
+//
+// Import it for its side effect:
+//
+//	import _ "github.com/blobtrail/blobtrail/blobstore/memstore"
+package memstore
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net/url"
+
+	"gocloud.dev/blob/memblob"
+
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+)
+
+// Scheme is the URL scheme of this provider.
+const Scheme = "mem"
+
+func init() {
+	driver.Register(Scheme, func(_ context.Context, u *url.URL) (driver.Bucket, error) {
+		if u.Host != "" || (u.Path != "" && u.Path != "/") || u.RawQuery != "" {
+			return nil, fmt.Errorf("mem:// takes no name and no parameters: want just mem://")
+		}
+		return New(), nil
+	})
+}
+
+// New returns an empty bucket.
+func New() driver.Bucket {
+	return &bucket{driver.Base{
+		Bucket: memblob.OpenBucket(nil),
+		BaseInfo: driver.Info{Backend: "mem", Bucket: "mem", Capabilities: driver.Capabilities{
+			ExactCreate: true, AtomicReplace: true, KeepsSHA256: true,
+		}},
+	}}
+}
+
+type bucket struct{ driver.Base }
+
+// Write implements [driver.Bucket]. The content is read before it is stored,
+// since it ends up in memory anyway and its digest belongs to its metadata.
+func (b *bucket) Write(ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) error {
+	content, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	with := *o
+	if o.Final != nil {
+		with.Metadata = maps.Clone(o.Metadata)
+		maps.Copy(with.Metadata, o.Final())
+	}
+	return b.Base.Write(ctx, key, bytes.NewReader(content), &with)
+}
+
+// Copy implements [driver.Bucket].
+func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOptions) error {
+	return driver.CopyThrough(ctx, b, dst, src, o)
+}
