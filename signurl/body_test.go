@@ -106,11 +106,19 @@ func TestBodyFailsBeforeItsLastByte(t *testing.T) {
 func TestBodyPassesErrorsOn(t *testing.T) {
 	boom := errors.New("connection reset")
 	l := signurl.Link{ContentLength: new(int64(5))}
-	for name, in := range map[string]string{"midway": "hel", "where the end should be": "hello"} {
+	for name, r := range map[string]func() io.Reader{
+		"midway":                  func() io.Reader { return io.MultiReader(strings.NewReader("hel"), iotest.ErrReader(boom)) },
+		"where the end should be": func() io.Reader { return io.MultiReader(strings.NewReader("hello"), iotest.ErrReader(boom)) },
+		"with the last bytes": func() io.Reader {
+			return iotest.DataErrReader(io.MultiReader(strings.NewReader("hello"), iotest.ErrReader(boom)))
+		},
+	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := readAll(l.Body(io.MultiReader(strings.NewReader(in), iotest.ErrReader(boom))), 64)
+			_, err := readAll(l.Body(r()), 64)
 			require.ErrorIs(t, err, boom)
 			assert.NotErrorIs(t, err, signurl.ErrConstraint)
+			_, err = io.CopyN(io.Discard, l.Body(r()), 5)
+			require.ErrorIs(t, err, boom, "a reader that counts must see it too")
 		})
 	}
 	_, err := readAll(l.Body(io.MultiReader(strings.NewReader("hello"), never{})), 64)
