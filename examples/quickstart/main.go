@@ -19,6 +19,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -79,7 +80,8 @@ func run(ctx context.Context, out io.Writer, dir string, args []string) (err err
 	if err != nil {
 		return err
 	}
-	store, err := blobstore.Open(ctx, "local://"+filepath.ToSlash(filepath.Join(dir, "files"))+"?create=true", journal, &blobstore.Options{Signer: signer})
+	files := url.URL{Scheme: "local", Path: filepath.ToSlash(filepath.Join(dir, "files")), RawQuery: "create=true"}
+	store, err := blobstore.Open(ctx, files.String(), journal, &blobstore.Options{Signer: signer})
 	if err != nil {
 		return err
 	}
@@ -182,8 +184,8 @@ func tryLinks(ctx context.Context, out io.Writer, user context.Context, store *b
 	return nil
 }
 
-func get(ctx context.Context, url string) (status int, body []byte, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+func get(ctx context.Context, link string) (status int, body []byte, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, link, nil)
 	if err != nil {
 		return 0, nil, err
 	}
