@@ -236,7 +236,7 @@ func (w *walk) read(f *folder) error {
 		return gone(err)
 	}
 	defer d.Close()
-	found, err := d.ReadDir(-1)
+	found, err := readDir(d)
 	if err != nil {
 		return gone(err)
 	}
