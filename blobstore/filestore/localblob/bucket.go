@@ -302,8 +302,8 @@ func (b *bucket) Copy(ctx context.Context, dstKey, srcKey string, opts *driver.C
 	if err != nil {
 		return err
 	}
-	w.Upload(f) // its error is that of Close
-	return w.Close()
+	w.Upload(f)
+	return w.Close() // with the error of Upload, if there was one
 }
 
 // Delete implements driver.Bucket. The object is gone for good before its attributes are, so a crash in between leaves

@@ -142,36 +142,20 @@ func (w *writer) prepare() (_ *plan, err error) {
 	t := tagOf(p.written)
 	s.Tag = &t
 
-	// The two syncs wait for the same disk, so they wait together.
-	synced := make(chan error, 1)
-	data := func() { synced <- w.b.fs.syncFile(w.temp.File, w.temp.name) }
-	if w.b.fs.step != nil {
-		data()
-	} else {
-		go data()
-	}
-	err = w.writeSidecar(p, &s)
-	if dataErr := <-synced; dataErr != nil {
-		err = dataErr
-	}
+	raw, err := json.Marshal(s)
 	if err != nil {
 		return fail(err)
 	}
-	return p, nil
-}
-
-func (w *writer) writeSidecar(p *plan, s *sidecar) (err error) {
-	raw, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
 	if p.sidecar, err = w.b.createTemp(); err != nil {
-		return err
+		return fail(err)
 	}
 	if _, err := p.sidecar.Write(append(raw, '\n')); err != nil {
-		return err
+		return fail(err)
 	}
-	return w.b.fs.syncFile(p.sidecar.File, p.sidecar.name)
+	if err := w.b.fs.syncFiles(w.temp, p.sidecar); err != nil {
+		return fail(err)
+	}
+	return p, nil
 }
 
 // stampAfter makes the time of the written file later than that of the one it replaces, however coarse the times of

@@ -4,6 +4,7 @@
 package localblob
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -60,14 +61,22 @@ func (f *fsys) chtimes(name string, t time.Time) error {
 	return f.root.Chtimes(name, t, t)
 }
 
-func (f *fsys) syncFile(file *os.File, name string) error {
+// syncFiles makes two files durable. Both wait for the same disk, and most file systems write them out in one go if
+// they are asked at the same time.
+func (f *fsys) syncFiles(a, b *tempFile) error {
 	if f.noSync {
 		return nil
 	}
-	if err := f.before("sync", name); err != nil {
+	if err := f.before("sync", a.name); err != nil {
 		return err
 	}
-	return file.Sync()
+	if err := f.before("sync", b.name); err != nil {
+		return err
+	}
+	first := make(chan error, 1)
+	go func() { first <- a.Sync() }()
+	err := b.Sync()
+	return cmp.Or(<-first, err)
 }
 
 // syncDir makes the entries of a folder durable. Windows keeps them so by itself and has no such call.

@@ -236,7 +236,7 @@ func (w *walk) read(f *folder) error {
 		return gone(err)
 	}
 	defer d.Close()
-	found, err := d.ReadDir(-1)
+	found, err := readDir(d)
 	if err != nil {
 		return gone(err)
 	}
@@ -255,10 +255,14 @@ func (w *walk) read(f *folder) error {
 	}
 	// The file "a/" comes before the folder "a/", whose keys are longer.
 	slices.SortFunc(f.entries, func(a, b entry) int {
-		if c := strings.Compare(a.part, b.part); c != 0 || !a.dir {
-			return c
+		c := strings.Compare(a.part, b.part)
+		if c == 0 && a.dir != b.dir {
+			c = 1
+			if b.dir {
+				c = -1
+			}
 		}
-		return 1
+		return c
 	})
 	return nil
 }

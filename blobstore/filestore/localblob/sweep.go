@@ -43,7 +43,7 @@ func (b *bucket) readDir(name string) ([]fs.DirEntry, error) {
 		return nil, gone(err)
 	}
 	defer d.Close()
-	entries, err := d.ReadDir(-1)
+	entries, err := readDir(d)
 	return entries, gone(err)
 }
 

@@ -176,10 +176,12 @@ const (
 
 var buffers = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
 
-// Upload implements driver.Uploader. A reader that fails fails the write: Close then stores nothing.
+// Upload implements driver.Uploader. A reader that fails fails the write: Close stores nothing and returns the error.
+// It is not returned here, because the Go CDK gives an error its code and its key only when it comes from Close.
 func (w *writer) Upload(r io.Reader) error {
 	if f, ok := r.(*os.File); ok && w.md5 == nil && w.b.fs.step == nil {
-		return w.copyFile(f)
+		w.copyFile(f)
+		return nil
 	}
 	buf := buffers.Get().(*[copyBuffer]byte)
 	defer buffers.Put(buf)
@@ -195,22 +197,21 @@ func (w *writer) Upload(r io.Reader) error {
 			w.err = err
 		}
 	}
-	return w.err
+	return nil
 }
 
 // copyFile lets the kernel copy, where it can.
-func (w *writer) copyFile(f *os.File) error {
+func (w *writer) copyFile(f *os.File) {
 	for w.err == nil {
 		if w.err = w.ctx.Err(); w.err != nil {
-			break
+			return
 		}
 		n, err := w.temp.File.ReadFrom(&io.LimitedReader{R: f, N: copyChunk})
 		w.err = keyError("write", w.key, err)
 		if n == 0 {
-			break
+			return
 		}
 	}
-	return w.err
 }
 
 // Close makes the object visible and durable, or leaves nothing behind and says why.
