@@ -67,10 +67,16 @@ func (b *Base) Read(ctx context.Context, key string, offset, length int64) (*Rea
 // upload when it fails: with some drivers the writer of the Go CDK would commit
 // a truncated object, with others cancelling it panics or strands parts.
 func (b *Base) Write(ctx context.Context, key string, r io.Reader, o *WriteOptions) error {
+	return b.WriteWith(ctx, key, r, WriterOptions(o))
+}
+
+// WriteWith is Write for a provider that has more to say in the Go CDK's options,
+// such as a BeforeWrite hook.
+func (b *Base) WriteWith(ctx context.Context, key string, r io.Reader, opts *blob.WriterOptions) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	src := &cancellingReader{r: r, ctx: ctx, cancel: cancel}
-	err := b.Bucket.Upload(ctx, key, src, WriterOptions(o))
+	err := b.Bucket.Upload(ctx, key, src, opts)
 	if src.err != nil {
 		return src.err
 	}

@@ -199,6 +199,11 @@ func (b *bucket) Attributes(ctx context.Context, key string) (*driver.Attributes
 	if err != nil {
 		return nil, keyError("stat", key, err)
 	}
+	return attributes(fi, r), nil
+}
+
+// attributes describes the data file fi with the record that belongs to it.
+func attributes(fi fs.FileInfo, r record) *driver.Attributes {
 	t := tagOf(fi)
 	return &driver.Attributes{
 		CacheControl:       r.CacheControl,
@@ -211,7 +216,7 @@ func (b *bucket) Attributes(ctx context.Context, key string) (*driver.Attributes
 		Size:               fi.Size(),
 		MD5:                r.MD5,
 		ETag:               fmt.Sprintf("\"%x-%x\"", t.MTime, t.Size),
-	}, nil
+	}
 }
 
 // NewRangeReader implements driver.Bucket.
@@ -224,7 +229,7 @@ func (b *bucket) NewRangeReader(ctx context.Context, key string, offset, length 
 	if err != nil {
 		return nil, keyError("open", key, err)
 	}
-	r := &reader{ctx: ctx, key: key, f: f, r: f, attrs: driver.ReaderAttributes{
+	r := &reader{ctx: ctx, key: key, f: f, r: f, whole: attributes(fi, rec), attrs: driver.ReaderAttributes{
 		ContentType: rec.ContentType,
 		ModTime:     fi.ModTime(),
 		Size:        fi.Size(),
@@ -253,6 +258,7 @@ type reader struct {
 	f     *os.File
 	r     io.Reader // f, or f limited to the range
 	attrs driver.ReaderAttributes
+	whole *driver.Attributes
 }
 
 func (r *reader) Read(p []byte) (int, error) {
@@ -270,13 +276,19 @@ func (r *reader) Close() error                         { return keyError("close"
 func (r *reader) Attributes() *driver.ReaderAttributes { return &r.attrs }
 
 // As gives the *os.File, positioned at the start of the range, and the io.Reader that ends with the range (an *os.File
-// or an *io.LimitedReader of one, so that it can be sent to a socket without copying).
+// or an *io.LimitedReader of one, so that it can be sent to a socket without copying). It also gives the
+// *driver.Attributes of what is read, which saves a second look and is of the same state, even while the object is
+// replaced.
 func (r *reader) As(i any) bool {
-	if p, ok := i.(*io.Reader); ok {
+	switch p := i.(type) {
+	case *io.Reader:
 		*p = r.r
-		return true
+	case **driver.Attributes:
+		*p = r.whole
+	default:
+		return r.asFile(i)
 	}
-	return r.asFile(i)
+	return true
 }
 
 func (r *reader) asFile(i any) bool {

@@ -12,6 +12,7 @@ package localblob
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -58,11 +59,19 @@ func (w *writer) commit() error {
 	locked = false
 
 	if err := b.fs.syncDir(path.Dir(w.name)); err != nil {
+		err = keyError("write", w.key, err)
+		if p.present != nil {
+			return fmt.Errorf("%w: %w", ErrNotSynced, err)
+		}
 		w.undo(p)
-		return keyError("write", w.key, err)
+		return err
 	}
 	return nil
 }
+
+// ErrNotSynced: an object was replaced, but the folder could not be synced, so that a loss of power may bring the old
+// one back. Either is whole.
+var ErrNotSynced = errors.New("localblob: replaced, but perhaps not for good")
 
 // plan is a commit that is ready to be made, if the present object is still the one it is to replace.
 type plan struct {
@@ -214,11 +223,8 @@ func (w *writer) install(p *plan) error {
 	return keyError("write", w.key, err)
 }
 
-// undo takes back a new object that could not be made durable. An object that replaced another stays: the other is gone.
+// undo takes back a new object that could not be made durable.
 func (w *writer) undo(p *plan) {
-	if p.present != nil {
-		return
-	}
 	unlock, err := w.b.lock(w.name)
 	if err != nil {
 		return

@@ -37,6 +37,27 @@ func Sweep(ctx context.Context, bkt *blob.Bucket) (Swept, error) {
 	return swept, err
 }
 
+// SweepKey is Sweep for what is known to have happened to one key: it looks at the temporary files, and at the
+// attributes of that key alone.
+func SweepKey(ctx context.Context, bkt *blob.Bucket, key string) error {
+	var b *bucket
+	if !bkt.As(&b) {
+		return errors.New("localblob: SweepKey needs a bucket that localblob.Open opened")
+	}
+	if _, err := b.sweepTemp(ctx); err != nil {
+		return keyError("sweep", tempDir, err)
+	}
+	name, err := fileName(key, false)
+	if err != nil {
+		return err
+	}
+	if _, err := b.fs.root.Lstat(name + attrsExt); err != nil {
+		return keyError("sweep", key, gone(err))
+	}
+	_, err = b.sweepSidecar(name)
+	return keyError("sweep", key, err)
+}
+
 func (b *bucket) readDir(name string) ([]fs.DirEntry, error) {
 	d, err := b.fs.root.Open(name)
 	if err != nil {
