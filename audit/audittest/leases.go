@@ -175,8 +175,9 @@ func eventOutlivesTakeover(e *env) {
 	e.expire()
 	held := e.dangling(audit.DanglingQuery{})
 	require.Len(e, held, len(events))
+	other := e.second()
 	for i, ev := range events {
-		claimed, err := e.second().Claim(e.ctx, held[i].ID(), long)
+		claimed, err := other.Claim(e.ctx, held[i].ID(), long)
 		require.NoError(e, err)
 		if ev.OpID == "" { // minted by Begin
 			ev.OpID, ev.OccurredAt = held[i].ID(), held[i].Event().OccurredAt
