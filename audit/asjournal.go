@@ -12,7 +12,7 @@ import (
 // an operation is logged twice under one OpID, first with [OutcomeBegun] and
 // then with its outcome, so that nothing happens unrecorded. What it cannot do
 // is find again the operations that a crash cut short: they are those that
-// begun and never ended, and whoever reads the log must look for them. Nor can
+// were begun and never ended, and whoever reads the log must look for them. Nor can
 // it store an operation's events as one: a Settle that failed may be called
 // again and goes on with the event that l did not take, which is then stored
 // twice if l had taken it after all.

@@ -13,7 +13,8 @@ import (
 // survives the process.
 type Memory struct {
 	// Now is the clock of leases and entries, and of events that carry no
-	// time of their own; nil means time.Now. Set it before first use.
+	// time of their own; nil means time.Now. Set it before first use; it must
+	// be safe for concurrent use.
 	Now func() time.Time
 
 	mu      sync.Mutex
