@@ -64,4 +64,3 @@ func BenchmarkConformance(b *testing.B) {
 	defer bkt.Close()
 	drivertest.RunBenchmarks(b, bkt)
 }
-

@@ -108,4 +108,3 @@ func keys(t testing.TB, bkt *blob.Bucket, opts *blob.ListOptions) (found []strin
 		found = append(found, o.Key)
 	}
 }
-

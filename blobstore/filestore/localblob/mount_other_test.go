@@ -4,4 +4,6 @@ package localblob
 
 import "testing"
 
-func mountTiny(t *testing.T, _ string) { t.Skip("SKIPPED: mounting a small file system is known for Linux only") }
+func mountTiny(t *testing.T, _ string) {
+	t.Skip("SKIPPED: mounting a small file system is known for Linux only")
+}
