@@ -12,7 +12,7 @@
 //   - No two keys have the same file. Keys that would are refused with the code InvalidArgument: those with an empty,
 //     "." or ".." part, those that end in ".attrs", and those inside ".blobtrail".
 //   - A listing reads every folder once, whatever the page size. Its memory is one page and the names in the folders
-//     on the way to where it is.
+//     on the way to where it is; for the next page these names are kept for up to two minutes.
 //   - Files are private (0600, folders 0700), and an MD5 is computed only if Options.MD5 is set.
 //
 // # Layout
