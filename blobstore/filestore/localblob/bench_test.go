@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -176,4 +178,45 @@ func rawUpload(dir, name string, r io.Reader, attrs []byte) error {
 	}
 	defer d.Close()
 	return d.Sync()
+}
+
+// BenchmarkUploadCallers writes 1 KiB objects from many goroutines at once, against the same with one file each.
+func BenchmarkUploadCallers(b *testing.B) {
+	for _, callers := range []int{1, 8, 64} {
+		content := bytes.Repeat([]byte("x"), 1<<10)
+		for _, side := range []string{"ours", "raw"} {
+			b.Run(fmt.Sprintf("callers=%d/%s", callers, side), func(b *testing.B) {
+				dir := b.TempDir()
+				for _, sub := range []string{"tmp", "raw"} {
+					require.NoError(b, os.Mkdir(filepath.Join(dir, sub), 0o700))
+				}
+				bkt, err := Open(dir, nil)
+				require.NoError(b, err)
+				defer bkt.Close()
+				opts := &blob.WriterOptions{ContentType: "application/pdf", IfNotExist: true}
+				var next atomic.Int64
+				var wg sync.WaitGroup
+				b.ResetTimer()
+				for range callers {
+					wg.Go(func() {
+						for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
+							name := fmt.Sprintf("%d.pdf", i)
+							var err error
+							if side == "ours" {
+								err = bkt.Upload(context.Background(), "docs/"+name, bytes.NewReader(content), opts)
+							} else {
+								err = rawUpload(dir, name, bytes.NewReader(content), nil)
+							}
+							if err != nil {
+								b.Error(err)
+								return
+							}
+						}
+					})
+				}
+				wg.Wait()
+				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "uploads/s")
+			})
+		}
+	}
 }
