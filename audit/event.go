@@ -147,8 +147,8 @@ func (e Event) With(r Result) Event {
 	return e
 }
 
-// clone returns a copy that shares nothing with e.
-func (e Event) clone() Event {
+// Clone returns a copy that shares nothing with e.
+func (e Event) Clone() Event {
 	if e.Size != nil {
 		e.Size = new(*e.Size)
 	}

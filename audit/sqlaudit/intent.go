@@ -193,7 +193,7 @@ type intent struct {
 }
 
 func (in *intent) ID() string         { return in.opID }
-func (in *intent) Event() audit.Event { return in.event }
+func (in *intent) Event() audit.Event { return in.event.Clone() }
 
 // Renew implements [audit.Intent].
 func (in *intent) Renew(ctx context.Context, lease time.Duration) error {
