@@ -61,10 +61,11 @@ func (j *Journal) Begin(ctx context.Context, e audit.Event, lease time.Duration)
 func (j *Journal) Dangling(ctx context.Context, q audit.DanglingQuery) iter.Seq2[audit.Intent, error] {
 	return func(yield func(audit.Intent, error) bool) {
 		type candidate struct {
-			OpID    string `db:"op_id"`
-			Holder  string `db:"holder"`
-			BegunAt int64  `db:"begun_at"`
-			Event   string `db:"event"`
+			OpID     string `db:"op_id"`
+			Holder   string `db:"holder"`
+			BegunAt  int64  `db:"begun_at"`
+			Renewals int64  `db:"renewals"`
+			Event    string `db:"event"`
 		}
 		const page = 100
 		where, args := "lease_until <= "+j.d.now(), []any(nil)
@@ -74,7 +75,7 @@ func (j *Journal) Dangling(ctx context.Context, q audit.DanglingQuery) iter.Seq2
 		if q.Bucket != "" {
 			where, args = where+" AND bucket = ?", append(args, q.Bucket)
 		}
-		query := "SELECT op_id, holder, begun_at, event FROM file_access_intents WHERE " + where +
+		query := "SELECT op_id, holder, begun_at, renewals, event FROM file_access_intents WHERE " + where +
 			" AND (begun_at > ? OR (begun_at = ? AND op_id > ?)) ORDER BY begun_at, op_id LIMIT 100"
 		last := candidate{BegunAt: -1, OpID: uuid.Nil.String()}
 		for {
@@ -89,9 +90,9 @@ func (j *Journal) Dangling(ctx context.Context, q audit.DanglingQuery) iter.Seq2
 			}
 			for _, c := range found {
 				last = c
-				// Only who still finds the old holder and a lease that has run
-				// out gets it.
-				in, err := j.takeOver(ctx, c.OpID, c.Event, q.Lease, "holder = ? AND lease_until <= "+j.d.now(), c.Holder)
+				// Only who still finds it as it was seen, with a lease that has
+				// run out, gets it.
+				in, err := j.takeOver(ctx, c.OpID, c.Event, q.Lease, "holder = ? AND renewals = ? AND lease_until <= "+j.d.now(), c.Holder, c.Renewals)
 				if errors.Is(err, audit.ErrNoIntent) {
 					continue
 				}
