@@ -57,6 +57,9 @@ func (s *Store) Reconcile(ctx context.Context) (Reconciled, error) {
 			done.Unknown++
 		}
 	}
+	if err := s.sweepTickets(ctx); err != nil && first == nil {
+		first = err
+	}
 	if first != nil {
 		return done, &Error{Op: "reconcile", Err: first}
 	}
@@ -94,6 +97,11 @@ func (s *Store) reconcileOne(ctx context.Context, intent audit.Intent) (audit.Ou
 	}
 	if r.Outcome == audit.OutcomeFailed {
 		r.ErrorCode = "interrupted"
+	}
+	if staging := e.Attrs[attrStagingKey]; staging != "" {
+		if err := s.removeStaged(ctx, staging); err != nil {
+			return "", err
+		}
 	}
 	r.SettledBy = audit.SettledByReconciler
 	sctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)

@@ -95,6 +95,9 @@ func (s *Store) upload(ctx context.Context, key string, r io.Reader, opts *Uploa
 		return nil, err
 	}
 	defer s.leave()
+	if isTicket(p.GrantID) {
+		return s.uploadByTicket(ctx, p)
+	}
 
 	var (
 		obj     *Object
