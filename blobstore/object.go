@@ -13,6 +13,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/keyrule"
 )
 
 // Object describes a stored object.
@@ -128,6 +129,9 @@ func (s *Store) List(ctx context.Context, opts *ListOptions) iter.Seq2[*Object, 
 			if err != nil {
 				fail(s.bucket.MapError(err))
 				return
+			}
+			if strings.HasPrefix(item.Key, keyrule.Private+"/") {
+				continue // the library's own
 			}
 			if !yield(&Object{Key: item.Key, Size: item.Size, ModTime: item.ModTime}, nil) {
 				return

@@ -184,7 +184,10 @@ func (v violations) count() int {
 
 func (v violations) String() string {
 	show := func(name string, l []string) string {
-		return fmt.Sprintf("%d %s %.3q", len(l), name, l[:min(3, len(l))])
+		if len(l) == 0 {
+			return "0 " + name
+		}
+		return fmt.Sprintf("%d %s (such as %q)", len(l), name, l[0])
 	}
 	return strings.Join([]string{
 		show("unrecorded", v.unrecorded), show("lost", v.lost), show("dangling", v.dangling),

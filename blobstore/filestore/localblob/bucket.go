@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"syscall"
 
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/driver"
@@ -350,7 +351,8 @@ func (b *bucket) Delete(ctx context.Context, key string, opts *driver.DeleteOpti
 	if err := b.fs.syncDir(path.Dir(name)); err != nil {
 		return keyError("delete", key, err)
 	}
-	if err := b.fs.remove(name + attrsExt); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	err = b.fs.remove(name + attrsExt)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENAMETOOLONG) {
 		return keyError("delete", key, err)
 	}
 	b.fs.prune(path.Dir(name))

@@ -30,7 +30,7 @@ func (w *writer) commit() error {
 	if err != nil {
 		return err
 	}
-	defer func() { p.discard() }() // the p of then
+	defer func() { p.discard() }() // whichever plan it is by then
 
 	unlock, err := b.lock(w.name)
 	if err != nil {

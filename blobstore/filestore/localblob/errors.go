@@ -74,7 +74,7 @@ func (b *bucket) ErrorCode(err error) gcerrors.ErrorCode {
 		return gcerrors.NotFound
 	case errors.Is(err, fs.ErrPermission):
 		return gcerrors.PermissionDenied
-	case errors.Is(err, syscall.ENOSPC):
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return gcerrors.ResourceExhausted
 	case errors.Is(err, errors.ErrUnsupported):
 		return gcerrors.Unimplemented
