@@ -15,8 +15,8 @@ import (
 )
 
 // Load reads the environment and checks it. The error joins every [*Problem]
-// that there is; the Config is then empty, since a secret may stand in the wrong
-// variable. Nothing is opened, and nothing is changed.
+// that there is; the Config is then the zero one. Nothing is opened, and
+// nothing is changed.
 func Load() (Config, error) {
 	environ := make(map[string]string)
 	for _, entry := range os.Environ() {
@@ -69,6 +69,8 @@ func LoadFrom(environ map[string]string) (Config, error) {
 	c.validate(&ps)
 	slices.SortStableFunc(ps.found, func(a, b error) int { return strings.Compare(variableOf(a), variableOf(b)) })
 	if err := ps.err(); err != nil {
+		// Not the half of it that could be read: what stands in the wrong
+		// variable may be a secret, and would be printed with the rest.
 		return Config{}, err
 	}
 	return c, nil
