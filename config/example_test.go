@@ -22,7 +22,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // the system cleans up
+	defer os.RemoveAll(dir)
 
 	cfg, err := config.LoadFrom(map[string]string{ // config.Load reads the environment
 		"LOCAL_STORAGE_PATH": filepath.Join(dir, "files"),
@@ -37,7 +37,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	defer app.Close(ctx) //nolint:errcheck // nothing was begun that could be lost
+	defer app.Close(ctx)
 
 	ctx = audit.WithActor(ctx, audit.Actor{UserID: "anna"})
 	obj, err := app.Store.Upload(ctx, "invoices/42.txt", strings.NewReader("12.50 EUR"), &blobstore.UploadOptions{
