@@ -2,8 +2,8 @@ package audit
 
 import (
 	"context"
-	"errors"
 	"iter"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -12,7 +12,10 @@ import (
 // an operation is logged twice under one OpID, first with [OutcomeBegun] and
 // then with its outcome, so that nothing happens unrecorded. What it cannot do
 // is find again the operations that a crash cut short: they are those that
-// begun and never ended, and whoever reads the log must look for them.
+// were begun and never ended, and whoever reads the log must look for them. Nor can
+// it store an operation's events as one: a Settle that failed may be called
+// again and goes on with the event that l did not take, which is then stored
+// twice if l had taken it after all.
 func AsJournal(l Logger) Journal {
 	if j, ok := l.(Journal); ok {
 		return j
@@ -47,10 +50,13 @@ type loggerIntent struct {
 	log     Logger
 	event   Event
 	settled atomic.Bool
+
+	mu     sync.Mutex // held while settling
+	logged int        // how many of the events that settle it are stored
 }
 
 func (in *loggerIntent) ID() string   { return in.event.OpID }
-func (in *loggerIntent) Event() Event { return in.event }
+func (in *loggerIntent) Event() Event { return in.event.Clone() }
 
 func (in *loggerIntent) Renew(context.Context, time.Duration) error {
 	if in.settled.Load() {
@@ -64,12 +70,17 @@ func (in *loggerIntent) Settle(ctx context.Context, r Result, also ...Event) err
 	if err != nil {
 		return err
 	}
-	if !in.settled.CompareAndSwap(false, true) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.settled.Load() {
 		return ErrNotHeld
 	}
-	var errs []error
-	for _, e := range events {
-		errs = append(errs, in.log.Log(ctx, e))
+	for in.logged < len(events) {
+		if err := in.log.Log(ctx, events[in.logged]); err != nil {
+			return err
+		}
+		in.logged++
 	}
-	return errors.Join(errs...)
+	in.settled.Store(true)
+	return nil
 }

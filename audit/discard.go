@@ -7,19 +7,30 @@ import (
 )
 
 // Discard is a [Journal] that records nothing. It is the visible way to opt out
-// of the trail; a nil Logger is an error everywhere.
+// of the trail; a nil Logger is an error everywhere. It still refuses bad
+// events and done contexts, but since it keeps nothing it can't tell that an
+// intent was settled before.
 var Discard Journal = discard{}
 
 type discard struct{}
 
 func (discard) Log(ctx context.Context, e Event) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	_, err := PrepareLog(e)
 	return err
 }
 
 func (discard) Begin(ctx context.Context, e Event, lease time.Duration) (Intent, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	e, err := PrepareIntent(e)
-	return discardIntent{e}, err
+	if err != nil {
+		return nil, err
+	}
+	return discardIntent{e}, nil
 }
 
 func (discard) Dangling(context.Context, DanglingQuery) iter.Seq2[Intent, error] {
@@ -33,10 +44,13 @@ func (discard) Claim(context.Context, string, time.Duration) (Intent, error) {
 type discardIntent struct{ event Event }
 
 func (in discardIntent) ID() string                                 { return in.event.OpID }
-func (in discardIntent) Event() Event                               { return in.event }
+func (in discardIntent) Event() Event                               { return in.event.Clone() }
 func (in discardIntent) Renew(context.Context, time.Duration) error { return nil }
 
 func (in discardIntent) Settle(ctx context.Context, r Result, also ...Event) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	_, err := PrepareSettlement(in.event, r, also...)
 	return err
 }

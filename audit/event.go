@@ -66,7 +66,7 @@ type Resource struct {
 type Event struct {
 	OpID       string    // the operation's UUID; empty: the logger mints one
 	RefOpID    string    // the earlier operation that this one amends or belongs to
-	OccurredAt time.Time // kept in UTC with microseconds; zero: now
+	OccurredAt time.Time // kept in UTC with microseconds, from 1970 to 9999; zero: now
 	Action     Action
 	Outcome    Outcome // Log: empty means OutcomeOK. Begin: must be empty
 	Actor      Actor
@@ -81,8 +81,9 @@ type Event struct {
 	ContentType string // at most 255 bytes
 	ErrorCode   string // why it did not end OK, as a short word; at most 64 bytes
 
-	// Attrs are further facts, such as the source of a copy. At most 64 pairs
-	// and 16 KiB in all. Never put a secret or a signed URL here.
+	// Attrs are further facts, such as the source of a copy. A name has at
+	// most 255 bytes, a value 2,048; what is longer is cut. More than 64 pairs
+	// or 16 KiB in all are refused. Never put a secret or a signed URL here.
 	Attrs map[string]string
 }
 
@@ -93,7 +94,14 @@ const (
 	AttrMethod    = "method"     // links: the HTTP method they allow
 	AttrExpires   = "expires"    // links: when they end, RFC 3339
 	AttrRange     = "range"      // download: "offset-length" of a partial read
-	AttrPrior     = "prior"      // upload, copy, move: "present" if an object stood there before
+	AttrStaged    = "staged"     // upload: StagedPending or StagedCommitted
+)
+
+// Values of [AttrStaged]: a staged upload waits for the host's own transaction,
+// and stands if and only if that was committed.
+const (
+	StagedPending   = "pending"
+	StagedCommitted = "committed"
 )
 
 // Result is how an operation ended, to settle its intent with. The zero value
@@ -146,6 +154,15 @@ func (e Event) With(r Result) Event {
 	return e
 }
 
+// Clone returns a copy that shares nothing with e.
+func (e Event) Clone() Event {
+	if e.Size != nil {
+		e.Size = new(*e.Size)
+	}
+	e.SHA256, e.Attrs = bytes.Clone(e.SHA256), maps.Clone(e.Attrs)
+	return e
+}
+
 // Entry is an event as stored. Entries never change, but for the erasure of a
 // person's fields.
 type Entry struct {
@@ -159,14 +176,17 @@ type Entry struct {
 
 const (
 	maxAttrs      = 64
-	maxAttrsBytes = 16 << 10
+	maxAttrsBytes = 16 << 10 // room for all that this library writes, at its limits
+	maxAttrName   = 255
+	maxAttrValue  = 2048
 )
 
 // Prepared returns e as every logger stores it: with an OpID and OccurredAt,
 // its text escaped and cut to the limits of the fields, its maps and slices
-// copied. What only a programming error can cause (an OpID that is no UUID, an
-// impossible action or outcome, a digest of the wrong length, too many Attrs)
-// is refused with an error that wraps [ErrEvent].
+// copied. Preparing twice changes nothing more. What only a programming error
+// can cause (an OpID that is no UUID, an impossible time, action or outcome, a
+// digest of the wrong length, too many Attrs) is refused with an error that
+// wraps [ErrEvent].
 //
 // It is for those who implement a [Logger]; a caller has no need of it.
 func (e Event) Prepared() (Event, error) {
@@ -183,6 +203,8 @@ func (e Event) Prepared() (Event, error) {
 		return e, fmt.Errorf("%w: OpID %q is not a lower-case UUID", ErrEvent, cleanText(e.OpID, 64))
 	case e.RefOpID != "" && !isUUID(e.RefOpID):
 		return e, fmt.Errorf("%w: RefOpID %q is not a lower-case UUID", ErrEvent, cleanText(e.RefOpID, 64))
+	case e.OccurredAt.Year() < 1970 || e.OccurredAt.Year() > 9999:
+		return e, fmt.Errorf("%w: OccurredAt %s: want a year from 1970 to 9999", ErrEvent, e.OccurredAt.Format(time.RFC3339))
 	case !validAction(e.Action):
 		return e, fmt.Errorf("%w: action %q: want 1 to 64 characters of a-z, 0-9, '_', '.' and '-'", ErrEvent, cleanText(string(e.Action), 80))
 	case !validOutcome(e.Outcome):
@@ -217,10 +239,14 @@ func (e Event) Prepared() (Event, error) {
 		return e, nil
 	}
 	attrs, total := make(map[string]string, len(e.Attrs)), 0
-	for k, v := range e.Attrs {
-		k, v = cleanText(k, 255), cleanText(v, maxAttrsBytes)
-		attrs[k] = v
+	for name, value := range e.Attrs {
+		k, v := cleanText(name, maxAttrName), cleanText(value, maxAttrValue)
 		total += len(k) + len(v)
+		// Of two names that are the same once they are clean the lesser value
+		// stays, so that an event has one record, not one for each order.
+		if prior, twice := attrs[k]; !twice || v < prior {
+			attrs[k] = v
+		}
 	}
 	if len(e.Attrs) > maxAttrs || total > maxAttrsBytes {
 		return e, fmt.Errorf("%w: %d Attrs of %d bytes: at most %d of %d", ErrEvent, len(e.Attrs), total, maxAttrs, maxAttrsBytes)

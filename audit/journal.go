@@ -26,8 +26,10 @@ var (
 type Logger interface {
 	// Log stores e. A nil error means that e is durable. After an error e may
 	// or may not have been stored; whatever depends on it must not happen.
-	// An event that can't be stored whatever one does wraps [ErrEvent].
-	// A done ctx ends the wait, not necessarily the storing.
+	// The error for an event that can't be stored whatever one does wraps
+	// [ErrEvent]. A ctx that is done already is refused with its error; one
+	// that is done later ends the wait, not necessarily the storing. What e
+	// refers to (Attrs, SHA256, Size) is neither changed nor kept.
 	Log(ctx context.Context, e Event) error
 }
 
@@ -36,14 +38,16 @@ type Journal interface {
 	Logger
 
 	// Begin makes e durable as an open intent, held by the caller for the
-	// lease (0: a minute). e.Outcome must be empty. On an error the effect
+	// lease (0: a minute). e.Outcome must be empty, and no other intent of
+	// its OpID open; else the error wraps [ErrEvent]. On an error the effect
 	// must not happen.
 	Begin(ctx context.Context, e Event, lease time.Duration) (Intent, error)
 
 	// Dangling yields the open intents whose lease has run out, oldest first.
 	// Each is taken over by the caller for q.Lease before it is yielded, so
-	// that of several reconcilers one gets it. It ends when none is left, or
-	// after the first error.
+	// that of several reconcilers one gets it; an intent that the loop did not
+	// reach stays dangling. It ends when none is left, or after the first
+	// error. The loop may use the journal, such as to settle what it is given.
 	Dangling(ctx context.Context, q DanglingQuery) iter.Seq2[Intent, error]
 
 	// Claim takes the open intent of that operation over for the lease,
@@ -52,13 +56,14 @@ type Journal interface {
 	Claim(ctx context.Context, opID string, lease time.Duration) (Intent, error)
 }
 
-// Intent is an operation that was begun and is not yet settled. Its methods
-// fail with [ErrNotHeld] once it is settled or was taken over. They may be
+// Intent is an operation that was begun and is not yet settled. Renew and
+// Settle fail with [ErrNotHeld] once it is settled or was taken over, and only
+// then: a lease that ran out unnoticed takes nothing away. All methods may be
 // called concurrently.
 type Intent interface {
 	// ID is the operation's id, the OpID of its event.
 	ID() string
-	// Event is the event as stored by Begin.
+	// Event is the event as stored by Begin, a copy for the caller to keep.
 	Event() Event
 	// Renew extends the lease, so that it ends that long from now
 	// (0: a minute).
@@ -66,7 +71,8 @@ type Intent interface {
 	// Settle replaces the intent by one entry, the event with the result, and
 	// appends an entry for each further event, in one transaction: either all
 	// of it is durable (nil) or, at the latest when the lease runs out, the
-	// intent is dangling.
+	// intent is dangling. r.Outcome is required. An error that wraps
+	// [ErrEvent] leaves the intent held, to be settled otherwise.
 	Settle(ctx context.Context, r Result, also ...Event) error
 }
 
@@ -83,12 +89,13 @@ const DefaultLease = time.Minute
 // Reader gives back what was stored.
 type Reader interface {
 	// Entries yields the entries that q selects, in the order of their IDs.
-	// It ends after the first error. The entries are the caller's to keep.
+	// It ends after the first error. The entries are the caller's to keep,
+	// and the loop may use the journal.
 	Entries(ctx context.Context, q Query) iter.Seq2[Entry, error]
 }
 
 // Query selects entries; the zero value selects all, oldest first. The fields
-// that are set must all match.
+// that are set must all match, text byte for byte.
 type Query struct {
 	UserID   string
 	TenantID string

@@ -12,8 +12,9 @@ import (
 // tests and for trying things out. The zero value is ready for use. Nothing
 // survives the process.
 type Memory struct {
-	// Now is the clock of leases and entries; nil means time.Now. Set it
-	// before first use.
+	// Now is the clock of leases and entries, and of events that carry no
+	// time of their own; nil means time.Now. Set it before first use; it must
+	// be safe for concurrent use.
 	Now func() time.Time
 
 	mu      sync.Mutex
@@ -58,15 +59,19 @@ func (m *Memory) append(by SettledBy, events ...Event) {
 	}
 }
 
-// nextID mints ids until one is greater than the last: UUIDv7s of the same
-// quarter of a microsecond are in no order.
 func (m *Memory) nextID() string {
-	for {
-		id := newUUIDv7()
-		if n := len(m.entries); n == 0 || id > m.entries[n-1].ID {
-			return id
-		}
+	if n := len(m.entries); n > 0 {
+		return uuidAfter(m.entries[n-1].ID)
 	}
+	return newUUIDv7()
+}
+
+// timed gives e the time of m's clock if it has none.
+func (m *Memory) timed(e Event) Event {
+	if e.OccurredAt.IsZero() {
+		e.OccurredAt = m.now()
+	}
+	return e
 }
 
 // Log implements [Logger].
@@ -74,7 +79,7 @@ func (m *Memory) Log(ctx context.Context, e Event) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	e, err := PrepareLog(e)
+	e, err := PrepareLog(m.timed(e))
 	if err != nil {
 		return err
 	}
@@ -89,7 +94,7 @@ func (m *Memory) Begin(ctx context.Context, e Event, lease time.Duration) (Inten
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	e, err := PrepareIntent(e)
+	e, err := PrepareIntent(m.timed(e))
 	if err != nil {
 		return nil, err
 	}
@@ -110,6 +115,10 @@ func (m *Memory) Begin(ctx context.Context, e Event, lease time.Duration) (Inten
 // Dangling implements [Journal].
 func (m *Memory) Dangling(ctx context.Context, q DanglingQuery) iter.Seq2[Intent, error] {
 	return func(yield func(Intent, error) bool) {
+		if err := ctx.Err(); err != nil {
+			yield(nil, err)
+			return
+		}
 		m.mu.Lock()
 		ids := slices.Clone(m.order)
 		m.mu.Unlock()
@@ -162,6 +171,10 @@ func (m *Memory) Open() int {
 // Entries implements [Reader]. It yields what was stored when the loop began.
 func (m *Memory) Entries(ctx context.Context, q Query) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
+		if err := ctx.Err(); err != nil {
+			yield(Entry{}, err)
+			return
+		}
 		m.mu.Lock()
 		entries := slices.Clone(m.entries)
 		m.mu.Unlock()
@@ -177,7 +190,7 @@ func (m *Memory) Entries(ctx context.Context, q Query) iter.Seq2[Entry, error] {
 			if !q.matches(e) {
 				continue
 			}
-			e.Event, _ = e.Prepared() // a copy that is the caller's to keep
+			e.Event = e.Clone()
 			if !yield(e, nil) {
 				return
 			}
@@ -205,7 +218,7 @@ func (q Query) matches(e Entry) bool {
 }
 
 func (in *memoryIntent) ID() string   { return in.event.OpID }
-func (in *memoryIntent) Event() Event { return in.event }
+func (in *memoryIntent) Event() Event { return in.event.Clone() }
 
 func (in *memoryIntent) Renew(ctx context.Context, lease time.Duration) error {
 	if err := ctx.Err(); err != nil {
@@ -225,11 +238,15 @@ func (in *memoryIntent) Settle(ctx context.Context, r Result, also ...Event) err
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	m := in.m
+	also = slices.Clone(also)
+	for i := range also {
+		also[i] = m.timed(also[i])
+	}
 	events, err := PrepareSettlement(in.event, r, also...)
 	if err != nil {
 		return err
 	}
-	m := in.m
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	h := m.open[in.event.OpID]

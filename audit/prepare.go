@@ -9,7 +9,7 @@ import "fmt"
 // implement a Journal. An error wraps [ErrEvent].
 func PrepareIntent(e Event) (Event, error) {
 	if e.Outcome != "" {
-		return e, fmt.Errorf("%w: Begin with outcome %q: an operation that has an outcome is logged, not begun", ErrEvent, e.Outcome)
+		return e, fmt.Errorf("%w: Begin with outcome %q: an operation that has an outcome is logged, not begun", ErrEvent, cleanText(string(e.Outcome), 80))
 	}
 	return e.Prepared()
 }
@@ -18,8 +18,11 @@ func PrepareIntent(e Event) (Event, error) {
 // first, as [Intent.Settle] stores them. It is for those who implement a
 // Journal. An error wraps [ErrEvent].
 func PrepareSettlement(intent Event, r Result, also ...Event) ([]Event, error) {
-	if r.Outcome == "" {
-		return nil, fmt.Errorf("%w: Settle without an outcome", ErrEvent)
+	switch {
+	case r.Outcome == "" || r.Outcome == OutcomeBegun:
+		return nil, fmt.Errorf("%w: Settle with outcome %q: want ok, failed, denied or unknown", ErrEvent, r.Outcome)
+	case r.SettledBy != "" && r.SettledBy != SettledByWriter && r.SettledBy != SettledByReconciler:
+		return nil, fmt.Errorf("%w: SettledBy %q: want writer or reconciler", ErrEvent, cleanText(string(r.SettledBy), 80))
 	}
 	return prepareFinal(append([]Event{intent.With(r)}, also...)...)
 }

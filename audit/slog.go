@@ -8,7 +8,8 @@ import (
 
 // Slog is a [Logger] that writes each event as one record of a log/slog logger:
 // for development, or beside a Journal in [Multi]. How durable a record is, is
-// up to the handler; most promise nothing.
+// up to the handler; most promise nothing. As with any log record, an event at
+// a level that the handler has switched off is not written.
 type Slog struct {
 	Logger *slog.Logger // nil means slog.Default()
 	Level  slog.Level   // of events that ended OK; others are logged at Warn or Level, whichever is higher
@@ -16,6 +17,9 @@ type Slog struct {
 
 // Log implements [Logger]. It fails when the handler does.
 func (s Slog) Log(ctx context.Context, e Event) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	e, err := PrepareLog(e)
 	if err != nil {
 		return err

@@ -4,16 +4,19 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
+	"strings"
 	"time"
 )
 
 // newUUIDv7 mints a time-ordered UUID (RFC 9562, section 5.7, with method 3 of
 // 6.2: the 12 bits after the milliseconds are a fraction of one). It is here
 // because this package links nothing outside the standard library.
-func newUUIDv7() string {
+func newUUIDv7() string { return uuidv7At(time.Now()) }
+
+func uuidv7At(t time.Time) string {
 	var u [16]byte
-	rand.Read(u[8:]) //nolint:errcheck // crypto/rand.Read never fails
-	ns := uint64(time.Now().UnixNano())
+	rand.Read(u[8:])
+	ns := uint64(t.UnixNano())
 	ms, rest := ns/1e6, ns%1e6
 	binary.BigEndian.PutUint64(u[:8], ms<<16|7<<12|rest*4096/1e6)
 	u[8] = u[8]&0x3f | 0x80
@@ -25,6 +28,28 @@ func newUUIDv7() string {
 	hex.Encode(s[24:36], u[10:16])
 	s[8], s[13], s[18], s[23] = '-', '-', '-', '-'
 	return string(s[:])
+}
+
+// uuidAfter mints a UUID that is greater than last: a new one as a rule, the
+// successor of last when both fall into one quarter of a microsecond or the
+// clock was set back.
+func uuidAfter(last string) string {
+	if id := newUUIDv7(); id > last {
+		return id
+	}
+	const digits = "0123456789abcdef"
+	next := []byte(last)
+	for i := len(next) - 1; i > 19; i-- { // the random part that follows the variant
+		if next[i] == '-' {
+			continue
+		}
+		if next[i] != 'f' {
+			next[i] = digits[strings.IndexByte(digits, next[i])+1]
+			break
+		}
+		next[i] = '0'
+	}
+	return string(next)
 }
 
 // isUUID reports whether s is a UUID in its hyphenated, lower-case form.

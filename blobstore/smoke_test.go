@@ -16,7 +16,7 @@ import (
 
 func TestSmoke(t *testing.T) {
 	ctx := audit.WithActor(context.Background(), audit.Actor{UserID: "u1"})
-	for _, u := range []string{"mem://", "file://" + t.TempDir()} {
+	for _, u := range []string{"mem://", "file://" + t.TempDir(), "local://" + t.TempDir()} {
 		var log audit.Memory
 		signer, err := signurl.New("http://localhost/files/", []signurl.Key{signurl.NewKey()}, nil)
 		require.NoError(t, err)

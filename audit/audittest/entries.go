@@ -1,0 +1,293 @@
+package audittest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/audit"
+)
+
+// What is stored of an event: every field, as it was given.
+
+var entryCases = []testCase{
+	{"entries/one for each event", logOne},
+	{"entries/no outcome is ok", logWithoutOutcome},
+	{"entries/every outcome", logOutcomes},
+	{"entries/all fields come back", allFields},
+	{"entries/nothing set, nothing comes back", noFields},
+	{"entries/unknown size is not zero", sizes},
+	{"entries/times are UTC in microseconds", times},
+	{"entries/attrs of any text", attrs},
+	{"entries/bad events are refused", badEventsRefused},
+	{"entries/caller's maps are not kept", logKeepsNothing},
+	{"entries/are copies", entriesAreCopies},
+	{"entries/done context is refused", doneContext},
+	{"entries/events of one operation", oneOperation},
+}
+
+// fullEvent has every field set.
+func fullEvent() audit.Event {
+	return audit.Event{
+		OpID:       "0198f2e0-1111-7000-8000-0000000000aa",
+		RefOpID:    "0198f2e0-2222-4000-9000-0000000000bb",
+		OccurredAt: time.Date(2026, 2, 28, 23, 59, 59, 999999000, time.UTC),
+		Action:     audit.ActionCopy,
+		Outcome:    audit.OutcomeFailed,
+		Actor: audit.Actor{
+			UserID: "u-7", TenantID: "acme", IP: "2001:db8::1", UserAgent: "Mozilla/5.0 (X11; Linux x86_64)", RequestID: "req/1",
+		},
+		Resource: audit.Resource{Type: "invoice", ID: "42"},
+		Key:      "invoices/Rechnung März 😀.pdf", Backend: "s3", Bucket: "main-bucket",
+		GrantID: "grant-1", Size: new(int64(1 << 40)), SHA256: bytes.Repeat([]byte{0x00, 0xff}, 16),
+		ContentType: "application/pdf; charset=\"utf-8\"", ErrorCode: "timeout",
+		Attrs: map[string]string{audit.AttrFilename: "Rechnung März.pdf", "empty": "", "": "no name"},
+	}
+}
+
+func checkIdentity(e *env, en audit.Entry) {
+	e.Helper()
+	assert.True(e, isUUID(en.ID) && en.ID[14] == '7', "ID %q is a UUIDv7", en.ID)
+	assert.NotEmpty(e, en.WriterID)
+	assert.False(e, en.CreatedAt.IsZero())
+	assert.Equal(e, time.UTC, en.CreatedAt.Location(), "CreatedAt is in UTC")
+	assert.True(e, en.CreatedAt.Equal(en.CreatedAt.Truncate(time.Microsecond)), "CreatedAt has microseconds")
+}
+
+// isUUID is the hyphenated, lower-case form.
+func isUUID(s string) bool {
+	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
+		return false
+	}
+	return strings.Trim(s, "0123456789abcdef-") == ""
+}
+
+// Log MUST store exactly one entry for each event, with an id, a place in its
+// writer's stream that starts at 0, and an operation id and a time where the
+// event has none.
+func logOne(e *env) {
+	before := time.Now().Add(-time.Hour) // the journal's clock need not be this one
+	for i := range 3 {
+		e.log(upload(fmt.Sprint(i)))
+	}
+	got := e.entries(audit.Query{})
+	require.Equal(e, []string{"0", "1", "2"}, keysOf(got))
+	ops := map[string]bool{}
+	for i, en := range got {
+		checkIdentity(e, en)
+		assert.Equal(e, got[0].WriterID, en.WriterID)
+		assert.EqualValues(e, i, en.Seq)
+		assert.True(e, isUUID(en.OpID), "OpID %q", en.OpID)
+		assert.True(e, en.OccurredAt.After(before), "OccurredAt %v", en.OccurredAt)
+		assert.Equal(e, audit.SettledByWriter, en.SettledBy)
+		ops[en.OpID] = true
+		if i > 0 {
+			assert.Greater(e, en.ID, got[i-1].ID)
+		}
+	}
+	assert.Len(e, ops, 3)
+	e.wantOpen(0)
+}
+
+// An event without an outcome MUST be stored as ok.
+func logWithoutOutcome(e *env) {
+	e.log(upload("k"))
+	assert.Equal(e, audit.OutcomeOK, e.only().Outcome)
+}
+
+// Every outcome MUST be stored as it is.
+func logOutcomes(e *env) {
+	outcomes := []audit.Outcome{audit.OutcomeOK, audit.OutcomeFailed, audit.OutcomeDenied, audit.OutcomeUnknown, audit.OutcomeBegun}
+	for _, o := range outcomes {
+		e.log(audit.Event{Action: audit.ActionDownload, Outcome: o, ErrorCode: "code"})
+	}
+	got := e.entries(audit.Query{})
+	require.Len(e, got, len(outcomes))
+	for i, o := range outcomes {
+		assert.Equal(e, o, got[i].Outcome)
+	}
+}
+
+// Every field MUST come back as it was given.
+func allFields(e *env) {
+	e.log(fullEvent())
+	en := e.only()
+	e.same(fullEvent(), en.Event)
+	checkIdentity(e, en)
+}
+
+// What was not set MUST come back as the zero value: no size of 0, no empty
+// digest, no empty attrs.
+func noFields(e *env) {
+	ev := audit.Event{
+		OpID: "0198f2e0-1111-7000-8000-0000000000aa", OccurredAt: time.Unix(0, 0), Action: audit.ActionList,
+		Outcome: audit.OutcomeOK, Attrs: map[string]string{},
+	}
+	e.log(ev)
+	e.same(ev, e.only().Event)
+}
+
+// An unknown size MUST NOT become 0, nor 0 an unknown size.
+func sizes(e *env) {
+	given := []*int64{nil, new(int64(0)), new(int64(1)), new(int64(math.MaxInt64))}
+	for _, s := range given {
+		e.log(audit.Event{Action: audit.ActionUpload, Size: s})
+	}
+	for i, en := range e.entries(audit.Query{}) {
+		assert.Equal(e, given[i], en.Size)
+	}
+}
+
+// Times MUST be stored in UTC, cut (not rounded) to microseconds, from 1970 to
+// the end of 9999.
+func times(e *env) {
+	given := []time.Time{
+		time.Unix(0, 0),
+		time.Date(2026, 3, 29, 2, 30, 0, 999_999_999, time.UTC),
+		time.Date(2026, 12, 31, 23, 30, 0, 1_000, time.FixedZone("west", -8*3600)),
+		time.Date(2026, 1, 1, 0, 30, 0, 1_999, time.FixedZone("east", 14*3600)),
+		time.Date(2300, 1, 1, 0, 0, 0, 0, time.UTC), // beyond nanoseconds in 64 bits
+		time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC),
+	}
+	for _, at := range given {
+		e.log(audit.Event{Action: audit.ActionUpload, OccurredAt: at})
+	}
+	got := e.entries(audit.Query{})
+	require.Len(e, got, len(given))
+	for i, at := range given {
+		want := at.UTC().Truncate(time.Microsecond)
+		assert.True(e, want.Equal(got[i].OccurredAt), "want %v, got %v", want, got[i].OccurredAt)
+		assert.Equal(e, time.UTC, got[i].OccurredAt.Location())
+	}
+}
+
+// Names and values of attrs MUST come back whatever text they are, as many and
+// as long as the limits allow.
+func attrs(e *env) {
+	many := map[string]string{}
+	for i := range 64 {
+		many[fmt.Sprint("name-", i)] = strings.Repeat("v", 200)
+	}
+	for _, a := range []map[string]string{
+		{"ключ": "значение", "鍵": "値", "🔑": "😀", "é": "NFC", "e\u0301": "NFD"},
+		{`"`: `\`, `\`: `"`, "<&>": "</script>", "'": `';--`, `\u0000`: `\\u0000`, "%s": "%d", "$.a[0]": "{}", "a.b": "null"},
+		{"A": "1", "a": "2", " a": "3", "a ": "4", "": ""},
+		{"number": "1e400", "bool": "true", "int": "12345678901234567890"},
+		{strings.Repeat("n", 255): strings.Repeat("v", 2048)},
+		many,
+	} {
+		op := audit.Event{Action: audit.ActionUpload, Attrs: a}
+		e.log(op)
+		got := e.entries(audit.Query{Newest: true, Limit: 1})
+		require.Len(e, got, 1)
+		require.Equal(e, a, got[0].Attrs)
+	}
+}
+
+// badEvents are those that only a mistake in the program can make.
+func badEvents() map[string]audit.Event {
+	return map[string]audit.Event{
+		"no action":          {},
+		"impossible action":  {Action: "DROP TABLE"},
+		"unheard-of outcome": {Action: audit.ActionUpload, Outcome: "fine"},
+		"bad operation id":   {Action: audit.ActionUpload, OpID: "42"},
+		"bad reference":      {Action: audit.ActionUpload, RefOpID: "42"},
+		"short digest":       {Action: audit.ActionUpload, SHA256: []byte{1}},
+		"negative size":      {Action: audit.ActionUpload, Size: new(int64(-1))},
+		"impossible time":    {Action: audit.ActionUpload, OccurredAt: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)},
+		"too many attrs":     {Action: audit.ActionUpload, Attrs: tooManyAttrs()},
+	}
+}
+
+func tooManyAttrs() map[string]string {
+	m := map[string]string{}
+	for i := range 65 {
+		m[fmt.Sprint(i)] = ""
+	}
+	return m
+}
+
+// An event that can't be stored MUST be refused with ErrEvent and leave
+// nothing; what is logged before and after MUST be stored.
+func badEventsRefused(e *env) {
+	e.log(upload("before"))
+	for name, ev := range badEvents() {
+		require.ErrorIs(e, e.j.Log(e.ctx, ev), audit.ErrEvent, name)
+	}
+	e.log(upload("after"))
+	got := e.entries(audit.Query{})
+	require.Equal(e, []string{"before", "after"}, keysOf(got))
+	assert.Equal(e, got[0].Seq+1, got[1].Seq, "no gap")
+}
+
+// What the caller does to its event after Log MUST have no effect, and Log MUST
+// NOT change it.
+func logKeepsNothing(e *env) {
+	ev := fullEvent()
+	e.log(ev)
+	require.Equal(e, fullEvent(), ev)
+	*ev.Size, ev.SHA256[0], ev.Attrs[audit.AttrFilename] = 1, 1, "1"
+	e.same(fullEvent(), e.only().Event)
+}
+
+// What a reader does to an entry MUST have no effect on the trail.
+func entriesAreCopies(e *env) {
+	e.log(fullEvent())
+	en := e.only()
+	*en.Size, en.SHA256[0], en.Attrs[audit.AttrFilename] = 1, 1, "1"
+	delete(en.Attrs, "empty")
+	e.same(fullEvent(), e.only().Event)
+}
+
+// A context that is done MUST be refused with its error by every call, and
+// nothing MUST be stored, settled or taken over.
+func doneContext(e *env) {
+	done, cancel := context.WithCancel(e.ctx)
+	cancel()
+	in := e.begin(upload("k"), e.short())
+
+	require.ErrorIs(e, e.j.Log(done, upload("log")), context.Canceled)
+	_, err := e.j.Begin(done, upload("begin"), 0)
+	require.ErrorIs(e, err, context.Canceled)
+	_, err = e.j.Claim(done, in.ID(), 0)
+	require.ErrorIs(e, err, context.Canceled)
+	require.ErrorIs(e, in.Renew(done, long), context.Canceled)
+	require.ErrorIs(e, in.Settle(done, ok), context.Canceled)
+	n := 0
+	for _, err := range e.j.Entries(done, audit.Query{}) {
+		require.ErrorIs(e, err, context.Canceled)
+		n++
+	}
+	require.Equal(e, 1, n, "Entries says so once")
+	e.expire()
+	for _, err := range e.j.Dangling(done, audit.DanglingQuery{}) {
+		require.ErrorIs(e, err, context.Canceled)
+		n++
+	}
+	require.Equal(e, 2, n, "Dangling says so once")
+
+	assert.Empty(e, e.entries(audit.Query{}))
+	e.wantOpen(1)
+	require.NoError(e, in.Settle(e.ctx, ok), "still held")
+	e.only()
+}
+
+// Several entries of one operation MUST be possible: a plain logger's begun and
+// ok, or an amendment.
+func oneOperation(e *env) {
+	ev := upload("k")
+	ev.OpID, ev.Outcome = "0198f2e0-1111-7000-8000-0000000000aa", audit.OutcomeBegun
+	e.log(ev)
+	ev.Outcome = audit.OutcomeOK
+	e.log(ev)
+	got := e.entries(audit.Query{OpID: ev.OpID})
+	require.Len(e, got, 2)
+	assert.Equal(e, audit.OutcomeBegun, got[0].Outcome)
+	assert.Equal(e, audit.OutcomeOK, got[1].Outcome)
+}

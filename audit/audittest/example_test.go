@@ -1,0 +1,34 @@
+package audittest_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/audittest"
+)
+
+// The acknowledgement of a settlement gets lost: the caller is told that it
+// failed, and the entry is there.
+func ExampleFaults() {
+	ctx := context.Background()
+	var trail audit.Memory
+	journal := audittest.NewFaults(&trail)
+	journal.Add(audittest.Fault{Call: audittest.CallSettle, Nth: 1, After: true, Err: errors.New("connection reset")})
+
+	intent, err := journal.Begin(ctx, audit.Event{Action: audit.ActionUpload, Key: "invoices/42.pdf"}, 0)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(intent.Settle(ctx, audit.Result{Outcome: audit.OutcomeOK}))
+	fmt.Println(intent.Settle(ctx, audit.Result{Outcome: audit.OutcomeOK}))
+	for e := range trail.Entries(ctx, audit.Query{}) {
+		fmt.Println(e.Key, e.Outcome)
+	}
+	// Output:
+	// connection reset
+	// audit: the intent is no longer held
+	// invoices/42.pdf ok
+}

@@ -1,0 +1,268 @@
+package audittest
+
+import (
+	"sync"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/audit"
+)
+
+// Who holds an intent, and for how long: leases and claims.
+
+var leaseCases = []testCase{
+	{"leases/held, not dangling", heldDoesNotDangle},
+	{"leases/run out, dangling once", runsOut},
+	{"leases/takeover fences the former holder", takeoverFences},
+	{"leases/taken over, settled by both", takeoverThenBothSettle},
+	{"leases/ran out unnoticed", ranOutUnnoticed},
+	{"leases/renewed", renew},
+	{"leases/renewed to end sooner", renewShorter},
+	{"leases/renewed after it was settled", renewSettled},
+	{"leases/zero is a minute", zeroLease},
+	{"leases/taken over, run out again", takenOverRunsOut},
+	{"leases/event outlives a takeover", eventOutlivesTakeover},
+	{"leases/claimed from a live holder", claim},
+	{"leases/claim of no open intent", claimUnknown},
+	{"leases/claim against settle", claimRacesSettle},
+}
+
+// An intent whose lease lasts MUST NOT be given to a reconciler.
+func heldDoesNotDangle(e *env) {
+	e.begin(upload("k"), long)
+	e.expire()
+	assert.Empty(e, e.dangling(audit.DanglingQuery{}))
+	e.wantOpen(1)
+}
+
+// An intent whose lease has run out MUST be given to one reconciler, who MUST
+// hold it from then on.
+func runsOut(e *env) {
+	in := e.begin(upload("k"), e.short())
+	e.expire()
+	got := e.dangling(audit.DanglingQuery{})
+	require.Equal(e, []string{in.ID()}, idsOf(got))
+	assert.Empty(e, e.dangling(audit.DanglingQuery{}), "it is held now")
+	require.NoError(e, got[0].Renew(e.ctx, long))
+	require.NoError(e, got[0].Settle(e.ctx, audit.Result{Outcome: audit.OutcomeFailed, SettledBy: audit.SettledByReconciler}))
+	assert.Equal(e, in.ID(), e.only().OpID)
+	e.wantOpen(0)
+}
+
+// Once an intent was taken over, its former holder's Renew and Settle MUST fail
+// with ErrNotHeld and change nothing.
+func takeoverFences(e *env) {
+	in := e.begin(upload("k"), e.short())
+	e.expire()
+	got := e.dangling(audit.DanglingQuery{})
+	require.Len(e, got, 1)
+	require.ErrorIs(e, in.Renew(e.ctx, long), audit.ErrNotHeld)
+	require.ErrorIs(e, in.Settle(e.ctx, ok, upload("also")), audit.ErrNotHeld)
+	assert.Empty(e, e.entries(audit.Query{}))
+	e.wantOpen(1)
+	require.NoError(e, got[0].Settle(e.ctx, ok), "the new holder is unharmed")
+}
+
+// After the reconciler has settled, a late Settle by the former holder MUST
+// fail: one operation, one entry.
+func takeoverThenBothSettle(e *env) {
+	in := e.begin(upload("k"), e.short())
+	e.expire()
+	got := e.dangling(audit.DanglingQuery{})
+	require.Len(e, got, 1)
+	require.NoError(e, got[0].Settle(e.ctx, audit.Result{Outcome: audit.OutcomeUnknown}))
+	require.ErrorIs(e, in.Settle(e.ctx, ok), audit.ErrNotHeld)
+	assert.Equal(e, audit.OutcomeUnknown, e.only().Outcome)
+}
+
+// A lease that ran out without anybody's taking the intent over MUST NOT keep
+// its holder from renewing or settling it.
+func ranOutUnnoticed(e *env) {
+	a, b := e.begin(upload("a"), e.short()), e.begin(upload("b"), e.short())
+	e.expire()
+	require.NoError(e, a.Settle(e.ctx, ok))
+	require.NoError(e, b.Renew(e.ctx, long))
+	assert.Empty(e, e.dangling(audit.DanglingQuery{}))
+	require.NoError(e, b.Settle(e.ctx, ok))
+	assert.Equal(e, []string{"a", "b"}, keysOf(e.entries(audit.Query{})))
+}
+
+// Renew MUST make the lease end that long from now.
+func renew(e *env) {
+	in := e.begin(upload("k"), e.short())
+	require.NoError(e, in.Renew(e.ctx, long))
+	e.expire()
+	assert.Empty(e, e.dangling(audit.DanglingQuery{}))
+	require.NoError(e, in.Settle(e.ctx, ok))
+	e.only()
+}
+
+// Renew MUST make the lease end that long from now even if it lasted longer.
+func renewShorter(e *env) {
+	in := e.begin(upload("k"), long)
+	require.NoError(e, in.Renew(e.ctx, e.short()))
+	e.expire()
+	assert.Equal(e, []string{in.ID()}, idsOf(e.dangling(audit.DanglingQuery{})))
+}
+
+// Renew of an intent that is settled MUST fail with ErrNotHeld and MUST NOT
+// open it again.
+func renewSettled(e *env) {
+	in := e.begin(upload("k"), long)
+	require.NoError(e, in.Settle(e.ctx, ok))
+	require.ErrorIs(e, in.Renew(e.ctx, e.short()), audit.ErrNotHeld)
+	e.expire()
+	assert.Empty(e, e.dangling(audit.DanglingQuery{}))
+	e.wantOpen(0)
+}
+
+// A lease of zero MUST be one of a minute, wherever a lease is given.
+func zeroLease(e *env) {
+	takeAll := func() (out []audit.Intent) { // each for a lease of zero
+		for in, err := range e.j.Dangling(e.ctx, audit.DanglingQuery{}) {
+			require.NoError(e, err)
+			out = append(out, in)
+		}
+		return out
+	}
+	begun := e.begin(upload("begun"), 0)
+	renewed := e.begin(upload("renewed"), e.short())
+	require.NoError(e, renewed.Renew(e.ctx, 0))
+	claimed := e.begin(upload("claimed"), e.short())
+	_, err := e.j.Claim(e.ctx, claimed.ID(), 0)
+	require.NoError(e, err)
+	if e.h.Advance == nil { // waiting for a minute would be too long
+		e.expire()
+		assert.Empty(e, takeAll())
+		return
+	}
+	all := []string{begun.ID(), renewed.ID(), claimed.ID()}
+	e.h.Advance(e, 45*time.Second)
+	assert.Empty(e, takeAll(), "45 seconds later")
+	e.h.Advance(e, 20*time.Second)
+	assert.ElementsMatch(e, all, idsOf(takeAll()), "65 seconds later")
+	e.h.Advance(e, 45*time.Second)
+	assert.Empty(e, takeAll(), "45 seconds after the takeover")
+	e.h.Advance(e, 20*time.Second)
+	assert.ElementsMatch(e, all, idsOf(takeAll()), "65 seconds after the takeover")
+}
+
+// A reconciler that dies too MUST lose the intent to the next one.
+func takenOverRunsOut(e *env) {
+	e.begin(upload("k"), e.short())
+	e.expire()
+	first := e.dangling(audit.DanglingQuery{Lease: e.short()})
+	require.Len(e, first, 1)
+	e.expire()
+	second := e.dangling(audit.DanglingQuery{})
+	require.Len(e, second, 1)
+	require.ErrorIs(e, first[0].Settle(e.ctx, ok), audit.ErrNotHeld)
+	require.NoError(e, second[0].Settle(e.ctx, ok))
+	e.only()
+}
+
+// Whoever takes an intent over MUST get its event as it was begun, and the
+// entry MUST be as if the first holder had settled it.
+func eventOutlivesTakeover(e *env) {
+	events := []audit.Event{fullEvent(), hostileEvent(), upload("bare"), {Action: "host.own", Size: new(int64(0))}}
+	for i, ev := range events {
+		ev.Outcome = ""
+		events[i] = ev
+		e.begin(ev, e.short())
+	}
+	e.expire()
+	held := e.dangling(audit.DanglingQuery{})
+	require.Len(e, held, len(events))
+	other := e.second()
+	for i, ev := range events {
+		claimed, err := other.Claim(e.ctx, held[i].ID(), long)
+		require.NoError(e, err)
+		if ev.OpID == "" { // minted by Begin
+			ev.OpID, ev.OccurredAt = held[i].ID(), held[i].Event().OccurredAt
+		}
+		e.same(ev, held[i].Event())
+		e.same(ev, claimed.Event())
+		require.NoError(e, claimed.Settle(e.ctx, ok))
+		ev.Outcome = audit.OutcomeOK
+		got := e.entries(audit.Query{OpID: ev.OpID})
+		require.Len(e, got, 1)
+		e.same(ev, got[0].Event)
+	}
+}
+
+// Claim MUST take an open intent over, whoever holds it and however long, by
+// whichever handle; the former holder's calls MUST fail with ErrNotHeld.
+func claim(e *env) {
+	in := e.begin(upload("k"), long)
+	got, err := e.second().Claim(e.ctx, in.ID(), long)
+	require.NoError(e, err)
+	assert.Equal(e, in.ID(), got.ID())
+	require.ErrorIs(e, in.Renew(e.ctx, long), audit.ErrNotHeld)
+	require.ErrorIs(e, in.Settle(e.ctx, ok), audit.ErrNotHeld)
+	again, err := e.j.Claim(e.ctx, in.ID(), e.short())
+	require.NoError(e, err)
+	require.ErrorIs(e, got.Settle(e.ctx, ok), audit.ErrNotHeld)
+	e.expire()
+	taken := e.dangling(audit.DanglingQuery{})
+	require.Equal(e, []string{in.ID()}, idsOf(taken), "a claim's lease runs out as any other")
+	require.ErrorIs(e, again.Settle(e.ctx, ok), audit.ErrNotHeld)
+	require.NoError(e, taken[0].Settle(e.ctx, ok))
+	e.only()
+}
+
+// Claim of an operation that was never begun, or is settled, MUST fail with
+// ErrNoIntent, and so MUST an id that can't be one.
+func claimUnknown(e *env) {
+	in := e.begin(upload("k"), 0)
+	require.NoError(e, in.Settle(e.ctx, ok))
+	for _, id := range []string{in.ID(), "0198f2e0-0000-7000-8000-00000000ffff", "", "42", "it's\x00 not an id \xff"} {
+		got, err := e.j.Claim(e.ctx, id, 0)
+		require.ErrorIs(e, err, audit.ErrNoIntent, "%q", id)
+		assert.Nil(e, got)
+	}
+	e.only()
+}
+
+// However claims and settlements meet, each operation MUST end in exactly one
+// entry, and every call that lost MUST say ErrNotHeld or ErrNoIntent.
+func claimRacesSettle(e *env) {
+	const operations = 8
+	other := e.second()
+	var wg sync.WaitGroup
+	for range operations {
+		in := e.begin(upload("k"), long)
+		start := make(chan struct{})
+		for _, j := range []Journal{e.j, other} {
+			wg.Go(func() {
+				<-start
+				got, err := j.Claim(e.ctx, in.ID(), long)
+				if err == nil {
+					err = got.Settle(e.ctx, ok)
+				}
+				if err != nil && !isLost(err) {
+					assert.NoError(e, err, "neither settled nor lost")
+				}
+			})
+		}
+		wg.Go(func() {
+			<-start
+			if err := in.Settle(e.ctx, ok); err != nil {
+				assert.ErrorIs(e, err, audit.ErrNotHeld)
+			}
+		})
+		close(start)
+		wg.Wait()
+	}
+	// Two claims may take it from each other and from the first, but the last
+	// one of them holds it until it settles.
+	got := e.entries(audit.Query{})
+	require.Len(e, got, operations)
+	ops := map[string]bool{}
+	for _, en := range got {
+		ops[en.OpID] = true
+	}
+	assert.Len(e, ops, operations)
+	e.wantOpen(0)
+}

@@ -1,0 +1,237 @@
+// Package audittest checks implementations of [audit.Journal] and
+// [audit.Reader] against their contract, and helps to test those who use one.
+//
+// [Run] is the conformance suite. An implementation calls it from a test of its
+// own:
+//
+//	func TestConformance(t *testing.T) {
+//		audittest.Run(t, func(t *testing.T) audittest.Harness {
+//			db := openEmptyDatabase(t)
+//			return audittest.Harness{
+//				Open:        func(tb testing.TB) audittest.Journal { return newJournal(tb, db) },
+//				Shared:      true,
+//				Advance:     func(tb testing.TB, d time.Duration) { makeLeasesEndEarlier(tb, db, d) },
+//				OpenIntents: func(tb testing.TB) int { return countIntents(tb, db) },
+//			}
+//		})
+//	}
+//
+// [Faults] makes chosen calls of a journal fail or wait.
+//
+// The package imports testing and testify: import it from tests only.
+package audittest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/audit"
+)
+
+// Journal is what the suite runs on: a journal whose entries can be read.
+type Journal interface {
+	audit.Journal
+	audit.Reader
+}
+
+// Harness is one store, empty at first, and what the suite needs to know of it.
+// Every case asks for a new one. What it opens it also closes, with Cleanup.
+type Harness struct {
+	// Open returns a handle onto the store. It is called once, or more often
+	// if Shared.
+	Open func(tb testing.TB) Journal
+
+	// Shared says that Open may be called more often and gives a handle of
+	// its own each time, as another process would have. If it is false the
+	// cases about several processes use one handle for all of them.
+	Shared bool
+
+	// Advance moves the clock of leases ahead by d; entries may or may not
+	// follow. For a journal that goes by its database's clock it does as well
+	// to make all stored leases end earlier by d. If it is nil the suite uses
+	// leases of 50 ms and waits until they have run out.
+	Advance func(tb testing.TB, d time.Duration)
+
+	// OpenIntents returns how many intents the store holds, whether or not
+	// their leases have run out.
+	OpenIntents func(tb testing.TB) int
+}
+
+// Run runs every case of the suite as a subtest, one after the other, each on a
+// harness of its own.
+func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
+	for _, c := range allCases() {
+		t.Run(c.name, func(t *testing.T) { c.on(t, newHarness(t)) })
+	}
+}
+
+type testCase struct {
+	name string
+	run  func(e *env)
+}
+
+// caseTimeout ends a case whose journal waits for itself.
+const caseTimeout = time.Minute
+
+// on runs the case. Its failures go to tb, so that the suite's own tests can
+// see a case fail.
+func (c testCase) on(tb testing.TB, h Harness) {
+	ctx, cancel := context.WithTimeout(tb.Context(), caseTimeout)
+	defer cancel()
+	require.NotNil(tb, h.Open, "Harness.Open")
+	require.NotNil(tb, h.OpenIntents, "Harness.OpenIntents")
+	c.run(&env{TB: tb, h: h, ctx: ctx, j: h.Open(tb)})
+}
+
+func allCases() []testCase {
+	var all []testCase
+	for _, group := range [][]testCase{intentCases, leaseCases, danglingCases, entryCases, textCases, crowdCases, queryCases()} {
+		all = append(all, group...)
+	}
+	return all
+}
+
+// env is what a case works with. It is the case's testing.TB as well.
+type env struct {
+	testing.TB
+	h   Harness
+	j   Journal
+	ctx context.Context
+}
+
+// Leases: of short ones e.expire makes sure that they have run out; long ones
+// outlast any case.
+const (
+	advancedLease = 10 * time.Second
+	realLease     = 50 * time.Millisecond
+	long          = time.Hour
+)
+
+const sentinel = "audittest-sentinel" // the bucket of intents that only measure time
+
+func (e *env) short() time.Duration {
+	if e.h.Advance != nil {
+		return advancedLease
+	}
+	return realLease
+}
+
+// expire returns once every short lease that was given before has run out.
+func (e *env) expire() {
+	e.Helper()
+	if e.h.Advance != nil {
+		e.h.Advance(e, advancedLease+time.Second)
+		return
+	}
+	// A lease that was given last runs out last.
+	in := e.begin(audit.Event{Action: audit.ActionUpload, Bucket: sentinel}, e.short())
+	require.Eventually(e, func() bool {
+		for got, err := range e.j.Dangling(e.ctx, audit.DanglingQuery{Bucket: sentinel}) {
+			if err == nil && got.ID() == in.ID() && got.Settle(e.ctx, ok) == nil {
+				return true
+			}
+		}
+		return false
+	}, caseTimeout/2, 5*time.Millisecond, "a lease of %v never runs out", e.short())
+}
+
+// second returns another handle onto the store, where there are several.
+func (e *env) second() Journal {
+	e.Helper()
+	if e.h.Shared {
+		return e.h.Open(e)
+	}
+	return e.j
+}
+
+var ok = audit.Result{Outcome: audit.OutcomeOK}
+
+func upload(key string) audit.Event {
+	return audit.Event{Action: audit.ActionUpload, Key: key}
+}
+
+func (e *env) begin(ev audit.Event, lease time.Duration) audit.Intent {
+	e.Helper()
+	in, err := e.j.Begin(e.ctx, ev, lease)
+	require.NoError(e, err, "Begin")
+	require.NotNil(e, in)
+	return in
+}
+
+func (e *env) log(events ...audit.Event) {
+	e.Helper()
+	for _, ev := range events {
+		require.NoError(e, e.j.Log(e.ctx, ev), "Log")
+	}
+}
+
+// entries returns what q selects, but for the sentinels of expire.
+func (e *env) entries(q audit.Query) []audit.Entry {
+	e.Helper()
+	var out []audit.Entry
+	for en, err := range e.j.Entries(e.ctx, q) {
+		require.NoError(e, err, "Entries")
+		if en.Bucket != sentinel {
+			out = append(out, en)
+		}
+	}
+	return out
+}
+
+// only returns the one entry that there must be.
+func (e *env) only() audit.Entry {
+	e.Helper()
+	got := e.entries(audit.Query{})
+	require.Len(e, got, 1, "entries in the trail")
+	return got[0]
+}
+
+// dangling returns what q selects, taken over for a long time unless q says
+// otherwise.
+func (e *env) dangling(q audit.DanglingQuery) []audit.Intent {
+	e.Helper()
+	if q.Lease == 0 {
+		q.Lease = long
+	}
+	var out []audit.Intent
+	for in, err := range e.j.Dangling(e.ctx, q) {
+		require.NoError(e, err, "Dangling")
+		out = append(out, in)
+	}
+	return out
+}
+
+func (e *env) wantOpen(n int) {
+	e.Helper()
+	require.Equal(e, n, e.h.OpenIntents(e), "open intents")
+}
+
+// same requires that got is what want becomes when it is stored.
+func (e *env) same(want, got audit.Event) {
+	e.Helper()
+	want, err := want.Prepared()
+	require.NoError(e, err)
+	require.Equal(e, time.UTC, got.OccurredAt.Location(), "OccurredAt is in UTC")
+	require.True(e, want.OccurredAt.Equal(got.OccurredAt), "OccurredAt: want %v, got %v", want.OccurredAt, got.OccurredAt)
+	got.OccurredAt = want.OccurredAt
+	require.Equal(e, want, got)
+}
+
+func keysOf(entries []audit.Entry) []string {
+	out := make([]string, 0, len(entries))
+	for _, en := range entries {
+		out = append(out, en.Key)
+	}
+	return out
+}
+
+func idsOf(intents []audit.Intent) []string {
+	out := make([]string, 0, len(intents))
+	for _, in := range intents {
+		out = append(out, in.ID())
+	}
+	return out
+}

@@ -1,0 +1,125 @@
+package audit_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/blobtrail/blobtrail/audit"
+)
+
+// A middleware, or the start of a job, says once who acts.
+func ExampleWithActor() {
+	ctx := audit.WithActor(context.Background(), audit.Actor{UserID: "u-7", TenantID: "acme", IP: "192.0.2.1"})
+
+	if actor, ok := audit.ActorFrom(ctx); ok {
+		fmt.Println(actor.UserID, "of", actor.TenantID)
+	}
+	_, ok := audit.ActorFrom(context.Background())
+	fmt.Println(ok)
+	// Output:
+	// u-7 of acme
+	// false
+}
+
+// An operation that changes a file: the intent is durable before the effect,
+// and one entry settles it, here together with the link that was issued.
+func ExampleJournal() {
+	ctx := context.Background()
+	var trail audit.Memory
+
+	intent, err := trail.Begin(ctx, audit.Event{
+		Action: audit.ActionUpload,
+		Actor:  audit.Actor{UserID: "u-7"},
+		Key:    "invoices/42.pdf",
+	}, time.Minute)
+	if err != nil {
+		fmt.Println(err) // nothing was recorded, so nothing may happen
+		return
+	}
+	fmt.Println("open:", trail.Open())
+
+	// ... the effect: the file is written ...
+
+	err = intent.Settle(ctx,
+		audit.Result{Outcome: audit.OutcomeOK, Size: new(int64(1024))},
+		audit.Event{Action: audit.ActionGenerateURL, RefOpID: intent.ID(), Actor: intent.Event().Actor, Key: "invoices/42.pdf"},
+	)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("open:", trail.Open())
+	for e, err := range trail.Entries(ctx, audit.Query{OpID: intent.ID()}) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(e.Seq, e.Actor.UserID, e.Action, e.Key, e.Outcome)
+	}
+	// Output:
+	// open: 1
+	// open: 0
+	// 0 u-7 upload invoices/42.pdf ok
+	// 1 u-7 generate_url invoices/42.pdf ok
+}
+
+// What a process that died left open is found once its lease has run out, and
+// settled by whoever finds it.
+func ExampleJournal_Dangling() {
+	ctx, now := context.Background(), time.Now()
+	trail := audit.Memory{Now: func() time.Time { return now }}
+
+	_, err := trail.Begin(ctx, audit.Event{Action: audit.ActionUpload, Key: "invoices/42.pdf"}, time.Minute)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	now = now.Add(2 * time.Minute) // and nobody has settled it
+
+	for intent, err := range trail.Dangling(ctx, audit.DanglingQuery{}) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		// ... look in the bucket whether the file is there ...
+		err = intent.Settle(ctx, audit.Result{Outcome: audit.OutcomeFailed, ErrorCode: "crashed", SettledBy: audit.SettledByReconciler})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+	for e := range trail.Entries(ctx, audit.Query{}) {
+		fmt.Println(e.Action, e.Key, e.Outcome, e.ErrorCode, "by", e.SettledBy)
+	}
+	// Output: upload invoices/42.pdf failed crashed by reconciler
+}
+
+// The trail, and beside it a line of the program's log for each entry.
+func ExampleMulti() {
+	ctx := context.Background()
+	lines := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey || a.Key == "op_id" {
+				return slog.Attr{} // they differ each time
+			}
+			return a
+		},
+	}))
+	var trail audit.Memory
+	log := audit.Multi(&trail, audit.Slog{Logger: lines})
+
+	err := log.Log(ctx, audit.Event{Action: audit.ActionDownload, Actor: audit.Actor{UserID: "u-7"}, Key: "invoices/42.pdf"})
+	if err != nil {
+		fmt.Println(err) // a mirror that fails counts
+		return
+	}
+	for e := range trail.Entries(ctx, audit.Query{Key: "invoices/42.pdf"}) {
+		fmt.Println(e.Actor.UserID, e.Action, e.Outcome)
+	}
+	// Output:
+	// level=INFO msg=audit event.action=download event.outcome=ok event.user_id=u-7 event.file_key=invoices/42.pdf
+	// u-7 download ok
+}
