@@ -5,13 +5,15 @@ package localblob
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -97,37 +99,49 @@ func BenchmarkList(b *testing.B) {
 	}
 }
 
-// BenchmarkUpload writes durable objects, against write, fsync, rename, fsync of the folder.
+// BenchmarkUpload writes durable objects, against write, fsync, rename, fsync of the folder: of the data alone, which is
+// the target, and of the data and its attributes, which is the least that two files cost.
 func BenchmarkUpload(b *testing.B) {
 	for _, size := range []int{1 << 10, 64 << 20} {
-		b.Run("bytes="+strconv.Itoa(size), func(b *testing.B) {
-			dir := b.TempDir()
-			bkt, err := Open(dir, nil)
-			require.NoError(b, err)
-			defer bkt.Close()
-			content := bytes.Repeat([]byte("0123456789abcdef"), size/16)
-			opts := &blob.WriterOptions{ContentType: "application/pdf", IfNotExist: true}
-			i := 0
-			ratio(b, func() {
-				i++
-				require.NoError(b, bkt.Upload(context.Background(), fmt.Sprintf("docs/%d.pdf", i%512+i*512), bytes.NewReader(content), opts))
-				if size > 1<<20 {
-					require.NoError(b, os.Remove(filepath.Join(dir, fmt.Sprintf("docs/%d.pdf", i%512+i*512))))
+		for _, against := range []string{"one file", "two files"} {
+			b.Run(fmt.Sprintf("bytes=%d/against=%s", size, against), func(b *testing.B) {
+				dir := b.TempDir()
+				for _, sub := range []string{"tmp", "raw"} {
+					require.NoError(b, os.Mkdir(filepath.Join(dir, sub), 0o700))
 				}
-			}, func() {
-				i++
-				final := filepath.Join(dir, fmt.Sprintf("raw-%d", i))
-				require.NoError(b, rawUpload(dir, final, bytes.NewReader(content)))
-				if size > 1<<20 {
-					require.NoError(b, os.Remove(final))
-				}
+				bkt, err := Open(dir, nil)
+				require.NoError(b, err)
+				defer bkt.Close()
+				content := bytes.Repeat([]byte("0123456789abcdef"), size/16)
+				opts := &blob.WriterOptions{ContentType: "application/pdf", IfNotExist: true}
+				i := 0
+				ratio(b, func() {
+					i++
+					key := fmt.Sprintf("docs/%d.pdf", i)
+					require.NoError(b, bkt.Upload(context.Background(), key, bytes.NewReader(content), opts))
+					if size > 1<<20 {
+						require.NoError(b, os.Remove(filepath.Join(dir, key)))
+					}
+				}, func() {
+					i++
+					name := fmt.Sprintf("%d.pdf", i)
+					var attrs []byte
+					if against == "two files" {
+						attrs = content[:200]
+					}
+					require.NoError(b, rawUpload(dir, name, bytes.NewReader(content), attrs))
+					if size > 1<<20 {
+						require.NoError(b, os.Remove(filepath.Join(dir, "raw", name)))
+					}
+				})
 			})
-		})
+		}
 	}
 }
 
-func rawUpload(dir, final string, r io.Reader) error {
-	f, err := os.CreateTemp(dir, "raw*.tmp")
+func rawUpload(dir, name string, r io.Reader, attrs []byte) error {
+	from, to := filepath.Join(dir, "tmp", name), filepath.Join(dir, "raw", name)
+	f, err := os.Create(from)
 	if err != nil {
 		return err
 	}
@@ -135,16 +149,74 @@ func rawUpload(dir, final string, r io.Reader) error {
 	if _, err := io.CopyBuffer(struct{ io.Writer }{f}, struct{ io.Reader }{r}, make([]byte, copyBuffer)); err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
+	if attrs == nil {
+		err = f.Sync()
+	} else {
+		var g *os.File
+		if g, err = os.Create(from + attrsExt); err != nil {
+			return err
+		}
+		defer g.Close()
+		if _, err := g.Write(attrs); err != nil {
+			return err
+		}
+		first := make(chan error, 1)
+		go func() { first <- f.Sync() }()
+		if err = errors.Join(g.Sync(), <-first); err == nil {
+			err = os.Rename(from+attrsExt, to+attrsExt)
+		}
+	}
+	if err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), final); err != nil {
+	if err := os.Rename(from, to); err != nil {
 		return err
 	}
-	d, err := os.Open(dir)
+	d, err := os.Open(filepath.Join(dir, "raw"))
 	if err != nil {
 		return err
 	}
 	defer d.Close()
 	return d.Sync()
+}
+
+// BenchmarkUploadCallers writes 1 KiB objects from many goroutines at once, against the same with one file each.
+func BenchmarkUploadCallers(b *testing.B) {
+	for _, callers := range []int{1, 8, 64} {
+		content := bytes.Repeat([]byte("x"), 1<<10)
+		for _, side := range []string{"ours", "raw"} {
+			b.Run(fmt.Sprintf("callers=%d/%s", callers, side), func(b *testing.B) {
+				dir := b.TempDir()
+				for _, sub := range []string{"tmp", "raw"} {
+					require.NoError(b, os.Mkdir(filepath.Join(dir, sub), 0o700))
+				}
+				bkt, err := Open(dir, nil)
+				require.NoError(b, err)
+				defer bkt.Close()
+				opts := &blob.WriterOptions{ContentType: "application/pdf", IfNotExist: true}
+				var next atomic.Int64
+				var wg sync.WaitGroup
+				b.ResetTimer()
+				for range callers {
+					wg.Go(func() {
+						for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
+							name := fmt.Sprintf("%d.pdf", i)
+							var err error
+							if side == "ours" {
+								err = bkt.Upload(context.Background(), "docs/"+name, bytes.NewReader(content), opts)
+							} else {
+								err = rawUpload(dir, name, bytes.NewReader(content), nil)
+							}
+							if err != nil {
+								b.Error(err)
+								return
+							}
+						}
+					})
+				}
+				wg.Wait()
+				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "uploads/s")
+			})
+		}
+	}
 }

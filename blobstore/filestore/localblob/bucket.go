@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"syscall"
 
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/driver"
@@ -266,7 +267,7 @@ func (r *reader) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := r.r.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = keyError("read", r.key, err)
 	}
 	return n, err
@@ -314,8 +315,8 @@ func (b *bucket) Copy(ctx context.Context, dstKey, srcKey string, opts *driver.C
 	if err != nil {
 		return err
 	}
-	w.Upload(f)
-	return w.Close() // with the error of Upload, if there was one
+	_ = w.Upload(f) // Close has its error
+	return w.Close()
 }
 
 // Delete implements driver.Bucket. The object is gone for good before its attributes are, so a crash in between leaves
@@ -350,7 +351,8 @@ func (b *bucket) Delete(ctx context.Context, key string, opts *driver.DeleteOpti
 	if err := b.fs.syncDir(path.Dir(name)); err != nil {
 		return keyError("delete", key, err)
 	}
-	if err := b.fs.remove(name + attrsExt); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	err = b.fs.remove(name + attrsExt)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENAMETOOLONG) {
 		return keyError("delete", key, err)
 	}
 	b.fs.prune(path.Dir(name))

@@ -30,7 +30,7 @@ func (w *writer) commit() error {
 	if err != nil {
 		return err
 	}
-	defer func() { p.discard() }() // the p of then
+	defer func() { p.discard() }() // whichever plan it is by then
 
 	unlock, err := b.lock(w.name)
 	if err != nil {
@@ -214,7 +214,7 @@ func (w *writer) install(p *plan) error {
 		return nil
 	}
 	if p.present == nil {
-		fsys.remove(w.name + attrsExt)
+		_ = fsys.remove(w.name + attrsExt) // else a sweep will
 		fsys.prune(dir)
 	}
 	if errors.Is(err, fs.ErrExist) && w.ifNotExist {
@@ -234,7 +234,7 @@ func (w *writer) undo(p *plan) {
 		return
 	}
 	if w.b.fs.remove(w.name) == nil {
-		w.b.fs.remove(w.name + attrsExt)
+		_ = w.b.fs.remove(w.name + attrsExt) // else a sweep will
 		w.b.fs.prune(path.Dir(w.name))
 	}
 }

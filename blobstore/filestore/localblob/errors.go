@@ -43,7 +43,7 @@ func nestedError(key string, cause error) error {
 
 // keyError says what failed for which key. The path of the cause goes: it may be absolute, or that of a temporary file.
 func keyError(op, key string, err error) error {
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // only the outermost layer has a path to take off
 	case nil:
 		return nil
 	case *codedError:
@@ -74,7 +74,7 @@ func (b *bucket) ErrorCode(err error) gcerrors.ErrorCode {
 		return gcerrors.NotFound
 	case errors.Is(err, fs.ErrPermission):
 		return gcerrors.PermissionDenied
-	case errors.Is(err, syscall.ENOSPC):
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return gcerrors.ResourceExhausted
 	case errors.Is(err, errors.ErrUnsupported):
 		return gcerrors.Unimplemented

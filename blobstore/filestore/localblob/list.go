@@ -130,13 +130,14 @@ type entry struct {
 // start puts the folder on the stack that holds every key with the prefix.
 func (w *walk) start() {
 	under := w.prefix[:strings.LastIndex(w.prefix, "/")+1]
-	if top := path.Dir(escapeKey(under + "x")); top == "." {
+	top := path.Dir(escapeKey(under + "x"))
+	if top == "." {
 		w.stack = append(w.stack, &folder{})
 	} else if validFolder(top) {
 		w.stack = append(w.stack, &folder{path: top, key: unescape(top) + "/"})
 	}
 	// The object that is named exactly as the prefix, "a/", is a file outside the folder "a". It comes first.
-	if name, err := fileName(under, false); err == nil && under == w.prefix {
+	if name, err := fileName(under, false); err == nil && under == w.prefix && path.Dir(name) != top {
 		dir, base := path.Split(name)
 		w.stack = append(w.stack, &folder{
 			path:    strings.TrimSuffix(dir, "/"),
@@ -268,8 +269,15 @@ func (w *walk) read(f *folder) error {
 }
 
 func (w *walk) open(f *folder) (err error) {
-	if f.dir == nil {
-		f.dir, err = w.b.fs.root.OpenRoot(cmp.Or(f.path, "."))
+	if f.dir != nil {
+		return nil
+	}
+	if f.dir, err = w.b.fs.root.OpenRoot(cmp.Or(f.path, ".")); err == nil {
+		return nil
+	}
+	// A file has an error of its own there, which errors.Is does not know.
+	if fi, statErr := w.b.fs.root.Stat(cmp.Or(f.path, ".")); statErr == nil && !fi.IsDir() {
+		return fs.ErrNotExist
 	}
 	return err
 }

@@ -118,5 +118,3 @@ func raceChild() int {
 	}
 	return 0
 }
-
-func holdChild() int { return 1 }

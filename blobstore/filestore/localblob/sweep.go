@@ -21,7 +21,7 @@ type Swept struct {
 // Sweep removes what crashed writers and deleters left behind in a bucket of this package: temporary files that no
 // process holds, and attributes whose object is gone. Neither is ever visible as an object; they only take space.
 //
-// It reads every folder once, and is safe while this and other processes read and write. On systems without flock
+// It reads every folder once, of the whole bucket also if bkt is a view of a part of it, and is safe while this and other processes read and write. On systems without flock
 // temporary files are left alone, because those in use cannot be told apart.
 func Sweep(ctx context.Context, bkt *blob.Bucket) (Swept, error) {
 	var swept Swept
