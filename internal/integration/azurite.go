@@ -43,7 +43,7 @@ func Azurite(t testing.TB) *Azure {
 		}
 		a.ConnectionString = "DefaultEndpointsProtocol=http;AccountName=" + a.Account + ";AccountKey=" + a.Key + ";BlobEndpoint=" + a.Endpoint + ";"
 		stop, err := start([]string{"AZURITE_ACCOUNTS=" + a.Account + ":" + a.Key}, answers("http://"+addr+"/", 499),
-			node, main, "--silent", "--inMemoryPersistence", "--location", dir, "--blobHost", host, "--blobPort", port,
+			node, main, "--silent", "--inMemoryPersistence", "--blobHost", host, "--blobPort", port,
 			"--skipApiVersionCheck", "--disableTelemetry")
 		return a, and(stop, dir), err
 	})

@@ -22,17 +22,6 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
-// backend is one that the tests of all backends run on.
-type backend struct {
-	name string
-	open func(t *testing.T) driver.Bucket // a fresh bucket
-}
-
-var backends = []backend{
-	{"s3/versitygw", func(t *testing.T) driver.Bucket { return openS3(t, VersityGW(t).options()) }},
-	{"s3/minio", func(t *testing.T) driver.Bucket { return openS3(t, MinIO(t).options()) }},
-}
-
 func signed(t *testing.T, b driver.Bucket, key string, o driver.SignOptions) *driver.Signed {
 	t.Helper()
 	if o.Expires.IsZero() {
