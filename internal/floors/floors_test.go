@@ -62,7 +62,7 @@ var lean = []string{
 
 // The Go CDK's error codes bring google.golang.org/grpc/status, for everybody.
 var unwanted = []string{
-	"github.com/aws/", "github.com/Azure/", "cloud.google.com/", "google.golang.org/api",
+	"github.com/aws/", "github.com/Azure/", "cloud.google.com/", "google.golang.org/api/storage/", "google.golang.org/api/option",
 	"modernc.org/", "github.com/jackc/", "github.com/go-sql-driver/", "github.com/lib/pq", "github.com/mattn/go-sqlite3",
 	"testing", "github.com/stretchr/", "go.uber.org/goleak", module + "/audit/audittest", module + "/blobstore/storetest",
 }
