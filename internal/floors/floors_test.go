@@ -28,6 +28,9 @@ var floorOf = map[string]int{
 	"blobstore/filestore":           2,
 	"blobstore/memstore":            2,
 	"blobstore/blobhttp":            2,
+	"blobstore/s3store":             2,
+	"blobstore/azurestore":          2,
+	"blobstore/gcsstore":            2,
 	"blobstore/filestore/localblob": 1, // a Go CDK driver; knows nothing of the library
 	"blobstore":                     1,
 	"blobstore/driver":              1,
@@ -35,6 +38,7 @@ var floorOf = map[string]int{
 	"audit":                         0,
 	"signurl":                       0,
 	"internal/keyrule":              0,
+	"internal/cloudhttp":            0,
 }
 
 // sameFloor are the imports within a floor, each from the first to the second.
