@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"cloud.google.com/go/storage"
 	"gocloud.dev/blob"
@@ -66,7 +67,7 @@ func (r *content) Read(p []byte) (int, error) {
 // attributes returns what the Go CDK's gcsblob would.
 func attributes(a *storage.ObjectAttrs) *blob.Attributes {
 	etag := a.Etag
-	if len(etag) == 0 || etag[0] != '"' && etag[0] != 'W' {
+	if !strings.HasPrefix(etag, `"`) && !strings.HasPrefix(etag, `W/"`) { // without its quotes
 		etag = strconv.Quote(etag)
 	}
 	return &blob.Attributes{
