@@ -56,7 +56,7 @@ type loggerIntent struct {
 }
 
 func (in *loggerIntent) ID() string   { return in.event.OpID }
-func (in *loggerIntent) Event() Event { return in.event.clone() }
+func (in *loggerIntent) Event() Event { return in.event.Clone() }
 
 func (in *loggerIntent) Renew(context.Context, time.Duration) error {
 	if in.settled.Load() {

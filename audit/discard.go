@@ -44,7 +44,7 @@ func (discard) Claim(context.Context, string, time.Duration) (Intent, error) {
 type discardIntent struct{ event Event }
 
 func (in discardIntent) ID() string                                 { return in.event.OpID }
-func (in discardIntent) Event() Event                               { return in.event.clone() }
+func (in discardIntent) Event() Event                               { return in.event.Clone() }
 func (in discardIntent) Renew(context.Context, time.Duration) error { return nil }
 
 func (in discardIntent) Settle(ctx context.Context, r Result, also ...Event) error {

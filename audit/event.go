@@ -94,7 +94,14 @@ const (
 	AttrMethod    = "method"     // links: the HTTP method they allow
 	AttrExpires   = "expires"    // links: when they end, RFC 3339
 	AttrRange     = "range"      // download: "offset-length" of a partial read
-	AttrPrior     = "prior"      // upload, copy, move: "present" if an object stood there before
+	AttrStaged    = "staged"     // upload: StagedPending or StagedCommitted
+)
+
+// Values of [AttrStaged]: a staged upload waits for the host's own transaction,
+// and stands if and only if that was committed.
+const (
+	StagedPending   = "pending"
+	StagedCommitted = "committed"
 )
 
 // Result is how an operation ended, to settle its intent with. The zero value
@@ -147,8 +154,8 @@ func (e Event) With(r Result) Event {
 	return e
 }
 
-// clone returns a copy that shares nothing with e.
-func (e Event) clone() Event {
+// Clone returns a copy that shares nothing with e.
+func (e Event) Clone() Event {
 	if e.Size != nil {
 		e.Size = new(*e.Size)
 	}

@@ -190,7 +190,7 @@ func (m *Memory) Entries(ctx context.Context, q Query) iter.Seq2[Entry, error] {
 			if !q.matches(e) {
 				continue
 			}
-			e.Event = e.clone()
+			e.Event = e.Clone()
 			if !yield(e, nil) {
 				return
 			}
@@ -218,7 +218,7 @@ func (q Query) matches(e Entry) bool {
 }
 
 func (in *memoryIntent) ID() string   { return in.event.OpID }
-func (in *memoryIntent) Event() Event { return in.event.clone() }
+func (in *memoryIntent) Event() Event { return in.event.Clone() }
 
 func (in *memoryIntent) Renew(ctx context.Context, lease time.Duration) error {
 	if err := ctx.Err(); err != nil {

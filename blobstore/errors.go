@@ -85,6 +85,7 @@ var codes = []struct {
 	{context.Canceled, "canceled"},
 	{context.DeadlineExceeded, "deadline"},
 	{io.ErrUnexpectedEOF, "truncated"},
+	{errDiscarded, "discarded"},
 }
 
 // errorCode returns the word for err that is kept in the trail. The text of an

@@ -137,19 +137,24 @@ func (s *Store) signsItself(o *LinkOptions) bool {
 
 // sign makes a link and the event of its issue, both for the object of e.
 func (s *Store) sign(ctx context.Context, e audit.Event, o *LinkOptions) (*Link, audit.Event, error) {
+	return s.signAs(ctx, e, o, e.Key, signurl.NewGrantID())
+}
+
+// signAs is sign for a link to another key than that of e, under a grant id.
+func (s *Store) signAs(ctx context.Context, e audit.Event, o *LinkOptions, key, grantID string) (*Link, audit.Event, error) {
 	expiry := o.Expiry
 	if expiry == 0 {
 		expiry = min(s.opts.LinkExpiry, s.opts.MaxLinkExpiry)
 	}
-	link := &Link{Method: o.method(), Expires: time.Now().Add(expiry).Truncate(time.Second), GrantID: signurl.NewGrantID()}
+	link := &Link{Method: o.method(), Expires: time.Now().Add(expiry).Truncate(time.Second), GrantID: grantID}
 
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
 	var err error
 	if s.signsItself(o) {
-		err = s.signByService(ctx, link, e.Key, o)
+		err = s.signByService(ctx, link, key, o)
 	} else {
-		err = s.signByHandler(link, e.Key, o)
+		err = s.signByHandler(link, key, o)
 	}
 	if err != nil {
 		return nil, audit.Event{}, err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/keyrule"
 )
 
 // Object describes a stored object.
@@ -122,12 +123,15 @@ func (s *Store) List(ctx context.Context, opts *ListOptions) iter.Seq2[*Object, 
 		it := s.bucket.Blob().List(&blob.ListOptions{Prefix: o.Prefix, Delimiter: o.Delimiter})
 		for {
 			item, err := it.Next(ctx)
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return
 			}
 			if err != nil {
 				fail(s.bucket.MapError(err))
 				return
+			}
+			if strings.HasPrefix(item.Key, keyrule.Private+"/") {
+				continue // the library's own
 			}
 			if !yield(&Object{Key: item.Key, Size: item.Size, ModTime: item.ModTime}, nil) {
 				return

@@ -108,21 +108,10 @@ type effect struct {
 // effect; its context ends when the lease can't be kept. If act fails with
 // ErrInDoubt the intent is left to the reconciler.
 func (s *Store) change(ctx context.Context, e audit.Event, act func(ctx context.Context, opID string) (effect, error)) error {
-	if e.GrantID != "" {
-		// A link is used: that comes first, so that it counts whatever follows.
-		use := e
-		use.Action = audit.ActionRedeem
-		if err := s.log(ctx, use); err != nil {
-			return err
-		}
-	}
-	beginCtx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
-	intent, err := s.journal.Begin(beginCtx, e, s.opts.Lease)
-	cancel()
+	intent, err := s.begin(ctx, e)
 	if err != nil {
-		return driver.As(ErrAudit, err)
+		return err
 	}
-
 	actCtx, release := s.keep(ctx, intent)
 	eff, err := act(actCtx, intent.ID())
 	release()
@@ -130,6 +119,22 @@ func (s *Store) change(ctx context.Context, e audit.Event, act func(ctx context.
 		return err
 	}
 	return both(err, s.settle(ctx, intent, eff, err))
+}
+
+// begin makes the intent of an operation durable.
+func (s *Store) begin(ctx context.Context, e audit.Event) (audit.Intent, error) {
+	if e.GrantID != "" {
+		// A link is used: that comes first, so that it counts whatever follows.
+		use := e
+		use.Action = audit.ActionRedeem
+		if err := s.log(ctx, use); err != nil {
+			return nil, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	defer cancel()
+	intent, err := s.journal.Begin(ctx, e, s.opts.Lease)
+	return intent, driver.As(ErrAudit, err)
 }
 
 // settle makes the outcome durable, whatever became of the caller's context.

@@ -57,6 +57,9 @@ func (s *Store) Reconcile(ctx context.Context) (Reconciled, error) {
 			done.Unknown++
 		}
 	}
+	if err := s.sweepTickets(ctx); err != nil && first == nil {
+		first = err
+	}
 	if first != nil {
 		return done, &Error{Op: "reconcile", Err: first}
 	}
@@ -67,12 +70,23 @@ func (s *Store) reconcileOne(ctx context.Context, intent audit.Intent) (audit.Ou
 	ctx, release := s.keep(ctx, intent)
 	defer release()
 	e := intent.Event()
+	for _, key := range []string{e.Key, e.Attrs[audit.AttrSourceKey]} {
+		if key == "" {
+			continue
+		}
+		if err := s.bucket.Sweep(ctx, key); err != nil {
+			return "", err
+		}
+	}
 	r := audit.Result{Outcome: audit.OutcomeUnknown}
 	var also []audit.Event
 	var err error
 	switch e.Action {
 	case audit.ActionUpload, audit.ActionCopy:
 		r, err = s.findWrite(ctx, e)
+		if err == nil && r.Outcome == audit.OutcomeOK && e.Attrs[audit.AttrStaged] == audit.StagedPending {
+			r, err = s.discard(ctx, e.Key)
+		}
 	case audit.ActionDelete:
 		r, err = s.findDelete(ctx, e)
 	case audit.ActionMove:
@@ -84,10 +98,18 @@ func (s *Store) reconcileOne(ctx context.Context, intent audit.Intent) (audit.Ou
 	if r.Outcome == audit.OutcomeFailed {
 		r.ErrorCode = "interrupted"
 	}
+	if staging := e.Attrs[attrStagingKey]; staging != "" {
+		if err := s.removeStaged(ctx, staging); err != nil {
+			return "", err
+		}
+	}
 	r.SettledBy = audit.SettledByReconciler
 	sctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
 	if err := intent.Settle(sctx, r, also...); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx) // such as a lease that could not be kept
+		}
 		return "", driver.As(ErrAudit, err)
 	}
 	return r.Outcome, nil
@@ -106,9 +128,6 @@ func (s *Store) attributes(ctx context.Context, key string) (*blob.Attributes, e
 
 // findWrite finds out whether the operation's object stands.
 func (s *Store) findWrite(ctx context.Context, e audit.Event) (audit.Result, error) {
-	if err := s.bucket.Sweep(ctx, e.Key); err != nil {
-		return audit.Result{}, err
-	}
 	a, err := s.attributes(ctx, e.Key)
 	if err != nil {
 		return audit.Result{}, err
@@ -132,7 +151,7 @@ func (s *Store) digest(ctx context.Context, key string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close() //nolint:errcheck // only read from
+	defer r.Close()
 	h := sha256.New()
 	buf := copyBuffers.Get().(*[256 << 10]byte)
 	defer copyBuffers.Put(buf)
@@ -144,9 +163,6 @@ func (s *Store) digest(ctx context.Context, key string) ([]byte, error) {
 
 // findDelete finds out whether the object was removed.
 func (s *Store) findDelete(ctx context.Context, e audit.Event) (audit.Result, error) {
-	if err := s.bucket.Sweep(ctx, e.Key); err != nil {
-		return audit.Result{}, err
-	}
 	a, err := s.attributes(ctx, e.Key)
 	switch {
 	case err != nil:

@@ -87,75 +87,30 @@ func (s *Store) Upload(ctx context.Context, key string, r io.Reader, opts *Uploa
 }
 
 func (s *Store) upload(ctx context.Context, key string, r io.Reader, opts *UploadOptions) (*Object, error) {
-	var o UploadOptions
-	if opts != nil {
-		o = *opts
-	}
-	if r == nil {
-		return nil, errors.New("nil reader")
-	}
-	meta, err := o.metadata()
+	p, err := s.planUpload(key, r, opts)
 	if err != nil {
 		return nil, err
 	}
-	limit := s.uploadLimit(o.MaxSize)
-	if limit >= 0 && o.Size > limit {
-		return nil, fmt.Errorf("%w: %d bytes: the limit is %d", ErrTooLarge, o.Size, limit)
-	}
-	if o.Link != nil {
-		if err := s.checkLink(o.Link); err != nil {
-			return nil, fmt.Errorf("link: %w", err)
-		}
-	}
-	e := audit.Event{
-		Action: audit.ActionUpload, Key: key, Resource: o.Resource, GrantID: o.GrantID,
-		ContentType: o.ContentType, Attrs: o.attrs(),
-	}
-	if err := s.enter(ctx, &e); err != nil {
+	if err := s.enter(ctx, &p.event); err != nil {
 		return nil, err
 	}
 	defer s.leave()
-
-	size := int64(-1)
-	if o.Size > 0 {
-		size = o.Size
+	if isTicket(p.GrantID) {
+		return s.uploadByTicket(ctx, p)
 	}
+
 	var (
 		obj     *Object
 		linkErr error
 	)
-	err = s.change(ctx, e, func(ctx context.Context, opID string) (effect, error) {
-		head, body, err := peek(r)
-		if err != nil {
+	err = s.change(ctx, p.event, func(ctx context.Context, opID string) (effect, error) {
+		if obj, err = s.write(ctx, p, opID); err != nil {
 			return effect{}, err
 		}
-		contentType, err := o.contentType(head)
-		if err != nil {
-			return effect{}, err
-		}
-		meta[driver.MetaOp] = opID
-		content := driver.NewContent(body, size, limit, o.SHA256)
-		err = s.bucket.Write(ctx, key, content, &driver.WriteOptions{
-			IfNotExist: !o.Overwrite, Size: size, SHA256: o.SHA256,
-			ContentType: contentType, CacheControl: o.CacheControl, Metadata: meta,
-			Final: func() map[string]string {
-				return map[string]string{driver.MetaSHA256: hex.EncodeToString(content.SHA256())}
-			},
-		})
-		if err != nil {
-			err = s.afterFailedWrite(ctx, key, opID, content.Complete(), o.Overwrite, err)
-		}
-		if err != nil {
-			return effect{}, err
-		}
-		obj = &Object{
-			Key: key, Filename: o.Filename, ContentType: contentType, CacheControl: o.CacheControl,
-			Size: content.Size(), SHA256: content.SHA256(), Metadata: o.Metadata, OpID: opID,
-		}
-		eff := effect{result: audit.Result{Size: &obj.Size, SHA256: obj.SHA256, ContentType: contentType}}
-		if o.Link != nil {
+		eff := effect{result: resultOf(obj)}
+		if p.Link != nil {
 			var issued audit.Event
-			if obj.Link, issued, linkErr = s.sign(ctx, e, o.Link); linkErr == nil {
+			if obj.Link, issued, linkErr = s.sign(ctx, p.event, p.Link); linkErr == nil {
 				issued.RefOpID = opID
 				eff.also = []audit.Event{issued}
 			}
@@ -169,6 +124,85 @@ func (s *Store) upload(ctx context.Context, key string, r io.Reader, opts *Uploa
 		return obj, fmt.Errorf("the object is stored, but not its link: %w", linkErr)
 	}
 	return obj, nil
+}
+
+// uploadPlan is an upload whose options were checked.
+type uploadPlan struct {
+	UploadOptions
+	body  io.Reader
+	meta  map[string]string // to be kept with the object
+	size  int64             // exact, or -1
+	limit int64             // or -1
+	event audit.Event
+}
+
+// planUpload refuses what can be seen to fail before anything is done.
+func (s *Store) planUpload(key string, r io.Reader, opts *UploadOptions) (*uploadPlan, error) {
+	p := &uploadPlan{body: r, size: -1}
+	if opts != nil {
+		p.UploadOptions = *opts
+	}
+	if r == nil {
+		return nil, errors.New("nil reader")
+	}
+	var err error
+	if p.meta, err = p.metadata(); err != nil {
+		return nil, err
+	}
+	if p.Size > 0 {
+		p.size = p.Size
+	}
+	p.limit = s.uploadLimit(p.MaxSize)
+	if p.limit >= 0 && p.size > p.limit {
+		return nil, fmt.Errorf("%w: %d bytes: the limit is %d", ErrTooLarge, p.size, p.limit)
+	}
+	if p.Link != nil {
+		if err := s.checkLink(p.Link); err != nil {
+			return nil, fmt.Errorf("link: %w", err)
+		}
+	}
+	p.event = audit.Event{
+		Action: audit.ActionUpload, Key: key, Resource: p.Resource, GrantID: p.GrantID,
+		ContentType: p.ContentType, Attrs: p.attrs(),
+	}
+	return p, nil
+}
+
+// write has the effect of an upload: the object stands, or nothing does.
+func (s *Store) write(ctx context.Context, p *uploadPlan, opID string) (*Object, error) {
+	key := p.event.Key
+	head, body, err := peek(p.body)
+	if err != nil {
+		return nil, err
+	}
+	contentType, err := p.contentType(head)
+	if err != nil {
+		return nil, err
+	}
+	p.meta[driver.MetaOp] = opID
+	content := driver.NewContent(body, p.size, p.limit, p.SHA256)
+	err = s.bucket.Write(ctx, key, content, &driver.WriteOptions{
+		IfNotExist: !p.Overwrite, Size: p.size, SHA256: p.SHA256,
+		ContentType: contentType, CacheControl: p.CacheControl, Metadata: p.meta,
+		Final: func() map[string]string {
+			return map[string]string{driver.MetaSHA256: hex.EncodeToString(content.SHA256())}
+		},
+	})
+	if err != nil {
+		err = s.afterFailedWrite(ctx, key, opID, content.Complete(), p.Overwrite, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Object{
+		Key: key, Filename: p.Filename, ContentType: contentType, CacheControl: p.CacheControl,
+		Size: content.Size(), SHA256: content.SHA256(), Metadata: p.Metadata, OpID: opID,
+	}, nil
+}
+
+// resultOf is what the trail keeps of a new object.
+func resultOf(obj *Object) audit.Result {
+	return audit.Result{Size: &obj.Size, SHA256: obj.SHA256, ContentType: obj.ContentType}
 }
 
 // uploadLimit returns the smaller of the limits of the store and of the call,

@@ -5,6 +5,7 @@ package signurl
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"hash"
 	"io"
 )
@@ -14,15 +15,15 @@ import (
 //
 // A body that must have an exact length, or reaches the greatest one, is checked to its end before its last bytes are
 // handed out: a reader that stops after the agreed number of bytes cannot miss the error. In the other cases the reader
-// has to go on until io.EOF, and discard what it stored if another error comes. What is refused is never complete: no
-// more bytes than the limit are handed out, and none together with the error.
+// has to go on until io.EOF, and discard what it stored if another error comes. No more bytes than the limit are handed
+// out, and none together with an error other than io.EOF.
 //
 // The hash is that of the bytes as r gives them. The reader is not for concurrent use.
 func (l Link) Body(r io.Reader) io.Reader {
 	b := &body{r: r, limit: -1, want: l.SHA256}
 	switch {
 	case l.ContentLength != nil:
-		b.limit, b.exact = *l.ContentLength, true
+		b.limit, b.exact = max(*l.ContentLength, 0), true
 	case l.MaxLength > 0:
 		b.limit = l.MaxLength
 	case l.SHA256 == nil:
@@ -66,18 +67,20 @@ func (b *body) Read(p []byte) (int, error) {
 	if err == nil && b.n == b.limit {
 		err = b.end()
 	}
-	if err == io.EOF {
-		if err = b.verdict(); err != io.EOF {
-			n = 0
-		}
-	} else if err == errTooLong {
-		n, err = 0, broken("the body is longer than %d bytes", b.limit)
+	switch {
+	case errors.Is(err, io.EOF):
+		err = b.verdict()
+	case errors.Is(err, errTooLong):
+		err = broken("the body is longer than %d bytes", b.limit)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		n = 0 // not judged: were these the last bytes, a reader that counts would take the body for whole
 	}
 	b.err = err
 	return n, err
 }
 
-var errTooLong = broken("the body is too long") // only for end to tell Read
+var errTooLong = errors.New("too long") // end tells Read, which knows the words
 
 // end reads on at the limit: io.EOF is what should come.
 func (b *body) end() error {

@@ -1,9 +1,10 @@
 package signurl
 
-// Keys of links, and how they are kept from being printed. The secret sits behind a pointer because fmt does not call
-// methods on values in unexported fields, nor for %p: there it would print a plain field byte by byte.
+// Keys of links, and how they are kept from being printed. The secret sits in a closure because methods do not suffice:
+// fmt calls none on values in unexported fields, nor for %p, and prints what it finds byte by byte, behind a pointer too.
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
@@ -24,28 +25,29 @@ const (
 // Key is a secret that signs links, under an ID that the links carry in the clear.
 //
 // Keys are made by [NewKey], [MakeKey] and [ParseKeys]; the zero Key is refused by [New]. A Key prints as its ID with
-// "[redacted]", whichever way it is printed, logged or marshalled: only [Key.Encode] gives the secret away.
+// "[redacted]", whichever way it is printed, logged or marshalled: only [Key.Encode] gives the secret away. Keys cannot
+// be compared; compare what Encode returns.
 type Key struct {
 	// ID tells which key signed a link: 1 to 32 characters of A-Z a-z 0-9 . _ -. It is not a secret.
 	ID string
 
-	secret *secret
+	secret func() []byte
 }
 
-type secret struct{ bytes []byte }
+func hide(secret []byte) func() []byte { return func() []byte { return secret } }
 
 // NewKey makes a key with a random ID and 32 random bytes. Store what [Key.Encode] returns where the application keeps
 // its secrets.
 func NewKey() Key {
 	b := make([]byte, minSecret)
 	rand.Read(b) // never fails: the program is stopped instead
-	return Key{ID: strings.ToLower(rand.Text()[:8]), secret: &secret{b}}
+	return Key{ID: strings.ToLower(rand.Text()[:8]), secret: hide(b)}
 }
 
 // MakeKey makes a key of a secret that comes from elsewhere, such as a key management service. The secret must be 32
 // to 1,024 bytes of randomness, not a password; it is copied.
-func MakeKey(id string, secretBytes []byte) (Key, error) {
-	k := Key{ID: id, secret: &secret{append([]byte(nil), secretBytes...)}}
+func MakeKey(id string, secret []byte) (Key, error) {
+	k := Key{ID: id, secret: hide(bytes.Clone(secret))}
 	if err := k.check(); err != nil {
 		return Key{}, fmt.Errorf("signurl: key: %w", err)
 	}
@@ -53,8 +55,7 @@ func MakeKey(id string, secretBytes []byte) (Key, error) {
 }
 
 // ParseKeys reads keys as configuration holds them: the texts that [Key.Encode] returns, separated by commas, with
-// spaces around them ignored. The first key signs, all of them verify: to rotate, put a new key in front, and remove
-// the old one when the last link that it signed has expired.
+// spaces around them ignored. The first key signs, all of them verify; see the package comment for how to rotate.
 //
 // An error tells the position of the key at fault and what is wrong, but quotes nothing of the text.
 func ParseKeys(s string) ([]Key, error) {
@@ -85,7 +86,7 @@ func parseKey(text string) (Key, error) {
 	if err != nil || strings.ContainsAny(enc, "\r\n") {
 		return Key{}, errors.New("the secret is not base64url without padding, as Key.Encode writes it")
 	}
-	k := Key{ID: id, secret: &secret{b}}
+	k := Key{ID: id, secret: hide(b)}
 	return k, k.check()
 }
 
@@ -115,7 +116,7 @@ func (k Key) check() error {
 	if k.secret == nil {
 		return errors.New("it has no secret; make keys with NewKey, MakeKey or ParseKeys")
 	}
-	if n := len(k.secret.bytes); n < minSecret || n > maxSecret {
+	if n := len(k.secret()); n < minSecret || n > maxSecret {
 		return fmt.Errorf("the secret has %d bytes; want %d to %d", n, minSecret, maxSecret)
 	}
 	return nil
@@ -127,7 +128,7 @@ func (k Key) Encode() string {
 	if k.secret == nil {
 		return ""
 	}
-	return k.ID + ":" + base64.RawURLEncoding.EncodeToString(k.secret.bytes)
+	return k.ID + ":" + base64.RawURLEncoding.EncodeToString(k.secret())
 }
 
 // String returns the ID and "[redacted]".
@@ -137,7 +138,7 @@ func (k Key) String() string { return k.ID + ":" + redacted }
 func (k Key) GoString() string { return k.String() }
 
 // Format prints what String returns, for every verb.
-func (k Key) Format(f fmt.State, _ rune) { io.WriteString(f, k.String()) }
+func (k Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
 
 // LogValue is String, for log/slog.
 func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }

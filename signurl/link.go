@@ -22,7 +22,7 @@ const (
 )
 
 // Link is what a signed URL allows. Everything in it can be read by whoever holds the URL, and nothing can be changed.
-type Link struct {
+type Link struct { //nolint:recvcheck // only normalize changes it
 	// Method is GET (also if empty), HEAD, PUT or DELETE. A GET link is good for HEAD too.
 	Method string
 	// Key is the object's key: valid UTF-8 of at most 1,024 bytes, without control characters, backslashes, empty
@@ -88,29 +88,26 @@ func (l Link) CheckActor(userID, ip string) error {
 }
 
 // normalize fills the defaults in and reports what cannot be signed. It does not look at the expiry, which needs the
-// signer's clock. Verify calls it too: a link that was signed elsewhere keeps the same rules.
+// signer's clock. Verify calls it too, since links may have been signed elsewhere.
 func (l *Link) normalize() error {
 	if l.Method == "" {
 		l.Method = http.MethodGet
 	}
 	switch l.Method {
-	case http.MethodGet, http.MethodHead:
-		if l.ContentType != "" || l.ContentLength != nil || l.MaxLength != 0 || l.SHA256 != nil || l.CreateOnly {
-			return errors.New("ContentType, ContentLength, MaxLength, SHA256 and CreateOnly are for PUT only")
-		}
-	case http.MethodPut, http.MethodDelete:
-		if l.Filename != "" || l.Inline || l.ResponseType != "" {
-			return errors.New("Filename, Inline and ResponseType are for GET and HEAD only")
-		}
-		if l.Method == http.MethodPut {
-			if err := l.checkUpload(); err != nil {
-				return err
-			}
-		} else if l.ContentType != "" || l.ContentLength != nil || l.MaxLength != 0 || l.SHA256 != nil || l.CreateOnly {
-			return errors.New("ContentType, ContentLength, MaxLength, SHA256 and CreateOnly are for PUT only")
-		}
+	case http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete:
 	default:
 		return errors.New("Method must be GET, HEAD, PUT or DELETE, in capitals")
+	}
+	if l.Method == http.MethodPut {
+		if err := l.checkUpload(); err != nil {
+			return err
+		}
+	} else if l.ContentType != "" || l.ContentLength != nil || l.MaxLength != 0 || l.SHA256 != nil || l.CreateOnly {
+		return errors.New("ContentType, ContentLength, MaxLength, SHA256 and CreateOnly are for PUT only")
+	}
+	if reads := l.Method == http.MethodGet || l.Method == http.MethodHead; !reads &&
+		(l.Filename != "" || l.Inline || l.ResponseType != "") {
+		return errors.New("Filename, Inline and ResponseType are for GET and HEAD only")
 	}
 	if p := keyProblem(l.Key); p != "" {
 		return errors.New(p)

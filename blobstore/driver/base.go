@@ -67,10 +67,16 @@ func (b *Base) Read(ctx context.Context, key string, offset, length int64) (*Rea
 // upload when it fails: with some drivers the writer of the Go CDK would commit
 // a truncated object, with others cancelling it panics or strands parts.
 func (b *Base) Write(ctx context.Context, key string, r io.Reader, o *WriteOptions) error {
+	return b.WriteWith(ctx, key, r, WriterOptions(o))
+}
+
+// WriteWith is Write for a provider that has more to say in the Go CDK's options,
+// such as a BeforeWrite hook.
+func (b *Base) WriteWith(ctx context.Context, key string, r io.Reader, opts *blob.WriterOptions) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	src := &cancellingReader{r: r, ctx: ctx, cancel: cancel}
-	err := b.Bucket.Upload(ctx, key, src, WriterOptions(o))
+	err := b.Bucket.Upload(ctx, key, src, opts)
 	if src.err != nil {
 		return src.err
 	}
@@ -132,7 +138,7 @@ func CopyThrough(ctx context.Context, b Bucket, dst, src string, o *CopyOptions)
 	if err != nil {
 		return err
 	}
-	defer r.Close() //nolint:errcheck // only read from
+	defer r.Close()
 	attrs := r.Attributes
 	meta := maps.Clone(attrs.Metadata)
 	if meta == nil {
@@ -225,8 +231,7 @@ type kindError struct{ kind, err error }
 func (e *kindError) Unwrap() []error { return []error{e.kind, e.err} }
 
 func (e *kindError) Error() string {
-	switch e.kind {
-	case fs.ErrNotExist, fs.ErrExist:
+	if errors.Is(e.kind, fs.ErrNotExist) || errors.Is(e.kind, fs.ErrExist) {
 		return e.kind.Error()
 	}
 	return e.kind.Error() + ": " + e.err.Error()

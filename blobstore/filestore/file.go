@@ -42,15 +42,15 @@ func openFile(_ context.Context, u *url.URL) (driver.Bucket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("file://: %w", err)
 	}
-	uq := *u
-	uq.RawQuery = q.Encode()
-	dir, err := folder(&uq)
+	withCreate := *u
+	withCreate.RawQuery = q.Encode()
+	dir, create, err := folder(&withCreate)
 	if err != nil {
 		return nil, fmt.Errorf("file://: %w", err)
 	}
 	// Temporary files go beside the objects: from the system's own folder they
 	// could not be renamed across file systems.
-	b, err := fileblob.OpenBucket(dir, &fileblob.Options{DirFileMode: dirMode, NoTempDir: true})
+	b, err := fileblob.OpenBucket(dir, &fileblob.Options{CreateDir: create, DirFileMode: dirMode, NoTempDir: true})
 	if err != nil {
 		return nil, err
 	}

@@ -40,36 +40,42 @@ import (
 const backend = "local"
 
 func init() {
+	driver.Register("local", openLocal)
 	driver.Register("file", openFile)
 }
 
-// folder returns the absolute path of the folder that a URL names, made if
-// create=true asks for it.
-func folder(u *url.URL) (string, error) {
+// folder returns the absolute path of the folder that a URL names, and whether
+// it is to be made.
+func folder(u *url.URL) (dir string, create bool, err error) {
 	path := u.Path
 	if u.Host != "" {
 		path = u.Host + u.Path // local://./uploads and local://uploads are relative
 	}
 	if path == "" {
-		return "", fmt.Errorf("%s:// names no folder: want %s:///absolute/path or %s://./relative", u.Scheme, u.Scheme, u.Scheme)
+		return "", false, fmt.Errorf("%s:// names no folder: want %s:///absolute/path or %s://./relative", u.Scheme, u.Scheme, u.Scheme)
 	}
-	dir, err := filepath.Abs(filepath.FromSlash(path))
-	if err != nil {
-		return "", err
+	if create, err = flag(u.Query(), "create"); err != nil {
+		return "", false, err
 	}
-	switch v := u.Query().Get("create"); v {
+	if dir, err = filepath.Abs(filepath.FromSlash(path)); err != nil {
+		return "", false, err
+	}
+	if _, err := os.Stat(dir); !create && errors.Is(err, os.ErrNotExist) {
+		return "", false, fmt.Errorf("the folder %s does not exist: make it, or add ?create=true: %w", dir, err)
+	}
+	return dir, create, nil
+}
+
+// flag parses a parameter that is true or false.
+func flag(q url.Values, name string) (bool, error) {
+	switch v := q.Get(name); v {
 	case "true", "1":
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return "", err
-		}
+		return true, nil
 	case "", "false", "0":
-		if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
-			return "", fmt.Errorf("the folder %s does not exist: make it, or add ?create=true: %w", dir, err)
-		}
+		return false, nil
 	default:
-		return "", fmt.Errorf("create=%s: want true or false", v)
+		return false, fmt.Errorf("%s=%s: want true or false", name, v)
 	}
-	return dir, nil
 }
 
 // mode parses a parameter that holds octal permissions.

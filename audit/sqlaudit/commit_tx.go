@@ -1,0 +1,68 @@
+package sqlaudit
+
+// Tying a staged upload to the host's own transaction.
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/blobtrail/blobtrail/audit"
+)
+
+// CommitTx marks a staged upload as committed in tx, a transaction of the host
+// in the database that holds the trail: once tx is committed the file stands,
+// whatever becomes of the process; if tx is rolled back, or never committed,
+// the reconciler removes the file. After an error tx must be rolled back; one
+// that wraps [audit.ErrNotHeld] says that the upload was settled meanwhile, or
+// that tx is of another database.
+//
+// staged is what blobstore.Store.Stage returned. CommitTx writes one row; on
+// SQLite, tx should be short, since nobody else can write while it is open.
+func CommitTx(ctx context.Context, tx *sqlx.Tx, staged interface{ Intent() audit.Intent }) error {
+	in, err := unwrap(staged.Intent())
+	if err != nil {
+		return err
+	}
+	e := in.event.Clone()
+	if e.Attrs[audit.AttrStaged] == "" {
+		return fmt.Errorf("sqlaudit: operation %s is not a staged upload", in.opID)
+	}
+	e.Attrs[audit.AttrStaged] = audit.StagedCommitted
+	text, err := json.Marshal(storedEvent(e))
+	if err != nil {
+		return fmt.Errorf("sqlaudit: %w", err)
+	}
+	// renewals tells a reconciler that saw the intent before, that it is not
+	// what it was.
+	res, err := tx.ExecContext(ctx, sqlx.Rebind(in.j.d.bind(),
+		"UPDATE file_access_intents SET event = ?, renewals = renewals + 1 WHERE op_id = ? AND holder = ?"), string(text), in.opID, in.holder)
+	if err != nil {
+		return fmt.Errorf("sqlaudit: committing a staged upload: %w", err)
+	}
+	n, err := res.RowsAffected()
+	if err != nil {
+		return fmt.Errorf("sqlaudit: committing a staged upload: %w", err)
+	}
+	if n == 0 {
+		return audit.ErrNotHeld
+	}
+	return nil
+}
+
+// unwrap finds the journal's own intent behind those that wrap it.
+func unwrap(in audit.Intent) (*intent, error) {
+	for {
+		switch i := in.(type) {
+		case *intent:
+			return i, nil
+		case interface{ Unwrap() audit.Intent }:
+			in = i.Unwrap()
+		default:
+			return nil, errors.New("sqlaudit: CommitTx needs an intent of a Journal of this package")
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package sqlaudit
+
+// What differs between databases, and nothing else. Queries are written with
+// '?' and pass through sqlx.Rebind where a database wants another mark.
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+)
+
+type dialect interface {
+	// name is also the folder of the migrations.
+	name() string
+	// bind is the sqlx.BindType.
+	bind() int
+	// now is an SQL expression: the database's clock in microseconds since
+	// 1970, as an integer.
+	now() string
+	// formatTime gives the argument for a time column.
+	formatTime(time.Time) any
+	// columns lists those of file_access_logs for a SELECT that row.scan reads.
+	columns() string
+	// equal is a condition that a text column holds value, byte for byte.
+	equal(column, value string) (condition string, args []any)
+	// flush stores a batch atomically. It returns errConflict, and has stored
+	// nothing, if not all intents of the batch could come in or go out.
+	flush(ctx context.Context, db *sqlx.DB, b *batch) error
+	// classify says what an error of the database means.
+	classify(error) class
+	// countTables is a query for the number of tables of one name, 0 or 1.
+	countTables() string
+	// weakness says in words why a commit of this database may not be durable;
+	// "" if it is.
+	weakness(ctx context.Context, db *sqlx.DB) (string, error)
+	// locked runs fn while no other process does, on one connection.
+	locked(ctx context.Context, db *sqlx.DB, fn func(*sqlx.Conn) error) error
+	// apply runs the statements of one migration and records it, atomically
+	// where the database can.
+	apply(ctx context.Context, conn *sqlx.Conn, m migration) error
+	// maintain does what has to be done ahead of time, about once a day.
+	maintain(ctx context.Context, db *sqlx.DB) error
+	// close frees what the dialect holds of the pool.
+	close() error
+}
+
+// class is what can be done about an error.
+type class int
+
+const (
+	fatal    class = iota // the same would happen to any event: fail now
+	retry                 // nothing is stored; it may work in a moment
+	unclear               // the commit's reply is missing
+	conflict              // an intent exists already, or is no longer held
+	poison                // the database refuses one of the values
+)
+
+// errConflict: the number of intents that came in or went out is not what the
+// batch expects; the transaction was rolled back.
+var errConflict = errors.New("sqlaudit: an intent of the batch is not as expected")
+
+// unclearError marks an error after which it is not known whether the
+// transaction was committed.
+type unclearError struct{ error }
+
+func (e unclearError) Unwrap() error { return e.error }
+
+// retryError marks an error before anything was sent.
+type retryError struct{ error }
+
+func (e retryError) Unwrap() error { return e.error }
+
+// classifyCommon handles what needs no knowledge of the database; ok is false
+// if the dialect has to look.
+func classifyCommon(err error) (c class, ok bool) {
+	var u unclearError
+	var r retryError
+	switch {
+	case errors.Is(err, errConflict):
+		return conflict, true
+	case errors.As(err, &u):
+		return unclear, true
+	case errors.As(err, &r), errors.Is(err, driver.ErrBadConn), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return retry, true
+	}
+	return fatal, false
+}
+
+// dialectOf finds the dialect of a database by asking it, since the name of a
+// driver may be that of a wrapper.
+func dialectOf(ctx context.Context, db *sqlx.DB) (dialect, error) {
+	var version string
+	if err := db.GetContext(ctx, &version, "SELECT sqlite_version()"); err == nil {
+		return &sqlite{}, nil
+	}
+	if err := db.GetContext(ctx, &version, "SELECT version()"); err != nil {
+		return nil, fmt.Errorf("sqlaudit: asking the database what it is: %w", err)
+	}
+	switch {
+	case strings.HasPrefix(version, "PostgreSQL"):
+		return &postgres{}, nil
+	case version != "" && version[0] >= '0' && version[0] <= '9': // "8.0.36", "10.11.6-MariaDB"
+		return &mysql{}, nil
+	}
+	return nil, fmt.Errorf("sqlaudit: the database says it is %q: want SQLite, PostgreSQL, MariaDB or MySQL", version)
+}

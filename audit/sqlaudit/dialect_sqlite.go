@@ -1,0 +1,168 @@
+package sqlaudit
+
+// SQLite. A round trip costs nothing here, so a flush is a short transaction of
+// prepared statements of a few fixed sizes.
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+)
+
+type sqlite struct {
+	mu    sync.Mutex
+	stmts map[string]*sqlx.Stmt
+}
+
+func (*sqlite) name() string { return "sqlite" }
+func (*sqlite) bind() int    { return sqlx.QUESTION }
+
+// now has milliseconds, which is what SQLite's clock gives.
+func (*sqlite) now() string { return "CAST(unixepoch('now', 'subsec') * 1000000 AS INTEGER)" }
+
+func (*sqlite) columns() string { return strings.Join(columns, ", ") }
+
+func (*sqlite) equal(column, value string) (string, []any) { return column + " = ?", []any{value} }
+
+func (*sqlite) maintain(context.Context, *sqlx.DB) error { return nil }
+
+func (*sqlite) formatTime(t time.Time) any { return t.UTC().Format(timeFormat) }
+
+// sqliteSizes are the numbers of rows that prepared statements take.
+var sqliteSizes = []int{64, 16, 4, 1}
+
+func (d *sqlite) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
+	steps, err := d.plan(ctx, db, b)
+	if err != nil {
+		return err
+	}
+	tx, err := db.BeginTxx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
+	for _, s := range steps {
+		res, err := tx.StmtxContext(ctx, s.stmt).ExecContext(ctx, s.args...)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil {
+			return err
+		} else if n != s.rows {
+			return errConflict
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return unclearError{err}
+	}
+	return nil
+}
+
+// step is a prepared statement of a flush and the number of rows it must touch.
+type step struct {
+	stmt *sqlx.Stmt
+	args []any
+	rows int64
+}
+
+// plan prepares the statements before the transaction begins, since the pool
+// may have one connection only.
+func (d *sqlite) plan(ctx context.Context, db *sqlx.DB, b *batch) ([]step, error) {
+	var steps []step
+	for _, p := range parts(d, b) {
+		tail := ""
+		if p.key == partBegin {
+			tail = " ON CONFLICT (op_id) DO NOTHING"
+		}
+		for _, size := range sqliteSizes {
+			for ; len(p.items) >= size; p.items = p.items[size:] {
+				stmt, err := d.prepared(ctx, db, p.key+strconv.Itoa(size), func() string { return p.query(size) + tail })
+				if err != nil {
+					return nil, err
+				}
+				steps = append(steps, step{stmt, slices.Concat(p.items[:size]...), int64(size)})
+			}
+		}
+	}
+	return steps, nil
+}
+
+func (d *sqlite) prepared(ctx context.Context, db *sqlx.DB, key string, query func() string) (*sqlx.Stmt, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if stmt := d.stmts[key]; stmt != nil {
+		return stmt, nil
+	}
+	stmt, err := db.PreparexContext(ctx, query())
+	if err != nil {
+		return nil, err
+	}
+	if d.stmts == nil {
+		d.stmts = make(map[string]*sqlx.Stmt)
+	}
+	d.stmts[key] = stmt
+	return stmt, nil
+}
+
+// sqliteError is what modernc.org/sqlite's errors can tell.
+type sqliteError interface {
+	error
+	Code() int
+}
+
+func (*sqlite) classify(err error) class {
+	if c, ok := classifyCommon(err); ok {
+		return c
+	}
+	var e sqliteError
+	if !errors.As(err, &e) {
+		return poison // the driver refused a value, or something unheard of
+	}
+	switch e.Code() & 0xff {
+	case 5, 6, 9, 15: // BUSY, LOCKED, INTERRUPT, PROTOCOL
+		return retry
+	case 18, 19, 20, 25: // TOOBIG, CONSTRAINT, MISMATCH, RANGE
+		return poison
+	}
+	return fatal // FULL, READONLY, IOERR, CORRUPT, no such table, …
+}
+
+func (*sqlite) countTables() string {
+	return "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
+}
+
+func (d *sqlite) close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var errs []error
+	for _, stmt := range d.stmts {
+		errs = append(errs, stmt.Close())
+	}
+	d.stmts = nil
+	return errors.Join(errs...)
+}
+
+func (*sqlite) weakness(ctx context.Context, db *sqlx.DB) (string, error) {
+	var level int
+	if err := db.GetContext(ctx, &level, "PRAGMA synchronous"); err != nil {
+		return "", err
+	}
+	if level < 2 {
+		return "PRAGMA synchronous is below FULL", nil
+	}
+	return "", nil
+}
+
+func (*sqlite) locked(ctx context.Context, db *sqlx.DB, fn func(*sqlx.Conn) error) error {
+	return lockedTx(ctx, db, "BEGIN IMMEDIATE", "", fn)
+}
+
+func (*sqlite) apply(ctx context.Context, conn *sqlx.Conn, m migration) error {
+	return applyStatements(ctx, conn, m, sqlx.QUESTION)
+}

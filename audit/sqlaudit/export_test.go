@@ -1,0 +1,25 @@
+package sqlaudit
+
+import (
+	"io/fs"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// What tests look at from outside.
+
+// Waiting is the number of callers that wait for a flush to take them.
+func Waiting(j *Journal) int {
+	j.q.mu.Lock()
+	defer j.q.mu.Unlock()
+	return len(j.q.jobs)
+}
+
+// Flushing reports whether a flush is under way.
+func Flushing(j *Journal) bool { return j.flushing.Load() }
+
+// Migrate runs the migrations of files.
+var Migrate = func(j *Journal, files fs.FS) error { return migrate(j.base, j.db, j.d, files) }
+
+// Pools are the writer's and the readers'.
+func Pools(j *Journal) (write, read *sqlx.DB) { return j.db, j.readDB }

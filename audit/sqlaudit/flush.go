@@ -1,0 +1,290 @@
+package sqlaudit
+
+// The flusher's side of the group commit: one goroutine per journal stores
+// batches, and decides what an error means for each caller.
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/blobtrail/blobtrail/audit"
+)
+
+// batch is what one transaction stores.
+type batch struct {
+	jobs    []*job
+	writer  *writer // to register, or nil
+	settles []*held
+	begins  []*intentRow
+	rows    []*row
+}
+
+// run takes whatever waits and stores it, until the queue is closed and empty.
+// It does not linger: while one batch is stored, the next one gathers.
+func (j *Journal) run() {
+	defer close(j.finished)
+	for {
+		jobs := j.q.take(j.opts.MaxBatch)
+		if jobs == nil {
+			return
+		}
+		// A flush does not outlive the last of its callers.
+		until := jobs[0].until
+		for _, jb := range jobs {
+			if jb.until.After(until) {
+				until = jb.until
+			}
+		}
+		ctx, cancel := context.WithDeadline(j.base, until)
+		j.flushing.Store(true)
+		j.store(ctx, jobs)
+		j.flushing.Store(false)
+		cancel()
+	}
+}
+
+// prepare gives the entries of jobs their places at the end of the stream.
+func (j *Journal) prepare(jobs []*job) (*batch, error) {
+	b := &batch{jobs: jobs}
+	at, seq := now(), j.tail.next
+	for _, jb := range jobs {
+		if jb.settle != nil {
+			b.settles = append(b.settles, jb.settle)
+		}
+		if jb.begin != nil {
+			jb.begin.writer = j.tail.writer.id
+			b.begins = append(b.begins, jb.begin)
+		}
+		b.rows = append(b.rows, jb.rows...)
+	}
+	salts := make([]byte, 32*len(b.rows))
+	rand.Read(salts) //nolint:errcheck // crypto/rand.Read never fails
+	for i, r := range b.rows {
+		if err := r.place(j.tail.writer.id, seq+int64(i), at, salts[32*i:32*i+32:32*i+32]); err != nil {
+			return nil, err
+		}
+	}
+	for _, jb := range jobs {
+		if jb.ids != nil {
+			jb.ids.add(jb.rows[0].ID)
+		}
+	}
+	if !j.tail.registered && len(b.rows) > 0 {
+		b.writer = &j.tail.writer
+	}
+	return b, nil
+}
+
+// store stores jobs and tells each caller how it went. It tries again until
+// ctx ends. Once an attempt's end is unknown, it repeats the very same rows, so
+// that their ids and sequence numbers keep them from being stored twice.
+func (j *Journal) store(ctx context.Context, jobs []*job) {
+	var b *batch
+	unknown := false // an attempt may have been committed
+	var began time.Time
+	for attempt := 0; ; attempt++ {
+		if !unknown {
+			if jobs = j.q.present(jobs); len(jobs) == 0 {
+				return
+			}
+			var err error
+			if b, err = j.prepare(jobs); err != nil {
+				finish(jobs, err)
+				return
+			}
+			began = time.Now()
+		}
+		err := j.d.flush(ctx, j.db, b)
+		if err == nil {
+			j.stored(b)
+			return
+		}
+		class := j.d.classify(err)
+		unknown = unknown || class == unclear
+		if unknown && len(b.rows) > 0 {
+			if there, err := j.exists(ctx, b.rows[0].ID); err == nil && there {
+				j.stored(b)
+				return
+			}
+		}
+
+		switch {
+		case class == retry || class == unclear:
+			// An intent may be inserted again only while its first insertion
+			// can't have run out and been settled by somebody else.
+			late := unknown && len(b.begins) > 0 && time.Since(began) > b.shortestLease()/2
+			if !late && j.pause(ctx, attempt, err) {
+				continue
+			}
+			j.giveUp(jobs, err, unknown)
+			return
+		case class == conflict && (!unknown || len(b.rows) == 0):
+			rest, refuseErr := j.refuse(ctx, jobs)
+			if refuseErr == nil && len(rest) == len(jobs) && !j.pause(ctx, attempt, err) {
+				refuseErr = ctx.Err()
+			}
+			if refuseErr != nil {
+				j.giveUp(rest, refuseErr, unknown)
+				return
+			}
+			jobs, unknown = rest, false
+		case unknown:
+			j.giveUp(jobs, err, true)
+			return
+		case class == poison:
+			if taken, seqErr := j.seqTaken(ctx, b); seqErr == nil && taken {
+				j.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "sqlaudit: another process writes under this one's id; going on under a new one",
+					slog.String("writer_id", j.tail.writer.id))
+				if err := j.newTail(); err != nil {
+					finish(jobs, err)
+					return
+				}
+				continue
+			}
+			if len(jobs) == 1 {
+				finish(jobs, fmt.Errorf("%w: the database refuses it: %w", audit.ErrEvent, err))
+				return
+			}
+			// One of them can't be stored; the others must not suffer for it.
+			j.store(ctx, jobs[:len(jobs)/2])
+			j.store(ctx, jobs[len(jobs)/2:])
+			return
+		default:
+			finish(jobs, fmt.Errorf("sqlaudit: storing the record: %w", err))
+			return
+		}
+	}
+}
+
+func finish(jobs []*job, err error) {
+	for _, jb := range jobs {
+		jb.done <- err
+	}
+}
+
+// stored moves the stream's end behind b.
+func (j *Journal) stored(b *batch) {
+	j.tail.next += int64(len(b.rows))
+	if b.writer != nil {
+		j.tail.registered = true
+	}
+	finish(b.jobs, nil)
+}
+
+// giveUp fails jobs whose time is over. If they may have been stored after all,
+// their places in the stream can't be used again, so a new stream begins.
+func (j *Journal) giveUp(jobs []*job, err error, unknown bool) {
+	what := notStored
+	if unknown {
+		what = maybeStored
+		if tailErr := j.newTail(); tailErr != nil {
+			err = errors.Join(err, tailErr)
+		}
+	}
+	finish(jobs, fmt.Errorf("sqlaudit: storing the record: %s: %w", what, err))
+}
+
+// pause waits before another attempt; false if there is no time for one.
+func (j *Journal) pause(ctx context.Context, attempt int, err error) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	if attempt == 0 {
+		j.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "sqlaudit: the database fails, trying again", slog.Any("error", err))
+	}
+	timer := time.NewTimer(min(5*time.Millisecond<<min(attempt, 10), 250*time.Millisecond))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// refuse ends the jobs whose intents are not as they expect, and returns the
+// others.
+func (j *Journal) refuse(ctx context.Context, jobs []*job) (rest []*job, err error) {
+	var ids []string
+	for _, jb := range jobs {
+		if op := jb.opID(); op != "" {
+			ids = append(ids, op)
+		}
+	}
+	query, args, err := sqlx.In("SELECT op_id, holder FROM file_access_intents WHERE op_id IN (?)", ids)
+	if err != nil {
+		return jobs, err
+	}
+	var open []struct {
+		OpID   string `db:"op_id"`
+		Holder string `db:"holder"`
+	}
+	if err := j.db.SelectContext(ctx, &open, sqlx.Rebind(j.d.bind(), query), args...); err != nil {
+		return jobs, err
+	}
+	holders := make(map[string]string, len(open))
+	for _, o := range open {
+		holders[o.OpID] = o.Holder
+	}
+	for _, jb := range jobs {
+		switch op := jb.opID(); {
+		case jb.begin != nil && holders[op] == jb.begin.holder:
+			jb.done <- nil // an attempt of unknown end had stored it
+		case jb.begin != nil && holders[op] != "":
+			jb.done <- fmt.Errorf("%w: operation %s is open already", audit.ErrEvent, op)
+		case jb.settle != nil && holders[op] != jb.settle.holder:
+			jb.done <- j.notHeld(ctx, jb)
+		default:
+			rest = append(rest, jb)
+		}
+	}
+	return rest, nil
+}
+
+// notHeld tells an intent that was lost from one that an earlier call had
+// settled, although it failed for its caller.
+func (j *Journal) notHeld(ctx context.Context, jb *job) error {
+	for _, a := range jb.prior {
+		for _, id := range a.all() {
+			if there, err := j.exists(ctx, id); err != nil {
+				return fmt.Errorf("sqlaudit: settling: %s: %w", maybeStored, err)
+			} else if there {
+				return nil
+			}
+		}
+	}
+	return audit.ErrNotHeld
+}
+
+// exists reports whether the entry of that id is stored.
+func (j *Journal) exists(ctx context.Context, id string) (bool, error) {
+	var n int
+	err := j.db.GetContext(ctx, &n, sqlx.Rebind(j.d.bind(), "SELECT count(*) FROM file_access_logs WHERE id = ?"), id)
+	return n > 0, err
+}
+
+// seqTaken reports whether somebody else's entries stand where b's should,
+// which happens when a machine was cloned while it ran.
+func (j *Journal) seqTaken(ctx context.Context, b *batch) (bool, error) {
+	if len(b.rows) == 0 {
+		return false, nil
+	}
+	var n int
+	err := j.db.GetContext(ctx, &n, sqlx.Rebind(j.d.bind(), "SELECT count(*) FROM file_access_logs WHERE writer_id = ? AND seq >= ? AND seq < ?"),
+		b.rows[0].WriterID, b.rows[0].Seq, b.rows[0].Seq+int64(len(b.rows)))
+	return n > 0, err
+}
+
+func (b *batch) shortestLease() time.Duration {
+	least := b.begins[0].lease
+	for _, in := range b.begins {
+		least = min(least, in.lease)
+	}
+	return least
+}

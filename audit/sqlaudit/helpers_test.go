@@ -1,0 +1,90 @@
+package sqlaudit_test
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	_ "modernc.org/sqlite"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/internal/testdb"
+)
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv("SQLAUDIT_TEST_WRITER"); path != "" {
+		os.Exit(childWriter(path))
+	}
+	code := m.Run()
+	testdb.Stop()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+func event(key string) audit.Event {
+	return audit.Event{
+		Action: audit.ActionUpload, Key: key, Backend: "local", Bucket: "files",
+		Actor:    audit.Actor{UserID: "u-1", TenantID: "acme", IP: "192.0.2.7", UserAgent: "curl/8", RequestID: "r-1"},
+		Resource: audit.Resource{Type: "invoice", ID: "42"},
+	}
+}
+
+func entries(t testing.TB, r audit.Reader, q audit.Query) []audit.Entry {
+	t.Helper()
+	var out []audit.Entry
+	for e, err := range r.Entries(context.Background(), q) {
+		require.NoError(t, err)
+		out = append(out, e)
+	}
+	return out
+}
+
+func keys(entries []audit.Entry) []string {
+	var out []string
+	for _, e := range entries {
+		out = append(out, e.Key)
+	}
+	return out
+}
+
+// requireWholeStreams checks that each writer's entries are numbered from 0
+// without a gap and that their ids ascend with their numbers.
+func requireWholeStreams(t testing.TB, entries []audit.Entry) {
+	t.Helper()
+	streams := make(map[string][]audit.Entry)
+	for _, e := range entries {
+		streams[e.WriterID] = append(streams[e.WriterID], e)
+	}
+	for writer, list := range streams {
+		require.True(t, slices.IsSortedFunc(list, func(a, b audit.Entry) int { return int(a.Seq - b.Seq) }), "writer %s: order of ids", writer)
+		for i, e := range list {
+			require.EqualValues(t, i, e.Seq, "writer %s", writer)
+		}
+	}
+}
+
+// wait gives a condition ten seconds.
+func wait(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	require.Eventually(t, condition, 10*time.Second, time.Millisecond, what)
+}
+
+// refusing is a database that can't be reached.
+type refusing struct{}
+
+func (refusing) Connect(context.Context) (driver.Conn, error) { return nil, errors.New("refused") }
+func (refusing) Driver() driver.Driver                        { return nil }

@@ -1,0 +1,265 @@
+package sqlaudit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+
+	"github.com/blobtrail/blobtrail/audit"
+)
+
+// Journal is an audit trail in an SQL database. It implements [audit.Journal]
+// and [audit.Reader] and is safe for concurrent use. Whoever opened it closes
+// it.
+type Journal struct {
+	db, readDB *sqlx.DB // the same pool but for SQLite files that Open opened
+	owned      bool
+	d          dialect
+	opts       Options
+
+	q        *queue
+	stop     context.CancelFunc // ends the flush that runs
+	base     context.Context
+	finished chan struct{} // the flusher has ended
+	tail     tail          // the flusher's own
+
+	maintenance sync.WaitGroup
+
+	writerID atomic.Pointer[string]
+	flushing atomic.Bool
+}
+
+var (
+	_ audit.Journal = (*Journal)(nil)
+	_ audit.Reader  = (*Journal)(nil)
+)
+
+// Open opens the journal that dsn names, creating the database file if there is
+// none, and brings its tables up to date unless [Options.SkipMigrate] says
+// otherwise:
+//
+//	sqlite:PATH                              a file, relative to the working directory or absolute
+//	sqlite::memory:                          a private database that ends with the Journal
+//	postgres://user:password@host:5432/name  as pgx takes it, with its parameters
+//	mysql://user:password@host:3306/name     MariaDB or MySQL; parameters are those of go-sql-driver
+//	mysql:user:password@tcp(host:3306)/name  the same in that driver's own form
+//
+// The program chooses the driver with a blank import, as with database/sql:
+//
+//	import _ "modernc.org/sqlite"                // sqlite:
+//	import _ "github.com/jackc/pgx/v5/stdlib"    // postgres:
+//	import _ "github.com/go-sql-driver/mysql"    // mysql:
+//
+// A missing one is an error that names the line to add. No error carries a
+// password.
+//
+// A SQLite file is created with mode 0600 in a folder that must exist, and set
+// to WAL and synchronous=FULL, so that what is acknowledged survives a power
+// cut. Several processes may open the same file, on the same machine. On
+// PostgreSQL sessions have synchronous_commit=on unless the name says
+// otherwise, on MariaDB and MySQL a strict sql_mode. PostgreSQL must be version
+// 13 or later, MySQL 8.0, MariaDB 10.5.
+//
+// ctx bounds the opening only.
+func Open(ctx context.Context, dsn string, opts *Options) (*Journal, error) {
+	o, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s, err := parseDSN(dsn)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.checkDriver(); err != nil {
+		return nil, err
+	}
+	db, err := sqlx.Open(s.driver, s.write)
+	if err != nil {
+		return nil, fmt.Errorf("sqlaudit: opening the database: %w", err)
+	}
+	readDB := db
+	if s.single {
+		// More than one writer makes SQLite's callers wait for each other by
+		// polling, some of them for seconds.
+		db.SetMaxOpenConns(1)
+		db.SetConnMaxLifetime(0)
+	}
+	if !s.single {
+		db.SetMaxOpenConns(10)
+		db.SetMaxIdleConns(4)
+		db.SetConnMaxIdleTime(5 * time.Minute)
+	}
+	if s.read != "" {
+		if readDB, err = sqlx.Open(s.driver, s.read); err != nil {
+			return nil, errors.Join(fmt.Errorf("sqlaudit: opening the database: %w", err), db.Close())
+		}
+		readDB.SetMaxOpenConns(4)
+	}
+	j, err := start(ctx, db, readDB, s.dialect, o)
+	if err != nil {
+		err = errors.Join(err, db.Close())
+		if readDB != db {
+			err = errors.Join(err, readDB.Close())
+		}
+		return nil, err
+	}
+	j.owned = true
+	return j, nil
+}
+
+// New opens a journal in the host's own database. The pool remains the host's:
+// [Journal.Close] does not close it. It creates nothing but tables whose names
+// begin with file_access_.
+//
+// The journal takes one connection of the pool while it writes and one while it
+// reads a page. What Open sets is left to the host here: a database whose
+// commits may not be durable is reported through [Options.Logger], and a
+// sql_mode of MariaDB or MySQL that is not strict is refused, since it would
+// silently cut what is stored. The driver for PostgreSQL must be pgx.
+func New(ctx context.Context, db *sqlx.DB, opts *Options) (*Journal, error) {
+	o, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if db == nil {
+		return nil, errors.New("sqlaudit: New without a database")
+	}
+	d, err := dialectOf(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	return start(ctx, db, db, d, o)
+}
+
+func start(ctx context.Context, db, readDB *sqlx.DB, d dialect, o Options) (*Journal, error) {
+	if !o.SkipMigrate {
+		if err := migrate(ctx, db, d, Migrations()); err != nil {
+			return nil, err
+		}
+	}
+	for _, table := range []string{"file_access_logs", "file_access_intents", "file_access_writers"} {
+		if _, err := db.ExecContext(ctx, "SELECT 1 FROM "+table+" WHERE 1 = 0"); err != nil {
+			return nil, fmt.Errorf("sqlaudit: table %s can't be read: %w", table, err)
+		}
+	}
+	weak, err := d.weakness(ctx, db)
+	if err != nil {
+		return nil, fmt.Errorf("sqlaudit: asking the database for its settings: %w", err)
+	}
+	if weak != "" {
+		o.Logger.LogAttrs(ctx, slog.LevelWarn, "sqlaudit: a power cut may lose acknowledged entries", slog.String("reason", weak))
+	}
+	j := &Journal{db: db, readDB: readDB, d: d, opts: o, q: newQueue(o.QueueLength), finished: make(chan struct{})}
+	j.base, j.stop = context.WithCancel(context.Background())
+	if err := j.newTail(); err != nil {
+		return nil, err
+	}
+	if !o.SkipMigrate {
+		j.maintenance.Go(j.maintain)
+	}
+	go j.run()
+	return j, nil
+}
+
+// maintain looks ahead now and every few hours.
+func (j *Journal) maintain() {
+	ticker := time.NewTicker(6 * time.Hour)
+	defer ticker.Stop()
+	for {
+		if err := j.d.maintain(j.base, j.db); err != nil && j.base.Err() == nil {
+			j.opts.Logger.LogAttrs(j.base, slog.LevelWarn, "sqlaudit: preparing for the coming months failed", slog.Any("error", err))
+		}
+		select {
+		case <-ticker.C:
+		case <-j.base.Done():
+			return
+		}
+	}
+}
+
+// WriterID returns the id of this process's stream of entries. A journal mints
+// one when it opens, and another if it cannot find out whether a transaction
+// was stored.
+func (j *Journal) WriterID() string { return *j.writerID.Load() }
+
+// Close stores what still waits and frees the journal's resources; later calls
+// fail with [audit.ErrClosed]. If ctx ends first, the callers that wait fail,
+// and Close returns an [*UnstoredError] with their events. Further calls do
+// nothing.
+func (j *Journal) Close(ctx context.Context) error {
+	if !j.q.close() {
+		<-j.finished
+		return nil
+	}
+	var err error
+	select {
+	case <-j.finished:
+	case <-ctx.Done():
+		lost := j.q.drop()
+		j.stop()
+		select {
+		case <-j.finished:
+		case <-time.After(time.Second): // a driver that does not heed its context
+		}
+		if len(lost) > 0 {
+			err = &UnstoredError{Events: lost, Err: ctx.Err()}
+		}
+	}
+	j.stop()
+	j.maintenance.Wait()
+	err = errors.Join(err, j.d.close())
+	if j.owned {
+		err = errors.Join(err, j.db.Close())
+		if j.readDB != j.db {
+			err = errors.Join(err, j.readDB.Close())
+		}
+	}
+	return err
+}
+
+// UnstoredError is what Close returns when it could not store everything. The
+// callers of these events were told so as well.
+type UnstoredError struct {
+	Events []audit.Event
+	Err    error
+}
+
+func (e *UnstoredError) Error() string {
+	return fmt.Sprintf("sqlaudit: closed with %d events not stored: %v", len(e.Events), e.Err)
+}
+
+func (e *UnstoredError) Unwrap() error { return e.Err }
+
+// tail is where the writer's stream goes on.
+type tail struct {
+	writer     writer
+	registered bool // the writer's row is stored
+	next       int64
+}
+
+type writer struct {
+	id, origin string
+	startedAt  time.Time
+}
+
+// newTail begins a stream.
+func (j *Journal) newTail() error {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return fmt.Errorf("sqlaudit: minting a writer id: %w", err)
+	}
+	s := id.String()
+	j.tail = tail{writer: writer{id: s, origin: j.opts.Origin, startedAt: now()}}
+	j.writerID.Store(&s)
+	return nil
+}
+
+// now is the time as entries keep it.
+func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }

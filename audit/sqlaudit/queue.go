@@ -1,0 +1,297 @@
+package sqlaudit
+
+// The callers' side of the group commit: a bounded queue in which each caller
+// waits for its own job, and from which the flusher takes whatever waits.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/blobtrail/blobtrail/audit"
+)
+
+// job is what one caller wants stored in one transaction: some entries, and
+// perhaps an intent that comes in or goes out with them.
+type job struct {
+	begin  *intentRow // to insert, or nil
+	settle *held      // to delete, or nil
+	rows   []*row
+	ids    *attempts   // of a settlement: the ids its first row was given
+	prior  []*attempts // of earlier calls to settle the same intent that failed
+
+	until time.Time  // nobody waits for it any longer
+	done  chan error // capacity 1: the flusher never waits for a caller
+	state jobState   // guarded by queue.mu
+}
+
+type jobState int
+
+const (
+	queued    jobState = iota
+	taken              // in a flush
+	abandoned          // the caller has gone
+)
+
+// attempts are the ids under which a settlement may have been stored.
+type attempts struct {
+	mu  sync.Mutex
+	ids []string
+}
+
+func (a *attempts) add(id string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ids = append(a.ids, id)
+}
+
+func (a *attempts) all() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.ids)
+}
+
+// held names an intent together with the token of whoever holds it.
+type held struct{ opID, holder string }
+
+// intentRow is an intent to store.
+type intentRow struct {
+	held
+	writer, backend, bucket, key, event string
+	source                              audit.Event
+	lease                               time.Duration
+}
+
+func (j *job) opID() string {
+	switch {
+	case j.begin != nil:
+		return j.begin.opID
+	case j.settle != nil:
+		return j.settle.opID
+	}
+	return ""
+}
+
+// size is how many rows the job writes, at least 1.
+func (j *job) size() int { return max(1, len(j.rows)) }
+
+type queue struct {
+	slots   chan struct{} // one for each waiting job: the bound of the queue
+	closing chan struct{}
+	wake    chan struct{} // capacity 1: something waits, or the queue closed
+
+	mu     sync.Mutex
+	jobs   []*job
+	closed bool
+}
+
+func newQueue(length int) *queue {
+	return &queue{
+		slots:   make(chan struct{}, length),
+		closing: make(chan struct{}),
+		wake:    make(chan struct{}, 1),
+	}
+}
+
+// errTimeout is what a caller gets when the database takes too long.
+type errTimeout struct {
+	after  time.Duration
+	stored string
+}
+
+func (e *errTimeout) Error() string {
+	return fmt.Sprintf("sqlaudit: the database did not answer within %v: %s", e.after, e.stored)
+}
+
+func (e *errTimeout) Unwrap() error { return context.DeadlineExceeded }
+
+const (
+	notStored   = "nothing was stored"
+	maybeStored = "it is not known whether the record was stored"
+)
+
+// do queues a job and waits until it is stored, ctx is done or the time is up.
+// A job that no flush has taken by then is withdrawn.
+func (q *queue) do(ctx context.Context, timeout time.Duration, jb *job) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	jb.done = make(chan error, 1)
+	jb.until = time.Now().Add(timeout)
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+
+	select {
+	case q.slots <- struct{}{}:
+	default:
+		select {
+		case q.slots <- struct{}{}:
+		case <-q.closing:
+			return audit.ErrClosed
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+			return &errTimeout{timeout, "the queue is full, " + notStored}
+		}
+	}
+	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		<-q.slots
+		return audit.ErrClosed
+	}
+	q.jobs = append(q.jobs, jb)
+	q.mu.Unlock()
+	q.signal()
+
+	select {
+	case err := <-jb.done:
+		return err
+	case <-ctx.Done():
+		q.leave(jb)
+		return ctx.Err()
+	case <-timer.C:
+		if q.leave(jb) {
+			return &errTimeout{timeout, notStored}
+		}
+		select {
+		case err := <-jb.done: // it came at the last moment
+			return err
+		default:
+			return &errTimeout{timeout, maybeStored}
+		}
+	}
+}
+
+func (q *queue) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// leave marks a job as one that nobody waits for, and reports whether it could
+// be withdrawn before a flush took it.
+func (q *queue) leave(jb *job) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	was := jb.state
+	jb.state = abandoned
+	if was != queued {
+		return false
+	}
+	for i, other := range q.jobs {
+		if other == jb {
+			q.jobs = append(q.jobs[:i], q.jobs[i+1:]...)
+			<-q.slots
+			break
+		}
+	}
+	return true
+}
+
+// take waits for jobs and returns all that wait, up to limit rows, in the order
+// they came. It returns none once the queue is closed and empty.
+func (q *queue) take(limit int) []*job {
+	for {
+		q.mu.Lock()
+		if len(q.jobs) > 0 {
+			batch := q.takeLocked(limit)
+			q.mu.Unlock()
+			return batch
+		}
+		closed := q.closed
+		q.mu.Unlock()
+		if closed {
+			return nil
+		}
+		<-q.wake
+	}
+}
+
+// takeLocked leaves behind a second job on the same operation: within one
+// flush, its fate would depend on that of the first.
+func (q *queue) takeLocked(limit int) []*job {
+	n, rows := 0, 0
+	var seen map[string]bool
+	for _, jb := range q.jobs {
+		if n > 0 && rows+jb.size() > limit {
+			break
+		}
+		if op := jb.opID(); op != "" {
+			if seen[op] {
+				break
+			}
+			if seen == nil {
+				seen = make(map[string]bool)
+			}
+			seen[op] = true
+		}
+		jb.state = taken
+		rows += jb.size()
+		n++
+	}
+	batch := make([]*job, n)
+	copy(batch, q.jobs)
+	q.jobs = append(q.jobs[:0], q.jobs[n:]...)
+	for range n {
+		<-q.slots
+	}
+	return batch
+}
+
+// present returns those of jobs whose callers still wait.
+func (q *queue) present(jobs []*job) []*job {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	out := jobs[:0:0]
+	for _, jb := range jobs {
+		if jb.state == taken {
+			out = append(out, jb)
+		}
+	}
+	return out
+}
+
+// close lets no further job in. Those that wait are still taken.
+func (q *queue) close() (first bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return false
+	}
+	q.closed = true
+	close(q.closing)
+	q.signal()
+	return true
+}
+
+// drop fails all jobs that no flush has taken and returns the events that are
+// lost with them.
+func (q *queue) drop() []audit.Event {
+	q.mu.Lock()
+	jobs := q.jobs
+	q.jobs = nil
+	q.mu.Unlock()
+	var lost []audit.Event
+	for _, jb := range jobs {
+		<-q.slots
+		lost = append(lost, jb.events()...)
+		jb.done <- errors.Join(audit.ErrClosed, errors.New("sqlaudit: closed before the record was stored"))
+	}
+	return lost
+}
+
+func (j *job) events() []audit.Event {
+	var out []audit.Event
+	if j.begin != nil {
+		out = append(out, j.begin.source)
+	}
+	for _, r := range j.rows {
+		out = append(out, r.Event)
+	}
+	return out
+}

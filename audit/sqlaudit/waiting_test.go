@@ -1,0 +1,247 @@
+package sqlaudit_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/sqlaudit"
+)
+
+func TestAPoisonedEventFailsAlone(t *testing.T) { onEach(t, testAPoisonedEventFailsAlone) }
+
+func testAPoisonedEventFailsAlone(t *testing.T, s *system) {
+	j, db := s.open(t, nil)
+	db.poison(t, "poison")
+	release := db.block(t)
+	type result struct {
+		key string
+		err error
+	}
+	results := make(chan result, 32)
+	for i := range 32 {
+		key := fmt.Sprint(i)
+		if i == 13 {
+			key = "poison"
+		}
+		go func() { results <- result{key, j.Log(context.Background(), event(key))} }()
+	}
+	wait(t, "a batch gathers behind the first", func() bool { return sqlaudit.Waiting(j) > 0 && sqlaudit.Flushing(j) })
+	release()
+	for range 32 {
+		r := <-results
+		if r.key == "poison" {
+			require.ErrorIs(t, r.err, audit.ErrEvent)
+			require.ErrorContains(t, r.err, "poisoned")
+		} else {
+			require.NoError(t, r.err, r.key)
+		}
+	}
+	got := entries(t, j, audit.Query{})
+	assert.Len(t, got, 31)
+	requireWholeStreams(t, got)
+}
+
+func TestCancelledCallersAreWithdrawn(t *testing.T) { onEach(t, testCancelledCallersAreWithdrawn) }
+
+func testCancelledCallersAreWithdrawn(t *testing.T, s *system) {
+	j, db := s.open(t, nil)
+	release := db.block(t)
+	first := make(chan error, 1)
+	go func() { first <- j.Log(context.Background(), event("first")) }()
+	// The first is in a flush once its place in the queue is free again.
+	wait(t, "the flush begins", func() bool { return sqlaudit.Waiting(j) == 0 && sqlaudit.Flushing(j) })
+
+	ctx, cancel := context.WithCancel(context.Background())
+	second := make(chan error, 1)
+	go func() { second <- j.Log(ctx, event("second")) }()
+	wait(t, "the second waits", func() bool { return sqlaudit.Waiting(j) == 1 })
+	cancel()
+	require.ErrorIs(t, <-second, context.Canceled)
+	assert.Zero(t, sqlaudit.Waiting(j))
+
+	release()
+	require.NoError(t, <-first)
+	require.NoError(t, j.Log(t.Context(), event("third")))
+	assert.Equal(t, []string{"first", "third"}, keys(entries(t, j, audit.Query{})))
+}
+
+func TestADoneContextStoresNothing(t *testing.T) { onEach(t, testADoneContextStoresNothing) }
+
+func testADoneContextStoresNothing(t *testing.T, s *system) {
+	j, db := s.open(t, nil)
+	in, err := j.Begin(t.Context(), event("k"), 0)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, j.Log(ctx, event("k")), context.Canceled)
+	_, err = j.Begin(ctx, event("k"), 0)
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorIs(t, in.Settle(ctx, audit.Result{Outcome: audit.OutcomeOK}), context.Canceled)
+	require.ErrorIs(t, in.Renew(ctx, 0), context.Canceled)
+	_, err = j.Claim(ctx, in.ID(), 0)
+	require.ErrorIs(t, err, context.Canceled)
+	for _, err := range j.Dangling(ctx, audit.DanglingQuery{}) {
+		require.ErrorIs(t, err, context.Canceled)
+	}
+	for _, err := range j.Entries(ctx, audit.Query{}) {
+		require.ErrorIs(t, err, context.Canceled)
+	}
+	assert.Zero(t, db.count(t, "file_access_logs"))
+	assert.Equal(t, 1, db.count(t, "file_access_intents"))
+}
+
+func TestAHungDatabaseFailsCallersInTime(t *testing.T) {
+	onEach(t, testAHungDatabaseFailsCallersInTime)
+}
+
+func testAHungDatabaseFailsCallersInTime(t *testing.T, s *system) {
+	const limit = 300 * time.Millisecond
+	j, db := s.open(t, &sqlaudit.Options{Timeout: limit, QueueLength: 4})
+	in, err := j.Begin(t.Context(), event("held"), time.Hour)
+	require.NoError(t, err)
+	release := db.block(t)
+	began := time.Now()
+	results := make(chan error, 16)
+	for range 16 {
+		go func() { results <- j.Log(context.Background(), event("k")) }()
+	}
+	go func() { results <- in.Renew(context.Background(), 0) }()
+	for range 17 {
+		require.ErrorIs(t, <-results, context.DeadlineExceeded)
+	}
+	assert.Less(t, time.Since(began), 10*limit)
+	release()
+
+	require.NoError(t, j.Log(t.Context(), event("after")))
+	require.NoError(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}))
+	got := entries(t, j, audit.Query{})
+	assert.Equal(t, []string{"after", "held"}, keys(got), "what failed was not stored")
+	requireWholeStreams(t, got)
+}
+
+func TestAFullQueueBlocksUntilTheContextEnds(t *testing.T) {
+	onEach(t, testAFullQueueBlocksUntilTheContextEnds)
+}
+
+func testAFullQueueBlocksUntilTheContextEnds(t *testing.T, s *system) {
+	j, db := s.open(t, &sqlaudit.Options{QueueLength: 1})
+	release := db.block(t)
+	results := make(chan error, 2)
+	go func() { results <- j.Log(context.Background(), event("flushing")) }()
+	wait(t, "the flush begins", func() bool { return sqlaudit.Waiting(j) == 0 && sqlaudit.Flushing(j) })
+	go func() { results <- j.Log(context.Background(), event("queued")) }()
+	wait(t, "the queue is full", func() bool { return sqlaudit.Waiting(j) == 1 })
+
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, j.Log(ctx, event("outside")), context.DeadlineExceeded)
+	release()
+	require.NoError(t, <-results)
+	require.NoError(t, <-results)
+	assert.Equal(t, []string{"flushing", "queued"}, keys(entries(t, j, audit.Query{})))
+}
+
+func TestCloseDrains(t *testing.T) { onEach(t, testCloseDrains) }
+
+func testCloseDrains(t *testing.T, s *system) {
+	j, db := s.open(t, nil)
+	release := db.block(t)
+	results := make(chan error, 40)
+	for i := range 40 {
+		go func() { results <- j.Log(context.Background(), event(fmt.Sprint(i))) }()
+	}
+	wait(t, "some wait", func() bool { return sqlaudit.Waiting(j) > 0 && sqlaudit.Flushing(j) })
+	closed := make(chan error, 1)
+	go func() { closed <- j.Close(context.Background()) }()
+	release()
+	require.NoError(t, <-closed)
+	stored := 0
+	for range 40 {
+		if err := <-results; err == nil {
+			stored++
+		} else {
+			require.ErrorIs(t, err, audit.ErrClosed)
+		}
+	}
+	assert.Equal(t, stored, db.count(t, "file_access_logs"))
+	require.NoError(t, j.Close(t.Context()))
+}
+
+func TestCloseReturnsWhatWasNotStored(t *testing.T) { onEach(t, testCloseReturnsWhatWasNotStored) }
+
+func testCloseReturnsWhatWasNotStored(t *testing.T, s *system) {
+	j, db := s.open(t, nil)
+	db.block(t)
+	results := make(chan error, 3)
+	go func() { results <- j.Log(context.Background(), event("flushing")) }()
+	wait(t, "the flush begins", func() bool { return sqlaudit.Waiting(j) == 0 && sqlaudit.Flushing(j) })
+	go func() { results <- j.Log(context.Background(), event("queued")) }()
+	go func() {
+		_, err := j.Begin(context.Background(), event("queued"), 0)
+		results <- err
+	}()
+	wait(t, "two wait", func() bool { return sqlaudit.Waiting(j) == 2 })
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	err := j.Close(ctx)
+	var unstored *sqlaudit.UnstoredError
+	require.ErrorAs(t, err, &unstored)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.Len(t, unstored.Events, 2)
+	assert.Equal(t, "queued", unstored.Events[0].Key)
+	for range 3 {
+		require.Error(t, <-results)
+	}
+	assert.Zero(t, db.count(t, "file_access_logs"))
+}
+
+func TestClosedJournal(t *testing.T) { onEach(t, testClosedJournal) }
+
+func testClosedJournal(t *testing.T, s *system) {
+	j, _ := s.open(t, nil)
+	in, err := j.Begin(t.Context(), event("k"), 0)
+	require.NoError(t, err)
+	require.NoError(t, j.Close(t.Context()))
+	require.ErrorIs(t, j.Log(t.Context(), event("k")), audit.ErrClosed)
+	_, err = j.Begin(t.Context(), event("k"), 0)
+	require.ErrorIs(t, err, audit.ErrClosed)
+	require.ErrorIs(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}), audit.ErrClosed)
+	require.ErrorIs(t, in.Renew(t.Context(), 0), audit.ErrClosed)
+	_, err = j.Claim(t.Context(), in.ID(), 0)
+	require.ErrorIs(t, err, audit.ErrClosed)
+	for _, err := range j.Entries(t.Context(), audit.Query{}) {
+		require.ErrorIs(t, err, audit.ErrClosed)
+	}
+	for _, err := range j.Dangling(t.Context(), audit.DanglingQuery{}) {
+		require.ErrorIs(t, err, audit.ErrClosed)
+	}
+}
+
+// A settlement whose first attempt failed for its caller but was stored must
+// be found again, not be taken for a lost lease.
+func TestSettleAgainAfterAnUnclearEnd(t *testing.T) { onEach(t, testSettleAgainAfterAnUnclearEnd) }
+
+func testSettleAgainAfterAnUnclearEnd(t *testing.T, s *system) {
+	j, db := s.open(t, nil)
+	in, err := j.Begin(t.Context(), event("k"), 0)
+	require.NoError(t, err)
+	release := db.block(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	first := make(chan error, 1)
+	go func() { first <- in.Settle(ctx, audit.Result{Outcome: audit.OutcomeOK}) }()
+	wait(t, "the flush begins", func() bool { return sqlaudit.Waiting(j) == 0 && sqlaudit.Flushing(j) })
+	cancel()
+	require.ErrorIs(t, <-first, context.Canceled)
+	release()
+	wait(t, "the settlement is stored all the same", func() bool { return db.count(t, "file_access_logs") == 1 })
+	require.NoError(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}))
+	require.True(t, errors.Is(in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}), audit.ErrNotHeld))
+	assert.Equal(t, 1, db.count(t, "file_access_logs"))
+}

@@ -1,0 +1,412 @@
+package blobstore
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"gocloud.dev/blob"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/keyrule"
+	"github.com/blobtrail/blobtrail/signurl"
+)
+
+// Direct uploads. The client sends its bytes straight to the backend, so that
+// the store sees them only when they are there. A backend that signs its own
+// links gets them under a private key, where no operation of a Store can reach
+// them; CompleteUpload checks them and copies them to their key. Other backends
+// get them through the handler of the links, which checks on the way.
+//
+// Either way the operation is one intent, from BeginUpload to its settlement,
+// and its id is the ticket's, the grant's and the object's.
+
+// attributes of a ticket's intent, beside the event's own Size, SHA256 and
+// ContentType, which are what the upload must have.
+const (
+	attrStagingKey = "staging_key" // where the backend gets the bytes; none: through the handler
+	attrMaxSize    = "max_size"
+)
+
+const stagingPrefix = keyrule.Private + "/uploads/"
+
+// ticketGrace is how long after its link a ticket is kept, for uploads that
+// began in time.
+const ticketGrace = 15 * time.Minute
+
+// TicketOptions are the options of [Store.BeginUpload]. Nil and the zero value
+// mean the defaults.
+type TicketOptions struct {
+	// Expiry is how long the upload may be begun. 0: Options.LinkExpiry.
+	Expiry time.Duration
+	// Filename is the name that the file has for people; see UploadOptions.
+	Filename string
+	// Resource is the host's own thing that the file belongs to, for the trail.
+	Resource audit.Resource
+	// Attrs are further facts for the trail; see [audit.Event].
+	Attrs map[string]string
+
+	// What the upload must be. [Store.Capabilities] says whether the service
+	// holds it or CompleteUpload does.
+
+	ContentType string // empty: any
+	Size        int64  // exact, in bytes; 0: any
+	MaxSize     int64  // in bytes; 0: Options.MaxSize
+	SHA256      []byte // nil: any
+}
+
+// Ticket is a direct upload under way. Its link is a secret.
+type Ticket struct {
+	ID   string // for CompleteUpload
+	Key  string
+	Link *Link // how the client sends the bytes
+}
+
+// BeginUpload opens a direct upload to key and issues the link to send it by.
+// Intent and link are durable in the trail before it returns. The object exists
+// once [Store.CompleteUpload] has accepted it. Direct uploads never overwrite.
+// What is not completed in time is removed by [Store.Reconcile].
+func (s *Store) BeginUpload(ctx context.Context, key string, opts *TicketOptions) (*Ticket, error) {
+	var o TicketOptions
+	if opts != nil {
+		o = *opts
+	}
+	t, err := s.beginUpload(ctx, key, &o)
+	if err != nil {
+		return nil, &Error{Op: "begin upload", Key: key, Err: err}
+	}
+	return t, nil
+}
+
+func (s *Store) beginUpload(ctx context.Context, key string, o *TicketOptions) (*Ticket, error) {
+	up := UploadOptions{Filename: o.Filename, Attrs: o.Attrs, SHA256: o.SHA256, Size: o.Size}
+	if _, err := up.metadata(); err != nil {
+		return nil, err
+	}
+	link := LinkOptions{
+		Method: http.MethodPut, Expiry: o.Expiry, Resource: o.Resource,
+		ContentType: o.ContentType, SHA256: o.SHA256,
+	}
+	e := audit.Event{
+		OpID: newOpID(), Action: audit.ActionUpload, Key: key, Resource: o.Resource,
+		ContentType: o.ContentType, SHA256: o.SHA256, Attrs: up.attrs(),
+	}
+	limit := s.uploadLimit(o.MaxSize)
+	switch {
+	case o.Size > 0 && limit >= 0 && o.Size > limit:
+		return nil, fmt.Errorf("%w: %d bytes: the limit is %d", ErrTooLarge, o.Size, limit)
+	case o.Size > 0:
+		link.ContentLength, e.Size = &o.Size, &o.Size
+	case limit > 0:
+		link.MaxLength = limit
+		e.Attrs = with(e.Attrs, attrMaxSize, strconv.FormatInt(limit, 10))
+	}
+	if err := s.checkLink(&link); err != nil {
+		return nil, err
+	}
+	target := key
+	if s.signsItself(&link) {
+		target = stagingPrefix + e.OpID
+		e.Attrs = with(e.Attrs, attrStagingKey, target)
+		link.relax(s.Capabilities().Links)
+	}
+	if err := s.enter(ctx, &e); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+
+	signed, issued, err := s.signAs(ctx, e, &link, target, e.OpID)
+	if err != nil {
+		return nil, err
+	}
+	issued.RefOpID = e.OpID
+	e.Attrs = with(e.Attrs, audit.AttrExpires, signed.Expires.UTC().Format(time.RFC3339))
+	bctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	defer cancel()
+	if _, err := s.journal.Begin(bctx, e, time.Until(signed.Expires)+ticketGrace); err != nil {
+		return nil, driver.As(ErrAudit, err)
+	}
+	if err := s.log(ctx, issued); err != nil {
+		return nil, err // the intent is left to the reconciler
+	}
+	return &Ticket{ID: e.OpID, Key: key, Link: signed}, nil
+}
+
+// relax drops the constraints that CompleteUpload holds in place of the service.
+func (o *LinkOptions) relax(l driver.Links) {
+	if l.ContentType == driver.OnCompletion {
+		o.ContentType = ""
+	}
+	if l.ContentLength == driver.OnCompletion {
+		o.ContentLength = nil
+	}
+	if l.MaxLength == driver.OnCompletion {
+		o.MaxLength = 0
+	}
+	if l.SHA256 == driver.OnCompletion {
+		o.SHA256 = nil
+	}
+	// The private key is used once; whether the object may be created is
+	// decided when it is copied to its own.
+	o.Overwrite = true
+}
+
+func newOpID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// CompleteUpload checks what was sent under a ticket, makes it the object, and
+// settles the record. It may be called by another process than BeginUpload, and
+// again: once the upload is complete it returns the object.
+//
+// If nothing has arrived yet, the error is fs.ErrNotExist and the ticket stays
+// good. What breaks a rule is removed, and the ticket is over: [ErrTooLarge],
+// [ErrType], [ErrChecksum], io.ErrUnexpectedEOF for too few bytes, or fs.ErrExist
+// if the key was taken meanwhile.
+func (s *Store) CompleteUpload(ctx context.Context, t *Ticket) (*Object, error) {
+	if t == nil {
+		return nil, &Error{Op: "complete upload", Err: errors.New("nil ticket")}
+	}
+	obj, err := s.completeUpload(ctx, t)
+	if err != nil {
+		return nil, &Error{Op: "complete upload", Key: t.Key, Err: err}
+	}
+	return obj, nil
+}
+
+func (s *Store) completeUpload(ctx context.Context, t *Ticket) (*Object, error) {
+	e := audit.Event{RefOpID: t.ID, Action: audit.ActionUpload, Key: t.Key}
+	if err := s.enter(ctx, &e); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+
+	intent, err := s.claim(ctx, t.ID, t.Key)
+	if errors.Is(err, audit.ErrNoIntent) {
+		obj, err := s.lookUp(ctx, t.Key)
+		if err == nil && obj.OpID != t.ID {
+			err = fs.ErrNotExist
+		}
+		if err != nil {
+			return nil, fmt.Errorf("no such ticket, or it is over: %w", err)
+		}
+		return obj, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var obj *Object
+	actCtx, release := s.keep(ctx, intent)
+	err = func() (err error) {
+		obj, err = s.accept(actCtx, intent.Event())
+		return err
+	}()
+	release()
+	switch {
+	case errors.Is(err, errNotArrived):
+		return nil, both(err, s.giveBack(ctx, intent))
+	case errors.Is(err, ErrInDoubt):
+		return nil, err
+	}
+	eff := effect{}
+	if err == nil {
+		eff.result = resultOf(obj)
+	}
+	if err := both(err, s.settle(ctx, intent, eff, err)); err != nil {
+		return nil, err
+	}
+	return obj, nil
+}
+
+// errNotArrived: the ticket's bytes are not there yet.
+var errNotArrived = driver.As(fs.ErrNotExist, errors.New("nothing was uploaded yet"))
+
+// claim takes a ticket's intent over from whoever began it.
+func (s *Store) claim(ctx context.Context, id, key string) (audit.Intent, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	defer cancel()
+	intent, err := s.journal.Claim(ctx, id, s.opts.Lease)
+	if errors.Is(err, audit.ErrNoIntent) {
+		return nil, err
+	}
+	if err != nil {
+		return nil, driver.As(ErrAudit, err)
+	}
+	if e := intent.Event(); e.Action != audit.ActionUpload || e.Key != key || e.Attrs[audit.AttrExpires] == "" {
+		return nil, both(audit.ErrNoIntent, s.giveBack(ctx, intent))
+	}
+	return intent, nil
+}
+
+// giveBack lets a claimed ticket go on until its time is over.
+func (s *Store) giveBack(ctx context.Context, intent audit.Intent) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
+	defer cancel()
+	left := s.opts.Lease
+	if ends, err := time.Parse(time.RFC3339, intent.Event().Attrs[audit.AttrExpires]); err == nil {
+		left = max(time.Until(ends)+ticketGrace, time.Millisecond)
+	}
+	return driver.As(ErrAudit, intent.Renew(ctx, left))
+}
+
+// accept makes an object of the bytes that the service took for a ticket.
+func (s *Store) accept(ctx context.Context, e audit.Event) (*Object, error) {
+	staging := e.Attrs[attrStagingKey]
+	if staging == "" {
+		return nil, errNotArrived // the handler settles what it takes
+	}
+	a, err := s.attributes(ctx, staging)
+	if err != nil {
+		return nil, driver.As(ErrInDoubt, err)
+	}
+	if a == nil {
+		return nil, errNotArrived
+	}
+	if err := s.judge(ctx, e, a); err != nil {
+		return nil, both(err, s.removeStaged(ctx, staging))
+	}
+	meta := map[string]string{driver.MetaOp: e.OpID}
+	if e.SHA256 != nil {
+		meta[driver.MetaSHA256] = hex.EncodeToString(e.SHA256)
+	}
+	name := e.Attrs[audit.AttrFilename]
+	if name != "" {
+		meta[driver.MetaFilename] = name
+	}
+	err = s.bucket.Copy(ctx, e.Key, staging, &driver.CopyOptions{IfNotExist: true, Metadata: meta})
+	if err != nil {
+		err = s.afterFailedWrite(ctx, e.Key, e.OpID, true, false, err)
+	}
+	if errors.Is(err, ErrInDoubt) {
+		return nil, err
+	}
+	if err := both(err, s.removeStaged(ctx, staging)); err != nil {
+		return nil, err
+	}
+	return &Object{
+		Key: e.Key, Filename: name, ContentType: a.ContentType, CacheControl: a.CacheControl,
+		Size: a.Size, SHA256: e.SHA256, OpID: e.OpID,
+	}, nil
+}
+
+// judge compares what arrived with what the ticket allows.
+func (s *Store) judge(ctx context.Context, e audit.Event, a *blob.Attributes) error {
+	most, err := strconv.ParseInt(e.Attrs[attrMaxSize], 10, 64)
+	if err != nil {
+		most = a.Size
+	}
+	switch {
+	case e.Size != nil && a.Size < *e.Size:
+		return fmt.Errorf("%w: %d bytes of the %d that were announced", io.ErrUnexpectedEOF, a.Size, *e.Size)
+	case e.Size != nil && a.Size > *e.Size:
+		return fmt.Errorf("%w: %d bytes instead of %d", ErrTooLarge, a.Size, *e.Size)
+	case a.Size > most:
+		return fmt.Errorf("%w: %d bytes: the limit is %d", ErrTooLarge, a.Size, most)
+	case e.ContentType != "" && !strings.EqualFold(strings.ReplaceAll(e.ContentType, " ", ""), strings.ReplaceAll(a.ContentType, " ", "")):
+		return fmt.Errorf("%w: sent as %.100q instead of %.100q", ErrType, a.ContentType, e.ContentType)
+	}
+	if e.SHA256 == nil {
+		return nil
+	}
+	sum, err := s.digest(ctx, e.Attrs[attrStagingKey])
+	if err != nil {
+		return driver.As(ErrInDoubt, err)
+	}
+	if string(sum) != string(e.SHA256) {
+		return fmt.Errorf("%w: SHA-256 is %x, not %x", ErrChecksum, sum, e.SHA256)
+	}
+	return nil
+}
+
+// removeStaged removes what lies under a ticket's private key.
+func (s *Store) removeStaged(ctx context.Context, key string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
+	defer cancel()
+	if err := s.bucket.Delete(ctx, key); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return driver.As(ErrInDoubt, err)
+	}
+	return nil
+}
+
+// uploadByTicket stores what a client sends to the handler under a ticket. If it
+// fails the ticket stays good, so that the client can try again, as it can with
+// a service.
+func (s *Store) uploadByTicket(ctx context.Context, p *uploadPlan) (*Object, error) {
+	use := p.event
+	use.Action, use.RefOpID = audit.ActionRedeem, p.GrantID
+	if err := s.log(ctx, use); err != nil {
+		return nil, err
+	}
+	intent, err := s.claim(ctx, p.GrantID, p.event.Key)
+	if errors.Is(err, audit.ErrNoIntent) {
+		return nil, fmt.Errorf("the ticket was used: %w", signurl.ErrRevoked)
+	}
+	if err != nil {
+		return nil, err
+	}
+	ticket := intent.Event()
+	if name := ticket.Attrs[audit.AttrFilename]; name != "" {
+		p.Filename, p.meta[driver.MetaFilename] = name, name
+	}
+	if ticket.SHA256 != nil {
+		p.SHA256, p.meta[driver.MetaSHA256] = ticket.SHA256, hex.EncodeToString(ticket.SHA256)
+	}
+	p.Overwrite = false
+	actCtx, release := s.keep(ctx, intent)
+	obj, err := s.write(actCtx, p, intent.ID())
+	release()
+	switch {
+	case errors.Is(err, ErrInDoubt):
+		return nil, err
+	case err != nil:
+		failed := p.event
+		failed.RefOpID = intent.ID()
+		return nil, both(s.record(ctx, failed, err), s.giveBack(ctx, intent))
+	}
+	if err := s.settle(ctx, intent, effect{result: resultOf(obj)}, nil); err != nil {
+		return nil, err
+	}
+	return obj, nil
+}
+
+// sweepTickets removes what was sent by links of tickets that are long over, as
+// by a client that used its link again.
+func (s *Store) sweepTickets(ctx context.Context) error {
+	if !s.signsItself(&LinkOptions{Method: http.MethodPut}) {
+		return nil
+	}
+	info := s.bucket.Info()
+	it := s.bucket.Blob().List(&blob.ListOptions{Prefix: stagingPrefix})
+	for {
+		item, err := it.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return s.bucket.MapError(err)
+		}
+		if time.Since(item.ModTime) < s.opts.MaxLinkExpiry+24*time.Hour {
+			continue
+		}
+		e := audit.Event{Action: audit.ActionReconcile, Key: item.Key, Backend: info.Backend, Bucket: info.Bucket, Size: &item.Size}
+		if err := s.log(ctx, e); err != nil {
+			return err
+		}
+		if err := s.removeStaged(ctx, item.Key); err != nil {
+			return err
+		}
+	}
+}
+
+// isTicket reports whether a grant is that of a ticket, whose id is an
+// operation's. Other grants are no UUIDs.
+func isTicket(grantID string) bool {
+	return len(grantID) == 36 && uuid.Validate(grantID) == nil
+}

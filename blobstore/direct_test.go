@@ -1,0 +1,210 @@
+package blobstore
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"gocloud.dev/blob/memblob"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/signurl"
+)
+
+// signingBucket is a backend that signs upload links and holds none of their
+// constraints; its clients put what they like under the key that was signed.
+type signingBucket struct{ driver.Base }
+
+func (b *signingBucket) Sign(_ context.Context, key string, o *driver.SignOptions) (*driver.Signed, error) {
+	if o.ContentType != "" || o.ContentLength != nil || o.MaxLength != 0 || o.SHA256 != nil || o.CreateOnly {
+		return nil, driver.ErrUnsupported
+	}
+	return &driver.Signed{URL: key, Method: o.Method}, nil
+}
+
+type direct struct {
+	*Store
+	ctx   context.Context
+	trail *audit.Memory
+	clock *time.Time
+	put   func(t *Ticket, contentType, content string) error // as the client does
+}
+
+func newDirect(t *testing.T, service bool) *direct {
+	now := time.Now()
+	d := &direct{ctx: audit.WithActor(t.Context(), audit.Actor{UserID: "anna"}), clock: &now}
+	d.trail = &audit.Memory{Now: func() time.Time { return *d.clock }}
+	base := driver.Base{Bucket: memblob.OpenBucket(nil), BaseInfo: driver.Info{Backend: "mem", Bucket: "mem"}}
+	opts := &Options{}
+	var bucket driver.Bucket = &base
+	if service {
+		base.BaseInfo.Capabilities.Links = driver.Links{
+			Methods: []string{http.MethodPut}, ContentLength: driver.OnCompletion, MaxLength: driver.OnCompletion,
+			ContentType: driver.OnCompletion, SHA256: driver.OnCompletion,
+		}
+		bucket = &signingBucket{base}
+		d.put = func(tk *Ticket, contentType, content string) error {
+			return base.Write(d.ctx, tk.Link.URL, strings.NewReader(content), &driver.WriteOptions{ContentType: contentType})
+		}
+	} else {
+		signer, err := signurl.New("http://127.0.0.1/files/", []signurl.Key{signurl.NewKey()}, nil)
+		require.NoError(t, err)
+		opts.Signer = signer
+		d.put = func(tk *Ticket, contentType, content string) error {
+			req, err := http.NewRequest(http.MethodPut, tk.Link.URL, strings.NewReader(content))
+			require.NoError(t, err)
+			req.Header.Set("Content-Type", contentType)
+			link, err := signer.Verify(req)
+			if err != nil {
+				return err
+			}
+			_, err = d.Upload(d.ctx, link.Key, link.Body(req.Body), &UploadOptions{ContentType: contentType, GrantID: link.GrantID})
+			return err
+		}
+	}
+	var err error
+	d.Store, err = NewFromDriver(bucket, d.trail, opts)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, d.Close()) })
+	return d
+}
+
+// entries returns action and outcome of what the trail has.
+func (d *direct) entries(t *testing.T) (got []string) {
+	for e, err := range d.trail.Entries(d.ctx, audit.Query{}) {
+		require.NoError(t, err)
+		got = append(got, strings.TrimSuffix(string(e.Action)+" "+string(e.Outcome)+" "+e.ErrorCode, " "))
+	}
+	return got
+}
+
+// objects returns the keys of everything in the bucket, private ones too.
+func (d *direct) objects(t *testing.T) (keys []string) {
+	it := d.bucket.Blob().List(nil)
+	for {
+		o, err := it.Next(d.ctx)
+		if err == io.EOF {
+			return keys
+		}
+		require.NoError(t, err)
+		keys = append(keys, o.Key)
+	}
+}
+
+func TestDirectUpload(t *testing.T) {
+	const content = "%PDF-1.7 direct"
+	sum := sha256.Sum256([]byte(content))
+	for _, service := range []bool{true, false} {
+		name := map[bool]string{true: "service", false: "handler"}[service]
+		run := func(title string, fn func(*testing.T, *direct)) {
+			t.Run(name+"/"+title, func(t *testing.T) { fn(t, newDirect(t, service)) })
+		}
+		begin := func(t *testing.T, d *direct, o TicketOptions) *Ticket {
+			tk, err := d.BeginUpload(d.ctx, "a/b.pdf", &o)
+			require.NoError(t, err)
+			require.Equal(t, tk.ID, tk.Link.GrantID)
+			return tk
+		}
+		run("completed, and again", func(t *testing.T, d *direct) {
+			tk := begin(t, d, TicketOptions{Filename: "März.pdf", ContentType: "application/pdf", Size: int64(len(content)), SHA256: sum[:]})
+			_, err := d.CompleteUpload(d.ctx, tk)
+			require.ErrorIs(t, err, fs.ErrNotExist, "nothing has arrived")
+			require.NoError(t, d.put(tk, "application/pdf", content))
+			for range 2 {
+				obj, err := d.CompleteUpload(d.ctx, tk)
+				require.NoError(t, err)
+				require.Equal(t, tk.ID, obj.OpID)
+				require.Equal(t, "März.pdf", obj.Filename)
+				require.EqualValues(t, len(content), obj.Size)
+				require.Equal(t, sum[:], obj.SHA256)
+			}
+			require.Equal(t, []string{"a/b.pdf"}, d.objects(t))
+			require.Zero(t, d.trail.Open())
+			got := d.entries(t)
+			require.Equal(t, "generate_upload_url ok", got[0])
+			require.Equal(t, "upload ok", got[len(got)-1])
+			require.Equal(t, 1, len(slices.DeleteFunc(got, func(s string) bool { return s != "upload ok" })))
+		})
+		for _, bad := range []struct {
+			title, contentType, content string
+			options                     TicketOptions
+			want                        error
+		}{
+			{"too long", "application/pdf", content + "!", TicketOptions{Size: int64(len(content))}, ErrTooLarge},
+			{"too short", "application/pdf", "%PDF", TicketOptions{Size: int64(len(content))}, io.ErrUnexpectedEOF},
+			{"over the limit", "application/pdf", content, TicketOptions{MaxSize: 5}, ErrTooLarge},
+			{"other type", "text/html", content, TicketOptions{ContentType: "application/pdf"}, ErrType},
+			{"other content", "application/pdf", strings.ToLower(content), TicketOptions{SHA256: sum[:]}, ErrChecksum},
+		} {
+			run(bad.title, func(t *testing.T, d *direct) {
+				tk := begin(t, d, bad.options)
+				if !service {
+					err := d.put(tk, bad.contentType, bad.content)
+					require.ErrorIs(t, err, signurl.ErrConstraint)
+					require.Empty(t, d.objects(t))
+					return
+				}
+				require.NoError(t, d.put(tk, bad.contentType, bad.content))
+				_, err := d.CompleteUpload(d.ctx, tk)
+				require.ErrorIs(t, err, bad.want)
+				require.Empty(t, d.objects(t), "nothing may be left")
+				require.Zero(t, d.trail.Open())
+			})
+		}
+		run("the key was taken meanwhile", func(t *testing.T, d *direct) {
+			tk := begin(t, d, TicketOptions{})
+			_, err := d.Upload(d.ctx, tk.Key, strings.NewReader("other"), nil)
+			require.NoError(t, err)
+			err = d.put(tk, "application/pdf", content)
+			if service {
+				require.NoError(t, err)
+				_, err = d.CompleteUpload(d.ctx, tk)
+			}
+			require.ErrorIs(t, err, fs.ErrExist)
+			require.Equal(t, []string{"a/b.pdf"}, d.objects(t))
+		})
+		run("abandoned", func(t *testing.T, d *direct) {
+			tk := begin(t, d, TicketOptions{Expiry: time.Hour})
+			if service {
+				require.NoError(t, d.put(tk, "application/pdf", content))
+			}
+			r, err := d.Reconcile(d.ctx)
+			require.NoError(t, err)
+			require.Zero(t, r, "it may still be completed")
+			*d.clock = d.clock.Add(2 * time.Hour)
+			r, err = d.Reconcile(d.ctx)
+			require.NoError(t, err)
+			require.Equal(t, Reconciled{Failed: 1}, r)
+			require.Empty(t, d.objects(t))
+			_, err = d.CompleteUpload(d.ctx, tk)
+			require.ErrorIs(t, err, fs.ErrNotExist)
+			require.Zero(t, d.trail.Open())
+		})
+		run("no stranger's ticket", func(t *testing.T, d *direct) {
+			tk := begin(t, d, TicketOptions{})
+			_, err := d.CompleteUpload(d.ctx, &Ticket{ID: tk.ID, Key: "other/key"})
+			require.ErrorIs(t, err, fs.ErrNotExist)
+			require.NoError(t, d.put(tk, "application/pdf", content), "the ticket must stay good")
+		})
+	}
+	t.Run("handler/a failed try leaves the ticket good, a second use does not", func(t *testing.T) {
+		d := newDirect(t, false)
+		tk, err := d.BeginUpload(d.ctx, "a/b.pdf", nil)
+		require.NoError(t, err)
+		cause := errors.New("connection reset")
+		_, err = d.Upload(d.ctx, tk.Key, &failingReader{err: cause}, &UploadOptions{GrantID: tk.ID})
+		require.ErrorIs(t, err, cause)
+		require.NoError(t, d.put(tk, "application/pdf", content))
+		require.ErrorIs(t, d.put(tk, "application/pdf", content), signurl.ErrRevoked)
+		require.Equal(t, []string{"generate_upload_url ok", "redeem ok", "upload failed error", "redeem ok", "upload ok", "redeem ok"}, d.entries(t))
+	})
+}

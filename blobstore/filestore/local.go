@@ -1,0 +1,99 @@
+package filestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+
+	"gocloud.dev/blob"
+	cdk "gocloud.dev/blob/driver"
+
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/blobstore/filestore/localblob"
+)
+
+// localBucket is a folder under the driver of this library.
+type localBucket struct{ driver.Base }
+
+func openLocal(_ context.Context, u *url.URL) (driver.Bucket, error) {
+	q := u.Query()
+	if err := only(q, "create", "dir_mode", "file_mode", "md5"); err != nil {
+		return nil, fmt.Errorf("local://: %w", err)
+	}
+	dir, create, err := folder(u)
+	if err != nil {
+		return nil, fmt.Errorf("local://: %w", err)
+	}
+	opts := &localblob.Options{CreateDir: create}
+	if opts.DirMode, err = mode(q, "dir_mode", 0o700); err != nil {
+		return nil, fmt.Errorf("local://: %w", err)
+	}
+	if opts.FileMode, err = mode(q, "file_mode", 0o600); err != nil {
+		return nil, fmt.Errorf("local://: %w", err)
+	}
+	if opts.MD5, err = flag(q, "md5"); err != nil {
+		return nil, fmt.Errorf("local://: %w", err)
+	}
+	b, err := localblob.Open(dir, opts)
+	if err != nil {
+		return nil, err
+	}
+	return &localBucket{driver.Base{Bucket: b, BaseInfo: driver.Info{
+		Backend: backend, Bucket: dir,
+		Capabilities: driver.Capabilities{ExactCreate: true, AtomicReplace: true, Durable: true, KeepsSHA256: true},
+	}}}, nil
+}
+
+// Write implements [driver.Bucket].
+func (b *localBucket) Write(ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) error {
+	opts := driver.WriterOptions(o)
+	if o.Final != nil {
+		opts.BeforeWrite = func(as func(any) bool) error {
+			var up *localblob.Upload
+			if !as(&up) {
+				return errors.New("localblob gave no *localblob.Upload")
+			}
+			up.Finish(func() (map[string]string, error) { return o.Final(), nil })
+			return nil
+		}
+	}
+	err := b.WriteWith(ctx, key, r, opts)
+	if errors.Is(err, localblob.ErrNotSynced) {
+		return driver.As(driver.ErrInDoubt, err) // the old object is gone
+	}
+	return err
+}
+
+// Copy implements [driver.Bucket].
+func (b *localBucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOptions) error {
+	return driver.CopyThrough(ctx, b, dst, src, o)
+}
+
+// Read implements [driver.Bucket]. The driver takes attributes and content from
+// the same opening.
+func (b *localBucket) Read(ctx context.Context, key string, offset, length int64) (*driver.Reader, error) {
+	r, err := b.Bucket.NewRangeReader(ctx, key, offset, length, nil)
+	if err != nil {
+		return nil, b.MapError(err)
+	}
+	var a *cdk.Attributes
+	if !r.As(&a) {
+		return nil, errors.Join(errors.New("localblob gave no attributes"), r.Close())
+	}
+	if offset < 0 || offset > a.Size {
+		err := fmt.Errorf("%w: offset %d of %d bytes", driver.ErrRange, offset, a.Size)
+		return nil, errors.Join(err, r.Close())
+	}
+	return &driver.Reader{ReadCloser: r, Attributes: &blob.Attributes{
+		CacheControl: a.CacheControl, ContentDisposition: a.ContentDisposition, ContentEncoding: a.ContentEncoding,
+		ContentLanguage: a.ContentLanguage, ContentType: a.ContentType, Metadata: a.Metadata, ModTime: a.ModTime,
+		Size: a.Size, MD5: a.MD5, ETag: a.ETag,
+	}}, nil
+}
+
+// Sweep implements [driver.Bucket].
+func (b *localBucket) Sweep(ctx context.Context, key string) error {
+	return localblob.SweepKey(ctx, b.Bucket, key)
+}

@@ -1,0 +1,369 @@
+// The bucket: opening a folder, reading objects and their attributes, copying and deleting them.
+
+package localblob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"syscall"
+
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/driver"
+	"gocloud.dev/gcerrors"
+)
+
+// Options are the settings of Open. The zero value is the default of each.
+type Options struct {
+	// CreateDir makes the folder, and those above it, if it does not exist.
+	CreateDir bool
+	// DirMode is the mode of folders that are made, before the umask. Default 0700.
+	DirMode fs.FileMode
+	// FileMode is the mode of files that are made, before the umask. Default 0600.
+	FileMode fs.FileMode
+	// MD5 computes the MD5 of each object while it is written and keeps it with its attributes.
+	MD5 bool
+	// NoSync leaves out every fsync. An object may then be lost or damaged by a power failure after its writer
+	// was closed without an error. For tests and benchmarks only.
+	NoSync bool
+}
+
+type bucket struct {
+	fs     fsys
+	opts   Options
+	locks  locks
+	parked parkingLot
+}
+
+var _ driver.Bucket = (*bucket)(nil)
+
+// Open opens the folder dir as a bucket; nil opts means the defaults. It removes what writers that crashed have left
+// in the private folder, and makes no other change. The folder must exist unless Options.CreateDir is set; if it does
+// not, the error satisfies errors.Is(err, fs.ErrNotExist).
+//
+// The bucket is safe for concurrent use, also by several processes. The caller closes it when its readers and writers
+// are closed.
+func Open(dir string, opts *Options) (*blob.Bucket, error) {
+	b, err := open(dir, opts)
+	if err != nil {
+		return nil, err
+	}
+	return blob.NewBucket(b), nil
+}
+
+func open(dir string, opts *Options) (*bucket, error) {
+	b := new(bucket)
+	if opts != nil {
+		b.opts = *opts
+	}
+	if b.opts.DirMode == 0 {
+		b.opts.DirMode = 0o700
+	}
+	if b.opts.FileMode == 0 {
+		b.opts.FileMode = 0o600
+	}
+	if dir == "" {
+		return nil, errors.New(`localblob: no folder was given; use "." for the current one`)
+	}
+	if b.opts.CreateDir {
+		if err := b.makeRoot(dir); err != nil {
+			return nil, fmt.Errorf("localblob: making the folder: %w", err)
+		}
+	}
+	root, err := os.OpenRoot(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("localblob: the folder does not exist (Options.CreateDir makes it): %w", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("localblob: opening the folder: %w", err)
+	}
+	b.fs = fsys{root: root, noSync: b.opts.NoSync}
+	if _, err := b.sweepTemp(context.Background()); err != nil && !errors.Is(err, fs.ErrPermission) {
+		root.Close()
+		return nil, fmt.Errorf("localblob: removing what crashed writers left: %w", err)
+	}
+	return b, nil
+}
+
+// makeRoot is os.MkdirAll with every new level made durable.
+func (b *bucket) makeRoot(dir string) error {
+	existing := filepath.Clean(dir)
+	for {
+		if _, err := os.Stat(existing); err == nil || filepath.Dir(existing) == existing {
+			break
+		}
+		existing = filepath.Dir(existing)
+	}
+	rel, err := filepath.Rel(existing, filepath.Clean(dir))
+	if err != nil || rel == "." {
+		return err
+	}
+	root, err := os.OpenRoot(existing)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	above := fsys{root: root, noSync: b.opts.NoSync}
+	return above.mkdirs(filepath.ToSlash(rel), b.opts.DirMode)
+}
+
+// Close implements driver.Bucket.
+func (b *bucket) Close() error { return b.fs.root.Close() }
+
+// As implements driver.Bucket.
+func (b *bucket) As(i any) bool {
+	p, ok := i.(**bucket)
+	if ok {
+		*p = b
+	}
+	return ok
+}
+
+// stat describes the regular file name; anything else that may be there is not an object.
+func (b *bucket) stat(name string) (fs.FileInfo, error) {
+	fi, err := b.fs.root.Stat(name)
+	if err == nil && !fi.Mode().IsRegular() {
+		err = fs.ErrNotExist
+	}
+	return fi, err
+}
+
+func (b *bucket) openFile(name string) (*os.File, fs.FileInfo, error) {
+	f, err := b.fs.root.OpenFile(name, openFlags, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	fi, err := f.Stat()
+	if err == nil && !fi.Mode().IsRegular() {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return f, fi, nil
+}
+
+// sameVersion reports whether a and b describe one version of an object.
+func sameVersion(a, b fs.FileInfo) bool {
+	return os.SameFile(a, b) && tagOf(a) == tagOf(b)
+}
+
+// load gives an object and the attributes that belong to it, also while others replace it. Whenever an object is there,
+// its sidecar holds its record: so a record that is missing means that the object was replaced meanwhile, and the next
+// turn sees the newer one, or, if the same object is still there, that it was not put there by a bucket.
+func (b *bucket) load(ctx context.Context, name string, open bool) (f *os.File, fi fs.FileInfo, r record, err error) {
+	for {
+		if err = ctx.Err(); err != nil {
+			return nil, nil, record{}, err
+		}
+		if open {
+			f, fi, err = b.openFile(name)
+		} else {
+			fi, err = b.stat(name)
+		}
+		if err != nil {
+			return nil, nil, record{}, err
+		}
+		var s *sidecar
+		var exact bool
+		if s, err = b.readSidecar(name); err == nil {
+			if r, exact = s.pick(tagOf(fi)); exact {
+				return f, fi, r, nil
+			}
+			var again fs.FileInfo
+			if again, err = b.stat(name); err == nil && sameVersion(fi, again) {
+				return f, fi, r, nil
+			}
+		}
+		if f != nil {
+			f.Close()
+		}
+		if err != nil {
+			return nil, nil, record{}, err
+		}
+	}
+}
+
+// Attributes implements driver.Bucket.
+func (b *bucket) Attributes(ctx context.Context, key string) (*driver.Attributes, error) {
+	name, err := fileName(key, false)
+	if err != nil {
+		return nil, err
+	}
+	_, fi, r, err := b.load(ctx, name, false)
+	if err != nil {
+		return nil, keyError("stat", key, err)
+	}
+	return attributes(fi, r), nil
+}
+
+// attributes describes the data file fi with the record that belongs to it.
+func attributes(fi fs.FileInfo, r record) *driver.Attributes {
+	t := tagOf(fi)
+	return &driver.Attributes{
+		CacheControl:       r.CacheControl,
+		ContentDisposition: r.ContentDisposition,
+		ContentEncoding:    r.ContentEncoding,
+		ContentLanguage:    r.ContentLanguage,
+		ContentType:        r.ContentType,
+		Metadata:           r.Metadata,
+		ModTime:            fi.ModTime(),
+		Size:               fi.Size(),
+		MD5:                r.MD5,
+		ETag:               fmt.Sprintf("\"%x-%x\"", t.MTime, t.Size),
+	}
+}
+
+// NewRangeReader implements driver.Bucket.
+func (b *bucket) NewRangeReader(ctx context.Context, key string, offset, length int64, opts *driver.ReaderOptions) (driver.Reader, error) {
+	name, err := fileName(key, false)
+	if err != nil {
+		return nil, err
+	}
+	f, fi, rec, err := b.load(ctx, name, true)
+	if err != nil {
+		return nil, keyError("open", key, err)
+	}
+	r := &reader{ctx: ctx, key: key, f: f, r: f, whole: attributes(fi, rec), attrs: driver.ReaderAttributes{
+		ContentType: rec.ContentType,
+		ModTime:     fi.ModTime(),
+		Size:        fi.Size(),
+	}}
+	if opts.BeforeRead != nil {
+		if err := opts.BeforeRead(r.asFile); err != nil {
+			f.Close()
+			return nil, err
+		}
+	}
+	if offset > 0 {
+		if _, err := f.Seek(offset, io.SeekStart); err != nil {
+			f.Close()
+			return nil, keyError("seek", key, err)
+		}
+	}
+	if length >= 0 {
+		r.r = &io.LimitedReader{R: f, N: length}
+	}
+	return r, nil
+}
+
+type reader struct {
+	ctx   context.Context
+	key   string
+	f     *os.File
+	r     io.Reader // f, or f limited to the range
+	attrs driver.ReaderAttributes
+	whole *driver.Attributes
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := r.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = keyError("read", r.key, err)
+	}
+	return n, err
+}
+
+func (r *reader) Close() error                         { return keyError("close", r.key, r.f.Close()) }
+func (r *reader) Attributes() *driver.ReaderAttributes { return &r.attrs }
+
+// As gives the *os.File, positioned at the start of the range, and the io.Reader that ends with the range (an *os.File
+// or an *io.LimitedReader of one, so that it can be sent to a socket without copying). It also gives the
+// *driver.Attributes of what is read, which saves a second look and is of the same state, even while the object is
+// replaced.
+func (r *reader) As(i any) bool {
+	switch p := i.(type) {
+	case *io.Reader:
+		*p = r.r
+	case **driver.Attributes:
+		*p = r.whole
+	default:
+		return r.asFile(i)
+	}
+	return true
+}
+
+func (r *reader) asFile(i any) bool {
+	p, ok := i.(**os.File)
+	if ok {
+		*p = r.f
+	}
+	return ok
+}
+
+// Copy implements driver.Bucket. The copy goes through a writer, so it is as atomic and durable as an upload.
+func (b *bucket) Copy(ctx context.Context, dstKey, srcKey string, opts *driver.CopyOptions) error {
+	src, err := fileName(srcKey, false)
+	if err != nil {
+		return err
+	}
+	f, _, rec, err := b.load(ctx, src, true)
+	if err != nil {
+		return keyError("copy", srcKey, err)
+	}
+	defer f.Close()
+	w, err := b.newWriter(ctx, dstKey, rec, &driver.WriterOptions{BeforeWrite: opts.BeforeCopy})
+	if err != nil {
+		return err
+	}
+	_ = w.Upload(f) // Close has its error
+	return w.Close()
+}
+
+// Delete implements driver.Bucket. The object is gone for good before its attributes are, so a crash in between leaves
+// a sidecar without an object, which nothing reads and Sweep removes.
+func (b *bucket) Delete(ctx context.Context, key string, opts *driver.DeleteOptions) error {
+	name, err := fileName(key, false)
+	if err != nil {
+		return err
+	}
+	if opts.BeforeDelete != nil {
+		if err := opts.BeforeDelete(func(any) bool { return false }); err != nil {
+			return err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if _, err := b.stat(name); err != nil {
+		return keyError("delete", key, err)
+	}
+	unlock, err := b.lock(name)
+	if err != nil {
+		return keyError("delete", key, err)
+	}
+	defer unlock()
+	if fi, err := b.fs.root.Lstat(name); err == nil && fi.IsDir() {
+		return keyError("delete", key, fs.ErrNotExist)
+	}
+	if err := b.fs.remove(name); err != nil {
+		return keyError("delete", key, err)
+	}
+	if err := b.fs.syncDir(path.Dir(name)); err != nil {
+		return keyError("delete", key, err)
+	}
+	err = b.fs.remove(name + attrsExt)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENAMETOOLONG) {
+		return keyError("delete", key, err)
+	}
+	b.fs.prune(path.Dir(name))
+	return nil
+}
+
+// SignedURL implements driver.Bucket: a folder cannot serve a URL.
+func (b *bucket) SignedURL(context.Context, string, *driver.SignedURLOptions) (string, error) {
+	return "", &codedError{
+		code: gcerrors.Unimplemented,
+		msg:  "localblob: local files have no signed URLs of their own; serve them through a handler that checks links",
+		err:  errors.ErrUnsupported,
+	}
+}

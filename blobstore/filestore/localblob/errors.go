@@ -1,0 +1,89 @@
+// Errors carry the key, never a path outside the bucket's folder, and keep their cause for errors.Is.
+
+package localblob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+
+	"gocloud.dev/gcerrors"
+)
+
+// codedError is an error whose Go CDK code does not follow from its cause.
+type codedError struct {
+	code gcerrors.ErrorCode
+	msg  string
+	err  error
+}
+
+func (e *codedError) Error() string { return e.msg }
+func (e *codedError) Unwrap() error { return e.err }
+
+func existsError(key string) error {
+	return &codedError{
+		code: gcerrors.FailedPrecondition,
+		msg:  fmt.Sprintf("localblob: the key %q already exists", key),
+		err:  fs.ErrExist,
+	}
+}
+
+// nestedError is the refusal to have both "a" and "a/b": one would have to be a file, the other a folder.
+func nestedError(key string, cause error) error {
+	return &codedError{
+		code: gcerrors.FailedPrecondition,
+		msg: fmt.Sprintf("localblob: the key %q cannot be stored: an object cannot have a name that is also a folder of others "+
+			`(such as "a" beside "a/b")`, key),
+		err: cause,
+	}
+}
+
+// keyError says what failed for which key. The path of the cause goes: it may be absolute, or that of a temporary file.
+func keyError(op, key string, err error) error {
+	switch e := err.(type) { //nolint:errorlint // only the outermost layer has a path to take off
+	case nil:
+		return nil
+	case *codedError:
+		return err
+	case *fs.PathError:
+		err = e.Err
+	case *os.LinkError:
+		err = e.Err
+	case *os.SyscallError:
+		err = e.Err
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	if errors.Is(err, syscall.ENOTDIR) {
+		err = fs.ErrNotExist // "a/b" where "a" is an object
+	}
+	return &fs.PathError{Op: op, Path: key, Err: err}
+}
+
+// ErrorCode implements driver.Bucket.
+func (b *bucket) ErrorCode(err error) gcerrors.ErrorCode {
+	var coded *codedError
+	switch {
+	case errors.As(err, &coded):
+		return coded.code
+	case errors.Is(err, fs.ErrNotExist):
+		return gcerrors.NotFound
+	case errors.Is(err, fs.ErrPermission):
+		return gcerrors.PermissionDenied
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return gcerrors.ResourceExhausted
+	case errors.Is(err, errors.ErrUnsupported):
+		return gcerrors.Unimplemented
+	}
+	return gcerrors.Unknown
+}
+
+// ErrorAs implements driver.Bucket: an error gives its *fs.PathError, whose Path is the key.
+func (b *bucket) ErrorAs(err error, i any) bool {
+	p, ok := i.(**fs.PathError)
+	return ok && errors.As(err, p)
+}

@@ -1,0 +1,95 @@
+package localblob_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"strings"
+
+	"gocloud.dev/blob"
+
+	"github.com/blobtrail/blobtrail/blobstore/filestore/localblob"
+)
+
+func ExampleOpen() {
+	dir, err := os.MkdirTemp("", "localblob")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+
+	bucket, err := localblob.Open(dir, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer bucket.Close()
+
+	ctx := context.Background()
+	opts := &blob.WriterOptions{ContentType: "text/plain", IfNotExist: true}
+	fmt.Println(bucket.Upload(ctx, "notes/today.txt", strings.NewReader("durable"), opts))
+
+	content, err := bucket.ReadAll(ctx, "notes/today.txt")
+	fmt.Println(string(content), err)
+	// Output:
+	// <nil>
+	// durable <nil>
+}
+
+// A checksum is computed while the bytes pass, and kept with the object.
+func ExampleUpload() {
+	dir, err := os.MkdirTemp("", "localblob")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	bucket, err := localblob.Open(dir, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer bucket.Close()
+
+	ctx := context.Background()
+	sum := sha256.New()
+	opts := &blob.WriterOptions{
+		ContentType: "text/plain",
+		BeforeWrite: func(as func(any) bool) error {
+			var up *localblob.Upload
+			if as(&up) {
+				up.Finish(func() (map[string]string, error) {
+					return map[string]string{"sha256": hex.EncodeToString(sum.Sum(nil))}, nil
+				})
+			}
+			return nil
+		},
+	}
+	if err := bucket.Upload(ctx, "hello.txt", io.TeeReader(strings.NewReader("hello"), sum), opts); err != nil {
+		log.Fatal(err)
+	}
+	attrs, err := bucket.Attributes(ctx, "hello.txt")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(attrs.Metadata["sha256"][:16])
+	// Output: 2cf24dba5fb0a30e
+}
+
+func ExampleSweep() {
+	dir, err := os.MkdirTemp("", "localblob")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	bucket, err := localblob.Open(dir, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer bucket.Close()
+
+	swept, err := localblob.Sweep(context.Background(), bucket)
+	fmt.Println(swept.TempFiles, swept.Sidecars, err)
+	// Output: 0 0 <nil>
+}

@@ -1,0 +1,100 @@
+// Cleaning up takes what the dead have left, and nothing of the living.
+
+package localblob
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/memblob"
+)
+
+// holdChild has a write in flight until its standard input ends, and then finishes it.
+func holdChild() int {
+	bkt, err := Open(os.Getenv("LOCALBLOB_TEST_DIR"), nil)
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	w, err := bkt.NewWriter(context.Background(), "held", &blob.WriterOptions{ContentType: "text/held"})
+	if err == nil {
+		_, err = io.WriteString(w, body("held"))
+	}
+	fmt.Println("ready", err)
+	io.Copy(io.Discard, os.Stdin)
+	if err := w.Close(); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	return 0
+}
+
+func TestSweepKnowsTheDead(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	start := func() (*exec.Cmd, io.Closer) {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), childEnv+"=hold", "LOCALBLOB_TEST_DIR="+dir)
+		in, err := cmd.StdinPipe()
+		require.NoError(t, err)
+		out, err := cmd.StdoutPipe()
+		require.NoError(t, err)
+		require.NoError(t, cmd.Start())
+		line, err := bufio.NewReader(out).ReadString('\n')
+		require.NoError(t, err)
+		require.Equal(t, "ready <nil>\n", line)
+		return cmd, in
+	}
+	alive, in := start()
+	dead, deadIn := start()
+	defer deadIn.Close()
+	require.Len(t, files(t, dir), 2)
+	require.NoError(t, dead.Process.Kill())
+	require.Error(t, dead.Wait())
+
+	bkt, _ := openTest(t, dir, nil) // sweeps
+	require.Len(t, files(t, dir), 1, "the file of the process that was killed is gone, the other is there")
+	swept, err := Sweep(ctx, bkt)
+	require.NoError(t, err)
+	require.Equal(t, Swept{}, swept)
+	require.Empty(t, keys(t, bkt, nil))
+
+	require.NoError(t, in.Close())
+	require.NoError(t, alive.Wait(), "the writer that lives can finish")
+	require.Equal(t, "held", version(t, bkt, "held"))
+	require.Len(t, files(t, dir), 2)
+}
+
+func TestSweepSidecars(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	bkt, _ := openTest(t, dir, nil)
+	for _, key := range []string{"kept", "a/b/lost", "a/kept"} {
+		require.NoError(t, put(ctx, bkt, key, "v", false))
+	}
+	require.NoError(t, os.Remove(filepath.Join(dir, "a/b/lost")))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "theirs.attrs"), []byte(`{"user.content_type":"text/plain"}`), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "somebody's.attrs"), []byte("not ours"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, tempDir, "dead"), nil, 0o600))
+	swept, err := Sweep(ctx, bkt)
+	require.NoError(t, err)
+	assert.Equal(t, Swept{TempFiles: 1, Sidecars: 2}, swept)
+	assert.Equal(t, []string{"a/kept", "a/kept.attrs", "kept", "kept.attrs", "somebody's.attrs"}, files(t, dir))
+	assert.NoDirExists(t, filepath.Join(dir, "a/b"))
+
+	mem := memblob.OpenBucket(nil)
+	defer mem.Close()
+	_, err = Sweep(ctx, mem)
+	assert.ErrorContains(t, err, "localblob.Open")
+	_, err = Sweep(ctx, blob.PrefixedBucket(bkt, "a/"))
+	assert.NoError(t, err, "a prefixed bucket sweeps the whole folder")
+}

@@ -1,0 +1,261 @@
+// Writing: bytes are streamed into a private temporary file; what makes them an object is in commit.go.
+
+package localblob
+
+import (
+	"context"
+	"crypto/md5"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"gocloud.dev/blob/driver"
+)
+
+// Upload is what blob.WriterOptions.BeforeWrite can reach with its function as:
+//
+//	BeforeWrite: func(as func(any) bool) error {
+//		var up *localblob.Upload
+//		if as(&up) {
+//			up.Finish(func() (map[string]string, error) { ... })
+//		}
+//		return nil
+//	}
+type Upload struct {
+	finish func() (map[string]string, error)
+}
+
+// Finish sets a function that is called once when the writer is closed, after the last byte was written and before
+// the object becomes visible. Its metadata is added to the object's (and wins over it), so that what is known only at
+// the end, such as a checksum, is kept with the object. Names are lowercased, as the Go CDK does. An error from it is
+// returned by Close, and nothing is stored. It is not called for a write that already failed or was cancelled.
+func (u *Upload) Finish(f func() (metadata map[string]string, err error)) { u.finish = f }
+
+// tempFile is a file in the private folder. Its flock tells the sweepers of all processes that it is in use.
+type tempFile struct {
+	*os.File
+	fs    *fsys
+	name  string
+	moved bool // it has its final name
+}
+
+func (b *bucket) createTemp() (*tempFile, error) {
+	for {
+		name := tempDir + "/" + rand.Text()
+		f, err := b.fs.create(name, b.opts.FileMode)
+		if errors.Is(err, fs.ErrNotExist) {
+			if err = b.fs.mkdirs(tempDir, b.opts.DirMode); err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+		t := &tempFile{File: f, fs: &b.fs, name: name}
+		if err := flock(f, true); err != nil {
+			t.discard()
+			return nil, err
+		}
+		// A sweeper may have taken it for dead in between.
+		if _, err := b.fs.root.Lstat(name); err == nil {
+			return t, nil
+		} else if f.Close(); !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+}
+
+func (t *tempFile) Write(p []byte) (int, error) {
+	if err := t.fs.before("write", t.name); err != nil {
+		n, _ := t.File.Write(p[:len(p)/2])
+		return n, err
+	}
+	return t.File.Write(p)
+}
+
+// discard closes the file, and removes it if it did not get its final name.
+func (t *tempFile) discard() {
+	if t == nil {
+		return
+	}
+	if !t.moved {
+		_ = t.fs.remove(t.name) // else a sweep will
+	}
+	t.File.Close()
+}
+
+type writer struct {
+	ctx        context.Context
+	b          *bucket
+	key, name  string
+	ifNotExist bool
+	upload     Upload
+	rec        record
+	temp       *tempFile
+	md5        hash.Hash // nil unless it is kept
+	err        error     // the first failure; nothing is stored after one
+	closed     bool
+}
+
+// NewTypedWriter implements driver.Bucket.
+func (b *bucket) NewTypedWriter(ctx context.Context, key, contentType string, opts *driver.WriterOptions) (driver.Writer, error) {
+	w, err := b.newWriter(ctx, key, record{
+		CacheControl:       opts.CacheControl,
+		ContentDisposition: opts.ContentDisposition,
+		ContentEncoding:    opts.ContentEncoding,
+		ContentLanguage:    opts.ContentLanguage,
+		ContentType:        contentType,
+		Metadata:           opts.Metadata,
+	}, opts)
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+func (b *bucket) newWriter(ctx context.Context, key string, rec record, opts *driver.WriterOptions) (*writer, error) {
+	name, err := fileName(key, true)
+	if err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	temp, err := b.createTemp()
+	if err != nil {
+		return nil, keyError("create", key, err)
+	}
+	w := &writer{ctx: ctx, b: b, key: key, name: name, ifNotExist: opts.IfNotExist, rec: rec.clone(), temp: temp}
+	if b.opts.MD5 {
+		w.md5 = md5.New()
+	}
+	if opts.BeforeWrite != nil {
+		if err := opts.BeforeWrite(w.as); err != nil {
+			temp.discard()
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+func (w *writer) as(i any) bool {
+	p, ok := i.(**Upload)
+	if ok {
+		*p = &w.upload
+	}
+	return ok
+}
+
+// Write implements io.Writer.
+func (w *writer) Write(p []byte) (int, error) {
+	if w.err == nil {
+		w.err = w.ctx.Err()
+	}
+	if w.err != nil {
+		return 0, w.err
+	}
+	n, err := w.temp.Write(p)
+	if w.md5 != nil {
+		w.md5.Write(p[:n])
+	}
+	w.err = keyError("write", w.key, err)
+	return n, w.err
+}
+
+const (
+	copyBuffer = 128 << 10 // bytes; the memory of one streaming upload
+	copyChunk  = 8 << 20   // bytes copied inside the kernel before the context is looked at again
+)
+
+var buffers = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
+
+// Upload implements driver.Uploader. A reader that fails fails the write: Close stores nothing and returns the error.
+// It is not returned here, because the Go CDK gives an error its code and its key only when it comes from Close.
+func (w *writer) Upload(r io.Reader) error {
+	if f, ok := r.(*os.File); ok && w.md5 == nil && w.b.fs.step == nil {
+		w.copyFile(f)
+		return nil
+	}
+	buf := buffers.Get().(*[copyBuffer]byte)
+	defer buffers.Put(buf)
+	for w.err == nil {
+		n, err := r.Read(buf[:])
+		if n > 0 {
+			_, _ = w.Write(buf[:n]) // w.err has its error
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil && w.err == nil {
+			w.err = err
+		}
+	}
+	return nil
+}
+
+// copyFile lets the kernel copy, where it can.
+func (w *writer) copyFile(f *os.File) {
+	for w.err == nil {
+		if w.err = w.ctx.Err(); w.err != nil {
+			return
+		}
+		n, err := w.temp.File.ReadFrom(&io.LimitedReader{R: f, N: copyChunk})
+		w.err = keyError("write", w.key, err)
+		if n == 0 {
+			return
+		}
+	}
+}
+
+// Close makes the object visible and durable, or leaves nothing behind and says why.
+func (w *writer) Close() error {
+	if w.closed {
+		return keyError("close", w.key, fs.ErrClosed)
+	}
+	w.closed = true
+	defer w.temp.discard()
+	if w.err == nil {
+		w.err = w.finish()
+	}
+	if w.err == nil {
+		w.err = w.ctx.Err()
+	}
+	if w.err == nil {
+		w.err = w.commit()
+	}
+	return w.err
+}
+
+// finish completes the record with what is known only now.
+func (w *writer) finish() error {
+	if err := w.ctx.Err(); err != nil {
+		return err
+	}
+	if w.md5 != nil {
+		w.rec.MD5 = w.md5.Sum(nil)
+	}
+	if w.upload.finish == nil {
+		return nil
+	}
+	metadata, err := w.upload.finish()
+	if err != nil {
+		return err
+	}
+	if w.rec.Metadata == nil && len(metadata) > 0 {
+		w.rec.Metadata = make(map[string]string, len(metadata))
+	}
+	for k, v := range metadata {
+		if k == "" || !utf8.ValidString(k) || !utf8.ValidString(v) {
+			return fmt.Errorf("localblob: metadata from Finish must be valid UTF-8 with names that are not empty; got the name %q", k)
+		}
+		w.rec.Metadata[strings.ToLower(k)] = v
+	}
+	return nil
+}

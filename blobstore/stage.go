@@ -1,0 +1,152 @@
+package blobstore
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"sync"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+)
+
+// Staged is an upload whose object is stored and whose record is still open,
+// so that file and row of the host's own database can stand or fall together:
+//
+//	staged, err := store.Stage(ctx, key, r, nil)
+//	tx, err := db.BeginTxx(ctx, nil)
+//	... insert the host's row ...
+//	err = sqlaudit.CommitTx(ctx, tx, staged) // in the host's transaction
+//	err = tx.Commit()
+//	err = staged.Commit(ctx)                 // or Discard, if it was rolled back
+//
+// What happens after tx.Commit needs no luck: if the process dies before
+// staged.Commit, [Store.Reconcile] settles the upload as stored; if it dies
+// before tx.Commit, Reconcile removes the object. Stage before beginning the
+// transaction, since uploads are slow and a transaction should be short.
+//
+// Either Commit or Discard must be called; until then the store can't be closed
+// and the intent's lease is renewed. Its methods may be called concurrently.
+type Staged struct {
+	// Object is what was stored. Its record says ok only after Commit.
+	Object *Object
+
+	s      *Store
+	intent audit.Intent
+
+	mu      sync.Mutex
+	release func() // ends the renewing of the lease; nil when it is over
+}
+
+// Stage uploads like [Store.Upload] but leaves the operation open. opts.Link is
+// not allowed: a link can be issued when the upload is committed.
+func (s *Store) Stage(ctx context.Context, key string, r io.Reader, opts *UploadOptions) (*Staged, error) {
+	st, err := s.stage(ctx, key, r, opts)
+	if err != nil {
+		return nil, &Error{Op: "stage", Key: key, Err: err}
+	}
+	return st, nil
+}
+
+func (s *Store) stage(ctx context.Context, key string, r io.Reader, opts *UploadOptions) (*Staged, error) {
+	p, err := s.planUpload(key, r, opts)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case p.Link != nil:
+		return nil, errors.New("a staged upload takes no Link: issue it after Commit")
+	case p.Overwrite:
+		return nil, errors.New("a staged upload can't overwrite: what it replaces would be lost if it is discarded")
+	}
+	if err := s.enter(ctx, &p.event); err != nil {
+		return nil, err
+	}
+	st, err := s.stageEntered(ctx, p)
+	if err != nil {
+		s.leave()
+	}
+	return st, err
+}
+
+func (s *Store) stageEntered(ctx context.Context, p *uploadPlan) (*Staged, error) {
+	p.event.Attrs = with(p.event.Attrs, audit.AttrStaged, audit.StagedPending)
+	intent, err := s.begin(ctx, p.event)
+	if err != nil {
+		return nil, err
+	}
+	// The lease outlives ctx: the host's transaction comes after this call.
+	keepCtx, release := s.keep(context.WithoutCancel(ctx), intent)
+	writeCtx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(keepCtx, func() { cancel(context.Cause(keepCtx)) })
+	obj, err := s.write(writeCtx, p, intent.ID())
+	stop()
+	cancel(nil)
+	if err != nil {
+		release()
+		if errors.Is(err, ErrInDoubt) {
+			return nil, err
+		}
+		return nil, both(err, s.settle(ctx, intent, effect{}, err))
+	}
+	return &Staged{Object: obj, s: s, intent: intent, release: release}, nil
+}
+
+// Intent is the open operation, for sqlaudit.CommitTx.
+func (st *Staged) Intent() audit.Intent { return st.intent }
+
+// errFinished is what a second Commit or Discard fails with.
+var errFinished = errors.New("the staged upload was committed or discarded already")
+
+// Commit settles the upload as stored. Call it after the host's transaction was
+// committed. After an error that wraps [ErrAudit] the upload stands if
+// sqlaudit.CommitTx was committed, and Reconcile settles it.
+func (st *Staged) Commit(ctx context.Context) error {
+	return st.finish("commit", func() error {
+		eff := effect{result: resultOf(st.Object)}
+		eff.result.Attrs = map[string]string{audit.AttrStaged: audit.StagedCommitted}
+		return st.s.settle(ctx, st.intent, eff, nil)
+	})
+}
+
+// Discard removes the object and settles the upload as failed. Call it after
+// the host's transaction was rolled back; after one that was committed, never.
+func (st *Staged) Discard(ctx context.Context) error {
+	return st.finish("discard", func() error {
+		if _, err := st.s.discard(context.WithoutCancel(ctx), st.Object.Key); err != nil {
+			return inDoubt(errDiscarded, err)
+		}
+		return st.s.settle(ctx, st.intent, effect{}, errDiscarded)
+	})
+}
+
+func (st *Staged) finish(op string, fn func() error) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	err := errFinished
+	if st.release != nil {
+		defer st.s.leave()
+		st.release()
+		st.release = nil
+		err = fn()
+	}
+	if err != nil {
+		return &Error{Op: op, Key: st.Object.Key, Err: err}
+	}
+	return nil
+}
+
+// errDiscarded is the cause with which a staged upload is settled that was never
+// committed.
+var errDiscarded = errors.New("discarded")
+
+// discard removes the object of a staged upload that was not committed.
+func (s *Store) discard(ctx context.Context, key string) (audit.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	defer cancel()
+	if err := s.bucket.Delete(ctx, key); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return audit.Result{}, driver.As(ErrInDoubt, err)
+	}
+	return audit.Result{Outcome: audit.OutcomeFailed, ErrorCode: errorCode(errDiscarded)}, nil
+}

@@ -1,0 +1,183 @@
+package blobstore
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/stretchr/testify/require"
+	"gocloud.dev/blob/memblob"
+	_ "modernc.org/sqlite"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/sqlaudit"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+)
+
+// staging is a store and a host's database that share one SQLite file.
+type staging struct {
+	ctx     context.Context
+	host    *sqlx.DB
+	journal *sqlaudit.Journal
+	store   *Store
+}
+
+const stageLease = 200 * time.Millisecond
+
+func newStaging(t *testing.T) *staging {
+	ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
+	dsn := filepath.Join(t.TempDir(), "app.db")
+	journal, err := sqlaudit.Open(ctx, "sqlite:"+dsn, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, journal.Close(context.Background())) })
+	host, err := sqlx.Open("sqlite", "file:"+dsn+"?_pragma=busy_timeout(5000)")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, host.Close()) })
+	host.MustExec("CREATE TABLE invoices (id TEXT PRIMARY KEY, file TEXT NOT NULL)")
+	bucket := &driver.Base{Bucket: memblob.OpenBucket(nil), BaseInfo: driver.Info{Backend: "mem", Bucket: "mem"}}
+	store, err := NewFromDriver(bucket, audit.Multi(journal), &Options{Lease: stageLease})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	return &staging{ctx, host, journal, store}
+}
+
+func (s *staging) stage(t *testing.T) *Staged {
+	t.Helper()
+	st, err := s.store.Stage(s.ctx, NewKey("invoices", "a.pdf"), strings.NewReader("%PDF-1.7"), nil)
+	require.NoError(t, err)
+	return st
+}
+
+// insert writes the host's row, tied to the staged upload.
+func (s *staging) insert(t *testing.T, st *Staged) *sqlx.Tx {
+	t.Helper()
+	tx, err := s.host.BeginTxx(s.ctx, nil)
+	require.NoError(t, err)
+	_, err = tx.Exec("INSERT INTO invoices VALUES ('42', ?)", st.Object.Key)
+	require.NoError(t, err)
+	require.NoError(t, sqlaudit.CommitTx(s.ctx, tx, st))
+	return tx
+}
+
+// die leaves a staged upload as a killed process does.
+func (st *Staged) die() {
+	st.release()
+	st.release = nil
+	st.s.leave()
+}
+
+// reconcile runs until nothing is open.
+func (s *staging) reconcile(t *testing.T) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		_, err := s.store.Reconcile(s.ctx)
+		require.NoError(t, err)
+		open, err := s.journal.OpenIntents(s.ctx)
+		require.NoError(t, err)
+		return open == 0
+	}, 10*time.Second, 10*time.Millisecond)
+}
+
+// outcome is that of the only upload in the trail; row and file must agree.
+func (s *staging) outcome(t *testing.T, key string) string {
+	t.Helper()
+	var got []string
+	for e, err := range s.journal.Entries(s.ctx, audit.Query{Actions: []audit.Action{audit.ActionUpload}}) {
+		require.NoError(t, err)
+		got = append(got, strings.TrimSuffix(string(e.Outcome)+" "+e.ErrorCode, " "))
+	}
+	require.Len(t, got, 1)
+	var rows int
+	require.NoError(t, s.host.Get(&rows, "SELECT count(*) FROM invoices WHERE file = ?", key))
+	_, err := s.store.Stat(s.ctx, key)
+	if rows == 0 {
+		require.ErrorIs(t, err, fs.ErrNotExist, "a file without its row")
+	} else {
+		require.NoError(t, err, "a row without its file")
+	}
+	return got[0]
+}
+
+func TestStage(t *testing.T) {
+	t.Run("committed", func(t *testing.T) {
+		s := newStaging(t)
+		st := s.stage(t)
+		require.NoError(t, s.insert(t, st).Commit())
+		require.NoError(t, st.Commit(s.ctx))
+		require.Equal(t, "ok", s.outcome(t, st.Object.Key))
+		require.ErrorIs(t, st.Commit(s.ctx), errFinished)
+		require.ErrorIs(t, st.Discard(s.ctx), errFinished)
+	})
+	t.Run("rolled back", func(t *testing.T) {
+		s := newStaging(t)
+		st := s.stage(t)
+		require.NoError(t, s.insert(t, st).Rollback())
+		require.NoError(t, st.Discard(s.ctx))
+		require.Equal(t, "failed discarded", s.outcome(t, st.Object.Key))
+	})
+	t.Run("killed before the host's commit", func(t *testing.T) {
+		s := newStaging(t)
+		st := s.stage(t)
+		tx := s.insert(t, st)
+		st.die()
+		require.NoError(t, tx.Rollback()) // as the database does for a dead client
+		s.reconcile(t)
+		require.Equal(t, "failed interrupted", s.outcome(t, st.Object.Key))
+	})
+	t.Run("killed after the host's commit", func(t *testing.T) {
+		s := newStaging(t)
+		st := s.stage(t)
+		require.NoError(t, s.insert(t, st).Commit())
+		st.die()
+		s.reconcile(t)
+		require.Equal(t, "ok", s.outcome(t, st.Object.Key))
+	})
+	t.Run("the lease is kept while the host takes its time", func(t *testing.T) {
+		s := newStaging(t)
+		st := s.stage(t)
+		begun := time.Now()
+		require.Eventually(t, func() bool {
+			r, err := s.store.Reconcile(s.ctx)
+			require.NoError(t, err)
+			require.Zero(t, r)
+			return time.Since(begun) > 3*stageLease
+		}, 10*time.Second, 10*time.Millisecond)
+		require.NoError(t, s.insert(t, st).Commit())
+		require.NoError(t, st.Commit(s.ctx))
+		require.Equal(t, "ok", s.outcome(t, st.Object.Key))
+	})
+	t.Run("too late for the host's commit", func(t *testing.T) {
+		s := newStaging(t)
+		st := s.stage(t)
+		st.die()
+		s.reconcile(t)
+		tx, err := s.host.BeginTxx(s.ctx, nil)
+		require.NoError(t, err)
+		require.ErrorIs(t, sqlaudit.CommitTx(s.ctx, tx, st), audit.ErrNotHeld)
+		require.NoError(t, tx.Rollback())
+		require.Equal(t, "failed interrupted", s.outcome(t, st.Object.Key))
+	})
+	t.Run("a failed upload stages nothing", func(t *testing.T) {
+		s := newStaging(t)
+		cause := errors.New("the scanner jammed")
+		_, err := s.store.Stage(s.ctx, "a/b", &failingReader{err: cause}, nil)
+		require.ErrorIs(t, err, cause)
+		require.Equal(t, "failed error", s.outcome(t, "a/b"))
+	})
+	t.Run("refused options", func(t *testing.T) {
+		s := newStaging(t)
+		for _, o := range []*UploadOptions{{Overwrite: true}, {Link: &LinkOptions{}}} {
+			_, err := s.store.Stage(s.ctx, "a/b", strings.NewReader("x"), o)
+			require.Error(t, err)
+		}
+	})
+}
+
+type failingReader struct{ err error }
+
+func (r *failingReader) Read([]byte) (int, error) { return 0, r.err }

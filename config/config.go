@@ -1,0 +1,146 @@
+package config
+
+import (
+	"strings"
+	"time"
+)
+
+// The values of Config.Backend.
+const (
+	BackendLocal = "local"
+	BackendS3    = "s3"
+	BackendAzure = "azure"
+	BackendGCS   = "gcs"
+)
+
+// The values of Config.AppEnv.
+const (
+	EnvDevelopment = "development"
+	EnvTest        = "test"
+	EnvStaging     = "staging"
+	EnvProduction  = "production"
+)
+
+// Config is what the environment says. It is a plain value: change it between
+// [Load] and [Open] as the program needs; Open checks it again. The defaults
+// named here are those of [Load]; an unset and an empty variable are the same.
+type Config struct {
+	// AppEnv is where the program runs: development (the default), test, staging
+	// or production. Staging is treated as production, so that what fails there
+	// fails before.
+	AppEnv string `env:"APP_ENV" envDefault:"development"`
+
+	// Backend is where the files are: local (the default), s3, azure or gcs.
+	Backend string `env:"STORAGE_BACKEND" envDefault:"local"`
+
+	// URL, if set, is a Go CDK URL that says where the files are, in place of
+	// Backend and of the names, places and options of its backend. Credentials
+	// stay in their own variables.
+	URL Secret `env:"STORAGE_URL"`
+
+	// LocalPath is the folder of backend local; Open makes it if it is missing.
+	// A relative one begins at the working directory. Default: ./uploads.
+	LocalPath string `env:"LOCAL_STORAGE_PATH" envDefault:"./uploads"`
+
+	S3    S3
+	Azure Azure
+	GCS   GCS
+
+	// LinkExpiry is how long a link holds if it does not say: a second to 7
+	// days. The variable counts whole seconds. Default: an hour.
+	LinkExpiry time.Duration `env:"SIGNED_URL_EXPIRATION_SECONDS" envDefault:"3600"`
+
+	// LinkBaseURL is where the program mounts its handler of links, as clients
+	// reach it. Default: http://localhost:8080/files/.
+	LinkBaseURL string `env:"LINK_BASE_URL" envDefault:"http://localhost:8080/files/"`
+
+	// LinkSigningKeys sign the links that the backend does not sign itself: see
+	// signurl.ParseKeys. The first signs, all of them verify. Default: none.
+	LinkSigningKeys Secret `env:"LINK_SIGNING_KEYS"`
+
+	// MaxUploadBytes limits every upload. 0, the default: no limit.
+	MaxUploadBytes int64 `env:"MAX_UPLOAD_BYTES" envDefault:"0"`
+
+	// AuditDatabaseURL is the database of the trail: see sqlaudit.Open. Default:
+	// sqlite:blobtrail.db.
+	AuditDatabaseURL Secret `env:"AUDIT_DATABASE_URL" envDefault:"sqlite:blobtrail.db"`
+
+	// Strict turns into a problem what is otherwise a warning: local files in
+	// production. It is the program's to set, not the environment's.
+	Strict bool `env:"-"`
+}
+
+// S3 is Amazon S3, or a service that speaks its protocol.
+type S3 struct {
+	Bucket string `env:"S3_BUCKET_NAME"`
+	Region string `env:"S3_REGION" envDefault:"us-east-1"`
+
+	// Both keys, or neither: then the SDK's default chain finds credentials.
+	AccessKey Secret `env:"S3_ACCESS_KEY"`
+	SecretKey Secret `env:"S3_SECRET_KEY"`
+
+	// Endpoint is the service's URL, if it is not Amazon's.
+	Endpoint string `env:"S3_ENDPOINT"`
+	// PublicEndpoint is what links name instead, if clients reach the service by
+	// another URL than this program.
+	PublicEndpoint string `env:"S3_PUBLIC_ENDPOINT"`
+	// UsePathStyle puts the bucket's name into the path rather than the host, as
+	// most services other than Amazon's need it.
+	UsePathStyle bool `env:"S3_USE_PATH_STYLE" envDefault:"false"`
+
+	// SSE is the encryption at rest: AES256 (the default), aws:kms, or none to
+	// leave it to the bucket.
+	SSE string `env:"S3_SSE" envDefault:"AES256"`
+	// KMSKeyID is the key for aws:kms; empty: the account's own.
+	KMSKeyID string `env:"S3_KMS_KEY_ID"`
+}
+
+// Azure is Azure Blob Storage. Either ConnectionString or AccountURL is needed.
+type Azure struct {
+	Container        string `env:"AZURE_CONTAINER_NAME"`
+	ConnectionString Secret `env:"AZURE_STORAGE_CONNECTION_STRING"`
+	// AccountURL is for access by a token, which the SDK's default chain finds:
+	// https://ACCOUNT.blob.core.windows.net.
+	AccountURL string `env:"AZURE_STORAGE_ACCOUNT_URL"`
+}
+
+// GCS is Google Cloud Storage.
+type GCS struct {
+	Bucket string `env:"GCS_BUCKET_NAME"`
+	// CredentialsPath is a service account's key file; empty: the application
+	// default credentials.
+	CredentialsPath string `env:"GCS_CREDENTIALS_PATH"`
+	ProjectID       string `env:"GCS_PROJECT_ID"`
+}
+
+// Production reports whether AppEnv is production or staging.
+func (c Config) Production() bool {
+	return c.AppEnv == EnvProduction || c.AppEnv == EnvStaging
+}
+
+// schemes tell the backend of a Go CDK URL.
+var schemes = map[string]string{
+	"local": BackendLocal, "file": BackendLocal, "mem": backendMemory,
+	"s3": BackendS3, "azblob": BackendAzure, "gs": BackendGCS,
+}
+
+const backendMemory = "mem" // reached by STORAGE_URL=mem:// only
+
+// backend is the one in effect: that of URL if it is set, which is "" for
+// providers that this library does not know.
+func (c Config) backend() string {
+	if !c.URL.IsSet() {
+		return c.Backend
+	}
+	scheme, _, _ := strings.Cut(c.URL.Reveal(), "://")
+	return schemes[scheme]
+}
+
+// needsSigner reports whether the backend cannot sign links itself.
+func (c Config) needsSigner() bool {
+	switch c.backend() {
+	case BackendS3, BackendAzure, BackendGCS:
+		return false
+	}
+	return true
+}

@@ -1,0 +1,155 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/caarlos0/env/v11"
+)
+
+// Load reads the environment and checks it. The error joins every [*Problem]
+// that there is; the Config is then the zero one. Nothing is opened, and
+// nothing is changed.
+func Load() (Config, error) {
+	environ := make(map[string]string)
+	for _, entry := range os.Environ() {
+		name, value, _ := strings.Cut(entry, "=")
+		environ[name] = value
+	}
+	return LoadFrom(environ)
+}
+
+// LoadFrom is [Load] with these variables in place of the environment's.
+func LoadFrom(environ map[string]string) (Config, error) {
+	var (
+		c  Config
+		ps problems
+	)
+	vars := variables()
+	own := make(map[string]string, len(vars))
+	for _, v := range vars {
+		own[v.name] = environ[v.name]
+		if wrong := wrapping(own[v.name]); wrong != "" {
+			ps.add(v.name, wrong, "the value alone, or nothing for the default")
+			// What it wraps is looked at too, or else its backend would not be.
+			own[v.name] = strings.Trim(own[v.name], "\"' \t\r\n")
+		}
+	}
+	err := env.ParseWithOptions(&c, env.Options{
+		Environment: own,
+		FuncMap: map[reflect.Type]env.ParserFunc{
+			reflect.TypeFor[time.Duration](): func(s string) (any, error) { return parseSeconds(s) },
+		},
+	})
+	if err != nil {
+		var all env.AggregateError
+		if !errors.As(err, &all) {
+			return Config{}, fmt.Errorf("config: %w", err)
+		}
+		for _, e := range all.Errors {
+			var pe env.ParseError
+			if !errors.As(e, &pe) {
+				return Config{}, fmt.Errorf("config: %w", e)
+			}
+			// The error itself is left out: it quotes the value.
+			for _, v := range vars {
+				if v.field == pe.Name && v.typ == pe.Type {
+					ps.add(v.name, shown(own[v.name])+" can't be read", wantOf(v.typ))
+				}
+			}
+		}
+	}
+	c.validate(&ps)
+	slices.SortStableFunc(ps.found, func(a, b error) int { return strings.Compare(variableOf(a), variableOf(b)) })
+	if err := ps.err(); err != nil {
+		// Not the half of it that could be read: what stands in the wrong
+		// variable may be a secret, and would be printed with the rest.
+		return Config{}, err
+	}
+	return c, nil
+}
+
+func variableOf(err error) string {
+	var p *Problem
+	errors.As(err, &p)
+	return p.Variable
+}
+
+// Variables returns the names of all variables that [Load] reads, sorted.
+func Variables() []string {
+	var names []string
+	for _, v := range variables() {
+		names = append(names, v.name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// variable is a field of Config with its name in the environment. Several fields
+// share a name, but not one of the types that can be unreadable.
+type variable struct {
+	name, field string
+	typ         reflect.Type
+}
+
+func variables() []variable {
+	var vars []variable
+	var walk func(t reflect.Type)
+	walk = func(t reflect.Type) {
+		for f := range t.Fields() {
+			switch name := f.Tag.Get("env"); {
+			case name == "-":
+			case name != "":
+				vars = append(vars, variable{name, f.Name, f.Type})
+			default:
+				walk(f.Type)
+			}
+		}
+	}
+	walk(reflect.TypeFor[Config]())
+	return vars
+}
+
+// wrapping finds what clings to values that were copied, or written for a shell
+// and read by something else.
+func wrapping(value string) string {
+	switch {
+	case value == "":
+		return ""
+	case strings.TrimSpace(value) == "":
+		return "is blank"
+	case strings.TrimFunc(value, unicode.IsSpace) != value:
+		return "has a space or a line end around its value"
+	case len(value) > 1 && value[0] == value[len(value)-1] && (value[0] == '"' || value[0] == '\''):
+		return "has quotes around its value, which count as part of it"
+	case strings.ContainsFunc(value, unicode.IsControl):
+		return "contains a line end or another control character"
+	}
+	return ""
+}
+
+func parseSeconds(s string) (time.Duration, error) {
+	n, err := strconv.ParseInt(s, 10, 32)
+	if err != nil {
+		return 0, err
+	}
+	return time.Duration(n) * time.Second, nil
+}
+
+// wantOf describes the values of a type.
+func wantOf(t reflect.Type) string {
+	switch t {
+	case reflect.TypeFor[bool]():
+		return "true or false"
+	case reflect.TypeFor[time.Duration]():
+		return "a whole number of seconds, 1 to 604800"
+	}
+	return "a whole number of bytes, such as 10485760"
+}

@@ -1,0 +1,92 @@
+package config
+
+// The Go CDK URL of each backend. It holds no credentials, so that it may be
+// shown; those reach the provider on a way of their own.
+
+import (
+	"errors"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// StorageURL returns the Go CDK URL that blobstore.Open opens: URL if it is set,
+// else one made of the variables of the backend. One that was made contains no
+// secret. The configuration must be valid.
+func (c Config) StorageURL() (string, error) {
+	if c.URL.IsSet() {
+		return c.URL.Reveal(), nil
+	}
+	switch c.Backend {
+	case BackendLocal:
+		return localURL(c.LocalPath), nil
+	case BackendS3:
+		return c.S3.storageURL(), nil
+	case BackendAzure:
+		return c.Azure.storageURL()
+	case BackendGCS:
+		return (&url.URL{Scheme: "gs", Host: c.GCS.Bucket}).String(), nil
+	}
+	return "", &Problem{"STORAGE_BACKEND", shown(c.Backend) + " is not known", "local, s3, azure or gcs"}
+}
+
+// localURL keeps a relative path relative: local://./uploads.
+func localURL(path string) string {
+	u := url.URL{Scheme: "local", Path: filepath.ToSlash(path), RawQuery: "create=true"}
+	if !strings.HasPrefix(u.Path, "/") {
+		u.Host, u.Path = ".", "/"+strings.TrimPrefix(u.Path, "./")
+	}
+	return u.String()
+}
+
+func (s S3) storageURL() string {
+	q := url.Values{}
+	q.Set("region", s.Region)
+	if s.Endpoint != "" {
+		q.Set("endpoint", s.Endpoint)
+	}
+	if s.PublicEndpoint != "" {
+		q.Set("public_endpoint", s.PublicEndpoint)
+	}
+	if s.UsePathStyle {
+		q.Set("use_path_style", strconv.FormatBool(true))
+	}
+	q.Set("sse", s.SSE) // none too: the provider's own default is to encrypt
+	if s.KMSKeyID != "" {
+		q.Set("kms_key_id", s.KMSKeyID)
+	}
+	return (&url.URL{Scheme: "s3", Host: s.Bucket, RawQuery: q.Encode()}).String()
+}
+
+func (a Azure) storageURL() (string, error) {
+	q := url.Values{}
+	q.Set("create", "true")
+	if a.AccountURL != "" {
+		u, err := url.Parse(a.AccountURL)
+		if err != nil {
+			return "", errors.New("AZURE_STORAGE_ACCOUNT_URL: it is no URL")
+		}
+		account, domain, ok := splitAccount(u)
+		if !ok {
+			return "", errors.New("AZURE_STORAGE_ACCOUNT_URL: it names no account: want https://ACCOUNT.blob.core.windows.net")
+		}
+		q.Set("protocol", u.Scheme)
+		q.Set("storage_account", account)
+		q.Set("domain", domain)
+		if domain == u.Host {
+			q.Set("localemu", "true")
+		}
+	}
+	return (&url.URL{Scheme: "azblob", Host: a.Container, RawQuery: q.Encode()}).String(), nil
+}
+
+// splitAccount finds the account in https://ACCOUNT.domain or, as emulators have
+// it, in http://host/ACCOUNT.
+func splitAccount(u *url.URL) (account, domain string, ok bool) {
+	if path := strings.Trim(u.Path, "/"); path != "" {
+		return path, u.Host, !strings.Contains(path, "/")
+	}
+	account, domain, _ = strings.Cut(u.Host, ".")
+	return account, domain, account != "" && strings.Contains(domain, ".")
+}

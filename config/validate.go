@@ -1,0 +1,292 @@
+package config
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"reflect"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/blobtrail/blobtrail/signurl"
+)
+
+// Validate reports every [*Problem] of the configuration, joined. It looks at
+// the files that are named, and at nothing else outside the program. Variables
+// of backends that are not chosen are not looked at.
+func (c Config) Validate() error {
+	var ps problems
+	c.validate(&ps)
+	return ps.err()
+}
+
+const maxLinkExpiry = 7 * 24 * time.Hour // what S3 and Google Cloud Storage allow
+
+func (c Config) validate(ps *problems) {
+	switch c.AppEnv {
+	case EnvDevelopment, EnvTest, EnvStaging, EnvProduction:
+	default:
+		ps.add("APP_ENV", shown(c.AppEnv)+" is not known", "development, test, staging or production")
+	}
+	if c.LinkExpiry < time.Second || c.LinkExpiry > maxLinkExpiry {
+		ps.add("SIGNED_URL_EXPIRATION_SECONDS", fmt.Sprintf("%v is too short or too long", c.LinkExpiry), wantOf(reflect.TypeFor[time.Duration]()))
+	}
+	if c.MaxUploadBytes < 0 {
+		ps.add("MAX_UPLOAD_BYTES", fmt.Sprintf("%d is negative", c.MaxUploadBytes), "a number of bytes, or 0 for no limit")
+	}
+	c.validateStorage(ps)
+	c.validateLinks(ps)
+	c.validateDatabase(ps)
+}
+
+func (c Config) validateStorage(ps *problems) {
+	switch c.Backend {
+	case BackendLocal, BackendS3, BackendAzure, BackendGCS:
+	default:
+		ps.add("STORAGE_BACKEND", shown(c.Backend)+" is not known", "local, s3, azure or gcs")
+	}
+	if c.URL.IsSet() {
+		c.validateURL(ps)
+	}
+	switch c.backend() {
+	case BackendLocal:
+		c.validateLocal(ps)
+	case backendMemory:
+		if c.Production() {
+			ps.add("STORAGE_URL", "with APP_ENV="+c.AppEnv+" files in memory are lost with the process", "a backend that keeps them")
+		}
+	case BackendS3:
+		c.S3.validate(ps, c.URL.IsSet())
+	case BackendAzure:
+		c.Azure.validate(ps, c.URL.IsSet())
+	case BackendGCS:
+		c.GCS.validate(ps, c.URL.IsSet())
+	}
+}
+
+func (c Config) validateURL(ps *problems) {
+	const name, want = "STORAGE_URL", "a Go CDK URL such as local:///var/lib/app/files or s3://bucket?region=eu-central-1"
+	u, err := url.Parse(c.URL.Reveal())
+	switch {
+	case err != nil || u.Scheme == "" || u.Opaque != "" || !strings.Contains(c.URL.Reveal(), "://"):
+		ps.add(name, "it is no URL", want)
+	case u.User != nil:
+		ps.add(name, "it contains a user name or a password", "credentials in the variables of their backend, such as S3_ACCESS_KEY")
+	case c.Backend != BackendLocal && c.Backend != c.backend():
+		ps.add(name, "it is not of the backend that STORAGE_BACKEND names", "one of the two only")
+	}
+}
+
+func (c Config) validateLocal(ps *problems) {
+	variable := "LOCAL_STORAGE_PATH"
+	if c.URL.IsSet() {
+		variable = "STORAGE_URL"
+	} else {
+		switch info, err := os.Stat(c.LocalPath); {
+		case c.LocalPath == "":
+			ps.add(variable, "it is not set", "a folder, such as ./uploads")
+		case strings.ContainsRune(c.LocalPath, 0):
+			ps.add(variable, "it contains a NUL character", "a folder, such as ./uploads")
+		case err == nil && !info.IsDir():
+			ps.add(variable, "a file is there", "a folder, or a path at which one can be made")
+		}
+	}
+	if c.Strict && c.Production() {
+		ps.add(variable, "local files with APP_ENV="+c.AppEnv+" are refused in strict mode",
+			"STORAGE_BACKEND=s3, azure or gcs: a local folder is neither shared between machines nor replicated")
+	}
+}
+
+var (
+	// Amazon's rules. Other services that speak S3 take no more.
+	s3Bucket = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+	s3Region = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	// Lower-case letters, digits and single hyphens, or one of the containers
+	// that Azure names itself.
+	azContainer = regexp.MustCompile(`^(\$root|\$web|[a-z0-9](-?[a-z0-9]){2,62})$`)
+	gcsBucket   = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$`)
+	gcsProject  = regexp.MustCompile(`^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$|^[0-9]+$`)
+)
+
+func (s S3) validate(ps *problems, byURL bool) {
+	if !byURL {
+		switch {
+		case s.Bucket == "":
+			ps.add("S3_BUCKET_NAME", "it is not set", "the bucket's name")
+		case !s3Bucket.MatchString(s.Bucket):
+			ps.add("S3_BUCKET_NAME", "it can't be a bucket's name", "3 to 63 lower-case letters, digits, dots and hyphens")
+		}
+		if !s3Region.MatchString(s.Region) {
+			ps.add("S3_REGION", "it can't be a region", "a name such as eu-central-1")
+		}
+		checkEndpoint(ps, "S3_ENDPOINT", s.Endpoint)
+		checkEndpoint(ps, "S3_PUBLIC_ENDPOINT", s.PublicEndpoint)
+		switch s.SSE {
+		case "AES256", "aws:kms", "none":
+		default:
+			ps.add("S3_SSE", shown(s.SSE)+" is not known", "AES256, aws:kms, or none to leave it to the bucket")
+		}
+		if s.KMSKeyID != "" && s.SSE != "aws:kms" {
+			ps.add("S3_KMS_KEY_ID", "it is set without S3_SSE=aws:kms", "both, or no key")
+		}
+	}
+	const want = "both S3_ACCESS_KEY and S3_SECRET_KEY, or neither for the default credential chain"
+	switch {
+	case s.AccessKey.IsSet() && !s.SecretKey.IsSet():
+		ps.add("S3_SECRET_KEY", "it is not set but S3_ACCESS_KEY is", want)
+	case s.SecretKey.IsSet() && !s.AccessKey.IsSet():
+		ps.add("S3_ACCESS_KEY", "it is not set but S3_SECRET_KEY is", want)
+	}
+}
+
+func (a Azure) validate(ps *problems, byURL bool) {
+	if !byURL {
+		switch {
+		case a.Container == "":
+			ps.add("AZURE_CONTAINER_NAME", "it is not set", "the container's name")
+		case !azContainer.MatchString(a.Container) || len(a.Container) > 63:
+			ps.add("AZURE_CONTAINER_NAME", "it can't be a container's name", "3 to 63 lower-case letters, digits and single hyphens")
+		}
+		switch {
+		case a.AccountURL != "" && a.ConnectionString.IsSet():
+			ps.add("AZURE_STORAGE_ACCOUNT_URL", "AZURE_STORAGE_CONNECTION_STRING is set too", "one of the two")
+		case a.AccountURL != "":
+			a.checkAccountURL(ps)
+		case !a.ConnectionString.IsSet():
+			ps.add("AZURE_STORAGE_CONNECTION_STRING", "it is not set, and neither is AZURE_STORAGE_ACCOUNT_URL", "one of the two")
+		}
+	}
+	if a.ConnectionString.IsSet() {
+		if wrong := connectionStringProblem(a.ConnectionString.Reveal()); wrong != "" {
+			ps.add("AZURE_STORAGE_CONNECTION_STRING", wrong, "the text that Azure shows under Access keys: DefaultEndpointsProtocol=https;AccountName=...;AccountKey=...;EndpointSuffix=core.windows.net")
+		}
+	}
+}
+
+func (a Azure) checkAccountURL(ps *problems) {
+	checkEndpoint(ps, "AZURE_STORAGE_ACCOUNT_URL", a.AccountURL)
+	if u, err := url.Parse(a.AccountURL); err == nil {
+		if _, _, ok := splitAccount(u); !ok {
+			ps.add("AZURE_STORAGE_ACCOUNT_URL", "it names no account", "a URL such as https://ACCOUNT.blob.core.windows.net")
+		}
+	}
+}
+
+// connectionStringProblem quotes nothing of it.
+func connectionStringProblem(s string) string {
+	parts := make(map[string]string)
+	for part := range strings.SplitSeq(s, ";") {
+		if part = strings.TrimSpace(part); part == "" {
+			continue
+		}
+		name, value, ok := strings.Cut(part, "=")
+		if !ok {
+			return "a part of it is not of the form Name=value"
+		}
+		parts[strings.ToLower(name)] = value
+	}
+	switch key := parts["accountkey"]; {
+	case strings.EqualFold(parts["usedevelopmentstorage"], "true"):
+		return ""
+	case parts["sharedaccesssignature"] != "" && (parts["accountname"] != "" || parts["blobendpoint"] != ""):
+		return ""
+	case parts["accountname"] == "":
+		return "it has no AccountName"
+	case key == "":
+		return "it has no AccountKey"
+	default:
+		if _, err := base64.StdEncoding.DecodeString(key); err != nil {
+			return "its AccountKey is not base64"
+		}
+		return ""
+	}
+}
+
+func (g GCS) validate(ps *problems, byURL bool) {
+	if !byURL {
+		switch {
+		case g.Bucket == "":
+			ps.add("GCS_BUCKET_NAME", "it is not set", "the bucket's name")
+		case !gcsBucket.MatchString(g.Bucket):
+			ps.add("GCS_BUCKET_NAME", "it can't be a bucket's name", "3 to 63 lower-case letters, digits, hyphens, underscores and dots")
+		}
+	}
+	if g.ProjectID != "" && !gcsProject.MatchString(g.ProjectID) {
+		ps.add("GCS_PROJECT_ID", "it can't be a project's ID", "6 to 30 lower-case letters, digits and hyphens, or the project's number")
+	}
+	if g.CredentialsPath != "" {
+		switch info, err := os.Stat(g.CredentialsPath); {
+		case err != nil:
+			ps.add("GCS_CREDENTIALS_PATH", "the file can't be found", "the path of a service account's JSON key, or nothing for the application default credentials")
+		case info.IsDir():
+			ps.add("GCS_CREDENTIALS_PATH", "it is a folder", "the path of a service account's JSON key")
+		}
+	}
+}
+
+// checkEndpoint wants nothing or a plain URL.
+func checkEndpoint(ps *problems, name, value string) {
+	const want = "an absolute URL such as https://storage.example.com"
+	if value == "" {
+		return
+	}
+	u, err := url.Parse(value)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		ps.add(name, "it is no http or https URL", want)
+	case u.User != nil:
+		ps.add(name, "it contains a user name or a password", want)
+	case u.RawQuery != "" || u.ForceQuery || strings.Contains(value, "#"):
+		ps.add(name, "it has a query or a fragment", want)
+	}
+}
+
+func (c Config) validateLinks(ps *problems) {
+	if _, err := signurl.New(c.LinkBaseURL, []signurl.Key{signurl.NewKey()}, nil); err != nil {
+		ps.add("LINK_BASE_URL", strings.TrimPrefix(err.Error(), "signurl: base URL: "), "the URL of the handler of links, such as https://files.example.com/files/")
+	} else if c.Production() && (c.needsSigner() || c.LinkSigningKeys.IsSet()) && onlyHere(c.LinkBaseURL) {
+		ps.add("LINK_BASE_URL", "with APP_ENV="+c.AppEnv+" its host is the client's own machine", "the URL of the handler of links as clients reach it")
+	}
+	switch {
+	case c.LinkSigningKeys.IsSet():
+		if _, err := signurl.ParseKeys(c.LinkSigningKeys.Reveal()); err != nil {
+			ps.add("LINK_SIGNING_KEYS", strings.TrimPrefix(err.Error(), "signurl: "), "id:secret with 32 random bytes in base64url, several of them separated by commas")
+		}
+	case c.Production() && c.needsSigner():
+		ps.add("LINK_SIGNING_KEYS", "it is not set, and with APP_ENV="+c.AppEnv+" no key is made up", "id:secret with 32 random bytes in base64url, the same in every process")
+	}
+}
+
+// onlyHere reports whether the host of a URL is the loopback.
+func onlyHere(base string) bool {
+	u, err := url.Parse(base)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func (c Config) validateDatabase(ps *problems) {
+	const name = "AUDIT_DATABASE_URL"
+	const want = "sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE or mysql:USER:PASSWORD@tcp(HOST)/DATABASE"
+	dsn := c.AuditDatabaseURL.Reveal()
+	scheme, rest, _ := strings.Cut(dsn, ":")
+	switch {
+	case dsn == "":
+		ps.add(name, "it is not set", want)
+	case scheme != "sqlite" && scheme != "postgres" && scheme != "postgresql" && scheme != "mysql":
+		ps.add(name, "its scheme is not known", want)
+	case strings.Trim(rest, "/") == "":
+		ps.add(name, "it names no database", want)
+	case scheme == "postgres" || scheme == "postgresql":
+		if u, err := url.Parse(dsn); err != nil || u.Opaque != "" {
+			ps.add(name, "it is no URL", want+"; special characters of a password are percent-encoded")
+		}
+	case c.Production() && scheme == "sqlite" && strings.Contains(rest, ":memory:"):
+		ps.add(name, "with APP_ENV="+c.AppEnv+" a trail in memory is none", want)
+	}
+}

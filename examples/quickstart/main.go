@@ -1,0 +1,199 @@
+// Quickstart shows the main job on the embedded default, local files and SQLite:
+// it stores a PDF invoice for a named user, hands out a link, fetches the file
+// back over HTTP through that link, shows that a tampered and an expired link
+// are refused, and prints what the trail has recorded of it all.
+//
+//	go run ./examples/quickstart [-dir folder] [file]
+//
+// Files and trail stay in the folder; run it again and the trail grows.
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	_ "embed"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"time"
+
+	_ "modernc.org/sqlite" // the database of the trail
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/sqlaudit"
+	"github.com/blobtrail/blobtrail/blobstore"
+	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
+	_ "github.com/blobtrail/blobtrail/blobstore/filestore" // local:// URLs
+	"github.com/blobtrail/blobtrail/signurl"
+)
+
+//go:embed testdata/invoice.pdf
+var sampleInvoice []byte
+
+func main() {
+	dir := flag.String("dir", "blobtrail-quickstart", "folder for the files and the trail")
+	flag.Usage = func() {
+		fmt.Fprintf(flag.CommandLine.Output(), "usage: quickstart [-dir folder] [file]\n")
+		flag.PrintDefaults()
+	}
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Stdout, *dir, flag.Args()); err != nil {
+		fmt.Fprintln(os.Stderr, "quickstart:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, out io.Writer, dir string, args []string) (err error) {
+	name, content, err := invoice(args)
+	if err != nil {
+		return err
+	}
+	dir, err = filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+
+	// The trail, the signer of links, and the store: what a program sets up once.
+	journal, err := sqlaudit.Open(ctx, "sqlite:"+filepath.Join(dir, "blobtrail.db"), nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, journal.Close(context.WithoutCancel(ctx))) }()
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	signer, err := signurl.New("http://"+listener.Addr().String()+"/files/", []signurl.Key{signurl.NewKey()}, nil)
+	if err != nil {
+		return err
+	}
+	files := url.URL{Scheme: "local", Path: filepath.ToSlash(filepath.Join(dir, "files")), RawQuery: "create=true"}
+	store, err := blobstore.Open(ctx, files.String(), journal, &blobstore.Options{Signer: signer})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+
+	// What an earlier run may have left when it was killed is settled first.
+	if _, err := store.Reconcile(ctx); err != nil {
+		return err
+	}
+
+	// The server that honours the links.
+	mux := http.NewServeMux()
+	mux.Handle("/files/", blobhttp.Links(store, signer, nil))
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	defer func() {
+		err = errors.Join(err, server.Shutdown(context.WithoutCancel(ctx)))
+		if serr := <-served; !errors.Is(serr, http.ErrServerClosed) {
+			err = errors.Join(err, serr)
+		}
+	}()
+
+	// The main job: file, link and record in one call.
+	user := audit.WithActor(ctx, audit.Actor{UserID: "anna@example.com", TenantID: "nordlicht", IP: "203.0.113.7", UserAgent: "quickstart/1"})
+	obj, err := store.Upload(user, blobstore.NewKey("invoices", name), bytes.NewReader(content), &blobstore.UploadOptions{
+		Filename: name,
+		Resource: audit.Resource{Type: "invoice", ID: "2026-0042"},
+		Size:     int64(len(content)),
+		Link:     &blobstore.LinkOptions{Expiry: 15 * time.Minute},
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "stored    %s\n          %d bytes, %s, SHA-256 %x\n", obj.Key, obj.Size, obj.ContentType, obj.SHA256)
+	fmt.Fprintf(out, "link      %s\n          good until %s\n\n", obj.Link.URL, obj.Link.Expires.Local().Format(time.DateTime))
+
+	if err := tryLinks(ctx, out, user, store, obj); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\nThe trail, as the database has it:\n\n")
+	if err := printTrail(ctx, out, journal); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\nFiles and trail are in %s (files/ and blobtrail.db).\n", dir)
+	return nil
+}
+
+// invoice returns the file to store: the one named on the command line, or the
+// sample.
+func invoice(args []string) (name string, content []byte, err error) {
+	switch len(args) {
+	case 0:
+		return "Invoice 2026-0042.pdf", sampleInvoice, nil
+	case 1:
+		content, err = os.ReadFile(args[0])
+		return filepath.Base(args[0]), content, err
+	}
+	return "", nil, fmt.Errorf("%d files given: want one, or none for the sample invoice", len(args))
+}
+
+// tryLinks fetches the object through its link, and shows what is refused.
+func tryLinks(ctx context.Context, out io.Writer, user context.Context, store *blobstore.Store, obj *blobstore.Object) error {
+	status, body, err := get(ctx, obj.Link.URL)
+	if err != nil {
+		return err
+	}
+	if sum := sha256.Sum256(body); status != http.StatusOK || !bytes.Equal(sum[:], obj.SHA256) {
+		return fmt.Errorf("the link gave status %d and %d bytes that are not the invoice", status, len(body))
+	}
+	fmt.Fprintf(out, "fetched   %d bytes over HTTP through the link: the same bytes\n", len(body))
+
+	tampered := []byte(obj.Link.URL)
+	last := len(tampered) - 2 // the last letter but one: of the last, some bits do not count
+	tampered[last] = 'A' + (tampered[last]-'A'+1)%26
+	if status, _, err = get(ctx, string(tampered)); err != nil {
+		return err
+	}
+	if status != http.StatusForbidden {
+		return fmt.Errorf("a tampered link gave status %d, not %d", status, http.StatusForbidden)
+	}
+	fmt.Fprintf(out, "tampered  one letter of the signature changed: refused with status %d\n", status)
+
+	short, err := store.Link(user, obj.Key, &blobstore.LinkOptions{Expiry: time.Second})
+	if err != nil {
+		return err
+	}
+	select {
+	case <-time.After(time.Until(short.Expires)):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if status, _, err = get(ctx, short.URL); err != nil {
+		return err
+	}
+	if status != http.StatusForbidden && status != http.StatusGone {
+		return fmt.Errorf("an expired link gave status %d", status)
+	}
+	fmt.Fprintf(out, "expired   a link of one second, a moment later: refused with status %d\n", status)
+	return nil
+}
+
+func get(ctx context.Context, link string) (status int, body []byte, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, link, nil)
+	if err != nil {
+		return 0, nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	body, err = io.ReadAll(resp.Body)
+	return resp.StatusCode, body, err
+}

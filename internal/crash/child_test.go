@@ -1,0 +1,254 @@
+package crash
+
+// The process that gets killed. It works with several goroutines, writes a line
+// for everything that the store acknowledged, and goes on until it is killed
+// from outside or kills itself at the point that it was given.
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/signurl"
+)
+
+// point is a place on the path of an operation at which the child kills itself.
+type point string
+
+const (
+	nowhere      point = ""
+	afterIntent  point = "after intent"
+	midWrite     point = "mid-write"
+	afterWrite   point = "after write"
+	midMove      point = "between copy and delete of a move"
+	afterDelete  point = "after delete"
+	beforeSettle point = "before the settling commit"
+	afterSettle  point = "after the settling commit"
+)
+
+var points = []point{afterIntent, midWrite, afterWrite, midMove, afterDelete, beforeSettle, afterSettle}
+
+// bomb kills the process at the nth passage of its point.
+type bomb struct {
+	at   point
+	left atomic.Int64
+}
+
+func (b *bomb) pass(p point) {
+	if b.at == p && b.left.Add(-1) == 0 {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {} // the signal is on its way
+	}
+}
+
+// child never returns.
+func child(setup setup, at point, passages int64, recordLate bool) {
+	ctx := audit.WithActor(context.Background(), audit.Actor{UserID: "child", IP: "127.0.0.1"})
+	b := &bomb{at: at}
+	b.left.Store(passages)
+
+	var journal audit.Journal
+	sql, err := setup.journal(ctx)
+	check(err)
+	journal = sql
+	if recordLate {
+		journal = lateJournal{journal}
+	}
+	bucket, err := driver.Open(ctx, setup.bucketURL)
+	check(err)
+	signer, err := signurl.New("http://127.0.0.1/files/", []signurl.Key{signurl.NewKey()}, nil)
+	check(err)
+	store, err := blobstore.NewFromDriver(bombBucket{bucket, b}, bombJournal{journal, b}, &blobstore.Options{Signer: signer})
+	check(err)
+
+	var out sync.Mutex
+	ack := func(format string, args ...any) {
+		out.Lock()
+		defer out.Unlock()
+		fmt.Printf(format+"\n", args...)
+	}
+	ack("ready")
+	var workers sync.WaitGroup
+	for w := range 4 {
+		workers.Go(func() {
+			rnd := rand.New(rand.NewPCG(uint64(os.Getpid()), uint64(w)))
+			var mine []string
+			for {
+				mine = step(ctx, store, b, rnd, mine, setup.overwrite, ack)
+			}
+		})
+	}
+	workers.Wait()
+}
+
+// step does one random operation and reports it once it is acknowledged. Lines
+// that say "try" come before what may change an object that was acknowledged.
+func step(ctx context.Context, store *blobstore.Store, b *bomb, rnd *rand.Rand, mine []string, overwrite bool, ack func(string, ...any)) []string {
+	content := make([]byte, 1+rnd.IntN(100_000))
+	for i := range content {
+		content[i] = byte(rnd.Uint32())
+	}
+	sum := sha256.Sum256(content)
+	pick := -1
+	if len(mine) > 0 {
+		pick = rnd.IntN(len(mine))
+	}
+	forget := func() { mine = append(mine[:pick], mine[pick+1:]...) }
+
+	switch op := rnd.IntN(10); {
+	case op < 4 || pick < 0:
+		key := blobstore.NewKey("invoices", "scan.bin")
+		obj, err := store.Upload(ctx, key, &bombReader{content: content, b: b}, &blobstore.UploadOptions{Link: &blobstore.LinkOptions{}})
+		check(err)
+		ack("upload %s %x", key, sum)
+		ack("link %s %s", key, obj.Link.GrantID)
+		mine = append(mine, key)
+	case op == 4 && overwrite:
+		key := mine[pick]
+		ack("try %s", key)
+		_, err := store.Upload(ctx, key, &bombReader{content: content, b: b}, &blobstore.UploadOptions{Overwrite: true})
+		check(err)
+		ack("upload %s %x", key, sum)
+	case op == 5:
+		link, err := store.Link(ctx, mine[pick], nil)
+		check(err)
+		ack("link %s %s", mine[pick], link.GrantID)
+	case op == 6:
+		dst := blobstore.NewKey("moved", "scan.bin")
+		ack("try %s", mine[pick])
+		check(store.Move(ctx, dst, mine[pick], nil))
+		ack("delete %s", mine[pick])
+		ack("exists %s", dst)
+		forget()
+		mine = append(mine, dst)
+	case op == 7:
+		dst := blobstore.NewKey("copied", "scan.bin")
+		check(store.Copy(ctx, dst, mine[pick], nil))
+		ack("exists %s", dst)
+	case op == 8:
+		ack("try %s", mine[pick])
+		check(store.Delete(ctx, mine[pick], nil))
+		ack("delete %s", mine[pick])
+		forget()
+	default:
+		r, err := store.Download(ctx, mine[pick], nil)
+		check(err)
+		_, err = io.Copy(io.Discard, r)
+		check(errors.Join(err, r.Close()))
+		ack("download %s", mine[pick])
+	}
+	return mine
+}
+
+func check(err error) {
+	if err != nil {
+		fmt.Printf("error %s\n", strings.ReplaceAll(err.Error(), "\n", " "))
+		os.Exit(3)
+	}
+}
+
+// bombReader passes midWrite when half of its content is out.
+type bombReader struct {
+	content []byte
+	n       int
+	b       *bomb
+}
+
+func (r *bombReader) Read(p []byte) (int, error) {
+	if r.n == len(r.content) {
+		return 0, io.EOF
+	}
+	n := copy(p, r.content[r.n:min(len(r.content), r.n+8192)])
+	if r.n <= len(r.content)/2 && r.n+n > len(r.content)/2 {
+		r.b.pass(midWrite)
+	}
+	r.n += n
+	return n, nil
+}
+
+type bombBucket struct {
+	driver.Bucket
+	b *bomb
+}
+
+func (b bombBucket) Write(ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) error {
+	err := b.Bucket.Write(ctx, key, r, o)
+	b.b.pass(afterWrite)
+	return err
+}
+
+func (b bombBucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOptions) error {
+	err := b.Bucket.Copy(ctx, dst, src, o)
+	if strings.HasPrefix(dst, "moved/") {
+		b.b.pass(midMove)
+	}
+	return err
+}
+
+func (b bombBucket) Delete(ctx context.Context, key string) error {
+	err := b.Bucket.Delete(ctx, key)
+	b.b.pass(afterDelete)
+	return err
+}
+
+type bombJournal struct {
+	audit.Journal
+	b *bomb
+}
+
+func (j bombJournal) Begin(ctx context.Context, e audit.Event, lease time.Duration) (audit.Intent, error) {
+	in, err := j.Journal.Begin(ctx, e, lease)
+	j.b.pass(afterIntent)
+	return bombIntent{in, j.b}, err
+}
+
+type bombIntent struct {
+	audit.Intent
+	b *bomb
+}
+
+func (in bombIntent) Settle(ctx context.Context, r audit.Result, also ...audit.Event) error {
+	in.b.pass(beforeSettle)
+	err := in.Intent.Settle(ctx, r, also...)
+	in.b.pass(afterSettle)
+	return err
+}
+
+// lateJournal records after the effect instead of before it, as programs do that
+// write their log line when they are done. The harness must find what that loses.
+type lateJournal struct{ audit.Journal }
+
+func (j lateJournal) Begin(_ context.Context, e audit.Event, _ time.Duration) (audit.Intent, error) {
+	e, err := audit.PrepareIntent(e)
+	return lateIntent{j, e}, err
+}
+
+type lateIntent struct {
+	j     lateJournal
+	event audit.Event
+}
+
+func (in lateIntent) ID() string                                 { return in.event.OpID }
+func (in lateIntent) Event() audit.Event                         { return in.event }
+func (in lateIntent) Renew(context.Context, time.Duration) error { return nil }
+
+func (in lateIntent) Settle(ctx context.Context, r audit.Result, also ...audit.Event) error {
+	for _, e := range append([]audit.Event{in.event.With(r)}, also...) {
+		if err := in.j.Log(ctx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
