@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"slices"
 	"strconv"
 	"syscall"
 
@@ -64,6 +63,35 @@ const (
 	CodeNoSpace         = "no_space"         // 507: the storage is full
 )
 
+// constants are the names of the constants, which are what the type of a problem points to.
+var constants = map[string]string{
+	CodeBadRequest:      "CodeBadRequest",
+	CodeTruncated:       "CodeTruncated",
+	CodeKey:             "CodeKey",
+	CodeUnauthenticated: "CodeUnauthenticated",
+	CodeDenied:          "CodeDenied",
+	CodeLink:            "CodeLink",
+	CodeNotFound:        "CodeNotFound",
+	CodeMethod:          "CodeMethod",
+	CodeSlow:            "CodeSlow",
+	CodeExists:          "CodeExists",
+	CodeExpired:         "CodeExpired",
+	CodeRevoked:         "CodeRevoked",
+	CodePrecondition:    "CodePrecondition",
+	CodeTooLarge:        "CodeTooLarge",
+	CodeType:            "CodeType",
+	CodeRange:           "CodeRange",
+	CodeChecksum:        "CodeChecksum",
+	CodeConstraint:      "CodeConstraint",
+	CodeInternal:        "CodeInternal",
+	CodeUnsupported:     "CodeUnsupported",
+	CodeAudit:           "CodeAudit",
+	CodeInDoubt:         "CodeInDoubt",
+	CodeUnavailable:     "CodeUnavailable",
+	CodeTimeout:         "CodeTimeout",
+	CodeNoSpace:         "CodeNoSpace",
+}
+
 type verdict struct {
 	status      int
 	code, title string
@@ -81,6 +109,7 @@ var (
 )
 
 var (
+	slow        = verdict{408, CodeSlow, "The content came too slowly", ""}
 	internal    = verdict{500, CodeInternal, "Something went wrong on our side", ""}
 	notFound    = verdict{404, CodeNotFound, "There is no such file", ""}
 	unavailable = verdict{503, CodeUnavailable, "Not available at the moment", "Try again later."}
@@ -130,7 +159,7 @@ func judge(err error) verdict {
 	var se *blobstore.Error
 	reading := errors.As(err, &se) && (se.Op == "download" || se.Op == "stat")
 	if errors.Is(err, errBody) && errors.Is(err, os.ErrDeadlineExceeded) {
-		return verdict{408, CodeSlow, "The content came too slowly", ""}
+		return slow
 	}
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		err = blobstore.ErrTooLarge // the host's own limit, by http.MaxBytesHandler
@@ -192,7 +221,7 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func writeProblem(w http.ResponseWriter, r *http.Request, v verdict) {
-	p := Problem{Type: typeURL + constantOf(v.code), Title: v.title, Status: v.status, Code: v.code, Detail: v.detail}
+	p := Problem{Type: typeURL + constants[v.code], Title: v.title, Status: v.status, Code: v.code, Detail: v.detail}
 	if a, ok := audit.ActorFrom(r.Context()); ok && saneRequestID(a.RequestID) {
 		p.RequestID = a.RequestID
 	}
@@ -214,23 +243,6 @@ func writeProblem(w http.ResponseWriter, r *http.Request, v verdict) {
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body) // a client that is gone needs no answer
 	}
-}
-
-// constantOf returns the name of the constant of a code.
-func constantOf(code string) string {
-	i := slices.IndexFunc(constants, func(c [2]string) bool { return c[0] == code })
-	return constants[i][1]
-}
-
-var constants = [][2]string{
-	{CodeBadRequest, "CodeBadRequest"}, {CodeTruncated, "CodeTruncated"}, {CodeKey, "CodeKey"},
-	{CodeUnauthenticated, "CodeUnauthenticated"}, {CodeDenied, "CodeDenied"}, {CodeLink, "CodeLink"},
-	{CodeNotFound, "CodeNotFound"}, {CodeMethod, "CodeMethod"}, {CodeSlow, "CodeSlow"}, {CodeExists, "CodeExists"},
-	{CodeExpired, "CodeExpired"}, {CodeRevoked, "CodeRevoked"}, {CodePrecondition, "CodePrecondition"},
-	{CodeTooLarge, "CodeTooLarge"}, {CodeType, "CodeType"}, {CodeRange, "CodeRange"}, {CodeChecksum, "CodeChecksum"},
-	{CodeConstraint, "CodeConstraint"}, {CodeInternal, "CodeInternal"}, {CodeUnsupported, "CodeUnsupported"},
-	{CodeAudit, "CodeAudit"}, {CodeInDoubt, "CodeInDoubt"}, {CodeUnavailable, "CodeUnavailable"},
-	{CodeTimeout, "CodeTimeout"}, {CodeNoSpace, "CodeNoSpace"},
 }
 
 // reportTo returns the function that hears of errors: the host's, or one that

@@ -48,6 +48,7 @@ var forTests = map[string]bool{
 	"blobstore/storetest": true,
 	"internal/crash":      true,
 	"internal/floors":     true,
+	"internal/testdb":     true,
 }
 
 // standardOnly link nothing outside the standard library.
