@@ -9,7 +9,7 @@
 // stops or hurts its server starts one of its own.
 //
 // Where the binaries are missing, tests skip with one line that says what they
-// leave out. With BLOBTRAIL_REQUIRE_SERVERS=1 they fail instead.
+// leave out. With BLOBTRAIL_REQUIRE_SERVERS=all they fail instead.
 package testdb
 
 import (
@@ -117,7 +117,7 @@ func require(tb testing.TB, k kind) {
 	err := k.find()
 	switch {
 	case err == nil:
-	case os.Getenv("BLOBTRAIL_REQUIRE_SERVERS") == "1":
+	case os.Getenv("BLOBTRAIL_REQUIRE_SERVERS") == "all":
 		tb.Fatalf("%s is required and missing: %v", k.name(), err)
 	default:
 		tb.Skipf("left out: needs %s (Debian package %s): %v", k.name(), k.packageName(), err)
