@@ -182,7 +182,7 @@ func reconcileCases() []testCase {
 			started, finish := make(chan struct{}), make(chan struct{})
 			done := make(chan error, 1)
 			go func() {
-				_, err := e.store.Upload(e.ctx, e.key("a"), waiting{started, finish}, nil)
+				_, err := e.store.Upload(e.ctx, e.key("a"), &waiting{started: started, finish: finish}, nil)
 				done <- err
 			}()
 			<-started
