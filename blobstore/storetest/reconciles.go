@@ -235,7 +235,9 @@ func reconcileCases() []testCase {
 			_, err := e.store.Reconcile(ctx)
 			e.isError(err, "reconcile", "", context.Canceled)
 			assert.Equal(e, 1, e.memory.Open())
-			e.reconciled(blobstore.Reconciled{Failed: 1})
+			done, err := e.store.Reconcile(e.ctx)
+			require.NoError(e, err)
+			assert.Equal(e, blobstore.Reconciled{Failed: 1}, done)
 		}},
 	}
 }
