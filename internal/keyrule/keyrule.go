@@ -133,8 +133,11 @@ func SafeName(name string) string {
 		}
 		name = trim(cut(strings.TrimSuffix(name, ext), MaxName-len(ext))) + ext
 	}
-	if checkSegment(name) != nil {
-		name = trim("_" + strings.TrimLeft(name, ".") + "_")
+	if name != "" && checkSegment(name) != nil {
+		name = "_" + cut(strings.TrimLeft(name, "."), MaxName-2) + "_"
+	}
+	if rest, ok := strings.CutPrefix(name, "_0x"); ok {
+		name = "_x" + rest // a key has a UUID and another '_' before it
 	}
 	if name == "" || Check(name) != nil {
 		return "file"
