@@ -310,9 +310,15 @@ func TestLinkResults(t *testing.T) {
 
 			// An upload brings its metadata, so that the store knows it again.
 			length := int64(3)
+			meta := map[string]string{driver.MetaOp: "op-9", driver.MetaFilename: "Bild “1”.png"}
+			if b.Info().Backend == "gcs" { // which takes no more than ASCII in a header
+				_, err := b.Sign(ctx, "up/load", &driver.SignOptions{Method: http.MethodPut, Expires: time.Now().Add(time.Hour), Metadata: meta})
+				require.ErrorIs(t, err, driver.ErrUnsupported)
+				meta[driver.MetaFilename] = "Bild 1.png"
+			}
 			put := signed(t, b, "up/load", driver.SignOptions{
 				Method: http.MethodPut, ContentType: "image/png", CreateOnly: true, ContentLength: &length,
-				Metadata: map[string]string{driver.MetaOp: "op-9", driver.MetaFilename: "Bild “1”.png"},
+				Metadata: meta,
 			})
 			status, resp = use(t, put, []byte("new"))
 			answer, _ := io.ReadAll(resp.Body)
@@ -320,7 +326,7 @@ func TestLinkResults(t *testing.T) {
 			attrs, err := b.Blob().Attributes(ctx, "up/load")
 			require.NoError(t, err)
 			require.Equal(t, "image/png", attrs.ContentType)
-			require.Equal(t, map[string]string{driver.MetaOp: "op-9", driver.MetaFilename: "Bild “1”.png"}, attrs.Metadata)
+			require.Equal(t, meta, attrs.Metadata)
 
 			del := signed(t, b, "up/load", driver.SignOptions{Method: http.MethodDelete})
 			status, _ = use(t, del, nil)
