@@ -1,7 +1,6 @@
 package config_test
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -264,6 +263,6 @@ func TestStrictRefusesLocalFilesInProduction(t *testing.T) {
 func TestProblemIsFoundByErrorsAs(t *testing.T) {
 	_, err := config.LoadFrom(vars{"STORAGE_BACKEND": "s4"})
 	var p *config.Problem
-	require.True(t, errors.As(err, &p))
+	require.ErrorAs(t, err, &p)
 	assert.Equal(t, `STORAGE_BACKEND: "s4" is not known: want local, s3, azure or gcs`, p.Error())
 }
