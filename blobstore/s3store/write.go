@@ -237,7 +237,8 @@ func optional(s string) *string {
 }
 
 // encodeMetadata escapes names and values as the Go CDK's s3blob does, which
-// reads them back.
+// reads them back. If that is more than S3 takes, the name that the object was
+// uploaded under is cut; it is for display, and the trail has the whole of it.
 func encodeMetadata(meta map[string]string) (map[string]string, error) {
 	m, total := make(map[string]string, len(meta)+1), 0
 	for k, v := range meta {
@@ -246,10 +247,31 @@ func encodeMetadata(meta map[string]string) (map[string]string, error) {
 		m[k] = v
 		total += len(k) + len(v)
 	}
+	name := m[driver.MetaFilename]
+	if reserved := maxMetadata - lateMetadata; total > reserved && total-len(name) < reserved {
+		m[driver.MetaFilename] = cutEscaped(meta[driver.MetaFilename], len(name)-(total-reserved))
+		return m, nil
+	}
 	if total > maxMetadata {
-		return nil, fmt.Errorf("%w: metadata of %d bytes when escaped, with the file's name: S3 takes %d", driver.ErrTooLarge, total, maxMetadata)
+		return nil, fmt.Errorf("%w: metadata of %d bytes when escaped: S3 takes %d", driver.ErrTooLarge, total, maxMetadata)
 	}
 	return m, nil
+}
+
+// lateMetadata is the room for the digest, which may be added later.
+const lateMetadata = len(driver.MetaSHA256) + 2*sha256.Size
+
+// cutEscaped escapes as many characters of s as fit into n bytes.
+func cutEscaped(s string, n int) string {
+	var b strings.Builder
+	for _, r := range s {
+		e := url.PathEscape(string(r))
+		if b.Len()+len(e) > n {
+			break
+		}
+		b.WriteString(e)
+	}
+	return b.String()
 }
 
 // putParts stores content as a multipart upload, whose first part is first.

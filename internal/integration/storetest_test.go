@@ -28,6 +28,15 @@ func openURL(t testing.TB, u string) driver.Bucket {
 	return b
 }
 
+// exceptions are the cases that a server, not its provider, can't keep, by
+// server and by the end of the case's name, with the reason.
+var exceptions = map[string]map[string]string{
+	"s3/minio": {
+		"key/an_object_below_another_MUST_either_work_or_be_refused_without_harm": "MinIO takes a/b beside a, but does not list it",
+		"key/an_object_above_another_MUST_either_work_or_be_refused_without_harm": "MinIO takes a beside a/b, but does not list that",
+	},
+}
+
 func TestContract(t *testing.T) {
 	table := newTable("storetest", "keeps the contract")
 	for _, be := range append(append([]backend(nil), local...), backends...) {
@@ -37,12 +46,12 @@ func TestContract(t *testing.T) {
 			if be.name == "mem" {
 				limit = 256 << 20
 			}
-			if be.name == "azure/azurite" || be.name == "gcs/fake+gate" {
-				limit = 0
-			}
 			storetest.Run(t, storetest.Harness{
 				Bucket: func(tb testing.TB) driver.Bucket {
 					tb.Cleanup(func() { table.result(strings.TrimPrefix(tb.Name(), top), be.name, tb) })
+					if why := exceptions[be.name][strings.TrimPrefix(tb.Name(), top)]; why != "" {
+						tb.Skip(why)
+					}
 					return be.open(tb)
 				},
 				Residue:   func(tb testing.TB, b driver.Bucket, _ string) []string { return be.left(tb, b) },
