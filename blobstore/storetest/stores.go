@@ -51,7 +51,7 @@ func storeCases() []testCase {
 			started, finish := make(chan struct{}), make(chan struct{})
 			done, closed := make(chan error, 1), make(chan error, 1)
 			go func() {
-				_, err := e.store.Upload(e.ctx, e.key("a"), waiting{started, finish}, nil)
+				_, err := e.store.Upload(e.ctx, e.key("a"), &waiting{started: started, finish: finish}, nil)
 				done <- err
 			}()
 			<-started

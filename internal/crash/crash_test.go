@@ -1,3 +1,5 @@
+//go:build unix
+
 package crash
 
 // The parent: it starts children, kills them, reconciles what they leave, and
@@ -21,14 +23,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
-	_ "modernc.org/sqlite"
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 	"github.com/blobtrail/blobtrail/blobstore"
 	_ "github.com/blobtrail/blobtrail/blobstore/filestore"
+	"github.com/blobtrail/blobtrail/internal/testdb"
 )
 
 var (
@@ -40,8 +41,7 @@ var (
 type setup struct {
 	bucketURL string
 	dsn       string
-	database  string // the same as dsn, for the SQL driver
-	overwrite bool   // whether the driver replaces objects atomically
+	overwrite bool // whether the driver replaces objects atomically
 }
 
 func (s setup) journal(ctx context.Context) (*sqlaudit.Journal, error) {
@@ -65,14 +65,19 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func newSetup(t *testing.T, scheme string) setup {
+func newSetup(t *testing.T, scheme, database string) setup {
+	t.Helper()
 	dir := t.TempDir()
-	return setup{
-		bucketURL: scheme + "://" + filepath.Join(dir, "files") + "?create=true",
-		dsn:       "sqlite:" + filepath.Join(dir, "trail.db"),
-		database:  "file:" + filepath.Join(dir, "trail.db") + "?_pragma=busy_timeout(5000)",
-		overwrite: scheme == "local",
+	s := setup{bucketURL: scheme + "://" + filepath.Join(dir, "files") + "?create=true", overwrite: scheme == "local"}
+	switch database {
+	case "sqlite":
+		s.dsn = "sqlite:" + filepath.Join(dir, "trail.db")
+	case "postgres":
+		s.dsn = testdb.OwnPostgres(t).New(t)
+	case "mariadb":
+		s.dsn = testdb.OwnMariaDB(t).New(t)
 	}
+	return s
 }
 
 // acknowledged is what the children reported over all their lives.
@@ -164,10 +169,7 @@ func run(t *testing.T, s setup, at point, passages int, delay time.Duration, lat
 // after their leases have run out.
 func reconcile(t *testing.T, ctx context.Context, s setup) blobstore.Reconciled {
 	t.Helper()
-	db, err := sqlx.Open("sqlite", s.database)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, db.Close()) }()
-	_, err = db.ExecContext(ctx, "UPDATE file_access_intents SET lease_until = 0")
+	_, err := testdb.Connect(t, s.dsn).ExecContext(ctx, "UPDATE file_access_intents SET lease_until = 0")
 	require.NoError(t, err)
 
 	journal, store := s.open(t, ctx)
@@ -342,11 +344,13 @@ func contentSum(t *testing.T, s setup, key string) string {
 }
 
 func TestKill(t *testing.T) {
-	for _, scheme := range []string{"local", "file"} {
-		t.Run(scheme, func(t *testing.T) {
+	for _, on := range []struct{ scheme, database string }{
+		{"local", "sqlite"}, {"file", "sqlite"}, {"local", "postgres"}, {"local", "mariadb"},
+	} {
+		t.Run(on.scheme+" "+on.database, func(t *testing.T) {
 			t.Parallel()
 			ctx := t.Context()
-			s, a := newSetup(t, scheme), newAcknowledged()
+			s, a := newSetup(t, on.scheme, on.database), newAcknowledged()
 			var settled blobstore.Reconciled
 			n := 0
 			kill := func(at point, passages int, delay time.Duration) {
@@ -371,8 +375,8 @@ func TestKill(t *testing.T) {
 					kill(at, 1+rand.IntN(20), 0)
 				}
 			}
-			t.Logf("%d kills, %d acknowledged operations: 0 unrecorded, 0 lost, 0 dangling, 0 doubled, 0 left over; "+
-				"the reconciler settled %d ok, %d failed, %d unknown", n, a.total, settled.OK, settled.Failed, settled.Unknown)
+			t.Logf("%s and %s: %d kills, %d acknowledged operations: 0 unrecorded, 0 lost, 0 dangling, 0 doubled, 0 left over; "+
+				"the reconciler settled %d ok, %d failed, %d unknown", on.scheme, on.database, n, a.total, settled.OK, settled.Failed, settled.Unknown)
 		})
 	}
 }
@@ -382,7 +386,7 @@ func TestKill(t *testing.T) {
 func TestKillFindsLateRecording(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	s, a := newSetup(t, "local"), newAcknowledged()
+	s, a := newSetup(t, "local", "sqlite"), newAcknowledged()
 	for _, at := range []point{afterWrite, midMove, afterDelete, beforeSettle} {
 		a.read(t, run(t, s, at, 5, 0, true))
 		reconcile(t, ctx, s)
