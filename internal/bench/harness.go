@@ -297,14 +297,14 @@ type unit int
 
 const (
 	seconds unit = iota
-	bytes
+	sizeInBytes
 	megabytes // decimal, as file sizes are commonly given
 	count
 )
 
 func (u unit) text(v float64) string {
 	switch u {
-	case bytes:
+	case sizeInBytes:
 		return scaled(v, 1024, "B", "KiB", "MiB", "GiB")
 	case megabytes:
 		return fmt.Sprintf("%.1f MB", v/1e6)

@@ -27,7 +27,7 @@ import (
 )
 
 // rows are the lines of the table, in its order.
-var rows = slices.Concat(uploads, links, listings, memory, sizes)
+var rows = slices.Concat(uploads, links, listings, downloads, memory, sizes)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
