@@ -23,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
 	"github.com/blobtrail/blobtrail/audit"
@@ -181,7 +182,9 @@ func run(t *testing.T, s setup, at point, passages int, delay time.Duration, lat
 // after their leases have run out.
 func reconcile(t *testing.T, ctx context.Context, s setup) blobstore.Reconciled {
 	t.Helper()
-	_, err := testdb.Connect(t, s.dsn).ExecContext(ctx, "UPDATE file_access_intents SET lease_until = 0")
+	db := testdb.Connect(t, s.dsn)
+	awaitGone(t, db)
+	_, err := db.ExecContext(ctx, "UPDATE file_access_intents SET lease_until = 0")
 	require.NoError(t, err)
 
 	journal, store := s.open(t, ctx)
@@ -191,6 +194,24 @@ func reconcile(t *testing.T, ctx context.Context, s setup) blobstore.Reconciled 
 	require.NoError(t, err)
 	require.Zero(t, open, "intents stay open")
 	return n
+}
+
+// awaitGone returns when the database server has noticed that its clients are
+// dead, and is done with what they had sent.
+func awaitGone(t *testing.T, db *sqlx.DB) {
+	t.Helper()
+	clients := map[string]string{
+		"pgx":   "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+		"mysql": "SELECT count(*) FROM information_schema.processlist WHERE id <> connection_id() AND command <> 'Daemon'",
+	}[db.DriverName()]
+	if clients == "" {
+		return // no server
+	}
+	require.Eventually(t, func() bool {
+		var n int
+		err := db.Get(&n, clients)
+		return err == nil && n == 0
+	}, 30*time.Second, 5*time.Millisecond, "the dead child's connections stay open")
 }
 
 // open opens journal and store until the end of the test.
