@@ -2,7 +2,6 @@ package sqlaudit
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
-	"golang.org/x/mod/sumdb/note"
 
 	"github.com/blobtrail/blobtrail/audit"
 )
@@ -146,7 +144,7 @@ func start(ctx context.Context, db, readDB *sqlx.DB, d dialect, o Options) (*Jou
 			return nil, err
 		}
 	}
-	for _, table := range []string{"file_access_logs", "file_access_intents", "file_access_writers", "file_access_checkpoints"} {
+	for _, table := range []string{"file_access_logs", "file_access_intents", "file_access_writers"} {
 		if _, err := db.ExecContext(ctx, "SELECT 1 FROM "+table+" WHERE 1 = 0"); err != nil {
 			return nil, fmt.Errorf("sqlaudit: table %s can't be read: %w", table, err)
 		}
@@ -243,16 +241,12 @@ func (e *UnstoredError) Unwrap() error { return e.Err }
 type tail struct {
 	writer     writer
 	registered bool // the writer's row is stored
-	tree       frontier
+	next       int64
 }
 
-// writer is the identity of a stream. Its secret key is kept in memory only.
 type writer struct {
-	id, origin  string
-	startedAt   time.Time
-	publicKey   ed25519.PublicKey
-	certificate string // a note signed by the deployment's key, or ""
-	signer      note.Signer
+	id, origin string
+	startedAt  time.Time
 }
 
 // newTail begins a stream.
@@ -262,11 +256,7 @@ func (j *Journal) newTail() error {
 		return fmt.Errorf("sqlaudit: minting a writer id: %w", err)
 	}
 	s := id.String()
-	w, err := newWriter(s, j.opts.Origin, now(), j.opts.Signer)
-	if err != nil {
-		return err
-	}
-	j.tail = tail{writer: w}
+	j.tail = tail{writer: writer{id: s, origin: j.opts.Origin, startedAt: now()}}
 	j.writerID.Store(&s)
 	return nil
 }

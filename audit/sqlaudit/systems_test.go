@@ -90,9 +90,9 @@ func (r *raw) block(t testing.TB) (release func()) {
 	begin, end := []string{"BEGIN IMMEDIATE"}, "ROLLBACK"
 	switch r.kind {
 	case "postgres":
-		begin = []string{"BEGIN", "LOCK TABLE file_access_logs, file_access_intents, file_access_writers, file_access_checkpoints IN EXCLUSIVE MODE"}
+		begin = []string{"BEGIN", "LOCK TABLE file_access_logs, file_access_intents, file_access_writers IN EXCLUSIVE MODE"}
 	case "mysql":
-		begin, end = []string{"LOCK TABLES file_access_logs READ, file_access_intents READ, file_access_writers READ, file_access_checkpoints READ"}, "UNLOCK TABLES"
+		begin, end = []string{"LOCK TABLES file_access_logs READ, file_access_intents READ, file_access_writers READ"}, "UNLOCK TABLES"
 	}
 	for _, statement := range begin {
 		_, err = conn.ExecContext(ctx, statement)
