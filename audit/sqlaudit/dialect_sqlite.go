@@ -87,8 +87,8 @@ func (d *sqlite) plan(ctx context.Context, db *sqlx.DB, b *batch) ([]step, error
 	rows := func(row string, n int) string { return strings.Repeat(row+", ", n-1) + row }
 
 	if w := b.writer; w != nil {
-		if err := add("writer", [][]any{{w.id, w.origin, d.formatTime(w.startedAt)}}, func(n int) string {
-			return "INSERT INTO file_access_writers (writer_id, origin, started_at) VALUES " + rows("(?, ?, ?)", n)
+		if err := add("writer", [][]any{{w.id, w.origin, []byte(b.identity.public), []byte(b.identity.certificate), d.formatTime(w.startedAt)}}, func(n int) string {
+			return "INSERT INTO file_access_writers (writer_id, origin, public_key, certificate, started_at) VALUES " + rows("(?, ?, ?, ?, ?)", n)
 		}); err != nil {
 			return nil, err
 		}
@@ -119,10 +119,19 @@ func (d *sqlite) plan(ctx context.Context, db *sqlx.DB, b *batch) ([]step, error
 	for _, r := range b.rows {
 		entries = append(entries, r.args(make([]any, 0, len(columns)), d.formatTime))
 	}
-	err := add("entry", entries, func(n int) string {
+	if err := add("entry", entries, func(n int) string {
 		return "INSERT INTO file_access_logs (" + strings.Join(columns, ", ") + ") VALUES " + rows(marks(len(columns)), n)
-	})
-	return steps, err
+	}); err != nil {
+		return nil, err
+	}
+	if c := b.checkpoint; c != nil {
+		if err := add("checkpoint", [][]any{{c.WriterID, c.Size, c.Note}}, func(n int) string {
+			return "INSERT INTO file_access_checkpoints (writer_id, tree_size, note) VALUES " + rows("(?, ?, ?)", n)
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return steps, nil
 }
 
 func (d *sqlite) prepared(ctx context.Context, db *sqlx.DB, key string, query func() string) (*sqlx.Stmt, error) {
