@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -96,3 +97,7 @@ func dialectOf(ctx context.Context, db *sqlx.DB) (dialect, error) {
 	}
 	return nil, fmt.Errorf("sqlaudit: %q is not supported: want SQLite", version)
 }
+
+// selectColumns lists the columns of file_access_logs for a SELECT that
+// row.scanColumns reads.
+func selectColumns(dialect) string { return strings.Join(columns, ", ") }
