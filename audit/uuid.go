@@ -15,7 +15,7 @@ func newUUIDv7() string { return uuidv7At(time.Now()) }
 
 func uuidv7At(t time.Time) string {
 	var u [16]byte
-	rand.Read(u[8:]) //nolint:errcheck // crypto/rand.Read never fails
+	rand.Read(u[8:])
 	ns := uint64(t.UnixNano())
 	ms, rest := ns/1e6, ns%1e6
 	binary.BigEndian.PutUint64(u[:8], ms<<16|7<<12|rest*4096/1e6)

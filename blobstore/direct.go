@@ -386,7 +386,7 @@ func (s *Store) sweepTickets(ctx context.Context) error {
 	it := s.bucket.Blob().List(&blob.ListOptions{Prefix: stagingPrefix})
 	for {
 		item, err := it.Next(ctx)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

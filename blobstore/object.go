@@ -123,7 +123,7 @@ func (s *Store) List(ctx context.Context, opts *ListOptions) iter.Seq2[*Object, 
 		it := s.bucket.Blob().List(&blob.ListOptions{Prefix: o.Prefix, Delimiter: o.Delimiter})
 		for {
 			item, err := it.Next(ctx)
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return
 			}
 			if err != nil {

@@ -107,6 +107,9 @@ func (s *Store) reconcileOne(ctx context.Context, intent audit.Intent) (audit.Ou
 	sctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
 	if err := intent.Settle(sctx, r, also...); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx) // such as a lease that could not be kept
+		}
 		return "", driver.As(ErrAudit, err)
 	}
 	return r.Outcome, nil
@@ -148,7 +151,7 @@ func (s *Store) digest(ctx context.Context, key string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close() //nolint:errcheck // only read from
+	defer r.Close()
 	h := sha256.New()
 	buf := copyBuffers.Get().(*[256 << 10]byte)
 	defer copyBuffers.Put(buf)

@@ -2,6 +2,7 @@ package blobstore
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -271,10 +272,13 @@ func (o *UploadOptions) attrs() map[string]string {
 // reader of the whole.
 func peek(r io.Reader) (head []byte, whole io.Reader, err error) {
 	br := bufio.NewReaderSize(r, sniffBytes)
-	if head, err = br.Peek(sniffBytes); err != nil && err != io.EOF {
-		return nil, nil, err
+	switch head, err = br.Peek(sniffBytes); err { //nolint:errorlint // io.Reader: EOF itself, unwrapped
+	case nil:
+		return head, br, nil
+	case io.EOF: // bufio would read on after the end
+		return head, bytes.NewReader(head), nil
 	}
-	return head, br, nil
+	return nil, nil, err
 }
 
 // contentType returns the type to store the content under, or ErrType.

@@ -52,11 +52,9 @@ func (s S3) storageURL() string {
 	if s.UsePathStyle {
 		q.Set("use_path_style", strconv.FormatBool(true))
 	}
-	if s.SSE != "none" {
-		q.Set("ssetype", s.SSE)
-	}
+	q.Set("sse", s.SSE) // none too: the provider's own default is to encrypt
 	if s.KMSKeyID != "" {
-		q.Set("kmskeyid", s.KMSKeyID)
+		q.Set("kms_key_id", s.KMSKeyID)
 	}
 	return (&url.URL{Scheme: "s3", Host: s.Bucket, RawQuery: q.Encode()}).String()
 }

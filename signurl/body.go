@@ -67,13 +67,13 @@ func (b *body) Read(p []byte) (int, error) {
 	if err == nil && b.n == b.limit {
 		err = b.end()
 	}
-	switch err {
-	case io.EOF:
+	switch {
+	case errors.Is(err, io.EOF):
 		err = b.verdict()
-	case errTooLong:
+	case errors.Is(err, errTooLong):
 		err = broken("the body is longer than %d bytes", b.limit)
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		n = 0 // not judged: were these the last bytes, a reader that counts would take the body for whole
 	}
 	b.err = err

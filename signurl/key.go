@@ -138,7 +138,7 @@ func (k Key) String() string { return k.ID + ":" + redacted }
 func (k Key) GoString() string { return k.String() }
 
 // Format prints what String returns, for every verb.
-func (k Key) Format(f fmt.State, _ rune) { io.WriteString(f, k.String()) }
+func (k Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
 
 // LogValue is String, for log/slog.
 func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }

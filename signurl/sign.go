@@ -170,4 +170,4 @@ func (s *Signer) String() string {
 }
 
 // Format prints what String returns, for every verb.
-func (s *Signer) Format(f fmt.State, _ rune) { io.WriteString(f, s.String()) }
+func (s *Signer) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }

@@ -27,9 +27,7 @@ func (s *Signer) Verify(r *http.Request) (Link, error) {
 	if !s.now().Before(l.Expires.Add(s.leeway)) {
 		return l, ErrExpired
 	}
-	if m := r.Method; m != l.Method &&
-		!(m == "" && l.Method == http.MethodGet) &&
-		!(m == http.MethodHead && l.Method == http.MethodGet) {
+	if !l.allows(r.Method) {
 		return l, ErrMethod
 	}
 	if l.Method == http.MethodPut {
@@ -165,4 +163,13 @@ func (l Link) checkHeaders(r *http.Request) error {
 		return broken("the body has %d bytes, more than %d", n, l.MaxLength)
 	}
 	return nil
+}
+
+// allows reports whether the link is good for a request's method, of which none
+// means GET. HEAD is GET without the body.
+func (l Link) allows(method string) bool {
+	if l.Method == http.MethodGet && (method == "" || method == http.MethodHead) {
+		return true
+	}
+	return method == l.Method
 }

@@ -161,7 +161,8 @@ func queryLoop(e *env) {
 	}
 	require.Equal(e, 3, n)
 	for range 20 { // none keeps what it read with
-		for range e.j.Entries(e.ctx, audit.Query{}) {
+		for _, err := range e.j.Entries(e.ctx, audit.Query{}) {
+			require.NoError(e, err)
 			break
 		}
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 func TestTriggersRefuseTampering(t *testing.T) {
-	j, db := open(t, nil)
+	j, db := sqliteSystem.open(t, nil)
 	for _, key := range []string{"a", "b", "c"} {
 		require.NoError(t, j.Log(t.Context(), event(key)))
 	}
@@ -51,11 +51,11 @@ func TestTriggersRefuseTampering(t *testing.T) {
 		})
 	}
 	assert.Equal(t, before, entries(t, j, audit.Query{}))
-	assert.Equal(t, 1, count(t, db, "file_access_writers WHERE writer_id = ?", j.WriterID()))
+	assert.Equal(t, 1, db.count(t, "file_access_writers WHERE writer_id = ?", j.WriterID()))
 }
 
 func TestPersonalFieldsCanBeErased(t *testing.T) {
-	j, db := open(t, nil)
+	j, db := sqliteSystem.open(t, nil)
 	require.NoError(t, j.Log(t.Context(), event("a")))
 	before := entries(t, j, audit.Query{})[0]
 	_, err := db.Exec("UPDATE file_access_logs SET user_id = NULL, ip_address = NULL, user_agent = NULL, request_id = NULL, pii_salt = NULL")

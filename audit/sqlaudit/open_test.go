@@ -87,7 +87,7 @@ func TestOpenPaths(t *testing.T) {
 }
 
 func TestOpenSetsUpSQLite(t *testing.T) {
-	j, _ := open(t, nil)
+	j, _ := sqliteSystem.open(t, nil)
 	write, read := sqlaudit.Pools(j)
 	for _, db := range []*sqlx.DB{write, read} {
 		for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "busy_timeout": "5000", "foreign_keys": "1"} {
@@ -118,10 +118,10 @@ func TestMemoryDatabase(t *testing.T) {
 
 // A host's pool of one connection and with deferred transactions must do.
 func TestNewInTheHostsDatabase(t *testing.T) {
-	db := rawDB(t, filepath.Join(t.TempDir(), "host.db"))
+	db := newRaw(t, "sqlite:"+filepath.Join(t.TempDir(), "host.db"))
 	db.SetMaxOpenConns(1)
 	db.MustExec("CREATE TABLE invoices (id INTEGER PRIMARY KEY)")
-	j, err := sqlaudit.New(t.Context(), db, &sqlaudit.Options{Logger: quiet})
+	j, err := sqlaudit.New(t.Context(), db.DB, &sqlaudit.Options{Logger: quiet})
 	require.NoError(t, err)
 	var wg sync.WaitGroup
 	for range 32 {
@@ -155,16 +155,16 @@ func TestMigrationsRunOnceAndConcurrently(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	j, db := openAt(t, path, nil)
+	j, db := openDSN(t, "sqlite:"+path, nil)
 	assert.Len(t, entries(t, j, audit.Query{}), 8)
 	files, err := fs.Glob(sqlaudit.Migrations(), "sqlite/*.sql")
 	require.NoError(t, err)
-	assert.Equal(t, len(files), count(t, db, "file_access_migrations"))
+	assert.Equal(t, len(files), db.count(t, "file_access_migrations"))
 }
 
 func TestChangedMigrationIsNoticed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "trail.db")
-	_, db := openAt(t, path, nil)
+	_, db := openDSN(t, "sqlite:"+path, nil)
 	db.MustExec("UPDATE file_access_migrations SET checksum = 'abc' WHERE version = 1")
 	_, err := sqlaudit.Open(t.Context(), "sqlite:"+path, nil)
 	require.ErrorContains(t, err, "0001_journal.sql was applied with another content")
@@ -175,7 +175,7 @@ func TestChangedMigrationIsNoticed(t *testing.T) {
 }
 
 func TestMigrationsAreAtomic(t *testing.T) {
-	j, db := open(t, nil)
+	j, db := sqliteSystem.open(t, nil)
 	files := fstest.MapFS{}
 	require.NoError(t, fs.WalkDir(sqlaudit.Migrations(), "sqlite", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -193,13 +193,13 @@ func TestMigrationsAreAtomic(t *testing.T) {
 	next := "sqlite/000" + string(rune('1'+n)) + "_next.sql"
 	files[next] = &fstest.MapFile{Data: []byte("CREATE TABLE file_access_new (x TEXT);\n\nCREATE TABLE file_access_logs (x TEXT);\n")}
 	require.ErrorContains(t, sqlaudit.Migrate(j, files), "already exists")
-	assert.Zero(t, count(t, db, "sqlite_master WHERE name = 'file_access_new'"))
+	assert.Zero(t, db.count(t, "sqlite_master WHERE name = 'file_access_new'"))
 
 	files[next] = &fstest.MapFile{Data: []byte("CREATE TABLE file_access_new (x TEXT);\n")}
 	require.NoError(t, sqlaudit.Migrate(j, files))
 	require.NoError(t, sqlaudit.Migrate(j, files))
-	assert.Equal(t, 1, count(t, db, "sqlite_master WHERE name = 'file_access_new'"))
-	assert.Equal(t, n+1, count(t, db, "file_access_migrations"))
+	assert.Equal(t, 1, db.count(t, "sqlite_master WHERE name = 'file_access_new'"))
+	assert.Equal(t, n+1, db.count(t, "file_access_migrations"))
 
 	path := ""
 	require.NoError(t, db.Get(&path, "SELECT file FROM pragma_database_list WHERE name = 'main'"))
@@ -210,7 +210,7 @@ func TestMigrationsAreAtomic(t *testing.T) {
 
 // The exported files make the same tables in any tool that runs SQL.
 func TestExportedMigrationsSuffice(t *testing.T) {
-	db := rawDB(t, filepath.Join(t.TempDir(), "host.db"))
+	db := newRaw(t, "sqlite:"+filepath.Join(t.TempDir(), "host.db"))
 	require.NoError(t, fs.WalkDir(sqlaudit.Migrations(), "sqlite", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -219,7 +219,7 @@ func TestExportedMigrationsSuffice(t *testing.T) {
 		db.MustExec(string(text))
 		return err
 	}))
-	j, err := sqlaudit.New(t.Context(), db, &sqlaudit.Options{SkipMigrate: true, Logger: quiet})
+	j, err := sqlaudit.New(t.Context(), db.DB, &sqlaudit.Options{SkipMigrate: true, Logger: quiet})
 	require.NoError(t, err)
 	require.NoError(t, j.Log(t.Context(), event("k")))
 	require.NoError(t, j.Close(t.Context()))

@@ -5,11 +5,9 @@ package sqlaudit_test
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"testing"
 
-	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/memblob"
@@ -17,21 +15,23 @@ import (
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 )
 
-// trail is a database file with the keys of its deployment, and a bucket.
+// trail is a database with the keys of its deployment, and a bucket.
 type trail struct {
-	path    string
+	dsn     string
 	signing sqlaudit.SigningKey
 	key     string
 	bucket  *blob.Bucket
 }
 
-func newTrail(t testing.TB) *trail {
+func newTrail(t testing.TB) *trail { return newTrailOn(t, sqliteSystem) }
+
+func newTrailOn(t testing.TB, s *system) *trail {
 	t.Helper()
 	signing, key, err := sqlaudit.NewDeploymentKey("example.com/trail")
 	require.NoError(t, err)
 	bucket := memblob.OpenBucket(nil)
 	t.Cleanup(func() { require.NoError(t, bucket.Close()) })
-	return &trail{filepath.Join(t.TempDir(), "trail.db"), signing, key, bucket}
+	return &trail{s.dsn(t), signing, key, bucket}
 }
 
 // open opens a journal that the caller closes. It publishes when it is closed,
@@ -42,7 +42,7 @@ func (tr *trail) open(t testing.TB, change ...func(*sqlaudit.Options)) *sqlaudit
 	for _, c := range change {
 		c(o)
 	}
-	j, err := sqlaudit.Open(t.Context(), "sqlite:"+tr.path, o)
+	j, err := sqlaudit.Open(t.Context(), tr.dsn, o)
 	require.NoError(t, err)
 	return j
 }
@@ -77,18 +77,18 @@ func logMany(t testing.TB, j *sqlaudit.Journal, n int) {
 
 func (tr *trail) verify(t testing.TB, change ...func(*sqlaudit.VerifyOptions)) *sqlaudit.Report {
 	t.Helper()
-	return verifyAt(t, tr.path, tr, change...)
+	return verifyAt(t, tr.dsn, tr, change...)
 }
 
-func verifyAt(t testing.TB, path string, tr *trail, change ...func(*sqlaudit.VerifyOptions)) *sqlaudit.Report {
+func verifyAt(t testing.TB, dsn string, tr *trail, change ...func(*sqlaudit.VerifyOptions)) *sqlaudit.Report {
 	t.Helper()
-	db := rawDB(t, path)
+	db := newRaw(t, dsn)
 	defer db.Close()
 	o := &sqlaudit.VerifyOptions{Keys: []string{tr.key}, Bucket: tr.bucket, Prefix: "checkpoints/"}
 	for _, c := range change {
 		c(o)
 	}
-	report, err := sqlaudit.Verify(t.Context(), db, o)
+	report, err := sqlaudit.Verify(t.Context(), db.DB, o)
 	require.NoError(t, err)
 	return report
 }
@@ -99,8 +99,9 @@ func requireSound(t testing.TB, r *sqlaudit.Report) {
 	require.NoError(t, r.Err(), "%v", r.Findings)
 }
 
-// dropTriggers is what an attacker who owns the database does first.
-func dropTriggers(t testing.TB, db *sqlx.DB) {
+// dropTriggers is what an attacker who owns the database, here SQLite, does
+// first.
+func dropTriggers(t testing.TB, db *raw) {
 	t.Helper()
 	var names []string
 	require.NoError(t, db.Select(&names, "SELECT name FROM sqlite_master WHERE type = 'trigger'"))

@@ -277,7 +277,7 @@ func (c *streamCheck) pages(ctx context.Context, tx *sqlx.Tx) error {
 func (c *streamCheck) readPage(ctx context.Context, tx *sqlx.Tx, p *page, from int64, seen map[string]bool) error {
 	// The page begins with what the last one ended with, so that two entries in
 	// one place are both seen.
-	rows, err := tx.QueryContext(ctx, sqlx.Rebind(c.d.bind(), "SELECT "+selectColumns(c.d)+
+	rows, err := tx.QueryContext(ctx, sqlx.Rebind(c.d.bind(), "SELECT "+c.d.columns()+
 		" FROM file_access_logs WHERE writer_id = ? AND seq >= ? ORDER BY seq LIMIT "+fmt.Sprint(verifyPage+len(seen))), c.id, from)
 	if err != nil {
 		return err

@@ -10,8 +10,10 @@ import (
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 )
 
-func TestVerifyOfAnHonestTrail(t *testing.T) {
-	tr := newTrail(t)
+func TestVerifyOfAnHonestTrail(t *testing.T) { onEach(t, testVerifyOfAnHonestTrail) }
+
+func testVerifyOfAnHonestTrail(t *testing.T, s *system) {
+	tr := newTrailOn(t, s)
 	tr.write(t, 30)
 	second := tr.write(t, 2500) // more than a page
 	r := tr.verify(t)
@@ -21,15 +23,15 @@ func TestVerifyOfAnHonestTrail(t *testing.T) {
 	assert.Zero(t, r.Unpublished())
 	assert.Empty(t, r.Remarks)
 	require.Len(t, r.Streams, 2)
-	s := r.Streams[1]
-	assert.Equal(t, second, s.WriterID)
-	assert.Equal(t, "example.com/trail", s.CertifiedBy)
-	assert.Equal(t, []int64{0, 2500, 2500, 2500}, []int64{s.First, s.Size, s.Signed, s.Published})
+	last := r.Streams[1]
+	assert.Equal(t, second, last.WriterID)
+	assert.Equal(t, "example.com/trail", last.CertifiedBy)
+	assert.Equal(t, []int64{0, 2500, 2500, 2500}, []int64{last.First, last.Size, last.Signed, last.Published})
 }
 
 func TestVerifyOfAnEmptyTrail(t *testing.T) {
-	j, db := open(t, nil)
-	r, err := sqlaudit.Verify(t.Context(), db, nil)
+	j, db := sqliteSystem.open(t, nil)
+	r, err := sqlaudit.Verify(t.Context(), db.DB, nil)
 	require.NoError(t, err)
 	requireSound(t, r)
 	assert.Zero(t, r.Entries)
@@ -38,8 +40,10 @@ func TestVerifyOfAnEmptyTrail(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestVerifyWhileTheTrailGrows(t *testing.T) {
-	tr := newTrail(t)
+func TestVerifyWhileTheTrailGrows(t *testing.T) { onEach(t, testVerifyWhileTheTrailGrows) }
+
+func testVerifyWhileTheTrailGrows(t *testing.T, s *system) {
+	tr := newTrailOn(t, s)
 	j := tr.open(t, func(o *sqlaudit.Options) { o.Publish.Entries = 20 })
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error)
@@ -77,7 +81,7 @@ func TestVerifyWithoutTheRightKey(t *testing.T) {
 	assert.Contains(t, r.Remarks[0], "vouches for itself")
 
 	for name, key := range map[string]string{"no key": "abc", "the signing key": string(tr.signing)} {
-		_, err := sqlaudit.Verify(t.Context(), rawDB(t, tr.path), &sqlaudit.VerifyOptions{Keys: []string{key}})
+		_, err := sqlaudit.Verify(t.Context(), newRaw(t, tr.dsn).DB, &sqlaudit.VerifyOptions{Keys: []string{key}})
 		require.Error(t, err, name)
 		assert.NotContains(t, err.Error(), string(tr.signing))
 	}
@@ -86,7 +90,7 @@ func TestVerifyWithoutTheRightKey(t *testing.T) {
 func TestVerifyCountsAllFindingsAndListsSome(t *testing.T) {
 	tr := newTrail(t)
 	tr.write(t, 50)
-	db := rawDB(t, tr.path)
+	db := newRaw(t, tr.dsn)
 	dropTriggers(t, db)
 	_, err := db.Exec("UPDATE file_access_logs SET outcome = 'failed'")
 	require.NoError(t, err)
@@ -123,7 +127,7 @@ func TestVerifyOfOddValues(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			tr := newTrail(t)
 			tr.write(t, 5)
-			db := rawDB(t, tr.path)
+			db := newRaw(t, tr.dsn)
 			dropTriggers(t, db)
 			_, err := db.Exec(c.statement)
 			require.NoError(t, err)

@@ -138,7 +138,7 @@ func CopyThrough(ctx context.Context, b Bucket, dst, src string, o *CopyOptions)
 	if err != nil {
 		return err
 	}
-	defer r.Close() //nolint:errcheck // only read from
+	defer r.Close()
 	attrs := r.Attributes
 	meta := maps.Clone(attrs.Metadata)
 	if meta == nil {
@@ -231,8 +231,7 @@ type kindError struct{ kind, err error }
 func (e *kindError) Unwrap() []error { return []error{e.kind, e.err} }
 
 func (e *kindError) Error() string {
-	switch e.kind {
-	case fs.ErrNotExist, fs.ErrExist:
+	if errors.Is(e.kind, fs.ErrNotExist) || errors.Is(e.kind, fs.ErrExist) {
 		return e.kind.Error()
 	}
 	return e.kind.Error() + ": " + e.err.Error()

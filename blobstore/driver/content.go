@@ -66,7 +66,7 @@ func (c *Content) Read(p []byte) (int, error) {
 }
 
 func (c *Content) finish(err error) error {
-	if err != io.EOF {
+	if !errors.Is(err, io.EOF) {
 		return err
 	}
 	if c.size >= 0 && c.n < c.size {

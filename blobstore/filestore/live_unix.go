@@ -34,7 +34,7 @@ func removeDead(path string) (removed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer f.Close() //nolint:errcheck // only locked
+	defer f.Close()
 	switch err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err {
 	case nil:
 	case unix.EWOULDBLOCK:

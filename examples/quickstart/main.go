@@ -193,7 +193,7 @@ func get(ctx context.Context, link string) (status int, body []byte, err error) 
 	if err != nil {
 		return 0, nil, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // only read from
+	defer resp.Body.Close()
 	body, err = io.ReadAll(resp.Body)
 	return resp.StatusCode, body, err
 }

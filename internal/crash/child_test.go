@@ -53,8 +53,6 @@ func (b *bomb) pass(p point) {
 	}
 }
 
-const lease = 300 * time.Millisecond
-
 // child never returns.
 func child(setup setup, at point, passages int64, recordLate bool) {
 	ctx := audit.WithActor(context.Background(), audit.Actor{UserID: "child", IP: "127.0.0.1"})
@@ -72,7 +70,7 @@ func child(setup setup, at point, passages int64, recordLate bool) {
 	check(err)
 	signer, err := signurl.New("http://127.0.0.1/files/", []signurl.Key{signurl.NewKey()}, nil)
 	check(err)
-	store, err := blobstore.NewFromDriver(bombBucket{bucket, b}, bombJournal{journal, b}, &blobstore.Options{Lease: lease, Signer: signer})
+	store, err := blobstore.NewFromDriver(bombBucket{bucket, b}, bombJournal{journal, b}, &blobstore.Options{Signer: signer})
 	check(err)
 
 	var out sync.Mutex

@@ -3,8 +3,8 @@
 package deps
 
 import (
-	_ "github.com/gabriel-vasile/mimetype"
 	_ "github.com/caarlos0/env/v11"
+	_ "github.com/gabriel-vasile/mimetype"
 	_ "github.com/go-sql-driver/mysql"
 	_ "github.com/google/uuid"
 	_ "github.com/jackc/pgx/v5/stdlib"

@@ -76,7 +76,7 @@ func (b *bucket) readSidecar(name string) (*sidecar, error) {
 	}
 	s := new(sidecar)
 	if err := json.Unmarshal(raw, s); err != nil {
-		return nil, fmt.Errorf("%w (%v)", errSidecar, err)
+		return nil, fmt.Errorf("%w (%w)", errSidecar, err)
 	}
 	return s, nil
 }

@@ -267,7 +267,7 @@ func (r *reader) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := r.r.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = keyError("read", r.key, err)
 	}
 	return n, err
@@ -315,8 +315,8 @@ func (b *bucket) Copy(ctx context.Context, dstKey, srcKey string, opts *driver.C
 	if err != nil {
 		return err
 	}
-	w.Upload(f)
-	return w.Close() // with the error of Upload, if there was one
+	_ = w.Upload(f) // Close has its error
+	return w.Close()
 }
 
 // Delete implements driver.Bucket. The object is gone for good before its attributes are, so a crash in between leaves

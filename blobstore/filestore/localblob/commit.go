@@ -214,7 +214,7 @@ func (w *writer) install(p *plan) error {
 		return nil
 	}
 	if p.present == nil {
-		fsys.remove(w.name + attrsExt)
+		_ = fsys.remove(w.name + attrsExt) // else a sweep will
 		fsys.prune(dir)
 	}
 	if errors.Is(err, fs.ErrExist) && w.ifNotExist {
@@ -234,7 +234,7 @@ func (w *writer) undo(p *plan) {
 		return
 	}
 	if w.b.fs.remove(w.name) == nil {
-		w.b.fs.remove(w.name + attrsExt)
+		_ = w.b.fs.remove(w.name + attrsExt) // else a sweep will
 		w.b.fs.prune(path.Dir(w.name))
 	}
 }

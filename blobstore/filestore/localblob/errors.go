@@ -43,7 +43,7 @@ func nestedError(key string, cause error) error {
 
 // keyError says what failed for which key. The path of the cause goes: it may be absolute, or that of a temporary file.
 func keyError(op, key string, err error) error {
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // only the outermost layer has a path to take off
 	case nil:
 		return nil
 	case *codedError:

@@ -116,7 +116,7 @@ func (f *fsys) mkdirs(dir string, perm fs.FileMode) error {
 		return err
 	}
 	if err := f.syncDir(path.Dir(dir)); err != nil {
-		f.remove(dir) // so that the next writer does not take it for durable
+		_ = f.remove(dir) // so that the next writer does not take it for durable
 		return err
 	}
 	return nil

@@ -144,7 +144,7 @@ func escapeAt(s string) (c rune, length int) {
 // canonical reports whether the file or folder name in the folder path is the one that some key leads to. A folder
 // can hold other names (put there by hand); they are no objects, because no key opens them.
 func canonical(path, name string, dir bool) bool {
-	if utf8.ValidString(name) && plain(name) && !(dir && strings.HasSuffix(name, "..")) {
+	if utf8.ValidString(name) && plain(name) && (!dir || !strings.HasSuffix(name, "..")) {
 		return true
 	}
 	full := name

@@ -86,7 +86,7 @@ func (t *tempFile) discard() {
 		return
 	}
 	if !t.moved {
-		t.fs.remove(t.name)
+		_ = t.fs.remove(t.name) // else a sweep will
 	}
 	t.File.Close()
 }
@@ -188,7 +188,7 @@ func (w *writer) Upload(r io.Reader) error {
 	for w.err == nil {
 		n, err := r.Read(buf[:])
 		if n > 0 {
-			w.Write(buf[:n])
+			_, _ = w.Write(buf[:n]) // w.err has its error
 		}
 		if err == io.EOF {
 			break

@@ -1,0 +1,96 @@
+package blobhttp_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore"
+	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
+	_ "github.com/blobtrail/blobtrail/blobstore/memstore"
+	"github.com/blobtrail/blobtrail/signurl"
+)
+
+// A file is uploaded, and fetched through the link that the upload handed out.
+func ExampleLinks() {
+	mux := http.NewServeMux()
+	srv := httptest.NewServer(mux)
+	defer srv.Close()
+
+	signer, err := signurl.New(srv.URL+"/files/", []signurl.Key{signurl.NewKey()}, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	var trail audit.Memory
+	ctx := audit.WithActor(context.Background(), audit.Actor{UserID: "alice"})
+	store, err := blobstore.Open(ctx, "mem://", &trail, &blobstore.Options{Signer: signer})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer store.Close()
+	mux.Handle("/files/", blobhttp.Links(store, signer, nil))
+
+	obj, err := store.Upload(ctx, blobstore.NewKey("invoices", "März.txt"), strings.NewReader("42 €"), &blobstore.UploadOptions{
+		Filename: "März.txt",
+		Link:     &blobstore.LinkOptions{Expiry: time.Hour},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	res, err := http.Get(obj.Link.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	fmt.Println(res.StatusCode, string(body), err)
+	fmt.Println(res.Header.Get("Content-Disposition"))
+	for e, err := range trail.Entries(ctx, audit.Query{}) {
+		fmt.Println(e.Action, e.Outcome, e.Actor.UserID, err)
+	}
+	// Output:
+	// 200 42 € <nil>
+	// attachment; filename="Marz.txt"; filename*=UTF-8''M%C3%A4rz.txt
+	// upload ok alice <nil>
+	// generate_url ok alice <nil>
+	// redeem ok  <nil>
+}
+
+// The host tells who is logged in; the address is taken from its own proxies.
+func ExampleMiddleware() {
+	withActor := blobhttp.Middleware(&blobhttp.MiddlewareOptions{
+		Identify: func(r *http.Request) (userID, tenantID string, err error) {
+			user, _, ok := r.BasicAuth() // a real host checks its session or token here
+			if !ok {
+				return "", "", errors.New("not logged in")
+			}
+			return user, "acme", nil
+		},
+		Challenge:      "Basic",
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+	})
+	handler := withActor(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		actor, _ := audit.ActorFrom(r.Context())
+		fmt.Println(actor.UserID, actor.TenantID, actor.IP, actor.RequestID)
+	}))
+
+	r := httptest.NewRequest("GET", "/", nil)
+	r.RemoteAddr = "10.0.0.7:4711" // the proxy
+	r.Header.Set("X-Forwarded-For", "127.0.0.1, 203.0.113.9")
+	r.Header.Set("X-Request-Id", "req-1")
+	r.SetBasicAuth("alice", "")
+	handler.ServeHTTP(httptest.NewRecorder(), r)
+	// Output: alice acme 203.0.113.9 req-1
+}

@@ -1,0 +1,196 @@
+package blobhttp
+
+// Headers that keep uploaded content harmless in the host's origin, and file names that survive the way to the client.
+
+import (
+	"encoding/base64"
+	"mime"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// Values that are the same in every answer. They are shared and never changed.
+var (
+	nosniff    = []string{"nosniff"}
+	noStore    = []string{"private, no-store"}
+	noReferrer = []string{"no-referrer"}
+	bytesUnit  = []string{"bytes"}
+
+	// No scripts, no forms, no plugins, an origin of its own; just what browsers need to show an image, text or film.
+	cspSandbox = []string{"default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox"}
+	// The PDF viewers of browsers refuse to work in a sandbox, and run no scripts in the page's origin.
+	cspPDF = []string{"default-src 'none'; object-src 'self'; style-src 'unsafe-inline'"}
+)
+
+// DefaultInlineTypes are the types that a browser may show rather than save, if
+// the link asks for it: those in which no script can hide.
+var DefaultInlineTypes = []string{
+	"application/pdf", "text/plain",
+	"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "image/bmp",
+	"audio/mpeg", "audio/mp4", "audio/ogg", "audio/wav", "audio/webm", "audio/flac", "audio/aac",
+	"video/mp4", "video/ogg", "video/webm",
+}
+
+const unknownType = "application/octet-stream"
+
+// secure sets the headers of an answer with content of type t under the name
+// filename.
+func secure(h http.Header, t, filename string, inline bool, inlineTypes []string) {
+	base, ok := baseType(t)
+	if !ok {
+		t, base = unknownType, unknownType
+	}
+	if isScript(base) {
+		// A page could load it as a script or style from the host's own origin, past its content security policy.
+		t = "text/plain; charset=utf-8"
+	}
+	kind := "attachment"
+	if inline && slices.Contains(inlineTypes, base) {
+		kind = "inline"
+	}
+	csp := cspSandbox
+	if kind == "inline" && base == "application/pdf" {
+		csp = cspPDF
+	}
+	h["Content-Type"] = []string{t}
+	h["Content-Disposition"] = []string{disposition(kind, filename)}
+	h["Content-Security-Policy"] = csp
+	h["X-Content-Type-Options"] = nosniff
+	h["Cache-Control"] = noStore
+	h["Referrer-Policy"] = noReferrer
+}
+
+// baseType returns the type without parameters, in lower case; false if t is
+// none, or could break the header.
+func baseType(t string) (string, bool) {
+	if !visible(t) {
+		return "", false
+	}
+	if plain, _, found := strings.Cut(t, ";"); !found && slices.Contains(DefaultInlineTypes, plain) {
+		return plain, true // the common case, without parsing
+	}
+	base, _, err := mime.ParseMediaType(t)
+	return base, err == nil && strings.Contains(base, "/")
+}
+
+// visible reports whether s can be in a header.
+func visible(s string) bool {
+	for i := range len(s) {
+		if s[i] < 0x20 || s[i] > 0x7e {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isScript reports whether browsers would take that type as a script or a style
+// sheet even with nosniff.
+func isScript(base string) bool {
+	_, sub, _ := strings.Cut(base, "/")
+	sub = strings.TrimPrefix(sub, "x-")
+	return sub == "css" || sub == "livescript" || strings.HasPrefix(sub, "javascript") || strings.HasPrefix(sub, "ecmascript") ||
+		sub == "jscript" || sub == "xslt+xml" || sub == "xsl" || base == "text/jscript"
+}
+
+// disposition returns a Content-Disposition header by RFC 6266: the name as it
+// is in filename*, and an ASCII one for clients that don't know that.
+func disposition(kind, name string) string {
+	name = fileName(name)
+	var b strings.Builder
+	b.Grow(len(kind) + 2*len(name) + 40)
+	b.WriteString(kind)
+	b.WriteString(`; filename="`)
+	plain := true
+	if isASCII(name) {
+		for i := range len(name) {
+			c := name[i]
+			if c == '"' || c == '\\' || c == '%' { // which clients decode in different ways
+				c, plain = '_', false
+			}
+			b.WriteByte(c)
+		}
+	} else {
+		plain = false
+		writeASCII(&b, name)
+	}
+	b.WriteByte('"')
+	if plain {
+		return b.String()
+	}
+	b.WriteString("; filename*=UTF-8''")
+	const hex = "0123456789ABCDEF"
+	for i := range len(name) {
+		c := name[i]
+		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$&+-.^_`|~", c) >= 0 {
+			b.WriteByte(c)
+		} else {
+			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
+		}
+	}
+	return b.String()
+}
+
+// writeASCII writes name without marks above and below letters, and with _ for
+// what is left that is not ASCII.
+func writeASCII(b *strings.Builder, name string) {
+	for _, c := range norm.NFKD.String(name) {
+		switch {
+		case unicode.Is(unicode.Mn, c):
+		case c == '"' || c == '\\' || c == '%' || c == '/' || c > 0x7e || c < 0x20:
+			b.WriteByte('_')
+		default:
+			b.WriteRune(c)
+		}
+	}
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] > 0x7e {
+			return false
+		}
+	}
+	return true
+}
+
+const maxFileName = 255 // bytes: what file systems take
+
+// fileName returns name as it may be shown and saved: one segment, without
+// control characters and those that turn the direction of text, so that
+// "exe.fdp" can't look like "pdf.exe".
+func fileName(name string) string {
+	name = strings.ToValidUTF8(name, "_")
+	name = strings.Map(func(c rune) rune {
+		if c == '/' || c == '\\' || unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) || c == '\u2028' || c == '\u2029' {
+			return '_'
+		}
+		return c
+	}, name)
+	name = strings.TrimSpace(name)
+	if len(name) > maxFileName {
+		ext := path.Ext(name)
+		if len(ext) > 20 {
+			ext = ""
+		}
+		n := maxFileName - len(ext)
+		for !utf8.RuneStart(name[n]) {
+			n--
+		}
+		name = name[:n] + ext
+	}
+	if strings.Trim(name, ".") == "" {
+		return "download"
+	}
+	return name
+}
+
+// digest returns a Repr-Digest header by RFC 9530.
+func digest(sha []byte) string {
+	return "sha-256=:" + base64.StdEncoding.EncodeToString(sha) + ":"
+}

@@ -1,0 +1,219 @@
+package blobhttp
+
+// The handler of signed links: it checks the link, records its use, and does what it allows and nothing else.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore"
+	"github.com/blobtrail/blobtrail/signurl"
+)
+
+// LinksOptions configure [Links]. Nil and the zero value mean the defaults.
+type LinksOptions struct {
+	// MaxBytes limits each upload, in bytes, beside the link's own limit and
+	// that of the store. 0: no limit.
+	MaxBytes int64
+
+	// InlineTypes are the types that may be shown rather than saved, if the link
+	// asks for it. Nil: [DefaultInlineTypes]. A type in which scripts can hide
+	// (HTML, SVG, XML) is safe only on a host of its own.
+	InlineTypes []string
+
+	// OnError, if not nil, hears of each request that failed, with what the
+	// client is not told. It may be called concurrently. Nil: what is not the
+	// client's fault is logged with slog.Default.
+	OnError func(r *http.Request, err error)
+}
+
+// Links returns the handler of the links that signer signs and store issues, on
+// any backend. It is mounted where the base URL of signer points to. The path of
+// a request is nothing but what its signature says; there is nothing to list or
+// guess.
+//
+// GET and HEAD answer the object with single and multiple ranges, conditional
+// requests, and an ETag that is the SHA-256 of the content where it is kept. PUT
+// stores the body under the link's constraints and answers 201 with the ETag; a
+// key that is taken is 409, or 412 if the request says "If-None-Match: *". DELETE
+// answers 204. Each use is in the trail, as redeem under the link's grant, before
+// its first effect or byte; so is each refusal of a link that was truly issued.
+// What fails is answered by [WriteError].
+//
+// The actor is the one that [Middleware] put into the context, or else an
+// anonymous one with the address of the connection.
+func Links(store *blobstore.Store, signer *signurl.Signer, opts *LinksOptions) http.Handler {
+	if store == nil || signer == nil {
+		panic("blobhttp: Links needs a store and a signer")
+	}
+	h := &links{store: store, signer: signer}
+	if opts != nil {
+		h.opts = *opts
+	}
+	if h.opts.InlineTypes == nil {
+		h.opts.InlineTypes = DefaultInlineTypes
+	}
+	h.report = reportTo(h.opts.OnError)
+	return h
+}
+
+type links struct {
+	store  *blobstore.Store
+	signer *signurl.Signer
+	opts   LinksOptions
+	report func(*http.Request, error)
+}
+
+// ServeHTTP implements [http.Handler].
+func (h *links) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	ctx, actor := withActor(r)
+	link, err := h.check(ctx, r, actor)
+	if err == nil {
+		switch r.Method {
+		case http.MethodPut:
+			err = h.put(ctx, w, r, link)
+		case http.MethodDelete:
+			err = h.delete(ctx, w, r, link)
+		default:
+			err = serve(ctx, w, r, h.store, view{
+				key: link.Key, grantID: link.GrantID,
+				filename: link.Filename, inline: link.Inline, responseType: link.ResponseType, inlineTypes: h.opts.InlineTypes,
+			}, h.report)
+		}
+	}
+	if err != nil {
+		h.report(r, err)
+		if errors.Is(err, signurl.ErrMethod) {
+			w.Header().Set("Allow", allowed(link.Method))
+		}
+		WriteError(w, r, err)
+	}
+}
+
+// check returns the request's link, or why it is refused. The refusal of a link
+// that was issued is recorded.
+func (h *links) check(ctx context.Context, r *http.Request, actor audit.Actor) (signurl.Link, error) {
+	link, err := h.signer.Verify(r)
+	if err == nil {
+		if cause := link.CheckActor(actor.UserID, actor.IP); cause != nil {
+			err = fmt.Errorf("%w: %w", errNotYours, cause)
+		}
+	}
+	if err == nil && link.Uses > 0 {
+		return link, fmt.Errorf("%w: this handler counts no uses of links", blobstore.ErrUnsupported)
+	}
+	if err == nil || errors.Is(err, signurl.ErrSignature) {
+		return link, err
+	}
+	// The client may be gone already; the entry is made all the same.
+	if denyErr := h.store.DenyLink(context.WithoutCancel(ctx), link, r.Method, err); denyErr != nil {
+		h.report(r, denyErr)
+	}
+	return link, err
+}
+
+// allowed is the Allow header of a link's URL.
+func allowed(method string) string {
+	if method == http.MethodGet {
+		return "GET, HEAD"
+	}
+	return method
+}
+
+func (h *links) put(ctx context.Context, w http.ResponseWriter, r *http.Request, link signurl.Link) error {
+	createOnly, err := uploadConditions(r.Header)
+	if err != nil {
+		return err
+	}
+	opts := &blobstore.UploadOptions{
+		ContentType: link.ContentType,
+		Overwrite:   !link.CreateOnly && !createOnly,
+		SHA256:      link.SHA256,
+		MaxSize:     h.opts.MaxBytes,
+		GrantID:     link.GrantID,
+	}
+	if opts.ContentType == "" {
+		opts.ContentType = declaredType(r.Header)
+	}
+	if r.ContentLength > 0 {
+		opts.Size = r.ContentLength
+	}
+	obj, err := h.store.Upload(ctx, link.Key, link.Body(clientBody{r.Body}), opts)
+	if err != nil {
+		if createOnly {
+			err = asPrecondition(err)
+		}
+		return err
+	}
+	hd := w.Header()
+	if tag := etag(obj.SHA256, ""); tag != "" {
+		hd["Etag"] = []string{tag}
+		hd["Repr-Digest"] = []string{digest(obj.SHA256)}
+	}
+	hd["Cache-Control"] = noStore
+	hd["Content-Length"] = []string{"0"}
+	w.WriteHeader(http.StatusCreated)
+	return nil
+}
+
+func (h *links) delete(ctx context.Context, w http.ResponseWriter, r *http.Request, link signurl.Link) error {
+	for _, name := range [...]string{"If-Match", "If-None-Match", "If-Unmodified-Since"} {
+		if len(r.Header[name]) > 0 {
+			return fmt.Errorf("%w: %s with DELETE", blobstore.ErrUnsupported, name)
+		}
+	}
+	if err := h.store.Delete(ctx, link.Key, &blobstore.DeleteOptions{GrantID: link.GrantID}); err != nil {
+		return err
+	}
+	w.Header()["Cache-Control"] = noStore
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// uploadConditions refuses what a PUT must not ignore and can't be done, and
+// reports whether the request itself demands that the key is free.
+func uploadConditions(h http.Header) (createOnly bool, err error) {
+	if len(h["Content-Range"]) > 0 {
+		return false, fmt.Errorf("%w: PUT of a part, by Content-Range", errBadRequest)
+	}
+	if v, ok := list(h, "Content-Encoding"); ok && !strings.EqualFold(v, "identity") {
+		return false, errCoding
+	}
+	for _, name := range [...]string{"If-Match", "If-Unmodified-Since"} {
+		if len(h[name]) > 0 {
+			return false, fmt.Errorf("%w: %s with PUT", blobstore.ErrUnsupported, name)
+		}
+	}
+	v, ok := list(h, "If-None-Match")
+	if ok && strings.TrimSpace(v) != "*" {
+		return false, fmt.Errorf("%w: If-None-Match with PUT, other than *", blobstore.ErrUnsupported)
+	}
+	return ok, nil
+}
+
+// declaredType is the type that a client gives its upload, if it says anything;
+// else the content shall tell.
+func declaredType(h http.Header) string {
+	t := h.Get("Content-Type")
+	base, ok := baseType(t)
+	if !ok || len(t) > 255 || base == unknownType || base == "application/x-www-form-urlencoded" { // which is what curl sends
+		return ""
+	}
+	return t
+}
+
+// clientBody marks the errors of a request's body as the client's.
+type clientBody struct{ io.Reader }
+
+func (b clientBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("%w: %w", errBody, err)
+	}
+	return n, err
+}

@@ -1,0 +1,264 @@
+package blobhttp
+
+// Errors as answers. One table says what each error means to a client; nothing of an error's own text gets out, since
+// it may name keys, folders and services.
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"strconv"
+	"syscall"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore"
+	"github.com/blobtrail/blobtrail/signurl"
+)
+
+// Problem is the body of an answer to what failed, in the form of RFC 9457, as
+// application/problem+json.
+type Problem struct {
+	Type      string `json:"type"`             // the URL that explains Code
+	Title     string `json:"title"`            // the same for the same Code
+	Status    int    `json:"status"`           // the HTTP status
+	Code      string `json:"code"`             // one of the constants of this package
+	Detail    string `json:"detail,omitempty"` // what would be right, where that can be told
+	RequestID string `json:"request_id,omitempty"`
+}
+
+// typeURL is where the type of a problem is explained: the constants below.
+const typeURL = "https://pkg.go.dev/github.com/blobtrail/blobtrail/blobstore/blobhttp#"
+
+// Codes of a [Problem]. They are stable.
+const (
+	CodeBadRequest      = "bad_request"      // 400: the request is not one that can be understood
+	CodeTruncated       = "truncated"        // 400: the body ended before it was complete
+	CodeKey             = "bad_key"          // 400: the key breaks a rule
+	CodeUnauthenticated = "unauthenticated"  // 401: nobody is logged in
+	CodeDenied          = "denied"           // 403: this user or address may not do that
+	CodeLink            = "bad_link"         // 403: the link was not signed here, or was changed
+	CodeNotFound        = "not_found"        // 404: there is no such file
+	CodeMethod          = "method"           // 405: the link is for another method; see the Allow header
+	CodeSlow            = "request_timeout"  // 408: the request's body came too slowly
+	CodeExists          = "exists"           // 409: the name is taken
+	CodeExpired         = "expired"          // 410: the link's time is over
+	CodeRevoked         = "revoked"          // 410: the link was withdrawn or is used up
+	CodePrecondition    = "precondition"     // 412: a condition of the request does not hold
+	CodeTooLarge        = "too_large"        // 413: the file is larger than is allowed
+	CodeType            = "type"             // 415: files of this type are not allowed
+	CodeRange           = "range"            // 416: the range begins behind the end
+	CodeChecksum        = "checksum"         // 422: the content is not what its checksum says
+	CodeConstraint      = "constraint"       // 422: the upload is not what the link allows
+	CodeInternal        = "internal"         // 500: not the client's fault
+	CodeUnsupported     = "unsupported"      // 501: this can't be done here
+	CodeAudit           = "audit"            // 503: no record could be written, so nothing may be done
+	CodeInDoubt         = "in_doubt"         // 503: it is not known yet whether it was done
+	CodeUnavailable     = "unavailable"      // 503: not now
+	CodeTimeout         = "upstream_timeout" // 504: the storage took too long
+	CodeNoSpace         = "no_space"         // 507: the storage is full
+)
+
+// constants are the names of the constants, which are what the type of a problem points to.
+var constants = map[string]string{
+	CodeBadRequest:      "CodeBadRequest",
+	CodeTruncated:       "CodeTruncated",
+	CodeKey:             "CodeKey",
+	CodeUnauthenticated: "CodeUnauthenticated",
+	CodeDenied:          "CodeDenied",
+	CodeLink:            "CodeLink",
+	CodeNotFound:        "CodeNotFound",
+	CodeMethod:          "CodeMethod",
+	CodeSlow:            "CodeSlow",
+	CodeExists:          "CodeExists",
+	CodeExpired:         "CodeExpired",
+	CodeRevoked:         "CodeRevoked",
+	CodePrecondition:    "CodePrecondition",
+	CodeTooLarge:        "CodeTooLarge",
+	CodeType:            "CodeType",
+	CodeRange:           "CodeRange",
+	CodeChecksum:        "CodeChecksum",
+	CodeConstraint:      "CodeConstraint",
+	CodeInternal:        "CodeInternal",
+	CodeUnsupported:     "CodeUnsupported",
+	CodeAudit:           "CodeAudit",
+	CodeInDoubt:         "CodeInDoubt",
+	CodeUnavailable:     "CodeUnavailable",
+	CodeTimeout:         "CodeTimeout",
+	CodeNoSpace:         "CodeNoSpace",
+}
+
+type verdict struct {
+	status      int
+	code, title string
+	detail      string
+}
+
+// Errors of this package's own, for the table.
+var (
+	errUnauthenticated = errors.New("not authenticated")
+	errNotYours        = errors.New("the link is bound to another user or address")
+	errPrecondition    = errors.New("precondition failed")
+	errBadRequest      = errors.New("bad request")
+	errCoding          = errors.New("content coding not supported")
+	errBody            = errors.New("the request's body could not be read")
+)
+
+var (
+	slow        = verdict{408, CodeSlow, "The content came too slowly", ""}
+	internal    = verdict{500, CodeInternal, "Something went wrong on our side", ""}
+	notFound    = verdict{404, CodeNotFound, "There is no such file", ""}
+	unavailable = verdict{503, CodeUnavailable, "Not available at the moment", "Try again later."}
+)
+
+// verdicts are what errors mean to a client, the first that fits.
+var verdicts = []struct {
+	err error
+	verdict
+}{
+	{blobstore.ErrInDoubt, verdict{503, CodeInDoubt, "It is not known yet whether this was done", "Look before trying again."}},
+	{blobstore.ErrAudit, verdict{503, CodeAudit, "Not available at the moment", "Look before trying again."}},
+
+	{signurl.ErrSignature, verdict{403, CodeLink, "The link is not valid", ""}},
+	{signurl.ErrExpired, verdict{410, CodeExpired, "The link has expired", "Ask for a new one."}},
+	{signurl.ErrRevoked, verdict{410, CodeRevoked, "The link was withdrawn or is used up", "Ask for a new one."}},
+	{signurl.ErrMethod, verdict{405, CodeMethod, "The link is for another method", ""}},
+	{errNotYours, verdict{403, CodeDenied, "The link is for somebody else", ""}},
+	{signurl.ErrConstraint, verdict{422, CodeConstraint, "The upload is not what the link allows", ""}},
+
+	{errUnauthenticated, verdict{401, CodeUnauthenticated, "Log in first", ""}},
+	{blobstore.ErrNoActor, verdict{401, CodeUnauthenticated, "Log in first", ""}},
+	{blobstore.ErrDenied, verdict{403, CodeDenied, "Not allowed", ""}},
+
+	{errPrecondition, verdict{412, CodePrecondition, "A condition of the request does not hold", ""}},
+	{errCoding, verdict{415, CodeType, "Send the content as it is, without Content-Encoding", ""}},
+	{errBadRequest, verdict{400, CodeBadRequest, "The request can't be understood", ""}},
+	{blobstore.ErrKey, verdict{400, CodeKey, "The name is not allowed", ""}},
+	{blobstore.ErrTooLarge, verdict{413, CodeTooLarge, "The file is too large", ""}},
+	{blobstore.ErrType, verdict{415, CodeType, "Files of this type are not allowed", ""}},
+	{blobstore.ErrChecksum, verdict{422, CodeChecksum, "The content is not what its checksum says", ""}},
+	{blobstore.ErrRange, verdict{416, CodeRange, "The range begins behind the end of the file", ""}},
+	{fs.ErrNotExist, notFound},
+	{fs.ErrExist, verdict{409, CodeExists, "There is a file of that name", ""}},
+	{blobstore.ErrUnsupported, verdict{501, CodeUnsupported, "This can't be done here", ""}},
+	{syscall.ENOSPC, verdict{507, CodeNoSpace, "The storage is full", ""}},
+	{fs.ErrPermission, internal}, // of the store, not of the client
+	{io.ErrUnexpectedEOF, verdict{400, CodeTruncated, "The content ended too early", ""}},
+	{errBody, verdict{400, CodeTruncated, "The content ended too early", ""}},
+	{blobstore.ErrClosed, unavailable},
+	{context.DeadlineExceeded, verdict{504, CodeTimeout, "The storage took too long", "Try again later."}},
+	{context.Canceled, unavailable},
+}
+
+// judge returns what err means to a client.
+func judge(err error) verdict {
+	var se *blobstore.Error
+	reading := errors.As(err, &se) && (se.Op == "download" || se.Op == "stat")
+	if errors.Is(err, errBody) && errors.Is(err, os.ErrDeadlineExceeded) {
+		return slow
+	}
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		err = blobstore.ErrTooLarge // the host's own limit, by http.MaxBytesHandler
+	}
+	for _, v := range verdicts {
+		if !errors.Is(err, v.err) {
+			continue
+		}
+		switch {
+		case reading && (v.err == blobstore.ErrChecksum || v.err == io.ErrUnexpectedEOF):
+			return internal // what is stored is damaged
+		case v.err == signurl.ErrConstraint:
+			v.detail = constraintDetail(err)
+		}
+		return v.verdict
+	}
+	return internal
+}
+
+func statusOf(err error) int { return judge(err).status }
+
+// constraintDetail returns the reason in an error of signurl, whose texts are
+// made for whoever holds the link and quote nothing.
+func constraintDetail(err error) string {
+	for err != nil {
+		if u, ok := err.(interface{ Unwrap() error }); ok {
+			inner := u.Unwrap()
+			if inner == signurl.ErrConstraint {
+				return err.Error()[min(len(err.Error()), len(inner.Error())+len(": ")):] + "."
+			}
+			err = inner
+			continue
+		}
+		return ""
+	}
+	return ""
+}
+
+// unidentified is the error of a host's function that could not tell who sends
+// a request.
+func unidentified(err error) error {
+	if errors.Is(err, blobstore.ErrDenied) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return errors.Join(errUnauthenticated, err)
+}
+
+// dropped are headers of an answer that describe content which is not sent
+// after all.
+var dropped = []string{
+	"Accept-Ranges", "Content-Disposition", "Content-Encoding", "Content-Language", "Content-Length", "Etag", "Last-Modified", "Repr-Digest",
+}
+
+// WriteError answers err as a [Problem]. It gives away nothing but the kind of
+// the error: no key, folder or text of a backend. It must be called before the
+// answer has begun; on HEAD it sends no body.
+func WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	writeProblem(w, r, judge(err))
+}
+
+func writeProblem(w http.ResponseWriter, r *http.Request, v verdict) {
+	p := Problem{Type: typeURL + constants[v.code], Title: v.title, Status: v.status, Code: v.code, Detail: v.detail}
+	if a, ok := audit.ActorFrom(r.Context()); ok && saneRequestID(a.RequestID) {
+		p.RequestID = a.RequestID
+	}
+	body, err := json.Marshal(p)
+	if err != nil {
+		body = []byte("{}") // strings and numbers can always be marshalled
+	}
+	h := w.Header()
+	for _, name := range dropped {
+		h.Del(name)
+	}
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h["X-Content-Type-Options"] = nosniff
+	h["Cache-Control"] = noStore
+	h["Content-Security-Policy"] = cspSandbox
+	h["Referrer-Policy"] = noReferrer
+	w.WriteHeader(v.status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body) // a client that is gone needs no answer
+	}
+}
+
+// reportTo returns the function that hears of errors: the host's, or one that
+// logs what is not the client's doing.
+func reportTo(onError func(*http.Request, error)) func(*http.Request, error) {
+	if onError != nil {
+		return onError
+	}
+	return func(r *http.Request, err error) {
+		if r.Context().Err() != nil || statusOf(err) < 500 {
+			return
+		}
+		id := ""
+		if a, ok := audit.ActorFrom(r.Context()); ok {
+			id = a.RequestID
+		}
+		slog.ErrorContext(r.Context(), "blobhttp: request failed", "request_id", id, "error", err)
+	}
+}

@@ -1,0 +1,222 @@
+package blobhttp
+
+// Answering GET and HEAD with an object: conditions, ranges, headers, and then the bytes.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/textproto"
+	"path"
+	"strconv"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore"
+)
+
+// view is how an object is to be answered.
+type view struct {
+	key      string
+	grantID  string // empty: a download by whoever is logged in
+	resource audit.Resource
+
+	filename     string // empty: the one it was uploaded under
+	inline       bool
+	responseType string // empty: the object's
+	inlineTypes  []string
+}
+
+var headAttrs = map[string]string{audit.AttrMethod: http.MethodHead} // shared and never changed
+
+// serve answers with the object. An error is for the caller to answer; none has
+// been begun then. What fails later breaks the connection off, so that the
+// client can't take a part for the whole.
+func serve(ctx context.Context, w http.ResponseWriter, r *http.Request, store *blobstore.Store, v view, report func(*http.Request, error)) error {
+	a := answer{r: r, v: &v}
+	opts := &blobstore.PartsOptions{Choose: a.choose, GrantID: v.grantID, Resource: v.resource}
+	if r.Method == http.MethodHead {
+		opts.Attrs = headAttrs
+	} else if !conditional(r.Header) {
+		if p, ok := expected(r.Header.Get("Range")); ok {
+			opts.Expect = &p
+		}
+	}
+	parts, err := store.DownloadParts(ctx, v.key, opts)
+	if err != nil {
+		if errors.Is(err, blobstore.ErrRange) && a.object != nil {
+			w.Header().Set("Content-Range", "bytes */"+strconv.FormatInt(a.object.Size, 10))
+		}
+		return err
+	}
+	defer parts.Close() //nolint:errcheck // only what was not read
+	if a.status == http.StatusPreconditionFailed {
+		return errPrecondition
+	}
+	a.writeHeader(w.Header())
+	if a.status == http.StatusNotModified || r.Method == http.MethodHead {
+		w.WriteHeader(a.status)
+		return nil
+	}
+	if err := a.writeBody(ctx, w, parts); err != nil {
+		if ctx.Err() == nil {
+			report(r, err)
+		}
+		if r.Context().Value(http.ServerContextKey) != nil {
+			panic(http.ErrAbortHandler)
+		}
+	}
+	return nil
+}
+
+// answer is what is decided about a request once the object is known.
+type answer struct {
+	r *http.Request
+	v *view
+
+	object *blobstore.Object
+	tag    string
+	status int
+	parts  []blobstore.Part
+}
+
+// choose is called by the store when it knows what the object is.
+func (a *answer) choose(o *blobstore.Object) ([]blobstore.Part, error) {
+	a.object, a.tag, a.parts = o, objectTag(o), nil
+	h := a.r.Header
+	if a.status = precondition(h, a.tag, o.ModTime); a.status != 0 {
+		return nil, nil
+	}
+	a.status = http.StatusOK
+	if a.r.Method == http.MethodHead {
+		return nil, nil
+	}
+	if v := h.Get("Range"); v != "" && rangeHolds(h, a.tag, o.ModTime) {
+		parts, err := parseRange(v, o.Size)
+		if err != nil && o.Size > 0 {
+			return nil, fmt.Errorf("%w: %w", blobstore.ErrRange, err)
+		}
+		if len(parts) > 0 {
+			a.status, a.parts = http.StatusPartialContent, parts
+			return parts, nil
+		}
+	}
+	if o.Size > 0 {
+		a.parts = []blobstore.Part{{Length: o.Size}}
+	}
+	return a.parts, nil
+}
+
+func (a *answer) writeHeader(h http.Header) {
+	o := a.object
+	if a.tag != "" {
+		h["Etag"] = []string{a.tag}
+	}
+	if !o.ModTime.IsZero() {
+		h["Last-Modified"] = []string{o.ModTime.UTC().Format(http.TimeFormat)}
+	}
+	if a.status == http.StatusNotModified {
+		h["Cache-Control"] = noStore
+		return
+	}
+	name := a.v.filename
+	if name == "" {
+		name = o.Filename
+	}
+	if name == "" {
+		name = path.Base(o.Key)
+	}
+	t := a.v.responseType
+	if t == "" {
+		t = o.ContentType
+	}
+	secure(h, t, name, a.v.inline, a.v.inlineTypes)
+	h["Accept-Ranges"] = bytesUnit
+	if o.SHA256 != nil {
+		h["Repr-Digest"] = []string{digest(o.SHA256)}
+	}
+	length := o.Size
+	if a.status == http.StatusPartialContent && len(a.parts) == 1 {
+		length = a.parts[0].Length
+		h["Content-Range"] = []string{contentRange(a.parts[0], o.Size)}
+	}
+	h["Content-Length"] = []string{strconv.FormatInt(length, 10)}
+}
+
+func contentRange(p blobstore.Part, size int64) string {
+	return fmt.Sprintf("bytes %d-%d/%d", p.Offset, p.Offset+p.Length-1, size)
+}
+
+// writeBody sends the status and the content.
+func (a *answer) writeBody(ctx context.Context, w http.ResponseWriter, parts *blobstore.Parts) error {
+	if len(a.parts) > 1 {
+		return a.writeMultipart(ctx, w, parts)
+	}
+	w.WriteHeader(a.status)
+	if len(a.parts) == 0 {
+		return nil
+	}
+	return copyPart(ctx, w, parts)
+}
+
+// copyPart sends the next part, whole.
+func copyPart(ctx context.Context, w io.Writer, parts *blobstore.Parts) error {
+	r, err := parts.Next(ctx)
+	if err != nil {
+		return err
+	}
+	n, err := r.WriteTo(w)
+	if err == nil && n != r.Length {
+		err = fmt.Errorf("%w: %d bytes of %d", io.ErrUnexpectedEOF, n, r.Length)
+	}
+	return errors.Join(err, r.Close())
+}
+
+// writeMultipart sends several ranges as multipart/byteranges.
+func (a *answer) writeMultipart(ctx context.Context, w http.ResponseWriter, parts *blobstore.Parts) error {
+	h := w.Header()
+	types := h["Content-Type"]
+	header := func(p blobstore.Part) textproto.MIMEHeader {
+		return textproto.MIMEHeader{"Content-Range": {contentRange(p, a.object.Size)}, "Content-Type": types}
+	}
+	// The length is that of the same answer without content, and the content.
+	var size counter
+	mw := multipart.NewWriter(&size)
+	for _, p := range a.parts {
+		if _, err := mw.CreatePart(header(p)); err != nil {
+			return err
+		}
+		size += counter(p.Length)
+	}
+	if err := mw.Close(); err != nil {
+		return err
+	}
+	boundary := mw.Boundary()
+	mw = multipart.NewWriter(w)
+	if err := mw.SetBoundary(boundary); err != nil {
+		return err
+	}
+	h["Content-Type"] = []string{"multipart/byteranges; boundary=" + boundary}
+	h["Content-Length"] = []string{strconv.FormatInt(int64(size), 10)}
+	w.WriteHeader(a.status)
+	for _, p := range a.parts {
+		pw, err := mw.CreatePart(header(p))
+		if err != nil {
+			return err
+		}
+		if err := copyPart(ctx, pw, parts); err != nil {
+			return err
+		}
+	}
+	return mw.Close()
+}
+
+// counter counts what is written to it.
+type counter int64
+
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
+}

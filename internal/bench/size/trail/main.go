@@ -1,0 +1,29 @@
+// A program that keeps a trail and signs links, and stores nothing. It exists to be weighed.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/signurl"
+)
+
+func main() {
+	signer, err := signurl.New("https://files.example.com/files/", []signurl.Key{signurl.NewKey()}, nil)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	var trail audit.Memory
+	if err := trail.Log(context.Background(), audit.Event{Action: audit.ActionGenerateURL, Actor: audit.Actor{UserID: "weight"}}); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	if _, err := signer.Sign(signurl.Link{Key: "a", Expires: time.Now().Add(time.Hour)}); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}

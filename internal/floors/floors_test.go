@@ -1,0 +1,183 @@
+package floors
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/blobtrail/blobtrail"
+
+// floorOf says on which floor each package stands. Imports point down; on a
+// floor, only those named in sameFloor are allowed. A package that is not here
+// fails the test: decide where it stands.
+var floorOf = map[string]int{
+	"":                              5, // the overview; imports nothing
+	"examples/quickstart":           4,
+	"config":                        3,
+	"blobstore/all":                 3,
+	"blobstore/filestore":           2,
+	"blobstore/memstore":            2,
+	"blobstore/blobhttp":            2,
+	"blobstore/s3store":             2,
+	"blobstore/azurestore":          2,
+	"blobstore/gcsstore":            2,
+	"blobstore/filestore/localblob": 1, // a Go CDK driver; knows nothing of the library
+	"blobstore":                     1,
+	"blobstore/driver":              1,
+	"audit/sqlaudit":                1,
+	"audit":                         0,
+	"signurl":                       0,
+	"internal/keyrule":              0,
+	"internal/cloudhttp":            0,
+}
+
+// sameFloor are the imports within a floor, each from the first to the second.
+var sameFloor = [][2]string{
+	{"blobstore", "blobstore/driver"},
+}
+
+// forTests are imported by tests only, and may import anything below floor 4.
+var forTests = map[string]bool{
+	"audit/audittest":     true,
+	"blobstore/storetest": true,
+	"internal/crash":      true,
+	"internal/floors":     true,
+	"internal/testdb":     true,
+}
+
+// standardOnly link nothing outside the standard library.
+var standardOnly = []string{"audit", "signurl"}
+
+// lean are the packages that every user links: no cloud SDK, no SQL driver and
+// no test code may be among what they import, however indirectly.
+var lean = []string{
+	"audit", "signurl", "audit/sqlaudit", "blobstore", "blobstore/driver", "blobstore/blobhttp", "blobstore/filestore", "config",
+}
+
+// The Go CDK's error codes bring google.golang.org/grpc/status, for everybody.
+var unwanted = []string{
+	"github.com/aws/", "github.com/Azure/", "cloud.google.com/", "google.golang.org/api/storage/", "google.golang.org/api/option",
+	"modernc.org/", "github.com/jackc/", "github.com/go-sql-driver/", "github.com/lib/pq", "github.com/mattn/go-sqlite3",
+	"testing", "github.com/stretchr/", "go.uber.org/goleak", module + "/audit/audittest", module + "/blobstore/storetest",
+}
+
+type pkg struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+	Standard   bool
+	Module     *struct{ Path string }
+}
+
+func goList(t *testing.T, args ...string) []pkg {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Imports,Deps,Standard,Module"}, args...)...)
+	cmd.Dir = root(t)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	require.NoError(t, err, stderr.String())
+	var pkgs []pkg
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		err := dec.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			return pkgs
+		}
+		require.NoError(t, err)
+		pkgs = append(pkgs, p)
+	}
+}
+
+func root(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs("../..")
+	require.NoError(t, err)
+	require.FileExists(t, filepath.Join(dir, "go.mod"))
+	return dir
+}
+
+func rel(path string) string { return strings.TrimPrefix(strings.TrimPrefix(path, module), "/") }
+
+func TestImportsPointDown(t *testing.T) {
+	allowed := make(map[[2]string]bool)
+	for _, pair := range sameFloor {
+		allowed[pair] = true
+	}
+	for _, p := range goList(t, "./...") {
+		name := rel(p.ImportPath)
+		floor, known := floorOf[name]
+		if forTests[name] {
+			floor, known = 4, true
+		}
+		if !assert.True(t, known, "package %q stands on no floor: add it to floorOf", name) {
+			continue
+		}
+		for _, imp := range p.Imports {
+			if !strings.HasPrefix(imp, module) {
+				continue
+			}
+			to := rel(imp)
+			assert.False(t, forTests[to] && !forTests[name], "%q imports %q, which is for tests only", name, to)
+			if down, ok := floorOf[to]; ok && down >= floor && !allowed[[2]string{name, to}] {
+				assert.Fail(t, "import that does not point down", "%q (floor %d) imports %q (floor %d)", name, floor, to, down)
+			}
+		}
+	}
+}
+
+func TestCoreLinksOnlyWhatItUses(t *testing.T) {
+	for _, name := range lean {
+		for _, p := range goList(t, "./"+name) {
+			for _, dep := range p.Deps {
+				for _, u := range unwanted {
+					assert.False(t, dep == u || strings.HasPrefix(dep, u) && (strings.HasSuffix(u, "/") || strings.HasPrefix(dep, u+"/")),
+						"%q links %q", name, dep)
+				}
+			}
+		}
+	}
+	for _, name := range standardOnly {
+		for _, p := range goList(t, "-deps", "./"+name) {
+			assert.True(t, p.Standard || p.ImportPath == module+"/"+name, "%q links %q: only the standard library is allowed", name, p.ImportPath)
+		}
+	}
+}
+
+// TestBinarySize builds whole programs as a user would, and compares their size
+// with what the library promises.
+func TestBinarySize(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out by -short: building two programs")
+	}
+	for _, tt := range []struct {
+		program string
+		limit   float64 // MB of 10^6 bytes
+	}{
+		{"local", 18},
+		{"vocabulary", 6},
+	} {
+		t.Run(tt.program, func(t *testing.T) {
+			out := filepath.Join(t.TempDir(), tt.program)
+			cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, "./internal/floors/testdata/"+tt.program)
+			cmd.Dir = root(t)
+			text, err := cmd.CombinedOutput()
+			require.NoError(t, err, string(text))
+			info, err := os.Stat(out)
+			require.NoError(t, err)
+			size := float64(info.Size()) / 1e6
+			t.Logf("%s: %.1f MB stripped, limit %.0f MB", tt.program, size, tt.limit)
+			assert.LessOrEqual(t, size, tt.limit)
+		})
+	}
+}
