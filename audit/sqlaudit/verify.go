@@ -159,9 +159,7 @@ func (v *verification) remark() {
 		add("No bucket was given: the end of a log may have been cut off, writers may have been removed whole, or the database may be an older copy, and nothing here would show it.")
 		return
 	}
-	if n := v.r.Unpublished(); n > 0 {
-		add("%d entries at the end of the logs are not covered by a published checkpoint: whether others that followed them, or they, were cut off can't be seen.", n)
-	}
+	add("What was recorded after the last published checkpoint of its writer could have been cut off unseen; %d entries that are there are that new.", v.r.Unpublished())
 	if v.o.LatestPublished {
 		add("Of the published checkpoints only the last of each writer was fetched.")
 	}
