@@ -35,9 +35,7 @@ func (c *streamCheck) published(ctx context.Context, w *writerRow) error {
 			return err
 		}
 		if !ok {
-			f := c.finding(FindingCut, c.next, "cut off: the writer published that it had %d entries, there are %d", c.stream.Published, c.next)
-			f.Last = c.stream.Published - 1
-			c.find(f)
+			c.cut("published", c.stream.Published)
 		}
 	}
 

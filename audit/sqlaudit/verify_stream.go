@@ -419,14 +419,24 @@ func (c *streamCheck) checkpoint(p *checkpointRow) {
 	c.good = p.Size
 }
 
+// cut reports that there are fewer entries than the writer said. Behind the last
+// root that is right, those that are gone could be any: the others could have
+// been renumbered.
+func (c *streamCheck) cut(how string, size int64) {
+	f := c.finding(FindingCut, min(c.good, c.next), "cut off: the writer %s that it had %d entries, there are %d", how, size, c.next)
+	if c.good < c.next {
+		f.Detail += fmt.Sprintf("; entries %d to %d can't be told from others in their place", c.good, c.next-1)
+	}
+	f.Last = size - 1
+	c.find(f)
+}
+
 // end compares where the entries end with where the checkpoints do.
 func (c *streamCheck) end() {
 	c.stream.Size, c.stream.Signed = c.next, min(c.covered, c.next)
 	switch {
 	case c.covered > c.next:
-		f := c.finding(FindingCut, c.next, "cut off: the writer signed that it had %d entries, there are %d", c.covered, c.next)
-		f.Last = c.covered - 1
-		c.find(f)
+		c.cut("signed", c.covered)
 	case c.covered < c.next:
 		f := c.finding(FindingUnsigned, c.covered, "nobody signed them: the last checkpoint covers %d of %d entries", c.covered, c.next)
 		f.Last, f.EntryID = c.next-1, c.firstExtra
