@@ -184,8 +184,8 @@ func (c Config) foreignCredentials(getenv func(string) string) string {
 		if others != "" || getenv(name) != c.Azure.ConnectionString.Reveal() {
 			return name
 		}
-	case b == BackendGCS && c.GCS.CredentialsPath != "":
-		return "GCS_CREDENTIALS_PATH"
+	case b == BackendGCS && c.URL.IsSet() && c.GCS.CredentialsPath != "":
+		return "GCS_CREDENTIALS_PATH" // in a made URL it is a parameter
 	}
 	return ""
 }
