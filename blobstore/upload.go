@@ -25,7 +25,7 @@ import (
 // the defaults.
 type UploadOptions struct {
 	// Filename is the name that the file has for people, kept for display and
-	// for the download; it need not be safe. Up to 1,024 bytes are kept.
+	// for the download; it need not be safe. Up to 255 bytes are kept.
 	Filename string
 	// ContentType is the MIME type to store. Empty: found from the content.
 	ContentType string
@@ -66,7 +66,7 @@ type UploadOptions struct {
 const (
 	sniffBytes       = 3072 // what mimetype looks at
 	maxMetadataBytes = 2 << 10
-	maxFilename      = 1024
+	maxFilename      = 255 // as file systems have it; three times that, escaped, fits into the metadata of S3
 )
 
 // Upload stores what r holds under key (see [NewKey]), and, with
