@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -55,18 +54,13 @@ func downloading(size int) func(e *env) (side, side, error) {
 // an answer arrives, which is longer than the answer takes to be made.
 const clients = 8
 
-// servers serve one object of this size: by a link of a store, and by http.ServeFile.
+// servers serve one object of this size, the same file: by a link of a store, and by http.ServeFile.
 func servers(e *env, size int) (ours, theirs pool, err error) {
 	dir, err := e.dir()
 	if err != nil {
 		return nil, nil, err
 	}
 	content := bytes.Repeat([]byte("0123456789abcdef"), size/16)
-	plain := filepath.Join(dir, "plain.bin")
-	if err := os.WriteFile(plain, content, 0o600); err != nil {
-		return nil, nil, err
-	}
-
 	mux := http.NewServeMux()
 	server := httptest.NewServer(mux)
 	e.cleanup(func() error { server.Close(); return nil })
@@ -74,18 +68,18 @@ func servers(e *env, size int) (ours, theirs pool, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	store, err := blobstore.Open(e, "local://"+filepath.ToSlash(filepath.Join(dir, "store"))+"?create=true", audit.Discard,
+	store, err := blobstore.Open(e, "local://"+filepath.ToSlash(dir), audit.Discard,
 		&blobstore.Options{DefaultActor: audit.Actor{UserID: "bench"}, Signer: signer})
 	if err != nil {
 		return nil, nil, err
 	}
 	e.cleanup(store.Close)
-	obj, err := store.Upload(e, "plain.bin", bytes.NewReader(content), &blobstore.UploadOptions{Link: &blobstore.LinkOptions{Expiry: 24 * time.Hour}})
+	obj, err := store.Upload(e, "object.bin", bytes.NewReader(content), &blobstore.UploadOptions{Link: &blobstore.LinkOptions{Expiry: 24 * time.Hour}})
 	if err != nil {
 		return nil, nil, err
 	}
 	mux.Handle("/files/", blobhttp.Links(store, signer, nil))
-	mux.HandleFunc("/plain", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, plain) })
+	mux.HandleFunc("/plain", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, filepath.Join(dir, "object.bin")) })
 	if ours, err = dial(e, obj.Link.URL, size); err == nil {
 		theirs, err = dial(e, server.URL+"/plain", size)
 	}
