@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"os"
 	"strconv"
 	"sync"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
 // DownloadOptions are the options of [Store.Download]. Nil and the zero value
@@ -42,6 +44,7 @@ type Reader struct {
 	Length int64   // its bytes
 
 	body io.ReadCloser
+	read int64     // bytes that were read
 	hash hash.Hash // not nil: to be verified
 }
 
@@ -122,6 +125,7 @@ func (s *Store) open(ctx context.Context, key string, o *DownloadOptions) (*Read
 // Read implements [io.Reader].
 func (r *Reader) Read(p []byte) (int, error) {
 	n, err := r.body.Read(p)
+	r.read += int64(n)
 	if r.hash != nil {
 		r.hash.Write(p[:n])
 		if err == io.EOF && !bytes.Equal(r.hash.Sum(nil), r.Object.SHA256) {
@@ -135,12 +139,41 @@ func (r *Reader) Read(p []byte) (int, error) {
 // Go CDK allocate a mebibyte each time.
 var copyBuffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
 
-// WriteTo implements [io.WriterTo] with a pooled buffer.
+// WriteTo implements [io.WriterTo]: with a pooled buffer, or, from a local file
+// to a socket, without one.
 func (r *Reader) WriteTo(w io.Writer) (int64, error) {
+	if rf, ok := w.(io.ReaderFrom); ok && r.hash == nil {
+		if file := r.file(); file != nil {
+			return rf.ReadFrom(file)
+		}
+	}
 	buf := copyBuffers.Get().(*[256 << 10]byte)
 	defer copyBuffers.Put(buf)
 	// Both are hidden behind their plain methods, so that the buffer is used.
 	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, buf[:])
+}
+
+// file returns what is left to read as a part of a file, in the form that the
+// kernel can send to a socket by itself; nil if it isn't one.
+func (r *Reader) file() io.Reader {
+	dr, ok := r.body.(*driver.Reader)
+	if !ok {
+		return nil
+	}
+	var src io.Reader
+	if as, ok := dr.ReadCloser.(interface{ As(any) bool }); !ok || !as.As(&src) {
+		return nil
+	}
+	switch src := src.(type) {
+	case *os.File:
+		// The kernel is much faster when it need not look for the end itself.
+		return &io.LimitedReader{R: src, N: r.Length - r.read}
+	case *io.LimitedReader:
+		if _, ok := src.R.(*os.File); ok {
+			return src
+		}
+	}
+	return nil
 }
 
 // Close releases the reader.
