@@ -137,20 +137,33 @@ func (r *Reader) Read(p []byte) (int, error) {
 
 // copyBuffers are shared by all readers, since io.Copy would otherwise make the
 // Go CDK allocate a mebibyte each time.
-var copyBuffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
+var (
+	copyBuffers  = sync.Pool{New: func() any { return new([256 << 10]byte) }}
+	smallBuffers = sync.Pool{New: func() any { return new([sendFrom]byte) }}
+)
+
+// sendFrom is from how many bytes on a file is sent by the kernel. Of less, the
+// header of an HTTP answer and the content fit into one write.
+const sendFrom = 32 << 10
 
 // WriteTo implements [io.WriterTo]: with a pooled buffer, or, from a local file
 // to a socket, without one.
 func (r *Reader) WriteTo(w io.Writer) (int64, error) {
-	if rf, ok := w.(io.ReaderFrom); ok && r.hash == nil {
+	if rf, ok := w.(io.ReaderFrom); ok && r.hash == nil && r.Length-r.read >= sendFrom {
 		if file := r.file(); file != nil {
 			return rf.ReadFrom(file)
 		}
 	}
+	// Both are hidden behind their plain methods, so that the buffer is used.
+	dst, src := struct{ io.Writer }{w}, struct{ io.Reader }{r}
+	if r.Length < sendFrom {
+		buf := smallBuffers.Get().(*[sendFrom]byte)
+		defer smallBuffers.Put(buf)
+		return io.CopyBuffer(dst, src, buf[:])
+	}
 	buf := copyBuffers.Get().(*[256 << 10]byte)
 	defer copyBuffers.Put(buf)
-	// Both are hidden behind their plain methods, so that the buffer is used.
-	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, buf[:])
+	return io.CopyBuffer(dst, src, buf[:])
 }
 
 // file returns what is left to read as a part of a file, in the form that the
