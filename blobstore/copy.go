@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
+	"time"
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
@@ -64,7 +66,8 @@ func (s *Store) copyOrMove(ctx context.Context, action audit.Action, dst, src st
 	}
 	e.Size, e.SHA256, e.ContentType = &obj.Size, obj.SHA256, obj.ContentType
 	e.Attrs[attrETag] = obj.ETag
-	return s.change(ctx, e, func(ctx context.Context, opID string) (effect, error) {
+	return s.change(ctx, e, func(ctx context.Context, intent audit.Intent) (effect, error) {
+		opID := intent.ID()
 		meta := map[string]string{driver.MetaOp: opID}
 		if obj.SHA256 != nil {
 			meta[driver.MetaSHA256] = hex.EncodeToString(obj.SHA256)
@@ -76,11 +79,11 @@ func (s *Store) copyOrMove(ctx context.Context, action audit.Action, dst, src st
 		if err != nil || action == audit.ActionCopy {
 			return effect{}, err
 		}
-		if err := s.remove(ctx, src); err != nil {
+		if err := s.removeSource(ctx, e); err != nil {
 			if errors.Is(err, ErrInDoubt) {
 				return effect{}, err
 			}
-			return effect{}, s.takeBack(ctx, dst, fmt.Errorf("source: %w", err))
+			return effect{}, s.takeBack(ctx, intent, fmt.Errorf("source: %w", err))
 		}
 		return effect{also: []audit.Event{movedAway(e, opID)}}, nil
 	})
@@ -94,12 +97,44 @@ func movedAway(move audit.Event, opID string) audit.Event {
 	return e
 }
 
-// takeBack removes the copy that a failed move made.
-func (s *Store) takeBack(ctx context.Context, dst string, cause error) error {
+// removeSource removes what a move has copied, unless another object has taken
+// its place.
+func (s *Store) removeSource(ctx context.Context, move audit.Event) error {
+	src := move.Attrs[audit.AttrSourceKey]
+	switch a, err := s.attributes(ctx, src); {
+	case err != nil:
+		return err
+	case a == nil:
+		return fs.ErrNotExist
+	case a.ETag != move.Attrs[attrETag]:
+		return errReplaced
+	}
+	return s.remove(ctx, src)
+}
+
+// takeBack removes the copy that a failed move made. It does so only while the
+// move is still ours: the reconciler finishes a move whose copy it sees, and that
+// copy is then all that is left.
+func (s *Store) takeBack(ctx context.Context, intent audit.Intent, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
 	defer cancel()
-	if err := s.bucket.Delete(ctx, dst); err != nil {
-		return inDoubt(cause, err)
+	dst := intent.Event().Key
+	err := intent.Renew(ctx, s.opts.Lease)
+	switch {
+	case err == nil:
+		if err := s.removeOwn(ctx, dst, intent.ID()); err != nil {
+			return inDoubt(cause, err)
+		}
+		return cause
+	case errors.Is(err, audit.ErrNotHeld):
+		// The reconciler may have looked before the copy was there, and said so.
+		a, lookErr := s.attributes(ctx, dst)
+		if lookErr == nil && a != nil && a.Metadata[driver.MetaOp] == intent.ID() {
+			copied := intent.Event()
+			copied.Action, copied.OpID, copied.RefOpID, copied.OccurredAt = audit.ActionCopy, "", intent.ID(), time.Time{}
+			lookErr = s.log(ctx, copied)
+		}
+		err = both(err, lookErr)
 	}
-	return cause
+	return inDoubt(cause, driver.As(ErrAudit, err))
 }

@@ -107,13 +107,13 @@ type effect struct {
 // change takes an operation that changes objects along the path. act has the
 // effect; its context ends when the lease can't be kept. If act fails with
 // ErrInDoubt the intent is left to the reconciler.
-func (s *Store) change(ctx context.Context, e audit.Event, act func(ctx context.Context, opID string) (effect, error)) error {
+func (s *Store) change(ctx context.Context, e audit.Event, act func(ctx context.Context, intent audit.Intent) (effect, error)) error {
 	intent, err := s.begin(ctx, e)
 	if err != nil {
 		return err
 	}
 	actCtx, release := s.keep(ctx, intent)
-	eff, err := act(actCtx, intent.ID())
+	eff, err := act(actCtx, intent)
 	release()
 	if errors.Is(err, ErrInDoubt) {
 		return err
@@ -148,9 +148,10 @@ func (s *Store) settle(ctx context.Context, intent audit.Intent, eff effect, cau
 		eff.also = nil
 	}
 	err := intent.Settle(ctx, r, eff.also...)
-	if errors.Is(err, audit.ErrNotHeld) && cause == nil {
+	if errors.Is(err, audit.ErrNotHeld) {
 		// Somebody settled it while we were cut off, from what could be seen
-		// then. The trail gets the truth as a second entry that refers to it.
+		// then: an object that came later, or one that was cleared away since.
+		// The trail gets the truth as a second entry that refers to it.
 		amend := intent.Event().With(r)
 		amend.OpID, amend.RefOpID, amend.OccurredAt = "", intent.ID(), time.Time{}
 		err = s.journal.Log(ctx, amend)

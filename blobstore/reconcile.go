@@ -85,7 +85,7 @@ func (s *Store) reconcileOne(ctx context.Context, intent audit.Intent) (audit.Ou
 	case audit.ActionUpload, audit.ActionCopy:
 		r, err = s.findWrite(ctx, e)
 		if err == nil && r.Outcome == audit.OutcomeOK && e.Attrs[audit.AttrStaged] == audit.StagedPending {
-			r, err = s.discard(ctx, e.Key)
+			r, err = s.discard(ctx, e.Key, e.OpID)
 		}
 	case audit.ActionDelete:
 		r, err = s.findDelete(ctx, e)
@@ -176,8 +176,9 @@ func (s *Store) findDelete(ctx context.Context, e audit.Event) (audit.Result, er
 	return audit.Result{Outcome: audit.OutcomeUnknown}, nil
 }
 
-// findMove finds out how far a move came, and takes back one that had not yet
-// removed its source.
+// findMove finds out how far a move came, and finishes one whose copy stands. To
+// take it back instead would lose both if its process was only stopped: that
+// would go on by deleting the source.
 func (s *Store) findMove(ctx context.Context, e audit.Event) (audit.Result, []audit.Event, error) {
 	r, err := s.findWrite(ctx, e)
 	if err != nil || r.Outcome != audit.OutcomeOK {
@@ -188,12 +189,9 @@ func (s *Store) findMove(ctx context.Context, e audit.Event) (audit.Result, []au
 		return audit.Result{}, nil, err
 	}
 	if src != nil && src.ETag == e.Attrs[attrETag] {
-		dctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
-		defer cancel()
-		if err := s.bucket.Delete(dctx, e.Key); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := s.remove(ctx, e.Attrs[audit.AttrSourceKey]); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return audit.Result{}, nil, err
 		}
-		return audit.Result{Outcome: audit.OutcomeFailed}, nil, nil
 	}
 	return r, []audit.Event{movedAway(e, e.OpID)}, nil
 }

@@ -104,15 +104,15 @@ func (s *Store) upload(ctx context.Context, key string, r io.Reader, opts *Uploa
 		obj     *Object
 		linkErr error
 	)
-	err = s.change(ctx, p.event, func(ctx context.Context, opID string) (effect, error) {
-		if obj, err = s.write(ctx, p, opID); err != nil {
+	err = s.change(ctx, p.event, func(ctx context.Context, intent audit.Intent) (effect, error) {
+		if obj, err = s.write(ctx, p, intent.ID()); err != nil {
 			return effect{}, err
 		}
 		eff := effect{result: resultOf(obj)}
 		if p.Link != nil {
 			var issued audit.Event
 			if obj.Link, issued, linkErr = s.sign(ctx, p.event, p.Link); linkErr == nil {
-				issued.RefOpID = opID
+				issued.RefOpID = intent.ID()
 				eff.also = []audit.Event{issued}
 			}
 		}
@@ -350,6 +350,23 @@ func (s *Store) afterFailedWrite(ctx context.Context, key, opID string, complete
 	// What can't be swept now is swept by Reconcile.
 	_ = s.bucket.Sweep(ctx, key)
 	return cause
+}
+
+// removeOwn removes the object under key if it is the one that operation wrote.
+func (s *Store) removeOwn(ctx context.Context, key, opID string) error {
+	a, err := s.attributes(ctx, key)
+	if err != nil {
+		return driver.As(ErrInDoubt, err)
+	}
+	if a == nil || a.Metadata[driver.MetaOp] != opID {
+		return nil // it is gone, or somebody else's by now
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	defer cancel()
+	if err := s.bucket.Delete(ctx, key); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return driver.As(ErrInDoubt, err)
+	}
+	return nil
 }
 
 // inDoubt returns cause as an error whose effect could not be found out because
