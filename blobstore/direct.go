@@ -204,6 +204,7 @@ func (s *Store) completeUpload(ctx context.Context, t *Ticket) (*Object, error) 
 	}
 	var obj *Object
 	actCtx, release := s.keep(ctx, intent)
+	defer release()
 	err = func() (err error) {
 		obj, err = s.accept(actCtx, intent.Event())
 		return err
@@ -360,6 +361,7 @@ func (s *Store) uploadByTicket(ctx context.Context, p *uploadPlan) (*Object, err
 	}
 	p.Overwrite = false
 	actCtx, release := s.keep(ctx, intent)
+	defer release()
 	obj, err := s.write(actCtx, p, intent.ID())
 	release()
 	switch {

@@ -43,10 +43,16 @@ func (s *Store) enter(ctx context.Context, e *audit.Event) error {
 	if err := s.start(); err != nil {
 		return err
 	}
+	entered := false
+	defer func() {
+		if !entered { // also if the host's authoriser panics
+			s.leave()
+		}
+	}()
 	if err := s.authorize(ctx, *e); err != nil {
-		s.leave()
 		return err
 	}
+	entered = true
 	return nil
 }
 
@@ -113,6 +119,7 @@ func (s *Store) change(ctx context.Context, e audit.Event, act func(ctx context.
 		return err
 	}
 	actCtx, release := s.keep(ctx, intent)
+	defer release() // also if the host's reader panics
 	eff, err := act(actCtx, intent)
 	release()
 	if errors.Is(err, ErrInDoubt) {
@@ -166,7 +173,7 @@ func (s *Store) settle(ctx context.Context, intent audit.Intent, eff effect, cau
 
 // keep renews the intent's lease until release is called. The context that it
 // returns ends when the lease is lost, so that nothing is done to an object
-// which the reconciler may be looking at.
+// which the reconciler may be looking at. release may be called again.
 func (s *Store) keep(ctx context.Context, intent audit.Intent) (_ context.Context, release func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var (

@@ -61,14 +61,17 @@ func (s *Store) stage(ctx context.Context, key string, r io.Reader, opts *Upload
 	if err := s.enter(ctx, &p.event); err != nil {
 		return nil, err
 	}
-	st, err := s.stageEntered(ctx, p)
-	if err != nil {
-		s.leave()
-	}
+	var st *Staged
+	defer func() {
+		if st == nil { // also if the host's reader panics
+			s.leave()
+		}
+	}()
+	st, err = s.stageEntered(ctx, p)
 	return st, err
 }
 
-func (s *Store) stageEntered(ctx context.Context, p *uploadPlan) (*Staged, error) {
+func (s *Store) stageEntered(ctx context.Context, p *uploadPlan) (st *Staged, err error) {
 	p.event.Attrs = with(p.event.Attrs, audit.AttrStaged, audit.StagedPending)
 	intent, err := s.begin(ctx, p.event)
 	if err != nil {
@@ -78,9 +81,14 @@ func (s *Store) stageEntered(ctx context.Context, p *uploadPlan) (*Staged, error
 	keepCtx, release := s.keep(context.WithoutCancel(ctx), intent)
 	writeCtx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(keepCtx, func() { cancel(context.Cause(keepCtx)) })
+	defer func() {
+		stop()
+		cancel(nil)
+		if st == nil {
+			release()
+		}
+	}()
 	obj, err := s.write(writeCtx, p, intent.ID())
-	stop()
-	cancel(nil)
 	if err != nil {
 		release()
 		if errors.Is(err, ErrInDoubt) {
