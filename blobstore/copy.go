@@ -74,7 +74,7 @@ func (s *Store) copyOrMove(ctx context.Context, action audit.Action, dst, src st
 		}
 		err := s.bucket.Copy(ctx, dst, src, &driver.CopyOptions{IfNotExist: !o.Overwrite, Metadata: meta})
 		if err != nil {
-			err = s.afterFailedWrite(ctx, dst, opID, true, o.Overwrite, err)
+			err = s.afterFailedWrite(ctx, dst, meta, true, o.Overwrite, err)
 		}
 		if err != nil || action == audit.ActionCopy {
 			return effect{}, err

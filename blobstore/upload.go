@@ -190,7 +190,7 @@ func (s *Store) write(ctx context.Context, p *uploadPlan, opID string) (*Object,
 		},
 	})
 	if err != nil {
-		err = s.afterFailedWrite(ctx, key, opID, content.Complete(), p.Overwrite, err)
+		err = s.afterFailedWrite(ctx, key, p.meta, content.Complete(), p.Overwrite, err)
 	}
 	if err != nil {
 		return nil, err
@@ -323,8 +323,9 @@ func allowed(t string, types []string) bool {
 // afterFailedWrite finds out what a write that failed with cause left behind,
 // since a backend may return an error and store the file anyway. It returns nil
 // if the object stands whole after all, and otherwise cause, with nothing of
-// this operation left; or ErrInDoubt if the backend does not say.
-func (s *Store) afterFailedWrite(ctx context.Context, key, opID string, complete, overwrite bool, cause error) error {
+// this operation left; or ErrInDoubt if the backend does not say. The object is
+// known by what meta says of the operation, and of which of its tries.
+func (s *Store) afterFailedWrite(ctx context.Context, key string, meta map[string]string, complete, overwrite bool, cause error) error {
 	if errors.Is(cause, ErrInDoubt) {
 		return cause
 	}
@@ -337,7 +338,8 @@ func (s *Store) afterFailedWrite(ctx context.Context, key, opID string, complete
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return inDoubt(cause, err)
-	case attrs.Metadata[driver.MetaOp] != opID:
+	case attrs.Metadata[driver.MetaOp] != meta[driver.MetaOp]:
+	case meta[driver.MetaTry] != "" && attrs.Metadata[driver.MetaTry] != meta[driver.MetaTry]:
 	case complete && (wanted || overwrite):
 		// Only the reply was lost; or the cancellation came when the old object
 		// was gone, and removing the new one would lose both.
