@@ -172,15 +172,16 @@ func (s *Store) settle(ctx context.Context, intent audit.Intent, eff effect, cau
 }
 
 // keep renews the intent's lease until release is called. The context that it
-// returns ends when the lease is lost, so that nothing is done to an object
-// which the reconciler may be looking at. release may be called again.
+// returns ends when the lease is lost, or soon will be, so that nothing is done to
+// an object which the reconciler may be looking at. release may be called again.
 func (s *Store) keep(ctx context.Context, intent audit.Intent) (_ context.Context, release func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var (
 		mu    sync.Mutex
 		timer *time.Timer
-		ends  = time.Now().Add(s.opts.Lease)
 		pause = s.opts.Lease / 3
+		safe  = s.opts.Lease - pause/2 // the rest is for the effect to come to an end
+		ends  = time.Now().Add(safe)
 	)
 	renew := func() {
 		started := time.Now()
@@ -193,12 +194,12 @@ func (s *Store) keep(ctx context.Context, intent audit.Intent) (_ context.Contex
 		case ctx.Err() != nil:
 			return
 		case err == nil:
-			ends = started.Add(s.opts.Lease)
-		case errors.Is(err, audit.ErrNotHeld), time.Until(ends) <= pause/2:
+			ends = started.Add(safe)
+		case errors.Is(err, audit.ErrNotHeld), time.Until(ends) <= 0:
 			cancel(driver.As(ErrAudit, err))
 			return
 		}
-		timer.Reset(pause)
+		timer.Reset(min(pause, time.Until(ends)))
 	}
 	mu.Lock()
 	timer = time.AfterFunc(pause, renew)
