@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -69,6 +70,11 @@ type Ticket struct {
 	ID   string // for CompleteUpload
 	Key  string
 	Link *Link // how the client sends the bytes
+}
+
+// LogValue implements [slog.LogValuer], without the link's URL.
+func (t Ticket) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("id", t.ID), slog.String("key", t.Key), slog.Any("link", t.Link))
 }
 
 // BeginUpload opens a direct upload to key and issues the link to send it by.
