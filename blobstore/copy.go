@@ -36,6 +36,13 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts *CopyOptions) er
 // src can't be deleted the copy is taken back, so that there is never more than
 // one of them when Move is done. The trail gets an entry "move" for dst and, with
 // it, one "delete" for src.
+//
+// A move that replaced an object can't be taken back. If src can't be deleted
+// then, both stand, and the error is also [ErrInDoubt]: the move stays open, and
+// [Store.Reconcile] deletes src, if it is still the same.
+//
+// A move that a crash cut short after the copy is finished by Reconcile too. src
+// is deleted only if it is still what was copied.
 func (s *Store) Move(ctx context.Context, dst, src string, opts *CopyOptions) error {
 	if err := s.copyOrMove(ctx, audit.ActionMove, dst, src, opts); err != nil {
 		return &Error{Op: "move", Key: dst, Err: err}
@@ -66,6 +73,16 @@ func (s *Store) copyOrMove(ctx context.Context, action audit.Action, dst, src st
 	}
 	e.Size, e.SHA256, e.ContentType = &obj.Size, obj.SHA256, obj.ContentType
 	e.Attrs[attrETag] = obj.ETag
+	if action == audit.ActionMove && o.Overwrite {
+		// Whether there is something to lose decides what becomes of a move that
+		// can't delete its source.
+		switch _, err := s.lookUp(ctx, dst); {
+		case err == nil || errors.Is(err, ErrChecksum):
+			e.Attrs[audit.AttrPrior] = "present"
+		case !errors.Is(err, fs.ErrNotExist):
+			return s.record(ctx, e, err)
+		}
+	}
 	return s.change(ctx, e, func(ctx context.Context, intent audit.Intent) (effect, error) {
 		opID := intent.ID()
 		meta := map[string]string{driver.MetaOp: opID}
@@ -121,6 +138,8 @@ func (s *Store) takeBack(ctx context.Context, intent audit.Intent, cause error) 
 	dst := intent.Event().Key
 	err := intent.Renew(ctx, s.opts.Lease)
 	switch {
+	case err == nil && intent.Event().Attrs[audit.AttrPrior] != "":
+		return driver.As(ErrInDoubt, cause) // what it replaced is gone: it is to be finished
 	case err == nil:
 		if err := s.removeOwn(ctx, dst, intent.ID()); err != nil {
 			return inDoubt(cause, err)

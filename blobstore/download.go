@@ -41,12 +41,15 @@ type Reader struct {
 	Offset int64   // where the part begins
 	Length int64   // its bytes
 
-	body io.ReadCloser
-	hash hash.Hash // not nil: to be verified
+	ctx      context.Context
+	body     io.ReadCloser
+	hash     hash.Hash // not nil: to be verified
+	mapError func(error) error
 }
 
 // Download opens an object for reading. Its entry is durable before the first
-// byte leaves. A missing object is fs.ErrNotExist.
+// byte leaves. A missing object is fs.ErrNotExist. When ctx ends, reading fails
+// with its error.
 func (s *Store) Download(ctx context.Context, key string, opts *DownloadOptions) (*Reader, error) {
 	r, err := s.download(ctx, key, opts)
 	if err != nil {
@@ -109,7 +112,7 @@ func (s *Store) open(ctx context.Context, key string, o *DownloadOptions) (*Read
 		_ = dr.Close() // nothing was read from it
 		return nil, err
 	}
-	r := &Reader{Object: obj, Offset: o.Offset, Length: obj.Size - o.Offset, body: dr}
+	r := &Reader{Object: obj, Offset: o.Offset, Length: obj.Size - o.Offset, ctx: ctx, body: dr, mapError: s.bucket.MapError}
 	if length >= 0 {
 		r.Length = min(r.Length, length)
 	}
@@ -121,14 +124,24 @@ func (s *Store) open(ctx context.Context, key string, o *DownloadOptions) (*Read
 
 // Read implements [io.Reader].
 func (r *Reader) Read(p []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, r.fail(context.Cause(r.ctx))
+	}
 	n, err := r.body.Read(p)
 	if r.hash != nil {
 		r.hash.Write(p[:n])
 		if err == io.EOF && !bytes.Equal(r.hash.Sum(nil), r.Object.SHA256) {
-			err = &Error{Op: "download", Key: r.Object.Key, Err: ErrChecksum}
+			err = ErrChecksum
 		}
 	}
-	return n, err
+	if err == nil || err == io.EOF {
+		return n, err
+	}
+	return n, r.fail(r.mapError(err))
+}
+
+func (r *Reader) fail(err error) error {
+	return &Error{Op: "download", Key: r.Object.Key, Err: ended(r.ctx, err)}
 }
 
 // copyBuffers are shared by all readers, since io.Copy would otherwise make the

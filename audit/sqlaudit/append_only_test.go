@@ -46,6 +46,8 @@ var attacks = map[string]string{
 	"delete all":        "DELETE FROM file_access_logs",
 	"change a writer":   "UPDATE file_access_writers SET origin = 'x'",
 	"delete a writer":   "DELETE FROM file_access_writers",
+	"edit a checkpoint": "UPDATE file_access_checkpoints SET note = 'x'",
+	"cut checkpoints":   "DELETE FROM file_access_checkpoints WHERE tree_size > 1",
 }
 
 var attacksOn = map[string]map[string]string{
@@ -58,6 +60,8 @@ var attacksOn = map[string]map[string]string{
 		"replace by rowid":         "REPLACE INTO file_access_logs (rowid, " + required + ") " + strings.Replace(forged(map[string]string{"id": otherID, "seq": "77"}), "SELECT ", "SELECT rowid, ", 1),
 		"upsert":                   "INSERT INTO file_access_logs (" + required + ") " + forged(nil) + " ON CONFLICT (id) DO UPDATE SET outcome = 'failed'",
 		"replace a writer":         "REPLACE INTO file_access_writers (writer_id, origin, started_at) SELECT writer_id, 'x', started_at FROM file_access_writers",
+		"replace a checkpoint":     "REPLACE INTO file_access_checkpoints SELECT writer_id, tree_size, prev_size, 'x' FROM file_access_checkpoints",
+		"replace by checkpoint":    "REPLACE INTO file_access_checkpoints SELECT writer_id, tree_size + 100, prev_size, 'x' FROM file_access_checkpoints",
 		"replace a writer's rowid": "REPLACE INTO file_access_writers (rowid, writer_id, origin, started_at) SELECT rowid, 'x', 'x', started_at FROM file_access_writers",
 	},
 	"postgres": {
@@ -72,15 +76,17 @@ var attacksOn = map[string]map[string]string{
 		"truncate as a replica":       "SET session_replication_role = replica; TRUNCATE file_access_logs",
 		"delete a writer, as replica": "SET session_replication_role = replica; DELETE FROM file_access_writers",
 		"truncate writers":            "TRUNCATE file_access_writers",
+		"truncate checkpoints":        "TRUNCATE file_access_checkpoints",
 		"upsert": "INSERT INTO file_access_logs (" + required + ") " + forged(nil) +
 			" ON CONFLICT (id) DO UPDATE SET outcome = 'failed'",
 	},
 	"mysql": {
-		"replace":          "REPLACE INTO file_access_logs (" + required + ") " + forged(nil),
-		"upsert":           "INSERT INTO file_access_logs (" + required + ") " + forged(nil) + " ON DUPLICATE KEY UPDATE outcome = 'failed'",
-		"update ignore":    "UPDATE IGNORE file_access_logs SET outcome = 'failed'",
-		"delete ignore":    "DELETE IGNORE FROM file_access_logs",
-		"replace a writer": "REPLACE INTO file_access_writers (writer_id, origin, started_at) SELECT writer_id, 'x', started_at FROM file_access_writers",
+		"replace":              "REPLACE INTO file_access_logs (" + required + ") " + forged(nil),
+		"upsert":               "INSERT INTO file_access_logs (" + required + ") " + forged(nil) + " ON DUPLICATE KEY UPDATE outcome = 'failed'",
+		"update ignore":        "UPDATE IGNORE file_access_logs SET outcome = 'failed'",
+		"delete ignore":        "DELETE IGNORE FROM file_access_logs",
+		"replace a writer":     "REPLACE INTO file_access_writers (writer_id, origin, started_at) SELECT writer_id, 'x', started_at FROM file_access_writers",
+		"replace a checkpoint": "REPLACE INTO file_access_checkpoints SELECT writer_id, tree_size, prev_size, 'x' FROM file_access_checkpoints",
 	},
 }
 

@@ -15,11 +15,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 	_ "modernc.org/sqlite"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/internal/testdb"
 )
 
 func benchEvent(i int64) audit.Event {
@@ -54,11 +56,48 @@ func spread(callers int, n int64, do func(i int64) error) (time.Duration, error)
 	return took, nil
 }
 
-func benchJournal(b *testing.B, name string) *Journal {
-	j, err := Open(b.Context(), "sqlite:"+filepath.Join(b.TempDir(), name), &Options{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+// benchSystems are the databases to measure, with fsync on. Each is asked for
+// a new, empty database.
+var benchSystems = []struct {
+	name  string
+	start func(b *testing.B) (dsn func() string)
+}{
+	{"sqlite", func(b *testing.B) func() string {
+		return func() string { return "sqlite:" + filepath.Join(b.TempDir(), uuid.NewString()+".db") }
+	}},
+	{"postgres", func(b *testing.B) func() string {
+		s := testdb.OwnPostgres(b)
+		return func() string { return s.New(b) }
+	}},
+	{"mariadb", func(b *testing.B) func() string {
+		s := testdb.OwnMariaDB(b)
+		return func() string { return s.New(b) }
+	}},
+}
+
+func benchJournal(b *testing.B, dsn string) *Journal {
+	j, err := Open(b.Context(), dsn, &Options{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, j.Close(context.Background())) })
+	if !strings.HasPrefix(dsn, "sqlite") {
+		j.db.SetMaxOpenConns(70) // as many as there are callers, for the plain side
+		j.db.SetMaxIdleConns(70)
+	}
 	return j
+}
+
+// eachSystem gives fn two journals on equal, new databases.
+func eachSystem(b *testing.B, callers []int, fn func(b *testing.B, callers int, single, group *Journal)) {
+	for _, s := range benchSystems {
+		b.Run(s.name, func(b *testing.B) {
+			dsn := s.start(b)
+			for _, n := range callers {
+				b.Run(fmt.Sprintf("callers=%d", n), func(b *testing.B) {
+					fn(b, n, benchJournal(b, dsn()), benchJournal(b, dsn()))
+				})
+			}
+		})
+	}
 }
 
 func report(b *testing.B, plain, journal time.Duration, unit string) {
@@ -93,44 +132,38 @@ func insertEntry(b *testing.B, db *sqlx.DB, d dialect) func(i int64) error {
 
 // BenchmarkEntry compares one durable entry with a plain INSERT.
 func BenchmarkEntry(b *testing.B) {
-	for _, callers := range []int{1, 8, 64} {
-		b.Run(fmt.Sprintf("sqlite/callers=%d", callers), func(b *testing.B) {
-			single, group := benchJournal(b, "single.db"), benchJournal(b, "group.db")
-			insert := insertEntry(b, single.db, single.d)
-			b.ResetTimer()
-			plain, err := spread(callers, int64(b.N), insert)
-			require.NoError(b, err)
-			took, err := spread(callers, int64(b.N), func(i int64) error { return group.Log(context.Background(), benchEvent(i)) })
-			require.NoError(b, err)
-			report(b, plain, took, "entries/s")
-		})
-	}
+	eachSystem(b, []int{1, 8, 64}, func(b *testing.B, callers int, single, group *Journal) {
+		insert := insertEntry(b, single.db, single.d)
+		b.ResetTimer()
+		plain, err := spread(callers, int64(b.N), insert)
+		require.NoError(b, err)
+		took, err := spread(callers, int64(b.N), func(i int64) error { return group.Log(context.Background(), benchEvent(i)) })
+		require.NoError(b, err)
+		report(b, plain, took, "entries/s")
+	})
 }
 
 // BenchmarkOperation compares the strict protocol, an intent and its
 // settlement, with the two plain transactions that it takes at least.
 func BenchmarkOperation(b *testing.B) {
-	for _, callers := range []int{1, 64} {
-		b.Run(fmt.Sprintf("sqlite/callers=%d", callers), func(b *testing.B) {
-			single, group := benchJournal(b, "single.db"), benchJournal(b, "group.db")
-			insert := insertEntry(b, single.db, single.d)
-			b.ResetTimer()
-			plain, err := spread(callers, int64(b.N), func(i int64) error {
-				if err := insert(2 * i); err != nil {
-					return err
-				}
-				return insert(2*i + 1)
-			})
-			require.NoError(b, err)
-			took, err := spread(callers, int64(b.N), func(i int64) error {
-				in, err := group.Begin(context.Background(), benchEvent(i), 0)
-				if err != nil {
-					return err
-				}
-				return in.Settle(context.Background(), audit.Result{Outcome: audit.OutcomeOK})
-			})
-			require.NoError(b, err)
-			report(b, plain, took, "ops/s")
+	eachSystem(b, []int{1, 64}, func(b *testing.B, callers int, single, group *Journal) {
+		insert := insertEntry(b, single.db, single.d)
+		b.ResetTimer()
+		plain, err := spread(callers, int64(b.N), func(i int64) error {
+			if err := insert(2 * i); err != nil {
+				return err
+			}
+			return insert(2*i + 1)
 		})
-	}
+		require.NoError(b, err)
+		took, err := spread(callers, int64(b.N), func(i int64) error {
+			in, err := group.Begin(context.Background(), benchEvent(i), 0)
+			if err != nil {
+				return err
+			}
+			return in.Settle(context.Background(), audit.Result{Outcome: audit.OutcomeOK})
+		})
+		require.NoError(b, err)
+		report(b, plain, took, "ops/s")
+	})
 }

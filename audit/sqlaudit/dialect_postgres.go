@@ -84,8 +84,8 @@ func (d *postgres) statement(s shape) string {
 		with = append(with, begin)
 	}
 	if s.writer {
-		with = append(with, "writer AS (INSERT INTO file_access_writers (writer_id, origin, started_at) SELECT "+
-			arg("uuid")+", "+arg("text")+", "+arg("timestamptz")+" WHERE (SELECT ok FROM ready))")
+		with = append(with, "writer AS (INSERT INTO file_access_writers (writer_id, origin, public_key, certificate, started_at) SELECT "+
+			arg("uuid")+", "+arg("text")+", "+arg("bytea")+", "+arg("text")+", "+arg("timestamptz")+" WHERE (SELECT ok FROM ready))")
 	}
 	if s.rows {
 		arrays := make([]string, len(columns))
@@ -95,6 +95,8 @@ func (d *postgres) statement(s shape) string {
 		names := strings.Join(columns, ", ")
 		with = append(with, "logged AS (INSERT INTO file_access_logs ("+names+") SELECT "+names+" FROM unnest("+strings.Join(arrays, ", ")+
 			") AS u ("+names+") WHERE (SELECT ok FROM ready))")
+		with = append(with, "proven AS (INSERT INTO file_access_checkpoints (writer_id, tree_size, prev_size, note) SELECT "+
+			arg("uuid")+", "+arg("bigint")+", "+arg("bigint")+", "+arg("text")+" WHERE (SELECT ok FROM ready))")
 	}
 	text := "WITH " + strings.Join(with, ",\n") + "\nSELECT ok FROM ready"
 	d.texts.Store(s, text)
@@ -120,10 +122,11 @@ func (d *postgres) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
 		args = append(args, ops, holders, writers, backends, buckets, keys, leases, events)
 	}
 	if w := b.writer; w != nil {
-		args = append(args, w.id, w.origin, w.startedAt)
+		args = append(args, w.id, w.origin, []byte(w.publicKey), null(w.certificate), w.startedAt)
 	}
 	if len(b.rows) > 0 {
-		args = append(args, arrays(b.rows)...)
+		c := b.checkpoint
+		args = append(append(args, arrays(b.rows)...), c.WriterID, c.TreeSize, c.PrevSize, c.Note)
 	}
 	conn, err := db.Connx(ctx)
 	if err != nil {

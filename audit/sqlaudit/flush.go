@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/blobtrail/blobtrail/audit"
 )
@@ -23,6 +24,9 @@ type batch struct {
 	settles []*held
 	begins  []*intentRow
 	rows    []*row
+
+	tree       frontier    // after the rows
+	checkpoint *checkpoint // of that tree, or nil
 }
 
 // run takes whatever waits and stores it, until the queue is closed and empty.
@@ -52,7 +56,7 @@ func (j *Journal) run() {
 // prepare gives the entries of jobs their places at the end of the stream.
 func (j *Journal) prepare(jobs []*job) (*batch, error) {
 	b := &batch{jobs: jobs}
-	at, seq := now(), j.tail.next
+	at, seq := now(), j.tail.tree.size
 	for _, jb := range jobs {
 		if jb.settle != nil {
 			b.settles = append(b.settles, jb.settle)
@@ -75,10 +79,21 @@ func (j *Journal) prepare(jobs []*job) (*batch, error) {
 			jb.ids.add(jb.rows[0].ID)
 		}
 	}
-	if !j.tail.registered && len(b.rows) > 0 {
+	b.tree = j.tail.tree
+	if len(b.rows) == 0 {
+		return b, nil
+	}
+	if !j.tail.registered {
 		b.writer = &j.tail.writer
 	}
-	return b, nil
+	leaves := make([]tlog.Hash, len(b.rows))
+	for i, r := range b.rows {
+		leaves[i] = r.leaf
+	}
+	b.tree = j.tail.tree.plus(leaves...)
+	var err error
+	b.checkpoint, err = j.tail.writer.sign(j.tail.tree.size, b.tree)
+	return b, err
 }
 
 // store stores jobs and tells each caller how it went. It tries again until
@@ -170,7 +185,7 @@ func finish(jobs []*job, err error) {
 
 // stored moves the stream's end behind b.
 func (j *Journal) stored(b *batch) {
-	j.tail.next += int64(len(b.rows))
+	j.tail.tree = b.tree
 	if b.writer != nil {
 		j.tail.registered = true
 	}
@@ -272,12 +287,12 @@ func (j *Journal) exists(ctx context.Context, id string) (bool, error) {
 // seqTaken reports whether somebody else's entries stand where b's should,
 // which happens when a machine was cloned while it ran.
 func (j *Journal) seqTaken(ctx context.Context, b *batch) (bool, error) {
-	if len(b.rows) == 0 {
+	if b.checkpoint == nil {
 		return false, nil
 	}
 	var n int
-	err := j.db.GetContext(ctx, &n, sqlx.Rebind(j.d.bind(), "SELECT count(*) FROM file_access_logs WHERE writer_id = ? AND seq >= ? AND seq < ?"),
-		b.rows[0].WriterID, b.rows[0].Seq, b.rows[0].Seq+int64(len(b.rows)))
+	err := j.db.GetContext(ctx, &n, sqlx.Rebind(j.d.bind(), "SELECT count(*) FROM file_access_checkpoints WHERE writer_id = ? AND prev_size >= ?"),
+		b.checkpoint.WriterID, b.checkpoint.PrevSize)
 	return n > 0, err
 }
 

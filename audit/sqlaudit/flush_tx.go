@@ -23,6 +23,8 @@ const (
 	partRelease = "release"
 	partBegin   = "begin"
 	partEntry   = "entry"
+
+	partCheckpoint = "checkpoint"
 )
 
 // parts lists what b does. The first writes, so that on SQLite even a deferred
@@ -31,8 +33,8 @@ const (
 func parts(d dialect, b *batch) []part {
 	var out []part
 	if w := b.writer; w != nil {
-		out = append(out, part{partWriter, [][]any{{w.id, w.origin, d.formatTime(w.startedAt)}}, func(n int) string {
-			return "INSERT INTO file_access_writers (writer_id, origin, started_at) VALUES " + repeat("(?, ?, ?)", n)
+		out = append(out, part{partWriter, [][]any{{w.id, w.origin, []byte(w.publicKey), null(w.certificate), d.formatTime(w.startedAt)}}, func(n int) string {
+			return "INSERT INTO file_access_writers (writer_id, origin, public_key, certificate, started_at) VALUES " + repeat(marks(5), n)
 		}})
 	}
 	if len(b.settles) > 0 {
@@ -61,6 +63,11 @@ func parts(d dialect, b *batch) []part {
 		}
 		out = append(out, part{partEntry, items, func(n int) string {
 			return "INSERT INTO file_access_logs (" + strings.Join(columns, ", ") + ") VALUES " + repeat(marks(len(columns)), n)
+		}})
+	}
+	if c := b.checkpoint; c != nil {
+		out = append(out, part{partCheckpoint, [][]any{{c.WriterID, c.TreeSize, c.PrevSize, c.Note}}, func(n int) string {
+			return "INSERT INTO file_access_checkpoints (writer_id, tree_size, prev_size, note) VALUES " + repeat(marks(4), n)
 		}})
 	}
 	return out

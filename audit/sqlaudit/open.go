@@ -2,6 +2,7 @@ package sqlaudit
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/blobtrail/blobtrail/audit"
 )
@@ -144,7 +146,7 @@ func start(ctx context.Context, db, readDB *sqlx.DB, d dialect, o Options) (*Jou
 			return nil, err
 		}
 	}
-	for _, table := range []string{"file_access_logs", "file_access_intents", "file_access_writers"} {
+	for _, table := range []string{"file_access_logs", "file_access_intents", "file_access_writers", "file_access_checkpoints"} {
 		if _, err := db.ExecContext(ctx, "SELECT 1 FROM "+table+" WHERE 1 = 0"); err != nil {
 			return nil, fmt.Errorf("sqlaudit: table %s can't be read: %w", table, err)
 		}
@@ -241,12 +243,16 @@ func (e *UnstoredError) Unwrap() error { return e.Err }
 type tail struct {
 	writer     writer
 	registered bool // the writer's row is stored
-	next       int64
+	tree       frontier
 }
 
+// writer is the identity of a stream. Its secret key is kept in memory only.
 type writer struct {
-	id, origin string
-	startedAt  time.Time
+	id, origin  string
+	startedAt   time.Time
+	publicKey   ed25519.PublicKey
+	certificate string // a note signed by the deployment's key, or ""
+	signer      note.Signer
 }
 
 // newTail begins a stream.
@@ -256,7 +262,11 @@ func (j *Journal) newTail() error {
 		return fmt.Errorf("sqlaudit: minting a writer id: %w", err)
 	}
 	s := id.String()
-	j.tail = tail{writer: writer{id: s, origin: j.opts.Origin, startedAt: now()}}
+	w, err := newWriter(s, j.opts.Origin, now(), j.opts.Signer)
+	if err != nil {
+		return err
+	}
+	j.tail = tail{writer: w}
 	j.writerID.Store(&s)
 	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"github.com/blobtrail/blobtrail/audit"
 )
 
@@ -31,6 +33,13 @@ type Options struct {
 	// Origin names this process in file_access_writers, for people who read
 	// it. Default: the host's name. At most 255 bytes.
 	Origin string
+
+	// Signer is the deployment's key, with which each writer's own key is
+	// certified, so that whoever owns the database can't make up writers. Mint
+	// one with golang.org/x/mod/sumdb/note.GenerateKey, keep the secret half out
+	// of the database, and give the public half to [Journal.Verify]. Nil: keys
+	// are not certified.
+	Signer note.Signer
 
 	// SkipMigrate leaves the tables as they are. They must exist; see
 	// [Migrations].

@@ -115,7 +115,7 @@ func TestRestrictedRole(t *testing.T) {
 	for _, grant := range []string{
 		"CREATE ROLE " + role + " LOGIN",
 		"GRANT USAGE ON SCHEMA " + schema + " TO " + role,
-		"GRANT SELECT, INSERT ON file_access_logs, file_access_writers TO " + role,
+		"GRANT SELECT, INSERT ON file_access_logs, file_access_writers, file_access_checkpoints TO " + role,
 		"GRANT SELECT, INSERT, UPDATE, DELETE ON file_access_intents TO " + role,
 		"GRANT SELECT ON file_access_migrations TO " + role,
 	} {
@@ -130,7 +130,7 @@ func TestRestrictedRole(t *testing.T) {
 		"UPDATE file_access_logs SET outcome = 'failed'", "UPDATE file_access_logs SET user_id = NULL", "DELETE FROM file_access_logs",
 		"TRUNCATE file_access_logs", "DROP TABLE file_access_logs", "ALTER TABLE file_access_logs DISABLE TRIGGER ALL",
 		"ALTER TABLE file_access_logs DETACH PARTITION file_access_logs_rest", "DROP TRIGGER file_access_no_delete ON file_access_logs",
-		"SET session_replication_role = replica", "DELETE FROM file_access_writers",
+		"SET session_replication_role = replica", "DELETE FROM file_access_writers", "DELETE FROM file_access_checkpoints",
 	} {
 		_, err := own.Exec(statement)
 		require.ErrorContains(t, err, "42501", statement) // insufficient privilege

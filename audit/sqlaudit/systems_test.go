@@ -64,21 +64,8 @@ type raw struct {
 
 func newRaw(t testing.TB, dsn string) *raw {
 	t.Helper()
-	var db *sqlx.DB
-	var err error
-	kind, rest, _ := strings.Cut(dsn, ":")
-	switch kind {
-	case "sqlite":
-		db, err = sqlx.Open("sqlite", "file:"+rest+"?_pragma=busy_timeout(5000)")
-	case "postgres":
-		db, err = sqlx.Open("pgx", dsn)
-	case "mysql":
-		address := strings.Replace(strings.TrimPrefix(rest, "//"), "@", "@tcp(", 1)
-		db, err = sqlx.Open("mysql", strings.Replace(address, "/", ")/", 1))
-	}
-	require.NoError(t, err)
-	t.Cleanup(func() { db.Close() })
-	return &raw{db, kind, dsn}
+	kind, _, _ := strings.Cut(dsn, ":")
+	return &raw{testdb.Connect(t, dsn), kind, dsn}
 }
 
 func (r *raw) exec(t testing.TB, query string, args ...any) {
@@ -103,9 +90,9 @@ func (r *raw) block(t testing.TB) (release func()) {
 	begin, end := []string{"BEGIN IMMEDIATE"}, "ROLLBACK"
 	switch r.kind {
 	case "postgres":
-		begin = []string{"BEGIN", "LOCK TABLE file_access_logs, file_access_intents, file_access_writers IN EXCLUSIVE MODE"}
+		begin = []string{"BEGIN", "LOCK TABLE file_access_logs, file_access_intents, file_access_writers, file_access_checkpoints IN EXCLUSIVE MODE"}
 	case "mysql":
-		begin, end = []string{"LOCK TABLES file_access_logs READ, file_access_intents READ, file_access_writers READ"}, "UNLOCK TABLES"
+		begin, end = []string{"LOCK TABLES file_access_logs READ, file_access_intents READ, file_access_writers READ, file_access_checkpoints READ"}, "UNLOCK TABLES"
 	}
 	for _, statement := range begin {
 		_, err = conn.ExecContext(ctx, statement)

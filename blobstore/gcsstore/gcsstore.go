@@ -43,7 +43,8 @@
 //
 // Google itself enforces method, expiry (at most 7 days), content type, exact
 // and greatest length and create-only, as signed headers that the client must
-// send. A SHA-256 is checked on completion. The grant id is the signed parameter
+// send. A SHA-256 a direct upload checks on completion; a plain link with one is
+// refused. The grant id is the signed parameter
 // "x-blobtrail-grant", which the service's access logs show.
 //
 // Import it for its side effect:

@@ -130,7 +130,11 @@ func newBucket(ctx, openCtx context.Context, o Options) (*bucket, error) {
 			o.ProjectID = creds.ProjectID
 		}
 	}
-	opts := []option.ClientOption{option.WithHTTPClient(client), storage.WithDisabledClientMetrics()}
+	opts := []option.ClientOption{
+		option.WithHTTPClient(client), storage.WithDisabledClientMetrics(),
+		// The XML API would send metadata as headers, which can't hold everything.
+		storage.WithJSONReads(),
+	}
 	if o.Endpoint != "" {
 		opts = append(opts, option.WithEndpoint(strings.TrimSuffix(o.Endpoint, "/")+"/storage/v1/"))
 	}

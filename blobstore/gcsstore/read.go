@@ -38,7 +38,7 @@ func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*d
 		case offset == attrs.Size || length == 0:
 			return &driver.Reader{ReadCloser: http.NoBody, Attributes: attributes(attrs)}, nil
 		}
-		r, err := obj.Generation(attrs.Generation).ReadCompressed(true).NewRangeReader(ctx, offset, length)
+		r, err := obj.Generation(attrs.Generation).NewRangeReader(ctx, offset, length)
 		if errors.Is(err, storage.ErrObjectNotExist) {
 			continue // replaced or deleted since
 		}

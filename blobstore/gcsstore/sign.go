@@ -191,6 +191,9 @@ func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions
 
 // constrain sets the headers that an upload must have to fit the signature.
 func constrain(h http.Header, o *driver.SignOptions) error {
+	if o.SHA256 != nil {
+		return fmt.Errorf("%w: a link of Google's can't hold the content's SHA-256", driver.ErrUnsupported)
+	}
 	if o.ContentType != "" {
 		h.Set("Content-Type", o.ContentType)
 	}

@@ -183,7 +183,7 @@ func reconcileCases() []testCase {
 			started, finish := make(chan struct{}), make(chan struct{})
 			done := make(chan error, 1)
 			go func() {
-				_, err := e.store.Upload(e.ctx, e.key("a"), waiting{started, finish}, nil)
+				_, err := e.store.Upload(e.ctx, e.key("a"), &waiting{started: started, finish: finish}, nil)
 				done <- err
 			}()
 			<-started
@@ -236,7 +236,9 @@ func reconcileCases() []testCase {
 			_, err := e.store.Reconcile(ctx)
 			e.isError(err, "reconcile", "", context.Canceled)
 			assert.Equal(e, 1, e.memory.Open())
-			e.reconciled(blobstore.Reconciled{Failed: 1})
+			done, err := e.store.Reconcile(e.ctx)
+			require.NoError(e, err)
+			assert.Equal(e, blobstore.Reconciled{Failed: 1}, done)
 		}},
 	}
 }

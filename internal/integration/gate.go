@@ -81,7 +81,23 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	if strings.HasPrefix(r.URL.Path, "/storage/v1/") {
+		w = withoutMetadata{w}
+	}
 	g.next.ServeHTTP(w, r)
+}
+
+// withoutMetadata leaves metadata out of the headers, where the JSON API of the
+// real service does not send it.
+type withoutMetadata struct{ http.ResponseWriter }
+
+func (w withoutMetadata) WriteHeader(status int) {
+	for name := range w.Header() {
+		if strings.HasPrefix(name, "X-Goog-Meta-") {
+			w.Header().Del(name)
+		}
+	}
+	w.ResponseWriter.WriteHeader(status)
 }
 
 func refuse(w http.ResponseWriter, status int, code string, err error) {

@@ -22,7 +22,7 @@ func openGCS(t testing.TB, o *gcsstore.Options) driver.Bucket {
 	t.Helper()
 	b, err := gcsstore.New(t.Context(), o)
 	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, b.Close()) })
+	t.Cleanup(func() { _ = b.Close() }) // the test may have closed it
 	return b
 }
 

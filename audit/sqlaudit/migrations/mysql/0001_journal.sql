@@ -41,7 +41,6 @@ CREATE TABLE IF NOT EXISTS file_access_logs (
 	KEY file_access_logs_user (user_id, id),
 	KEY file_access_logs_tenant (tenant_id, id),
 	KEY file_access_logs_resource (resource_type, resource_id, id),
-	KEY file_access_logs_resource_id (resource_id, id),
 	KEY file_access_logs_grant (grant_id, id)
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
@@ -111,7 +110,7 @@ CREATE TABLE IF NOT EXISTS file_access_writers (
 	writer_id   CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
 	origin      VARCHAR(255) NOT NULL,
 	public_key  VARBINARY(64),
-	certificate BLOB,
+	certificate TEXT,
 	started_at  DATETIME(6) NOT NULL
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
@@ -124,3 +123,25 @@ DROP TRIGGER IF EXISTS file_access_writers_no_update;
 
 CREATE TRIGGER file_access_writers_no_update BEFORE UPDATE ON file_access_writers FOR EACH ROW
 SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'file_access_writers is append-only: no writer can be changed';
+
+-- What a writer had stored at the end of each flush, signed by the writer: the
+-- size and root of its Merkle tree. A flush goes on where another ended, so
+-- that two processes that took the same writer for theirs exclude each other.
+CREATE TABLE IF NOT EXISTS file_access_checkpoints (
+	writer_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+	tree_size BIGINT NOT NULL,
+	prev_size BIGINT NOT NULL,
+	note      TEXT NOT NULL,
+	PRIMARY KEY (writer_id, tree_size),
+	UNIQUE KEY file_access_checkpoints_prev (writer_id, prev_size)
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+DROP TRIGGER IF EXISTS file_access_checkpoints_no_delete;
+
+CREATE TRIGGER file_access_checkpoints_no_delete BEFORE DELETE ON file_access_checkpoints FOR EACH ROW
+SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'file_access_checkpoints is append-only: no checkpoint can be deleted';
+
+DROP TRIGGER IF EXISTS file_access_checkpoints_no_update;
+
+CREATE TRIGGER file_access_checkpoints_no_update BEFORE UPDATE ON file_access_checkpoints FOR EACH ROW
+SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'file_access_checkpoints is append-only: no checkpoint can be changed';

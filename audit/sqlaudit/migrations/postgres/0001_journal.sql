@@ -38,8 +38,6 @@ CREATE INDEX file_access_logs_operation ON file_access_logs (op_id, id);
 
 CREATE INDEX file_access_logs_reference ON file_access_logs (ref_op_id, id) WHERE ref_op_id IS NOT NULL;
 
-CREATE INDEX file_access_logs_stream ON file_access_logs (writer_id, seq, id);
-
 CREATE INDEX file_access_logs_time ON file_access_logs (occurred_at, id);
 
 CREATE INDEX file_access_logs_key ON file_access_logs (file_key, id) WHERE file_key IS NOT NULL;
@@ -49,8 +47,6 @@ CREATE INDEX file_access_logs_user ON file_access_logs (user_id, id) WHERE user_
 CREATE INDEX file_access_logs_tenant ON file_access_logs (tenant_id, id) WHERE tenant_id IS NOT NULL;
 
 CREATE INDEX file_access_logs_resource ON file_access_logs (resource_type, resource_id, id) WHERE resource_type IS NOT NULL;
-
-CREATE INDEX file_access_logs_resource_id ON file_access_logs (resource_id, id) WHERE resource_id IS NOT NULL;
 
 CREATE INDEX file_access_logs_grant ON file_access_logs (grant_id, id) WHERE grant_id IS NOT NULL;
 
@@ -111,6 +107,8 @@ $$;
 -- one.
 CREATE TABLE file_access_logs_rest PARTITION OF file_access_logs DEFAULT;
 
+-- Each partition has an index of its own on the stream: one that is unique over
+-- all of them would have to include id.
 CREATE UNIQUE INDEX file_access_logs_rest_seq ON file_access_logs_rest (writer_id, seq);
 
 SELECT file_access_guard_partition('file_access_logs_rest');
@@ -167,7 +165,7 @@ CREATE TABLE file_access_writers (
 	writer_id   uuid        NOT NULL PRIMARY KEY,
 	origin      text        NOT NULL,
 	public_key  bytea,
-	certificate bytea,
+	certificate text,
 	started_at  timestamptz NOT NULL
 );
 
@@ -182,3 +180,27 @@ ALTER TABLE file_access_writers ENABLE ALWAYS TRIGGER file_access_no_delete;
 ALTER TABLE file_access_writers ENABLE ALWAYS TRIGGER file_access_no_update;
 
 ALTER TABLE file_access_writers ENABLE ALWAYS TRIGGER file_access_no_truncate;
+
+-- What a writer had stored at the end of each flush, signed by the writer: the
+-- size and root of its Merkle tree. A flush goes on where another ended, so
+-- that two processes that took the same writer for theirs exclude each other.
+CREATE TABLE file_access_checkpoints (
+	writer_id uuid   NOT NULL,
+	tree_size bigint NOT NULL,
+	prev_size bigint NOT NULL,
+	note      text   NOT NULL,
+	PRIMARY KEY (writer_id, tree_size),
+	UNIQUE (writer_id, prev_size)
+);
+
+CREATE TRIGGER file_access_no_delete BEFORE DELETE ON file_access_checkpoints FOR EACH ROW EXECUTE FUNCTION file_access_refuse();
+
+CREATE TRIGGER file_access_no_update BEFORE UPDATE ON file_access_checkpoints FOR EACH ROW EXECUTE FUNCTION file_access_refuse();
+
+CREATE TRIGGER file_access_no_truncate BEFORE TRUNCATE ON file_access_checkpoints FOR EACH STATEMENT EXECUTE FUNCTION file_access_refuse();
+
+ALTER TABLE file_access_checkpoints ENABLE ALWAYS TRIGGER file_access_no_delete;
+
+ALTER TABLE file_access_checkpoints ENABLE ALWAYS TRIGGER file_access_no_update;
+
+ALTER TABLE file_access_checkpoints ENABLE ALWAYS TRIGGER file_access_no_truncate;

@@ -48,8 +48,6 @@ CREATE INDEX file_access_logs_tenant ON file_access_logs (tenant_id, id) WHERE t
 
 CREATE INDEX file_access_logs_resource ON file_access_logs (resource_type, resource_id, id) WHERE resource_type IS NOT NULL;
 
-CREATE INDEX file_access_logs_resource_id ON file_access_logs (resource_id, id) WHERE resource_id IS NOT NULL;
-
 CREATE INDEX file_access_logs_grant ON file_access_logs (grant_id, id) WHERE grant_id IS NOT NULL;
 
 -- INSERT OR REPLACE removes a row without asking a DELETE trigger.
@@ -126,7 +124,7 @@ CREATE TABLE file_access_writers (
 	writer_id   TEXT NOT NULL PRIMARY KEY,
 	origin      TEXT NOT NULL,
 	public_key  BLOB,
-	certificate BLOB,
+	certificate TEXT,
 	started_at  TEXT NOT NULL
 );
 
@@ -144,4 +142,34 @@ END;
 CREATE TRIGGER file_access_writers_no_update BEFORE UPDATE ON file_access_writers
 BEGIN
 	SELECT RAISE(ABORT, 'file_access_writers is append-only: no writer can be changed');
+END;
+
+-- What a writer had stored at the end of each flush, signed by the writer: the
+-- size and root of its Merkle tree. A flush goes on where another ended, so
+-- that two processes that took the same writer for theirs exclude each other.
+CREATE TABLE file_access_checkpoints (
+	writer_id TEXT    NOT NULL,
+	tree_size INTEGER NOT NULL,
+	prev_size INTEGER NOT NULL,
+	note      TEXT    NOT NULL,
+	PRIMARY KEY (writer_id, tree_size),
+	UNIQUE (writer_id, prev_size)
+);
+
+CREATE TRIGGER file_access_checkpoints_no_replace BEFORE INSERT ON file_access_checkpoints
+WHEN EXISTS (SELECT 1 FROM file_access_checkpoints WHERE writer_id = NEW.writer_id AND tree_size = NEW.tree_size)
+	OR EXISTS (SELECT 1 FROM file_access_checkpoints WHERE writer_id = NEW.writer_id AND prev_size = NEW.prev_size)
+	OR EXISTS (SELECT 1 FROM file_access_checkpoints WHERE rowid = NEW.rowid)
+BEGIN
+	SELECT RAISE(ABORT, 'file_access_checkpoints is append-only: the checkpoint exists already');
+END;
+
+CREATE TRIGGER file_access_checkpoints_no_delete BEFORE DELETE ON file_access_checkpoints
+BEGIN
+	SELECT RAISE(ABORT, 'file_access_checkpoints is append-only: no checkpoint can be deleted');
+END;
+
+CREATE TRIGGER file_access_checkpoints_no_update BEFORE UPDATE ON file_access_checkpoints
+BEGIN
+	SELECT RAISE(ABORT, 'file_access_checkpoints is append-only: no checkpoint can be changed');
 END;
