@@ -321,7 +321,7 @@ func (o *UploadOptions) attrs() map[string]string {
 // reader of the whole.
 func peek(r io.Reader) (head []byte, whole io.Reader, err error) {
 	br := bufio.NewReaderSize(r, sniffBytes)
-	switch head, err = br.Peek(sniffBytes); err { //nolint:errorlint // io.Reader: EOF itself, unwrapped
+	switch head, err = br.Peek(sniffBytes); err {
 	case nil:
 		return head, br, nil
 	case io.EOF: // bufio would read on after the end

@@ -69,7 +69,7 @@ func (j *Journal) prepare(jobs []*job) (*batch, error) {
 		b.rows = append(b.rows, jb.rows...)
 	}
 	salts := make([]byte, 32*len(b.rows))
-	rand.Read(salts) //nolint:errcheck // crypto/rand.Read never fails
+	rand.Read(salts)
 	for i, r := range b.rows {
 		if err := r.place(j.tail.writer.id, seq+int64(i), at, salts[32*i:32*i+32:32*i+32]); err != nil {
 			return nil, err

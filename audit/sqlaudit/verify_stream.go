@@ -226,7 +226,7 @@ func (c *streamCheck) pages(ctx context.Context, tx *sqlx.Tx) error {
 	g.Go(func() error {
 		defer close(ready)
 		from, seen := c.next, map[string]bool{} // the ids already read at from
-		var after int64 = c.next
+		after := c.next
 		for done := false; !done; {
 			var p *page
 			select {

@@ -89,7 +89,7 @@ func fileMD5(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() //nolint:errcheck // only read from
+	defer f.Close()
 	h := md5.New()
 	if _, err := io.Copy(h, f); err != nil {
 		return nil, err
