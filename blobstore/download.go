@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"os"
 	"strconv"
 	"sync"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
 // DownloadOptions are the options of [Store.Download]. Nil and the zero value
@@ -41,12 +43,16 @@ type Reader struct {
 	Offset int64   // where the part begins
 	Length int64   // its bytes
 
-	body io.ReadCloser
-	hash hash.Hash // not nil: to be verified
+	ctx      context.Context
+	body     io.ReadCloser
+	read     int64     // bytes that were read
+	hash     hash.Hash // not nil: to be verified
+	mapError func(error) error
 }
 
 // Download opens an object for reading. Its entry is durable before the first
-// byte leaves. A missing object is fs.ErrNotExist.
+// byte leaves. A missing object is fs.ErrNotExist. When ctx ends, reading fails
+// with its error.
 func (s *Store) Download(ctx context.Context, key string, opts *DownloadOptions) (*Reader, error) {
 	r, err := s.download(ctx, key, opts)
 	if err != nil {
@@ -109,7 +115,7 @@ func (s *Store) open(ctx context.Context, key string, o *DownloadOptions) (*Read
 		_ = dr.Close() // nothing was read from it
 		return nil, err
 	}
-	r := &Reader{Object: obj, Offset: o.Offset, Length: obj.Size - o.Offset, body: dr}
+	r := &Reader{Object: obj, Offset: o.Offset, Length: obj.Size - o.Offset, ctx: ctx, body: dr, mapError: s.bucket.MapError}
 	if length >= 0 {
 		r.Length = min(r.Length, length)
 	}
@@ -121,26 +127,79 @@ func (s *Store) open(ctx context.Context, key string, o *DownloadOptions) (*Read
 
 // Read implements [io.Reader].
 func (r *Reader) Read(p []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, r.fail(context.Cause(r.ctx))
+	}
 	n, err := r.body.Read(p)
+	r.read += int64(n)
 	if r.hash != nil {
 		r.hash.Write(p[:n])
 		if err == io.EOF && !bytes.Equal(r.hash.Sum(nil), r.Object.SHA256) {
-			err = &Error{Op: "download", Key: r.Object.Key, Err: ErrChecksum}
+			err = ErrChecksum
 		}
 	}
-	return n, err
+	if err == nil || err == io.EOF {
+		return n, err
+	}
+	return n, r.fail(r.mapError(err))
+}
+
+func (r *Reader) fail(err error) error {
+	return &Error{Op: "download", Key: r.Object.Key, Err: ended(r.ctx, err)}
 }
 
 // copyBuffers are shared by all readers, since io.Copy would otherwise make the
 // Go CDK allocate a mebibyte each time.
-var copyBuffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
+var (
+	copyBuffers  = sync.Pool{New: func() any { return new([256 << 10]byte) }}
+	smallBuffers = sync.Pool{New: func() any { return new([sendFrom]byte) }}
+)
 
-// WriteTo implements [io.WriterTo] with a pooled buffer.
+// sendFrom is from how many bytes on a file is sent by the kernel. Of less, the
+// header of an HTTP answer and the content fit into one write.
+const sendFrom = 32 << 10
+
+// WriteTo implements [io.WriterTo]: with a pooled buffer, or, from a local file
+// to a socket, without one.
 func (r *Reader) WriteTo(w io.Writer) (int64, error) {
+	if rf, ok := w.(io.ReaderFrom); ok && r.hash == nil && r.Length-r.read >= sendFrom {
+		if file := r.file(); file != nil {
+			return rf.ReadFrom(file)
+		}
+	}
+	// Both are hidden behind their plain methods, so that the buffer is used.
+	dst, src := struct{ io.Writer }{w}, struct{ io.Reader }{r}
+	if r.Length < sendFrom {
+		buf := smallBuffers.Get().(*[sendFrom]byte)
+		defer smallBuffers.Put(buf)
+		return io.CopyBuffer(dst, src, buf[:])
+	}
 	buf := copyBuffers.Get().(*[256 << 10]byte)
 	defer copyBuffers.Put(buf)
-	// Both are hidden behind their plain methods, so that the buffer is used.
-	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, buf[:])
+	return io.CopyBuffer(dst, src, buf[:])
+}
+
+// file returns what is left to read as a part of a file, in the form that the
+// kernel can send to a socket by itself; nil if it isn't one.
+func (r *Reader) file() io.Reader {
+	dr, ok := r.body.(*driver.Reader)
+	if !ok {
+		return nil
+	}
+	var src io.Reader
+	if as, ok := dr.ReadCloser.(interface{ As(any) bool }); !ok || !as.As(&src) {
+		return nil
+	}
+	switch src := src.(type) {
+	case *os.File:
+		// The kernel is much faster when it need not look for the end itself.
+		return &io.LimitedReader{R: src, N: r.Length - r.read}
+	case *io.LimitedReader:
+		if _, ok := src.R.(*os.File); ok {
+			return src
+		}
+	}
+	return nil
 }
 
 // Close releases the reader.

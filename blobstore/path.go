@@ -21,7 +21,7 @@ import (
 // the operation ends.
 func (s *Store) enter(ctx context.Context, e *audit.Event) error {
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return ended(ctx, context.Cause(ctx))
 	}
 	if e.Action != audit.ActionList {
 		if err := CheckKey(e.Key); err != nil {
@@ -43,11 +43,26 @@ func (s *Store) enter(ctx context.Context, e *audit.Event) error {
 	if err := s.start(); err != nil {
 		return err
 	}
+	entered := false
+	defer func() {
+		if !entered { // also if the host's authoriser panics
+			s.leave()
+		}
+	}()
 	if err := s.authorize(ctx, *e); err != nil {
-		s.leave()
 		return err
 	}
+	entered = true
 	return nil
+}
+
+// ended makes err, if it is why ctx ended, one that is ctx.Err() too: the cause
+// that was given to a CancelCauseFunc need not be.
+func ended(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil || !errors.Is(err, context.Cause(ctx)) {
+		return err
+	}
+	return driver.As(ctx.Err(), err)
 }
 
 func (s *Store) authorize(ctx context.Context, e audit.Event) error {
@@ -71,6 +86,7 @@ func isUseOfLink(a audit.Action) bool {
 // record makes the entry of an operation that changes nothing durable. If the
 // operation failed with cause, that is what is recorded, and returned.
 func (s *Store) record(ctx context.Context, e audit.Event, cause error) error {
+	cause = ended(ctx, cause)
 	e.Outcome = audit.OutcomeOK
 	if cause != nil {
 		e.Outcome, e.ErrorCode = audit.OutcomeFailed, errorCode(cause)
@@ -107,14 +123,16 @@ type effect struct {
 // change takes an operation that changes objects along the path. act has the
 // effect; its context ends when the lease can't be kept. If act fails with
 // ErrInDoubt the intent is left to the reconciler.
-func (s *Store) change(ctx context.Context, e audit.Event, act func(ctx context.Context, opID string) (effect, error)) error {
+func (s *Store) change(ctx context.Context, e audit.Event, act func(ctx context.Context, intent audit.Intent) (effect, error)) error {
 	intent, err := s.begin(ctx, e)
 	if err != nil {
 		return err
 	}
 	actCtx, release := s.keep(ctx, intent)
-	eff, err := act(actCtx, intent.ID())
+	defer release() // also if the host's reader panics
+	eff, err := act(actCtx, intent)
 	release()
+	err = ended(ctx, err)
 	if errors.Is(err, ErrInDoubt) {
 		return err
 	}
@@ -148,9 +166,10 @@ func (s *Store) settle(ctx context.Context, intent audit.Intent, eff effect, cau
 		eff.also = nil
 	}
 	err := intent.Settle(ctx, r, eff.also...)
-	if errors.Is(err, audit.ErrNotHeld) && cause == nil {
+	if errors.Is(err, audit.ErrNotHeld) && (cause == nil || errors.As(cause, new(undoneError))) {
 		// Somebody settled it while we were cut off, from what could be seen
-		// then. The trail gets the truth as a second entry that refers to it.
+		// then: an object that came later, or one that was cleared away since.
+		// The trail gets the truth as a second entry that refers to it.
 		amend := intent.Event().With(r)
 		amend.OpID, amend.RefOpID, amend.OccurredAt = "", intent.ID(), time.Time{}
 		err = s.journal.Log(ctx, amend)
@@ -164,38 +183,43 @@ func (s *Store) settle(ctx context.Context, intent audit.Intent, eff effect, cau
 }
 
 // keep renews the intent's lease until release is called. The context that it
-// returns ends when the lease is lost, so that nothing is done to an object
-// which the reconciler may be looking at.
+// returns ends with ctx, and when the lease is lost or soon will be, so that
+// nothing is done to an object which the reconciler may be looking at. When ctx
+// ends the lease is kept on, because what was done is then cleared away. release
+// may be called again.
 func (s *Store) keep(ctx context.Context, intent audit.Intent) (_ context.Context, release func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var (
 		mu    sync.Mutex
 		timer *time.Timer
-		ends  = time.Now().Add(s.opts.Lease)
 		pause = s.opts.Lease / 3
+		safe  = s.opts.Lease - pause/2 // the rest is for the effect to come to an end
+		ends  = time.Now().Add(safe)
 	)
 	renew := func() {
 		started := time.Now()
-		rctx, done := context.WithDeadline(ctx, ends)
+		rctx, done := context.WithDeadline(running, ends)
 		err := intent.Renew(rctx, s.opts.Lease)
 		done()
 		mu.Lock()
 		defer mu.Unlock()
 		switch {
-		case ctx.Err() != nil:
+		case running.Err() != nil:
 			return
 		case err == nil:
-			ends = started.Add(s.opts.Lease)
-		case errors.Is(err, audit.ErrNotHeld), time.Until(ends) <= pause/2:
+			ends = started.Add(safe)
+		case errors.Is(err, audit.ErrNotHeld), time.Until(ends) <= 0:
 			cancel(driver.As(ErrAudit, err))
 			return
 		}
-		timer.Reset(pause)
+		timer.Reset(min(pause, time.Until(ends)))
 	}
 	mu.Lock()
 	timer = time.AfterFunc(pause, renew)
 	mu.Unlock()
 	return ctx, func() {
+		stop()
 		cancel(context.Canceled)
 		timer.Stop()
 	}

@@ -11,7 +11,9 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"mime"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/gabriel-vasile/mimetype"
 
@@ -23,7 +25,7 @@ import (
 // the defaults.
 type UploadOptions struct {
 	// Filename is the name that the file has for people, kept for display and
-	// for the download; it need not be safe. Up to 1,024 bytes are kept.
+	// for the download; it need not be safe. Up to 255 bytes are kept.
 	Filename string
 	// ContentType is the MIME type to store. Empty: found from the content.
 	ContentType string
@@ -64,7 +66,7 @@ type UploadOptions struct {
 const (
 	sniffBytes       = 3072 // what mimetype looks at
 	maxMetadataBytes = 2 << 10
-	maxFilename      = 1024
+	maxFilename      = 255 // as file systems have it; three times that, escaped, fits into the metadata of S3
 )
 
 // Upload stores what r holds under key (see [NewKey]), and, with
@@ -96,6 +98,13 @@ func (s *Store) upload(ctx context.Context, key string, r io.Reader, opts *Uploa
 		return nil, err
 	}
 	defer s.leave()
+	if p.Link != nil {
+		issue := p.event
+		issue.Action = linkAction(p.Link.Method)
+		if err := s.authorize(ctx, issue); err != nil {
+			return nil, err
+		}
+	}
 	if isTicket(p.GrantID) {
 		return s.uploadByTicket(ctx, p)
 	}
@@ -104,15 +113,15 @@ func (s *Store) upload(ctx context.Context, key string, r io.Reader, opts *Uploa
 		obj     *Object
 		linkErr error
 	)
-	err = s.change(ctx, p.event, func(ctx context.Context, opID string) (effect, error) {
-		if obj, err = s.write(ctx, p, opID); err != nil {
+	err = s.change(ctx, p.event, func(ctx context.Context, intent audit.Intent) (effect, error) {
+		if obj, err = s.write(ctx, p, intent.ID()); err != nil {
 			return effect{}, err
 		}
 		eff := effect{result: resultOf(obj)}
 		if p.Link != nil {
 			var issued audit.Event
 			if obj.Link, issued, linkErr = s.sign(ctx, p.event, p.Link); linkErr == nil {
-				issued.RefOpID = opID
+				issued.RefOpID = intent.ID()
 				eff.also = []audit.Event{issued}
 			}
 		}
@@ -154,6 +163,9 @@ func (s *Store) planUpload(key string, r io.Reader, opts *UploadOptions) (*uploa
 		p.size = p.Size
 	}
 	p.limit = s.uploadLimit(p.MaxSize)
+	if p.MaxSize < 0 {
+		return nil, fmt.Errorf("MaxSize %d is negative: leave it 0 for no limit", p.MaxSize)
+	}
 	if p.limit >= 0 && p.size > p.limit {
 		return nil, fmt.Errorf("%w: %d bytes: the limit is %d", ErrTooLarge, p.size, p.limit)
 	}
@@ -172,7 +184,7 @@ func (s *Store) planUpload(key string, r io.Reader, opts *UploadOptions) (*uploa
 // write has the effect of an upload: the object stands, or nothing does.
 func (s *Store) write(ctx context.Context, p *uploadPlan, opID string) (*Object, error) {
 	key := p.event.Key
-	head, body, err := peek(p.body)
+	head, body, err := peek(driver.ContextReader(ctx, p.body))
 	if err != nil {
 		return nil, err
 	}
@@ -190,14 +202,14 @@ func (s *Store) write(ctx context.Context, p *uploadPlan, opID string) (*Object,
 		},
 	})
 	if err != nil {
-		err = s.afterFailedWrite(ctx, key, opID, content.Complete(), p.Overwrite, err)
+		err = s.afterFailedWrite(ctx, key, p.meta, content.Complete(), p.Overwrite, err)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return &Object{
-		Key: key, Filename: p.Filename, ContentType: contentType, CacheControl: p.CacheControl,
-		Size: content.Size(), SHA256: content.SHA256(), Metadata: p.Metadata, OpID: opID,
+		Key: key, Filename: p.meta[driver.MetaFilename], ContentType: contentType, CacheControl: p.CacheControl,
+		Size: content.Size(), SHA256: content.SHA256(), Metadata: own(p.meta), OpID: opID,
 	}, nil
 }
 
@@ -220,8 +232,16 @@ func (s *Store) uploadLimit(call int64) int64 {
 }
 
 // metadata checks the options that are kept with the object, and returns them
-// in the form in which they are.
+// in the form in which they are kept.
 func (o *UploadOptions) metadata() (map[string]string, error) {
+	if o.ContentType != "" {
+		// In the form in which every backend gives it back.
+		t, params, err := mime.ParseMediaType(o.ContentType)
+		if err != nil || !strings.Contains(t, "/") {
+			return nil, fmt.Errorf("content type %.100q is none: want something like text/plain; charset=utf-8", o.ContentType)
+		}
+		o.ContentType = mime.FormatMediaType(t, params)
+	}
 	if o.SHA256 != nil && len(o.SHA256) != sha256.Size {
 		return nil, fmt.Errorf("%w: SHA256 has %d bytes, not %d", ErrChecksum, len(o.SHA256), sha256.Size)
 	}
@@ -230,7 +250,17 @@ func (o *UploadOptions) metadata() (map[string]string, error) {
 	}
 	meta, total := make(map[string]string, len(o.Metadata)+3), 0
 	for k, v := range o.Metadata {
-		k = strings.ToLower(k)
+		if !utf8.ValidString(k) || !utf8.ValidString(v) {
+			return nil, fmt.Errorf("metadata %.100q is not valid UTF-8", k)
+		}
+		lower := strings.ToLower(k)
+		_, twice := meta[lower]
+		switch k = lower; {
+		case k == "":
+			return nil, errors.New("metadata: a name is empty")
+		case twice:
+			return nil, fmt.Errorf("metadata %.100q is there twice: names that differ in case only are the same", k)
+		}
 		if strings.HasPrefix(k, driver.MetaPrefix) {
 			return nil, fmt.Errorf("metadata %q: names that begin with %q are reserved", k, driver.MetaPrefix)
 		}
@@ -249,12 +279,31 @@ func (o *UploadOptions) metadata() (map[string]string, error) {
 	return meta, nil
 }
 
+// own returns the host's own part of an object's metadata.
+func own(meta map[string]string) map[string]string {
+	var m map[string]string
+	for k, v := range meta {
+		if !strings.HasPrefix(k, driver.MetaPrefix) {
+			if m == nil {
+				m = make(map[string]string)
+			}
+			m[k] = v
+		}
+	}
+	return m
+}
+
 // displayName returns name as valid UTF-8 of bounded length.
 func displayName(name string) string {
-	if len(name) > maxFilename {
-		name = name[:maxFilename]
+	name = strings.ToValidUTF8(name, "\uFFFD")
+	if len(name) <= maxFilename {
+		return name
 	}
-	return strings.ToValidUTF8(name, "\uFFFD")
+	n := maxFilename
+	for !utf8.RuneStart(name[n]) {
+		n--
+	}
+	return name[:n]
 }
 
 func (o *UploadOptions) attrs() map[string]string {
@@ -291,7 +340,7 @@ func (o *UploadOptions) contentType(head []byte) (string, error) {
 	if len(o.AllowedTypes) == 0 {
 		return declared, nil
 	}
-	if !allowed(baseType(declared), o.AllowedTypes) {
+	if o.ContentType != "" && !allowed(baseType(declared), o.AllowedTypes) {
 		return "", fmt.Errorf("%w: declared as %.100q, allowed are %s", ErrType, declared, strings.Join(o.AllowedTypes, ", "))
 	}
 	// What the content is may be more exact than what is allowed: a .docx is
@@ -323,12 +372,14 @@ func allowed(t string, types []string) bool {
 // afterFailedWrite finds out what a write that failed with cause left behind,
 // since a backend may return an error and store the file anyway. It returns nil
 // if the object stands whole after all, and otherwise cause, with nothing of
-// this operation left; or ErrInDoubt if the backend does not say.
-func (s *Store) afterFailedWrite(ctx context.Context, key, opID string, complete, overwrite bool, cause error) error {
+// this operation left; or ErrInDoubt if the backend does not say. The object is
+// known by what meta says of the operation, and of which of its tries.
+func (s *Store) afterFailedWrite(ctx context.Context, key string, meta map[string]string, complete, overwrite bool, cause error) error {
 	if errors.Is(cause, ErrInDoubt) {
 		return cause
 	}
-	wanted := ctx.Err() == nil
+	// If the lease was lost somebody else may have seen the object and said so.
+	wanted := ctx.Err() == nil || errors.Is(context.Cause(ctx), ErrAudit)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
 	defer cancel()
 	attrs, err := s.bucket.Blob().Attributes(ctx, key)
@@ -337,7 +388,8 @@ func (s *Store) afterFailedWrite(ctx context.Context, key, opID string, complete
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return inDoubt(cause, err)
-	case attrs.Metadata[driver.MetaOp] != opID:
+	case attrs.Metadata[driver.MetaOp] != meta[driver.MetaOp]:
+	case meta[driver.MetaTry] != "" && attrs.Metadata[driver.MetaTry] != meta[driver.MetaTry]:
 	case complete && (wanted || overwrite):
 		// Only the reply was lost; or the cancellation came when the old object
 		// was gone, and removing the new one would lose both.
@@ -346,10 +398,33 @@ func (s *Store) afterFailedWrite(ctx context.Context, key, opID string, complete
 		if err := s.bucket.Delete(ctx, key); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return inDoubt(cause, err)
 		}
+		cause = undoneError{cause}
 	}
 	// What can't be swept now is swept by Reconcile.
 	_ = s.bucket.Sweep(ctx, key)
 	return cause
+}
+
+// undoneError is the cause of a failed write whose object stood, for a while.
+type undoneError struct{ error }
+
+func (e undoneError) Unwrap() error { return e.error }
+
+// removeOwn removes the object under key if it is the one that operation wrote.
+func (s *Store) removeOwn(ctx context.Context, key, opID string) error {
+	a, err := s.attributes(ctx, key)
+	if err != nil {
+		return driver.As(ErrInDoubt, err)
+	}
+	if a == nil || a.Metadata[driver.MetaOp] != opID {
+		return nil // it is gone, or somebody else's by now
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	defer cancel()
+	if err := s.bucket.Delete(ctx, key); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return driver.As(ErrInDoubt, err)
+	}
+	return nil
 }
 
 // inDoubt returns cause as an error whose effect could not be found out because

@@ -51,7 +51,7 @@ func TestSecretPrints(t *testing.T) {
 	assert.Equal(t, "[redacted]", config.NewSecret(secretKey).String())
 	assert.Equal(t, "postgres:[redacted]", config.NewSecret("postgres://u:p@h/db").String())
 	assert.Equal(t, "[redacted]", config.NewSecret("k1:abc").String(), "a key's ID is not a scheme")
-	assert.Equal(t, "", config.NewSecret("").String())
+	assert.Empty(t, config.NewSecret("").String())
 	assert.Equal(t, `"[redacted]"`, fmt.Sprintf("%#v", config.NewSecret(secretKey)))
 	b, err := json.Marshal(config.NewSecret(secretKey))
 	require.NoError(t, err)

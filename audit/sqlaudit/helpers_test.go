@@ -88,3 +88,5 @@ type refusing struct{}
 
 func (refusing) Connect(context.Context) (driver.Conn, error) { return nil, errors.New("refused") }
 func (refusing) Driver() driver.Driver                        { return nil }
+
+func textLogger(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }

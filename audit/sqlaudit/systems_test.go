@@ -64,21 +64,8 @@ type raw struct {
 
 func newRaw(t testing.TB, dsn string) *raw {
 	t.Helper()
-	var db *sqlx.DB
-	var err error
-	kind, rest, _ := strings.Cut(dsn, ":")
-	switch kind {
-	case "sqlite":
-		db, err = sqlx.Open("sqlite", "file:"+rest+"?_pragma=busy_timeout(5000)")
-	case "postgres":
-		db, err = sqlx.Open("pgx", dsn)
-	case "mysql":
-		address := strings.Replace(strings.TrimPrefix(rest, "//"), "@", "@tcp(", 1)
-		db, err = sqlx.Open("mysql", strings.Replace(address, "/", ")/", 1))
-	}
-	require.NoError(t, err)
-	t.Cleanup(func() { db.Close() })
-	return &raw{db, kind, dsn}
+	kind, _, _ := strings.Cut(dsn, ":")
+	return &raw{testdb.Connect(t, dsn), kind, dsn}
 }
 
 func (r *raw) exec(t testing.TB, query string, args ...any) {

@@ -42,7 +42,8 @@
 //
 // A SAS link holds one method, one key and an expiry, and by the permission to
 // create but not to write it holds create-only. It can't hold the content type,
-// the length or the SHA-256: those are checked on completion. There are no HEAD
+// the length or the SHA-256: those a direct upload checks on completion, and a
+// plain link with them is refused. There are no HEAD
 // links, because what allows HEAD allows GET. A PUT link that may overwrite also
 // allows to change the object's properties and metadata. The client must send
 // the headers of the link, of which x-ms-blob-type is required by the service.

@@ -78,11 +78,11 @@ func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions
 		v.Permissions = (&sas.BlobPermissions{Read: true}).String()
 		v.ContentDisposition, v.ContentType = o.ContentDisposition, o.ResponseType
 	case http.MethodPut:
+		if o.ContentType != "" || o.ContentLength != nil || o.MaxLength > 0 || o.SHA256 != nil {
+			return nil, fmt.Errorf("%w: an Azure link can't hold the content's type, length or SHA-256", driver.ErrUnsupported)
+		}
 		v.Permissions = (&sas.BlobPermissions{Create: true, Write: !o.CreateOnly}).String()
 		out.Header.Set("X-Ms-Blob-Type", "BlockBlob")
-		if o.ContentType != "" {
-			out.Header.Set("Content-Type", o.ContentType)
-		}
 		for k, v := range encodeMetadata(o.Metadata) {
 			out.Header.Set("X-Ms-Meta-"+k, *v)
 		}

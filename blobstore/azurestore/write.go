@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -77,17 +78,27 @@ func (w *writing) send(ctx context.Context, buf []byte) error {
 	if w.end {
 		headers, meta := w.headers()
 		_, err := w.blob.Upload(ctx, body(buf[:n]), &blockblob.UploadOptions{HTTPHeaders: headers, Metadata: meta, AccessConditions: w.conditions()})
+		if err == nil || n == 0 || !w.o.IfNotExist || !errors.Is(w.b.MapError(err), fs.ErrExist) {
+			return err
+		}
+		if _, headErr := w.blob.GetProperties(ctx, nil); !errors.Is(w.b.MapError(headErr), fs.ErrNotExist) {
+			return err
+		}
+		// Blocks of an upload that failed wait under this key, for which some
+		// services take it to be taken. A list of blocks is committed beside them.
+		id := newBlockName().id(0)
+		if _, err := w.blob.StageBlock(ctx, id, body(buf[:n]), nil); err != nil {
+			return err
+		}
+		_, err = w.blob.CommitBlockList(ctx, []string{id}, &blockblob.CommitBlockListOptions{HTTPHeaders: headers, Metadata: meta, AccessConditions: w.conditions()})
 		return err
 	}
-	// The names of the blocks are not those of any other write of this key.
-	var name [20]byte
-	_, _ = rand.Read(name[:16]) // never fails
+	name := newBlockName()
 	for n > 0 {
 		if len(w.ids) == maxBlocks {
 			return fmt.Errorf("%w: more than fits into the %d blocks of an upload whose size is not known", driver.ErrTooLarge, maxBlocks)
 		}
-		binary.BigEndian.PutUint32(name[16:], uint32(len(w.ids)))
-		id := base64.StdEncoding.EncodeToString(name[:])
+		id := name.id(len(w.ids))
 		if _, err := w.blob.StageBlock(ctx, id, body(buf[:n]), nil); err != nil {
 			return err
 		}
@@ -102,6 +113,19 @@ func (w *writing) send(ctx context.Context, buf []byte) error {
 	headers, meta := w.headers()
 	_, err = w.blob.CommitBlockList(ctx, w.ids, &blockblob.CommitBlockListOptions{HTTPHeaders: headers, Metadata: meta, AccessConditions: w.conditions()})
 	return err
+}
+
+// blockName begins the names of the blocks of one write, which are not those of
+// any other write of its key.
+type blockName [16]byte
+
+func newBlockName() (n blockName) {
+	_, _ = rand.Read(n[:]) // never fails
+	return n
+}
+
+func (n blockName) id(number int) string {
+	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(n[:], uint32(number)))
 }
 
 func body(p []byte) io.ReadSeekCloser { return streaming.NopCloser(bytes.NewReader(p)) }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/blobstore/storetest"
+	"github.com/blobtrail/blobtrail/internal/keyrule"
 )
 
 func TestFileConformance(t *testing.T) {
@@ -45,7 +46,7 @@ func residue(tb testing.TB, b driver.Bucket, _ string) []string {
 			}
 			return nil
 		}
-		if isTemp(d.Name()) {
+		if keyrule.IsTemp(d.Name()) {
 			left = append(left, path)
 		}
 		return nil

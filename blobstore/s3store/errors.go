@@ -23,6 +23,9 @@ var kinds = map[string]error{
 	"NotFound":  fs.ErrNotExist, // the answer to HEAD
 
 	"PreconditionFailed": fs.ErrExist,
+	// Of services that keep objects in folders: a key may not lie below another.
+	"ExistingObjectIsDirectory": fs.ErrExist,
+	"ObjectParentIsFile":        fs.ErrExist,
 
 	"AccessDenied":          fs.ErrPermission,
 	"AllAccessDisabled":     fs.ErrPermission,

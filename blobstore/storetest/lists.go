@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -99,7 +100,7 @@ func listCases() []testCase {
 			started, finish := make(chan struct{}), make(chan struct{})
 			done := make(chan error, 1)
 			go func() {
-				_, err := e.store.Upload(e.ctx, e.key("a"), io.MultiReader(&failing{2 * mib, io.EOF}, waiting{started, finish}), nil)
+				_, err := e.store.Upload(e.ctx, e.key("a"), io.MultiReader(&failing{2 * mib, io.EOF}, &waiting{started: started, finish: finish}), nil)
 				done <- err
 			}()
 			<-started
@@ -113,10 +114,13 @@ func listCases() []testCase {
 }
 
 // waiting says that it is read from, and ends when it may.
-type waiting struct{ started, finish chan struct{} }
+type waiting struct {
+	started, finish chan struct{}
+	once            sync.Once
+}
 
-func (w waiting) Read([]byte) (int, error) {
-	close(w.started)
+func (w *waiting) Read([]byte) (int, error) {
+	w.once.Do(func() { close(w.started) })
 	<-w.finish
 	return 0, io.EOF
 }

@@ -29,8 +29,8 @@ var floorOf = map[string]int{
 	"blobstore/filestore":           2,
 	"blobstore/memstore":            2,
 	"blobstore/blobhttp":            2,
-	"blobstore/s3store":             2,
 	"blobstore/azurestore":          2,
+	"blobstore/s3store":             2,
 	"blobstore/gcsstore":            2,
 	"blobstore/filestore/localblob": 1, // a Go CDK driver; knows nothing of the library
 	"blobstore":                     1,

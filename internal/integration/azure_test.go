@@ -23,7 +23,7 @@ func openAzure(t testing.TB, o *azurestore.Options) driver.Bucket {
 	t.Helper()
 	b, err := azurestore.New(t.Context(), o)
 	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, b.Close()) })
+	t.Cleanup(func() { _ = b.Close() }) // the test may have closed it
 	return b
 }
 

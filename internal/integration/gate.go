@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/fsouza/fake-gcs-server/fakestorage"
+	"golang.org/x/oauth2"
 )
 
 const tokenPath = "/oauth2/token"
@@ -42,6 +43,12 @@ func newGate(fake *fakestorage.Server, accessID string, key *rsa.PrivateKey) *Ga
 	return &Gate{fake: fake, next: fake.HTTPHandler(), accessID: accessID, key: key, token: rand.Text()}
 }
 
+// Tokens gives the tokens that the gate takes, as the metadata server of a
+// machine does.
+func (g *Gate) Tokens() oauth2.TokenSource {
+	return oauth2.StaticTokenSource(&oauth2.Token{AccessToken: g.token})
+}
+
 // ServeHTTP implements [http.Handler].
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
@@ -56,10 +63,41 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		g.serveSigned(w, r)
 	case r.Header.Get("Authorization") == "Bearer "+g.token:
-		g.next.ServeHTTP(w, r)
+		g.serve(w, r)
 	default:
 		refuse(w, http.StatusUnauthorized, "AuthenticationRequired", errors.New("no token and no signature"))
 	}
+}
+
+// serve passes a request on. On copies fake-gcs-server ignores the condition
+// that nothing may stand at the destination.
+func (g *Gate) serve(w http.ResponseWriter, r *http.Request) {
+	if _, to, ok := strings.Cut(r.URL.Path, "/rewriteTo/b/"); ok && r.URL.Query().Get("ifGenerationMatch") == "0" {
+		g.puts.Lock()
+		defer g.puts.Unlock()
+		bucket, key, _ := strings.Cut(to, "/o/")
+		if _, err := g.fake.GetObject(bucket, key); err == nil {
+			refuse(w, http.StatusPreconditionFailed, "conditionNotMet", errors.New("the object exists"))
+			return
+		}
+	}
+	if strings.HasPrefix(r.URL.Path, "/storage/v1/") {
+		w = withoutMetadata{w}
+	}
+	g.next.ServeHTTP(w, r)
+}
+
+// withoutMetadata leaves metadata out of the headers, where the JSON API of the
+// real service does not send it.
+type withoutMetadata struct{ http.ResponseWriter }
+
+func (w withoutMetadata) WriteHeader(status int) {
+	for name := range w.Header() {
+		if strings.HasPrefix(name, "X-Goog-Meta-") {
+			w.Header().Del(name)
+		}
+	}
+	w.ResponseWriter.WriteHeader(status)
 }
 
 func refuse(w http.ResponseWriter, status int, code string, err error) {

@@ -310,17 +310,28 @@ func TestLinkResults(t *testing.T) {
 
 			// An upload brings its metadata, so that the store knows it again.
 			length := int64(3)
-			put := signed(t, b, "up/load", driver.SignOptions{
-				Method: http.MethodPut, ContentType: "image/png", CreateOnly: true, ContentLength: &length,
-				Metadata: map[string]string{driver.MetaOp: "op-9", driver.MetaFilename: "Bild “1”.png"},
-			})
-			status, resp = use(t, put, []byte("new"))
+			meta := map[string]string{driver.MetaOp: "op-9", driver.MetaFilename: "Bild “1”.png"}
+			if b.Info().Backend == "gcs" { // which takes no more than ASCII in a header
+				_, err := b.Sign(ctx, "up/load", &driver.SignOptions{Method: http.MethodPut, Expires: time.Now().Add(time.Hour), Metadata: meta})
+				require.ErrorIs(t, err, driver.ErrUnsupported)
+				meta[driver.MetaFilename] = "Bild 1.png"
+			}
+			links := b.Info().Capabilities.Links
+			o := driver.SignOptions{Method: http.MethodPut, CreateOnly: true, Metadata: meta}
+			if links.ContentType == driver.ByService {
+				o.ContentType = "image/png"
+			}
+			if links.ContentLength == driver.ByService {
+				o.ContentLength = &length
+			}
+			put := signed(t, b, "up/load", o)
+			status, resp = use(t, put, []byte("new"), header("Content-Type", "image/png"))
 			answer, _ := io.ReadAll(resp.Body)
 			require.Less(t, status, 300, "%s", answer)
 			attrs, err := b.Blob().Attributes(ctx, "up/load")
 			require.NoError(t, err)
 			require.Equal(t, "image/png", attrs.ContentType)
-			require.Equal(t, map[string]string{driver.MetaOp: "op-9", driver.MetaFilename: "Bild “1”.png"}, attrs.Metadata)
+			require.Equal(t, meta, attrs.Metadata)
 
 			del := signed(t, b, "up/load", driver.SignOptions{Method: http.MethodDelete})
 			status, _ = use(t, del, nil)
@@ -329,7 +340,6 @@ func TestLinkResults(t *testing.T) {
 			require.ErrorIs(t, err, fs.ErrNotExist)
 
 			// What can't be signed is refused, not weakened.
-			links := b.Info().Capabilities.Links
 			for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete, http.MethodPost} {
 				_, err := b.Sign(ctx, "k", &driver.SignOptions{Method: m, Expires: time.Now().Add(time.Minute)})
 				if slices.Contains(links.Methods, m) {

@@ -36,6 +36,7 @@ var backends = []backend{
 	{"s3/versitygw", func(t testing.TB) driver.Bucket { return openS3(t, VersityGW(t).options()) }, uploads},
 	{"s3/minio", func(t testing.TB) driver.Bucket { return openS3(t, MinIO(t).options()) }, uploads},
 	{"azure/azurite", func(t testing.TB) driver.Bucket { return openAzure(t, Azurite(t).options()) }, nil},
+	{"gcs/fake+gate", func(t testing.TB) driver.Bucket { return openGCS(t, FakeGCS(t).options()) }, nil},
 }
 
 func (be backend) left(t testing.TB, b driver.Bucket) []string {

@@ -21,7 +21,7 @@ func newTable(title, legend string) *table {
 }
 
 // result notes how the test t, which is about to end, went.
-func (tb *table) result(row, column string, t *testing.T) {
+func (tb *table) result(row, column string, t testing.TB) {
 	tb.mu.Lock()
 	defer tb.mu.Unlock()
 	if !slices.Contains(tb.rows, row) {
@@ -46,12 +46,12 @@ func (tb *table) print(t *testing.T) {
 	tb.mu.Lock()
 	defer tb.mu.Unlock()
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s (ok: %s)\n%-56s", tb.title, tb.legend, "")
+	fmt.Fprintf(&b, "%s (ok: %s)\n%-100s", tb.title, tb.legend, "")
 	for _, c := range tb.columns {
 		fmt.Fprintf(&b, "%15s", c)
 	}
 	for _, r := range tb.rows {
-		fmt.Fprintf(&b, "\n%-56s", r)
+		fmt.Fprintf(&b, "\n%-100s", r)
 		for _, c := range tb.columns {
 			cell := tb.cells[[2]string{r, c}]
 			if cell == "" {
