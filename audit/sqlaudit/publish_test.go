@@ -152,7 +152,7 @@ func TestAnchorSync(t *testing.T) {
 	f, bucket := openFlaky(t)
 	tr.bucket = bucket
 	j := tr.open(t, func(o *sqlaudit.Options) {
-		o.Anchor, o.Publish.Every, o.Timeout = sqlaudit.AnchorSync, time.Hour, 50*time.Millisecond
+		o.Anchor, o.Publish.Every, o.Timeout = sqlaudit.AnchorSync, time.Hour, 3*time.Second
 	})
 	for i := range 3 {
 		require.NoError(t, j.Log(t.Context(), event("k")))

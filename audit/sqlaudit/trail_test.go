@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"gocloud.dev/blob"
@@ -38,7 +39,7 @@ func newTrailOn(t testing.TB, s *system) *trail {
 // or told to.
 func (tr *trail) open(t testing.TB, change ...func(*sqlaudit.Options)) *sqlaudit.Journal {
 	t.Helper()
-	o := &sqlaudit.Options{Logger: quiet, DeploymentKey: tr.signing, Publish: &sqlaudit.PublishOptions{Bucket: tr.bucket, Prefix: "checkpoints/", Entries: 1 << 30}}
+	o := &sqlaudit.Options{Logger: quiet, DeploymentKey: tr.signing, Publish: &sqlaudit.PublishOptions{Bucket: tr.bucket, Prefix: "checkpoints/", Entries: 1 << 30, Every: time.Hour}}
 	for _, c := range change {
 		c(o)
 	}
