@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"cloud.google.com/go/storage"
@@ -61,6 +62,8 @@ type writing struct {
 	r      io.Reader
 	end    bool
 	failed error // what r failed with
+
+	failures atomic.Int32 // requests that failed since content was last taken
 }
 
 // head reads what can be sent as one request: all of it if w.end is then true.
@@ -127,6 +130,7 @@ func (w *writing) Read(p []byte) (int, error) {
 		w.failed = context.Cause(w.ctx)
 		return 0, w.failed
 	}
+	w.failures.Store(0) // what was read before has been taken
 	n, err := w.r.Read(p)
 	switch err {
 	case nil:
@@ -146,9 +150,15 @@ func (w *writing) writer(ctx context.Context, meta map[string]string) *storage.W
 	}
 	// Writing the same object twice is the same as once: who replaced it in
 	// between would have lost anyway.
-	sw := obj.Retryer(storage.WithPolicy(storage.RetryAlways)).NewWriter(ctx)
+	sw := obj.Retryer(storage.WithPolicy(storage.RetryAlways), storage.WithErrorFunc(w.again)).NewWriter(ctx)
 	sw.ContentType, sw.CacheControl, sw.Metadata = w.o.ContentType, w.o.CacheControl, meta
 	return sw
+}
+
+// again reports whether to repeat a request. The library's own limits do not
+// hold for resumable uploads, which it would go on with for ever.
+func (w *writing) again(err error) bool {
+	return w.failures.Add(1) < attempts && storage.ShouldRetry(err)
 }
 
 // final returns the metadata with what is known only after the last byte.

@@ -70,6 +70,7 @@ type Options struct {
 const (
 	defaultStaleAfter = 45 * time.Second
 	openTimeout       = 5 * time.Second
+	attempts          = 4                  // of a request that may be repeated
 	maxExpiry         = 7 * 24 * time.Hour // of a signed URL
 )
 
@@ -134,6 +135,7 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 		return nil, err
 	}
 	client := s3.NewFromConfig(cfg, func(so *s3.Options) {
+		so.RetryMaxAttempts = attempts
 		so.UsePathStyle = o.UsePathStyle
 		so.UseAccelerate = o.accelerate
 		so.EndpointOptions.DisableHTTPS = o.disableHTTPS

@@ -48,7 +48,7 @@ func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*d
 		return nil, err
 	}
 	return &driver.Reader{
-		ReadCloser: &body{out.Body, b},
+		ReadCloser: &body{ReadCloser: out.Body, b: b, ctx: ctx, key: key, etag: out.ETag, at: offset, left: aws.ToInt64(out.ContentLength)},
 		Attributes: &blob.Attributes{
 			CacheControl: aws.ToString(out.CacheControl), ContentDisposition: aws.ToString(out.ContentDisposition),
 			ContentEncoding: aws.ToString(out.ContentEncoding), ContentLanguage: aws.ToString(out.ContentLanguage),
@@ -70,18 +70,48 @@ func (b *bucket) readNothing(ctx context.Context, key string, offset int64) (*dr
 	return &driver.Reader{ReadCloser: http.NoBody, Attributes: attrs}, nil
 }
 
-// body gives its errors their meaning.
+// body gives its errors their meaning, and goes on where the connection was cut,
+// as long as the object is still the same.
 type body struct {
 	io.ReadCloser
-	b *bucket
+	b        *bucket
+	ctx      context.Context
+	key      string
+	etag     *string
+	at, left int64 // what is to be read
+	resumed  int
 }
 
 func (r *body) Read(p []byte) (int, error) {
 	n, err := r.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
-		err = r.b.MapError(err)
+	r.at += int64(n)
+	r.left -= int64(n)
+	if err == nil || err == io.EOF && r.left <= 0 {
+		return n, err
 	}
-	return n, err
+	if r.left > 0 && r.ctx.Err() == nil && r.resumed < maxResumes && r.resume() == nil {
+		return n, nil
+	}
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, r.b.MapError(err)
+}
+
+const maxResumes = 3
+
+// resume opens the rest.
+func (r *body) resume() error {
+	r.resumed++
+	out, err := r.b.client.GetObject(r.ctx, &s3.GetObjectInput{
+		Bucket: &r.b.name, Key: &r.key, IfMatch: r.etag, Range: aws.String(fmt.Sprintf("bytes=%d-%d", r.at, r.at+r.left-1)),
+	})
+	if err != nil {
+		return err
+	}
+	_ = r.ReadCloser.Close() // it is broken
+	r.ReadCloser = out.Body
+	return nil
 }
 
 // wholeSize returns the size of the object of which a part was asked for.
