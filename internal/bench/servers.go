@@ -1,11 +1,15 @@
 package main
 
-// The database servers, started by the package that the tests start them with, and with their syncs on.
+// The database servers, started by the package that the tests start them with, and with their syncs on; and a network
+// that is slower than this machine.
 
 import (
 	"fmt"
+	"net"
+	"net/url"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/blobtrail/blobtrail/internal/testdb"
 )
@@ -54,4 +58,70 @@ func (t *testingTB) Fatalf(format string, args ...any) { t.Fatal(fmt.Sprintf(for
 func (t *testingTB) Skipf(format string, args ...any) {
 	*t.err = fmt.Errorf("%w: %s", errLeftOut, fmt.Sprintf(format, args...))
 	runtime.Goexit()
+}
+
+// distant puts a network with this round trip between us and the database.
+func distant(near database, roundTrip time.Duration) database {
+	return func(e *env) (string, error) {
+		dsn, err := near(e)
+		if err != nil {
+			return "", err
+		}
+		u, err := url.Parse(dsn)
+		if err != nil {
+			return "", err
+		}
+		u.Host, err = slowWire(e, u.Host, roundTrip/2)
+		return u.String(), err
+	}
+}
+
+// slowWire listens, and passes what comes on to target, and back, so much later.
+func slowWire(e *env, target string, delay time.Duration) (addr string, err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	e.cleanup(l.Close)
+	type packet struct {
+		due  time.Time
+		data []byte
+	}
+	pass := func(from, to net.Conn) {
+		packets := make(chan packet, 1024)
+		go func() {
+			defer close(packets)
+			for {
+				buf := make([]byte, 64<<10)
+				n, err := from.Read(buf)
+				if n > 0 {
+					packets <- packet{time.Now().Add(delay), buf[:n]}
+				}
+				if err != nil {
+					return
+				}
+			}
+		}()
+		for p := range packets {
+			time.Sleep(time.Until(p.due))
+			_, _ = to.Write(p.data) // if it is closed, so will be from
+		}
+		_ = to.Close()
+	}
+	go func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", target)
+			if err != nil {
+				_ = near.Close()
+				continue
+			}
+			go pass(near, far)
+			go pass(far, near)
+		}
+	}()
+	return l.Addr().String(), nil
 }
