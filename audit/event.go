@@ -95,6 +95,7 @@ const (
 	AttrExpires   = "expires"    // links: when they end, RFC 3339
 	AttrRange     = "range"      // download: "offset-length" of a partial read
 	AttrStaged    = "staged"     // upload: StagedPending or StagedCommitted
+	AttrPrior     = "prior"      // move: "present" if it may replace an object at its destination
 )
 
 // Values of [AttrStaged]: a staged upload waits for the host's own transaction,

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
@@ -34,6 +35,10 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts *CopyOptions) er
 // src can't be deleted the copy is taken back, so that there is never more than
 // one of them when Move is done. The trail gets an entry "move" for dst and, with
 // it, one "delete" for src.
+//
+// A move that replaced an object can't be taken back. If src can't be deleted
+// then, both stand, and the error is also [ErrInDoubt]: the move stays open, and
+// [Store.Reconcile] deletes src, if it is still the same.
 func (s *Store) Move(ctx context.Context, dst, src string, opts *CopyOptions) error {
 	if err := s.copyOrMove(ctx, audit.ActionMove, dst, src, opts); err != nil {
 		return &Error{Op: "move", Key: dst, Err: err}
@@ -64,6 +69,16 @@ func (s *Store) copyOrMove(ctx context.Context, action audit.Action, dst, src st
 	}
 	e.Size, e.SHA256, e.ContentType = &obj.Size, obj.SHA256, obj.ContentType
 	e.Attrs[attrETag] = obj.ETag
+	if action == audit.ActionMove && o.Overwrite {
+		// Whether there is something to lose decides what becomes of a move that
+		// is cut short.
+		switch _, err := s.lookUp(ctx, dst); {
+		case err == nil || errors.Is(err, ErrChecksum):
+			e.Attrs[audit.AttrPrior] = "present"
+		case !errors.Is(err, fs.ErrNotExist):
+			return s.record(ctx, e, err)
+		}
+	}
 	return s.change(ctx, e, func(ctx context.Context, opID string) (effect, error) {
 		meta := map[string]string{driver.MetaOp: opID}
 		if obj.SHA256 != nil {
@@ -80,7 +95,11 @@ func (s *Store) copyOrMove(ctx context.Context, action audit.Action, dst, src st
 			if errors.Is(err, ErrInDoubt) {
 				return effect{}, err
 			}
-			return effect{}, s.takeBack(ctx, dst, fmt.Errorf("source: %w", err))
+			err = fmt.Errorf("source: %w", err)
+			if e.Attrs[audit.AttrPrior] != "" {
+				return effect{}, driver.As(ErrInDoubt, err)
+			}
+			return effect{}, s.takeBack(ctx, dst, err)
 		}
 		return effect{also: []audit.Event{movedAway(e, opID)}}, nil
 	})
@@ -98,7 +117,7 @@ func movedAway(move audit.Event, opID string) audit.Event {
 func (s *Store) takeBack(ctx context.Context, dst string, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
 	defer cancel()
-	if err := s.bucket.Delete(ctx, dst); err != nil {
+	if err := s.bucket.Delete(ctx, dst); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return inDoubt(cause, err)
 	}
 	return cause

@@ -383,14 +383,9 @@ func (s *Store) sweepTickets(ctx context.Context) error {
 		return nil
 	}
 	info := s.bucket.Info()
-	it := s.bucket.Blob().List(&blob.ListOptions{Prefix: stagingPrefix})
-	for {
-		item, err := it.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+	for item, err := range s.bucket.List(ctx, &blob.ListOptions{Prefix: stagingPrefix}) {
 		if err != nil {
-			return s.bucket.MapError(err)
+			return err
 		}
 		if time.Since(item.ModTime) < s.opts.MaxLinkExpiry+24*time.Hour {
 			continue
@@ -403,6 +398,7 @@ func (s *Store) sweepTickets(ctx context.Context) error {
 			return err
 		}
 	}
+	return nil
 }
 
 // isTicket reports whether a grant is that of a ticket, whose id is an

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"net/http"
 	"os"
 	"strconv"
 	"sync"
@@ -43,13 +44,16 @@ type Reader struct {
 	Offset int64   // where the part begins
 	Length int64   // its bytes
 
-	body io.ReadCloser
-	read int64     // bytes that were read
-	hash hash.Hash // not nil: to be verified
+	ctx      context.Context
+	body     io.ReadCloser
+	read     int64     // bytes that were read
+	hash     hash.Hash // not nil: to be verified
+	mapError func(error) error
 }
 
 // Download opens an object for reading. Its entry is durable before the first
-// byte leaves. A missing object is fs.ErrNotExist.
+// byte leaves. A missing object is fs.ErrNotExist. When ctx ends, reading fails
+// with its error.
 func (s *Store) Download(ctx context.Context, key string, opts *DownloadOptions) (*Reader, error) {
 	r, err := s.download(ctx, key, opts)
 	if err != nil {
@@ -112,7 +116,7 @@ func (s *Store) open(ctx context.Context, key string, o *DownloadOptions) (*Read
 		_ = dr.Close() // nothing was read from it
 		return nil, err
 	}
-	r := &Reader{Object: obj, Offset: o.Offset, Length: obj.Size - o.Offset, body: dr}
+	r := &Reader{Object: obj, Offset: o.Offset, Length: obj.Size - o.Offset, ctx: ctx, body: dr, mapError: s.bucket.MapError}
 	if length >= 0 {
 		r.Length = min(r.Length, length)
 	}
@@ -124,15 +128,25 @@ func (s *Store) open(ctx context.Context, key string, o *DownloadOptions) (*Read
 
 // Read implements [io.Reader].
 func (r *Reader) Read(p []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, r.fail(context.Cause(r.ctx))
+	}
 	n, err := r.body.Read(p)
 	r.read += int64(n)
 	if r.hash != nil {
 		r.hash.Write(p[:n])
 		if err == io.EOF && !bytes.Equal(r.hash.Sum(nil), r.Object.SHA256) {
-			err = &Error{Op: "download", Key: r.Object.Key, Err: ErrChecksum}
+			err = ErrChecksum
 		}
 	}
-	return n, err
+	if err == nil || err == io.EOF {
+		return n, err
+	}
+	return n, r.fail(r.mapError(err))
+}
+
+func (r *Reader) fail(err error) error {
+	return &Error{Op: "download", Key: r.Object.Key, Err: ended(r.ctx, err)}
 }
 
 // copyBuffers are shared by all readers, since io.Copy would otherwise make the
@@ -147,12 +161,15 @@ var (
 const sendFrom = 32 << 10
 
 // WriteTo implements [io.WriterTo]: with a pooled buffer, or, from a local file
-// to a socket, without one.
+// to a client over HTTP, without one.
 func (r *Reader) WriteTo(w io.Writer) (int64, error) {
-	if rf, ok := w.(io.ReaderFrom); ok && r.hash == nil && r.Length-r.read >= sendFrom {
-		if file := r.file(); file != nil {
-			return rf.ReadFrom(file)
+	if file := r.file(w); file != nil {
+		n, err := w.(io.ReaderFrom).ReadFrom(file)
+		r.read += n
+		if err != nil {
+			err = r.fail(r.mapError(err))
 		}
+		return n, err
 	}
 	// Both are hidden behind their plain methods, so that the buffer is used.
 	dst, src := struct{ io.Writer }{w}, struct{ io.Reader }{r}
@@ -167,8 +184,18 @@ func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 }
 
 // file returns what is left to read as a part of a file, in the form that the
-// kernel can send to a socket by itself; nil if it isn't one.
-func (r *Reader) file() io.Reader {
+// kernel can send to the socket behind w by itself; nil if it can't, or if it
+// isn't worth it.
+func (r *Reader) file(w io.Writer) io.Reader {
+	if r.hash != nil || r.Length-r.read < sendFrom || r.ctx.Err() != nil {
+		return nil
+	}
+	if _, ok := w.(interface {
+		http.ResponseWriter
+		io.ReaderFrom
+	}); !ok {
+		return nil
+	}
 	dr, ok := r.body.(*driver.Reader)
 	if !ok {
 		return nil

@@ -29,8 +29,9 @@ func NewKey(prefix, filename string) string {
 // slashes of 1 to 200 bytes. Refused are empty segments, "." and "..", a leading
 // slash, backslashes, control, bidirectional and invisible characters, and what
 // some backend would alias with another key: segments that end in a dot or
-// begin or end with a space, the suffix ".attrs", "__0x", and ".blobtrail" as the
-// first segment.
+// begin or end with a space, the suffix ".attrs", "__0x", the names of local
+// temporary files (".", 16 hexadecimal digits, ".tmp" at the end), and
+// ".blobtrail" as the first segment.
 func CheckKey(key string) error {
 	if err := keyrule.Check(key); err != nil {
 		return fmt.Errorf("%w: %w", ErrKey, err)

@@ -3,7 +3,6 @@ package blobstore
 import (
 	"context"
 	"errors"
-	"io"
 	"io/fs"
 	"iter"
 	"strings"
@@ -33,26 +32,16 @@ type Object struct {
 	Link *Link
 }
 
-// object makes an Object of what the backend says of it.
+// object makes an Object of what the backend says of it. Where the digest kept
+// with it is none, it returns both the rest and ErrChecksum.
 func object(key string, a *blob.Attributes) (*Object, error) {
 	sum, err := driver.StoredSHA256(a.Metadata)
-	if err != nil {
-		return nil, err
-	}
 	obj := &Object{
 		Key: key, Size: a.Size, Filename: a.Metadata[driver.MetaFilename], ContentType: a.ContentType,
 		CacheControl: a.CacheControl, SHA256: sum, ETag: a.ETag, ModTime: a.ModTime, OpID: a.Metadata[driver.MetaOp],
+		Metadata: own(a.Metadata),
 	}
-	for k, v := range a.Metadata {
-		if strings.HasPrefix(k, driver.MetaPrefix) {
-			continue
-		}
-		if obj.Metadata == nil {
-			obj.Metadata = make(map[string]string)
-		}
-		obj.Metadata[k] = v
-	}
-	return obj, nil
+	return obj, err
 }
 
 // Stat describes an object; fs.ErrNotExist if there is none. Since no content is
@@ -73,7 +62,7 @@ func (s *Store) stat(ctx context.Context, key string) (*Object, error) {
 	return s.lookUp(ctx, key)
 }
 
-// lookUp asks the backend about an object.
+// lookUp asks the backend about an object; see object.
 func (s *Store) lookUp(ctx context.Context, key string) (*Object, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
@@ -120,14 +109,12 @@ func (s *Store) List(ctx context.Context, opts *ListOptions) iter.Seq2[*Object, 
 			return
 		}
 		defer s.leave()
-		it := s.bucket.Blob().List(&blob.ListOptions{Prefix: o.Prefix, Delimiter: o.Delimiter})
-		for {
-			item, err := it.Next(ctx)
-			if errors.Is(err, io.EOF) {
-				return
+		for item, err := range s.bucket.List(ctx, &blob.ListOptions{Prefix: o.Prefix, Delimiter: o.Delimiter}) {
+			if ctx.Err() != nil { // of which a page that is there already knows nothing
+				err = context.Cause(ctx)
 			}
 			if err != nil {
-				fail(s.bucket.MapError(err))
+				fail(ended(ctx, err))
 				return
 			}
 			if strings.HasPrefix(item.Key, keyrule.Private+"/") {

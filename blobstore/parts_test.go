@@ -13,6 +13,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore"
+	_ "github.com/blobtrail/blobtrail/blobstore/all"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 

@@ -21,7 +21,7 @@ import (
 // the operation ends.
 func (s *Store) enter(ctx context.Context, e *audit.Event) error {
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return ended(ctx, context.Cause(ctx))
 	}
 	if e.Action != audit.ActionList {
 		if err := CheckKey(e.Key); err != nil {
@@ -50,6 +50,15 @@ func (s *Store) enter(ctx context.Context, e *audit.Event) error {
 	return nil
 }
 
+// ended makes err, if it is why ctx ended, one that is ctx.Err() too: the cause
+// that was given to a CancelCauseFunc need not be.
+func ended(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil || !errors.Is(err, context.Cause(ctx)) {
+		return err
+	}
+	return driver.As(ctx.Err(), err)
+}
+
 func (s *Store) authorize(ctx context.Context, e audit.Event) error {
 	if s.opts.Authorize == nil || e.GrantID != "" && isUseOfLink(e.Action) {
 		return nil
@@ -71,6 +80,7 @@ func isUseOfLink(a audit.Action) bool {
 // record makes the entry of an operation that changes nothing durable. If the
 // operation failed with cause, that is what is recorded, and returned.
 func (s *Store) record(ctx context.Context, e audit.Event, cause error) error {
+	cause = ended(ctx, cause)
 	e.Outcome = audit.OutcomeOK
 	if cause != nil {
 		e.Outcome, e.ErrorCode = audit.OutcomeFailed, errorCode(cause)
@@ -115,6 +125,7 @@ func (s *Store) change(ctx context.Context, e audit.Event, act func(ctx context.
 	actCtx, release := s.keep(ctx, intent)
 	eff, err := act(actCtx, intent.ID())
 	release()
+	err = ended(ctx, err)
 	if errors.Is(err, ErrInDoubt) {
 		return err
 	}
@@ -164,10 +175,12 @@ func (s *Store) settle(ctx context.Context, intent audit.Intent, eff effect, cau
 }
 
 // keep renews the intent's lease until release is called. The context that it
-// returns ends when the lease is lost, so that nothing is done to an object
-// which the reconciler may be looking at.
+// returns ends with ctx, and when the lease is lost, so that nothing is done to
+// an object which the reconciler may be looking at. When ctx ends the lease is
+// kept on, because what was done is then cleared away.
 func (s *Store) keep(ctx context.Context, intent audit.Intent) (_ context.Context, release func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var (
 		mu    sync.Mutex
 		timer *time.Timer
@@ -176,13 +189,13 @@ func (s *Store) keep(ctx context.Context, intent audit.Intent) (_ context.Contex
 	)
 	renew := func() {
 		started := time.Now()
-		rctx, done := context.WithDeadline(ctx, ends)
+		rctx, done := context.WithDeadline(running, ends)
 		err := intent.Renew(rctx, s.opts.Lease)
 		done()
 		mu.Lock()
 		defer mu.Unlock()
 		switch {
-		case ctx.Err() != nil:
+		case running.Err() != nil:
 			return
 		case err == nil:
 			ends = started.Add(s.opts.Lease)
@@ -196,6 +209,7 @@ func (s *Store) keep(ctx context.Context, intent audit.Intent) (_ context.Contex
 	timer = time.AfterFunc(pause, renew)
 	mu.Unlock()
 	return ctx, func() {
+		stop()
 		cancel(context.Canceled)
 		timer.Stop()
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"time"
 
 	"gocloud.dev/blob"
 
@@ -40,7 +41,7 @@ func (s *Store) Reconcile(ctx context.Context) (Reconciled, error) {
 	var first error
 	for intent, err := range s.journal.Dangling(ctx, audit.DanglingQuery{Backend: info.Backend, Bucket: info.Bucket, Lease: s.opts.Lease}) {
 		if err != nil {
-			return done, &Error{Op: "reconcile", Err: both(first, driver.As(ErrAudit, err))}
+			return done, &Error{Op: "reconcile", Err: both(first, driver.As(ErrAudit, ended(ctx, err)))}
 		}
 		outcome, err := s.reconcileOne(ctx, intent)
 		switch {
@@ -132,8 +133,16 @@ func (s *Store) findWrite(ctx context.Context, e audit.Event) (audit.Result, err
 	if err != nil {
 		return audit.Result{}, err
 	}
-	if a == nil || a.Metadata[driver.MetaOp] != e.OpID {
+	switch {
+	case a == nil:
 		return audit.Result{Outcome: audit.OutcomeFailed}, nil
+	case a.Metadata[driver.MetaOp] == e.OpID:
+	case writtenBefore(a, e.OccurredAt):
+		return audit.Result{Outcome: audit.OutcomeFailed}, nil
+	default:
+		// Another operation wrote it since: in place of this one's object, or
+		// where this one never came.
+		return audit.Result{Outcome: audit.OutcomeUnknown}, nil
 	}
 	sum, err := driver.StoredSHA256(a.Metadata)
 	if err == nil && sum == nil {
@@ -143,6 +152,17 @@ func (s *Store) findWrite(ctx context.Context, e audit.Event) (audit.Result, err
 		return audit.Result{}, err
 	}
 	return audit.Result{Outcome: audit.OutcomeOK, Size: &a.Size, SHA256: sum, ContentType: a.ContentType}, nil
+}
+
+// writtenBefore reports whether an object is certainly older than t, as far as
+// the clocks agree: a service may give its time in whole seconds, and a file
+// system that of its last tick.
+func writtenBefore(a *blob.Attributes, t time.Time) bool {
+	slack := 10 * time.Millisecond
+	if a.ModTime.Nanosecond() == 0 {
+		slack = time.Second
+	}
+	return a.ModTime.Add(slack).Before(t)
 }
 
 // digest reads an object to compute its SHA-256.
@@ -176,8 +196,8 @@ func (s *Store) findDelete(ctx context.Context, e audit.Event) (audit.Result, er
 	return audit.Result{Outcome: audit.OutcomeUnknown}, nil
 }
 
-// findMove finds out how far a move came, and takes back one that had not yet
-// removed its source.
+// findMove finds out how far a move came. One that had not yet removed its
+// source is taken back, or finished if it had replaced an object.
 func (s *Store) findMove(ctx context.Context, e audit.Event) (audit.Result, []audit.Event, error) {
 	r, err := s.findWrite(ctx, e)
 	if err != nil || r.Outcome != audit.OutcomeOK {
@@ -188,6 +208,12 @@ func (s *Store) findMove(ctx context.Context, e audit.Event) (audit.Result, []au
 		return audit.Result{}, nil, err
 	}
 	if src != nil && src.ETag == e.Attrs[attrETag] {
+		if e.Attrs[audit.AttrPrior] != "" {
+			if err := s.remove(ctx, e.Attrs[audit.AttrSourceKey]); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return audit.Result{}, nil, err
+			}
+			return r, []audit.Event{movedAway(e, e.OpID)}, nil
+		}
 		dctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 		defer cancel()
 		if err := s.bucket.Delete(dctx, e.Key); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -60,6 +60,9 @@ func NewFromDriver(b driver.Bucket, log audit.Logger, opts *Options) (*Store, er
 	if log == nil {
 		return nil, &Error{Op: "open", Err: errNilLog}
 	}
+	if b == nil {
+		return nil, &Error{Op: "open", Err: errors.New("nil bucket")}
+	}
 	return &Store{bucket: b, journal: audit.AsJournal(log), opts: opts.withDefaults()}, nil
 }
 

@@ -2,6 +2,7 @@ package blobstore
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,7 +11,9 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"mime"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/gabriel-vasile/mimetype"
 
@@ -95,6 +98,13 @@ func (s *Store) upload(ctx context.Context, key string, r io.Reader, opts *Uploa
 		return nil, err
 	}
 	defer s.leave()
+	if p.Link != nil {
+		issue := p.event
+		issue.Action = linkAction(p.Link.Method)
+		if err := s.authorize(ctx, issue); err != nil {
+			return nil, err
+		}
+	}
 	if isTicket(p.GrantID) {
 		return s.uploadByTicket(ctx, p)
 	}
@@ -153,6 +163,9 @@ func (s *Store) planUpload(key string, r io.Reader, opts *UploadOptions) (*uploa
 		p.size = p.Size
 	}
 	p.limit = s.uploadLimit(p.MaxSize)
+	if p.MaxSize < 0 {
+		return nil, fmt.Errorf("MaxSize %d is negative: leave it 0 for no limit", p.MaxSize)
+	}
 	if p.limit >= 0 && p.size > p.limit {
 		return nil, fmt.Errorf("%w: %d bytes: the limit is %d", ErrTooLarge, p.size, p.limit)
 	}
@@ -171,7 +184,7 @@ func (s *Store) planUpload(key string, r io.Reader, opts *UploadOptions) (*uploa
 // write has the effect of an upload: the object stands, or nothing does.
 func (s *Store) write(ctx context.Context, p *uploadPlan, opID string) (*Object, error) {
 	key := p.event.Key
-	head, body, err := peek(p.body)
+	head, body, err := peek(driver.ContextReader(ctx, p.body))
 	if err != nil {
 		return nil, err
 	}
@@ -195,8 +208,8 @@ func (s *Store) write(ctx context.Context, p *uploadPlan, opID string) (*Object,
 		return nil, err
 	}
 	return &Object{
-		Key: key, Filename: p.Filename, ContentType: contentType, CacheControl: p.CacheControl,
-		Size: content.Size(), SHA256: content.SHA256(), Metadata: p.Metadata, OpID: opID,
+		Key: key, Filename: p.meta[driver.MetaFilename], ContentType: contentType, CacheControl: p.CacheControl,
+		Size: content.Size(), SHA256: content.SHA256(), Metadata: own(p.meta), OpID: opID,
 	}, nil
 }
 
@@ -219,8 +232,16 @@ func (s *Store) uploadLimit(call int64) int64 {
 }
 
 // metadata checks the options that are kept with the object, and returns them
-// in the form in which they are.
+// in the form in which they are kept.
 func (o *UploadOptions) metadata() (map[string]string, error) {
+	if o.ContentType != "" {
+		// In the form in which every backend gives it back.
+		t, params, err := mime.ParseMediaType(o.ContentType)
+		if err != nil || !strings.Contains(t, "/") {
+			return nil, fmt.Errorf("content type %.100q is none: want something like text/plain; charset=utf-8", o.ContentType)
+		}
+		o.ContentType = mime.FormatMediaType(t, params)
+	}
 	if o.SHA256 != nil && len(o.SHA256) != sha256.Size {
 		return nil, fmt.Errorf("%w: SHA256 has %d bytes, not %d", ErrChecksum, len(o.SHA256), sha256.Size)
 	}
@@ -229,7 +250,17 @@ func (o *UploadOptions) metadata() (map[string]string, error) {
 	}
 	meta, total := make(map[string]string, len(o.Metadata)+3), 0
 	for k, v := range o.Metadata {
-		k = strings.ToLower(k)
+		if !utf8.ValidString(k) || !utf8.ValidString(v) {
+			return nil, fmt.Errorf("metadata %.100q is not valid UTF-8", k)
+		}
+		lower := strings.ToLower(k)
+		_, twice := meta[lower]
+		switch k = lower; {
+		case k == "":
+			return nil, errors.New("metadata: a name is empty")
+		case twice:
+			return nil, fmt.Errorf("metadata %.100q is there twice: names that differ in case only are the same", k)
+		}
 		if strings.HasPrefix(k, driver.MetaPrefix) {
 			return nil, fmt.Errorf("metadata %q: names that begin with %q are reserved", k, driver.MetaPrefix)
 		}
@@ -248,12 +279,31 @@ func (o *UploadOptions) metadata() (map[string]string, error) {
 	return meta, nil
 }
 
+// own returns the host's own part of an object's metadata.
+func own(meta map[string]string) map[string]string {
+	var m map[string]string
+	for k, v := range meta {
+		if !strings.HasPrefix(k, driver.MetaPrefix) {
+			if m == nil {
+				m = make(map[string]string)
+			}
+			m[k] = v
+		}
+	}
+	return m
+}
+
 // displayName returns name as valid UTF-8 of bounded length.
 func displayName(name string) string {
-	if len(name) > maxFilename {
-		name = name[:maxFilename]
+	name = strings.ToValidUTF8(name, "\uFFFD")
+	if len(name) <= maxFilename {
+		return name
 	}
-	return strings.ToValidUTF8(name, "\uFFFD")
+	n := maxFilename
+	for !utf8.RuneStart(name[n]) {
+		n--
+	}
+	return name[:n]
 }
 
 func (o *UploadOptions) attrs() map[string]string {
@@ -271,10 +321,13 @@ func (o *UploadOptions) attrs() map[string]string {
 // reader of the whole.
 func peek(r io.Reader) (head []byte, whole io.Reader, err error) {
 	br := bufio.NewReaderSize(r, sniffBytes)
-	if head, err = br.Peek(sniffBytes); err != nil && err != io.EOF {
-		return nil, nil, err
+	switch head, err = br.Peek(sniffBytes); err { //nolint:errorlint // io.Reader: EOF itself, unwrapped
+	case nil:
+		return head, br, nil
+	case io.EOF: // bufio would read on after the end
+		return head, bytes.NewReader(head), nil
 	}
-	return head, br, nil
+	return nil, nil, err
 }
 
 // contentType returns the type to store the content under, or ErrType.
@@ -287,7 +340,7 @@ func (o *UploadOptions) contentType(head []byte) (string, error) {
 	if len(o.AllowedTypes) == 0 {
 		return declared, nil
 	}
-	if !allowed(baseType(declared), o.AllowedTypes) {
+	if o.ContentType != "" && !allowed(baseType(declared), o.AllowedTypes) {
 		return "", fmt.Errorf("%w: declared as %.100q, allowed are %s", ErrType, declared, strings.Join(o.AllowedTypes, ", "))
 	}
 	// What the content is may be more exact than what is allowed: a .docx is
@@ -324,7 +377,8 @@ func (s *Store) afterFailedWrite(ctx context.Context, key, opID string, complete
 	if errors.Is(cause, ErrInDoubt) {
 		return cause
 	}
-	wanted := ctx.Err() == nil
+	// If the lease was lost somebody else may have seen the object and said so.
+	wanted := ctx.Err() == nil || errors.Is(context.Cause(ctx), ErrAudit)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
 	defer cancel()
 	attrs, err := s.bucket.Blob().Attributes(ctx, key)

@@ -1,7 +1,6 @@
 package config_test
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -144,6 +143,7 @@ func TestEveryMistakeIsReportedByName(t *testing.T) {
 		{"database of another kind", vars{"AUDIT_DATABASE_URL": "mongodb://root:" + password + "@db/files"}, []string{"AUDIT_DATABASE_URL"}},
 		{"database without a name", vars{"AUDIT_DATABASE_URL": "sqlite:"}, []string{"AUDIT_DATABASE_URL"}},
 		{"database URL that can't be parsed", vars{"AUDIT_DATABASE_URL": "postgres://root:" + password + "%zz@db/files"}, []string{"AUDIT_DATABASE_URL"}},
+		{"mysql URL that can't be parsed", vars{"AUDIT_DATABASE_URL": "mysql://root:" + password + "%zz@db/files"}, []string{"AUDIT_DATABASE_URL"}},
 
 		{"link base without scheme", vars{"LINK_BASE_URL": "files.example.com"}, []string{"LINK_BASE_URL"}},
 		{"link base with a password", vars{"LINK_BASE_URL": "https://u:" + password + "@files.example.com/"}, []string{"LINK_BASE_URL"}},
@@ -220,20 +220,21 @@ func TestGoodConfigurations(t *testing.T) {
 		{"any URL", vars{"STORAGE_URL": "file:///srv/files?metadata=x"}, "file:///srv/files?metadata=x"},
 		{"a URL of somebody else's provider", vars{"STORAGE_URL": "swift://files"}, "swift://files"},
 		{"memory", vars{"STORAGE_URL": "mem://"}, "mem://"},
-		{"s3", s3(nil), "s3://files?region=us-east-1&ssetype=AES256"},
-		{"s3 in production needs no signing keys", s3(vars{"APP_ENV": "production"}), "s3://files?region=us-east-1&ssetype=AES256"},
+		{"s3", s3(nil), "s3://files?region=us-east-1&sse=AES256"},
+		{"s3 in production needs no signing keys", s3(vars{"APP_ENV": "production"}), "s3://files?region=us-east-1&sse=AES256"},
 		{"s3 elsewhere", s3(vars{
 			"S3_REGION": "auto", "S3_ENDPOINT": "http://127.0.0.1:9000", "S3_PUBLIC_ENDPOINT": "https://cdn.example.com", "S3_USE_PATH_STYLE": "true",
 			"S3_SSE": "none", "S3_ACCESS_KEY": accessKey, "S3_SECRET_KEY": secretKey,
-		}), "s3://files?endpoint=http%3A%2F%2F127.0.0.1%3A9000&public_endpoint=https%3A%2F%2Fcdn.example.com&region=auto&use_path_style=true"},
-		{"s3 with a key", s3(vars{"S3_SSE": "aws:kms", "S3_KMS_KEY_ID": "alias/files"}), "s3://files?kmskeyid=alias%2Ffiles&region=us-east-1&ssetype=aws%3Akms"},
+		}), "s3://files?endpoint=http%3A%2F%2F127.0.0.1%3A9000&public_endpoint=https%3A%2F%2Fcdn.example.com&region=auto&sse=none&use_path_style=true"},
+		{"s3 with a key", s3(vars{"S3_SSE": "aws:kms", "S3_KMS_KEY_ID": "alias/files"}), "s3://files?kms_key_id=alias%2Ffiles&region=us-east-1&sse=aws%3Akms"},
 		{"azure by key", azure(vars{"AZURE_STORAGE_CONNECTION_STRING": "AccountName=a;AccountKey=" + accountKey + "==;EndpointSuffix=core.windows.net;"}), "azblob://files?create=true"},
 		{"azure by SAS", azure(vars{"AZURE_STORAGE_CONNECTION_STRING": "BlobEndpoint=https://a.blob.core.windows.net;SharedAccessSignature=sv=1&sig=x"}), "azblob://files?create=true"},
 		{"azure emulator", azure(vars{"AZURE_STORAGE_CONNECTION_STRING": "UseDevelopmentStorage=true"}), "azblob://files?create=true"},
-		{"azure by token", azure(vars{"AZURE_STORAGE_ACCOUNT_URL": "https://acct.blob.core.windows.net/"}), "azblob://files?create=true&domain=blob.core.windows.net&protocol=https&storage_account=acct"},
-		{"azure emulator by token", azure(vars{"AZURE_STORAGE_ACCOUNT_URL": "http://127.0.0.1:10000/acct"}), "azblob://files?create=true&domain=127.0.0.1%3A10000&localemu=true&protocol=http&storage_account=acct"},
+		{"azure by token", azure(vars{"AZURE_STORAGE_ACCOUNT_URL": "https://acct.blob.core.windows.net/"}), "azblob://files?account_url=https%3A%2F%2Facct.blob.core.windows.net%2F&create=true"},
+		{"azure emulator by token", azure(vars{"AZURE_STORAGE_ACCOUNT_URL": "http://127.0.0.1:10000/acct"}), "azblob://files?account_url=http%3A%2F%2F127.0.0.1%3A10000%2Facct&create=true"},
 		{"gcs", gcs(vars{"GCS_CREDENTIALS_PATH": key, "GCS_PROJECT_ID": "my-project-1"}), "gs://files"},
 		{"postgres", vars{"AUDIT_DATABASE_URL": "postgres://u:" + password + "@db:5432/files?sslmode=require"}, "local://./uploads?create=true"},
+		{"mariadb", vars{"AUDIT_DATABASE_URL": "mariadb://u:" + password + "@db:3306/files"}, "local://./uploads?create=true"},
 		{"mysql", vars{"AUDIT_DATABASE_URL": "mysql:u:" + password + "@tcp(db:3306)/files"}, "local://./uploads?create=true"},
 	}
 	for _, tt := range tests {
@@ -264,6 +265,6 @@ func TestStrictRefusesLocalFilesInProduction(t *testing.T) {
 func TestProblemIsFoundByErrorsAs(t *testing.T) {
 	_, err := config.LoadFrom(vars{"STORAGE_BACKEND": "s4"})
 	var p *config.Problem
-	require.True(t, errors.As(err, &p))
+	require.ErrorAs(t, err, &p)
 	assert.Equal(t, `STORAGE_BACKEND: "s4" is not known: want local, s3, azure or gcs`, p.Error())
 }

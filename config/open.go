@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
@@ -154,9 +155,9 @@ func openStore(ctx context.Context, cfg Config, app *App, opts *blobstore.Option
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", cfg.storageVariable(), err)
 	}
-	// No provider takes credentials from here so far. The one that was opened
-	// has found some of its own, and to go on with those would be a surprise.
-	if name := cfg.credentials(); name != "" {
+	// The provider has found its credentials itself. To go on with others than
+	// those of the Config would be a surprise.
+	if name := cfg.foreignCredentials(os.Getenv); name != "" {
 		return nil, errors.Join(fmt.Errorf("%s: the provider takes its credentials from its service's own environment only: unset the variable", name), store.Close())
 	}
 	return store, nil
@@ -170,14 +171,19 @@ func (c Config) storageVariable() string {
 	return "STORAGE_BACKEND"
 }
 
-// credentials names the variable of the backend in effect that holds explicit
-// credentials, if one is set.
-func (c Config) credentials() string {
+// foreignCredentials names the variable that holds credentials for the backend
+// in effect, if its provider has not found the same ones by itself.
+func (c Config) foreignCredentials(getenv func(string) string) string {
 	switch b := c.backend(); {
 	case b == BackendS3 && c.S3.AccessKey.IsSet():
 		return "S3_ACCESS_KEY"
 	case b == BackendAzure && c.Azure.ConnectionString.IsSet():
-		return "AZURE_STORAGE_CONNECTION_STRING"
+		// Its provider reads the same variable, unless one of these is set.
+		const name = "AZURE_STORAGE_CONNECTION_STRING"
+		others := getenv("AZURE_STORAGE_ACCOUNT") + getenv("AZURE_STORAGE_KEY") + getenv("AZURE_STORAGE_SAS_TOKEN")
+		if others != "" || getenv(name) != c.Azure.ConnectionString.Reveal() {
+			return name
+		}
 	case b == BackendGCS && c.GCS.CredentialsPath != "":
 		return "GCS_CREDENTIALS_PATH"
 	}

@@ -4,7 +4,6 @@ package config
 // shown; those reach the provider on a way of their own.
 
 import (
-	"errors"
 	"net/url"
 	"path/filepath"
 	"strconv"
@@ -24,7 +23,7 @@ func (c Config) StorageURL() (string, error) {
 	case BackendS3:
 		return c.S3.storageURL(), nil
 	case BackendAzure:
-		return c.Azure.storageURL()
+		return c.Azure.storageURL(), nil
 	case BackendGCS:
 		return (&url.URL{Scheme: "gs", Host: c.GCS.Bucket}).String(), nil
 	}
@@ -52,43 +51,28 @@ func (s S3) storageURL() string {
 	if s.UsePathStyle {
 		q.Set("use_path_style", strconv.FormatBool(true))
 	}
-	if s.SSE != "none" {
-		q.Set("ssetype", s.SSE)
-	}
+	q.Set("sse", s.SSE) // none too: the provider's own default is to encrypt
 	if s.KMSKeyID != "" {
-		q.Set("kmskeyid", s.KMSKeyID)
+		q.Set("kms_key_id", s.KMSKeyID)
 	}
 	return (&url.URL{Scheme: "s3", Host: s.Bucket, RawQuery: q.Encode()}).String()
 }
 
-func (a Azure) storageURL() (string, error) {
+func (a Azure) storageURL() string {
 	q := url.Values{}
 	q.Set("create", "true")
 	if a.AccountURL != "" {
-		u, err := url.Parse(a.AccountURL)
-		if err != nil {
-			return "", errors.New("AZURE_STORAGE_ACCOUNT_URL: it is no URL")
-		}
-		account, domain, ok := splitAccount(u)
-		if !ok {
-			return "", errors.New("AZURE_STORAGE_ACCOUNT_URL: it names no account: want https://ACCOUNT.blob.core.windows.net")
-		}
-		q.Set("protocol", u.Scheme)
-		q.Set("storage_account", account)
-		q.Set("domain", domain)
-		if domain == u.Host {
-			q.Set("localemu", "true")
-		}
+		q.Set("account_url", a.AccountURL)
 	}
-	return (&url.URL{Scheme: "azblob", Host: a.Container, RawQuery: q.Encode()}).String(), nil
+	return (&url.URL{Scheme: "azblob", Host: a.Container, RawQuery: q.Encode()}).String()
 }
 
-// splitAccount finds the account in https://ACCOUNT.domain or, as emulators have
-// it, in http://host/ACCOUNT.
-func splitAccount(u *url.URL) (account, domain string, ok bool) {
+// namesAccount reports whether a URL is https://ACCOUNT.domain or, as emulators
+// have it, http://host/ACCOUNT.
+func namesAccount(u *url.URL) bool {
 	if path := strings.Trim(u.Path, "/"); path != "" {
-		return path, u.Host, !strings.Contains(path, "/")
+		return !strings.Contains(path, "/")
 	}
-	account, domain, _ = strings.Cut(u.Host, ".")
-	return account, domain, account != "" && strings.Contains(domain, ".")
+	account, domain, _ := strings.Cut(u.Host, ".")
+	return account != "" && strings.Contains(domain, ".")
 }

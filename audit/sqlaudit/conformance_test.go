@@ -2,7 +2,6 @@ package sqlaudit_test
 
 import (
 	"context"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -12,26 +11,24 @@ import (
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 )
 
-func TestConformanceSQLite(t *testing.T) {
+func TestConformance(t *testing.T) { onEach(t, testConformance) }
+
+func testConformance(t *testing.T, s *system) {
 	audittest.Run(t, func(t *testing.T) audittest.Harness {
-		path := filepath.Join(t.TempDir(), "trail.db")
-		raw := rawDB(t, path)
+		dsn := s.dsn(t)
+		db := newRaw(t, dsn)
 		return audittest.Harness{
 			Shared: true,
 			Open: func(tb testing.TB) audittest.Journal {
-				j, err := sqlaudit.Open(tb.Context(), "sqlite:"+path, &sqlaudit.Options{Logger: quiet})
+				j, err := sqlaudit.Open(tb.Context(), dsn, &sqlaudit.Options{Logger: quiet})
 				require.NoError(tb, err)
 				tb.Cleanup(func() { require.NoError(tb, j.Close(context.Background())) })
 				return j
 			},
 			Advance: func(tb testing.TB, d time.Duration) {
-				_, err := raw.Exec("UPDATE file_access_intents SET lease_until = lease_until - ?", d.Microseconds())
-				require.NoError(tb, err)
+				db.exec(tb, "UPDATE file_access_intents SET lease_until = lease_until - ?", d.Microseconds())
 			},
-			OpenIntents: func(tb testing.TB) (n int) {
-				require.NoError(tb, raw.Get(&n, "SELECT count(*) FROM file_access_intents"))
-				return n
-			},
+			OpenIntents: func(tb testing.TB) int { return db.count(tb, "file_access_intents") },
 		}
 	})
 }

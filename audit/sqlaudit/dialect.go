@@ -5,8 +5,10 @@ package sqlaudit
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -22,6 +24,10 @@ type dialect interface {
 	now() string
 	// formatTime gives the argument for a time column.
 	formatTime(time.Time) any
+	// columns lists those of file_access_logs for a SELECT that row.scan reads.
+	columns() string
+	// equal is a condition that a text column holds value, byte for byte.
+	equal(column, value string) (condition string, args []any)
 	// flush stores a batch atomically. It returns errConflict, and has stored
 	// nothing, if not all intents of the batch could come in or go out.
 	flush(ctx context.Context, db *sqlx.DB, b *batch) error
@@ -37,6 +43,8 @@ type dialect interface {
 	// apply runs the statements of one migration and records it, atomically
 	// where the database can.
 	apply(ctx context.Context, conn *sqlx.Conn, m migration) error
+	// maintain does what has to be done ahead of time, about once a day.
+	maintain(ctx context.Context, db *sqlx.DB) error
 	// close frees what the dialect holds of the pool.
 	close() error
 }
@@ -77,7 +85,7 @@ func classifyCommon(err error) (c class, ok bool) {
 		return conflict, true
 	case errors.As(err, &u):
 		return unclear, true
-	case errors.As(err, &r), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.As(err, &r), errors.Is(err, driver.ErrBadConn), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return retry, true
 	}
 	return fatal, false
@@ -87,12 +95,17 @@ func classifyCommon(err error) (c class, ok bool) {
 // driver may be that of a wrapper.
 func dialectOf(ctx context.Context, db *sqlx.DB) (dialect, error) {
 	var version string
-	errSQLite := db.GetContext(ctx, &version, "SELECT sqlite_version()")
-	if errSQLite == nil {
+	if err := db.GetContext(ctx, &version, "SELECT sqlite_version()"); err == nil {
 		return &sqlite{}, nil
 	}
 	if err := db.GetContext(ctx, &version, "SELECT version()"); err != nil {
 		return nil, fmt.Errorf("sqlaudit: asking the database what it is: %w", err)
 	}
-	return nil, fmt.Errorf("sqlaudit: %q is not supported: want SQLite", version)
+	switch {
+	case strings.HasPrefix(version, "PostgreSQL"):
+		return &postgres{}, nil
+	case version != "" && version[0] >= '0' && version[0] <= '9': // "8.0.36", "10.11.6-MariaDB"
+		return &mysql{}, nil
+	}
+	return nil, fmt.Errorf("sqlaudit: the database says it is %q: want SQLite, PostgreSQL, MariaDB or MySQL", version)
 }

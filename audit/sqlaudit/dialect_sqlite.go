@@ -6,8 +6,8 @@ package sqlaudit
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -26,6 +26,12 @@ func (*sqlite) bind() int    { return sqlx.QUESTION }
 // now has milliseconds, which is what SQLite's clock gives.
 func (*sqlite) now() string { return "CAST(unixepoch('now', 'subsec') * 1000000 AS INTEGER)" }
 
+func (*sqlite) columns() string { return strings.Join(columns, ", ") }
+
+func (*sqlite) equal(column, value string) (string, []any) { return column + " = ?", []any{value} }
+
+func (*sqlite) maintain(context.Context, *sqlx.DB) error { return nil }
+
 func (*sqlite) formatTime(t time.Time) any { return t.UTC().Format(timeFormat) }
 
 // sqliteSizes are the numbers of rows that prepared statements take.
@@ -36,8 +42,6 @@ func (d *sqlite) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
 	if err != nil {
 		return err
 	}
-	// The first statement writes, so that even a deferred transaction, as a
-	// host's pool may begin it, waits for its turn and never has to start anew.
 	tx, err := db.BeginTxx(ctx, nil)
 	if err != nil {
 		return err
@@ -71,58 +75,22 @@ type step struct {
 // may have one connection only.
 func (d *sqlite) plan(ctx context.Context, db *sqlx.DB, b *batch) ([]step, error) {
 	var steps []step
-	// add cuts a list of items, each with its args, into statements.
-	add := func(key string, items [][]any, query func(n int) string) error {
+	for _, p := range parts(d, b) {
+		tail := ""
+		if p.key == partBegin {
+			tail = " ON CONFLICT (op_id) DO NOTHING"
+		}
 		for _, size := range sqliteSizes {
-			for ; len(items) >= size; items = items[size:] {
-				stmt, err := d.prepared(ctx, db, fmt.Sprint(key, size), func() string { return query(size) })
+			for ; len(p.items) >= size; p.items = p.items[size:] {
+				stmt, err := d.prepared(ctx, db, p.key+strconv.Itoa(size), func() string { return p.query(size) + tail })
 				if err != nil {
-					return err
+					return nil, err
 				}
-				steps = append(steps, step{stmt, slices.Concat(items[:size]...), int64(size)})
+				steps = append(steps, step{stmt, slices.Concat(p.items[:size]...), int64(size)})
 			}
 		}
-		return nil
 	}
-	rows := func(row string, n int) string { return strings.Repeat(row+", ", n-1) + row }
-
-	if w := b.writer; w != nil {
-		if err := add("writer", [][]any{{w.id, w.origin, d.formatTime(w.startedAt)}}, func(n int) string {
-			return "INSERT INTO file_access_writers (writer_id, origin, started_at) VALUES " + rows("(?, ?, ?)", n)
-		}); err != nil {
-			return nil, err
-		}
-	}
-
-	var out [][]any
-	for _, h := range b.settles {
-		out = append(out, []any{h.opID, h.holder})
-	}
-	if err := add("release", out, func(n int) string {
-		return "DELETE FROM file_access_intents WHERE (op_id, holder) IN (VALUES " + rows("(?, ?)", n) + ")"
-	}); err != nil {
-		return nil, err
-	}
-
-	var in [][]any
-	for _, i := range b.begins {
-		in = append(in, []any{i.opID, i.holder, i.writer, null(i.backend), null(i.bucket), null(i.key), i.lease.Microseconds(), i.event})
-	}
-	if err := add("begin", in, func(n int) string {
-		return "INSERT INTO file_access_intents (op_id, holder, writer_id, storage_backend, bucket, file_key, begun_at, lease_until, event) VALUES " +
-			rows("(?, ?, ?, ?, ?, ?, "+d.now()+", "+d.now()+" + ?, ?)", n) + " ON CONFLICT (op_id) DO NOTHING"
-	}); err != nil {
-		return nil, err
-	}
-
-	var entries [][]any
-	for _, r := range b.rows {
-		entries = append(entries, r.args(make([]any, 0, len(columns)), d.formatTime))
-	}
-	err := add("entry", entries, func(n int) string {
-		return "INSERT INTO file_access_logs (" + strings.Join(columns, ", ") + ") VALUES " + rows(marks(len(columns)), n)
-	})
-	return steps, err
+	return steps, nil
 }
 
 func (d *sqlite) prepared(ctx context.Context, db *sqlx.DB, key string, query func() string) (*sqlx.Stmt, error) {
@@ -141,9 +109,6 @@ func (d *sqlite) prepared(ctx context.Context, db *sqlx.DB, key string, query fu
 	d.stmts[key] = stmt
 	return stmt, nil
 }
-
-// marks returns "(?, ?, …)".
-func marks(n int) string { return "(" + strings.Repeat("?, ", n-1) + "?)" }
 
 // sqliteError is what modernc.org/sqlite's errors can tell.
 type sqliteError interface {
@@ -195,35 +160,9 @@ func (*sqlite) weakness(ctx context.Context, db *sqlx.DB) (string, error) {
 }
 
 func (*sqlite) locked(ctx context.Context, db *sqlx.DB, fn func(*sqlx.Conn) error) error {
-	conn, err := db.Connx(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	// Not BeginTx: in the host's database that may be a deferred transaction,
-	// in which two processes could both find that nothing was applied yet.
-	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
-		return err
-	}
-	err = fn(conn)
-	end := "COMMIT"
-	if err != nil {
-		end = "ROLLBACK"
-	}
-	if _, endErr := conn.ExecContext(context.WithoutCancel(ctx), end); endErr != nil {
-		if err == nil {
-			_, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
-		}
-		err = errors.Join(err, endErr)
-	}
-	return err
+	return lockedTx(ctx, db, "BEGIN IMMEDIATE", "", fn)
 }
 
 func (*sqlite) apply(ctx context.Context, conn *sqlx.Conn, m migration) error {
-	for _, stmt := range m.statements() {
-		if _, err := conn.ExecContext(ctx, stmt); err != nil {
-			return err
-		}
-	}
-	return m.record(ctx, conn, sqlx.QUESTION)
+	return applyStatements(ctx, conn, m, sqlx.QUESTION)
 }

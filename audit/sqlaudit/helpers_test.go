@@ -4,62 +4,36 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	_ "modernc.org/sqlite"
 
 	"github.com/blobtrail/blobtrail/audit"
-	"github.com/blobtrail/blobtrail/audit/sqlaudit"
+	"github.com/blobtrail/blobtrail/internal/testdb"
 )
 
 func TestMain(m *testing.M) {
 	if path := os.Getenv("SQLAUDIT_TEST_WRITER"); path != "" {
 		os.Exit(childWriter(path))
 	}
-	goleak.VerifyTestMain(m)
+	code := m.Run()
+	testdb.Stop()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
 }
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
-
-// open opens a journal on a new SQLite file, with a second pool to look behind
-// it.
-func open(t testing.TB, opts *sqlaudit.Options) (*sqlaudit.Journal, *sqlx.DB) {
-	t.Helper()
-	return openAt(t, filepath.Join(t.TempDir(), "trail.db"), opts)
-}
-
-func openAt(t testing.TB, path string, opts *sqlaudit.Options) (*sqlaudit.Journal, *sqlx.DB) {
-	t.Helper()
-	if opts == nil {
-		opts = &sqlaudit.Options{}
-	}
-	if opts.Logger == nil {
-		opts.Logger = quiet
-	}
-	j, err := sqlaudit.Open(t.Context(), "sqlite:"+path, opts)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, j.Close(context.Background())) })
-	db := rawDB(t, path)
-	return j, db
-}
-
-// rawDB is the attacker's, or the auditor's, own connection.
-func rawDB(t testing.TB, path string) *sqlx.DB {
-	t.Helper()
-	db, err := sqlx.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5000)")
-	require.NoError(t, err)
-	t.Cleanup(func() { db.Close() })
-	return db
-}
 
 func event(key string) audit.Event {
 	return audit.Event{
@@ -85,12 +59,6 @@ func keys(entries []audit.Entry) []string {
 		out = append(out, e.Key)
 	}
 	return out
-}
-
-func count(t testing.TB, db *sqlx.DB, from string, args ...any) (n int) {
-	t.Helper()
-	require.NoError(t, db.Get(&n, "SELECT count(*) FROM "+from, args...))
-	return n
 }
 
 // requireWholeStreams checks that each writer's entries are numbered from 0
@@ -120,3 +88,5 @@ type refusing struct{}
 
 func (refusing) Connect(context.Context) (driver.Conn, error) { return nil, errors.New("refused") }
 func (refusing) Driver() driver.Driver                        { return nil }
+
+func textLogger(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }

@@ -69,11 +69,11 @@ func (j *Journal) Dangling(ctx context.Context, q audit.DanglingQuery) iter.Seq2
 		}
 		const page = 100
 		where, args := "lease_until <= "+j.d.now(), []any(nil)
-		if q.Backend != "" {
-			where, args = where+" AND storage_backend = ?", append(args, q.Backend)
-		}
-		if q.Bucket != "" {
-			where, args = where+" AND bucket = ?", append(args, q.Bucket)
+		for _, field := range [][2]string{{"storage_backend", q.Backend}, {"bucket", q.Bucket}} {
+			if field[1] != "" {
+				condition, values := j.d.equal(field[0], field[1])
+				where, args = where+" AND "+condition, append(args, values...)
+			}
 		}
 		query := "SELECT op_id, holder, begun_at, renewals, event FROM file_access_intents WHERE " + where +
 			" AND (begun_at > ? OR (begun_at = ? AND op_id > ?)) ORDER BY begun_at, op_id LIMIT 100"
@@ -116,17 +116,26 @@ func (j *Journal) Claim(ctx context.Context, opID string, lease time.Duration) (
 	if _, err := uuid.Parse(opID); err != nil || len(opID) != 36 {
 		return nil, audit.ErrNoIntent
 	}
-	var event string
-	err := j.call(ctx, func(ctx context.Context) error {
-		return j.db.GetContext(ctx, &event, sqlx.Rebind(j.d.bind(), "SELECT event FROM file_access_intents WHERE op_id = ?"), opID)
-	})
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, audit.ErrNoIntent
+	for {
+		var seen struct {
+			Renewals int64  `db:"renewals"`
+			Event    string `db:"event"`
+		}
+		err := j.call(ctx, func(ctx context.Context) error {
+			return j.db.GetContext(ctx, &seen, sqlx.Rebind(j.d.bind(), "SELECT renewals, event FROM file_access_intents WHERE op_id = ?"), opID)
+		})
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil, audit.ErrNoIntent
+		}
+		if err != nil {
+			return nil, fmt.Errorf("sqlaudit: claiming an intent: %w", err)
+		}
+		// Its event may change, so only what was just seen is taken over.
+		in, err := j.takeOver(ctx, opID, seen.Event, lease, "renewals = ?", seen.Renewals)
+		if !errors.Is(err, audit.ErrNoIntent) {
+			return in, err
+		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("sqlaudit: claiming an intent: %w", err)
-	}
-	return j.takeOver(ctx, opID, event, lease, "1 = 1")
 }
 
 // takeOver makes the caller the holder of the intent if the condition holds.

@@ -17,8 +17,10 @@ import (
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 )
 
-func TestLogStoresEveryField(t *testing.T) {
-	j, _ := open(t, nil)
+func TestLogStoresEveryField(t *testing.T) { onEach(t, testLogStoresEveryField) }
+
+func testLogStoresEveryField(t *testing.T, s *system) {
+	j, _ := s.open(t, nil)
 	size := int64(1 << 40)
 	want := event("invoices/ü.pdf")
 	want.OpID, want.RefOpID = uuid.NewString(), uuid.NewString()
@@ -41,10 +43,12 @@ func TestLogStoresEveryField(t *testing.T) {
 	assert.EqualValues(t, 7, id.Version())
 }
 
-func TestLogLeavesUnknownFieldsNull(t *testing.T) {
-	j, db := open(t, nil)
+func TestLogLeavesUnknownFieldsNull(t *testing.T) { onEach(t, testLogLeavesUnknownFieldsNull) }
+
+func testLogLeavesUnknownFieldsNull(t *testing.T, s *system) {
+	j, db := s.open(t, nil)
 	require.NoError(t, j.Log(t.Context(), audit.Event{Action: audit.ActionDelete}))
-	assert.Equal(t, 1, count(t, db, `file_access_logs WHERE ref_op_id IS NULL AND user_id IS NULL AND ip_address IS NULL AND user_agent IS NULL
+	assert.Equal(t, 1, db.count(t, `file_access_logs WHERE ref_op_id IS NULL AND user_id IS NULL AND ip_address IS NULL AND user_agent IS NULL
 		AND request_id IS NULL AND tenant_id IS NULL AND resource_type IS NULL AND resource_id IS NULL AND file_key IS NULL AND storage_backend IS NULL
 		AND bucket IS NULL AND grant_id IS NULL AND size IS NULL AND sha256 IS NULL AND content_type IS NULL AND error_code IS NULL AND attrs IS NULL`))
 	got := entries(t, j, audit.Query{})
@@ -53,8 +57,10 @@ func TestLogLeavesUnknownFieldsNull(t *testing.T) {
 	assert.Nil(t, got[0].Attrs)
 }
 
-func TestHostileTextIsStored(t *testing.T) {
-	j, _ := open(t, nil)
+func TestHostileTextIsStored(t *testing.T) { onEach(t, testHostileTextIsStored) }
+
+func testHostileTextIsStored(t *testing.T, s *system) {
+	j, _ := s.open(t, nil)
 	e := event("a\x00b\xffc\u202Ed")
 	e.Actor.UserAgent = strings.Repeat("ä\x00", 9000)
 	e.Attrs = map[string]string{"n\x00": "v\xfe"}
@@ -64,8 +70,10 @@ func TestHostileTextIsStored(t *testing.T) {
 	assert.Equal(t, want.Key, entries(t, j, audit.Query{Key: want.Key})[0].Key)
 }
 
-func TestBadEventsAreRefused(t *testing.T) {
-	j, db := open(t, nil)
+func TestBadEventsAreRefused(t *testing.T) { onEach(t, testBadEventsAreRefused) }
+
+func testBadEventsAreRefused(t *testing.T, s *system) {
+	j, db := s.open(t, nil)
 	for name, e := range map[string]audit.Event{
 		"no action":     {},
 		"bad op id":     {Action: audit.ActionUpload, OpID: "x"},
@@ -85,25 +93,29 @@ func TestBadEventsAreRefused(t *testing.T) {
 	require.ErrorIs(t, in.Settle(t.Context(), audit.Result{}), audit.ErrEvent)
 	require.ErrorIs(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK, SettledBy: "me"}), audit.ErrEvent)
 	require.ErrorIs(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}, audit.Event{}), audit.ErrEvent)
-	assert.Zero(t, count(t, db, "file_access_logs"))
-	assert.Equal(t, 1, count(t, db, "file_access_intents"))
+	assert.Zero(t, db.count(t, "file_access_logs"))
+	assert.Equal(t, 1, db.count(t, "file_access_intents"))
 }
 
 func TestSettleReplacesTheIntentByItsEntries(t *testing.T) {
-	j, db := open(t, nil)
+	onEach(t, testSettleReplacesTheIntentByItsEntries)
+}
+
+func testSettleReplacesTheIntentByItsEntries(t *testing.T, s *system) {
+	j, db := s.open(t, nil)
 	e := event("a.pdf")
 	e.Attrs = map[string]string{"filename": "a"}
 	in, err := j.Begin(t.Context(), e, 0)
 	require.NoError(t, err)
 	assert.Equal(t, in.ID(), in.Event().OpID)
-	assert.Equal(t, 1, count(t, db, "file_access_intents WHERE op_id = ? AND file_key = 'a.pdf' AND storage_backend = 'local' AND bucket = 'files'", in.ID()))
+	assert.Equal(t, 1, db.count(t, "file_access_intents WHERE op_id = ? AND file_key = 'a.pdf' AND storage_backend = 'local' AND bucket = 'files'", in.ID()))
 	assert.Empty(t, entries(t, j, audit.Query{}))
 
 	size := int64(3)
 	also := event("b.pdf")
 	also.RefOpID = in.ID()
 	require.NoError(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK, Size: &size, Attrs: map[string]string{"prior": "present"}}, also))
-	assert.Zero(t, count(t, db, "file_access_intents"))
+	assert.Zero(t, db.count(t, "file_access_intents"))
 	got := entries(t, j, audit.Query{OpID: in.ID()})
 	require.Equal(t, []string{"a.pdf", "b.pdf"}, keys(got))
 	assert.Equal(t, map[string]string{"filename": "a", "prior": "present"}, got[0].Attrs)
@@ -111,11 +123,13 @@ func TestSettleReplacesTheIntentByItsEntries(t *testing.T) {
 
 	require.ErrorIs(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}), audit.ErrNotHeld)
 	require.ErrorIs(t, in.Renew(t.Context(), 0), audit.ErrNotHeld)
-	assert.Equal(t, 2, count(t, db, "file_access_logs"))
+	assert.Equal(t, 2, db.count(t, "file_access_logs"))
 }
 
-func TestOneOfManySettlementsWins(t *testing.T) {
-	j, db := open(t, nil)
+func TestOneOfManySettlementsWins(t *testing.T) { onEach(t, testOneOfManySettlementsWins) }
+
+func testOneOfManySettlementsWins(t *testing.T, s *system) {
+	j, db := s.open(t, nil)
 	in, err := j.Begin(t.Context(), event("k"), 0)
 	require.NoError(t, err)
 	errs := make([]error, 16)
@@ -133,11 +147,13 @@ func TestOneOfManySettlementsWins(t *testing.T) {
 		}
 	}
 	assert.Equal(t, 1, won)
-	assert.Equal(t, 1, count(t, db, "file_access_logs"))
+	assert.Equal(t, 1, db.count(t, "file_access_logs"))
 }
 
-func TestAnOperationIsOpenOnce(t *testing.T) {
-	j, db := open(t, nil)
+func TestAnOperationIsOpenOnce(t *testing.T) { onEach(t, testAnOperationIsOpenOnce) }
+
+func testAnOperationIsOpenOnce(t *testing.T, s *system) {
+	j, db := s.open(t, nil)
 	e := event("k")
 	e.OpID = uuid.NewString()
 	var wg sync.WaitGroup
@@ -156,18 +172,20 @@ func TestAnOperationIsOpenOnce(t *testing.T) {
 		}
 	}
 	assert.Equal(t, 1, begun)
-	assert.Equal(t, 1, count(t, db, "file_access_intents"))
+	assert.Equal(t, 1, db.count(t, "file_access_intents"))
 }
 
 // A batch with a duplicate must not fail the others in it.
-func TestConflictsFailAlone(t *testing.T) {
-	j, db := open(t, nil)
+func TestConflictsFailAlone(t *testing.T) { onEach(t, testConflictsFailAlone) }
+
+func testConflictsFailAlone(t *testing.T, s *system) {
+	j, db := s.open(t, nil)
 	lost, err := j.Begin(t.Context(), event("lost"), 0)
 	require.NoError(t, err)
 	_, err = j.Claim(t.Context(), lost.ID(), time.Minute)
 	require.NoError(t, err)
 
-	release := block(t, db)
+	release := db.block(t)
 	results := make(chan error, 20)
 	for i := range 18 {
 		go func() { results <- j.Log(context.Background(), event(fmt.Sprint(i))) }()
@@ -197,8 +215,10 @@ func TestConflictsFailAlone(t *testing.T) {
 	requireWholeStreams(t, got)
 }
 
-func TestManyCallers(t *testing.T) {
-	j, db := open(t, nil)
+func TestManyCallers(t *testing.T) { onEach(t, testManyCallers) }
+
+func testManyCallers(t *testing.T, s *system) {
+	j, db := s.open(t, nil)
 	const callers, each = 64, 20
 	var wg sync.WaitGroup
 	for c := range callers {
@@ -217,18 +237,22 @@ func TestManyCallers(t *testing.T) {
 	got := entries(t, j, audit.Query{})
 	assert.Len(t, got, 2*callers*each)
 	requireWholeStreams(t, got)
-	assert.Zero(t, count(t, db, "file_access_intents"))
-	assert.Equal(t, 1, count(t, db, "file_access_writers WHERE writer_id = ?", j.WriterID()))
+	assert.Zero(t, db.count(t, "file_access_intents"))
+	assert.Equal(t, 1, db.count(t, "file_access_writers WHERE writer_id = ?", j.WriterID()))
 }
 
-func TestAReaderAloneIsNoWriter(t *testing.T) {
-	j, db := open(t, nil)
+func TestAReaderAloneIsNoWriter(t *testing.T) { onEach(t, testAReaderAloneIsNoWriter) }
+
+func testAReaderAloneIsNoWriter(t *testing.T, s *system) {
+	j, db := s.open(t, nil)
 	assert.Empty(t, entries(t, j, audit.Query{}))
-	assert.Zero(t, count(t, db, "file_access_writers"))
+	assert.Zero(t, db.count(t, "file_access_writers"))
 }
 
-func TestSettlementLargerThanABatch(t *testing.T) {
-	j, _ := open(t, &sqlaudit.Options{MaxBatch: 8})
+func TestSettlementLargerThanABatch(t *testing.T) { onEach(t, testSettlementLargerThanABatch) }
+
+func testSettlementLargerThanABatch(t *testing.T, s *system) {
+	j, _ := s.open(t, &sqlaudit.Options{MaxBatch: 8})
 	in, err := j.Begin(t.Context(), event("k"), 0)
 	require.NoError(t, err)
 	also := make([]audit.Event, 100)

@@ -23,15 +23,19 @@ func dangling(t testing.TB, j audit.Journal, q audit.DanglingQuery) []audit.Inte
 	return out
 }
 
-func TestLivingIntentsDoNotDangle(t *testing.T) {
-	j, _ := open(t, nil)
+func TestLivingIntentsDoNotDangle(t *testing.T) { onEach(t, testLivingIntentsDoNotDangle) }
+
+func testLivingIntentsDoNotDangle(t *testing.T, s *system) {
+	j, _ := s.open(t, nil)
 	_, err := j.Begin(t.Context(), event("k"), 0)
 	require.NoError(t, err)
 	assert.Empty(t, dangling(t, j, audit.DanglingQuery{}))
 }
 
-func TestDanglingTakesOver(t *testing.T) {
-	j, db := open(t, nil)
+func TestDanglingTakesOver(t *testing.T) { onEach(t, testDanglingTakesOver) }
+
+func testDanglingTakesOver(t *testing.T, s *system) {
+	j, db := s.open(t, nil)
 	var begun []audit.Intent
 	for _, key := range []string{"a", "b", "c"} {
 		in, err := j.Begin(t.Context(), event(key), time.Nanosecond)
@@ -40,8 +44,7 @@ func TestDanglingTakesOver(t *testing.T) {
 	}
 	// Begun in this order, even where the clock did not tick in between.
 	for i, in := range begun {
-		_, err := db.Exec("UPDATE file_access_intents SET begun_at = ? WHERE op_id = ?", i, in.ID())
-		require.NoError(t, err)
+		db.exec(t, "UPDATE file_access_intents SET begun_at = ? WHERE op_id = ?", i, in.ID())
 	}
 	var got []audit.Intent
 	wait(t, "the leases run out", func() bool {
@@ -58,13 +61,15 @@ func TestDanglingTakesOver(t *testing.T) {
 	for _, e := range entries(t, j, audit.Query{}) {
 		assert.Equal(t, audit.SettledByReconciler, e.SettledBy)
 	}
-	assert.Zero(t, count(t, db, "file_access_intents"))
+	assert.Zero(t, db.count(t, "file_access_intents"))
 }
 
 // A lease so short that it has run out before the loop is over must not make
 // the loop go round for ever.
-func TestDanglingYieldsEachIntentOnce(t *testing.T) {
-	j, _ := open(t, nil)
+func TestDanglingYieldsEachIntentOnce(t *testing.T) { onEach(t, testDanglingYieldsEachIntentOnce) }
+
+func testDanglingYieldsEachIntentOnce(t *testing.T, s *system) {
+	j, _ := s.open(t, nil)
 	for range 250 {
 		_, err := j.Begin(t.Context(), event("k"), time.Nanosecond)
 		require.NoError(t, err)
@@ -74,8 +79,10 @@ func TestDanglingYieldsEachIntentOnce(t *testing.T) {
 	})
 }
 
-func TestDanglingFilters(t *testing.T) {
-	j, _ := open(t, nil)
+func TestDanglingFilters(t *testing.T) { onEach(t, testDanglingFilters) }
+
+func testDanglingFilters(t *testing.T, s *system) {
+	j, _ := s.open(t, nil)
 	for _, place := range [][2]string{{"local", "files"}, {"local", "other"}, {"s3", "files"}, {"", ""}} {
 		e := event(place[0] + "/" + place[1])
 		e.Backend, e.Bucket = place[0], place[1]
@@ -99,16 +106,16 @@ func TestDanglingFilters(t *testing.T) {
 	}
 }
 
-func TestOneReconcilerGetsEachIntent(t *testing.T) {
-	j, db := open(t, nil)
+func TestOneReconcilerGetsEachIntent(t *testing.T) { onEach(t, testOneReconcilerGetsEachIntent) }
+
+func testOneReconcilerGetsEachIntent(t *testing.T, s *system) {
+	j, db := s.open(t, nil)
 	const n = 100
 	for range n {
 		_, err := j.Begin(t.Context(), event("k"), time.Nanosecond)
 		require.NoError(t, err)
 	}
-	var path string
-	require.NoError(t, db.Get(&path, "SELECT file FROM pragma_database_list WHERE name = 'main'"))
-	second, _ := openAt(t, path, nil)
+	second, _ := openDSN(t, db.dsn, nil)
 	var mu sync.Mutex
 	got := make(map[string]int)
 	var wg sync.WaitGroup
@@ -135,11 +142,13 @@ func TestOneReconcilerGetsEachIntent(t *testing.T) {
 	for id, times := range got {
 		assert.Equal(t, 1, times, id)
 	}
-	assert.Equal(t, n, count(t, db, "file_access_logs"))
+	assert.Equal(t, n, db.count(t, "file_access_logs"))
 }
 
-func TestRenewKeepsAnIntent(t *testing.T) {
-	j, _ := open(t, nil)
+func TestRenewKeepsAnIntent(t *testing.T) { onEach(t, testRenewKeepsAnIntent) }
+
+func testRenewKeepsAnIntent(t *testing.T, s *system) {
+	j, _ := s.open(t, nil)
 	in, err := j.Begin(t.Context(), event("k"), time.Nanosecond)
 	require.NoError(t, err)
 	require.NoError(t, in.Renew(t.Context(), time.Hour))
@@ -147,8 +156,10 @@ func TestRenewKeepsAnIntent(t *testing.T) {
 	require.NoError(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}))
 }
 
-func TestClaim(t *testing.T) {
-	j, _ := open(t, nil)
+func TestClaim(t *testing.T) { onEach(t, testClaim) }
+
+func testClaim(t *testing.T, s *system) {
+	j, _ := s.open(t, nil)
 	first, err := j.Begin(t.Context(), event("k"), time.Hour)
 	require.NoError(t, err)
 	second, err := j.Claim(t.Context(), first.ID(), time.Hour)

@@ -26,7 +26,7 @@ var migrationFiles embed.FS
 // Migrations returns the SQL files that make this package's tables, for
 // programs that run all migrations with a tool of their own and open the
 // journal with [Options.SkipMigrate]. There is one folder for each database
-// ("sqlite"); its files apply in the order of their names. A statement ends
+// ("sqlite", "postgres" and "mysql", which is MariaDB too); its files apply in the order of their names. A statement ends
 // with a semicolon at the end of a line that is followed by an empty line or
 // by the end of the file.
 func Migrations() fs.FS {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +30,8 @@ type Journal struct {
 	finished chan struct{} // the flusher has ended
 	tail     tail          // the flusher's own
 
+	maintenance sync.WaitGroup
+
 	writerID atomic.Pointer[string]
 	flushing atomic.Bool
 }
@@ -42,17 +45,27 @@ var (
 // none, and brings its tables up to date unless [Options.SkipMigrate] says
 // otherwise:
 //
-//	sqlite:PATH        a file, relative to the working directory or absolute
-//	sqlite::memory:    a private database that ends with the Journal
+//	sqlite:PATH                              a file, relative to the working directory or absolute
+//	sqlite::memory:                          a private database that ends with the Journal
+//	postgres://user:password@host:5432/name  as pgx takes it, with its parameters
+//	mysql://user:password@host:3306/name     MariaDB or MySQL; parameters are those of go-sql-driver
+//	mysql:user:password@tcp(host:3306)/name  the same in that driver's own form
 //
 // The program chooses the driver with a blank import, as with database/sql:
 //
-//	import _ "modernc.org/sqlite" // sqlite:
+//	import _ "modernc.org/sqlite"                // sqlite:
+//	import _ "github.com/jackc/pgx/v5/stdlib"    // postgres:
+//	import _ "github.com/go-sql-driver/mysql"    // mysql:
 //
-// A missing one is an error that names the line to add. A SQLite file is
-// created with mode 0600 in a folder that must exist, and set to WAL and
-// synchronous=FULL, so that what is acknowledged survives a power cut. Several
-// processes may open the same file, on the same machine.
+// A missing one is an error that names the line to add. No error carries a
+// password.
+//
+// A SQLite file is created with mode 0600 in a folder that must exist, and set
+// to WAL and synchronous=FULL, so that what is acknowledged survives a power
+// cut. Several processes may open the same file, on the same machine. On
+// PostgreSQL sessions have synchronous_commit=on unless the name says
+// otherwise, on MariaDB and MySQL a strict sql_mode. PostgreSQL must be version
+// 13 or later, MySQL 8.0, MariaDB 10.5.
 //
 // ctx bounds the opening only.
 func Open(ctx context.Context, dsn string, opts *Options) (*Journal, error) {
@@ -78,6 +91,11 @@ func Open(ctx context.Context, dsn string, opts *Options) (*Journal, error) {
 		db.SetMaxOpenConns(1)
 		db.SetConnMaxLifetime(0)
 	}
+	if !s.single {
+		db.SetMaxOpenConns(10)
+		db.SetMaxIdleConns(4)
+		db.SetConnMaxIdleTime(5 * time.Minute)
+	}
 	if s.read != "" {
 		if readDB, err = sqlx.Open(s.driver, s.read); err != nil {
 			return nil, errors.Join(fmt.Errorf("sqlaudit: opening the database: %w", err), db.Close())
@@ -102,7 +120,9 @@ func Open(ctx context.Context, dsn string, opts *Options) (*Journal, error) {
 //
 // The journal takes one connection of the pool while it writes and one while it
 // reads a page. What Open sets is left to the host here: a database whose
-// commits may not be durable is reported through [Options.Logger].
+// commits may not be durable is reported through [Options.Logger], and a
+// sql_mode of MariaDB or MySQL that is not strict is refused, since it would
+// silently cut what is stored. The driver for PostgreSQL must be pgx.
 func New(ctx context.Context, db *sqlx.DB, opts *Options) (*Journal, error) {
 	o, err := opts.withDefaults()
 	if err != nil {
@@ -141,8 +161,27 @@ func start(ctx context.Context, db, readDB *sqlx.DB, d dialect, o Options) (*Jou
 	if err := j.newTail(); err != nil {
 		return nil, err
 	}
+	if !o.SkipMigrate {
+		j.maintenance.Go(j.maintain)
+	}
 	go j.run()
 	return j, nil
+}
+
+// maintain looks ahead now and every few hours.
+func (j *Journal) maintain() {
+	ticker := time.NewTicker(6 * time.Hour)
+	defer ticker.Stop()
+	for {
+		if err := j.d.maintain(j.base, j.db); err != nil && j.base.Err() == nil {
+			j.opts.Logger.LogAttrs(j.base, slog.LevelWarn, "sqlaudit: preparing for the coming months failed", slog.Any("error", err))
+		}
+		select {
+		case <-ticker.C:
+		case <-j.base.Done():
+			return
+		}
+	}
 }
 
 // WriterID returns the id of this process's stream of entries. A journal mints
@@ -174,6 +213,7 @@ func (j *Journal) Close(ctx context.Context) error {
 		}
 	}
 	j.stop()
+	j.maintenance.Wait()
 	err = errors.Join(err, j.d.close())
 	if j.owned {
 		err = errors.Join(err, j.db.Close())

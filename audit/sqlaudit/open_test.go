@@ -7,9 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -41,7 +39,15 @@ func TestOpenRefuses(t *testing.T) {
 		"origin":          {dsn: "sqlite::memory:", opts: &sqlaudit.Options{Origin: strings.Repeat("x", 256)}, want: "Options.Origin"},
 		"tables missing":  {dsn: "sqlite::memory:", opts: &sqlaudit.Options{SkipMigrate: true}, want: "file_access_logs can't be read"},
 		"not a database":  {dsn: "sqlite:" + textFile(t), want: "file is not a database"},
-		"secret is quiet": {dsn: "postgrs://u:hunter2@h/db", want: `scheme "postgrs"`},
+		"secret, scheme":  {dsn: "postgrs://u:hunter2@h/db", want: `scheme "postgrs"`},
+		"secret, pg URL":  {dsn: "postgres://u:hunter2%@h/db", want: "no URL"},
+		"secret, pg host": {dsn: "postgres://u:hunter2@127.0.0.1:1/db?connect_timeout=2", want: "connect"},
+		"secret, pg mode": {dsn: "postgres://u:hunter2@127.0.0.1:1/db?sslmode=nonsense", want: "sslmode"},
+		"secret, my URL":  {dsn: "mysql://u:hunter2%@h/db", want: "no URL"},
+		"secret, my host": {dsn: "mysql://u:hunter2@127.0.0.1:1/db", want: "connect"},
+		"secret, my form": {dsn: "mysql:u:hunter2@nonsense(x/db", want: "opening the database"},
+		"secret, my name": {dsn: "mysql://u:hunter2@127.0.0.1:1", want: "names no database"},
+		"secret, my args": {dsn: "mysql://u:hunter2@127.0.0.1:1/db?a=%zz", want: "parameters"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			j, err := sqlaudit.Open(t.Context(), tc.dsn, tc.opts)
@@ -87,7 +93,7 @@ func TestOpenPaths(t *testing.T) {
 }
 
 func TestOpenSetsUpSQLite(t *testing.T) {
-	j, _ := open(t, nil)
+	j, _ := sqliteSystem.open(t, nil)
 	write, read := sqlaudit.Pools(j)
 	for _, db := range []*sqlx.DB{write, read} {
 		for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "busy_timeout": "5000", "foreign_keys": "1"} {
@@ -114,115 +120,6 @@ func TestMemoryDatabase(t *testing.T) {
 	assert.Empty(t, entries(t, other, audit.Query{}), "each is private")
 	require.NoError(t, j.Close(t.Context()))
 	require.NoError(t, other.Close(t.Context()))
-}
-
-// A host's pool of one connection and with deferred transactions must do.
-func TestNewInTheHostsDatabase(t *testing.T) {
-	db := rawDB(t, filepath.Join(t.TempDir(), "host.db"))
-	db.SetMaxOpenConns(1)
-	db.MustExec("CREATE TABLE invoices (id INTEGER PRIMARY KEY)")
-	j, err := sqlaudit.New(t.Context(), db, &sqlaudit.Options{Logger: quiet})
-	require.NoError(t, err)
-	var wg sync.WaitGroup
-	for range 32 {
-		wg.Go(func() {
-			in, err := j.Begin(t.Context(), event("k"), 0)
-			if assert.NoError(t, err) {
-				assert.NoError(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}))
-			}
-		})
-	}
-	wg.Wait()
-	assert.Len(t, entries(t, j, audit.Query{}), 32)
-	require.NoError(t, j.Close(t.Context()))
-	require.NoError(t, db.Ping(), "the pool remains the host's")
-
-	var others []string
-	require.NoError(t, db.Select(&others, "SELECT tbl_name FROM sqlite_master WHERE tbl_name NOT LIKE 'file\\_access\\_%' ESCAPE '\\'"))
-	assert.Equal(t, []string{"invoices"}, others)
-}
-
-func TestMigrationsRunOnceAndConcurrently(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "trail.db")
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			j, err := sqlaudit.Open(t.Context(), "sqlite:"+path, &sqlaudit.Options{Logger: quiet})
-			if assert.NoError(t, err) {
-				assert.NoError(t, j.Log(t.Context(), event("k")))
-				assert.NoError(t, j.Close(t.Context()))
-			}
-		})
-	}
-	wg.Wait()
-	j, db := openAt(t, path, nil)
-	assert.Len(t, entries(t, j, audit.Query{}), 8)
-	files, err := fs.Glob(sqlaudit.Migrations(), "sqlite/*.sql")
-	require.NoError(t, err)
-	assert.Equal(t, len(files), count(t, db, "file_access_migrations"))
-}
-
-func TestChangedMigrationIsNoticed(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "trail.db")
-	_, db := openAt(t, path, nil)
-	db.MustExec("UPDATE file_access_migrations SET checksum = 'abc' WHERE version = 1")
-	_, err := sqlaudit.Open(t.Context(), "sqlite:"+path, nil)
-	require.ErrorContains(t, err, "0001_journal.sql was applied with another content")
-
-	j, err := sqlaudit.Open(t.Context(), "sqlite:"+path, &sqlaudit.Options{SkipMigrate: true})
-	require.NoError(t, err)
-	require.NoError(t, j.Close(t.Context()))
-}
-
-func TestMigrationsAreAtomic(t *testing.T) {
-	j, db := open(t, nil)
-	files := fstest.MapFS{}
-	require.NoError(t, fs.WalkDir(sqlaudit.Migrations(), "sqlite", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		text, err := fs.ReadFile(sqlaudit.Migrations(), path)
-		files[path] = &fstest.MapFile{Data: text}
-		return err
-	}))
-	n := len(files)
-	files["sqlite/9999_bad.sql"] = &fstest.MapFile{}
-	require.ErrorContains(t, sqlaudit.Migrate(j, files), "want number")
-	delete(files, "sqlite/9999_bad.sql")
-
-	next := "sqlite/000" + string(rune('1'+n)) + "_next.sql"
-	files[next] = &fstest.MapFile{Data: []byte("CREATE TABLE file_access_new (x TEXT);\n\nCREATE TABLE file_access_logs (x TEXT);\n")}
-	require.ErrorContains(t, sqlaudit.Migrate(j, files), "already exists")
-	assert.Zero(t, count(t, db, "sqlite_master WHERE name = 'file_access_new'"))
-
-	files[next] = &fstest.MapFile{Data: []byte("CREATE TABLE file_access_new (x TEXT);\n")}
-	require.NoError(t, sqlaudit.Migrate(j, files))
-	require.NoError(t, sqlaudit.Migrate(j, files))
-	assert.Equal(t, 1, count(t, db, "sqlite_master WHERE name = 'file_access_new'"))
-	assert.Equal(t, n+1, count(t, db, "file_access_migrations"))
-
-	path := ""
-	require.NoError(t, db.Get(&path, "SELECT file FROM pragma_database_list WHERE name = 'main'"))
-	older, err := sqlaudit.Open(t.Context(), "sqlite:"+path, nil)
-	require.NoError(t, err, "a program that knows fewer migrations still opens")
-	require.NoError(t, older.Close(t.Context()))
-}
-
-// The exported files make the same tables in any tool that runs SQL.
-func TestExportedMigrationsSuffice(t *testing.T) {
-	db := rawDB(t, filepath.Join(t.TempDir(), "host.db"))
-	require.NoError(t, fs.WalkDir(sqlaudit.Migrations(), "sqlite", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		text, err := fs.ReadFile(sqlaudit.Migrations(), path)
-		db.MustExec(string(text))
-		return err
-	}))
-	j, err := sqlaudit.New(t.Context(), db, &sqlaudit.Options{SkipMigrate: true, Logger: quiet})
-	require.NoError(t, err)
-	require.NoError(t, j.Log(t.Context(), event("k")))
-	require.NoError(t, j.Close(t.Context()))
 }
 
 func TestNewAsksWhatTheDatabaseIs(t *testing.T) {

@@ -68,10 +68,10 @@ func TestTwoProcesses(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	j, db := openAt(t, path, nil)
+	j, db := openDSN(t, "sqlite:"+path, nil)
 	got := entries(t, j, audit.Query{})
 	require.Len(t, got, 2*childCallers*childEach)
 	requireWholeStreams(t, got)
-	assert.Equal(t, 2, count(t, db, "file_access_writers"))
-	assert.Zero(t, count(t, db, "file_access_intents"))
+	assert.Equal(t, 2, db.count(t, "file_access_writers"))
+	assert.Zero(t, db.count(t, "file_access_intents"))
 }

@@ -75,7 +75,7 @@ func (j *Journal) page(ctx context.Context, where []string, args []any, after st
 		where = append(where[:len(where):len(where)], beyond)
 		args = append(args[:len(args):len(args)], after)
 	}
-	query := "SELECT " + strings.Join(columns, ", ") + " FROM file_access_logs"
+	query := "SELECT " + j.d.columns() + " FROM file_access_logs"
 	if len(where) > 0 {
 		query += " WHERE " + strings.Join(where, " AND ")
 	}
@@ -115,7 +115,8 @@ func (j *Journal) where(q audit.Query) (where []string, args []any, err error) {
 	}
 	equal := func(column, value string) {
 		if value != "" {
-			add(column+" = ?", value)
+			condition, values := j.d.equal(column, value)
+			add(condition, values...)
 		}
 	}
 	equal("user_id", q.UserID)

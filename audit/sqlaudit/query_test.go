@@ -13,8 +13,10 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-func TestQueryFilters(t *testing.T) {
-	j, _ := open(t, nil)
+func TestQueryFilters(t *testing.T) { onEach(t, testQueryFilters) }
+
+func testQueryFilters(t *testing.T, s *system) {
+	j, _ := s.open(t, nil)
 	var memory audit.Memory
 	noon := time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC)
 	op := uuid.NewString()
@@ -72,8 +74,10 @@ func TestQueryFilters(t *testing.T) {
 	}
 }
 
-func TestPages(t *testing.T) {
-	j, _ := open(t, nil)
+func TestPages(t *testing.T) { onEach(t, testPages) }
+
+func testPages(t *testing.T, s *system) {
+	j, _ := s.open(t, nil)
 	const n = 1203
 	in, err := j.Begin(t.Context(), event("0"), 0)
 	require.NoError(t, err)

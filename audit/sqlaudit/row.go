@@ -180,7 +180,8 @@ func (t *timestamp) Scan(src any) (err error) {
 	case time.Time:
 		t.Time = v.UTC()
 	case string:
-		t.Time, err = time.Parse(timeFormat, strings.Replace(v, " ", "T", 1))
+		// SQLite: as timeFormat has it. MariaDB: without the T and the Z.
+		t.Time, err = time.Parse("2006-01-02 15:04:05.000000", strings.Replace(strings.TrimSuffix(v, "Z"), "T", " ", 1))
 	case []byte:
 		return t.Scan(string(v))
 	default:

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -15,33 +14,12 @@ import (
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 )
 
-// block keeps everybody else from writing until the returned function is
-// called, as a hung database would.
-func block(t testing.TB, db *sqlx.DB) (release func()) {
-	t.Helper()
-	conn, err := db.Connx(context.Background())
-	require.NoError(t, err)
-	_, err = conn.ExecContext(context.Background(), "BEGIN IMMEDIATE")
-	require.NoError(t, err)
-	done := false
-	release = func() {
-		if !done {
-			done = true
-			_, err := conn.ExecContext(context.Background(), "ROLLBACK")
-			assert.NoError(t, err)
-			conn.Close()
-		}
-	}
-	t.Cleanup(release)
-	return release
-}
+func TestAPoisonedEventFailsAlone(t *testing.T) { onEach(t, testAPoisonedEventFailsAlone) }
 
-func TestAPoisonedEventFailsAlone(t *testing.T) {
-	j, db := open(t, nil)
-	_, err := db.Exec(`CREATE TRIGGER poison BEFORE INSERT ON file_access_logs WHEN NEW.file_key = 'poison'
-		BEGIN SELECT RAISE(ABORT, 'poisoned'); END`)
-	require.NoError(t, err)
-	release := block(t, db)
+func testAPoisonedEventFailsAlone(t *testing.T, s *system) {
+	j, db := s.open(t, nil)
+	db.poison(t, "poison")
+	release := db.block(t)
 	type result struct {
 		key string
 		err error
@@ -70,9 +48,11 @@ func TestAPoisonedEventFailsAlone(t *testing.T) {
 	requireWholeStreams(t, got)
 }
 
-func TestCancelledCallersAreWithdrawn(t *testing.T) {
-	j, db := open(t, nil)
-	release := block(t, db)
+func TestCancelledCallersAreWithdrawn(t *testing.T) { onEach(t, testCancelledCallersAreWithdrawn) }
+
+func testCancelledCallersAreWithdrawn(t *testing.T, s *system) {
+	j, db := s.open(t, nil)
+	release := db.block(t)
 	first := make(chan error, 1)
 	go func() { first <- j.Log(context.Background(), event("first")) }()
 	// The first is in a flush once its place in the queue is free again.
@@ -92,8 +72,10 @@ func TestCancelledCallersAreWithdrawn(t *testing.T) {
 	assert.Equal(t, []string{"first", "third"}, keys(entries(t, j, audit.Query{})))
 }
 
-func TestADoneContextStoresNothing(t *testing.T) {
-	j, db := open(t, nil)
+func TestADoneContextStoresNothing(t *testing.T) { onEach(t, testADoneContextStoresNothing) }
+
+func testADoneContextStoresNothing(t *testing.T, s *system) {
+	j, db := s.open(t, nil)
 	in, err := j.Begin(t.Context(), event("k"), 0)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -111,16 +93,20 @@ func TestADoneContextStoresNothing(t *testing.T) {
 	for _, err := range j.Entries(ctx, audit.Query{}) {
 		require.ErrorIs(t, err, context.Canceled)
 	}
-	assert.Zero(t, count(t, db, "file_access_logs"))
-	assert.Equal(t, 1, count(t, db, "file_access_intents"))
+	assert.Zero(t, db.count(t, "file_access_logs"))
+	assert.Equal(t, 1, db.count(t, "file_access_intents"))
 }
 
 func TestAHungDatabaseFailsCallersInTime(t *testing.T) {
+	onEach(t, testAHungDatabaseFailsCallersInTime)
+}
+
+func testAHungDatabaseFailsCallersInTime(t *testing.T, s *system) {
 	const limit = 300 * time.Millisecond
-	j, db := open(t, &sqlaudit.Options{Timeout: limit, QueueLength: 4})
+	j, db := s.open(t, &sqlaudit.Options{Timeout: limit, QueueLength: 4})
 	in, err := j.Begin(t.Context(), event("held"), time.Hour)
 	require.NoError(t, err)
-	release := block(t, db)
+	release := db.block(t)
 	began := time.Now()
 	results := make(chan error, 16)
 	for range 16 {
@@ -141,8 +127,12 @@ func TestAHungDatabaseFailsCallersInTime(t *testing.T) {
 }
 
 func TestAFullQueueBlocksUntilTheContextEnds(t *testing.T) {
-	j, db := open(t, &sqlaudit.Options{QueueLength: 1})
-	release := block(t, db)
+	onEach(t, testAFullQueueBlocksUntilTheContextEnds)
+}
+
+func testAFullQueueBlocksUntilTheContextEnds(t *testing.T, s *system) {
+	j, db := s.open(t, &sqlaudit.Options{QueueLength: 1})
+	release := db.block(t)
 	results := make(chan error, 2)
 	go func() { results <- j.Log(context.Background(), event("flushing")) }()
 	wait(t, "the flush begins", func() bool { return sqlaudit.Waiting(j) == 0 && sqlaudit.Flushing(j) })
@@ -158,9 +148,11 @@ func TestAFullQueueBlocksUntilTheContextEnds(t *testing.T) {
 	assert.Equal(t, []string{"flushing", "queued"}, keys(entries(t, j, audit.Query{})))
 }
 
-func TestCloseDrains(t *testing.T) {
-	j, db := open(t, nil)
-	release := block(t, db)
+func TestCloseDrains(t *testing.T) { onEach(t, testCloseDrains) }
+
+func testCloseDrains(t *testing.T, s *system) {
+	j, db := s.open(t, nil)
+	release := db.block(t)
 	results := make(chan error, 40)
 	for i := range 40 {
 		go func() { results <- j.Log(context.Background(), event(fmt.Sprint(i))) }()
@@ -178,13 +170,15 @@ func TestCloseDrains(t *testing.T) {
 			require.ErrorIs(t, err, audit.ErrClosed)
 		}
 	}
-	assert.Equal(t, stored, count(t, db, "file_access_logs"))
+	assert.Equal(t, stored, db.count(t, "file_access_logs"))
 	require.NoError(t, j.Close(t.Context()))
 }
 
-func TestCloseReturnsWhatWasNotStored(t *testing.T) {
-	j, db := open(t, nil)
-	block(t, db)
+func TestCloseReturnsWhatWasNotStored(t *testing.T) { onEach(t, testCloseReturnsWhatWasNotStored) }
+
+func testCloseReturnsWhatWasNotStored(t *testing.T, s *system) {
+	j, db := s.open(t, nil)
+	db.block(t)
 	results := make(chan error, 3)
 	go func() { results <- j.Log(context.Background(), event("flushing")) }()
 	wait(t, "the flush begins", func() bool { return sqlaudit.Waiting(j) == 0 && sqlaudit.Flushing(j) })
@@ -205,11 +199,13 @@ func TestCloseReturnsWhatWasNotStored(t *testing.T) {
 	for range 3 {
 		require.Error(t, <-results)
 	}
-	assert.Zero(t, count(t, db, "file_access_logs"))
+	assert.Zero(t, db.count(t, "file_access_logs"))
 }
 
-func TestClosedJournal(t *testing.T) {
-	j, _ := open(t, nil)
+func TestClosedJournal(t *testing.T) { onEach(t, testClosedJournal) }
+
+func testClosedJournal(t *testing.T, s *system) {
+	j, _ := s.open(t, nil)
 	in, err := j.Begin(t.Context(), event("k"), 0)
 	require.NoError(t, err)
 	require.NoError(t, j.Close(t.Context()))
@@ -230,11 +226,13 @@ func TestClosedJournal(t *testing.T) {
 
 // A settlement whose first attempt failed for its caller but was stored must
 // be found again, not be taken for a lost lease.
-func TestSettleAgainAfterAnUnclearEnd(t *testing.T) {
-	j, db := open(t, nil)
+func TestSettleAgainAfterAnUnclearEnd(t *testing.T) { onEach(t, testSettleAgainAfterAnUnclearEnd) }
+
+func testSettleAgainAfterAnUnclearEnd(t *testing.T, s *system) {
+	j, db := s.open(t, nil)
 	in, err := j.Begin(t.Context(), event("k"), 0)
 	require.NoError(t, err)
-	release := block(t, db)
+	release := db.block(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	first := make(chan error, 1)
 	go func() { first <- in.Settle(ctx, audit.Result{Outcome: audit.OutcomeOK}) }()
@@ -242,8 +240,8 @@ func TestSettleAgainAfterAnUnclearEnd(t *testing.T) {
 	cancel()
 	require.ErrorIs(t, <-first, context.Canceled)
 	release()
-	wait(t, "the settlement is stored all the same", func() bool { return count(t, db, "file_access_logs") == 1 })
+	wait(t, "the settlement is stored all the same", func() bool { return db.count(t, "file_access_logs") == 1 })
 	require.NoError(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}))
 	require.True(t, errors.Is(in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}), audit.ErrNotHeld))
-	assert.Equal(t, 1, count(t, db, "file_access_logs"))
+	assert.Equal(t, 1, db.count(t, "file_access_logs"))
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"maps"
 
 	"gocloud.dev/blob"
@@ -80,10 +81,49 @@ func (b *Base) WriteWith(ctx context.Context, key string, r io.Reader, opts *blo
 	if src.err != nil {
 		return src.err
 	}
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx) // of which the driver gives no more than ctx.Err()
+	}
 	if err == nil && !src.done {
 		return fmt.Errorf("the driver stopped reading before the end")
 	}
 	return b.MapError(err)
+}
+
+// ContextReader returns a reader of r that fails with the cause of ctx once ctx
+// has ended. Without it a writer to something local never learns of the end.
+func ContextReader(ctx context.Context, r io.Reader) io.Reader { return contextReader{ctx, r} }
+
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c contextReader) Read(p []byte) (int, error) {
+	if c.ctx.Err() != nil {
+		return 0, context.Cause(c.ctx)
+	}
+	return c.r.Read(p)
+}
+
+// List implements [Bucket].
+func (b *Base) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error] {
+	return func(yield func(*blob.ListObject, error) bool) {
+		it := b.Bucket.List(o)
+		for {
+			obj, err := it.Next(ctx)
+			if err == io.EOF {
+				return
+			}
+			if err != nil {
+				yield(nil, b.MapError(err))
+				return
+			}
+			if !yield(obj, nil) {
+				return
+			}
+		}
+	}
 }
 
 // WriterOptions returns o in the form that the Go CDK takes.

@@ -66,7 +66,9 @@ func (c *Content) Read(p []byte) (int, error) {
 }
 
 func (c *Content) finish(err error) error {
-	if !errors.Is(err, io.EOF) {
+	if err != io.EOF {
+		// Also an error that wraps io.EOF, as of a connection that broke off: the
+		// end of the content is io.EOF itself.
 		return err
 	}
 	if c.size >= 0 && c.n < c.size {

@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"net/http"
 	"time"
 
@@ -50,8 +51,7 @@ const (
 // Errors are those of the contract (see [ErrUnsupported]) wherever the service
 // lets one tell, and never contain a secret.
 type Bucket interface {
-	// Blob is the Go CDK bucket, for what needs no help: attributes, reading,
-	// listing. It stays open until Close.
+	// Blob is the Go CDK bucket, for what needs no help: attributes. It stays open until Close.
 	Blob() *blob.Bucket
 
 	// Info says what this bucket is and what it can do. It is constant.
@@ -77,6 +77,12 @@ type Bucket interface {
 
 	// Delete removes the object. One that is missing is fs.ErrNotExist.
 	Delete(ctx context.Context, key string) error
+
+	// List yields the objects that o selects in the order of their keys, as
+	// bytes, and with o.Delimiter one element, whose IsDir is set, for what it
+	// folds. It ends after the first error. It MUST NOT yield what is not an
+	// object: temporary files, folders, files of the driver's own.
+	List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error]
 
 	// Sign makes a link that the service itself will honour. What the service
 	// cannot enforce and Capabilities does not promise is ErrUnsupported.

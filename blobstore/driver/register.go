@@ -46,12 +46,9 @@ func Register(scheme string, open Opener) {
 func Open(ctx context.Context, urlstr string) (Bucket, error) {
 	u, err := url.Parse(urlstr)
 	if err != nil {
-		// The error of url.Parse repeats the URL, which may hold a password.
-		var ue *url.Error
-		if errors.As(err, &ue) {
-			err = ue.Err
-		}
-		return nil, fmt.Errorf("storage URL can't be parsed: %w", err)
+		// The error of url.Parse repeats the URL or a part of it, which may be
+		// of a password.
+		return nil, errors.New("storage URL can't be parsed: want something like s3://bucket?region=eu-central-1, with special characters escaped as %XX")
 	}
 	if u.Scheme == "" {
 		return nil, errors.New("storage URL has no scheme: want something like local:///var/lib/files or s3://bucket")

@@ -1,6 +1,7 @@
 package filestore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 
 	"gocloud.dev/blob/fileblob"
 
@@ -88,13 +90,13 @@ func (b *fileBucket) Write(ctx context.Context, key string, r io.Reader, o *driv
 	}
 	w, err := b.Bucket.NewWriter(ctx, key, opts)
 	if err != nil {
-		return b.MapError(err)
+		return b.writeError(err)
 	}
 	release, err := holdLive(tmp)
 	if err == nil {
 		defer release()
 		buf := copyBuffers.Get().(*[256 << 10]byte)
-		_, err = io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, buf[:])
+		_, err = io.CopyBuffer(struct{ io.Writer }{w}, driver.ContextReader(ctx, r), buf[:])
 		copyBuffers.Put(buf)
 	}
 	if err == nil {
@@ -110,8 +112,16 @@ func (b *fileBucket) Write(ctx context.Context, key string, r io.Reader, o *driv
 	}
 	unlock := b.lock(key)
 	defer unlock()
+	// fileblob truncates the attributes before it renames the file, so that
+	// those of the old object are lost if it fails in between.
+	restore, err := keepAttrs(objectPath(tmp.Name()))
+	if err != nil {
+		cancel(err)
+		_ = w.Close()
+		return err
+	}
 	if err := w.Close(); err != nil {
-		return b.MapError(err)
+		return b.writeError(errors.Join(err, restore()))
 	}
 	if err := b.syncPath(objectPath(tmp.Name())); err != nil {
 		if !o.IfNotExist {
@@ -120,6 +130,55 @@ func (b *fileBucket) Write(ctx context.Context, key string, r io.Reader, o *driv
 		return errors.Join(err, b.Bucket.Delete(context.WithoutCancel(ctx), key))
 	}
 	return nil
+}
+
+// keepAttrs returns what restores the attributes of the object at path, if both
+// are there now and the attributes have changed.
+func keepAttrs(path string) (restore func() error, err error) {
+	attrs := path + ".attrs"
+	old, err := os.ReadFile(attrs)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return func() error { return nil }, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return func() error {
+		if now, err := os.ReadFile(attrs); err == nil && bytes.Equal(now, old) {
+			return nil
+		}
+		if _, err := os.Lstat(path); err != nil {
+			return nil // there was no object, or it is gone
+		}
+		if err := os.WriteFile(attrs, old, 0o666); err != nil {
+			return fmt.Errorf("the attributes of the old object are lost: %w", err)
+		}
+		return syncFile(attrs)
+	}, nil
+}
+
+// MapError implements [driver.Bucket]. What lies below a file is not there.
+func (b *fileBucket) MapError(err error) error {
+	if errors.Is(err, syscall.ENOTDIR) {
+		return driver.As(fs.ErrNotExist, err)
+	}
+	return b.Base.MapError(err)
+}
+
+// writeError maps the error of a write: where a folder or a file of that name
+// stands in the way, the key is taken.
+func (b *fileBucket) writeError(err error) error {
+	if errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.EISDIR) {
+		return driver.As(fs.ErrExist, err)
+	}
+	return b.Base.MapError(err)
+}
+
+// Read implements [driver.Bucket]. It waits while the object is replaced.
+func (b *fileBucket) Read(ctx context.Context, key string, offset, length int64) (*driver.Reader, error) {
+	defer b.lock(key)()
+	r, err := b.Base.Read(ctx, key, offset, length)
+	return r, b.MapError(err)
 }
 
 // objectPath returns the path that fileblob renames one of its temporary files
@@ -178,47 +237,4 @@ func (b *fileBucket) Delete(ctx context.Context, key string) error {
 // hold nothing that it escapes.
 func (b *fileBucket) path(key string) string {
 	return filepath.Join(b.dir, filepath.FromSlash(key))
-}
-
-// Sweep implements [driver.Bucket]: it removes the temporary files of key whose
-// writer is dead, and attributes without an object.
-func (b *fileBucket) Sweep(_ context.Context, key string) error {
-	defer b.lock(key)()
-	path := b.path(key)
-	entries, err := os.ReadDir(filepath.Dir(path))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	live := false
-	for _, e := range entries {
-		if name := e.Name(); strings.HasPrefix(name, filepath.Base(path)+".") && isTemp(name) {
-			removed, err := removeDead(filepath.Join(filepath.Dir(path), name))
-			if err != nil {
-				return err
-			}
-			live = live || !removed
-		}
-	}
-	if live {
-		return nil // its writer may be about to need the attributes
-	}
-	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-		if err := os.Remove(path + ".attrs"); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
-}
-
-// isTemp reports whether fileblob would name a temporary file so.
-func isTemp(name string) bool {
-	name, ok := strings.CutSuffix(name, ".tmp")
-	i := strings.LastIndexByte(name, '.')
-	if !ok || i < 0 || len(name)-i-1 < 12 {
-		return false
-	}
-	return strings.Trim(name[i+1:], "0123456789abcdef") == ""
 }

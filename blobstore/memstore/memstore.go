@@ -47,7 +47,7 @@ type bucket struct{ driver.Base }
 // Write implements [driver.Bucket]. The content is read before it is stored,
 // since it ends up in memory anyway and its digest belongs to its metadata.
 func (b *bucket) Write(ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) error {
-	content, err := io.ReadAll(r)
+	content, err := io.ReadAll(driver.ContextReader(ctx, r))
 	if err != nil {
 		return err
 	}

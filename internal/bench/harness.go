@@ -19,6 +19,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/blobtrail/blobtrail/internal/testdb"
 )
 
 // row is one line of the table: what is compared, with what, and what is to be reached.
@@ -34,21 +36,20 @@ type row struct {
 // against a number.
 type side func(n int) (cost float64, err error)
 
+// errLeftOut: what a row needs is not on this machine.
+var errLeftOut = errors.New("left out")
+
 // env is where a row runs.
 type env struct {
 	context.Context
 	folder   string
+	servers  map[string]*testdb.Server
 	cleanups []func() error
 }
 
-// dir makes an empty folder, which is removed after the row.
-func (e *env) dir() (string, error) {
-	dir, err := os.MkdirTemp(e.folder, "blobtrail-bench-")
-	if err == nil {
-		e.cleanup(func() error { return os.RemoveAll(dir) })
-	}
-	return dir, err
-}
+// dir makes an empty folder. It is removed after the last row, not after this one: for a minute after many files were
+// removed, ext4 is many times slower to make new ones, and the next row would be charged for it.
+func (e *env) dir() (string, error) { return os.MkdirTemp(e.folder, "row-") }
 
 func (e *env) cleanup(f func() error) { e.cleanups = append(e.cleanups, f) }
 
@@ -131,6 +132,12 @@ func allocations(op func() error) side {
 	}
 }
 
+// A row of long operations ends before all its rounds are run.
+const (
+	longestRow   = 20 * time.Second
+	fewestRounds = 7
+)
+
 // result is what the rounds of a row gave.
 type result struct {
 	row
@@ -152,7 +159,8 @@ func (r row) run(e *env, rounds int, slice time.Duration) (res result, err error
 	if err != nil {
 		return res, fmt.Errorf("%s: %w", r.peer, err)
 	}
-	for i := range rounds {
+	started := time.Now()
+	for i := 0; i < rounds && (i < fewestRounds || time.Since(started) < longestRow); i++ {
 		var o, t float64
 		runOurs := func() (err error) { o, err = measure(ours, nOurs); return err }
 		runTheirs := func() (err error) { t, err = measure(theirs, nTheirs); return err }
@@ -295,14 +303,14 @@ type unit int
 
 const (
 	seconds unit = iota
-	bytes
+	sizeInBytes
 	megabytes // decimal, as file sizes are commonly given
 	count
 )
 
 func (u unit) text(v float64) string {
 	switch u {
-	case bytes:
+	case sizeInBytes:
 		return scaled(v, 1024, "B", "KiB", "MiB", "GiB")
 	case megabytes:
 		return fmt.Sprintf("%.1f MB", v/1e6)

@@ -7,7 +7,7 @@
 // is missed is said so in the table and is no failure of the command: times are no promise, and only ratios travel from
 // one machine to another.
 //
-// With -cpuprofile only our sides run, so that the profile shows where our time goes.
+// With -cpuprofile only our side of the first selected row runs, so that the profile shows where our time goes.
 package main
 
 import (
@@ -27,7 +27,7 @@ import (
 )
 
 // rows are the lines of the table, in its order.
-var rows = slices.Concat(uploads, links, listings, memory, sizes)
+var rows = slices.Concat(uploads, links, cloudLinks, listings, downloads, memory, trail, sizes)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -44,12 +44,12 @@ func run(ctx context.Context, args []string, stdout, progress io.Writer) (err er
 	flags.SetOutput(progress)
 	var (
 		only    = flags.String("run", "", "run the rows whose first or third column matches this regular `expression`")
-		rounds  = flags.Int("rounds", 15, "how often both sides of a row run")
-		slice   = flags.Duration("time", 200*time.Millisecond, "how long each side runs in a round, about")
+		rounds  = flags.Int("rounds", 60, "how often both sides of a row run, at most: long operations run less often")
+		slice   = flags.Duration("time", 50*time.Millisecond, "how long each side runs in a round, about")
 		folder  = flags.String("dir", os.TempDir(), "the `folder` to work in: its file system is what local files are measured on")
 		output  = flags.String("o", "", "the `file` to write the table to (default: standard output)")
 		list    = flags.Bool("list", false, "list the rows and run none")
-		profile = flags.String("cpuprofile", "", "write a CPU profile of our sides alone to this `file`; there is no table then")
+		profile = flags.String("cpuprofile", "", "write a CPU profile of our side of the first selected row to this `file`; there is no table then")
 	)
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -84,24 +84,33 @@ func run(ctx context.Context, args []string, stdout, progress io.Writer) (err er
 		defer func() { err = errors.Join(err, f.Close()) }()
 		out = f
 	}
+	work, err := os.MkdirTemp(*folder, "blobtrail-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	if *profile != "" {
 		f, err := os.Create(*profile)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, f.Close()) }()
-		return profileOurs(ctx, selected, *folder, *rounds, *slice, f)
+		return profileOurs(&env{Context: ctx, folder: work}, selected[0], *rounds, *slice, f)
 	}
 
-	fmt.Fprintf(out, "%s, %s/%s, %d processors; %d rounds of %v a side.\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH,
+	fmt.Fprintf(out, "%s, %s/%s, %d processors; up to %d rounds of %v a side.\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH,
 		runtime.NumCPU(), *rounds, *slice)
 	fmt.Fprint(out, tableHead)
 	var failed []string
 	for i, r := range selected {
 		fmt.Fprintf(progress, "%d/%d %s against %s\n", i+1, len(selected), r.what, r.peer)
-		res, err := r.run(&env{Context: ctx, folder: *folder}, *rounds, *slice)
+		res, err := r.run(&env{Context: ctx, folder: work}, *rounds, *slice)
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if errors.Is(err, errLeftOut) {
+			fmt.Fprintf(progress, "  %v\n", err)
+			continue
 		}
 		if err != nil {
 			fmt.Fprintf(progress, "  failed: %v\n", err)
@@ -116,27 +125,25 @@ func run(ctx context.Context, args []string, stdout, progress io.Writer) (err er
 	return nil
 }
 
-func profileOurs(ctx context.Context, selected []row, folder string, rounds int, slice time.Duration, w io.Writer) error {
-	for _, r := range selected {
-		e := &env{Context: ctx, folder: folder}
-		ours, _, err := r.open(e)
-		n := 0
-		if err == nil {
-			n, err = r.repetitions(ours, slice)
+// profileOurs profiles our side of a single row: a profile of several would show none of them.
+func profileOurs(e *env, r row, rounds int, slice time.Duration, w io.Writer) (err error) {
+	defer func() { err = errors.Join(err, e.close()) }()
+	ours, _, err := r.open(e)
+	if err != nil {
+		return err
+	}
+	n, err := r.repetitions(ours, slice)
+	if err != nil {
+		return err
+	}
+	if err := pprof.StartCPUProfile(w); err != nil {
+		return err
+	}
+	defer pprof.StopCPUProfile()
+	for range rounds {
+		if _, err := ours(n); err != nil {
+			return err
 		}
-		if err == nil {
-			err = pprof.StartCPUProfile(w)
-		}
-		for range rounds {
-			if err == nil {
-				_, err = ours(n)
-			}
-		}
-		pprof.StopCPUProfile()
-		if err := errors.Join(err, e.close()); err != nil {
-			return fmt.Errorf("%s: %w", r.what, err)
-		}
-		return nil // a profile of several rows would show none of them
 	}
 	return nil
 }

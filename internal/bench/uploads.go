@@ -36,6 +36,10 @@ var uploads = []row{
 		goal: atMost(1.15), open: uploading(1<<10, rawUploads),
 	},
 	{
+		what: "local upload, durable, SHA-256, 1 KiB", peer: "raw, with a second file for the attributes, both synced at once",
+		open: uploading(1<<10, rawUploadsWithAttributes),
+	},
+	{
 		what: "local upload, durable, SHA-256, 1 KiB", peer: "fileblob, SHA-256 and the same fsyncs",
 		open: uploading(1<<10, fileblobUploads),
 	},
@@ -140,6 +144,37 @@ func rawUploads(_ *env, dir string) (func(string, io.Reader) error, error) {
 			return err
 		}
 		if err := os.Rename(f.Name(), path); err != nil {
+			return err
+		}
+		return syncFile(filepath.Dir(path))
+	}, err
+}
+
+// rawUploadsWithAttributes keeps attributes too, in a file beside the object. It is what that second file costs when
+// nothing else is done.
+func rawUploadsWithAttributes(_ *env, dir string) (func(string, io.Reader) error, error) {
+	err := os.MkdirAll(filepath.Join(dir, "invoices"), 0o700)
+	return func(key string, r io.Reader) error {
+		path := filepath.Join(dir, filepath.FromSlash(key))
+		f, err := os.CreateTemp(dir, "upload*.tmp")
+		if err != nil {
+			return err
+		}
+		hash := sha256.New()
+		if err := copyTo(f, io.TeeReader(r, hash)); err != nil {
+			return errors.Join(err, f.Close())
+		}
+		attrs, err := os.CreateTemp(dir, "upload*.tmp")
+		if err != nil {
+			return errors.Join(err, f.Close())
+		}
+		_, err = fmt.Fprintf(attrs, `{"content_type":"application/pdf","filename":"report.pdf","sha256":"%x"}`, hash.Sum(nil))
+		synced := make(chan error, 1)
+		go func() { synced <- f.Sync() }()
+		if err = errors.Join(err, attrs.Sync(), <-synced, attrs.Close(), f.Close()); err != nil {
+			return err
+		}
+		if err := errors.Join(os.Rename(attrs.Name(), path+".attrs"), os.Rename(f.Name(), path)); err != nil {
 			return err
 		}
 		return syncFile(filepath.Dir(path))

@@ -1,3 +1,5 @@
+//go:build unix
+
 package crash
 
 // The process that gets killed. It works with several goroutines, writes a line

@@ -28,6 +28,9 @@ var floorOf = map[string]int{
 	"blobstore/filestore":           2,
 	"blobstore/memstore":            2,
 	"blobstore/blobhttp":            2,
+	"blobstore/azurestore":          2,
+	"blobstore/s3store":             2,
+	"blobstore/gcsstore":            2,
 	"blobstore/filestore/localblob": 1, // a Go CDK driver; knows nothing of the library
 	"blobstore":                     1,
 	"blobstore/driver":              1,
@@ -35,6 +38,7 @@ var floorOf = map[string]int{
 	"audit":                         0,
 	"signurl":                       0,
 	"internal/keyrule":              0,
+	"internal/cloudhttp":            0,
 }
 
 // sameFloor are the imports within a floor, each from the first to the second.
@@ -48,6 +52,7 @@ var forTests = map[string]bool{
 	"blobstore/storetest": true,
 	"internal/crash":      true,
 	"internal/floors":     true,
+	"internal/testdb":     true,
 }
 
 // standardOnly link nothing outside the standard library.
@@ -61,7 +66,7 @@ var lean = []string{
 
 // The Go CDK's error codes bring google.golang.org/grpc/status, for everybody.
 var unwanted = []string{
-	"github.com/aws/", "github.com/Azure/", "cloud.google.com/", "google.golang.org/api",
+	"github.com/aws/", "github.com/Azure/", "cloud.google.com/", "google.golang.org/api/storage/", "google.golang.org/api/option",
 	"modernc.org/", "github.com/jackc/", "github.com/go-sql-driver/", "github.com/lib/pq", "github.com/mattn/go-sqlite3",
 	"testing", "github.com/stretchr/", "go.uber.org/goleak", module + "/audit/audittest", module + "/blobstore/storetest",
 }

@@ -69,10 +69,20 @@ func checkSegment(seg string) error {
 		return errors.New("it has a segment that ends in a dot, which some backends drop")
 	case strings.HasPrefix(seg, " ") || strings.HasSuffix(seg, " "):
 		return errors.New("it has a segment that begins or ends with a space")
+	case IsTemp(seg):
+		return errors.New(`it has a segment that ends in "." and 16 hexadecimal digits and ".tmp", as the temporary files of local storage do`)
 	case len(seg) >= len(".attrs") && strings.EqualFold(seg[len(seg)-len(".attrs"):], ".attrs"):
 		return errors.New(`it has a segment that ends in ".attrs", where local storage keeps attributes`)
 	}
 	return nil
+}
+
+// IsTemp reports whether the Go CDK's fileblob would give a temporary file such
+// a name, which holds the time in nanoseconds.
+func IsTemp(seg string) bool {
+	stem, ok := strings.CutSuffix(seg, ".tmp")
+	i := len(stem) - 16
+	return ok && i > 0 && stem[i-1] == '.' && strings.Trim(stem[i:], "0123456789abcdef") == ""
 }
 
 // forbidden returns the name of the kind of character that makes r unusable in
@@ -123,8 +133,11 @@ func SafeName(name string) string {
 		}
 		name = trim(cut(strings.TrimSuffix(name, ext), MaxName-len(ext))) + ext
 	}
-	if checkSegment(name) != nil {
-		name = trim("_" + strings.TrimLeft(name, ".") + "_")
+	if name != "" && checkSegment(name) != nil {
+		name = "_" + cut(strings.TrimLeft(name, "."), MaxName-2) + "_"
+	}
+	if rest, ok := strings.CutPrefix(name, "_0x"); ok {
+		name = "_x" + rest // a key has a UUID and another '_' before it
 	}
 	if name == "" || Check(name) != nil {
 		return "file"

@@ -51,13 +51,13 @@ func (postgres) create(dir string, as *account) error {
 		return err
 	}
 	return as.run(dir, filepath.Join(bin, "initdb"), "-D", filepath.Join(dir, "data"),
-		"-U", "admin", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-instructions")
+		"-U", "admin", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-instructions", "--no-sync")
 }
 
-func (postgres) command(dir string, port int) *exec.Cmd {
+func (postgres) command(dir string, port int, sync bool) *exec.Cmd {
 	bin, _ := postgresBin()
 	return exec.Command(filepath.Join(bin, "postgres"), "-D", filepath.Join(dir, "data"), "-p", strconv.Itoa(port),
-		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="+dir, "-c", "fsync=on", "-c", "max_connections=200")
+		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="+dir, "-c", "fsync="+onOff(sync), "-c", "synchronous_commit="+onOff(sync), "-c", "max_connections=200")
 }
 
 func (postgres) admin(port int) string {
@@ -66,3 +66,10 @@ func (postgres) admin(port int) string {
 
 func (p postgres) dsn(port int, name string) string { return p.admin(port) + "&search_path=" + name }
 func (postgres) namespace(name string) string       { return "CREATE SCHEMA " + name }
+
+func onOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
+}

@@ -1,15 +1,17 @@
 //go:build unix
 
 // Package testdb starts private PostgreSQL and MariaDB servers for tests, from
-// the binaries of the system's packages, with their data in a temporary folder
-// and fsync on. It is imported by tests only.
+// the binaries of the system's packages, with their data in a temporary folder.
+// It is imported by tests only.
 //
 // A test binary shares one server of each kind, started by the first test that
-// asks for one and stopped by [Stop], which belongs in TestMain. A test that
-// stops or hurts its server starts one of its own.
+// asks for one and stopped by [Stop], which belongs in TestMain. It does not
+// wait for the disk, so that the many tests that make a database of their own
+// are quick. A test about durability or speed, or one that stops or hurts its
+// server, starts one of its own, with fsync on.
 //
 // Where the binaries are missing, tests skip with one line that says what they
-// leave out. With BLOBTRAIL_REQUIRE_SERVERS=1 they fail instead.
+// leave out. With BLOBTRAIL_REQUIRE_SERVERS=all they fail instead.
 package testdb
 
 import (
@@ -35,6 +37,7 @@ type Server struct {
 	dir  string
 	port int
 	as   *account
+	sync bool
 
 	mu     sync.Mutex
 	cmd    *exec.Cmd
@@ -49,7 +52,7 @@ type kind interface {
 	find() error
 	// create makes the data in dir, owned by the account.
 	create(dir string, as *account) error
-	command(dir string, port int) *exec.Cmd
+	command(dir string, port int, sync bool) *exec.Cmd
 	stopSignal() syscall.Signal
 	driver() string
 	// admin is the driver's data source name for the administrator.
@@ -67,16 +70,20 @@ var shared = struct {
 	failed  map[string]error
 }{servers: make(map[string]*Server), failed: make(map[string]error)}
 
-// Postgres returns the PostgreSQL server that the tests of this binary share.
+// Postgres returns the PostgreSQL server that the tests of this binary share,
+// with fsync off.
 func Postgres(tb testing.TB) *Server { return share(tb, postgres{}) }
 
-// MariaDB returns the MariaDB server that the tests of this binary share.
+// MariaDB returns the MariaDB server that the tests of this binary share, with
+// fsync off.
 func MariaDB(tb testing.TB) *Server { return share(tb, mariadb{}) }
 
-// OwnPostgres starts a PostgreSQL server that is stopped when the test ends.
+// OwnPostgres starts a PostgreSQL server with fsync on that is stopped when the
+// test ends.
 func OwnPostgres(tb testing.TB) *Server { return own(tb, postgres{}) }
 
-// OwnMariaDB starts a MariaDB server that is stopped when the test ends.
+// OwnMariaDB starts a MariaDB server with fsync on that is stopped when the test
+// ends.
 func OwnMariaDB(tb testing.TB) *Server { return own(tb, mariadb{}) }
 
 func share(tb testing.TB, k kind) *Server {
@@ -90,7 +97,7 @@ func share(tb testing.TB, k kind) *Server {
 	err := shared.failed[k.name()]
 	if err == nil {
 		var s *Server
-		if s, err = create(k); err == nil {
+		if s, err = create(k, false); err == nil {
 			shared.servers[k.name()] = s
 			return s
 		}
@@ -103,7 +110,7 @@ func share(tb testing.TB, k kind) *Server {
 func own(tb testing.TB, k kind) *Server {
 	tb.Helper()
 	require(tb, k)
-	s, err := create(k)
+	s, err := create(k, true)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -117,7 +124,7 @@ func require(tb testing.TB, k kind) {
 	err := k.find()
 	switch {
 	case err == nil:
-	case os.Getenv("BLOBTRAIL_REQUIRE_SERVERS") == "1":
+	case os.Getenv("BLOBTRAIL_REQUIRE_SERVERS") == "all":
 		tb.Fatalf("%s is required and missing: %v", k.name(), err)
 	default:
 		tb.Skipf("left out: needs %s (Debian package %s): %v", k.name(), k.packageName(), err)
@@ -134,7 +141,7 @@ func Stop() {
 	clear(shared.servers)
 }
 
-func create(k kind) (*Server, error) {
+func create(k kind, sync bool) (*Server, error) {
 	as, err := accountFor(k)
 	if err != nil {
 		return nil, err
@@ -143,7 +150,7 @@ func create(k kind) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{kind: k, dir: dir, as: as}
+	s := &Server{kind: k, dir: dir, as: as, sync: sync}
 	if err := s.init(); err != nil {
 		s.remove()
 		return nil, fmt.Errorf("starting %s: %w", k.name(), err)
@@ -182,7 +189,7 @@ func (s *Server) start() error {
 		return err
 	}
 	defer log.Close()
-	cmd := s.kind.command(s.dir, s.port)
+	cmd := s.kind.command(s.dir, s.port, s.sync)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, log, log
 	s.as.apply(cmd)
 	if err := cmd.Start(); err != nil {

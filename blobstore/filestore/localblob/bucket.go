@@ -82,9 +82,13 @@ func open(dir string, opts *Options) (*bucket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("localblob: opening the folder: %w", err)
 	}
-	b.fs = fsys{root: root, noSync: b.opts.NoSync}
-	if _, err := b.sweepTemp(context.Background()); err != nil && !errors.Is(err, fs.ErrPermission) {
+	b.fs.root, b.fs.noSync = root, b.opts.NoSync
+	if err := b.fs.keepTemp(); err != nil && !errors.Is(err, fs.ErrPermission) {
 		root.Close()
+		return nil, fmt.Errorf("localblob: opening the folder of temporary files: %w", err)
+	}
+	if _, err := b.sweepTemp(context.Background()); err != nil && !errors.Is(err, fs.ErrPermission) {
+		b.fs.close()
 		return nil, fmt.Errorf("localblob: removing what crashed writers left: %w", err)
 	}
 	return b, nil
@@ -113,7 +117,7 @@ func (b *bucket) makeRoot(dir string) error {
 }
 
 // Close implements driver.Bucket.
-func (b *bucket) Close() error { return b.fs.root.Close() }
+func (b *bucket) Close() error { return b.fs.close() }
 
 // As implements driver.Bucket.
 func (b *bucket) As(i any) bool {

@@ -10,11 +10,14 @@ import (
 	"os"
 	"path"
 	"runtime"
+	"strings"
+	"sync/atomic"
 	"time"
 )
 
 type fsys struct {
 	root   *os.Root
+	temp   atomic.Pointer[os.Root] // tempDir, kept open; nil until it is needed
 	noSync bool
 	step   func(op, name string) error // set by tests; an error stands in for the operation
 }
@@ -26,11 +29,47 @@ func (f *fsys) before(op, name string) error {
 	return f.step(op, name)
 }
 
+// in gives the folder that name is in if it is kept open, and the rest of the name. An os.Root opens every folder on the
+// way to a file anew, which for temporary files is most of the work.
+func (f *fsys) in(name string) (*os.Root, string) {
+	if rest, ok := strings.CutPrefix(name, tempDir+"/"); ok {
+		if temp := f.temp.Load(); temp != nil {
+			return temp, rest
+		}
+	}
+	return f.root, name
+}
+
+// keepTemp keeps the folder of temporary files open, if it is there. One that was kept before is closed when nobody
+// uses it any more.
+func (f *fsys) keepTemp() error {
+	temp, err := f.root.OpenRoot(tempDir)
+	if err == nil {
+		f.temp.Store(temp)
+	}
+	return gone(err)
+}
+
+func (f *fsys) makeTemp(perm fs.FileMode) error {
+	if err := f.mkdirs(tempDir, perm); err != nil {
+		return err
+	}
+	return f.keepTemp()
+}
+
+func (f *fsys) close() error {
+	if temp := f.temp.Load(); temp != nil {
+		temp.Close()
+	}
+	return f.root.Close()
+}
+
 func (f *fsys) create(name string, perm fs.FileMode) (*os.File, error) {
 	if err := f.before("create", name); err != nil {
 		return nil, err
 	}
-	return f.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
+	dir, name := f.in(name)
+	return dir.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
 }
 
 func (f *fsys) rename(from, to string) error {
@@ -51,14 +90,16 @@ func (f *fsys) remove(name string) error {
 	if err := f.before("remove", name); err != nil {
 		return err
 	}
-	return f.root.Remove(name)
+	dir, name := f.in(name)
+	return dir.Remove(name)
 }
 
 func (f *fsys) chtimes(name string, t time.Time) error {
 	if err := f.before("chtimes", name); err != nil {
 		return err
 	}
-	return f.root.Chtimes(name, t, t)
+	dir, name := f.in(name)
+	return dir.Chtimes(name, t, t)
 }
 
 // syncFiles makes two files durable. Both wait for the same disk, and most file systems write them out in one go if
@@ -73,6 +114,8 @@ func (f *fsys) syncFiles(a, b *tempFile) error {
 	if err := f.before("sync", b.name); err != nil {
 		return err
 	}
+	startWriting(a.File)
+	startWriting(b.File)
 	first := make(chan error, 1)
 	go func() { first <- a.Sync() }()
 	err := b.Sync()

@@ -35,3 +35,13 @@ func flock(f *os.File, wait bool) error {
 	}
 	return lockErr
 }
+
+// removed reports whether the open file f has no name any more.
+func removed(f *os.File) (bool, error) {
+	fi, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	return ok && st.Nlink == 0, nil
+}

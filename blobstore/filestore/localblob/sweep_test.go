@@ -98,3 +98,19 @@ func TestSweepSidecars(t *testing.T) {
 	_, err = Sweep(ctx, blob.PrefixedBucket(bkt, "a/"))
 	assert.NoError(t, err, "a prefixed bucket sweeps the whole folder")
 }
+
+// The private folder is kept open, and yet may be removed by somebody who cleans up.
+func TestPrivateFolderIsRemoved(t *testing.T) {
+	dir := t.TempDir()
+	bkt, _ := openTest(t, dir, nil)
+	for _, key := range []string{"one", "two"} {
+		require.NoError(t, put(t.Context(), bkt, key, key, true))
+		require.NoError(t, os.RemoveAll(filepath.Join(dir, privateDir)))
+	}
+	require.NoError(t, put(t.Context(), bkt, "three", "three", true))
+	for _, key := range []string{"one", "two", "three"} {
+		got, err := bkt.ReadAll(t.Context(), key)
+		require.NoError(t, err)
+		require.Equal(t, body(key), string(got))
+	}
+}

@@ -51,7 +51,7 @@ func (b *bucket) createTemp() (*tempFile, error) {
 		name := tempDir + "/" + rand.Text()
 		f, err := b.fs.create(name, b.opts.FileMode)
 		if errors.Is(err, fs.ErrNotExist) {
-			if err = b.fs.mkdirs(tempDir, b.opts.DirMode); err == nil {
+			if err = b.fs.makeTemp(b.opts.DirMode); err == nil {
 				continue
 			}
 		}
@@ -63,12 +63,15 @@ func (b *bucket) createTemp() (*tempFile, error) {
 			t.discard()
 			return nil, err
 		}
-		// A sweeper may have taken it for dead in between.
-		if _, err := b.fs.root.Lstat(name); err == nil {
+		gone, err := removed(f)
+		if err == nil && !gone {
 			return t, nil
-		} else if f.Close(); !errors.Is(err, fs.ErrNotExist) {
+		}
+		f.Close()
+		if err != nil {
 			return nil, err
 		}
+		// A sweeper took it for dead before it was locked.
 	}
 }
 

@@ -1,0 +1,266 @@
+package sqlaudit_test
+
+// Commits whose reply never arrives: the classic way to store an event twice,
+// or to lose one.
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/sqlaudit"
+)
+
+var cutEvents = flag.Int("sqlaudit.events", 2000, "how many events the tests of cut replies store on each database")
+
+// cutShare is how many of the replies are cut, of 1.
+const cutShare = 0.02
+
+func TestCutReplies(t *testing.T) { onEach(t, testCutReplies) }
+
+func testCutReplies(t *testing.T, s *system) {
+	dsn := s.dsn(t)
+	first, db := openDSN(t, dsn, nil) // makes the tables in peace
+	require.NoError(t, first.Close(t.Context()))
+	j, cuts := openCut(t, db)
+
+	const callers = 8
+	var wg sync.WaitGroup
+	var acknowledged sync.Map
+	for c := range callers {
+		wg.Go(func() {
+			for i := c; i < *cutEvents; i += callers {
+				key := fmt.Sprint(i)
+				var err error
+				if i%2 == 0 {
+					err = j.Log(t.Context(), event(key))
+				} else {
+					var in audit.Intent
+					if in, err = j.Begin(t.Context(), event(key), 0); err == nil {
+						err = in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK})
+					}
+				}
+				acknowledged.Store(key, err == nil)
+				assert.NoError(t, err, key)
+			}
+		})
+	}
+	wg.Wait()
+
+	reader, _ := openDSN(t, dsn, nil)
+	got := entries(t, reader, audit.Query{})
+	seen := make(map[string]int)
+	for _, e := range got {
+		seen[e.Key]++
+	}
+	lost, duplicates := 0, 0
+	acknowledged.Range(func(key, ok any) bool {
+		if ok.(bool) && seen[key.(string)] == 0 {
+			lost++
+		}
+		return true
+	})
+	for _, n := range seen {
+		duplicates += n - 1
+	}
+	t.Logf("%d events, %d replies cut: %d lost, %d duplicates", *cutEvents, cuts.Load(), lost, duplicates)
+	assert.Zero(t, lost)
+	assert.Zero(t, duplicates)
+	assert.Positive(t, cuts.Load(), "the test cut something")
+	assert.Zero(t, db.count(t, "file_access_intents"))
+	requireWholeStreams(t, got)
+}
+
+// openCut opens a journal whose replies are sometimes cut.
+func openCut(t *testing.T, db *raw) (*sqlaudit.Journal, *atomic.Int64) {
+	cuts := new(atomic.Int64)
+	if db.kind == "sqlite" {
+		path := strings.TrimPrefix(db.dsn, "sqlite:")
+		pool := sqlx.NewDb(sql.OpenDB(cutConnector{"file:" + path + "?_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)", db.Driver(), cuts}), "sqlite")
+		t.Cleanup(func() { pool.Close() })
+		j, err := sqlaudit.New(t.Context(), pool, &sqlaudit.Options{Logger: quiet})
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, j.Close(context.Background())) })
+		return j, cuts
+	}
+	head, rest, _ := strings.Cut(db.dsn, "@")
+	address, tail, _ := strings.Cut(rest, "/")
+	p := newProxy(t, address)
+	p.cut = func(request []byte) bool {
+		// A commit: PostgreSQL executes a flush, MariaDB is told to commit.
+		text := string(request)
+		commit := strings.Contains(text, "COMMIT") || db.kind == "postgres" && p.greeted.Load()
+		if commit && rand.Float64() < cutShare {
+			cuts.Add(1)
+			return true
+		}
+		return false
+	}
+	j, err := sqlaudit.Open(t.Context(), head+"@"+p.address+"/"+tail, &sqlaudit.Options{Logger: quiet})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, j.Close(context.Background())) })
+	p.greeted.Store(true)
+	return j, cuts
+}
+
+// proxy passes bytes between a client and a server, and loses some replies.
+type proxy struct {
+	address string
+	greeted atomic.Bool
+	cut     func(request []byte) bool
+	hung    atomic.Bool // passes nothing on
+
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+// resume drops the connections that hung and lets new ones through.
+func (p *proxy) resume() {
+	p.hung.Store(false)
+	p.closeAll()
+}
+
+func (p *proxy) closeAll() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.conns {
+		c.Close()
+	}
+	p.conns = nil
+}
+
+func newProxy(t *testing.T, server string) *proxy {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	p := &proxy{address: l.Addr().String()}
+	var wg sync.WaitGroup
+	t.Cleanup(func() { l.Close(); p.closeAll(); wg.Wait() })
+	wg.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			upstream, err := net.Dial("tcp", server)
+			if err != nil {
+				client.Close()
+				continue
+			}
+			p.pass(&wg, client, upstream)
+		}
+	})
+	return p
+}
+
+func (p *proxy) pass(wg *sync.WaitGroup, client, server net.Conn) {
+	p.mu.Lock()
+	p.conns = append(p.conns, client, server)
+	p.mu.Unlock()
+	var cutting atomic.Bool
+	closeBoth := func() { client.Close(); server.Close() }
+	wg.Go(func() {
+		defer closeBoth()
+		buf := make([]byte, 64<<10)
+		for {
+			n, err := client.Read(buf)
+			if p.hung.Load() {
+				continueUntilClosed(client)
+				return
+			}
+			if n > 0 {
+				if p.cut != nil && p.cut(buf[:n]) {
+					cutting.Store(true)
+				}
+				if _, err := server.Write(buf[:n]); err != nil {
+					return
+				}
+			}
+			if err != nil {
+				return
+			}
+		}
+	})
+	wg.Go(func() {
+		defer closeBoth()
+		buf := make([]byte, 64<<10)
+		for {
+			n, err := server.Read(buf)
+			if cutting.Load() && n > 0 {
+				return // the server has answered, and the client never hears of it
+			}
+			if n > 0 {
+				if _, err := client.Write(buf[:n]); err != nil {
+					return
+				}
+			}
+			if err != nil {
+				return
+			}
+		}
+	})
+}
+
+// continueUntilClosed reads on and passes nothing on.
+func continueUntilClosed(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
+
+// cutConnector makes SQLite connections that sometimes report a commit that was
+// made as one that failed.
+type cutConnector struct {
+	dsn  string
+	d    driver.Driver
+	cuts *atomic.Int64
+}
+
+func (c cutConnector) Driver() driver.Driver { return c.d }
+
+func (c cutConnector) Connect(context.Context) (driver.Conn, error) {
+	conn, err := c.d.Open(c.dsn)
+	return cutConn{conn.(sqliteConn), c.cuts}, err
+}
+
+type sqliteConn interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+	driver.ExecerContext
+	driver.QueryerContext
+}
+
+type cutConn struct {
+	sqliteConn
+	cuts *atomic.Int64
+}
+
+func (c cutConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	tx, err := c.sqliteConn.BeginTx(ctx, opts)
+	return cutTx{tx, c.cuts}, err
+}
+
+type cutTx struct {
+	driver.Tx
+	cuts *atomic.Int64
+}
+
+func (tx cutTx) Commit() error {
+	err := tx.Tx.Commit()
+	if err == nil && rand.Float64() < cutShare {
+		tx.cuts.Add(1)
+		return errors.Join(errors.New("cut"), io.ErrUnexpectedEOF)
+	}
+	return err
+}

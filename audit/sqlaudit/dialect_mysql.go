@@ -1,0 +1,163 @@
+package sqlaudit
+
+// MariaDB and MySQL.
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+)
+
+type mysql struct{}
+
+func (*mysql) name() string { return "mysql" }
+func (*mysql) bind() int    { return sqlx.QUESTION }
+
+// now does not depend on the session's time zone.
+func (*mysql) now() string {
+	return "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
+}
+
+// formatTime gives text, so that neither the driver's nor the session's time
+// zone has a say.
+func (*mysql) formatTime(t time.Time) any { return t.UTC().Format("2006-01-02 15:04:05.000000") }
+
+var mysqlColumns = func() string {
+	list := slices.Clone(columns)
+	for i, c := range list {
+		if c == "occurred_at" || c == "created_at" {
+			list[i] = "CAST(" + c + " AS CHAR(26))"
+		}
+	}
+	return strings.Join(list, ", ")
+}()
+
+func (*mysql) columns() string { return mysqlColumns }
+func (*mysql) close() error    { return nil }
+
+func (*mysql) maintain(context.Context, *sqlx.DB) error { return nil }
+
+// equal adds the length, since trailing spaces count for nothing in a
+// comparison.
+func (*mysql) equal(column, value string) (string, []any) {
+	return "(" + column + " = ? AND OCTET_LENGTH(" + column + ") = ?)", []any{value, len(value)}
+}
+
+func (*mysql) countTables() string {
+	return "SELECT count(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?"
+}
+
+// mysqlRows is the largest number of rows of one statement, well within the
+// 65,535 arguments of one that is prepared.
+const mysqlRows = 1000
+
+func (d *mysql) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
+	tx, err := db.BeginTxx(ctx, nil)
+	if err != nil {
+		return retryError{err}
+	}
+	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
+	for _, p := range parts(d, b) {
+		for chunk := range slices.Chunk(p.items, mysqlRows) {
+			res, err := tx.ExecContext(ctx, p.query(len(chunk)), slices.Concat(chunk...)...)
+			if p.key == partBegin && mysqlNumber(err) == 1062 {
+				return errConflict
+			}
+			if err != nil {
+				return err
+			}
+			if n, err := res.RowsAffected(); err != nil {
+				return err
+			} else if n != int64(len(chunk)) {
+				return errConflict
+			}
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return unclearError{err}
+	}
+	return nil
+}
+
+var mysqlErrorText = regexp.MustCompile(`^Error (\d+)(?: \([0-9A-Z]{5}\))?: `)
+
+// mysqlNumber is the number that the server gave an error, or 0. The driver's
+// type can't be named here without linking the driver.
+func mysqlNumber(err error) int {
+	for ; err != nil; err = errors.Unwrap(err) {
+		if m := mysqlErrorText.FindStringSubmatch(err.Error()); m != nil {
+			n, _ := strconv.Atoi(m[1])
+			return n
+		}
+	}
+	return 0
+}
+
+func (*mysql) classify(err error) class {
+	if c, ok := classifyCommon(err); ok {
+		return c
+	}
+	switch mysqlNumber(err) {
+	case 0: // the connection: nothing was committed yet
+		if strings.Contains(err.Error(), "packet for query is too large") {
+			return poison
+		}
+		return retry
+	case 1021, 1114, 1041, 1037, 1044, 1045, 1049, 1054, 1142, 1143, 1146: // full, out of memory, no right, no such table
+		return fatal
+	case 1040, 1053, 1152, 1184, 1203, 1205, 1213, 1226, 1290, 1317, 1836, 1927: // too many, shutdown, locks, read only, killed
+		return retry
+	}
+	return poison
+}
+
+func (*mysql) weakness(ctx context.Context, db *sqlx.DB) (string, error) {
+	var s struct {
+		Flush int    `db:"f"`
+		Mode  string `db:"m"`
+	}
+	if err := db.GetContext(ctx, &s, "SELECT @@innodb_flush_log_at_trx_commit AS f, @@sql_mode AS m"); err != nil {
+		return "", err
+	}
+	if !strings.Contains(s.Mode, "STRICT_TRANS_TABLES") && !strings.Contains(s.Mode, "STRICT_ALL_TABLES") {
+		return "", fmt.Errorf("sql_mode %q is not strict: values that do not fit would be cut silently: add STRICT_TRANS_TABLES", s.Mode)
+	}
+	if s.Flush != 1 {
+		return fmt.Sprintf("innodb_flush_log_at_trx_commit is %d", s.Flush), nil
+	}
+	return "", nil
+}
+
+// locked holds a named lock of the server while fn runs. There is no
+// transaction, since every CREATE commits by itself.
+func (*mysql) locked(ctx context.Context, db *sqlx.DB, fn func(*sqlx.Conn) error) error {
+	conn, err := db.Connx(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	const name = "SHA1(CONCAT('file_access_migrations ', DATABASE()))"
+	for locked := 0; locked != 1; {
+		if err := conn.GetContext(ctx, &locked, "SELECT COALESCE(GET_LOCK("+name+", 5), 0)"); err != nil {
+			return err
+		}
+	}
+	err = fn(conn)
+	if _, unlockErr := conn.ExecContext(context.WithoutCancel(ctx), "DO RELEASE_LOCK("+name+")"); unlockErr != nil {
+		// The lock ends with the connection, which must not return to the pool.
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+	}
+	return err
+}
+
+func (*mysql) apply(ctx context.Context, conn *sqlx.Conn, m migration) error {
+	return applyStatements(ctx, conn, m, sqlx.QUESTION)
+}

@@ -1,0 +1,292 @@
+package sqlaudit
+
+// PostgreSQL. A round trip is dear here, so a flush is one statement, and one
+// statement is a transaction of its own.
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+)
+
+type postgres struct {
+	texts sync.Map // the statement for each combination of parts
+}
+
+func (*postgres) name() string { return "postgres" }
+func (*postgres) bind() int    { return sqlx.DOLLAR }
+func (*postgres) now() string {
+	return "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+}
+func (*postgres) formatTime(t time.Time) any { return t.UTC() }
+func (*postgres) columns() string            { return strings.Join(columns, ", ") }
+func (*postgres) close() error               { return nil }
+
+func (*postgres) equal(column, value string) (string, []any) { return column + " = ?", []any{value} }
+
+func (*postgres) countTables() string {
+	return "SELECT count(*) FROM (SELECT to_regclass(?) AS t) AS x WHERE t IS NOT NULL"
+}
+
+// postgresTypes are those of columns.
+var postgresTypes = []string{
+	"uuid", "uuid", "uuid", "uuid", "bigint", "timestamptz", "timestamptz",
+	"text", "text", "text", "text", "text", "text",
+	"text", "text", "text", "text", "text",
+	"text", "text", "text", "bigint", "bytea", "text",
+	"text", "text", "integer", "bytea", "bytea", "bytea",
+}
+
+// shape says which parts a flush has.
+type shape struct{ writer, settles, begins, rows bool }
+
+// statement builds the flush. It first locks the intents that go out; unless
+// all of them are there, and none of those that come in, nothing is stored.
+func (d *postgres) statement(s shape) string {
+	if text, ok := d.texts.Load(s); ok {
+		return text.(string)
+	}
+	n := 0
+	arg := func(cast string) string {
+		n++
+		return fmt.Sprintf("$%d::%s", n, cast)
+	}
+	var with, checks []string
+	if s.settles {
+		ops, holders := arg("uuid[]"), arg("uuid[]")
+		with = append(with, "held AS MATERIALIZED (SELECT i.op_id FROM file_access_intents AS i JOIN unnest("+ops+", "+holders+
+			") AS s (op_id, holder) ON i.op_id = s.op_id AND i.holder = s.holder FOR UPDATE OF i)")
+		checks = append(checks, "(SELECT count(*) FROM held) = cardinality("+ops+")")
+	}
+	var begin string
+	if s.begins {
+		ops := arg("uuid[]")
+		checks = append(checks, "NOT EXISTS (SELECT 1 FROM file_access_intents WHERE op_id = ANY ("+ops+"))")
+		begin = "begun AS (INSERT INTO file_access_intents (op_id, holder, writer_id, storage_backend, bucket, file_key, begun_at, lease_until, event) " +
+			"SELECT u.op_id, u.holder, u.writer_id, u.backend, u.bucket, u.key, " + d.now() + ", " + d.now() + " + u.lease, u.event FROM unnest(" +
+			ops + ", " + arg("uuid[]") + ", " + arg("uuid[]") + ", " + arg("text[]") + ", " + arg("text[]") + ", " + arg("text[]") + ", " + arg("bigint[]") + ", " + arg("text[]") +
+			") AS u (op_id, holder, writer_id, backend, bucket, key, lease, event) WHERE (SELECT ok FROM ready))"
+	}
+	if len(checks) == 0 {
+		checks = []string{"true"}
+	}
+	with = append(with, "ready AS MATERIALIZED (SELECT "+strings.Join(checks, " AND ")+" AS ok)")
+	if s.settles {
+		with = append(with, "gone AS (DELETE FROM file_access_intents WHERE op_id IN (SELECT op_id FROM held) AND (SELECT ok FROM ready))")
+	}
+	if s.begins {
+		with = append(with, begin)
+	}
+	if s.writer {
+		with = append(with, "writer AS (INSERT INTO file_access_writers (writer_id, origin, started_at) SELECT "+
+			arg("uuid")+", "+arg("text")+", "+arg("timestamptz")+" WHERE (SELECT ok FROM ready))")
+	}
+	if s.rows {
+		arrays := make([]string, len(columns))
+		for i := range columns {
+			arrays[i] = arg(postgresTypes[i] + "[]")
+		}
+		names := strings.Join(columns, ", ")
+		with = append(with, "logged AS (INSERT INTO file_access_logs ("+names+") SELECT "+names+" FROM unnest("+strings.Join(arrays, ", ")+
+			") AS u ("+names+") WHERE (SELECT ok FROM ready))")
+	}
+	text := "WITH " + strings.Join(with, ",\n") + "\nSELECT ok FROM ready"
+	d.texts.Store(s, text)
+	return text
+}
+
+func (d *postgres) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
+	var args []any
+	if n := len(b.settles); n > 0 {
+		ops, holders := make([]string, n), make([]string, n)
+		for i, h := range b.settles {
+			ops[i], holders[i] = h.opID, h.holder
+		}
+		args = append(args, ops, holders)
+	}
+	if n := len(b.begins); n > 0 {
+		ops, holders, writers, events := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+		backends, buckets, keys, leases := make([]*string, n), make([]*string, n), make([]*string, n), make([]int64, n)
+		for i, in := range b.begins {
+			ops[i], holders[i], writers[i], events[i] = in.opID, in.holder, in.writer, in.event
+			backends[i], buckets[i], keys[i], leases[i] = nullText(in.backend), nullText(in.bucket), nullText(in.key), in.lease.Microseconds()
+		}
+		args = append(args, ops, holders, writers, backends, buckets, keys, leases, events)
+	}
+	if w := b.writer; w != nil {
+		args = append(args, w.id, w.origin, w.startedAt)
+	}
+	if len(b.rows) > 0 {
+		args = append(args, arrays(b.rows)...)
+	}
+	conn, err := db.Connx(ctx)
+	if err != nil {
+		return retryError{err}
+	}
+	defer conn.Close()
+	var ok bool
+	err = conn.QueryRowxContext(ctx, d.statement(shape{b.writer != nil, len(b.settles) > 0, len(b.begins) > 0, len(b.rows) > 0}), args...).Scan(&ok)
+	switch {
+	case err == nil && !ok:
+		return errConflict
+	case err == nil:
+		return nil
+	}
+	// Whatever the server says itself, it says instead of a commit, but for
+	// its own end and that of the connection.
+	if code := sqlState(err); code != "" && code[:2] != "57" && code[:2] != "08" || safeToRetry(err) {
+		return err
+	}
+	return unclearError{err}
+}
+
+func nullText(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// arrays turns rows into columns.
+func arrays(rows []*row) []any {
+	n := len(rows)
+	texts := func(get func(*row) string) []*string {
+		out := make([]*string, n)
+		for i, r := range rows {
+			out[i] = nullText(get(r))
+		}
+		return out
+	}
+	times := func(get func(*row) time.Time) []time.Time {
+		out := make([]time.Time, n)
+		for i, r := range rows {
+			out[i] = get(r)
+		}
+		return out
+	}
+	octets := func(get func(*row) []byte) [][]byte {
+		out := make([][]byte, n)
+		for i, r := range rows {
+			out[i] = get(r)
+		}
+		return out
+	}
+	seqs, sizes, schemas := make([]int64, n), make([]*int64, n), make([]int32, n)
+	for i, r := range rows {
+		seqs[i], sizes[i], schemas[i] = r.Seq, r.Size, int32(r.schema)
+	}
+	return []any{
+		texts(func(r *row) string { return r.ID }),
+		texts(func(r *row) string { return r.OpID }),
+		texts(func(r *row) string { return r.RefOpID }),
+		texts(func(r *row) string { return r.WriterID }),
+		seqs,
+		times(func(r *row) time.Time { return r.OccurredAt }),
+		times(func(r *row) time.Time { return r.CreatedAt }),
+		texts(func(r *row) string { return string(r.Action) }),
+		texts(func(r *row) string { return string(r.Outcome) }),
+		texts(func(r *row) string { return string(r.SettledBy) }),
+		texts(func(r *row) string { return r.Actor.UserID }),
+		texts(func(r *row) string { return r.Actor.IP }),
+		texts(func(r *row) string { return r.Actor.UserAgent }),
+		texts(func(r *row) string { return r.Actor.RequestID }),
+		texts(func(r *row) string { return r.Actor.TenantID }),
+		texts(func(r *row) string { return r.Resource.Type }),
+		texts(func(r *row) string { return r.Resource.ID }),
+		texts(func(r *row) string { return r.Key }),
+		texts(func(r *row) string { return r.Backend }),
+		texts(func(r *row) string { return r.Bucket }),
+		texts(func(r *row) string { return r.GrantID }),
+		sizes,
+		octets(func(r *row) []byte { return r.SHA256 }),
+		texts(func(r *row) string { return r.ContentType }),
+		texts(func(r *row) string { return r.ErrorCode }),
+		texts(func(r *row) string { return r.attrs }),
+		schemas,
+		octets(func(r *row) []byte { return r.salt }),
+		octets(func(r *row) []byte { return r.commitment }),
+		octets(func(r *row) []byte { return r.leaf[:] }),
+	}
+}
+
+// sqlState is the code that the server gave an error, or "".
+func sqlState(err error) string {
+	var e interface{ SQLState() string }
+	if errors.As(err, &e) && len(e.SQLState()) == 5 {
+		return e.SQLState()
+	}
+	return ""
+}
+
+// safeToRetry reports whether the driver knows that nothing was sent.
+func safeToRetry(err error) bool {
+	var e interface{ SafeToRetry() bool }
+	return errors.Is(err, driver.ErrBadConn) || errors.As(err, &e) && e.SafeToRetry()
+}
+
+func (*postgres) classify(err error) class {
+	if c, ok := classifyCommon(err); ok {
+		return c
+	}
+	code := sqlState(err)
+	if code == "" {
+		if safeToRetry(err) {
+			return retry
+		}
+		return poison // the driver refused a value, or something unheard of
+	}
+	switch {
+	case code == "23505" && strings.Contains(err.Error(), "file_access_intents"):
+		return conflict // begun by somebody else between the look and the insertion
+	case code == "53100": // disk full
+		return fatal
+	}
+	switch code[:2] {
+	case "22", "23", "P0": // data, integrity, RAISE
+		return poison
+	case "40", "53", "55", "57", "08": // rollback, resources, locks, shutdown, connection
+		return retry
+	}
+	return fatal
+}
+
+func (*postgres) weakness(ctx context.Context, db *sqlx.DB) (string, error) {
+	for _, setting := range []string{"fsync", "synchronous_commit", "full_page_writes"} {
+		var value string
+		if err := db.GetContext(ctx, &value, "SHOW "+setting); err != nil {
+			return "", err
+		}
+		if value == "off" {
+			return setting + " is off", nil
+		}
+	}
+	return "", nil
+}
+
+func (*postgres) locked(ctx context.Context, db *sqlx.DB, fn func(*sqlx.Conn) error) error {
+	return lockedTx(ctx, db, "BEGIN", "SELECT pg_advisory_xact_lock(hashtext('file_access_migrations'), hashtext(current_schema()))", fn)
+}
+
+func (*postgres) apply(ctx context.Context, conn *sqlx.Conn, m migration) error {
+	return applyStatements(ctx, conn, m, sqlx.DOLLAR)
+}
+
+// maintain makes the partitions of the coming months while there is at least
+// one ahead. If that of a month is missing when it begins, its entries go to
+// file_access_logs_rest.
+func (d *postgres) maintain(ctx context.Context, db *sqlx.DB) error {
+	var last bool
+	if err := db.GetContext(ctx, &last, "SELECT to_regclass('file_access_logs_' || to_char((now() AT TIME ZONE 'UTC') + interval '1 month', 'YYYY_MM')) IS NOT NULL"); err != nil || last {
+		return err
+	}
+	return d.locked(ctx, db, func(conn *sqlx.Conn) error {
+		_, err := conn.ExecContext(ctx, "SELECT file_access_make_partitions((now() AT TIME ZONE 'UTC')::date, 4)")
+		return err
+	})
+}

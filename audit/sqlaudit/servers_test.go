@@ -1,0 +1,153 @@
+package sqlaudit_test
+
+// What only some databases have.
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/sqlaudit"
+	"github.com/blobtrail/blobtrail/internal/testdb"
+)
+
+func TestPostgresPartitions(t *testing.T) {
+	j, db := systems[1].open(t, nil)
+	require.NoError(t, j.Log(t.Context(), event("now")))
+	assert.Zero(t, db.count(t, "file_access_logs_rest"))
+	var partition string
+	require.NoError(t, db.Get(&partition, "SELECT tableoid::regclass::text FROM file_access_logs"))
+	var month string
+	require.NoError(t, db.Get(&month, "SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY_MM')"))
+	assert.True(t, strings.HasSuffix(partition, "file_access_logs_"+month), partition)
+
+	// The months that are made later, with the bounds of their first and last
+	// milliseconds.
+	var made int
+	require.NoError(t, db.Get(&made, "SELECT file_access_make_partitions('2099-11-30', 3)"))
+	assert.Equal(t, 3, made)
+	require.NoError(t, db.Get(&made, "SELECT file_access_make_partitions('2099-11-30', 3)"))
+	assert.Zero(t, made)
+	for name, tc := range map[string]struct{ at, want string }{
+		"last of october":   {"2099-10-31 23:59:59.999", "file_access_logs_rest"},
+		"first of november": {"2099-11-01 00:00:00", "file_access_logs_2099_11"},
+		"last of december":  {"2099-12-31 23:59:59.999", "file_access_logs_2099_12"},
+		"first of january":  {"2100-01-01 00:00:00", "file_access_logs_2100_01"},
+		"first of february": {"2100-02-01 00:00:00", "file_access_logs_rest"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var hex string
+			require.NoError(t, db.Get(&hex, "SELECT lpad(to_hex((extract(epoch FROM ($1::timestamp AT TIME ZONE 'UTC')) * 1000)::bigint), 12, '0')", tc.at))
+			id := hex[:8] + "-" + hex[8:] + "-7000-8000-00000000000" + fmt.Sprint(len(name)%10)
+			db.exec(t, "INSERT INTO file_access_logs ("+required+") SELECT '"+id+"', op_id, writer_id, "+fmt.Sprint(1000+len(name))+
+				", occurred_at, created_at, action, outcome, settled_by, schema_version, pii_commitment, leaf FROM file_access_logs WHERE file_key = 'now'")
+			var got string
+			require.NoError(t, db.Get(&got, "SELECT tableoid::regclass::text FROM file_access_logs WHERE id = $1", id))
+			assert.True(t, strings.HasSuffix(got, tc.want), got)
+		})
+	}
+	t.Run("guarded", func(t *testing.T) {
+		_, err := db.Exec("TRUNCATE file_access_logs_2099_11")
+		require.ErrorContains(t, err, "append-only")
+		_, err = db.Exec("DELETE FROM file_access_logs_2099_11")
+		require.ErrorContains(t, err, "append-only")
+	})
+	t.Run("made ahead of time", func(t *testing.T) {
+		require.NoError(t, sqlaudit.Maintain(j))
+		var next string
+		require.NoError(t, db.Get(&next, "SELECT to_char((now() AT TIME ZONE 'UTC') + interval '1 month', 'YYYY_MM')"))
+		assert.Equal(t, 1, db.tables(t, "file_access_logs_"+next))
+		db.exec(t, "DROP TABLE file_access_logs_"+next)
+		require.NoError(t, sqlaudit.Maintain(j))
+		assert.Equal(t, 1, db.tables(t, "file_access_logs_"+next))
+	})
+}
+
+func TestLenientModeIsRefused(t *testing.T) {
+	db := newRaw(t, systems[2].dsn(t))
+	db.SetMaxOpenConns(1)
+	db.exec(t, "SET SESSION sql_mode = ''")
+	_, err := sqlaudit.New(t.Context(), db.DB, &sqlaudit.Options{Logger: quiet})
+	require.ErrorContains(t, err, "not strict")
+}
+
+func TestDriverSettingsMakeNoDifference(t *testing.T) {
+	dsn := systems[2].dsn(t)
+	j, _ := openDSN(t, dsn, nil)
+	require.NoError(t, j.Log(t.Context(), event("k")))
+	want := entries(t, j, audit.Query{})
+	for name, params := range map[string]string{
+		"plain": "", "times parsed": "?parseTime=true&loc=Asia%2FTokyo", "session elsewhere": "?time_zone=%27-08%3A00%27", "found rows": "?clientFoundRows=true", "interpolated": "?interpolateParams=true",
+	} {
+		t.Run(name, func(t *testing.T) {
+			address := strings.Replace(strings.TrimPrefix(dsn, "mysql://"), "@", "@tcp(", 1)
+			db, err := sqlx.Open("mysql", strings.Replace(address, "/", ")/", 1)+params)
+			require.NoError(t, err)
+			defer db.Close()
+			other, err := sqlaudit.New(t.Context(), db, &sqlaudit.Options{Logger: quiet})
+			require.NoError(t, err)
+			defer other.Close(t.Context())
+			assert.Equal(t, want, entries(t, other, audit.Query{}))
+			in, err := other.Begin(t.Context(), event("x"), 0)
+			require.NoError(t, err)
+			_, err = other.Begin(t.Context(), in.Event(), 0)
+			require.ErrorIs(t, err, audit.ErrEvent)
+			require.NoError(t, in.Renew(t.Context(), 0))
+			require.NoError(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}))
+			require.ErrorIs(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}), audit.ErrNotHeld)
+			j, _ := openDSN(t, dsn, nil)
+			want = entries(t, j, audit.Query{})
+			assert.Equal(t, want, entries(t, other, audit.Query{}))
+		})
+	}
+}
+
+// The rights that the documentation names are enough, and no more.
+func TestRestrictedRole(t *testing.T) {
+	_, db := systems[1].open(t, nil)
+	role := "writer_" + strings.ReplaceAll(db.dsn[strings.LastIndex(db.dsn, "=")+1:], "-", "_")
+	schema := db.dsn[strings.LastIndex(db.dsn, "=")+1:]
+	for _, grant := range []string{
+		"CREATE ROLE " + role + " LOGIN",
+		"GRANT USAGE ON SCHEMA " + schema + " TO " + role,
+		"GRANT SELECT, INSERT ON file_access_logs, file_access_writers TO " + role,
+		"GRANT SELECT, INSERT, UPDATE, DELETE ON file_access_intents TO " + role,
+		"GRANT SELECT ON file_access_migrations TO " + role,
+	} {
+		db.exec(t, grant)
+	}
+	j, own := openDSN(t, strings.Replace(db.dsn, "admin@", role+"@", 1), nil)
+	in, err := j.Begin(t.Context(), event("k"), 0)
+	require.NoError(t, err)
+	require.NoError(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}))
+	assert.Len(t, entries(t, j, audit.Query{}), 1)
+	for _, statement := range []string{
+		"UPDATE file_access_logs SET outcome = 'failed'", "UPDATE file_access_logs SET user_id = NULL", "DELETE FROM file_access_logs",
+		"TRUNCATE file_access_logs", "DROP TABLE file_access_logs", "ALTER TABLE file_access_logs DISABLE TRIGGER ALL",
+		"ALTER TABLE file_access_logs DETACH PARTITION file_access_logs_rest", "DROP TRIGGER file_access_no_delete ON file_access_logs",
+		"SET session_replication_role = replica", "DELETE FROM file_access_writers",
+	} {
+		_, err := own.Exec(statement)
+		require.ErrorContains(t, err, "42501", statement) // insufficient privilege
+	}
+}
+
+func TestWeakDurabilityIsReported(t *testing.T) {
+	for name, dsn := range map[string]string{
+		"postgres": testdb.Postgres(t).New(t), "mariadb": testdb.MariaDB(t).New(t), // which run without fsync
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log strings.Builder
+			j, err := sqlaudit.Open(t.Context(), dsn, &sqlaudit.Options{Logger: textLogger(&log)})
+			require.NoError(t, err)
+			require.NoError(t, j.Close(t.Context()))
+			assert.Contains(t, log.String(), "may lose acknowledged entries")
+			assert.NotContains(t, log.String(), "test-password")
+		})
+	}
+}

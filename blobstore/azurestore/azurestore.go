@@ -1,0 +1,158 @@
+// Package azurestore is the provider of Azure Blob Storage.
+//
+//	azblob://container
+//	azblob://container?storage_account=myaccount&create=true
+//
+// It takes the URLs of the Go CDK's azureblob, with these parameters:
+// storage_account, domain, protocol, cdn and localemu, and these of its own:
+//
+//	create=true        make the container if it is missing
+//	account_url        the address of the account, such as https://myaccount.blob.core.windows.net
+//	public_endpoint    the address of the account for links, if clients reach it by another
+//	stall_timeout      how long a connection may stand still, such as 30s; 1m by default
+//
+// Credentials come from the environment, which is read each time that a bucket
+// is opened, in this order: AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY;
+// AZURE_STORAGE_SAS_TOKEN; AZURE_STORAGE_CONNECTION_STRING; else the default
+// chain of Azure (environment, workload or managed identity, command line), for
+// which the account must be named. [New] takes explicit ones.
+//
+// # What is needed
+//
+// The role Storage Blob Data Contributor, or an account key. Links without an
+// account key are signed with a user-delegation key, for which the role Storage
+// Blob Delegator on the account is needed too. A SAS token can't sign links.
+//
+// # Encryption
+//
+// Azure encrypts everything that it stores; nothing has to be asked for.
+//
+// # Writes
+//
+// Content up to 4 MiB is one request; the rest is sent in blocks, one after the
+// other, and appears when their list is committed, together with its metadata,
+// so that the SHA-256 is kept with every object. One write holds at most 4 MiB,
+// and 8 MiB for objects beyond 195 GiB, of which there can be 390 GiB. Blocks of
+// a write that failed are invisible, and discarded by the service within a week.
+//
+// Of two uploads to the same key at once, the one that finishes first discards
+// the blocks of the other, which then fails even if it may overwrite.
+//
+// # Links
+//
+// A SAS link holds one method, one key and an expiry, and by the permission to
+// create but not to write it holds create-only. It can't hold the content type,
+// the length or the SHA-256: those a direct upload checks on completion, and a
+// plain link with them is refused. There are no HEAD
+// links, because what allows HEAD allows GET. A PUT link that may overwrite also
+// allows to change the object's properties and metadata. The client must send
+// the headers of the link, of which x-ms-blob-type is required by the service.
+// The grant id is the correlation id (scid) of a link that is signed with a
+// user-delegation key; one signed with an account key has no room for it.
+//
+// Import it for its side effect:
+//
+//	import _ "github.com/blobtrail/blobtrail/blobstore/azurestore"
+package azurestore
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+)
+
+// Scheme is the URL scheme of this provider.
+const Scheme = "azblob"
+
+func init() {
+	driver.Register(Scheme, func(ctx context.Context, u *url.URL) (driver.Bucket, error) {
+		o, err := parse(u, os.Getenv)
+		if err != nil {
+			return nil, fmt.Errorf("azblob://%s: %w", u.Host, err)
+		}
+		return New(ctx, o)
+	})
+}
+
+// parse returns the options that a URL and the environment stand for.
+func parse(u *url.URL, env func(string) string) (*Options, error) {
+	if u.User != nil {
+		return nil, fmt.Errorf("the URL holds a user or password: give credentials by the environment or by azurestore.New")
+	}
+	if u.Path != "" && u.Path != "/" {
+		return nil, fmt.Errorf("the URL has the path %q: want just azblob://container; for a folder in it use a key prefix", u.Path)
+	}
+	o := &Options{
+		Container: u.Host, Account: env("AZURE_STORAGE_ACCOUNT"), Key: env("AZURE_STORAGE_KEY"), SASToken: env("AZURE_STORAGE_SAS_TOKEN"),
+	}
+	if o.Key == "" && o.SASToken == "" {
+		o.ConnectionString = env("AZURE_STORAGE_CONNECTION_STRING")
+		if o.ConnectionString == "" {
+			o.ConnectionString = env("AZURE_STORAGEBLOB_CONNECTIONSTRING")
+		}
+	}
+	domain, protocol := env("AZURE_STORAGE_DOMAIN"), env("AZURE_STORAGE_PROTOCOL")
+	emulator, _ := strconv.ParseBool(env("AZURE_STORAGE_IS_LOCAL_EMULATOR"))
+	cdn, _ := strconv.ParseBool(env("AZURE_STORAGE_IS_CDN"))
+	moved := false // the URL names another service than the environment
+	for name, values := range u.Query() {
+		v := values[len(values)-1]
+		var err error
+		switch name {
+		case "create":
+			o.Create, err = strconv.ParseBool(v)
+		case "account_url":
+			o.AccountURL, moved = v, true
+		case "public_endpoint":
+			o.PublicEndpoint = v
+		case "stall_timeout":
+			o.StallTimeout, err = time.ParseDuration(v)
+		case "storage_account":
+			o.Account = v
+		case "domain":
+			domain, moved = v, true
+		case "protocol":
+			protocol = v
+		case "localemu":
+			emulator, err = strconv.ParseBool(v)
+		case "cdn":
+			cdn, err = strconv.ParseBool(v)
+		default:
+			err = fmt.Errorf("there is no such parameter")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("parameter %s=%.100q: %w", name, v, err)
+		}
+	}
+	if o.SASToken != "" && moved {
+		// The token would be sent to whom the URL names.
+		return nil, fmt.Errorf("domain and account_url can't be set by the URL while AZURE_STORAGE_SAS_TOKEN is set")
+	}
+	if o.AccountURL == "" && o.ConnectionString == "" && o.Account != "" {
+		o.AccountURL = accountURL(o.Account, domain, protocol, emulator, cdn)
+	}
+	return o, nil
+}
+
+// accountURL returns the address of an account, as the Go CDK makes it.
+func accountURL(account, domain, protocol string, emulator, cdn bool) string {
+	if domain == "" {
+		domain = "blob.core.windows.net"
+	}
+	if protocol == "" {
+		protocol = "https"
+	}
+	switch {
+	case emulator || strings.HasPrefix(domain, "127.0.0.1") || strings.HasPrefix(domain, "localhost"):
+		return protocol + "://" + domain + "/" + account
+	case cdn:
+		return protocol + "://" + domain
+	}
+	return protocol + "://" + account + "." + domain
+}

@@ -1,0 +1,87 @@
+package azurestore
+
+// What the service's errors mean. The Go CDK knows few of its codes.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"strings"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
+
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+)
+
+// kinds are what the codes of Azure stand for. That a container is missing is
+// not that an object is: nothing can be concluded from it.
+var kinds = map[bloberror.Code]error{
+	bloberror.BlobNotFound:     fs.ErrNotExist,
+	bloberror.ResourceNotFound: fs.ErrNotExist, // of an object, since opening has looked for the container
+
+	bloberror.BlobAlreadyExists:           fs.ErrExist,
+	bloberror.ConditionNotMet:             fs.ErrExist,
+	bloberror.TargetConditionNotMet:       fs.ErrExist,
+	bloberror.UnauthorizedBlobOverwrite:   fs.ErrExist,
+	bloberror.BlobImmutableDueToPolicy:    fs.ErrPermission,
+	bloberror.BlobArchived:                fs.ErrPermission,
+	bloberror.AccountIsDisabled:           fs.ErrPermission,
+	bloberror.AuthenticationFailed:        fs.ErrPermission,
+	bloberror.AuthorizationFailure:        fs.ErrPermission,
+	bloberror.NoAuthenticationInformation: fs.ErrPermission,
+
+	bloberror.CRC64Mismatch: driver.ErrChecksum,
+	bloberror.MD5Mismatch:   driver.ErrChecksum,
+
+	bloberror.RequestBodyTooLarge:    driver.ErrTooLarge,
+	bloberror.MetadataTooLarge:       driver.ErrTooLarge,
+	bloberror.BlockCountExceedsLimit: driver.ErrTooLarge,
+	bloberror.InvalidRange:           driver.ErrRange,
+}
+
+// MapError implements [driver.Bucket].
+func (b *bucket) MapError(err error) error {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	re := (*azcore.ResponseError)(nil)
+	if !errors.As(err, &re) {
+		return driver.MapCode(err)
+	}
+	plain := &responseError{re}
+	if kind := kinds[bloberror.Code(re.ErrorCode)]; kind != nil {
+		return driver.As(kind, plain)
+	}
+	switch re.StatusCode {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return driver.As(fs.ErrPermission, plain)
+	case http.StatusNotFound:
+		if re.ErrorCode == "" { // the answer to HEAD
+			return driver.As(fs.ErrNotExist, plain)
+		}
+	case http.StatusRequestedRangeNotSatisfiable:
+		return driver.As(driver.ErrRange, plain)
+	}
+	return plain
+}
+
+// responseError is an answer of the service in one line: that of the SDK prints
+// the request with its URL, which may hold a SAS token.
+type responseError struct{ err *azcore.ResponseError }
+
+func (e *responseError) Error() string {
+	code := e.err.ErrorCode
+	if code == "" {
+		code = http.StatusText(e.err.StatusCode)
+	}
+	var id string
+	if r := e.err.RawResponse; r != nil {
+		id = ", request " + strings.TrimSpace(r.Header.Get("x-ms-request-id"))
+	}
+	return fmt.Sprintf("azure answered %d %s%s", e.err.StatusCode, code, id)
+}
+
+func (e *responseError) Unwrap() error { return e.err }

@@ -1,0 +1,263 @@
+package azurestore
+
+// Options, the client, and what is checked when a container is opened.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/service"
+	"gocloud.dev/blob/azureblob"
+
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/cloudhttp"
+)
+
+// Options describe a container. Of the credentials the first that is set is
+// used: ConnectionString, Key, SASToken, Credential; without any, the default
+// chain of Azure.
+type Options struct {
+	Container string
+
+	// ConnectionString is what the Azure portal shows for an account.
+	ConnectionString string
+	// AccountURL is the address of the account, such as
+	// https://myaccount.blob.core.windows.net. Not needed with a connection
+	// string; empty: made of Account.
+	AccountURL string
+	// Account is the account's name. Empty: found in AccountURL.
+	Account string
+	// Key is the account's key.
+	Key string
+	// SASToken is a shared access signature for the container or the account.
+	SASToken string
+	// Credential is a token credential, such as a managed identity.
+	Credential azcore.TokenCredential
+
+	// PublicEndpoint is the address of the account that links are made for.
+	// Empty: AccountURL.
+	PublicEndpoint string
+	// Create makes the container if it is missing.
+	Create bool
+	// StallTimeout is how long a connection may stand still before the request
+	// is given up. 0: a minute.
+	StallTimeout time.Duration
+	// Transport replaces the HTTP transport, for proxies and private
+	// certificates. StallTimeout is then without effect.
+	Transport http.RoundTripper
+}
+
+const openTimeout = 5 * time.Second
+
+// String describes the options without the secrets.
+func (o Options) String() string {
+	u, _, _ := strings.Cut(o.AccountURL, "?") // what follows may be a SAS token
+	return fmt.Sprintf("azblob://%s?storage_account=%s&account_url=%s", o.Container, o.Account, u)
+}
+
+// GoString implements [fmt.GoStringer].
+func (o Options) GoString() string { return o.String() }
+
+// LogValue implements [slog.LogValuer].
+func (o Options) LogValue() slog.Value { return slog.StringValue(o.String()) }
+
+// bucket adds to the Go CDK's azureblob what it lacks.
+type bucket struct {
+	driver.Base
+	container *container.Client
+	signer    *linkSigner
+}
+
+// New opens a container, and checks within 5 seconds that it is there and that
+// the credentials may use it.
+func New(ctx context.Context, o *Options) (driver.Bucket, error) {
+	if o == nil || o.Container == "" {
+		return nil, errors.New("azure: no container named: want azblob://container or Options.Container")
+	}
+	b, err := newBucket(ctx, *o)
+	if err != nil {
+		return nil, fmt.Errorf("azure container %q: %w", o.Container, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	if err := b.check(ctx, o.Create); err != nil {
+		return nil, errors.Join(fmt.Errorf("azure container %q: %w", o.Container, err), b.Close())
+	}
+	return b, nil
+}
+
+func newBucket(ctx context.Context, o Options) (*bucket, error) {
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	base, err := endpoint("account URL", o.AccountURL)
+	if err != nil {
+		return nil, err
+	}
+	transport, closeTransport := o.Transport, func() error { return nil }
+	if transport == nil {
+		t := cloudhttp.Transport(o.StallTimeout)
+		transport, closeTransport = t, func() error { t.CloseIdleConnections(); return nil }
+	}
+	opts := policy.ClientOptions{Transport: &http.Client{Transport: transport}}
+	opts.Retry = policy.RetryOptions{MaxRetries: 3, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 5 * time.Second}
+
+	b := &bucket{signer: &linkSigner{container: o.Container}}
+	target := base.JoinPath(o.Container)
+	var svc *service.Client
+	switch {
+	case o.Key != "":
+		cred, err := container.NewSharedKeyCredential(o.Account, o.Key)
+		if err != nil {
+			return nil, errors.New("the account key is not base64") // the error of the SDK might quote it
+		}
+		b.signer.shared = cred
+		b.container, err = container.NewClientWithSharedKeyCredential(target.String(), cred, &container.ClientOptions{ClientOptions: opts})
+		if err != nil {
+			return nil, err
+		}
+	case o.SASToken != "":
+		target.RawQuery = strings.TrimPrefix(o.SASToken, "?")
+		if b.container, err = container.NewClientWithNoCredential(target.String(), &container.ClientOptions{ClientOptions: opts}); err != nil {
+			return nil, errors.New("the SAS token can't be used")
+		}
+		b.signer.reason = "a SAS token can't sign links: an account key or a token credential can"
+	default:
+		cred := o.Credential
+		if cred == nil {
+			if cred, err = azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{ClientOptions: opts}); err != nil {
+				return nil, fmt.Errorf("no credentials: set an account key, a connection string, or an identity: %w", err)
+			}
+		}
+		if b.container, err = container.NewClient(target.String(), cred, &container.ClientOptions{ClientOptions: opts}); err != nil {
+			return nil, err
+		}
+		if svc, err = service.NewClient(base.String(), cred, &service.ClientOptions{ClientOptions: opts}); err != nil {
+			return nil, err
+		}
+		b.signer.delegation = &delegation{client: svc}
+	}
+	b.signer.base = base
+	if o.PublicEndpoint != "" {
+		if b.signer.base, err = endpoint("public endpoint", o.PublicEndpoint); err != nil {
+			return nil, err
+		}
+	}
+	if b.Bucket, err = azureblob.OpenBucket(ctx, b.container, nil); err != nil {
+		return nil, err
+	}
+	b.CloseFunc = closeTransport
+	b.BaseInfo = driver.Info{Backend: "azure", Bucket: o.Account + "/" + o.Container, Capabilities: driver.Capabilities{
+		ExactCreate: true, AtomicReplace: true, Durable: true, KeepsSHA256: true, Links: b.signer.links(),
+	}}
+	return b, nil
+}
+
+// complete fills in what follows from the other options.
+func (o *Options) complete() error {
+	if o.ConnectionString != "" {
+		if err := o.takeConnectionString(); err != nil {
+			return err
+		}
+	}
+	if o.AccountURL == "" {
+		if o.Account == "" {
+			return errors.New("no account named: set a connection string, AZURE_STORAGE_ACCOUNT, or the parameter storage_account")
+		}
+		o.AccountURL = accountURL(o.Account, "", "", false, false)
+	}
+	if o.Account == "" {
+		if u, err := url.Parse(o.AccountURL); err == nil {
+			if o.Account = strings.Trim(u.Path, "/"); o.Account == "" {
+				o.Account, _, _ = strings.Cut(u.Host, ".")
+			}
+		}
+	}
+	return nil
+}
+
+func (o *Options) takeConnectionString() error {
+	parts := map[string]string{"DefaultEndpointsProtocol": "https", "EndpointSuffix": "core.windows.net"}
+	for part := range strings.SplitSeq(o.ConnectionString, ";") {
+		if strings.TrimSpace(part) == "" {
+			continue
+		}
+		k, v, ok := strings.Cut(part, "=")
+		if !ok {
+			return errors.New("the connection string is not a list of Name=value, separated by semicolons")
+		}
+		parts[strings.TrimSpace(k)] = strings.TrimSpace(v)
+	}
+	if parts["UseDevelopmentStorage"] != "" {
+		return errors.New("UseDevelopmentStorage is not understood: write the emulator's BlobEndpoint, AccountName and AccountKey out")
+	}
+	o.Account, o.Key, o.SASToken = parts["AccountName"], parts["AccountKey"], parts["SharedAccessSignature"]
+	o.AccountURL = strings.TrimSuffix(parts["BlobEndpoint"], "/")
+	if o.AccountURL == "" && o.Account != "" {
+		o.AccountURL = accountURL(o.Account, "blob."+parts["EndpointSuffix"], parts["DefaultEndpointsProtocol"], false, false)
+	}
+	switch {
+	case o.AccountURL == "":
+		return errors.New("the connection string has neither AccountName nor BlobEndpoint")
+	case o.Key == "" && o.SASToken == "":
+		return errors.New("the connection string has neither AccountKey nor SharedAccessSignature")
+	case o.Key != "" && o.Account == "":
+		return errors.New("the connection string has an AccountKey but no AccountName")
+	}
+	return nil
+}
+
+func endpoint(what, s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" {
+		return nil, fmt.Errorf("the %s is not an address such as https://myaccount.blob.core.windows.net", what)
+	}
+	return u, nil
+}
+
+// check finds out whether the container can be used, and makes it if asked to.
+// Like the other providers it does so by listing, which every use of the
+// container allows.
+func (b *bucket) check(ctx context.Context, create bool) error {
+	err := b.list(ctx)
+	if create && bloberror.HasCode(err, bloberror.ContainerNotFound, bloberror.ResourceNotFound) {
+		_, err := b.container.Create(ctx, nil)
+		if err != nil && !bloberror.HasCode(err, bloberror.ContainerAlreadyExists) {
+			return fmt.Errorf("it is missing and can't be made: %w", b.MapError(err))
+		}
+		return nil
+	}
+	re := (*azcore.ResponseError)(nil)
+	switch {
+	case err == nil:
+		return nil
+	case bloberror.HasCode(err, bloberror.ContainerNotFound, bloberror.ResourceNotFound):
+		return errors.New("it does not exist: make it, or open it with create=true")
+	case bloberror.HasCode(err, bloberror.ContainerBeingDeleted):
+		return errors.New("it is being deleted: try again later")
+	case bloberror.HasCode(err, bloberror.AuthorizationPermissionMismatch, bloberror.InsufficientAccountPermissions):
+		return fmt.Errorf("the credentials are not allowed to list it: they need the role Storage Blob Data Contributor: %w", b.MapError(err))
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("the service did not answer within %v: check account and network: %w", openTimeout, b.MapError(err))
+	case errors.As(err, &re) && re.StatusCode == http.StatusForbidden:
+		return fmt.Errorf("the service does not accept the credentials: %w", b.MapError(err))
+	}
+	return fmt.Errorf("it can't be listed: %w", b.MapError(err))
+}
+
+func (b *bucket) list(ctx context.Context) error {
+	one := int32(1)
+	_, err := b.container.NewListBlobsFlatPager(&container.ListBlobsFlatOptions{MaxResults: &one}).NextPage(ctx)
+	return err
+}

@@ -1,0 +1,241 @@
+package azurestore
+
+// Reading, deleting, copying, and the names under which things are kept.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	azblob "github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
+	"gocloud.dev/blob"
+
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/cloudhttp"
+)
+
+// Read implements [driver.Bucket]. One request brings the content and all that
+// there is to know about it; if it is cut, reading goes on where it was, as long
+// as the object is still the same.
+func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*driver.Reader, error) {
+	o := &azblob.DownloadStreamOptions{}
+	switch {
+	case offset < 0:
+		return nil, fmt.Errorf("%w: offset %d is negative", driver.ErrRange, offset)
+	case length == 0:
+		return b.readNothing(ctx, key, offset)
+	case length > 0:
+		o.Range = azblob.HTTPRange{Offset: offset, Count: length}
+	default:
+		o.Range = azblob.HTTPRange{Offset: offset}
+	}
+	out, err := b.container.NewBlobClient(escapeKey(key)).DownloadStream(ctx, o)
+	if err = b.MapError(err); errors.Is(err, driver.ErrRange) {
+		// There is nothing at the very end of an object, which is no error.
+		return b.readNothing(ctx, key, offset)
+	}
+	if err != nil {
+		return nil, err
+	}
+	size, err := wholeSize(value(out.ContentLength), out.ContentRange)
+	if err != nil {
+		_ = out.Body.Close() // nothing was read from it
+		return nil, err
+	}
+	return &driver.Reader{
+		ReadCloser: &content{out.NewRetryReader(ctx, &azblob.RetryReaderOptions{MaxRetries: 3}), b},
+		Attributes: &blob.Attributes{
+			CacheControl: value(out.CacheControl), ContentDisposition: value(out.ContentDisposition),
+			ContentEncoding: value(out.ContentEncoding), ContentLanguage: value(out.ContentLanguage),
+			ContentType: value(out.ContentType), Metadata: decodeMetadata(out.Metadata),
+			CreateTime: value(out.CreationTime), ModTime: value(out.LastModified), Size: size,
+			MD5: out.BlobContentMD5, ETag: string(value(out.ETag)),
+		},
+	}, nil
+}
+
+// readNothing opens no bytes of an object at offset.
+func (b *bucket) readNothing(ctx context.Context, key string, offset int64) (*driver.Reader, error) {
+	attrs, err := b.Bucket.Attributes(ctx, key)
+	if err != nil {
+		return nil, b.MapError(err)
+	}
+	if offset > attrs.Size {
+		return nil, fmt.Errorf("%w: offset %d of %d bytes", driver.ErrRange, offset, attrs.Size)
+	}
+	return &driver.Reader{ReadCloser: http.NoBody, Attributes: attrs}, nil
+}
+
+// content gives its errors their meaning.
+type content struct {
+	io.ReadCloser
+	b *bucket
+}
+
+func (r *content) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = r.b.MapError(err)
+	}
+	return n, err
+}
+
+// wholeSize returns the size of the object of which a part was asked for.
+func wholeSize(length int64, contentRange *string) (int64, error) {
+	if contentRange == nil || *contentRange == "" {
+		return length, nil
+	}
+	_, total, ok := strings.Cut(*contentRange, "/")
+	size, err := strconv.ParseInt(total, 10, 64)
+	if !ok || err != nil {
+		return 0, fmt.Errorf("the service did not say how large the object is: Content-Range is %.100q", *contentRange)
+	}
+	return size, nil
+}
+
+func value[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+// Delete implements [driver.Bucket]. Snapshots of the object go with it.
+func (b *bucket) Delete(ctx context.Context, key string) error {
+	snapshots := azblob.DeleteSnapshotsOptionTypeInclude
+	_, err := b.container.NewBlobClient(escapeKey(key)).Delete(ctx, &azblob.DeleteOptions{DeleteSnapshots: &snapshots})
+	return b.MapError(err)
+}
+
+// Copy implements [driver.Bucket]. Within an account the service usually copies
+// at once; if not, it is asked how far it is until it is done.
+func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOptions) error {
+	from, to := b.container.NewBlobClient(escapeKey(src)), b.container.NewBlobClient(escapeKey(dst))
+	props, err := from.GetProperties(ctx, nil)
+	if err != nil {
+		return b.MapError(err)
+	}
+	meta := props.Metadata
+	if meta == nil {
+		meta = make(map[string]*string)
+	}
+	for k, v := range encodeMetadata(o.Metadata) {
+		for old := range meta {
+			if strings.EqualFold(old, k) { // they come back as headers, whose case is not kept
+				delete(meta, old)
+			}
+		}
+		meta[k] = v
+	}
+	opts := &azblob.StartCopyFromURLOptions{
+		Metadata:                       meta,
+		SourceModifiedAccessConditions: &azblob.SourceModifiedAccessConditions{SourceIfMatch: props.ETag},
+	}
+	if o.IfNotExist {
+		opts.AccessConditions = ifAbsent()
+	}
+	started, err := to.StartCopyFromURL(ctx, from.URL(), opts)
+	if bloberror.HasCode(err, bloberror.SourceConditionNotMet) {
+		return errors.New("the source was replaced while it was copied")
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			return driver.As(context.Cause(ctx), b.MapError(err))
+		}
+		return b.MapError(err)
+	}
+	return b.await(ctx, to, started.CopyID, value(started.CopyStatus))
+}
+
+// await waits for a copy that goes on in the service, and takes back one that
+// fails or is no longer wanted.
+func (b *bucket) await(ctx context.Context, to *azblob.Client, id *string, status azblob.CopyStatusType) error {
+	pause := 5 * time.Millisecond
+	for status == azblob.CopyStatusTypePending {
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return b.giveUp(ctx, to, id, context.Cause(ctx))
+		}
+		pause = min(2*pause, 500*time.Millisecond)
+		props, err := to.GetProperties(ctx, nil)
+		if err != nil {
+			return b.giveUp(ctx, to, id, b.MapError(err))
+		}
+		if value(props.CopyID) != value(id) {
+			return errors.New("the destination was replaced while it was copied to")
+		}
+		status = value(props.CopyStatus)
+	}
+	if status != azblob.CopyStatusTypeSuccess {
+		return b.giveUp(ctx, to, id, fmt.Errorf("the service could not copy the object: %s", status))
+	}
+	return nil
+}
+
+// giveUp ends a copy and removes the empty object that stands for it until it
+// is complete.
+func (b *bucket) giveUp(ctx context.Context, to *azblob.Client, id *string, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+	defer cancel()
+	props, err := to.GetProperties(ctx, nil)
+	if err == nil && value(props.CopyID) != value(id) {
+		return cause
+	}
+	if err == nil && value(props.CopyStatus) == azblob.CopyStatusTypePending {
+		_, err = to.AbortCopyFromURL(ctx, *id, nil)
+	}
+	if err == nil {
+		_, err = to.Delete(ctx, nil)
+	}
+	if err != nil && !bloberror.HasCode(err, bloberror.BlobNotFound) {
+		return driver.As(driver.ErrInDoubt, fmt.Errorf("%w; and what it left can't be removed: %w", cause, b.MapError(err)))
+	}
+	return cause
+}
+
+// escapeKey writes the characters that Azure's names can't have as the Go CDK
+// does. The others that it escapes are refused in keys.
+func escapeKey(key string) string {
+	return cloudhttp.EscapeName(key, func(_ int, r rune) bool { return strings.ContainsRune(`"#%?\`, r) || r < 32 || r == 127 })
+}
+
+// encodeMetadata escapes names and values as the Go CDK's azureblob does, which
+// reads them back.
+func encodeMetadata(meta map[string]string) map[string]*string {
+	m := make(map[string]*string, len(meta))
+	for k, v := range meta {
+		k = cloudhttp.EscapeName(k, func(i int, r rune) bool {
+			switch {
+			case r >= '0' && r <= '9':
+				return i == 0
+			case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r == '_':
+				return false
+			}
+			return true
+		})
+		v = cloudhttp.EscapeValue(v)
+		m[k] = &v
+	}
+	return m
+}
+
+// decodeMetadata reverses encodeMetadata. Names come back as headers, with a
+// capital that is not theirs.
+func decodeMetadata(meta map[string]*string) map[string]string {
+	m := make(map[string]string, len(meta))
+	for k, v := range meta {
+		if v != nil {
+			m[strings.ToLower(cloudhttp.UnescapeName(strings.ToLower(k)))] = cloudhttp.UnescapeValue(*v)
+		}
+	}
+	return m
+}

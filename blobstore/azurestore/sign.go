@@ -1,0 +1,163 @@
+package azurestore
+
+// Links: shared access signatures, by the account's key or by a key that the
+// service delegates to an identity.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/sas"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/service"
+
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+)
+
+const (
+	maxDelegation = 7 * 24 * time.Hour
+	// A link begins that long ago, so that it holds at once on a server whose
+	// clock is behind ours.
+	skew = 5 * time.Minute
+)
+
+// linkSigner signs links to one container. It is safe for concurrent use.
+type linkSigner struct {
+	base       *url.URL // of the account
+	container  string
+	shared     *sas.SharedKeyCredential
+	delegation *delegation
+	reason     string // why it can't sign; empty: it can
+}
+
+func (s *linkSigner) links() driver.Links {
+	if s.reason != "" {
+		return driver.Links{}
+	}
+	l := driver.Links{
+		Methods:       []string{http.MethodGet, http.MethodPut, http.MethodDelete},
+		ContentLength: driver.OnCompletion, MaxLength: driver.OnCompletion, ContentType: driver.OnCompletion,
+		SHA256: driver.OnCompletion, CreateOnly: driver.ByService,
+	}
+	if s.delegation != nil {
+		l.MaxExpiry = maxDelegation
+	}
+	return l
+}
+
+// Sign implements [driver.Bucket].
+func (b *bucket) Sign(ctx context.Context, key string, o *driver.SignOptions) (*driver.Signed, error) {
+	signed, err := b.signer.sign(ctx, key, o)
+	return signed, b.MapError(err)
+}
+
+func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions) (*driver.Signed, error) {
+	now := time.Now()
+	switch {
+	case s.reason != "":
+		return nil, fmt.Errorf("%w: %s", driver.ErrUnsupported, s.reason)
+	case !o.Expires.After(now):
+		return nil, errors.New("the link would have expired already")
+	}
+	name := escapeKey(key)
+	v := sas.BlobSignatureValues{
+		Protocol: sas.ProtocolHTTPS, StartTime: now.Add(-skew).UTC(), ExpiryTime: o.Expires.UTC(),
+		ContainerName: s.container, BlobName: name,
+	}
+	if s.base.Scheme == "http" { // an emulator: nothing else would use the link
+		v.Protocol = sas.ProtocolHTTPSandHTTP
+	}
+	out := &driver.Signed{Method: o.Method, Header: http.Header{}}
+	switch o.Method {
+	case http.MethodGet:
+		v.Permissions = (&sas.BlobPermissions{Read: true}).String()
+		v.ContentDisposition, v.ContentType = o.ContentDisposition, o.ResponseType
+	case http.MethodPut:
+		if o.ContentType != "" || o.ContentLength != nil || o.MaxLength > 0 || o.SHA256 != nil {
+			return nil, fmt.Errorf("%w: an Azure link can't hold the content's type, length or SHA-256", driver.ErrUnsupported)
+		}
+		v.Permissions = (&sas.BlobPermissions{Create: true, Write: !o.CreateOnly}).String()
+		out.Header.Set("X-Ms-Blob-Type", "BlockBlob")
+		for k, v := range encodeMetadata(o.Metadata) {
+			out.Header.Set("X-Ms-Meta-"+k, *v)
+		}
+	case http.MethodDelete:
+		v.Permissions = (&sas.BlobPermissions{Delete: true}).String()
+	default:
+		return nil, fmt.Errorf("%w: %.20q links", driver.ErrUnsupported, o.Method)
+	}
+	q, err := s.signature(ctx, v, o, now)
+	if err != nil {
+		return nil, err
+	}
+	u := *s.base
+	// Slashes stay slashes in the path, though the SDK's clients escape them.
+	u.RawPath = u.EscapedPath() + "/" + s.container + "/" + strings.ReplaceAll(url.PathEscape(name), "%2F", "/")
+	u.Path += "/" + s.container + "/" + name
+	u.RawQuery = q.Encode()
+	out.URL = u.String()
+	return out, nil
+}
+
+func (s *linkSigner) signature(ctx context.Context, v sas.BlobSignatureValues, o *driver.SignOptions, now time.Time) (sas.QueryParameters, error) {
+	if s.shared != nil {
+		q, err := v.SignWithSharedKey(s.shared)
+		if err != nil {
+			return q, errors.New("the account key can't sign")
+		}
+		return q, nil
+	}
+	if o.Expires.Sub(now) > maxDelegation {
+		return sas.QueryParameters{}, fmt.Errorf("%w: an expiry in %v: without an account key Azure allows at most %v", driver.ErrUnsupported, o.Expires.Sub(now), maxDelegation)
+	}
+	cred, err := s.delegation.credential(ctx, now, o.Expires)
+	if err != nil {
+		return sas.QueryParameters{}, fmt.Errorf("no user-delegation key (role Storage Blob Delegator): %w", err)
+	}
+	v.CorrelationID = correlationID(o.GrantID)
+	return v.SignWithUserDelegation(cred)
+}
+
+// correlationID writes a grant id as the GUID that Azure wants: its first 16
+// bytes in hexadecimal. Ids that don't fit are left out.
+func correlationID(grant string) string {
+	if len(grant) < 16 {
+		return ""
+	}
+	h := fmt.Sprintf("%x", grant[:16])
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+}
+
+// delegation keeps a user-delegation key for as long as it is of use.
+type delegation struct {
+	client *service.Client
+	mu     sync.Mutex
+	cred   *service.UserDelegationCredential
+	until  time.Time
+}
+
+// credential returns a key that holds until the link expires. The service
+// delegates for seven days at most, and a day is asked for unless more is needed.
+func (d *delegation) credential(ctx context.Context, now, expires time.Time) (*service.UserDelegationCredential, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.cred != nil && !expires.After(d.until) {
+		return d.cred, nil
+	}
+	start, until := now.Add(-skew).UTC(), now.Add(24*time.Hour).UTC()
+	if expires.Add(time.Minute).After(until) {
+		until = now.Add(maxDelegation).UTC()
+	}
+	from, to := start.Format(sas.TimeFormat), until.Format(sas.TimeFormat)
+	cred, err := d.client.GetUserDelegationCredential(ctx, service.KeyInfo{Start: &from, Expiry: &to}, nil)
+	if err != nil {
+		return nil, err
+	}
+	d.cred, d.until = cred, until
+	return cred, nil
+}

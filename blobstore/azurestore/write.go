@@ -1,0 +1,197 @@
+package azurestore
+
+// Writing. The Go CDK's writer panics on nearly every write that fails, and
+// maps 40 MiB; here one block is filled and sent at a time.
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"sync"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
+
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+)
+
+const (
+	blockBytes    = 4 << 20
+	maxBlockBytes = 8 << 20
+	maxBlocks     = 50_000
+	growAfter     = 25_000 // blocks, after which those of an upload of unknown size get larger
+)
+
+var blocks = sync.Pool{New: func() any { return new([blockBytes]byte) }}
+
+// Write implements [driver.Bucket].
+func (b *bucket) Write(ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) error {
+	size := int64(blockBytes)
+	if o.Size > blockBytes*maxBlocks {
+		if size = maxBlockBytes; o.Size > maxBlockBytes*maxBlocks {
+			return fmt.Errorf("%w: %d bytes: at most %d", driver.ErrTooLarge, o.Size, int64(maxBlockBytes)*maxBlocks)
+		}
+	}
+	w := &writing{b: b, blob: b.container.NewBlockBlobClient(escapeKey(key)), o: o, r: r}
+	pooled := blocks.Get().(*[blockBytes]byte)
+	defer blocks.Put(pooled)
+	buf := pooled[:]
+	if size > blockBytes {
+		buf = make([]byte, size)
+	}
+	if err := w.send(ctx, buf); err != nil {
+		if w.failed != nil {
+			return w.failed
+		}
+		return w.explain(ctx, key, err)
+	}
+	return nil
+}
+
+// writing is one write on its way.
+type writing struct {
+	b      *bucket
+	blob   *blockblob.Client
+	o      *driver.WriteOptions
+	r      io.Reader
+	end    bool
+	failed error // what r failed with
+	ids    []string
+}
+
+// send reads and sends everything.
+func (w *writing) send(ctx context.Context, buf []byte) error {
+	n, err := w.fill(ctx, buf)
+	if err != nil {
+		return err
+	}
+	if w.end {
+		headers, meta := w.headers()
+		_, err := w.blob.Upload(ctx, body(buf[:n]), &blockblob.UploadOptions{HTTPHeaders: headers, Metadata: meta, AccessConditions: w.conditions()})
+		if err == nil || n == 0 || !w.o.IfNotExist || !errors.Is(w.b.MapError(err), fs.ErrExist) {
+			return err
+		}
+		if _, headErr := w.blob.GetProperties(ctx, nil); !errors.Is(w.b.MapError(headErr), fs.ErrNotExist) {
+			return err
+		}
+		// Blocks of an upload that failed wait under this key, for which some
+		// services take it to be taken. A list of blocks is committed beside them.
+		id := newBlockName().id(0)
+		if _, err := w.blob.StageBlock(ctx, id, body(buf[:n]), nil); err != nil {
+			return err
+		}
+		_, err = w.blob.CommitBlockList(ctx, []string{id}, &blockblob.CommitBlockListOptions{HTTPHeaders: headers, Metadata: meta, AccessConditions: w.conditions()})
+		return err
+	}
+	name := newBlockName()
+	for n > 0 {
+		if len(w.ids) == maxBlocks {
+			return fmt.Errorf("%w: more than fits into the %d blocks of an upload whose size is not known", driver.ErrTooLarge, maxBlocks)
+		}
+		id := name.id(len(w.ids))
+		if _, err := w.blob.StageBlock(ctx, id, body(buf[:n]), nil); err != nil {
+			return err
+		}
+		w.ids = append(w.ids, id)
+		if len(w.ids) == growAfter && w.o.Size < 0 {
+			buf = make([]byte, maxBlockBytes)
+		}
+		if n, err = w.fill(ctx, buf); err != nil {
+			return err
+		}
+	}
+	headers, meta := w.headers()
+	_, err = w.blob.CommitBlockList(ctx, w.ids, &blockblob.CommitBlockListOptions{HTTPHeaders: headers, Metadata: meta, AccessConditions: w.conditions()})
+	return err
+}
+
+// blockName begins the names of the blocks of one write, which are not those of
+// any other write of its key.
+type blockName [16]byte
+
+func newBlockName() (n blockName) {
+	_, _ = rand.Read(n[:]) // never fails
+	return n
+}
+
+func (n blockName) id(number int) string {
+	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(n[:], uint32(number)))
+}
+
+func body(p []byte) io.ReadSeekCloser { return streaming.NopCloser(bytes.NewReader(p)) }
+
+// fill fills p as far as there is content.
+func (w *writing) fill(ctx context.Context, p []byte) (n int, err error) {
+	for n < len(p) && !w.end {
+		if ctx.Err() != nil {
+			w.failed = context.Cause(ctx)
+			return n, w.failed
+		}
+		m, err := w.r.Read(p[n:])
+		n += m
+		switch err {
+		case nil:
+		case io.EOF:
+			w.end = true
+		default:
+			w.failed = err
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// headers returns what is kept with the object. It is called once, after the
+// last byte was read.
+func (w *writing) headers() (*blob.HTTPHeaders, map[string]*string) {
+	meta := w.o.Metadata
+	if w.o.Final != nil {
+		meta = maps.Clone(meta)
+		if meta == nil {
+			meta = make(map[string]string)
+		}
+		maps.Copy(meta, w.o.Final())
+	}
+	return &blob.HTTPHeaders{BlobContentType: &w.o.ContentType, BlobCacheControl: &w.o.CacheControl}, encodeMetadata(meta)
+}
+
+func (w *writing) conditions() *blob.AccessConditions {
+	if !w.o.IfNotExist {
+		return nil
+	}
+	return ifAbsent()
+}
+
+func ifAbsent() *blob.AccessConditions {
+	anything := azcore.ETagAny
+	return &blob.AccessConditions{ModifiedAccessConditions: &blob.ModifiedAccessConditions{IfNoneMatch: &anything}}
+}
+
+// explain returns the error of the contract for one of the service.
+func (w *writing) explain(ctx context.Context, key string, err error) error {
+	if ctx.Err() != nil {
+		return driver.As(context.Cause(ctx), w.b.MapError(err))
+	}
+	if bloberror.HasCode(err, bloberror.InvalidBlockList) {
+		// Another upload of this key was committed, which discards all blocks
+		// that are waiting.
+		err = fmt.Errorf("another upload of this key finished first: %w", w.b.MapError(err))
+		if w.o.IfNotExist {
+			if _, headErr := w.b.Bucket.Attributes(ctx, key); headErr == nil {
+				return driver.As(fs.ErrExist, err)
+			}
+		}
+		return err
+	}
+	return w.b.MapError(err)
+}

@@ -1,0 +1,107 @@
+package filestore
+
+// The listing of file://. That of fileblob visits "a/b" before "a-b" and goes on
+// from the last key of a page, so that it is out of order and can lose objects
+// between pages; it reads the whole folder again for every page, and shows
+// temporary files.
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"gocloud.dev/blob"
+
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/keyrule"
+)
+
+// List implements [driver.Bucket] by one walk through the folders that the
+// prefix leaves. Files whose names make no valid key are not objects; there are
+// such in a folder that other programs write to.
+func (b *fileBucket) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error] {
+	return func(yield func(*blob.ListObject, error) bool) {
+		w := walker{ctx: ctx, bucket: b, prefix: o.Prefix, delimiter: o.Delimiter, yield: yield}
+		start := o.Prefix[:strings.LastIndexByte(o.Prefix, '/')+1]
+		if start != "" && keyrule.Check(strings.TrimSuffix(start, "/")) != nil {
+			return // no key begins so
+		}
+		w.folder(start)
+	}
+}
+
+type walker struct {
+	ctx               context.Context
+	bucket            *fileBucket
+	prefix, delimiter string
+	folded            string // the last element that stands for several keys
+	yield             func(*blob.ListObject, error) bool
+}
+
+// folder yields what is below a folder, named as a key that ends in a slash, and
+// reports whether to go on.
+func (w *walker) folder(key string) bool {
+	entries, err := os.ReadDir(w.bucket.path(key))
+	if errors.Is(w.bucket.MapError(err), fs.ErrNotExist) {
+		return true // it was removed meanwhile, or never was
+	}
+	if err != nil {
+		return w.yield(nil, err) && false
+	}
+	// In the order of the keys a folder is its name and a slash.
+	sorted := func(e fs.DirEntry) string {
+		if e.IsDir() {
+			return e.Name() + "/"
+		}
+		return e.Name()
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return cmp.Compare(sorted(a), sorted(b)) })
+	for _, e := range entries {
+		if w.ctx.Err() != nil {
+			return w.yield(nil, context.Cause(w.ctx)) && false
+		}
+		name := key + sorted(e)
+		n := min(len(name), len(w.prefix))
+		if name[:n] != w.prefix[:n] || keyrule.Check(strings.TrimSuffix(name, "/")) != nil {
+			continue
+		}
+		if !w.entry(name, e) {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *walker) entry(name string, e fs.DirEntry) bool {
+	if w.folded != "" && strings.HasPrefix(name, w.folded) {
+		return true
+	}
+	if e.IsDir() {
+		return w.folder(name)
+	}
+	if !strings.HasPrefix(name, w.prefix) {
+		return true
+	}
+	if w.delimiter != "" {
+		if before, _, found := strings.Cut(name[len(w.prefix):], w.delimiter); found {
+			w.folded = w.prefix + before + w.delimiter
+			return w.yield(&blob.ListObject{Key: w.folded, IsDir: true}, nil)
+		}
+	}
+	info, err := os.Stat(filepath.Join(w.bucket.dir, filepath.FromSlash(name))) // through links, as reading goes
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.IsDir() {
+		return true
+	}
+	if err != nil {
+		return w.yield(nil, err) && false
+	}
+	return w.yield(&blob.ListObject{Key: name, ModTime: info.ModTime(), Size: info.Size()}, nil)
+}
+
+var _ driver.Bucket = (*fileBucket)(nil)

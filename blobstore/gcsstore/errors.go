@@ -1,0 +1,58 @@
+package gcsstore
+
+// What the service's errors mean. The Go CDK takes "forbidden" for "not found".
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+
+	"cloud.google.com/go/storage"
+	"golang.org/x/oauth2"
+	"google.golang.org/api/googleapi"
+
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+)
+
+// MapError implements [driver.Bucket]. That a bucket is missing is not that an
+// object is: nothing can be concluded from it.
+func (b *bucket) MapError(err error) error {
+	var token *oauth2.RetrieveError
+	switch {
+	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	case errors.Is(err, storage.ErrBucketNotExist):
+		return err
+	case errors.Is(err, storage.ErrObjectNotExist):
+		return driver.As(fs.ErrNotExist, err)
+	case errors.As(err, &token):
+		// Its text repeats the whole answer.
+		return driver.As(fs.ErrPermission, fmt.Errorf("no token was given for the credentials: %s", token.ErrorCode))
+	}
+	switch status(err) {
+	case http.StatusNotFound:
+		return driver.As(fs.ErrNotExist, err)
+	case http.StatusPreconditionFailed:
+		return driver.As(fs.ErrExist, err)
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return driver.As(fs.ErrPermission, err)
+	case http.StatusRequestEntityTooLarge:
+		return driver.As(driver.ErrTooLarge, err)
+	case http.StatusRequestedRangeNotSatisfiable:
+		return driver.As(driver.ErrRange, err)
+	case 0:
+		return driver.MapCode(err)
+	}
+	return err
+}
+
+// status returns the HTTP status of an answer, or 0.
+func status(err error) int {
+	var ge *googleapi.Error
+	if errors.As(err, &ge) {
+		return ge.Code
+	}
+	return 0
+}

@@ -1,0 +1,136 @@
+// Package gcsstore is the provider of Google Cloud Storage.
+//
+//	gs://bucket
+//	gs://bucket?create=true&project_id=my-project
+//
+// It takes the URLs of the Go CDK's gcsblob, with these parameters: access_id,
+// private_key_path, anonymous and universe_domain (not grpc and zonal), and these
+// of its own:
+//
+//	create=true         make the bucket if it is missing, in project_id
+//	project_id          the project; by default that of the credentials
+//	credentials_path    the key file of a service account
+//	endpoint            the address of a service other than Google's
+//	public_endpoint     the address for links, if clients reach the service by another
+//	stall_timeout       how long a connection may stand still, such as 30s; 1m by default
+//
+// Credentials are Google's application default credentials, unless
+// credentials_path names others. STORAGE_EMULATOR_HOST, where it is set, names an
+// emulator, which is used without credentials.
+//
+// # What is needed
+//
+// The role Storage Object User on the bucket: storage.objects.list, get, create,
+// delete and update. Links are signed by the key of a service account; without
+// one (on Cloud Run, GKE, Compute Engine) they are signed by IAM, for which the
+// service account needs the role Service Account Token Creator on itself. The
+// account that signs is access_id, or that of the credentials or the machine.
+//
+// # Encryption
+//
+// Google encrypts everything that it stores; nothing has to be asked for.
+//
+// # Writes
+//
+// Content up to 4 MiB is one request. The rest is a resumable upload in chunks
+// of 8 MiB; its metadata is fixed when it begins, so that a SHA-256 which was not
+// known beforehand is added to the object right after it appeared. One write
+// holds at most 12 MiB, and 64 KiB if the content is smaller than that. What a
+// write that failed had sent is invisible, and discarded by the service within a
+// week.
+//
+// # Links
+//
+// Google itself enforces method, expiry (at most 7 days), content type, exact
+// and greatest length and create-only, as signed headers that the client must
+// send. A SHA-256 a direct upload checks on completion; a plain link with one is
+// refused. The grant id is the signed parameter
+// "x-blobtrail-grant", which the service's access logs show.
+//
+// Import it for its side effect:
+//
+//	import _ "github.com/blobtrail/blobtrail/blobstore/gcsstore"
+package gcsstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+)
+
+// Scheme is the URL scheme of this provider.
+const Scheme = "gs"
+
+func init() {
+	driver.Register(Scheme, func(ctx context.Context, u *url.URL) (driver.Bucket, error) {
+		o, err := parse(u, os.Getenv)
+		if err != nil {
+			return nil, fmt.Errorf("gs://%s: %w", u.Host, err)
+		}
+		return New(ctx, o)
+	})
+}
+
+// parse returns the options that a URL and the environment stand for.
+func parse(u *url.URL, env func(string) string) (*Options, error) {
+	if u.User != nil {
+		return nil, errors.New("the URL holds a user or password: give credentials by a file or by gcsstore.New")
+	}
+	if u.Path != "" && u.Path != "/" {
+		return nil, fmt.Errorf("the URL has the path %q: want just gs://bucket; for a folder in it use a key prefix", u.Path)
+	}
+	o := &Options{Bucket: u.Host}
+	for name, values := range u.Query() {
+		v := values[len(values)-1]
+		var err error
+		switch name {
+		case "create":
+			o.Create, err = strconv.ParseBool(v)
+		case "anonymous":
+			o.Anonymous, err = strconv.ParseBool(v)
+		case "access_id":
+			if v == "-" { // the Go CDK's other word for anonymous
+				o.Anonymous = true
+			} else {
+				o.AccessID = v
+			}
+		case "private_key_path":
+			o.PrivateKeyFile = v
+		case "credentials_path":
+			o.CredentialsFile = v
+		case "project_id":
+			o.ProjectID = v
+		case "endpoint":
+			o.Endpoint = v
+		case "public_endpoint":
+			o.PublicEndpoint = v
+		case "universe_domain":
+			o.UniverseDomain = v
+		case "stall_timeout":
+			o.StallTimeout, err = time.ParseDuration(v)
+		case "grpc", "zonal":
+			if on, _ := strconv.ParseBool(v); on {
+				err = errors.New("not supported: leave it out, or open the bucket with gcsblob and blobstore.New")
+			}
+		default:
+			err = errors.New("there is no such parameter")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("parameter %s=%.100q: %w", name, v, err)
+		}
+	}
+	if host := env("STORAGE_EMULATOR_HOST"); host != "" && o.Endpoint == "" {
+		if !strings.Contains(host, "://") {
+			host = "http://" + host
+		}
+		o.Endpoint, o.Anonymous = host, o.CredentialsFile == ""
+	}
+	return o, nil
+}

@@ -1,0 +1,281 @@
+package gcsstore
+
+// Options, the client, and what is checked when a bucket is opened.
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"cloud.google.com/go/compute/metadata"
+	"cloud.google.com/go/storage"
+	"github.com/googleapis/gax-go/v2"
+	"gocloud.dev/blob/gcsblob"
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/google"
+	"google.golang.org/api/iterator"
+	"google.golang.org/api/option"
+
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/cloudhttp"
+)
+
+// Options describe a bucket. Only Bucket is required.
+type Options struct {
+	Bucket string
+	// ProjectID is the project in which Create makes the bucket. Empty: that of
+	// the credentials.
+	ProjectID string
+
+	// CredentialsFile is the key file of a service account.
+	CredentialsFile string
+	// CredentialsJSON is the content of such a file.
+	CredentialsJSON []byte
+	// TokenSource gives the tokens, where neither of them is set. Nil: Google's
+	// application default credentials.
+	TokenSource oauth2.TokenSource
+	// Anonymous uses no credentials at all.
+	Anonymous bool
+
+	// AccessID is the service account that signs links. Empty: that of the
+	// credentials, or of the machine.
+	AccessID string
+	// PrivateKeyFile holds its private key, as PEM or as a key file. Empty: the
+	// key of the credentials; without any, IAM signs.
+	PrivateKeyFile string
+	// IAMEndpoint is where IAM signs. Empty: https://iamcredentials.googleapis.com.
+	IAMEndpoint string
+
+	// Endpoint is the address of a service other than Google's.
+	Endpoint string
+	// PublicEndpoint is the address that links are made for. Empty: Endpoint.
+	PublicEndpoint string
+	// UniverseDomain is the domain of a sovereign cloud.
+	UniverseDomain string
+
+	// Create makes the bucket if it is missing.
+	Create bool
+	// StallTimeout is how long a connection may stand still before the request
+	// is given up. 0: a minute.
+	StallTimeout time.Duration
+}
+
+const (
+	openTimeout = 5 * time.Second
+	attempts    = 4 // of a request that may be repeated
+)
+
+// String describes the options without the secrets.
+func (o Options) String() string {
+	return fmt.Sprintf("gs://%s?project_id=%s&access_id=%s", o.Bucket, o.ProjectID, o.AccessID)
+}
+
+// GoString implements [fmt.GoStringer].
+func (o Options) GoString() string { return o.String() }
+
+// LogValue implements [slog.LogValuer].
+func (o Options) LogValue() slog.Value { return slog.StringValue(o.String()) }
+
+// bucket adds to the Go CDK's gcsblob what it lacks.
+type bucket struct {
+	driver.Base
+	client *storage.Client
+	handle *storage.BucketHandle
+	signer *linkSigner
+}
+
+// New opens a bucket, and checks within 5 seconds that it is there and that the
+// credentials may use it.
+func New(ctx context.Context, o *Options) (driver.Bucket, error) {
+	if o == nil || o.Bucket == "" {
+		return nil, errors.New("gcs: no bucket named: want gs://bucket or Options.Bucket")
+	}
+	openCtx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	// The client keeps the context that it is made with for its tokens.
+	b, err := newBucket(context.WithoutCancel(ctx), openCtx, *o)
+	if err != nil {
+		return nil, fmt.Errorf("gcs bucket %q: %w", o.Bucket, err)
+	}
+	if err := b.check(openCtx, o); err != nil {
+		return nil, errors.Join(fmt.Errorf("gcs bucket %q: %w", o.Bucket, err), b.Close())
+	}
+	return b, nil
+}
+
+func newBucket(ctx, openCtx context.Context, o Options) (*bucket, error) {
+	for _, e := range []string{o.Endpoint, o.PublicEndpoint, o.IAMEndpoint} {
+		if err := checkEndpoint(e); err != nil {
+			return nil, err
+		}
+	}
+	transport := cloudhttp.Transport(o.StallTimeout)
+	ctx = context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Transport: transport})
+	creds, err := credentials(ctx, &o)
+	if err != nil {
+		return nil, err
+	}
+	client := &http.Client{Transport: transport}
+	if creds != nil {
+		client.Transport = &oauth2.Transport{Base: transport, Source: creds.TokenSource}
+		if o.ProjectID == "" {
+			o.ProjectID = creds.ProjectID
+		}
+	}
+	opts := []option.ClientOption{
+		option.WithHTTPClient(client), storage.WithDisabledClientMetrics(),
+		// The XML API would send metadata as headers, which can't hold everything.
+		storage.WithJSONReads(),
+	}
+	if o.Endpoint != "" {
+		opts = append(opts, option.WithEndpoint(strings.TrimSuffix(o.Endpoint, "/")+"/storage/v1/"))
+	}
+	if o.UniverseDomain != "" {
+		opts = append(opts, option.WithUniverseDomain(o.UniverseDomain))
+	}
+	b := &bucket{}
+	if b.client, err = storage.NewClient(ctx, opts...); err != nil {
+		return nil, err
+	}
+	// The library's own limit is the end of the context.
+	b.client.SetRetry(storage.WithMaxAttempts(attempts), storage.WithBackoff(gax.Backoff{Initial: 200 * time.Millisecond, Max: 5 * time.Second, Multiplier: 2}))
+	b.handle = b.client.Bucket(o.Bucket)
+	b.CloseFunc = func() error {
+		err := b.client.Close()
+		transport.CloseIdleConnections()
+		return err
+	}
+	if b.signer, err = newLinkSigner(openCtx, &o, creds, client); err != nil {
+		return nil, errors.Join(err, b.CloseFunc())
+	}
+	if b.Bucket, err = gcsblob.OpenBucket(ctx, nil, o.Bucket, &gcsblob.Options{Client: b.client}); err != nil {
+		return nil, errors.Join(err, b.CloseFunc())
+	}
+	b.BaseInfo = driver.Info{Backend: "gcs", Bucket: o.Bucket, Capabilities: driver.Capabilities{
+		ExactCreate: true, AtomicReplace: true, Durable: true, KeepsSHA256: true, Links: b.signer.links(),
+	}}
+	if o.Endpoint != "" {
+		// Two services may each have a bucket of that name.
+		u, _ := url.Parse(o.Endpoint)
+		b.BaseInfo.Bucket = u.Host + "/" + o.Bucket
+	}
+	return b, nil
+}
+
+func checkEndpoint(endpoint string) error {
+	if endpoint == "" {
+		return nil
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" {
+		return errors.New("the endpoint is not an address such as https://storage.internal:4443")
+	}
+	return nil
+}
+
+// credentials returns those to use, or nil for none.
+func credentials(ctx context.Context, o *Options) (*google.Credentials, error) {
+	if o.Anonymous {
+		return nil, nil
+	}
+	const scope = storage.ScopeFullControl
+	key := o.CredentialsJSON
+	if o.CredentialsFile != "" {
+		var err error
+		if key, err = os.ReadFile(o.CredentialsFile); err != nil {
+			return nil, fmt.Errorf("the credentials file can't be read: %w", err)
+		}
+	}
+	if key != nil {
+		// Only a service account's key: other kinds make the library fetch from
+		// addresses, or run programs, that the file names.
+		creds, err := google.CredentialsFromJSONWithType(ctx, key, google.ServiceAccount, scope, cloudPlatform)
+		if err != nil {
+			return nil, errors.New("the credentials are not the key file of a service account")
+		}
+		return creds, nil
+	}
+	if o.TokenSource != nil {
+		return &google.Credentials{TokenSource: o.TokenSource}, nil
+	}
+	creds, err := google.FindDefaultCredentials(ctx, scope, cloudPlatform)
+	if err != nil {
+		return nil, fmt.Errorf("no credentials: set GOOGLE_APPLICATION_CREDENTIALS, credentials_path, or run where an identity is attached: %w", err)
+	}
+	return creds, nil
+}
+
+const cloudPlatform = "https://www.googleapis.com/auth/cloud-platform" // for signing by IAM
+
+// keyFile is what is needed of a service account's key file.
+type keyFile struct {
+	ClientEmail string `json:"client_email"`
+	PrivateKey  string `json:"private_key"`
+}
+
+func parseKeyFile(data []byte) (k keyFile) {
+	_ = json.Unmarshal(data, &k) // what is not one leaves it empty
+	return k
+}
+
+// machineAccount returns the service account of the machine that this runs on,
+// or "".
+func machineAccount(ctx context.Context) string {
+	if !metadata.OnGCEWithContext(ctx) {
+		return ""
+	}
+	email, err := metadata.EmailWithContext(ctx, "default")
+	if err != nil {
+		return ""
+	}
+	return email
+}
+
+// check finds out whether the bucket can be used, and makes it if asked to.
+func (b *bucket) check(ctx context.Context, o *Options) error {
+	err := b.list(ctx)
+	if errors.Is(err, storage.ErrBucketNotExist) && o.Create {
+		project := o.ProjectID
+		if project == "" {
+			project = b.signer.project
+		}
+		if project == "" {
+			return errors.New("it is missing, and can't be made because no project is named: set project_id")
+		}
+		if err := b.handle.Create(ctx, project, nil); err != nil && status(err) != http.StatusConflict {
+			return fmt.Errorf("it is missing and can't be made (storage.buckets.create): %w", b.MapError(err))
+		}
+		err = b.list(ctx)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, storage.ErrBucketNotExist):
+		return errors.New("it does not exist: make it, or open it with create=true")
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("the service did not answer within %v: check endpoint and network: %w", openTimeout, b.MapError(err))
+	case status(err) == http.StatusForbidden:
+		return fmt.Errorf("the credentials are not allowed to list it: they need storage.objects.list (role Storage Object User): %w", b.MapError(err))
+	case errors.Is(b.MapError(err), fs.ErrPermission):
+		return fmt.Errorf("the service does not accept the credentials: %w", b.MapError(err))
+	}
+	return fmt.Errorf("it can't be listed: %w", b.MapError(err))
+}
+
+func (b *bucket) list(ctx context.Context) error {
+	it := b.handle.Objects(ctx, nil)
+	it.PageInfo().MaxSize = 1
+	_, err := it.Next()
+	if errors.Is(err, iterator.Done) {
+		return nil
+	}
+	return err
+}

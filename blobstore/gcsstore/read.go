@@ -1,0 +1,110 @@
+package gcsstore
+
+// Reading, deleting and copying.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"cloud.google.com/go/storage"
+	"gocloud.dev/blob"
+
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+)
+
+// Read implements [driver.Bucket]. An answer with content does not hold all the
+// attributes, so those are asked for first, and then for the content of just
+// that state of the object.
+func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*driver.Reader, error) {
+	if offset < 0 {
+		return nil, fmt.Errorf("%w: offset %d is negative", driver.ErrRange, offset)
+	}
+	const tries = 5
+	obj := b.handle.Object(key)
+	for range tries {
+		attrs, err := obj.Attrs(ctx)
+		if err != nil {
+			return nil, b.MapError(err)
+		}
+		switch {
+		case offset > attrs.Size:
+			return nil, fmt.Errorf("%w: offset %d of %d bytes", driver.ErrRange, offset, attrs.Size)
+		case offset == attrs.Size || length == 0:
+			return &driver.Reader{ReadCloser: http.NoBody, Attributes: attributes(attrs)}, nil
+		}
+		r, err := obj.Generation(attrs.Generation).NewRangeReader(ctx, offset, length)
+		if errors.Is(err, storage.ErrObjectNotExist) {
+			continue // replaced or deleted since
+		}
+		if err != nil {
+			return nil, b.MapError(err)
+		}
+		return &driver.Reader{ReadCloser: &content{r, b}, Attributes: attributes(attrs)}, nil
+	}
+	return nil, fmt.Errorf("the object was replaced %d times while it was opened", tries)
+}
+
+// content gives its errors their meaning.
+type content struct {
+	io.ReadCloser
+	b *bucket
+}
+
+func (r *content) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = r.b.MapError(err)
+	}
+	return n, err
+}
+
+// attributes returns what the Go CDK's gcsblob would.
+func attributes(a *storage.ObjectAttrs) *blob.Attributes {
+	etag := a.Etag
+	if !strings.HasPrefix(etag, `"`) && !strings.HasPrefix(etag, `W/"`) { // without its quotes
+		etag = strconv.Quote(etag)
+	}
+	return &blob.Attributes{
+		CacheControl: a.CacheControl, ContentDisposition: a.ContentDisposition, ContentEncoding: a.ContentEncoding,
+		ContentLanguage: a.ContentLanguage, ContentType: a.ContentType, Metadata: a.Metadata,
+		CreateTime: a.Created, ModTime: a.Updated, Size: a.Size, MD5: a.MD5, ETag: etag,
+	}
+}
+
+// Delete implements [driver.Bucket]. It is not repeated: the second answer would
+// be that there is no such object.
+func (b *bucket) Delete(ctx context.Context, key string) error {
+	return b.MapError(b.handle.Object(key).Delete(ctx))
+}
+
+// Copy implements [driver.Bucket]; the service does it.
+func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOptions) error {
+	attrs, err := b.handle.Object(src).Attrs(ctx)
+	if err != nil {
+		return b.MapError(err)
+	}
+	meta := maps.Clone(attrs.Metadata)
+	if meta == nil {
+		meta = make(map[string]string)
+	}
+	maps.Copy(meta, o.Metadata)
+	to := b.handle.Object(dst)
+	if o.IfNotExist {
+		to = to.If(storage.Conditions{DoesNotExist: true})
+	}
+	c := to.CopierFrom(b.handle.Object(src).Generation(attrs.Generation))
+	c.ObjectAttrs = storage.ObjectAttrs{
+		ContentType: attrs.ContentType, CacheControl: attrs.CacheControl, ContentDisposition: attrs.ContentDisposition,
+		ContentEncoding: attrs.ContentEncoding, ContentLanguage: attrs.ContentLanguage, Metadata: meta,
+	}
+	if _, err = c.Run(ctx); err != nil && ctx.Err() != nil {
+		return driver.As(context.Cause(ctx), b.MapError(err))
+	}
+	return b.MapError(err)
+}

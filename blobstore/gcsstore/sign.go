@@ -1,0 +1,262 @@
+package gcsstore
+
+// Links: V4 signatures by a service account's key, or by IAM where there is no
+// key.
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"cloud.google.com/go/storage"
+	"golang.org/x/oauth2/google"
+
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+)
+
+const (
+	maxExpiry  = 7 * 24 * time.Hour
+	grantParam = "x-blobtrail-grant"
+	iamAddress = "https://iamcredentials.googleapis.com"
+)
+
+// linkSigner signs links to one bucket. It is safe for concurrent use.
+type linkSigner struct {
+	bucket   string
+	accessID string
+	project  string // of the credentials
+	host     string // "": Google's
+	insecure bool
+	key      *rsa.PrivateKey // nil: IAM signs
+	iam      string
+	client   *http.Client // with credentials
+	reason   string       // why it can't sign; empty: it can
+}
+
+func newLinkSigner(ctx context.Context, o *Options, creds *google.Credentials, client *http.Client) (*linkSigner, error) {
+	s := &linkSigner{bucket: o.Bucket, accessID: o.AccessID, iam: o.IAMEndpoint, client: client}
+	if s.iam == "" {
+		s.iam = iamAddress
+	}
+	endpoint := o.PublicEndpoint
+	if endpoint == "" {
+		endpoint = o.Endpoint
+	}
+	if endpoint != "" {
+		u, err := url.Parse(endpoint)
+		if err != nil {
+			return nil, errors.New("the endpoint is not an address")
+		}
+		s.host, s.insecure = u.Host, u.Scheme == "http"
+	} else if o.UniverseDomain != "" {
+		s.host = "storage." + o.UniverseDomain
+	}
+	var file keyFile
+	if creds != nil {
+		file = parseKeyFile(creds.JSON)
+		s.project = creds.ProjectID
+	}
+	keyPEM := file.PrivateKey
+	if o.AccessID != "" && o.AccessID != file.ClientEmail {
+		keyPEM = "" // it is another account's
+	}
+	if o.PrivateKeyFile != "" {
+		data, err := os.ReadFile(o.PrivateKeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("the private key can't be read: %w", err)
+		}
+		keyPEM = string(data)
+		if f := parseKeyFile(data); f.PrivateKey != "" {
+			keyPEM, file.ClientEmail = f.PrivateKey, f.ClientEmail
+		}
+	}
+	if s.accessID == "" {
+		s.accessID = file.ClientEmail
+	}
+	if s.accessID == "" && creds != nil && creds.JSON == nil && o.TokenSource == nil {
+		s.accessID = machineAccount(ctx)
+	}
+	switch {
+	case keyPEM != "":
+		key, err := parseKey([]byte(keyPEM))
+		if err != nil {
+			return nil, err
+		}
+		if s.key = key; s.accessID == "" {
+			return nil, errors.New("a private key without the account that it belongs to: set access_id")
+		}
+	case creds == nil:
+		s.reason = "anonymous access can't sign links"
+	case s.accessID == "":
+		s.reason = "no service account is known that could sign links: set access_id"
+	}
+	return s, nil
+}
+
+// parseKey returns the key of a PEM block. Its errors repeat nothing of it.
+func parseKey(data []byte) (*rsa.PrivateKey, error) {
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return nil, errors.New("the private key is neither PEM nor a service account's key file")
+	}
+	if key, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
+		return key, nil
+	}
+	if parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes); err == nil {
+		if key, ok := parsed.(*rsa.PrivateKey); ok {
+			return key, nil
+		}
+	}
+	return nil, errors.New("the private key is not an RSA key")
+}
+
+func (s *linkSigner) links() driver.Links {
+	if s.reason != "" {
+		return driver.Links{}
+	}
+	return driver.Links{
+		Methods:   []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete},
+		MaxExpiry: maxExpiry, ContentLength: driver.ByService, MaxLength: driver.ByService,
+		ContentType: driver.ByService, SHA256: driver.OnCompletion, CreateOnly: driver.ByService,
+	}
+}
+
+// Sign implements [driver.Bucket].
+func (b *bucket) Sign(ctx context.Context, key string, o *driver.SignOptions) (*driver.Signed, error) {
+	signed, err := b.signer.sign(ctx, key, o)
+	return signed, b.MapError(err)
+}
+
+func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions) (*driver.Signed, error) {
+	left := time.Until(o.Expires)
+	switch {
+	case s.reason != "":
+		return nil, fmt.Errorf("%w: %s", driver.ErrUnsupported, s.reason)
+	case left < time.Second:
+		return nil, errors.New("the link would have expired already")
+	case left > maxExpiry:
+		return nil, fmt.Errorf("%w: an expiry in %v: Google allows at most %v", driver.ErrUnsupported, left.Round(time.Second), maxExpiry)
+	}
+	opts := &storage.SignedURLOptions{
+		GoogleAccessID: s.accessID, Scheme: storage.SigningSchemeV4, Style: storage.PathStyle(),
+		Hostname: s.host, Insecure: s.insecure, Method: o.Method, Expires: o.Expires, QueryParameters: url.Values{},
+		SignBytes: func(p []byte) ([]byte, error) { return s.signBytes(ctx, p) },
+	}
+	if o.GrantID != "" {
+		opts.QueryParameters.Set(grantParam, o.GrantID)
+	}
+	out := &driver.Signed{Method: o.Method, Header: http.Header{}}
+	switch o.Method {
+	case http.MethodGet, http.MethodHead:
+		if o.ContentDisposition != "" {
+			opts.QueryParameters.Set("response-content-disposition", o.ContentDisposition)
+		}
+		if o.ResponseType != "" {
+			opts.QueryParameters.Set("response-content-type", o.ResponseType)
+		}
+	case http.MethodPut:
+		if err := constrain(out.Header, o); err != nil {
+			return nil, err
+		}
+		opts.ContentType = o.ContentType
+		for k := range out.Header {
+			if k != "Content-Type" {
+				opts.Headers = append(opts.Headers, strings.ToLower(k)+":"+out.Header.Get(k))
+			}
+		}
+	case http.MethodDelete:
+	default:
+		return nil, fmt.Errorf("%w: %.20q links", driver.ErrUnsupported, o.Method)
+	}
+	var err error
+	if out.URL, err = storage.SignedURL(s.bucket, key, opts); err != nil {
+		return nil, fmt.Errorf("can't sign: %w", err)
+	}
+	return out, nil
+}
+
+// constrain sets the headers that an upload must have to fit the signature.
+func constrain(h http.Header, o *driver.SignOptions) error {
+	if o.SHA256 != nil {
+		return fmt.Errorf("%w: a link of Google's can't hold the content's SHA-256", driver.ErrUnsupported)
+	}
+	if o.ContentType != "" {
+		h.Set("Content-Type", o.ContentType)
+	}
+	switch n := o.ContentLength; {
+	case n != nil && *n < 0:
+		return fmt.Errorf("a length of %d bytes", *n)
+	case n != nil && o.MaxLength > 0 && *n > o.MaxLength:
+		return fmt.Errorf("%w: a length of %d bytes, and at most %d", driver.ErrTooLarge, *n, o.MaxLength)
+	case n != nil:
+		h.Set("X-Goog-Content-Length-Range", fmt.Sprintf("%d,%d", *n, *n))
+	case o.MaxLength > 0:
+		h.Set("X-Goog-Content-Length-Range", fmt.Sprintf("0,%d", o.MaxLength))
+	}
+	if o.CreateOnly {
+		h.Set("X-Goog-If-Generation-Match", "0")
+	}
+	for k, v := range o.Metadata {
+		if strings.ContainsFunc(k+v, func(r rune) bool { return r < ' ' || r > '~' }) {
+			// A header holds no more, and Google has no escape for it.
+			return fmt.Errorf("%w: metadata %.100q of a signed upload is not plain ASCII", driver.ErrUnsupported, k)
+		}
+		h.Set("X-Goog-Meta-"+k, v)
+	}
+	return nil
+}
+
+func (s *linkSigner) signBytes(ctx context.Context, p []byte) ([]byte, error) {
+	if s.key == nil {
+		return s.signByIAM(ctx, p)
+	}
+	sum := sha256.Sum256(p)
+	return rsa.SignPKCS1v15(nil, s.key, crypto.SHA256, sum[:])
+}
+
+// signByIAM lets the service sign with a key that it keeps to itself.
+func (s *linkSigner) signByIAM(ctx context.Context, p []byte) ([]byte, error) {
+	in, err := json.Marshal(map[string][]byte{"payload": p})
+	if err != nil {
+		return nil, err
+	}
+	address := s.iam + "/v1/projects/-/serviceAccounts/" + url.PathEscape(s.accessID) + ":signBlob"
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(in))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("IAM could not be reached: %w", err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read from
+	var out struct{ SignedBlob []byte }
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	switch {
+	case resp.StatusCode == http.StatusForbidden || resp.StatusCode == http.StatusNotFound:
+		return nil, driver.As(fs.ErrPermission, fmt.Errorf("IAM does not sign for %s: the credentials need iam.serviceAccounts.signBlob on it (role Service Account Token Creator)", s.accessID))
+	case resp.StatusCode != http.StatusOK:
+		return nil, fmt.Errorf("IAM answered %s", resp.Status)
+	case err != nil:
+		return nil, err
+	}
+	if err := json.Unmarshal(answer, &out); err != nil || len(out.SignedBlob) == 0 {
+		return nil, errors.New("IAM answered without a signature")
+	}
+	return out.SignedBlob, nil
+}

@@ -1,0 +1,102 @@
+package s3store
+
+// Copying within the bucket, done by the service.
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go/encoding/httpbinding"
+
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+)
+
+// copyPart is how much is copied by one request, so that none takes long.
+const copyPart = 256 << 20
+
+// Copy implements [driver.Bucket]. A copy that must not replace anything goes
+// by way of a multipart upload, because completing one is create-only on every
+// service, while some ignore that condition on a plain copy.
+func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOptions) error {
+	head, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: &src})
+	if err != nil {
+		return b.MapError(err)
+	}
+	meta := maps.Clone(head.Metadata)
+	if meta == nil {
+		meta = make(map[string]string)
+	}
+	ours, err := encodeMetadata(o.Metadata)
+	if err != nil {
+		return err
+	}
+	maps.Copy(meta, ours)
+	from := httpbinding.EscapePath(b.name+"/"+src, false)
+	size := aws.ToInt64(head.ContentLength)
+	switch {
+	case size == 0:
+		err = b.copyEmpty(ctx, dst, head, meta, o.IfNotExist)
+	case o.IfNotExist || size > copyPart:
+		err = b.copyParts(ctx, dst, from, head, meta, o.IfNotExist)
+	default:
+		_, err = b.client.CopyObject(ctx, &s3.CopyObjectInput{
+			Bucket: &b.name, Key: &dst, CopySource: &from, CopySourceIfMatch: head.ETag,
+			MetadataDirective: types.MetadataDirectiveReplace, Metadata: meta,
+			ContentType: head.ContentType, CacheControl: head.CacheControl, ContentDisposition: head.ContentDisposition,
+			ContentEncoding: head.ContentEncoding, ContentLanguage: head.ContentLanguage,
+			ServerSideEncryption: b.sse, SSEKMSKeyId: b.kmsKey,
+		})
+		err = sourceChanged(err)
+	}
+	return b.mapWrite(ctx, err)
+}
+
+// sourceChanged gives the error of a request whose only condition is that the
+// source is still the same its meaning.
+func sourceChanged(err error) error {
+	if code(err) == "PreconditionFailed" {
+		// Without the original, which would read as "the key is taken".
+		return fmt.Errorf("the source was replaced while it was copied")
+	}
+	return err
+}
+
+func (b *bucket) copyEmpty(ctx context.Context, dst string, head *s3.HeadObjectOutput, meta map[string]string, ifNotExist bool) error {
+	in := &s3.PutObjectInput{
+		Bucket: &b.name, Key: &dst, Body: bytes.NewReader(nil), ContentLength: aws.Int64(0), Metadata: meta,
+		ContentType: head.ContentType, CacheControl: head.CacheControl, ContentDisposition: head.ContentDisposition,
+		ContentEncoding: head.ContentEncoding, ContentLanguage: head.ContentLanguage,
+		ServerSideEncryption: b.sse, SSEKMSKeyId: b.kmsKey,
+	}
+	if ifNotExist {
+		in.IfNoneMatch = aws.String("*")
+	}
+	_, err := b.client.PutObject(ctx, in)
+	return err
+}
+
+func (b *bucket) copyParts(ctx context.Context, dst, from string, head *s3.HeadObjectOutput, meta map[string]string, ifNotExist bool) error {
+	u, err := b.startUpload(ctx, &s3.CreateMultipartUploadInput{
+		Bucket: &b.name, Key: &dst, Metadata: meta,
+		ContentType: head.ContentType, CacheControl: head.CacheControl, ContentDisposition: head.ContentDisposition,
+		ContentEncoding: head.ContentEncoding, ContentLanguage: head.ContentLanguage,
+		ServerSideEncryption: b.sse, SSEKMSKeyId: b.kmsKey,
+	})
+	if err != nil {
+		return err
+	}
+	size := aws.ToInt64(head.ContentLength)
+	step := max(copyPart, (size+maxParts-1)/maxParts)
+	for at := int64(0); at < size && err == nil; at += step {
+		err = sourceChanged(u.putCopy(ctx, &s3.UploadPartCopyInput{
+			CopySource: &from, CopySourceIfMatch: head.ETag,
+			CopySourceRange: aws.String(fmt.Sprintf("bytes=%d-%d", at, min(at+step, size)-1)),
+		}))
+	}
+	return u.finish(ctx, ifNotExist, err)
+}

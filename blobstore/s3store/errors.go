@@ -1,0 +1,92 @@
+package s3store
+
+// What the service's errors mean. Its codes say more than the Go CDK passes on.
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net/http"
+
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go"
+
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+)
+
+var errPermission = fs.ErrPermission
+
+// kinds are what the codes of S3 stand for. That a bucket is missing is not that
+// an object is: nothing can be concluded from it.
+var kinds = map[string]error{
+	"NoSuchKey": fs.ErrNotExist,
+	"NotFound":  fs.ErrNotExist, // the answer to HEAD
+
+	"PreconditionFailed": fs.ErrExist,
+	// Of services that keep objects in folders: a key may not lie below another.
+	"ExistingObjectIsDirectory": fs.ErrExist,
+	"ObjectParentIsFile":        fs.ErrExist,
+
+	"AccessDenied":          fs.ErrPermission,
+	"AllAccessDisabled":     fs.ErrPermission,
+	"AccountProblem":        fs.ErrPermission,
+	"ExpiredToken":          fs.ErrPermission,
+	"Forbidden":             fs.ErrPermission,
+	"InvalidAccessKeyId":    fs.ErrPermission,
+	"InvalidObjectState":    fs.ErrPermission, // archived: to be restored first
+	"InvalidSecurity":       fs.ErrPermission,
+	"InvalidToken":          fs.ErrPermission,
+	"KMS.DisabledException": fs.ErrPermission,
+	"NotSignedUp":           fs.ErrPermission,
+	"RequestTimeTooSkewed":  fs.ErrPermission,
+	"SignatureDoesNotMatch": fs.ErrPermission,
+	"UnauthorizedAccess":    fs.ErrPermission,
+	"XAdminUserNotFound":    fs.ErrPermission, // of versitygw
+
+	"BadDigest":                   driver.ErrChecksum,
+	"InvalidDigest":               driver.ErrChecksum,
+	"XAmzContentChecksumMismatch": driver.ErrChecksum,
+	"XAmzContentSHA256Mismatch":   driver.ErrChecksum,
+
+	"EntityTooLarge":   driver.ErrTooLarge,
+	"MetadataTooLarge": driver.ErrTooLarge,
+	"InvalidRange":     driver.ErrRange,
+	"NotImplemented":   driver.ErrUnsupported,
+}
+
+// MapError implements [driver.Bucket].
+func (b *bucket) MapError(err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, ctxErr := range []error{context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, ctxErr) {
+			return err
+		}
+	}
+	c := code(err)
+	if kind := kinds[c]; kind != nil {
+		return driver.As(kind, err)
+	}
+	if c == "NoSuchBucket" {
+		return err
+	}
+	if re := (*awshttp.ResponseError)(nil); errors.As(err, &re) {
+		switch re.HTTPStatusCode() {
+		case http.StatusUnauthorized, http.StatusForbidden:
+			return driver.As(fs.ErrPermission, err)
+		case http.StatusRequestedRangeNotSatisfiable:
+			return driver.As(driver.ErrRange, err)
+		}
+		return err
+	}
+	return driver.MapCode(err)
+}
+
+// code returns the service's word for err, or "".
+func code(err error) string {
+	if ae := smithy.APIError(nil); errors.As(err, &ae) {
+		return ae.ErrorCode()
+	}
+	return ""
+}

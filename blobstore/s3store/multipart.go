@@ -1,0 +1,216 @@
+package s3store
+
+// Multipart uploads: their life, their end when something fails, and how one
+// that a killed process left is told from one that is only slow.
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go/middleware"
+)
+
+const (
+	abortTimeout = 15 * time.Second
+	beatPart     = 10_000 // the number of the part that shows that a writer lives
+)
+
+// upload is a multipart upload that is running. Its methods are not safe for
+// concurrent use.
+type upload struct {
+	b    *bucket
+	key  *string
+	id   *string
+	done []types.CompletedPart
+
+	mu       sync.Mutex
+	lastSent time.Time
+	endBeat  context.CancelFunc
+	beats    sync.WaitGroup
+}
+
+func (b *bucket) startUpload(ctx context.Context, in *s3.CreateMultipartUploadInput) (*upload, error) {
+	out, err := b.client.CreateMultipartUpload(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	u := &upload{b: b, key: in.Key, id: out.UploadId, lastSent: time.Now()}
+	beatCtx, cancel := context.WithCancel(ctx)
+	u.endBeat = cancel
+	u.beats.Add(1)
+	go u.beat(beatCtx)
+	return u, nil
+}
+
+// put sends the next part.
+func (u *upload) put(ctx context.Context, content []byte) error {
+	number := int32(len(u.done) + 1)
+	done, err := u.putNumber(ctx, number, content)
+	if err == nil {
+		u.done = append(u.done, done)
+	}
+	return err
+}
+
+func (u *upload) putNumber(ctx context.Context, number int32, content []byte) (types.CompletedPart, error) {
+	sum := sha256.Sum256(content)
+	in := &s3.UploadPartInput{
+		Bucket: &u.b.name, Key: u.key, UploadId: u.id, PartNumber: &number,
+		Body: bytes.NewReader(content), ContentLength: aws.Int64(int64(len(content))),
+	}
+	if u.b.sum {
+		in.ChecksumSHA256 = aws.String(base64.StdEncoding.EncodeToString(sum[:]))
+	}
+	out, err := u.b.client.UploadPart(ctx, in, withPayloadHash(sum[:]))
+	if err != nil {
+		return types.CompletedPart{}, err
+	}
+	u.sent()
+	return types.CompletedPart{PartNumber: &number, ETag: out.ETag, ChecksumSHA256: in.ChecksumSHA256}, nil
+}
+
+// putCopy copies the next part from another object.
+func (u *upload) putCopy(ctx context.Context, in *s3.UploadPartCopyInput) error {
+	in.Bucket, in.Key, in.UploadId, in.PartNumber = &u.b.name, u.key, u.id, aws.Int32(int32(len(u.done)+1))
+	out, err := u.b.client.UploadPartCopy(ctx, in)
+	if err != nil {
+		return err
+	}
+	u.sent()
+	r := out.CopyPartResult
+	u.done = append(u.done, types.CompletedPart{
+		PartNumber: in.PartNumber, ETag: r.ETag, ChecksumSHA256: r.ChecksumSHA256,
+		ChecksumCRC32: r.ChecksumCRC32, ChecksumCRC32C: r.ChecksumCRC32C, ChecksumCRC64NVME: r.ChecksumCRC64NVME, ChecksumSHA1: r.ChecksumSHA1,
+	})
+	return nil
+}
+
+func (u *upload) sent() {
+	u.mu.Lock()
+	u.lastSent = time.Now()
+	u.mu.Unlock()
+}
+
+// beat shows, while nothing else is sent because the source is slow, that the
+// writer lives: it sends a part that never becomes part of the object.
+func (u *upload) beat(ctx context.Context) {
+	defer u.beats.Done()
+	pause := u.b.opts.StaleAfter / 3
+	tick := time.NewTicker(pause / 2)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		u.mu.Lock()
+		quiet := time.Since(u.lastSent)
+		u.mu.Unlock()
+		if quiet >= pause/2 {
+			// If it fails, the next one may not; if none succeeds, the upload
+			// is swept and its writer gets an error.
+			_, _ = u.putNumber(ctx, beatPart, []byte{0})
+		}
+	}
+}
+
+// finish makes the object appear, or aborts the upload if there is a cause to.
+func (u *upload) finish(ctx context.Context, ifNotExist bool, cause error) error {
+	u.endBeat()
+	u.beats.Wait()
+	if cause == nil && ctx.Err() != nil {
+		cause = context.Cause(ctx)
+	}
+	if cause == nil {
+		in := &s3.CompleteMultipartUploadInput{
+			Bucket: &u.b.name, Key: u.key, UploadId: u.id, MultipartUpload: &types.CompletedMultipartUpload{Parts: u.done},
+		}
+		if ifNotExist {
+			in.IfNoneMatch = aws.String("*")
+		}
+		if _, cause = u.b.client.CompleteMultipartUpload(ctx, in); cause == nil {
+			return nil
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
+	defer cancel()
+	if err := u.b.abort(ctx, u.key, u.id); err != nil {
+		return fmt.Errorf("%w; and its parts stay until they are swept: %w", cause, err)
+	}
+	return cause
+}
+
+func (b *bucket) abort(ctx context.Context, key, id *string) error {
+	_, err := b.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &b.name, Key: key, UploadId: id})
+	if code(err) == "NoSuchUpload" {
+		return nil
+	}
+	return err
+}
+
+// Sweep implements [driver.Bucket]: it aborts the multipart uploads of key on
+// which nothing was sent for Options.StaleAfter, by the service's own clock.
+func (b *bucket) Sweep(ctx context.Context, key string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	pages := s3.NewListMultipartUploadsPaginator(b.client, &s3.ListMultipartUploadsInput{Bucket: &b.name, Prefix: &key})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			if c := code(err); c == "NoSuchUpload" || c == "NotImplemented" {
+				return nil
+			}
+			return b.MapError(err)
+		}
+		now := serverTime(page.ResultMetadata)
+		for _, u := range page.Uploads {
+			if aws.ToString(u.Key) != key {
+				continue
+			}
+			last, err := b.lastSent(ctx, u)
+			if err == nil && now.Sub(last) >= b.opts.StaleAfter {
+				err = b.abort(ctx, u.Key, u.UploadId)
+			}
+			if err != nil && code(err) != "NoSuchUpload" {
+				return b.MapError(err)
+			}
+		}
+	}
+	return nil
+}
+
+// lastSent returns when the last part of an upload came in.
+func (b *bucket) lastSent(ctx context.Context, u types.MultipartUpload) (time.Time, error) {
+	last := aws.ToTime(u.Initiated)
+	pages := s3.NewListPartsPaginator(b.client, &s3.ListPartsInput{Bucket: &b.name, Key: u.Key, UploadId: u.UploadId})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return last, err
+		}
+		for _, p := range page.Parts {
+			if t := aws.ToTime(p.LastModified); t.After(last) {
+				last = t
+			}
+		}
+	}
+	return last, nil
+}
+
+// serverTime returns the service's idea of now.
+func serverTime(m middleware.Metadata) time.Time {
+	if t, ok := awsmiddleware.GetServerTime(m); ok {
+		return t
+	}
+	return time.Now()
+}

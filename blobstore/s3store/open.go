@@ -1,0 +1,283 @@
+package s3store
+
+// Options, the client, and what is checked when a bucket is opened.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"gocloud.dev/blob/s3blob"
+
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/cloudhttp"
+)
+
+// Options describe a bucket. Only Bucket is required.
+type Options struct {
+	Bucket string
+	// Region is the bucket's. Empty: of the AWS configuration, or us-east-1.
+	Region string
+
+	// AccessKey and SecretKey are explicit credentials: both or neither. Neither
+	// means those of Config, or of the AWS default chain. SessionToken belongs
+	// to temporary ones.
+	AccessKey, SecretKey, SessionToken string
+
+	// Endpoint is the address of a service other than Amazon's, such as
+	// https://minio.internal:9000.
+	Endpoint string
+	// PublicEndpoint is the address that links are made for. Empty: Endpoint.
+	PublicEndpoint string
+	// UsePathStyle puts the bucket into the path rather than into the host, as
+	// most services other than Amazon's want it.
+	UsePathStyle bool
+
+	// Encryption is what the service is asked to encrypt with: "AES256" (also
+	// the meaning of ""), "aws:kms", "aws:kms:dsse", or "none".
+	Encryption string
+	// KMSKeyID is the key for aws:kms. Empty: the account's default key.
+	KMSKeyID string
+
+	// Create makes the bucket if it is missing.
+	Create bool
+
+	// StallTimeout is how long a connection may stand still before the request
+	// is given up. 0: a minute.
+	StallTimeout time.Duration
+	// StaleAfter is how long a multipart upload must have been silent before
+	// Sweep takes its writer for dead. A living writer sends something every
+	// third of that, so all processes must have the same value. 0: 45 seconds.
+	StaleAfter time.Duration
+
+	// Config is the AWS configuration to start from. Nil: the default one.
+	Config *aws.Config
+
+	accelerate, disableHTTPS bool
+}
+
+const (
+	defaultStaleAfter = 45 * time.Second
+	openTimeout       = 5 * time.Second
+	maxExpiry         = 7 * 24 * time.Hour // of a signed URL
+)
+
+// String describes the options without the secrets.
+func (o Options) String() string {
+	return fmt.Sprintf("s3://%s?region=%s&endpoint=%s", o.Bucket, o.Region, o.Endpoint)
+}
+
+// GoString implements [fmt.GoStringer].
+func (o Options) GoString() string { return o.String() }
+
+// LogValue implements [slog.LogValuer].
+func (o Options) LogValue() slog.Value { return slog.StringValue(o.String()) }
+
+// bucket adds to the Go CDK's s3blob what it lacks.
+type bucket struct {
+	driver.Base
+	client *s3.Client
+	name   string
+	opts   Options
+	sse    types.ServerSideEncryption // "": not asked for
+	kmsKey *string
+	sum    bool // send checksums beside the signed hash
+	signer *linkSigner
+	parts  pool
+}
+
+// New opens a bucket, and checks within 5 seconds that it is there and that the
+// credentials may use it.
+func New(ctx context.Context, o *Options) (driver.Bucket, error) {
+	if o == nil || o.Bucket == "" {
+		return nil, errors.New("s3: no bucket named: want s3://bucket or Options.Bucket")
+	}
+	b, err := newBucket(ctx, *o)
+	if err != nil {
+		return nil, fmt.Errorf("s3 bucket %q: %w", o.Bucket, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	if err := b.check(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("s3 bucket %q: %w", o.Bucket, err), b.Close())
+	}
+	return b, nil
+}
+
+func newBucket(ctx context.Context, o Options) (*bucket, error) {
+	sse, err := encryption(o.Encryption, o.KMSKeyID)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range []string{o.Endpoint, o.PublicEndpoint} {
+		if err := checkEndpoint(e); err != nil {
+			return nil, err
+		}
+	}
+	if o.StaleAfter <= 0 {
+		o.StaleAfter = defaultStaleAfter
+	}
+	transport := cloudhttp.Transport(o.StallTimeout)
+	cfg, err := awsConfig(ctx, &o, &http.Client{Transport: transport})
+	if err != nil {
+		return nil, err
+	}
+	client := s3.NewFromConfig(cfg, func(so *s3.Options) {
+		so.UsePathStyle = o.UsePathStyle
+		so.UseAccelerate = o.accelerate
+		so.EndpointOptions.DisableHTTPS = o.disableHTTPS
+		so.DisableLogOutputChecksumValidationSkipped = true
+		if o.Endpoint != "" {
+			so.BaseEndpoint = aws.String(o.Endpoint)
+		}
+	})
+	b := &bucket{client: client, name: o.Bucket, opts: o, sse: sse}
+	b.sum = cfg.RequestChecksumCalculation != aws.RequestChecksumCalculationWhenRequired
+	if o.KMSKeyID != "" {
+		b.kmsKey = aws.String(o.KMSKeyID)
+	}
+	b.Bucket, err = s3blob.OpenBucket(ctx, client, o.Bucket, &s3blob.Options{
+		EncryptionType: sse, KMSEncryptionID: o.KMSKeyID, RequestChecksumCalculation: cfg.RequestChecksumCalculation,
+	})
+	if err != nil {
+		return nil, err
+	}
+	b.CloseFunc = func() error { transport.CloseIdleConnections(); return nil }
+	if b.signer, err = newLinkSigner(ctx, client, &o); err != nil {
+		return nil, err
+	}
+	b.BaseInfo = driver.Info{Backend: "s3", Bucket: o.Bucket, Capabilities: driver.Capabilities{
+		ExactCreate: true, AtomicReplace: true, Durable: true, Links: b.signer.links(),
+	}}
+	if o.Endpoint != "" {
+		// Two services may each have a bucket of that name.
+		u, _ := url.Parse(o.Endpoint)
+		b.BaseInfo.Bucket = u.Host + "/" + o.Bucket
+	}
+	return b, nil
+}
+
+func encryption(name, kmsKey string) (types.ServerSideEncryption, error) {
+	sse := types.ServerSideEncryptionAes256
+	if name == "none" {
+		sse = ""
+	} else if name != "" {
+		names := sse.Values()
+		i := slices.IndexFunc(names, func(v types.ServerSideEncryption) bool { return strings.EqualFold(string(v), name) })
+		if i < 0 {
+			return "", fmt.Errorf("encryption %q: want AES256, aws:kms, aws:kms:dsse or none", name)
+		}
+		sse = names[i]
+	}
+	if kmsKey != "" && sse != types.ServerSideEncryptionAwsKms && sse != types.ServerSideEncryptionAwsKmsDsse {
+		return "", fmt.Errorf("a KMS key is set, but the encryption is %q: want aws:kms", name)
+	}
+	return sse, nil
+}
+
+func checkEndpoint(endpoint string) error {
+	if endpoint == "" {
+		return nil
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
+		return errors.New("the endpoint is not an address such as https://minio.internal:9000")
+	}
+	return nil
+}
+
+func awsConfig(ctx context.Context, o *Options, client *http.Client) (aws.Config, error) {
+	var cfg aws.Config
+	if o.Config != nil {
+		cfg = o.Config.Copy()
+	} else {
+		var load []func(*config.LoadOptions) error
+		if o.Region != "" {
+			load = append(load, config.WithRegion(o.Region))
+		}
+		if o.AccessKey != "" {
+			load = append(load, config.WithCredentialsProvider(aws.AnonymousCredentials{})) // replaced below
+		}
+		var err error
+		if cfg, err = config.LoadDefaultConfig(ctx, load...); err != nil {
+			return cfg, err
+		}
+	}
+	if o.Region != "" {
+		cfg.Region = o.Region
+	}
+	if cfg.Region == "" {
+		cfg.Region = "us-east-1"
+	}
+	switch {
+	case (o.AccessKey == "") != (o.SecretKey == ""):
+		return cfg, errors.New("an access key without its secret key, or the reverse: give both, or neither for the default credentials")
+	case o.AccessKey != "":
+		cfg.Credentials = aws.NewCredentialsCache(credentials.NewStaticCredentialsProvider(o.AccessKey, o.SecretKey, o.SessionToken))
+	}
+	cfg.HTTPClient = client
+	return cfg, nil
+}
+
+// check finds out whether the bucket can be used, and makes it if asked to. It
+// lists rather than asks for the head, because an answer to HEAD has no room
+// for the reason of a refusal.
+func (b *bucket) check(ctx context.Context) error {
+	err := b.list(ctx)
+	if code(err) == "NoSuchBucket" && b.opts.Create {
+		if err := b.create(ctx); err != nil {
+			return fmt.Errorf("it is missing and can't be made (s3:CreateBucket): %w", b.MapError(err))
+		}
+		err = b.list(ctx)
+	}
+	switch code(err) {
+	case "":
+	case "NoSuchBucket":
+		return errors.New("it does not exist: make it, or open it with create=true")
+	case "AccessDenied", "Forbidden":
+		return fmt.Errorf("the credentials are not allowed to list it: they need s3:ListBucket on it: %w", driver.As(errPermission, err))
+	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "InvalidSecurity", "XAdminUserNotFound":
+		return fmt.Errorf("the service does not accept the credentials: %w", b.MapError(err))
+	case "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException":
+		return fmt.Errorf("it is in another region than %q: set region: %w", b.client.Options().Region, err)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("the service did not answer within %v: check endpoint and network: %w", openTimeout, b.MapError(err))
+	}
+	return fmt.Errorf("it can't be listed: %w", b.MapError(err))
+}
+
+func (b *bucket) list(ctx context.Context) error {
+	_, err := b.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &b.name, MaxKeys: aws.Int32(1)})
+	return err
+}
+
+func (b *bucket) create(ctx context.Context) error {
+	in := &s3.CreateBucketInput{Bucket: &b.name}
+	// The first region is the only one that must not be named.
+	if region := b.client.Options().Region; region != "us-east-1" && b.opts.Endpoint == "" {
+		in.CreateBucketConfiguration = &types.CreateBucketConfiguration{LocationConstraint: types.BucketLocationConstraint(region)}
+	}
+	_, err := b.client.CreateBucket(ctx, in)
+	switch code(err) {
+	case "BucketAlreadyOwnedByYou":
+		return nil // another process was quicker
+	case "BucketAlreadyExists":
+		return errors.New("the name is taken by another account")
+	}
+	return err
+}

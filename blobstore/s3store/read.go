@@ -1,0 +1,125 @@
+package s3store
+
+// Reading and deleting.
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"gocloud.dev/blob"
+
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/cloudhttp"
+)
+
+// Read implements [driver.Bucket]. One request brings the content and all that
+// there is to know about it.
+func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*driver.Reader, error) {
+	in := &s3.GetObjectInput{Bucket: &b.name, Key: &key}
+	switch {
+	case offset < 0:
+		return nil, fmt.Errorf("%w: offset %d is negative", driver.ErrRange, offset)
+	case length == 0:
+		return b.readNothing(ctx, key, offset)
+	case length > 0:
+		in.Range = aws.String(fmt.Sprintf("bytes=%d-%d", offset, offset+length-1))
+	case offset > 0:
+		in.Range = aws.String(fmt.Sprintf("bytes=%d-", offset))
+	}
+	out, err := b.client.GetObject(ctx, in)
+	if err = b.MapError(err); errors.Is(err, driver.ErrRange) {
+		// There is nothing at the very end of an object, which is no error.
+		return b.readNothing(ctx, key, offset)
+	}
+	if err != nil {
+		return nil, err
+	}
+	size, err := wholeSize(aws.ToInt64(out.ContentLength), out.ContentRange)
+	if err != nil {
+		_ = out.Body.Close() // nothing was read from it
+		return nil, err
+	}
+	return &driver.Reader{
+		ReadCloser: &body{out.Body, b},
+		Attributes: &blob.Attributes{
+			CacheControl: aws.ToString(out.CacheControl), ContentDisposition: aws.ToString(out.ContentDisposition),
+			ContentEncoding: aws.ToString(out.ContentEncoding), ContentLanguage: aws.ToString(out.ContentLanguage),
+			ContentType: aws.ToString(out.ContentType), Metadata: decodeMetadata(out.Metadata),
+			ModTime: aws.ToTime(out.LastModified), Size: size, MD5: md5Of(out.ETag), ETag: aws.ToString(out.ETag),
+		},
+	}, nil
+}
+
+// readNothing opens no bytes of an object at offset.
+func (b *bucket) readNothing(ctx context.Context, key string, offset int64) (*driver.Reader, error) {
+	attrs, err := b.Bucket.Attributes(ctx, key)
+	if err != nil {
+		return nil, b.MapError(err)
+	}
+	if offset > attrs.Size {
+		return nil, fmt.Errorf("%w: offset %d of %d bytes", driver.ErrRange, offset, attrs.Size)
+	}
+	return &driver.Reader{ReadCloser: http.NoBody, Attributes: attrs}, nil
+}
+
+// body gives its errors their meaning.
+type body struct {
+	io.ReadCloser
+	b *bucket
+}
+
+func (r *body) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = r.b.MapError(err)
+	}
+	return n, err
+}
+
+// wholeSize returns the size of the object of which a part was asked for.
+func wholeSize(length int64, contentRange *string) (int64, error) {
+	if contentRange == nil {
+		return length, nil
+	}
+	_, total, ok := strings.Cut(*contentRange, "/")
+	size, err := strconv.ParseInt(total, 10, 64)
+	if !ok || err != nil {
+		return 0, fmt.Errorf("the service did not say how large the object is: Content-Range is %.100q", *contentRange)
+	}
+	return size, nil
+}
+
+func md5Of(etag *string) []byte {
+	sum, err := hex.DecodeString(strings.Trim(aws.ToString(etag), `"`))
+	if err != nil || len(sum) != 16 {
+		return nil // not an MD5: the object was uploaded in parts, or is encrypted
+	}
+	return sum
+}
+
+func decodeMetadata(meta map[string]string) map[string]string {
+	m := make(map[string]string, len(meta))
+	for k, v := range meta {
+		m[cloudhttp.UnescapeName(cloudhttp.UnescapeValue(k))] = cloudhttp.UnescapeValue(v)
+	}
+	return m
+}
+
+// Delete implements [driver.Bucket]. S3 deletes what is not there without a
+// word, so that has to be asked first. In a bucket with versions the object is
+// hidden behind a marker.
+func (b *bucket) Delete(ctx context.Context, key string) error {
+	if _, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: &key}); err != nil {
+		return b.MapError(err)
+	}
+	_, err := b.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &b.name, Key: &key})
+	return b.MapError(err)
+}

@@ -1,0 +1,329 @@
+package s3store
+
+// Writing. The Go CDK's s3blob hands everything to the SDK's transfer manager,
+// which buffers up to 64 MiB for each upload and strands multipart uploads that
+// are cancelled; here one buffer is filled and sent at a time.
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"maps"
+	"net/url"
+	"strings"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go/middleware"
+
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/cloudhttp"
+)
+
+const (
+	firstBytes   = 256 << 10 // the buffer that content of unknown size is first read into
+	partBytes    = 8 << 20   // of a part, and the most that is sent as one request if the size is not known
+	maxPartBytes = 16 << 20
+	maxOnePut    = 16 << 20      // known sizes below it are one request
+	maxParts     = 9_999         // one less than the service allows: see upload.beat
+	growAfter    = 5_000         // parts, after which those of an upload of unknown size get larger
+	maxMetadata  = 2 << 10       // bytes of all names and values
+	metaHeader   = "x-amz-meta-" // begins each name, and is counted by some services
+)
+
+// Write implements [driver.Bucket].
+func (b *bucket) Write(ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) error {
+	meta, err := encodeMetadata(o.Metadata)
+	if err != nil {
+		return err
+	}
+	size, err := partSize(o.Size)
+	if err != nil {
+		return err
+	}
+	src := &source{ctx: ctx, r: r}
+	buf, release, whole, err := b.head(src, o.Size)
+	defer release()
+	if err != nil {
+		return err
+	}
+	if whole {
+		err = b.putAll(ctx, key, buf, o, meta)
+	} else {
+		err = b.putParts(ctx, key, buf, size, src, o, meta)
+	}
+	if src.err != nil {
+		return src.err
+	}
+	return b.mapWrite(ctx, err)
+}
+
+// mapWrite is MapError for what ctx may have ended.
+func (b *bucket) mapWrite(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return driver.As(context.Cause(ctx), b.MapError(err))
+	}
+	if code(err) == "ConditionalRequestConflict" {
+		return fmt.Errorf("another request changed this key at the same time; try again: %w", err)
+	}
+	return b.MapError(err)
+}
+
+// head reads what can be sent as one request: all of it if whole is true,
+// otherwise the first part. The buffer is valid until release is called.
+func (b *bucket) head(src *source, size int64) (buf []byte, release func(), whole bool, err error) {
+	if size > partBytes && size < maxOnePut {
+		buf = make([]byte, size)
+		n, err := src.fill(buf)
+		if err == nil {
+			whole, err = src.atEnd()
+		}
+		return buf[:n], func() {}, whole, err
+	}
+	first := firstBuffers.Get().(*[firstBytes]byte)
+	n, err := src.fill(first[:])
+	if err == nil && n < firstBytes {
+		return first[:n], func() { firstBuffers.Put(first) }, true, nil
+	}
+	large := b.parts.get()
+	copy(large[:], first[:n])
+	firstBuffers.Put(first)
+	if err == nil {
+		var m int
+		m, err = src.fill(large[n:])
+		n += m
+	}
+	whole = n < len(large)
+	if err == nil && !whole {
+		whole, err = src.atEnd()
+	}
+	return large[:n], func() { b.parts.put(large) }, whole, err
+}
+
+var firstBuffers = sync.Pool{New: func() any { return new([firstBytes]byte) }}
+
+// pool keeps the buffers of parts.
+type pool struct{ p sync.Pool }
+
+func (p *pool) get() *[partBytes]byte {
+	if buf, ok := p.p.Get().(*[partBytes]byte); ok {
+		return buf
+	}
+	return new([partBytes]byte)
+}
+
+func (p *pool) put(buf *[partBytes]byte) { p.p.Put(buf) }
+
+// source reads the content, notices when the context ends, and can look
+// whether there is more.
+type source struct {
+	ctx  context.Context
+	r    io.Reader
+	held []byte // read, but not given
+	end  bool
+	err  error // that it failed with
+}
+
+// fill fills p as far as there is content.
+func (s *source) fill(p []byte) (n int, err error) {
+	n = copy(p, s.held)
+	s.held = s.held[n:]
+	for n < len(p) && !s.end {
+		if s.err == nil && s.ctx.Err() != nil {
+			s.err = context.Cause(s.ctx)
+		}
+		if s.err != nil {
+			return n, s.err
+		}
+		m, err := s.r.Read(p[n:])
+		n += m
+		switch err {
+		case nil:
+		case io.EOF:
+			s.end = true
+		default:
+			s.err = err
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// atEnd reports whether everything was read.
+func (s *source) atEnd() (bool, error) {
+	if len(s.held) == 0 && !s.end {
+		next := make([]byte, 1)
+		n, err := s.fill(next)
+		if err != nil {
+			return false, err
+		}
+		s.held = next[:n]
+	}
+	return len(s.held) == 0, nil
+}
+
+// partSize returns the size of the parts of an upload; 0: as its number tells.
+func partSize(size int64) (int64, error) {
+	const mib = 1 << 20
+	if size < 0 {
+		return 0, nil
+	}
+	part := max(partBytes, ((size+maxParts-1)/maxParts+mib-1)&^(mib-1))
+	if part > maxPartBytes {
+		return 0, fmt.Errorf("%w: %d bytes: at most %d in %d parts", driver.ErrTooLarge, size, int64(maxPartBytes)*maxParts, maxParts)
+	}
+	return part, nil
+}
+
+// putAll stores content that is all in memory with one request.
+func (b *bucket) putAll(ctx context.Context, key string, content []byte, o *driver.WriteOptions, meta map[string]string) error {
+	sum := o.SHA256
+	if o.Final != nil {
+		final := o.Final()
+		var err error
+		if sum, err = driver.StoredSHA256(final); err != nil {
+			return err
+		}
+		encoded, err := encodeMetadata(final)
+		if err != nil {
+			return err
+		}
+		maps.Copy(meta, encoded)
+	}
+	if sum == nil {
+		s := sha256.Sum256(content)
+		sum = s[:]
+	}
+	in := &s3.PutObjectInput{
+		Bucket: &b.name, Key: &key, Body: bytes.NewReader(content), ContentLength: aws.Int64(int64(len(content))),
+		ContentType: &o.ContentType, CacheControl: optional(o.CacheControl), Metadata: meta,
+		ServerSideEncryption: b.sse, SSEKMSKeyId: b.kmsKey,
+	}
+	if o.IfNotExist {
+		in.IfNoneMatch = aws.String("*")
+	}
+	if b.sum {
+		in.ChecksumSHA256 = aws.String(base64.StdEncoding.EncodeToString(sum))
+	}
+	_, err := b.client.PutObject(ctx, in, withPayloadHash(sum))
+	return err
+}
+
+// withPayloadHash signs the digest that is known already, which saves the SDK
+// from computing it and lets the service check it.
+func withPayloadHash(sum []byte) func(*s3.Options) {
+	sha := hex.EncodeToString(sum)
+	return func(o *s3.Options) {
+		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
+			return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("knownPayloadHash",
+				func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+					return next.HandleFinalize(v4.SetPayloadHash(ctx, sha), in)
+				}), "ComputePayloadHash", middleware.Before)
+		})
+	}
+}
+
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// encodeMetadata escapes names and values as the Go CDK's s3blob does, which
+// reads them back. If that is more than S3 takes, the name that the object was
+// uploaded under is cut; it is for display, and the trail has the whole of it.
+func encodeMetadata(meta map[string]string) (map[string]string, error) {
+	m, total := make(map[string]string, len(meta)+1), 0
+	for k, v := range meta {
+		k = cloudhttp.EscapeName(url.PathEscape(k), func(_ int, r rune) bool { return strings.ContainsRune("@:=", r) })
+		v = url.PathEscape(v)
+		m[k] = v
+		total += len(metaHeader) + len(k) + len(v)
+	}
+	name := m[driver.MetaFilename]
+	if reserved := maxMetadata - lateMetadata; total > reserved && total-len(name) < reserved {
+		m[driver.MetaFilename] = cutEscaped(meta[driver.MetaFilename], len(name)-(total-reserved))
+		return m, nil
+	}
+	if total > maxMetadata {
+		return nil, fmt.Errorf("%w: metadata of %d bytes when escaped: S3 takes %d", driver.ErrTooLarge, total, maxMetadata)
+	}
+	return m, nil
+}
+
+// lateMetadata is the room for the digest, which may be added later.
+const lateMetadata = len(metaHeader) + len(driver.MetaSHA256) + 2*sha256.Size
+
+// cutEscaped escapes as many characters of s as fit into n bytes.
+func cutEscaped(s string, n int) string {
+	var b strings.Builder
+	for _, r := range s {
+		e := url.PathEscape(string(r))
+		if b.Len()+len(e) > n {
+			break
+		}
+		b.WriteString(e)
+	}
+	return b.String()
+}
+
+// putParts stores content as a multipart upload, whose first part is first.
+func (b *bucket) putParts(ctx context.Context, key string, first []byte, size int64, src *source, o *driver.WriteOptions, meta map[string]string) error {
+	in := &s3.CreateMultipartUploadInput{
+		Bucket: &b.name, Key: &key, ContentType: &o.ContentType, CacheControl: optional(o.CacheControl), Metadata: meta,
+		ServerSideEncryption: b.sse, SSEKMSKeyId: b.kmsKey,
+	}
+	if b.sum {
+		in.ChecksumAlgorithm, in.ChecksumType = types.ChecksumAlgorithmSha256, types.ChecksumTypeComposite
+	}
+	u, err := b.startUpload(ctx, in)
+	if err != nil {
+		return err
+	}
+	return u.finish(ctx, o.IfNotExist, u.putAll(ctx, first, size, src))
+}
+
+// putAll sends the parts, the first of which, or its beginning, is in buf.
+func (u *upload) putAll(ctx context.Context, buf []byte, size int64, src *source) error {
+	n := len(buf)
+	buf = buf[:cap(buf)]
+	for {
+		want := size
+		if size == 0 {
+			want = partBytes
+			if len(u.done) >= growAfter {
+				want = maxPartBytes
+			}
+		}
+		if int64(len(buf)) < want {
+			larger := make([]byte, want)
+			copy(larger, buf[:n])
+			buf = larger
+		}
+		if int64(n) < want {
+			m, err := src.fill(buf[n:want])
+			if err != nil {
+				return err
+			}
+			n += m
+		}
+		if n == 0 {
+			return nil
+		}
+		if len(u.done) == maxParts {
+			return fmt.Errorf("%w: more than fits into the %d parts of an upload whose size is not known", driver.ErrTooLarge, maxParts)
+		}
+		if err := u.put(ctx, buf[:n]); err != nil {
+			return err
+		}
+		n = 0
+	}
+}

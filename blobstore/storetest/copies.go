@@ -1,0 +1,216 @@
+package storetest
+
+// Copying, moving, deleting.
+
+import (
+	"io/fs"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore"
+)
+
+func copyCases() []testCase {
+	type op = func(e *env, dst, src string, opts *blobstore.CopyOptions) error
+	ops := map[string]op{
+		"copy": func(e *env, dst, src string, opts *blobstore.CopyOptions) error {
+			return e.store.Copy(e.ctx, dst, src, opts)
+		},
+		"move": func(e *env, dst, src string, opts *blobstore.CopyOptions) error {
+			return e.store.Move(e.ctx, dst, src, opts)
+		},
+	}
+	var cases []testCase
+	for _, name := range []string{"copy", "move"} {
+		do := ops[name]
+		left := func(names ...string) []string { // what stands afterwards, beside "src" where that stays
+			if name == "copy" {
+				names = append(names, "src")
+			}
+			return names
+		}
+		cases = append(cases, []testCase{
+			{"a " + name + " MUST take content, type, name and metadata along", func(e *env) {
+				data := content(mib + 3)
+				e.put(e.key("src"), data, rich(false))
+				was := e.stat(e.key("src"))
+				require.NoError(e, do(e, e.key("d/dst"), e.key("src"), nil))
+				is := e.stat(e.key("d/dst"))
+				assert.NotEqual(e, was.OpID, is.OpID, "the copy is of an operation of its own")
+				if e.can().KeepsSHA256 {
+					assert.Equal(e, sum(data), is.SHA256)
+				}
+				is.Key, is.OpID, is.ETag, is.ModTime, is.SHA256 = was.Key, was.OpID, was.ETag, was.ModTime, was.SHA256
+				assert.Equal(e, was, is)
+				assert.Equal(e, data, e.get(e.key("d/dst")))
+				e.has(left("d/dst")...)
+			}},
+			{"a " + name + " of an empty object MUST work", func(e *env) {
+				e.put(e.key("src"), nil, nil)
+				require.NoError(e, do(e, e.key("dst"), e.key("src"), nil))
+				assert.Empty(e, e.get(e.key("dst")))
+				e.has(left("dst")...)
+			}},
+			{"a " + name + " MUST NOT replace an object unless it is allowed to", func(e *env) {
+				old, data := content(100), content(200)
+				e.put(e.key("dst"), old, rich(false))
+				e.put(e.key("src"), data, nil)
+				was, source := e.stat(e.key("dst")), e.stat(e.key("src"))
+				entry := e.one(func() {
+					e.isError(do(e, e.key("dst"), e.key("src"), nil), name, e.key("dst"), fs.ErrExist)
+				})
+				assert.Equal(e, audit.OutcomeFailed, entry.Outcome)
+				assert.Equal(e, "exists", entry.ErrorCode)
+				e.same(was, old)
+				e.same(source, data)
+				e.settled()
+			}},
+			{"a " + name + " that is allowed to MUST replace an object with all that is kept with it", func(e *env) {
+				e.put(e.key("dst"), content(100), rich(false))
+				data := content(50)
+				e.put(e.key("src"), data, &blobstore.UploadOptions{ContentType: "text/plain"})
+				require.NoError(e, do(e, e.key("dst"), e.key("src"), &blobstore.CopyOptions{Overwrite: true}))
+				is := e.stat(e.key("dst"))
+				assert.Equal(e, "text/plain", is.ContentType)
+				assert.Empty(e, is.Filename)
+				assert.Empty(e, is.Metadata)
+				assert.Equal(e, data, e.get(e.key("dst")))
+				e.has(left("dst")...)
+			}},
+			{"a " + name + " of a missing object MUST leave the destination alone", func(e *env) {
+				old := content(100)
+				e.put(e.key("dst"), old, rich(false))
+				was := e.stat(e.key("dst"))
+				entry := e.one(func() {
+					err := do(e, e.key("dst"), e.key("src"), &blobstore.CopyOptions{Overwrite: true})
+					e.isError(err, name, e.key("dst"), fs.ErrNotExist)
+				})
+				assert.Equal(e, "not_found", entry.ErrorCode)
+				e.same(was, old)
+			}},
+			{"a " + name + " onto itself MUST be refused and leave the object", func(e *env) {
+				data := content(100)
+				e.put(e.key("a"), data, rich(false))
+				was := e.stat(e.key("a"))
+				added := e.since(func() {
+					e.isError(do(e, e.key("a"), e.key("a"), &blobstore.CopyOptions{Overwrite: true}), name, e.key("a"))
+				})
+				assert.Empty(e, added)
+				e.same(was, data)
+			}},
+			{"a " + name + " from a bad key MUST be ErrKey", func(e *env) {
+				e.isError(do(e, e.key("a"), "../a", nil), name, e.key("a"), blobstore.ErrKey)
+				e.isError(do(e, "../a", e.key("a"), nil), name, "../a", blobstore.ErrKey)
+			}},
+			{"a " + name + " of content that was tampered with MUST fail and leave nothing", func(e *env) {
+				e.need(e.can().KeepsSHA256, "KeepsSHA256")
+				if !copiesThrough(e) {
+					e.Skip("Capabilities.KeepsSHA256: the service copies by itself, without a look at the content")
+				}
+				e.put(e.key("src"), content(100), nil)
+				e.tamper(e.key("src"), content(100))
+				entry := e.one(func() {
+					e.isError(do(e, e.key("dst"), e.key("src"), nil), name, e.key("dst"), blobstore.ErrChecksum)
+				})
+				assert.Equal(e, "checksum", entry.ErrorCode)
+				e.has("src")
+			}},
+		}...)
+	}
+	return append(cases, []testCase{
+		{"a copy MUST be recorded once, under the new key with its source", func(e *env) {
+			data := content(100)
+			e.put(e.key("src"), data, &blobstore.UploadOptions{ContentType: "text/x", SHA256: sum(data)})
+			entry := e.one(func() {
+				require.NoError(e, e.store.Copy(e.ctx, e.key("dst"), e.key("src"), &blobstore.CopyOptions{
+					Resource: audit.Resource{Type: "invoice", ID: "42"}, Attrs: map[string]string{"why": "test"},
+				}))
+			})
+			e.recorded(entry, audit.ActionCopy, audit.OutcomeOK, e.key("dst"))
+			assert.Equal(e, int64(100), *entry.Size)
+			assert.Equal(e, sum(data), entry.SHA256)
+			assert.Equal(e, "text/x", entry.ContentType)
+			assert.Equal(e, e.key("src"), entry.Attrs[audit.AttrSourceKey])
+			assert.Equal(e, "test", entry.Attrs["why"])
+			assert.Equal(e, audit.Resource{Type: "invoice", ID: "42"}, entry.Resource)
+			assert.Equal(e, e.stat(e.key("dst")).OpID, entry.OpID)
+		}},
+		{"a move MUST be recorded for both keys, joined", func(e *env) {
+			e.put(e.key("src"), content(100), nil)
+			added := e.since(func() { require.NoError(e, e.store.Move(e.ctx, e.key("dst"), e.key("src"), nil)) })
+			require.Len(e, added, 2)
+			e.recorded(added[0], audit.ActionMove, audit.OutcomeOK, e.key("dst"))
+			e.recorded(added[1], audit.ActionDelete, audit.OutcomeOK, e.key("src"))
+			assert.Equal(e, added[0].OpID, added[1].RefOpID)
+			assert.NotEqual(e, added[0].OpID, added[1].OpID)
+			e.settled()
+		}},
+	}...)
+}
+
+// copiesThrough reports whether the backend copies by reading and writing: then
+// a digest that is wrong is noticed.
+func copiesThrough(e *env) bool {
+	switch e.store.Backend() {
+	case "s3", "azure", "gcs":
+		return false
+	}
+	return true
+}
+
+func deleteCases() []testCase {
+	return []testCase{
+		{"a deleted object MUST be gone with all that was kept with it", func(e *env) {
+			e.put(e.key("a"), content(100), rich(false))
+			require.NoError(e, e.store.Delete(e.ctx, e.key("a"), nil))
+			e.has()
+			_, err := e.store.Stat(e.ctx, e.key("a"))
+			require.ErrorIs(e, err, fs.ErrNotExist)
+			e.put(e.key("a"), []byte("x"), nil)
+			is := e.stat(e.key("a"))
+			assert.Empty(e, is.Filename)
+			assert.Empty(e, is.Metadata)
+		}},
+		{"a deletion MUST leave the neighbours", func(e *env) {
+			for _, k := range []string{"a", "a-b", "ab", "b/a"} {
+				e.put(e.key(k), nil, nil)
+			}
+			require.NoError(e, e.store.Delete(e.ctx, e.key("a"), nil))
+			e.has("a-b", "ab", "b/a")
+		}},
+		{"a deletion MUST be recorded with what was deleted", func(e *env) {
+			data := content(100)
+			e.put(e.key("a"), data, &blobstore.UploadOptions{ContentType: "text/x", SHA256: sum(data)})
+			entry := e.one(func() {
+				require.NoError(e, e.store.Delete(e.ctx, e.key("a"), &blobstore.DeleteOptions{
+					Resource: audit.Resource{Type: "invoice", ID: "42"}, Attrs: map[string]string{"why": "test"},
+				}))
+			})
+			e.recorded(entry, audit.ActionDelete, audit.OutcomeOK, e.key("a"))
+			assert.Equal(e, int64(100), *entry.Size)
+			assert.Equal(e, sum(data), entry.SHA256)
+			assert.Equal(e, "test", entry.Attrs["why"])
+			assert.Equal(e, audit.Resource{Type: "invoice", ID: "42"}, entry.Resource)
+		}},
+		{"the deletion of a missing object MUST be recorded as failed", func(e *env) {
+			entry := e.one(func() {
+				e.isError(e.store.Delete(e.ctx, e.key("a"), nil), "delete", e.key("a"), fs.ErrNotExist)
+			})
+			e.recorded(entry, audit.ActionDelete, audit.OutcomeFailed, e.key("a"))
+			assert.Equal(e, "not_found", entry.ErrorCode)
+			e.settled()
+		}},
+		{"an object whose own records are broken MUST be deletable", func(e *env) {
+			e.put(e.key("a"), content(10), nil)
+			e.damageDigest(e.key("a"))
+			_, err := e.store.Stat(e.ctx, e.key("a"))
+			e.isError(err, "stat", e.key("a"), blobstore.ErrChecksum)
+			_, err = e.store.Download(e.ctx, e.key("a"), nil)
+			e.isError(err, "download", e.key("a"), blobstore.ErrChecksum)
+			require.NoError(e, e.store.Delete(e.ctx, e.key("a"), nil))
+			e.has()
+		}},
+	}
+}

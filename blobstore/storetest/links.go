@@ -1,0 +1,334 @@
+package storetest
+
+// Links: by the service where it can sign, else by Options.Signer.
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/signurl"
+)
+
+var methods = []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete}
+
+func (e *env) signs(method string) bool { return slices.Contains(e.can().Links.Methods, method) }
+
+func linkCases() []testCase {
+	cases := []testCase{
+		{"a link for a method that the service does not sign MUST be one of Options.Signer, with its constraints", bySigner},
+		{"without Options.Signer a link for a method that the service does not sign MUST be ErrUnsupported", func(e *env) {
+			missing := slices.DeleteFunc(slices.Clone(methods), e.signs)
+			if len(missing) == 0 {
+				e.Skip("Capabilities.Links.Methods says that this backend signs every method")
+			}
+			s, err := e.openPlain()
+			require.NoError(e, err)
+			for _, m := range missing {
+				_, err := s.Link(e.ctx, e.key("a"), &blobstore.LinkOptions{Method: m})
+				e.isError(err, "link", e.key("a"), blobstore.ErrUnsupported)
+			}
+			if !e.signs(http.MethodGet) {
+				_, err = s.Upload(e.ctx, e.key("a"), strings.NewReader("x"), &blobstore.UploadOptions{Link: &blobstore.LinkOptions{}})
+				e.isError(err, "upload", e.key("a"), blobstore.ErrUnsupported)
+				e.has()
+			}
+			assert.Empty(e, e.entries(), "what can't be is not recorded")
+		}},
+		{"a link that the service signs MUST give the content to whoever has it", func(e *env) {
+			e.need(e.signs(http.MethodGet), "Links.Methods")
+			data := content(5000)
+			e.put(e.key("ä b+c"), data, nil)
+			link, err := e.store.Link(e.ctx, e.key("ä b+c"), &blobstore.LinkOptions{Filename: "März.pdf", ResponseType: "application/pdf"})
+			require.NoError(e, err)
+			resp, got := e.fetch(link, nil)
+			assert.Equal(e, http.StatusOK, resp.StatusCode)
+			assert.True(e, bytes.Equal(data, got))
+			assert.Equal(e, "application/pdf", resp.Header.Get("Content-Type"))
+			assert.Contains(e, resp.Header.Get("Content-Disposition"), "attachment")
+		}},
+		{"a link that the service signs and that was changed MUST be refused by it", func(e *env) {
+			e.need(e.signs(http.MethodGet), "Links.Methods")
+			e.put(e.key("a"), []byte("one"), nil)
+			e.put(e.key("b"), []byte("two"), nil)
+			link, err := e.store.Link(e.ctx, e.key("a"), nil)
+			require.NoError(e, err)
+			link.URL = strings.Replace(link.URL, e.key("a"), e.key("b"), 1)
+			resp, got := e.fetch(link, nil)
+			assert.GreaterOrEqual(e, resp.StatusCode, 400)
+			assert.NotContains(e, string(got), "two")
+		}},
+		{"an upload link that the service signs MUST store", func(e *env) {
+			e.need(e.signs(http.MethodPut), "Links.Methods")
+			link, err := e.store.Link(e.ctx, e.key("a"), &blobstore.LinkOptions{Method: http.MethodPut, Overwrite: true})
+			require.NoError(e, err)
+			resp, got := e.fetch(link, []byte("by link"))
+			require.Less(e, resp.StatusCode, 300, "%s", got)
+			assert.Equal(e, "by link", string(e.get(e.key("a"))))
+		}},
+		{"a delete link that the service signs MUST delete", func(e *env) {
+			e.need(e.signs(http.MethodDelete), "Links.Methods")
+			e.put(e.key("a"), []byte("x"), nil)
+			link, err := e.store.Link(e.ctx, e.key("a"), &blobstore.LinkOptions{Method: http.MethodDelete})
+			require.NoError(e, err)
+			resp, got := e.fetch(link, nil)
+			require.Less(e, resp.StatusCode, 300, "%s", got)
+			e.has()
+		}},
+		{"the default expiry MUST be the store's, and a longer one than it allows refused", func(e *env) {
+			s := e.open(&blobstore.Options{LinkExpiry: 10 * time.Minute, MaxLinkExpiry: time.Hour})
+			link, err := s.Link(e.ctx, e.key("a"), nil)
+			require.NoError(e, err)
+			assert.WithinDuration(e, time.Now().Add(10*time.Minute), link.Expires, 10*time.Second)
+			link, err = s.Link(e.ctx, e.key("a"), &blobstore.LinkOptions{Expiry: time.Hour})
+			require.NoError(e, err)
+			assert.WithinDuration(e, time.Now().Add(time.Hour), link.Expires, 10*time.Second)
+			added := e.since(func() {
+				for _, d := range []time.Duration{time.Hour + time.Second, -time.Second} {
+					_, err = s.Link(e.ctx, e.key("a"), &blobstore.LinkOptions{Expiry: d})
+					e.isError(err, "link", e.key("a"))
+					assert.Contains(e, err.Error(), "expiry")
+				}
+			})
+			assert.Empty(e, added)
+		}},
+		{"a link for another method MUST be ErrUnsupported", func(e *env) {
+			for _, m := range []string{"POST", "PATCH", "get", "DELETE\n"} {
+				_, err := e.store.Link(e.ctx, e.key("a"), &blobstore.LinkOptions{Method: m})
+				e.isError(err, "link", e.key("a"), blobstore.ErrUnsupported)
+			}
+		}},
+		{"a constraint that nobody enforces MUST be ErrUnsupported", func(e *env) {
+			e.need(e.signs(http.MethodPut), "Links.Methods")
+			links := e.can().Links
+			n := int64(5)
+			for name, c := range map[string]struct {
+				by   driver.Enforcement
+				opts blobstore.LinkOptions
+			}{
+				"ContentLength": {links.ContentLength, blobstore.LinkOptions{ContentLength: &n}},
+				"MaxLength":     {links.MaxLength, blobstore.LinkOptions{MaxLength: 5}},
+				"ContentType":   {links.ContentType, blobstore.LinkOptions{ContentType: "text/plain"}},
+				"SHA256":        {links.SHA256, blobstore.LinkOptions{SHA256: sum(nil)}},
+			} {
+				c.opts.Method, c.opts.Overwrite = http.MethodPut, true
+				_, err := e.store.Link(e.ctx, e.key("a"), &c.opts)
+				if c.by == driver.NotEnforced || c.by == driver.OnCompletion {
+					assert.ErrorIs(e, err, blobstore.ErrUnsupported, name)
+				} else {
+					assert.NoError(e, err, name)
+				}
+			}
+		}},
+		{"a link's entry MUST tell everything but the URL", func(e *env) {
+			var link *blobstore.Link
+			entry := e.one(func() {
+				var err error
+				link, err = e.store.Link(e.ctx, e.key("a"), &blobstore.LinkOptions{
+					Resource: audit.Resource{Type: "invoice", ID: "42"}, Attrs: map[string]string{"why": "test"},
+				})
+				require.NoError(e, err)
+			})
+			e.recorded(entry, audit.ActionGenerateURL, audit.OutcomeOK, e.key("a"))
+			assert.NotEmpty(e, link.GrantID)
+			assert.Equal(e, link.GrantID, entry.GrantID)
+			assert.Equal(e, "GET", entry.Attrs[audit.AttrMethod])
+			assert.Equal(e, link.Expires.UTC().Format(time.RFC3339), entry.Attrs[audit.AttrExpires])
+			assert.Equal(e, "test", entry.Attrs["why"])
+			assert.Equal(e, audit.Resource{Type: "invoice", ID: "42"}, entry.Resource)
+			e.noSecret(link, fmt.Sprintf("%+v", entry))
+		}},
+		{"a link MUST NOT show its URL when it is printed", func(e *env) {
+			obj := e.put(e.key("a"), nil, &blobstore.UploadOptions{Link: &blobstore.LinkOptions{}})
+			link := obj.Link
+			for _, s := range []string{
+				link.String(), fmt.Sprint(link), fmt.Sprint(*link), fmt.Sprintf("%+v %#v %v %s", link, link, *link, *link), link.LogValue().String(),
+			} {
+				e.noSecret(link, s)
+			}
+		}},
+		{"an upload with a link MUST give one and record both, joined", func(e *env) {
+			var obj *blobstore.Object
+			added := e.since(func() {
+				obj = e.put(e.key("a"), []byte("x"), &blobstore.UploadOptions{
+					Resource: audit.Resource{Type: "invoice", ID: "42"}, Link: &blobstore.LinkOptions{Expiry: time.Minute},
+				})
+			})
+			require.Len(e, added, 2)
+			e.recorded(added[0], audit.ActionUpload, audit.OutcomeOK, e.key("a"))
+			e.recorded(added[1], audit.ActionGenerateURL, audit.OutcomeOK, e.key("a"))
+			assert.Equal(e, obj.OpID, added[0].OpID)
+			assert.Equal(e, obj.OpID, added[1].RefOpID)
+			assert.Equal(e, obj.Link.GrantID, added[1].GrantID)
+			assert.Empty(e, added[0].GrantID)
+			assert.Equal(e, audit.Resource{Type: "invoice", ID: "42"}, added[1].Resource)
+			assert.NotEmpty(e, obj.Link.URL)
+			e.settled()
+		}},
+		{"an upload with a link that cannot be MUST do nothing", func(e *env) {
+			_, err := e.store.Upload(e.ctx, e.key("a"), strings.NewReader("x"), &blobstore.UploadOptions{Link: &blobstore.LinkOptions{Expiry: 1000 * time.Hour}})
+			e.isError(err, "upload", e.key("a"))
+			assert.Empty(e, e.entries())
+			e.has()
+		}},
+		{"a failed upload MUST NOT issue its link", func(e *env) {
+			added := e.since(func() {
+				obj, err := e.store.Upload(e.ctx, e.key("a"), &failing{100, errReader}, &blobstore.UploadOptions{Link: &blobstore.LinkOptions{}})
+				e.isError(err, "upload", e.key("a"), errReader)
+				assert.Nil(e, obj)
+			})
+			require.Len(e, added, 1)
+			assert.Equal(e, audit.ActionUpload, added[0].Action)
+		}},
+		{"an authoriser that refuses links MUST be asked about the link of an upload too", func(e *env) {
+			no := errors.New("no links for you")
+			s := e.open(&blobstore.Options{Authorize: func(_ context.Context, ev audit.Event) error {
+				if ev.Action == audit.ActionGenerateURL {
+					return no
+				}
+				return nil
+			}})
+			entry := e.one(func() {
+				_, err := s.Upload(e.ctx, e.key("a"), strings.NewReader("x"), &blobstore.UploadOptions{Link: &blobstore.LinkOptions{}})
+				e.isError(err, "upload", e.key("a"), blobstore.ErrDenied, no)
+			})
+			e.recorded(entry, audit.ActionGenerateURL, audit.OutcomeDenied, e.key("a"))
+			e.has()
+		}},
+		{"the use of a link MUST be recorded and joined to its issue", func(e *env) {
+			e.put(e.key("a"), []byte("one"), nil)
+			link, err := e.store.Link(e.ctx, e.key("a"), nil)
+			require.NoError(e, err)
+			entry := e.one(func() { e.getWith(e.key("a"), &blobstore.DownloadOptions{GrantID: link.GrantID}) })
+			e.recorded(entry, audit.ActionRedeem, audit.OutcomeOK, e.key("a"))
+			assert.Equal(e, link.GrantID, entry.GrantID)
+
+			added := e.since(func() {
+				e.put(e.key("b"), []byte("two"), &blobstore.UploadOptions{GrantID: "grant-2"})
+			})
+			require.Len(e, added, 2)
+			e.recorded(added[0], audit.ActionRedeem, audit.OutcomeOK, e.key("b"))
+			e.recorded(added[1], audit.ActionUpload, audit.OutcomeOK, e.key("b"))
+			assert.Equal(e, "grant-2", added[0].GrantID)
+			assert.Equal(e, "grant-2", added[1].GrantID)
+
+			added = e.since(func() {
+				require.NoError(e, e.store.Delete(e.ctx, e.key("b"), &blobstore.DeleteOptions{GrantID: "grant-3"}))
+			})
+			require.Len(e, added, 2)
+			e.recorded(added[0], audit.ActionRedeem, audit.OutcomeOK, e.key("b"))
+			e.recorded(added[1], audit.ActionDelete, audit.OutcomeOK, e.key("b"))
+		}},
+		{"the refused use of a link MUST be recorded as denied", func(e *env) {
+			entry := e.one(func() {
+				l := signurl.Link{Key: e.key("a"), GrantID: "grant-1"}
+				require.NoError(e, e.store.DenyLink(e.ctx, l, "PUT", signurl.ErrMethod))
+			})
+			e.recorded(entry, audit.ActionRedeem, audit.OutcomeDenied, e.key("a"))
+			assert.Equal(e, "grant-1", entry.GrantID)
+			assert.Equal(e, "method", entry.ErrorCode)
+		}},
+	}
+	for _, m := range methods {
+		cases = append(cases, testCase{"a link for " + m + " MUST be issued and recorded once", func(e *env) {
+			want := audit.ActionGenerateURL
+			if m == http.MethodPut {
+				want = audit.ActionGenerateUploadURL
+			}
+			entry := e.one(func() {
+				link, err := e.store.Link(e.ctx, e.key("a"), &blobstore.LinkOptions{Method: m, Overwrite: true})
+				require.NoError(e, err)
+				assert.NotEmpty(e, link.URL)
+				assert.Equal(e, m, link.Method)
+			})
+			e.recorded(entry, want, audit.OutcomeOK, e.key("a"))
+			assert.Equal(e, m, entry.Attrs[audit.AttrMethod])
+			e.has()
+		}})
+	}
+	return cases
+}
+
+// openPlain makes a store that has no signer.
+func (e *env) openPlain() (*blobstore.Store, error) {
+	if e.h.Store != nil {
+		return e.h.Store(e.bucket, e.trail, nil)
+	}
+	return blobstore.NewFromDriver(keptOpen{e.bucket}, e.trail, nil)
+}
+
+func bySigner(e *env) {
+	if e.signs(http.MethodPut) {
+		e.Skip("Capabilities.Links.Methods says that this backend signs them itself")
+	}
+	signer := e.signer()
+	s := e.open(&blobstore.Options{Signer: signer})
+	key := e.key("ä b+c%.txt")
+	n := int64(77)
+	opts := blobstore.LinkOptions{Method: http.MethodPut, ContentType: "text/plain", ContentLength: &n, SHA256: sum(nil)}
+	link, err := s.Link(e.ctx, key, &opts)
+	require.NoError(e, err)
+	assert.Equal(e, "text/plain", link.Header.Get("Content-Type"))
+
+	req, err := http.NewRequestWithContext(e.ctx, http.MethodPut, link.URL, nil)
+	require.NoError(e, err)
+	req.Header, req.ContentLength = link.Header.Clone(), 77
+	got, err := signer.Verify(req)
+	require.NoError(e, err)
+	assert.Equal(e, key, got.Key)
+	assert.Equal(e, link.GrantID, got.GrantID)
+	assert.Equal(e, n, *got.ContentLength)
+	assert.Equal(e, sum(nil), got.SHA256)
+	assert.True(e, got.CreateOnly)
+	assert.True(e, link.Expires.Equal(got.Expires))
+
+	other, err := http.NewRequestWithContext(e.ctx, http.MethodDelete, link.URL, nil)
+	require.NoError(e, err)
+	_, err = signer.Verify(other)
+	require.ErrorIs(e, err, signurl.ErrMethod)
+}
+
+// fetch uses a link as a client would.
+func (e *env) fetch(link *blobstore.Link, body []byte) (*http.Response, []byte) {
+	e.Helper()
+	client := e.h.Client
+	if client == nil {
+		client = http.DefaultClient
+	}
+	req, err := http.NewRequestWithContext(e.ctx, link.Method, link.URL, bytes.NewReader(body))
+	require.NoError(e, err)
+	for k, v := range link.Header {
+		req.Header[k] = v
+	}
+	resp, err := client.Do(req)
+	require.NoError(e, err)
+	defer resp.Body.Close() //nolint:errcheck // only read from
+	got, err := io.ReadAll(resp.Body)
+	require.NoError(e, err)
+	return resp, got
+}
+
+// noSecret checks that text has nothing of the link's URL but, perhaps, its key.
+func (e *env) noSecret(link *blobstore.Link, text string) {
+	e.Helper()
+	_, query, _ := strings.Cut(link.URL, "?")
+	require.NotEmpty(e, query)
+	assert.NotContains(e, text, link.URL)
+	for _, pair := range strings.Split(query, "&") {
+		if _, value, _ := strings.Cut(pair, "="); len(value) > 16 && value != link.GrantID {
+			assert.NotContains(e, text, value)
+		}
+	}
+}

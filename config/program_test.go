@@ -1,0 +1,118 @@
+package config_test
+
+// What the program brings along: its options, and its imports.
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore"
+	"github.com/blobtrail/blobtrail/config"
+	"github.com/blobtrail/blobtrail/signurl"
+)
+
+func TestOptionsOfTheProgramComeFirst(t *testing.T) {
+	cfg, _ := local(t, vars{"MAX_UPLOAD_BYTES": "5"})
+	var warnings bytes.Buffer
+	signer, err := signurl.New("https://elsewhere.example.com/", []signurl.Key{signurl.NewKey()}, nil)
+	require.NoError(t, err)
+	opts := logTo(&warnings)
+	opts.Store = &blobstore.Options{Signer: signer, MaxSize: 6, DefaultActor: audit.Actor{UserID: "cron"}}
+	app, err := config.Open(t.Context(), cfg, opts)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, app.Close(t.Context())) }()
+	assert.Same(t, signer, app.Signer)
+	assert.Empty(t, warnings.String(), "no key was made up")
+	_, err = app.Store.Upload(t.Context(), "a", strings.NewReader("123456"), nil)
+	require.NoError(t, err)
+}
+
+func TestLinksOfOneProcessHoldInTheNext(t *testing.T) {
+	cfg, _ := local(t, vars{"LINK_SIGNING_KEYS": signurl.NewKey().Encode() + "," + signurl.NewKey().Encode()})
+	var warnings bytes.Buffer
+	sign := func() *signurl.Signer {
+		app, err := config.Open(t.Context(), cfg, logTo(&warnings))
+		require.NoError(t, err)
+		require.NoError(t, app.Close(t.Context()))
+		return app.Signer
+	}
+	link := signurl.Link{Method: "GET", Key: "a", Expires: time.Now().Add(time.Hour).Truncate(time.Second), GrantID: signurl.NewGrantID()}
+	first, err := sign().Sign(link)
+	require.NoError(t, err)
+	second, err := sign().Sign(link)
+	require.NoError(t, err)
+	assert.Equal(t, first, second)
+	assert.Empty(t, warnings.String())
+}
+
+func TestOpenFailsByName(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	tests := []struct {
+		name string
+		env  vars
+		want []string
+	}{
+		{"s3 without its provider", s3(vars{"S3_ACCESS_KEY": accessKey, "S3_SECRET_KEY": secretKey}), []string{"STORAGE_BACKEND", `import _ "github.com/blobtrail/blobtrail/blobstore/s3store"`}},
+		{"azure without its provider", azure(vars{"AZURE_STORAGE_ACCOUNT_URL": "https://a.blob.core.windows.net"}), []string{"STORAGE_BACKEND", `import _ "github.com/blobtrail/blobtrail/blobstore/azurestore"`}},
+		{"gcs without its provider", gcs(nil), []string{"STORAGE_BACKEND", `import _ "github.com/blobtrail/blobtrail/blobstore/gcsstore"`}},
+		{"a URL without its provider", vars{"STORAGE_URL": "swift://files"}, []string{"STORAGE_URL", "swift://"}},
+		{"a URL of a folder that is missing", vars{"STORAGE_URL": "local://" + file + "/x"}, []string{"STORAGE_URL", file}},
+		{"a database in a folder that is missing", vars{"AUDIT_DATABASE_URL": "sqlite:" + file + "/trail.db"}, []string{"AUDIT_DATABASE_URL", file}},
+		{"a database that is none", vars{"AUDIT_DATABASE_URL": "sqlite:" + filepath.Dir(file)}, []string{"AUDIT_DATABASE_URL"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg, _ := local(t, tt.env)
+			app, err := config.Open(t.Context(), cfg, logTo(io.Discard))
+			require.Error(t, err)
+			assert.Nil(t, app)
+			for _, want := range tt.want {
+				assert.ErrorContains(t, err, want)
+			}
+			assertNoSecret(t, err.Error())
+		})
+	}
+}
+
+func TestOpenChecksWhatTheProgramChanged(t *testing.T) {
+	cfg, _ := local(t, nil)
+	cfg.MaxUploadBytes, cfg.LinkExpiry = -1, 0
+	_, err := config.Open(t.Context(), cfg, nil)
+	assert.Equal(t, []string{"SIGNED_URL_EXPIRATION_SECONDS", "MAX_UPLOAD_BYTES"}, problemsOf(t, err))
+}
+
+// A program of its own, since this one has the provider and the driver.
+func TestMissingImportsAreNamed(t *testing.T) {
+	for _, tt := range []struct{ tags, want string }{
+		{"", `import _ "modernc.org/sqlite"`},
+		{"sqlite", `import _ "github.com/blobtrail/blobtrail/blobstore/filestore"`},
+	} {
+		t.Run(tt.want, func(t *testing.T) {
+			program := filepath.Join(t.TempDir(), "bare")
+			out, err := exec.CommandContext(t.Context(), "go", "build", "-tags", tt.tags, "-o", program, "./testdata/bare").CombinedOutput()
+			require.NoError(t, err, "%s", out)
+			cmd := exec.CommandContext(t.Context(), program)
+			cmd.Dir = t.TempDir()
+			for _, entry := range os.Environ() {
+				if name, _, _ := strings.Cut(entry, "="); !slices.Contains(config.Variables(), name) {
+					cmd.Env = append(cmd.Env, entry)
+				}
+			}
+			out, err = cmd.CombinedOutput()
+			require.NoError(t, err, "%s", out)
+			assert.Contains(t, string(out), "add "+tt.want)
+		})
+	}
+}

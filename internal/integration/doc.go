@@ -1,0 +1,13 @@
+// Package integration runs the cloud providers against real servers on
+// loopback: versitygw and MinIO for S3, Azurite for Azure, and for Google Cloud
+// Storage fake-gcs-server behind a [Gate], which checks the signatures that
+// fake-gcs-server does not look at.
+//
+//	servers/install.sh   # once: builds and installs the servers
+//	go test ./...        # starts what is installed, and stops it
+//
+// Each server is started by the first test that asks for it, on a free port,
+// and stopped when the tests end, even if they are killed. A server that is not
+// installed is left out, with a message that says so; where
+// BLOBTRAIL_REQUIRE_SERVERS holds its name (or "all") it is a failure instead.
+package integration

@@ -1,0 +1,265 @@
+package integration
+
+// What fake-gcs-server leaves out: it takes any signature, any header and any
+// token. The gate stands in front of it and refuses as the real service does.
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fsouza/fake-gcs-server/fakestorage"
+	"golang.org/x/oauth2"
+)
+
+const tokenPath = "/oauth2/token"
+
+// Gate is the handler in front of fake-gcs-server. A request passes if it
+// carries a token that the gate issued, or if its URL has a V4 signature that
+// is right in every part.
+type Gate struct {
+	fake     *fakestorage.Server
+	next     http.Handler
+	accessID string
+	key      *rsa.PrivateKey
+	token    string
+	puts     sync.Mutex // makes the check of a precondition and the upload one step
+}
+
+func newGate(fake *fakestorage.Server, accessID string, key *rsa.PrivateKey) *Gate {
+	return &Gate{fake: fake, next: fake.HTTPHandler(), accessID: accessID, key: key, token: rand.Text()}
+}
+
+// Tokens gives the tokens that the gate takes, as the metadata server of a
+// machine does.
+func (g *Gate) Tokens() oauth2.TokenSource {
+	return oauth2.StaticTokenSource(&oauth2.Token{AccessToken: g.token})
+}
+
+// ServeHTTP implements [http.Handler].
+func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.URL.Path == tokenPath && r.Method == http.MethodPost:
+		g.issueToken(w, r)
+	case strings.HasSuffix(r.URL.Path, ":signBlob"):
+		g.signBlob(w, r)
+	case r.URL.Query().Has("X-Goog-Signature"):
+		if err := g.verify(r, time.Now()); err != nil {
+			refuse(w, http.StatusForbidden, "SignatureDoesNotMatch", err)
+			return
+		}
+		g.serveSigned(w, r)
+	case r.Header.Get("Authorization") == "Bearer "+g.token:
+		g.serve(w, r)
+	default:
+		refuse(w, http.StatusUnauthorized, "AuthenticationRequired", errors.New("no token and no signature"))
+	}
+}
+
+// serve passes a request on. On copies fake-gcs-server ignores the condition
+// that nothing may stand at the destination.
+func (g *Gate) serve(w http.ResponseWriter, r *http.Request) {
+	if _, to, ok := strings.Cut(r.URL.Path, "/rewriteTo/b/"); ok && r.URL.Query().Get("ifGenerationMatch") == "0" {
+		g.puts.Lock()
+		defer g.puts.Unlock()
+		bucket, key, _ := strings.Cut(to, "/o/")
+		if _, err := g.fake.GetObject(bucket, key); err == nil {
+			refuse(w, http.StatusPreconditionFailed, "conditionNotMet", errors.New("the object exists"))
+			return
+		}
+	}
+	if strings.HasPrefix(r.URL.Path, "/storage/v1/") {
+		w = withoutMetadata{w}
+	}
+	g.next.ServeHTTP(w, r)
+}
+
+// withoutMetadata leaves metadata out of the headers, where the JSON API of the
+// real service does not send it.
+type withoutMetadata struct{ http.ResponseWriter }
+
+func (w withoutMetadata) WriteHeader(status int) {
+	for name := range w.Header() {
+		if strings.HasPrefix(name, "X-Goog-Meta-") {
+			w.Header().Del(name)
+		}
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func refuse(w http.ResponseWriter, status int, code string, err error) {
+	w.Header().Set("Content-Type", "application/xml")
+	w.WriteHeader(status)
+	_, _ = fmt.Fprintf(w, "<?xml version='1.0' encoding='UTF-8'?><Error><Code>%s</Code><Message>%s</Message></Error>", code, err)
+}
+
+// issueToken gives a token for an assertion that the service account signed.
+func (g *Gate) issueToken(w http.ResponseWriter, r *http.Request) {
+	assertion := r.PostFormValue("assertion")
+	signed, signature, _ := cutLast(assertion, ".")
+	raw, err := rawURL.DecodeString(signature)
+	sum := sha256.Sum256([]byte(signed))
+	if err != nil || rsa.VerifyPKCS1v15(&g.key.PublicKey, crypto.SHA256, sum[:], raw) != nil {
+		refuse(w, http.StatusUnauthorized, "invalid_grant", errors.New("the assertion is not signed by the service account"))
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{"access_token": g.token, "token_type": "Bearer", "expires_in": 3600})
+}
+
+// signBlob is the IAM method by which a program without a key file signs.
+func (g *Gate) signBlob(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Authorization") != "Bearer "+g.token || !strings.Contains(r.URL.Path, g.accessID) {
+		refuse(w, http.StatusForbidden, "forbidden", errors.New("iam.serviceAccounts.signBlob denied"))
+		return
+	}
+	var in struct{ Payload []byte }
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+		refuse(w, http.StatusBadRequest, "invalid", err)
+		return
+	}
+	sum := sha256.Sum256(in.Payload)
+	signed, err := rsa.SignPKCS1v15(nil, g.key, crypto.SHA256, sum[:])
+	if err != nil {
+		refuse(w, http.StatusInternalServerError, "internal", err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{"keyId": "1", "signedBlob": signed})
+}
+
+// verify checks a V4 signature by building what must have been signed from the
+// request that came, and never from what its URL claims.
+func (g *Gate) verify(r *http.Request, now time.Time) error {
+	q := r.URL.Query()
+	signature, err := hex.DecodeString(q.Get("X-Goog-Signature"))
+	if err != nil {
+		return errors.New("the signature is not hexadecimal")
+	}
+	q.Del("X-Goog-Signature")
+	date, err := time.Parse("20060102T150405Z", q.Get("X-Goog-Date"))
+	if err != nil {
+		return errors.New("bad X-Goog-Date")
+	}
+	seconds, err := strconv.Atoi(q.Get("X-Goog-Expires"))
+	switch {
+	case err != nil || seconds < 1 || seconds > 604800:
+		return errors.New("bad X-Goog-Expires")
+	case now.Before(date.Add(-15 * time.Minute)):
+		return errors.New("not valid yet")
+	case now.After(date.Add(time.Duration(seconds) * time.Second)):
+		return errors.New("expired")
+	}
+	scope := date.Format("20060102") + "/auto/storage/goog4_request"
+	if q.Get("X-Goog-Algorithm") != "GOOG4-RSA-SHA256" || q.Get("X-Goog-Credential") != g.accessID+"/"+scope {
+		return errors.New("bad algorithm or credential")
+	}
+	names := strings.Split(q.Get("X-Goog-SignedHeaders"), ";")
+	headers, err := canonicalHeaders(r, names)
+	if err != nil {
+		return err
+	}
+	payload := r.Header.Get("X-Goog-Content-Sha256")
+	if payload == "" {
+		payload = "UNSIGNED-PAYLOAD"
+	}
+	canonical := strings.Join([]string{
+		r.Method, r.URL.EscapedPath(), strings.ReplaceAll(q.Encode(), "+", "%20"), headers, strings.Join(names, ";"), payload,
+	}, "\n")
+	hashed := sha256.Sum256([]byte(canonical))
+	toSign := strings.Join([]string{"GOOG4-RSA-SHA256", q.Get("X-Goog-Date"), scope, hex.EncodeToString(hashed[:])}, "\n")
+	sum := sha256.Sum256([]byte(toSign))
+	return rsa.VerifyPKCS1v15(&g.key.PublicKey, crypto.SHA256, sum[:], signature)
+}
+
+// canonicalHeaders returns the signed headers as they came, each on a line.
+// Every x-goog- header has to be signed.
+func canonicalHeaders(r *http.Request, names []string) (string, error) {
+	if !slices.Contains(names, "host") || !slices.IsSorted(names) {
+		return "", errors.New("bad X-Goog-SignedHeaders")
+	}
+	for name := range r.Header {
+		if name = strings.ToLower(name); strings.HasPrefix(name, "x-goog-") && !slices.Contains(names, name) {
+			return "", fmt.Errorf("header %s is not signed", name)
+		}
+	}
+	var b strings.Builder
+	for _, name := range names {
+		values := r.Header.Values(name)
+		switch name {
+		case "host":
+			host, _, err := net.SplitHostPort(r.Host)
+			if err != nil {
+				host = r.Host
+			}
+			values = []string{host} // the client library signs it without the port
+		case "content-length":
+			values = []string{strconv.FormatInt(r.ContentLength, 10)}
+		}
+		if len(values) == 0 {
+			return "", fmt.Errorf("header %s is signed but missing", name)
+		}
+		fmt.Fprintf(&b, "%s:%s\n", name, strings.Join(strings.Fields(strings.Join(values, ",")), " "))
+	}
+	return b.String(), nil
+}
+
+// serveSigned does what the signed headers and parameters ask for, as the
+// service's reference says.
+func (g *Gate) serveSigned(w http.ResponseWriter, r *http.Request) {
+	if limits := r.Header.Get("X-Goog-Content-Length-Range"); limits != "" {
+		low, high, ok := strings.Cut(limits, ",")
+		from, err := strconv.ParseInt(low, 10, 64)
+		to, err2 := strconv.ParseInt(high, 10, 64)
+		switch {
+		case !ok || err != nil || err2 != nil:
+			refuse(w, http.StatusBadRequest, "InvalidArgument", errors.New("bad x-goog-content-length-range"))
+			return
+		case r.ContentLength < 0:
+			refuse(w, http.StatusLengthRequired, "MissingContentLength", errors.New("no Content-Length"))
+			return
+		case r.ContentLength > to:
+			refuse(w, http.StatusBadRequest, "EntityTooLarge", errors.New("larger than the range"))
+			return
+		case r.ContentLength < from:
+			refuse(w, http.StatusBadRequest, "EntityTooSmall", errors.New("smaller than the range"))
+			return
+		}
+	}
+	if r.Method == http.MethodPut {
+		g.puts.Lock()
+		defer g.puts.Unlock()
+		if r.Header.Get("X-Goog-If-Generation-Match") == "0" {
+			bucket, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+			if _, err := g.fake.GetObject(bucket, key); err == nil {
+				refuse(w, http.StatusPreconditionFailed, "PreconditionFailed", errors.New("the object exists"))
+				return
+			}
+		}
+	}
+	g.next.ServeHTTP(w, r)
+}
+
+var rawURL = base64.RawURLEncoding
+
+// cutLast cuts s at the last sep.
+func cutLast(s, sep string) (before, after string, ok bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}

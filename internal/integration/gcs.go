@@ -1,0 +1,87 @@
+package integration
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/fsouza/fake-gcs-server/fakestorage"
+)
+
+// GCS is a running fake-gcs-server behind its gate.
+type GCS struct {
+	Endpoint        string // such as http://127.0.0.1:4443
+	Project         string
+	AccessID        string // the service account that links are signed by
+	CredentialsFile string // the service account's key, as Google hands it out
+	Gate            *Gate
+}
+
+var gcs once[GCS]
+
+// FakeGCS returns the running fake-gcs-server. It is part of the tests, and so
+// never left out.
+func FakeGCS(t testing.TB) *GCS {
+	t.Helper()
+	return gcs.get(t, "gcs", func() (*GCS, func(), error) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, nil, err
+		}
+		addr := l.Addr().String()
+		dir, err := os.MkdirTemp("", "blobtrail-server-")
+		if err != nil {
+			return nil, nil, err
+		}
+		fake, err := fakestorage.NewServerWithOptions(fakestorage.Options{
+			NoListener: true, PublicHost: addr, ExternalURL: "http://" + addr,
+		})
+		if err != nil {
+			return nil, and(nil, dir), err
+		}
+		key, err := rsa.GenerateKey(rand.Reader, 2048)
+		if err != nil {
+			return nil, and(nil, dir), err
+		}
+		s := &GCS{
+			Endpoint: "http://" + addr, Project: "test-project",
+			AccessID: "signer@test-project.iam.gserviceaccount.com", CredentialsFile: filepath.Join(dir, "key.json"),
+		}
+		s.Gate = newGate(fake, s.AccessID, key)
+		if err := writeCredentials(s, key); err != nil {
+			return nil, and(nil, dir), err
+		}
+		srv := &http.Server{Handler: s.Gate}
+		go func() { _ = srv.Serve(l) }() // ends with Close
+		return s, func() {
+			_ = srv.Close()
+			fake.Stop()
+			_ = os.RemoveAll(dir)
+		}, nil
+	})
+}
+
+// writeCredentials writes the file that the Google console hands out for a
+// service account.
+func writeCredentials(s *GCS, key *rsa.PrivateKey) error {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	creds, err := json.Marshal(map[string]string{
+		"type": "service_account", "project_id": s.Project, "private_key_id": "1",
+		"private_key":  string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})),
+		"client_email": s.AccessID, "client_id": "1", "token_uri": s.Endpoint + tokenPath,
+	})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(s.CredentialsFile, creds, 0o600)
+}

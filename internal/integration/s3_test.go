@@ -1,0 +1,188 @@
+package integration
+
+import (
+	"bytes"
+	"io"
+	"io/fs"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/blobstore/s3store"
+)
+
+// s3Servers runs a test on each S3 server.
+func s3Servers(t *testing.T, test func(t *testing.T, s *S3)) {
+	for name, get := range map[string]func(testing.TB) *S3{"versitygw": VersityGW, "minio": MinIO} {
+		t.Run(name, func(t *testing.T) { test(t, get(t)) })
+	}
+}
+
+// options describe a fresh bucket of s.
+func (s *S3) options() *s3store.Options {
+	return &s3store.Options{
+		Bucket: bucketName(), Endpoint: s.Endpoint, UsePathStyle: true, AccessKey: s.AccessKey, SecretKey: s.SecretKey, Create: true,
+	}
+}
+
+func openS3(t testing.TB, o *s3store.Options) driver.Bucket {
+	t.Helper()
+	b, err := s3store.New(t.Context(), o)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = b.Close() }) // the test may have closed it
+	return b
+}
+
+func s3Client(t testing.TB, b driver.Bucket) *s3.Client {
+	t.Helper()
+	var c *s3.Client
+	require.True(t, b.Blob().As(&c))
+	return c
+}
+
+// uploads returns the keys of the multipart uploads that are unfinished.
+func uploads(t testing.TB, b driver.Bucket) []string {
+	t.Helper()
+	name := bucketOf(b)
+	out, err := s3Client(t, b).ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: &name})
+	require.NoError(t, err)
+	var keys []string
+	for _, u := range out.Uploads {
+		keys = append(keys, aws.ToString(u.Key))
+	}
+	return keys
+}
+
+func bucketOf(b driver.Bucket) string {
+	name := b.Info().Bucket
+	return name[strings.LastIndexByte(name, '/')+1:]
+}
+
+func TestS3Sweep(t *testing.T) {
+	s3Servers(t, func(t *testing.T, s *S3) {
+		o := s.options()
+		o.StaleAfter = 3 * time.Second
+		b := openS3(t, o)
+		ctx, client := t.Context(), s3Client(t, b)
+
+		// What a killed process leaves, under this key and another that begins alike.
+		for _, key := range []string{"dir/k", "dir/k2"} {
+			_, err := client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: &o.Bucket, Key: aws.String(key)})
+			require.NoError(t, err)
+		}
+		require.NoError(t, b.Sweep(ctx, "dir/k"))
+		require.Len(t, uploads(t, b), 2, "too young to be swept")
+
+		// A writer that lives, but whose source is silent for longer than a dead
+		// one is left alone.
+		release, wrote := make(chan struct{}), make(chan error, 1)
+		slow := io.MultiReader(bytes.NewReader(content(9<<20)), waiting(release), strings.NewReader("end"))
+		go func() {
+			wrote <- b.Write(ctx, "dir/k", slow, &driver.WriteOptions{Size: -1, ContentType: "text/plain"})
+		}()
+		require.Eventually(t, func() bool { return len(uploads(t, b)) == 3 }, 10*time.Second, 50*time.Millisecond)
+		begun := time.Now()
+		require.Eventually(t, func() bool {
+			require.NoError(t, b.Sweep(ctx, "dir/k"))
+			return len(uploads(t, b)) == 2
+		}, 20*time.Second, 200*time.Millisecond)
+		for time.Since(begun) < 2*o.StaleAfter { // the sweeping goes on for as long as it takes to see a beat missed
+			require.NoError(t, b.Sweep(ctx, "dir/k"))
+		}
+		close(release)
+		require.NoError(t, <-wrote)
+		got, _ := readAll(t, b, "dir/k", 0, -1)
+		require.Len(t, got, 9<<20+3, "the beats are no part of the object")
+
+		require.Equal(t, []string{"dir/k2"}, uploads(t, b))
+	})
+}
+
+// waiting is empty, but only ends when c is closed.
+func waiting(c <-chan struct{}) io.Reader {
+	return readerFunc(func([]byte) (int, error) { <-c; return 0, io.EOF })
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+func TestS3Encryption(t *testing.T) {
+	s := MinIO(t)
+	for _, tt := range []struct {
+		name, sse, key string
+		want           types.ServerSideEncryption
+	}{
+		{"default", "", "", types.ServerSideEncryptionAes256},
+		{"AES256", "AES256", "", types.ServerSideEncryptionAes256},
+		{"aws:kms", "aws:kms", s.KMSKey, types.ServerSideEncryptionAwsKms},
+		{"none", "none", "", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := s.options()
+			o.Encryption, o.KMSKeyID = tt.sse, tt.key
+			b := openS3(t, o)
+			ctx := t.Context()
+			require.NoError(t, write(ctx, b, "put", []byte("x"), -1, true))
+			require.NoError(t, write(ctx, b, "parts", content(9<<20), -1, true))
+			require.NoError(t, b.Copy(ctx, "copy", "put", &driver.CopyOptions{}))
+			require.NoError(t, b.Copy(ctx, "created copy", "put", &driver.CopyOptions{IfNotExist: true}))
+			require.NoError(t, b.Blob().WriteAll(ctx, "by the Go CDK", []byte("x"), nil))
+			for _, key := range []string{"put", "parts", "copy", "created copy", "by the Go CDK"} {
+				head, err := s3Client(t, b).HeadObject(ctx, &s3.HeadObjectInput{Bucket: &o.Bucket, Key: &key})
+				require.NoError(t, err)
+				require.Equal(t, tt.want, head.ServerSideEncryption, key)
+				if tt.key != "" {
+					require.Contains(t, aws.ToString(head.SSEKMSKeyId), tt.key, key)
+				}
+			}
+		})
+	}
+}
+
+func TestS3Open(t *testing.T) {
+	s3Servers(t, func(t *testing.T, s *S3) {
+		open := func(change func(o *s3store.Options)) error {
+			o := s.options()
+			change(o)
+			begun := time.Now()
+			b, err := s3store.New(t.Context(), o)
+			assert.Less(t, time.Since(begun), 6*time.Second)
+			if err == nil {
+				assert.NoError(t, b.Close())
+			} else if o.SecretKey != "" {
+				assert.NotContains(t, err.Error(), o.SecretKey)
+			}
+			return err
+		}
+		err := open(func(o *s3store.Options) { o.Create = false })
+		require.ErrorContains(t, err, "does not exist")
+		require.ErrorContains(t, err, "create=true")
+		err = open(func(o *s3store.Options) { o.SecretKey = "wrong-secret-key" })
+		require.ErrorIs(t, err, fs.ErrPermission)
+		require.ErrorContains(t, err, "does not accept the credentials")
+		err = open(func(o *s3store.Options) { o.AccessKey = "wrong-access" })
+		require.ErrorIs(t, err, fs.ErrPermission)
+		err = open(func(o *s3store.Options) { o.Endpoint = "http://127.0.0.1:1" })
+		require.ErrorContains(t, err, "127.0.0.1:1")
+		require.ErrorContains(t, open(func(o *s3store.Options) { o.SecretKey = "" }), "give both")
+		require.ErrorContains(t, open(func(o *s3store.Options) { o.Endpoint = "localhost:9000" }), "https://")
+		require.ErrorContains(t, open(func(o *s3store.Options) { o.Encryption = "rot13" }), "AES256")
+		require.NoError(t, open(func(*s3store.Options) {}))
+
+		t.Setenv("AWS_ACCESS_KEY_ID", s.AccessKey)
+		t.Setenv("AWS_SECRET_ACCESS_KEY", s.SecretKey)
+		b, err := driver.Open(t.Context(), "s3://"+bucketName()+"?region=us-east-1&use_path_style=true&create=true&sse=AES256&endpoint="+s.Endpoint)
+		require.NoError(t, err)
+		require.NoError(t, b.Close())
+		_, err = driver.Open(t.Context(), "s3://"+bucketName()+"?regoin=us-east-1")
+		require.ErrorContains(t, err, "regoin")
+	})
+}
