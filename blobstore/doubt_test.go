@@ -182,15 +182,15 @@ func TestMoveWhoseSourceStaysIsTakenBack(t *testing.T) {
 	assert.Equal(t, audit.ActionMove, entries[1].Action)
 	assert.Equal(t, audit.OutcomeFailed, entries[1].Outcome)
 
-	// If it can't be taken back either, the reconciler does it.
+	// If it can't be taken back either, the reconciler finishes it.
 	f.bucket.del = func(context.Context, string) error { return errBackend }
 	err = f.store.Move(f.ctx, "b", "a", nil)
 	require.ErrorIs(t, err, blobstore.ErrInDoubt)
 	assert.True(t, f.exists("b"))
 	f.bucket.del = nil
-	f.reconcile(blobstore.Reconciled{Failed: 1})
-	assert.True(t, f.exists("a"))
-	assert.False(t, f.exists("b"))
+	f.reconcile(blobstore.Reconciled{OK: 1})
+	assert.False(t, f.exists("a"))
+	assert.True(t, f.exists("b"))
 }
 
 func TestMoveOverAnObjectWhoseSourceStaysIsFinished(t *testing.T) {

@@ -25,7 +25,8 @@ func TestForeignCredentials(t *testing.T) {
 		{"azure, from elsewhere", azure, nil, "AZURE_STORAGE_CONNECTION_STRING"},
 		{"azure, another text", azure, map[string]string{"AZURE_STORAGE_CONNECTION_STRING": conn + ";"}, "AZURE_STORAGE_CONNECTION_STRING"},
 		{"azure, a key that comes first", azure, map[string]string{"AZURE_STORAGE_CONNECTION_STRING": conn, "AZURE_STORAGE_KEY": "eA=="}, "AZURE_STORAGE_CONNECTION_STRING"},
-		{"gcs by a file", Config{Backend: BackendGCS, GCS: GCS{CredentialsPath: "key.json"}}, nil, "GCS_CREDENTIALS_PATH"},
+		{"gcs by a file", Config{Backend: BackendGCS, GCS: GCS{CredentialsPath: "key.json"}}, nil, ""},
+		{"gcs by URL and file", Config{Backend: BackendLocal, URL: NewSecret("gs://files"), GCS: GCS{CredentialsPath: "key.json"}}, nil, "GCS_CREDENTIALS_PATH"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			assert.Equal(t, tt.want, tt.cfg.foreignCredentials(func(name string) string { return tt.env[name] }))

@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -232,7 +233,8 @@ func TestGoodConfigurations(t *testing.T) {
 		{"azure emulator", azure(vars{"AZURE_STORAGE_CONNECTION_STRING": "UseDevelopmentStorage=true"}), "azblob://files?create=true"},
 		{"azure by token", azure(vars{"AZURE_STORAGE_ACCOUNT_URL": "https://acct.blob.core.windows.net/"}), "azblob://files?account_url=https%3A%2F%2Facct.blob.core.windows.net%2F&create=true"},
 		{"azure emulator by token", azure(vars{"AZURE_STORAGE_ACCOUNT_URL": "http://127.0.0.1:10000/acct"}), "azblob://files?account_url=http%3A%2F%2F127.0.0.1%3A10000%2Facct&create=true"},
-		{"gcs", gcs(vars{"GCS_CREDENTIALS_PATH": key, "GCS_PROJECT_ID": "my-project-1"}), "gs://files"},
+		{"gcs", gcs(vars{"GCS_CREDENTIALS_PATH": key, "GCS_PROJECT_ID": "my-project-1"}), "gs://files?credentials_path=" + url.QueryEscape(key) + "&project_id=my-project-1"},
+		{"gcs by default credentials", gcs(nil), "gs://files"},
 		{"postgres", vars{"AUDIT_DATABASE_URL": "postgres://u:" + password + "@db:5432/files?sslmode=require"}, "local://./uploads?create=true"},
 		{"mariadb", vars{"AUDIT_DATABASE_URL": "mariadb://u:" + password + "@db:3306/files"}, "local://./uploads?create=true"},
 		{"mysql", vars{"AUDIT_DATABASE_URL": "mysql:u:" + password + "@tcp(db:3306)/files"}, "local://./uploads?create=true"},

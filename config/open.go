@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 	"github.com/blobtrail/blobtrail/blobstore"
@@ -79,10 +80,23 @@ func Open(ctx context.Context, cfg Config, opts *Options) (*App, error) {
 }
 
 // Close waits for the running operations, closes the store and then the journal,
-// both even if one fails. When ctx ends, the journal stops waiting for its
-// database. A second Close is an error.
+// both even if one fails. When ctx ends, it stops waiting: operations that still
+// run can no longer be recorded, and are left to the next process's Reconcile. A
+// second Close is an error.
 func (a *App) Close(ctx context.Context) error {
-	return errors.Join(a.Store.Close(), a.Journal.Close(ctx))
+	closed := make(chan error, 1)
+	go func() { closed <- a.Store.Close() }()
+	var err error
+	select {
+	case err = <-closed:
+	case <-ctx.Done():
+		select {
+		case err = <-closed:
+		case <-time.After(time.Second): // for a store that is idle
+			err = fmt.Errorf("closing the store: operations still run: %w", ctx.Err())
+		}
+	}
+	return errors.Join(err, a.Journal.Close(ctx))
 }
 
 var warned sync.Map // folders that were warned about
@@ -184,8 +198,8 @@ func (c Config) foreignCredentials(getenv func(string) string) string {
 		if others != "" || getenv(name) != c.Azure.ConnectionString.Reveal() {
 			return name
 		}
-	case b == BackendGCS && c.GCS.CredentialsPath != "":
-		return "GCS_CREDENTIALS_PATH"
+	case b == BackendGCS && c.URL.IsSet() && c.GCS.CredentialsPath != "":
+		return "GCS_CREDENTIALS_PATH" // in a made URL it is a parameter
 	}
 	return ""
 }

@@ -25,7 +25,7 @@ func (c Config) StorageURL() (string, error) {
 	case BackendAzure:
 		return c.Azure.storageURL(), nil
 	case BackendGCS:
-		return (&url.URL{Scheme: "gs", Host: c.GCS.Bucket}).String(), nil
+		return c.GCS.storageURL(), nil
 	}
 	return "", &Problem{"STORAGE_BACKEND", shown(c.Backend) + " is not known", "local, s3, azure or gcs"}
 }
@@ -65,6 +65,17 @@ func (a Azure) storageURL() string {
 		q.Set("account_url", a.AccountURL)
 	}
 	return (&url.URL{Scheme: "azblob", Host: a.Container, RawQuery: q.Encode()}).String()
+}
+
+func (g GCS) storageURL() string {
+	q := url.Values{}
+	if g.CredentialsPath != "" {
+		q.Set("credentials_path", g.CredentialsPath)
+	}
+	if g.ProjectID != "" {
+		q.Set("project_id", g.ProjectID)
+	}
+	return (&url.URL{Scheme: "gs", Host: g.Bucket, RawQuery: q.Encode()}).String()
 }
 
 // namesAccount reports whether a URL is https://ACCOUNT.domain or, as emulators

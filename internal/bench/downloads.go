@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -47,22 +46,21 @@ func downloading(size int) func(e *env) (side, side, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		return quick(ours.get), quick(theirs.get), nil
+		return parallel(clients, ours.get), parallel(clients, theirs.get), nil
 	}
 }
 
-// servers serve one object of this size: by a link of a store, and by http.ServeFile.
-func servers(e *env, size int) (ours, theirs *client, err error) {
+// clients is how many connections there are at once. One alone would measure how long a goroutine takes to wake up when
+// an answer arrives, which is longer than the answer takes to be made.
+const clients = 8
+
+// servers serve one object of this size, the same file: by a link of a store, and by http.ServeFile.
+func servers(e *env, size int) (ours, theirs pool, err error) {
 	dir, err := e.dir()
 	if err != nil {
 		return nil, nil, err
 	}
 	content := bytes.Repeat([]byte("0123456789abcdef"), size/16)
-	plain := filepath.Join(dir, "plain.bin")
-	if err := os.WriteFile(plain, content, 0o600); err != nil {
-		return nil, nil, err
-	}
-
 	mux := http.NewServeMux()
 	server := httptest.NewServer(mux)
 	e.cleanup(func() error { server.Close(); return nil })
@@ -70,25 +68,27 @@ func servers(e *env, size int) (ours, theirs *client, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	store, err := blobstore.Open(e, "local://"+filepath.ToSlash(filepath.Join(dir, "store"))+"?create=true", audit.Discard,
+	store, err := blobstore.Open(e, "local://"+filepath.ToSlash(dir), audit.Discard,
 		&blobstore.Options{DefaultActor: audit.Actor{UserID: "bench"}, Signer: signer})
 	if err != nil {
 		return nil, nil, err
 	}
 	e.cleanup(store.Close)
-	obj, err := store.Upload(e, "plain.bin", bytes.NewReader(content), &blobstore.UploadOptions{Link: &blobstore.LinkOptions{Expiry: 24 * time.Hour}})
+	obj, err := store.Upload(e, "object.bin", bytes.NewReader(content), &blobstore.UploadOptions{Link: &blobstore.LinkOptions{Expiry: 24 * time.Hour}})
 	if err != nil {
 		return nil, nil, err
 	}
 	mux.Handle("/files/", blobhttp.Links(store, signer, nil))
-	mux.HandleFunc("/plain", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, plain) })
+	mux.HandleFunc("/plain", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, filepath.Join(dir, "object.bin")) })
 	if ours, err = dial(e, obj.Link.URL, size); err == nil {
 		theirs, err = dial(e, server.URL+"/plain", size)
 	}
 	return ours, theirs, err
 }
 
-// client asks for one URL over one connection, again and again.
+// pool holds connections that ask for one URL, again and again.
+type pool chan *client
+
 type client struct {
 	conn    net.Conn
 	in      *bufio.Reader
@@ -96,20 +96,30 @@ type client struct {
 	size    int
 }
 
-func dial(e *env, address string, size int) (*client, error) {
+func dial(e *env, address string, size int) (pool, error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := net.Dial("tcp", u.Host)
-	if err != nil {
-		return nil, err
+	p := make(pool, clients)
+	for range clients {
+		conn, err := net.Dial("tcp", u.Host)
+		if err != nil {
+			return nil, err
+		}
+		e.cleanup(conn.Close)
+		p <- &client{
+			conn: conn, in: bufio.NewReaderSize(conn, 64<<10), size: size,
+			request: fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", u.RequestURI(), u.Host),
+		}
 	}
-	e.cleanup(conn.Close)
-	return &client{
-		conn: conn, in: bufio.NewReaderSize(conn, 64<<10), size: size,
-		request: fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", u.RequestURI(), u.Host),
-	}, nil
+	return p, nil
+}
+
+func (p pool) get() error {
+	c := <-p
+	defer func() { p <- c }()
+	return c.get()
 }
 
 // get reads one answer. It allocates nothing.
