@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"net/http"
 	"os"
 	"strconv"
 	"sync"
@@ -160,12 +161,15 @@ var (
 const sendFrom = 32 << 10
 
 // WriteTo implements [io.WriterTo]: with a pooled buffer, or, from a local file
-// to a socket, without one.
+// to a client over HTTP, without one.
 func (r *Reader) WriteTo(w io.Writer) (int64, error) {
-	if rf, ok := w.(io.ReaderFrom); ok && r.hash == nil && r.Length-r.read >= sendFrom {
-		if file := r.file(); file != nil {
-			return rf.ReadFrom(file)
+	if file := r.file(w); file != nil {
+		n, err := w.(io.ReaderFrom).ReadFrom(file)
+		r.read += n
+		if err != nil {
+			err = r.fail(r.mapError(err))
 		}
+		return n, err
 	}
 	// Both are hidden behind their plain methods, so that the buffer is used.
 	dst, src := struct{ io.Writer }{w}, struct{ io.Reader }{r}
@@ -180,8 +184,18 @@ func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 }
 
 // file returns what is left to read as a part of a file, in the form that the
-// kernel can send to a socket by itself; nil if it isn't one.
-func (r *Reader) file() io.Reader {
+// kernel can send to the socket behind w by itself; nil if it can't, or if it
+// isn't worth it.
+func (r *Reader) file(w io.Writer) io.Reader {
+	if r.hash != nil || r.Length-r.read < sendFrom || r.ctx.Err() != nil {
+		return nil
+	}
+	if _, ok := w.(interface {
+		http.ResponseWriter
+		io.ReaderFrom
+	}); !ok {
+		return nil
+	}
 	dr, ok := r.body.(*driver.Reader)
 	if !ok {
 		return nil
