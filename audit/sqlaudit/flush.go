@@ -124,9 +124,13 @@ func (j *Journal) store(ctx context.Context, jobs []*job) {
 		class := j.d.classify(err)
 		unknown = unknown || class == unclear
 		if unknown && len(b.rows) > 0 {
-			if there, err := j.exists(ctx, b.rows[0].ID); err == nil && there {
+			there, existsErr := j.exists(ctx, b.rows[0].ID)
+			if existsErr == nil && there {
 				j.stored(ctx, b)
 				return
+			}
+			if existsErr != nil { // nothing can be concluded from the error, then
+				class = unclear
 			}
 		}
 
@@ -142,11 +146,15 @@ func (j *Journal) store(ctx context.Context, jobs []*job) {
 			return
 		case class == conflict && (!unknown || len(b.rows) == 0):
 			rest, refuseErr := j.refuse(ctx, jobs)
-			if refuseErr == nil && len(rest) == len(jobs) && !j.pause(ctx, attempt, err) {
-				refuseErr = ctx.Err()
-			}
 			if refuseErr != nil {
-				j.giveUp(rest, refuseErr, unknown)
+				if j.pause(ctx, attempt, refuseErr) {
+					continue
+				}
+				j.giveUp(jobs, refuseErr, unknown)
+				return
+			}
+			if len(rest) == len(jobs) && !j.pause(ctx, attempt, err) {
+				j.giveUp(rest, err, unknown)
 				return
 			}
 			jobs, unknown = rest, false
@@ -154,7 +162,11 @@ func (j *Journal) store(ctx context.Context, jobs []*job) {
 			j.giveUp(jobs, err, true)
 			return
 		case class == poison:
-			if taken, seqErr := j.seqTaken(ctx, b); seqErr == nil && taken {
+			taken, seqErr := j.seqTaken(ctx, b)
+			if seqErr != nil && j.pause(ctx, attempt, seqErr) {
+				continue
+			}
+			if taken {
 				j.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "sqlaudit: another process writes under this one's id; going on under a new one",
 					slog.String("writer_id", j.tail.writer.id))
 				if err := j.newTail(); err != nil {
@@ -273,34 +285,48 @@ func (j *Journal) refuse(ctx context.Context, jobs []*job) (rest []*job, err err
 	for _, o := range open {
 		holders[o.OpID] = o.Holder
 	}
+	type verdict struct {
+		jb  *job
+		err error
+	}
+	var ended []verdict
 	for _, jb := range jobs {
 		switch op := jb.opID(); {
 		case jb.begin != nil && holders[op] == jb.begin.holder:
-			jb.done <- nil // an attempt of unknown end had stored it
+			ended = append(ended, verdict{jb, nil}) // an attempt of unknown end had stored it
 		case jb.begin != nil && holders[op] != "":
-			jb.done <- fmt.Errorf("%w: operation %s is open already", audit.ErrEvent, op)
+			ended = append(ended, verdict{jb, fmt.Errorf("%w: operation %s is open already", audit.ErrEvent, op)})
 		case jb.settle != nil && holders[op] != jb.settle.holder:
-			jb.done <- j.notHeld(ctx, jb)
+			verdictErr, err := j.notHeld(ctx, jb)
+			if err != nil {
+				return jobs, err
+			}
+			ended = append(ended, verdict{jb, verdictErr})
 		default:
 			rest = append(rest, jb)
 		}
+	}
+	for _, v := range ended {
+		v.jb.done <- v.err
 	}
 	return rest, nil
 }
 
 // notHeld tells an intent that was lost from one that an earlier call had
 // settled, although it failed for its caller.
-func (j *Journal) notHeld(ctx context.Context, jb *job) error {
+func (j *Journal) notHeld(ctx context.Context, jb *job) (verdict, err error) {
 	for _, a := range jb.prior {
 		for _, id := range a.all() {
-			if there, err := j.exists(ctx, id); err != nil {
-				return fmt.Errorf("sqlaudit: settling: %s: %w", maybeStored, err)
-			} else if there {
-				return j.anchor(ctx)
+			there, err := j.exists(ctx, id)
+			if err != nil {
+				return nil, err
+			}
+			if there {
+				return j.anchor(ctx), nil
 			}
 		}
 	}
-	return audit.ErrNotHeld
+	return audit.ErrNotHeld, nil
 }
 
 // exists reports whether the entry of that id is stored.
