@@ -59,11 +59,20 @@ func (b *localBucket) Write(ctx context.Context, key string, r io.Reader, o *dri
 			return nil
 		}
 	}
-	err := b.WriteWith(ctx, key, r, opts)
+	return unsure(b.WriteWith(ctx, key, r, opts))
+}
+
+// unsure maps the error of an effect that may not last.
+func unsure(err error) error {
 	if errors.Is(err, localblob.ErrNotSynced) {
-		return driver.As(driver.ErrInDoubt, err) // the old object is gone
+		return driver.As(driver.ErrInDoubt, err)
 	}
 	return err
+}
+
+// Delete implements [driver.Bucket].
+func (b *localBucket) Delete(ctx context.Context, key string) error {
+	return unsure(b.Base.Delete(ctx, key))
 }
 
 // Copy implements [driver.Bucket].

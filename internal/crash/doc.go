@@ -6,5 +6,5 @@
 // Its tests are the whole of it. A short run is part of go test; the figures of
 // the documentation come from
 //
-//	go test ./internal/crash -kills 200 -kills-at-point 100 -v -timeout 30m
+//	go test ./internal/crash -kills 500 -kills-at-point 20 -v -timeout 60m
 package crash

@@ -353,7 +353,7 @@ func (b *bucket) Delete(ctx context.Context, key string, opts *driver.DeleteOpti
 		return keyError("delete", key, err)
 	}
 	if err := b.fs.syncDir(path.Dir(name)); err != nil {
-		return keyError("delete", key, err)
+		return fmt.Errorf("%w: %w", ErrNotSynced, keyError("delete", key, err))
 	}
 	err = b.fs.remove(name + attrsExt)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENAMETOOLONG) {

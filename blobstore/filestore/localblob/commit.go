@@ -69,9 +69,9 @@ func (w *writer) commit() error {
 	return nil
 }
 
-// ErrNotSynced: an object was replaced, but the folder could not be synced, so that a loss of power may bring the old
-// one back. Either is whole.
-var ErrNotSynced = errors.New("localblob: replaced, but perhaps not for good")
+// ErrNotSynced: an object was replaced or removed, but the folder could not be synced, so that a loss of power may bring
+// the old one back. Either is whole.
+var ErrNotSynced = errors.New("localblob: done, but perhaps not for good")
 
 // plan is a commit that is ready to be made, if the present object is still the one it is to replace.
 type plan struct {
