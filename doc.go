@@ -8,9 +8,9 @@
 //   - config sets up the whole from environment variables.
 //   - blobstore has the Store, the one way to the files: upload, download, link,
 //     list, copy, move, delete, and settling what a crash cut short.
-//   - blobstore/filestore and blobstore/memstore are the providers, chosen by the
-//     scheme of a URL and imported for their side effect; blobstore/all imports
-//     all of them.
+//   - blobstore/filestore, s3store, azurestore, gcsstore and memstore are the
+//     providers, chosen by the scheme of a URL and imported for their side
+//     effect; blobstore/all imports all of them.
 //   - blobstore/blobhttp is what a server mounts: the middleware that tells who
 //     acts, and the handler that honours signed links.
 //   - audit/sqlaudit keeps the trail in an SQL database.

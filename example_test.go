@@ -23,14 +23,14 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
+	defer os.RemoveAll(dir)
 	ctx := context.Background()
 
 	journal, err := sqlaudit.Open(ctx, "sqlite:"+dir+"/blobtrail.db", nil)
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer journal.Close(ctx) //nolint:errcheck // an example
+	defer journal.Close(ctx)
 	signer, err := signurl.New("https://files.example.com/files/", []signurl.Key{signurl.NewKey()}, nil)
 	if err != nil {
 		log.Fatal(err)
@@ -39,7 +39,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer store.Close() //nolint:errcheck // an example
+	defer store.Close()
 
 	ctx = audit.WithActor(ctx, audit.Actor{UserID: "anna", IP: "203.0.113.7"})
 	obj, err := store.Upload(ctx, blobstore.NewKey("invoices", "March.pdf"), strings.NewReader("%PDF-1.7 …"),

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
@@ -39,6 +40,9 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts *CopyOptions) er
 // A move that replaced an object can't be taken back. If src can't be deleted
 // then, both stand, and the error is also [ErrInDoubt]: the move stays open, and
 // [Store.Reconcile] deletes src, if it is still the same.
+//
+// A move that a crash cut short after the copy is finished by Reconcile too. src
+// is deleted only if it is still what was copied.
 func (s *Store) Move(ctx context.Context, dst, src string, opts *CopyOptions) error {
 	if err := s.copyOrMove(ctx, audit.ActionMove, dst, src, opts); err != nil {
 		return &Error{Op: "move", Key: dst, Err: err}
@@ -71,7 +75,7 @@ func (s *Store) copyOrMove(ctx context.Context, action audit.Action, dst, src st
 	e.Attrs[attrETag] = obj.ETag
 	if action == audit.ActionMove && o.Overwrite {
 		// Whether there is something to lose decides what becomes of a move that
-		// is cut short.
+		// can't delete its source.
 		switch _, err := s.lookUp(ctx, dst); {
 		case err == nil || errors.Is(err, ErrChecksum):
 			e.Attrs[audit.AttrPrior] = "present"
@@ -79,27 +83,24 @@ func (s *Store) copyOrMove(ctx context.Context, action audit.Action, dst, src st
 			return s.record(ctx, e, err)
 		}
 	}
-	return s.change(ctx, e, func(ctx context.Context, opID string) (effect, error) {
+	return s.change(ctx, e, func(ctx context.Context, intent audit.Intent) (effect, error) {
+		opID := intent.ID()
 		meta := map[string]string{driver.MetaOp: opID}
 		if obj.SHA256 != nil {
 			meta[driver.MetaSHA256] = hex.EncodeToString(obj.SHA256)
 		}
 		err := s.bucket.Copy(ctx, dst, src, &driver.CopyOptions{IfNotExist: !o.Overwrite, Metadata: meta})
 		if err != nil {
-			err = s.afterFailedWrite(ctx, dst, opID, true, o.Overwrite, err)
+			err = s.afterFailedWrite(ctx, dst, meta, true, o.Overwrite, err)
 		}
 		if err != nil || action == audit.ActionCopy {
 			return effect{}, err
 		}
-		if err := s.remove(ctx, src); err != nil {
+		if err := s.removeSource(ctx, e); err != nil {
 			if errors.Is(err, ErrInDoubt) {
 				return effect{}, err
 			}
-			err = fmt.Errorf("source: %w", err)
-			if e.Attrs[audit.AttrPrior] != "" {
-				return effect{}, driver.As(ErrInDoubt, err)
-			}
-			return effect{}, s.takeBack(ctx, dst, err)
+			return effect{}, s.takeBack(ctx, intent, fmt.Errorf("source: %w", err))
 		}
 		return effect{also: []audit.Event{movedAway(e, opID)}}, nil
 	})
@@ -113,12 +114,46 @@ func movedAway(move audit.Event, opID string) audit.Event {
 	return e
 }
 
-// takeBack removes the copy that a failed move made.
-func (s *Store) takeBack(ctx context.Context, dst string, cause error) error {
+// removeSource removes what a move has copied, unless another object has taken
+// its place.
+func (s *Store) removeSource(ctx context.Context, move audit.Event) error {
+	src := move.Attrs[audit.AttrSourceKey]
+	switch a, err := s.attributes(ctx, src); {
+	case err != nil:
+		return err
+	case a == nil:
+		return fs.ErrNotExist
+	case a.ETag != move.Attrs[attrETag]:
+		return errReplaced
+	}
+	return s.remove(ctx, src)
+}
+
+// takeBack removes the copy that a failed move made. It does so only while the
+// move is still ours: the reconciler finishes a move whose copy it sees, and that
+// copy is then all that is left.
+func (s *Store) takeBack(ctx context.Context, intent audit.Intent, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
 	defer cancel()
-	if err := s.bucket.Delete(ctx, dst); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return inDoubt(cause, err)
+	dst := intent.Event().Key
+	err := intent.Renew(ctx, s.opts.Lease)
+	switch {
+	case err == nil && intent.Event().Attrs[audit.AttrPrior] != "":
+		return driver.As(ErrInDoubt, cause) // what it replaced is gone: it is to be finished
+	case err == nil:
+		if err := s.removeOwn(ctx, dst, intent.ID()); err != nil {
+			return inDoubt(cause, err)
+		}
+		return cause
+	case errors.Is(err, audit.ErrNotHeld):
+		// The reconciler may have looked before the copy was there, and said so.
+		a, lookErr := s.attributes(ctx, dst)
+		if lookErr == nil && a != nil && a.Metadata[driver.MetaOp] == intent.ID() {
+			copied := intent.Event()
+			copied.Action, copied.OpID, copied.RefOpID, copied.OccurredAt = audit.ActionCopy, "", intent.ID(), time.Time{}
+			lookErr = s.log(ctx, copied)
+		}
+		err = both(err, lookErr)
 	}
-	return cause
+	return inDoubt(cause, driver.As(ErrAudit, err))
 }

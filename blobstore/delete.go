@@ -49,7 +49,7 @@ func (s *Store) delete(ctx context.Context, key string, opts *DeleteOptions) err
 	}
 	e.Size, e.SHA256, e.ContentType = &obj.Size, obj.SHA256, obj.ContentType
 	e.Attrs = with(e.Attrs, attrETag, obj.ETag)
-	return s.change(ctx, e, func(ctx context.Context, opID string) (effect, error) {
+	return s.change(ctx, e, func(ctx context.Context, _ audit.Intent) (effect, error) {
 		return effect{}, s.remove(ctx, key)
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -69,6 +70,11 @@ type Ticket struct {
 	ID   string // for CompleteUpload
 	Key  string
 	Link *Link // how the client sends the bytes
+}
+
+// LogValue implements [slog.LogValuer], without the link's URL.
+func (t Ticket) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("id", t.ID), slog.String("key", t.Key), slog.Any("link", t.Link))
 }
 
 // BeginUpload opens a direct upload to key and issues the link to send it by.
@@ -188,12 +194,15 @@ func (s *Store) completeUpload(ctx context.Context, t *Ticket) (*Object, error) 
 	}
 	defer s.leave()
 
+	if !s.signsItself(&LinkOptions{Method: http.MethodPut}) {
+		// To claim the ticket would cut off a request that is still being taken.
+		if _, err := s.arrived(ctx, t.Key, t.ID); err != nil {
+			return nil, err
+		}
+	}
 	intent, err := s.claim(ctx, t.ID, t.Key)
 	if errors.Is(err, audit.ErrNoIntent) {
-		obj, err := s.lookUp(ctx, t.Key)
-		if err == nil && obj.OpID != t.ID {
-			err = fs.ErrNotExist
-		}
+		obj, err := s.arrived(ctx, t.Key, t.ID)
 		if err != nil {
 			return nil, fmt.Errorf("no such ticket, or it is over: %w", err)
 		}
@@ -204,6 +213,7 @@ func (s *Store) completeUpload(ctx context.Context, t *Ticket) (*Object, error) 
 	}
 	var obj *Object
 	actCtx, release := s.keep(ctx, intent)
+	defer release()
 	err = func() (err error) {
 		obj, err = s.accept(actCtx, intent.Event())
 		return err
@@ -227,6 +237,15 @@ func (s *Store) completeUpload(ctx context.Context, t *Ticket) (*Object, error) 
 
 // errNotArrived: the ticket's bytes are not there yet.
 var errNotArrived = driver.As(fs.ErrNotExist, errors.New("nothing was uploaded yet"))
+
+// arrived returns the object of a ticket whose bytes came through the handler.
+func (s *Store) arrived(ctx context.Context, key, id string) (*Object, error) {
+	obj, err := s.lookUp(ctx, key)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && obj.OpID != id {
+		return nil, errNotArrived
+	}
+	return obj, err
+}
 
 // claim takes a ticket's intent over from whoever began it.
 func (s *Store) claim(ctx context.Context, id, key string) (audit.Intent, error) {
@@ -260,7 +279,7 @@ func (s *Store) giveBack(ctx context.Context, intent audit.Intent) error {
 func (s *Store) accept(ctx context.Context, e audit.Event) (*Object, error) {
 	staging := e.Attrs[attrStagingKey]
 	if staging == "" {
-		return nil, errNotArrived // the handler settles what it takes
+		return s.arrived(ctx, e.Key, e.OpID) // not settled by the handler that took it
 	}
 	a, err := s.attributes(ctx, staging)
 	if err != nil {
@@ -282,7 +301,7 @@ func (s *Store) accept(ctx context.Context, e audit.Event) (*Object, error) {
 	}
 	err = s.bucket.Copy(ctx, e.Key, staging, &driver.CopyOptions{IfNotExist: true, Metadata: meta})
 	if err != nil {
-		err = s.afterFailedWrite(ctx, e.Key, e.OpID, true, false, err)
+		err = s.afterFailedWrite(ctx, e.Key, meta, true, false, err)
 	}
 	if errors.Is(err, ErrInDoubt) {
 		return nil, err
@@ -359,7 +378,11 @@ func (s *Store) uploadByTicket(ctx context.Context, p *uploadPlan) (*Object, err
 		p.SHA256, p.meta[driver.MetaSHA256] = ticket.SHA256, hex.EncodeToString(ticket.SHA256)
 	}
 	p.Overwrite = false
+	// A client may send again before its first request has ended. Both are of one
+	// operation; neither may take the other's bytes for its own.
+	p.meta[driver.MetaTry] = newOpID()
 	actCtx, release := s.keep(ctx, intent)
+	defer release()
 	obj, err := s.write(actCtx, p, intent.ID())
 	release()
 	switch {
@@ -383,14 +406,9 @@ func (s *Store) sweepTickets(ctx context.Context) error {
 		return nil
 	}
 	info := s.bucket.Info()
-	it := s.bucket.Blob().List(&blob.ListOptions{Prefix: stagingPrefix})
-	for {
-		item, err := it.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+	for item, err := range s.bucket.List(ctx, &blob.ListOptions{Prefix: stagingPrefix}) {
 		if err != nil {
-			return s.bucket.MapError(err)
+			return err
 		}
 		if time.Since(item.ModTime) < s.opts.MaxLinkExpiry+24*time.Hour {
 			continue
@@ -403,6 +421,7 @@ func (s *Store) sweepTickets(ctx context.Context) error {
 			return err
 		}
 	}
+	return nil
 }
 
 // isTicket reports whether a grant is that of a ticket, whose id is an

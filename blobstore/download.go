@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"net/http"
+	"os"
 	"strconv"
 	"sync"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
 // DownloadOptions are the options of [Store.Download]. Nil and the zero value
@@ -43,6 +46,7 @@ type Reader struct {
 
 	ctx      context.Context
 	body     io.ReadCloser
+	read     int64     // bytes that were read
 	hash     hash.Hash // not nil: to be verified
 	mapError func(error) error
 }
@@ -128,6 +132,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 		return 0, r.fail(context.Cause(r.ctx))
 	}
 	n, err := r.body.Read(p)
+	r.read += int64(n)
 	if r.hash != nil {
 		r.hash.Write(p[:n])
 		if err == io.EOF && !bytes.Equal(r.hash.Sum(nil), r.Object.SHA256) {
@@ -146,14 +151,69 @@ func (r *Reader) fail(err error) error {
 
 // copyBuffers are shared by all readers, since io.Copy would otherwise make the
 // Go CDK allocate a mebibyte each time.
-var copyBuffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
+var (
+	copyBuffers  = sync.Pool{New: func() any { return new([256 << 10]byte) }}
+	smallBuffers = sync.Pool{New: func() any { return new([sendFrom]byte) }}
+)
 
-// WriteTo implements [io.WriterTo] with a pooled buffer.
+// sendFrom is from how many bytes on a file is sent by the kernel. Of less, the
+// header of an HTTP answer and the content fit into one write.
+const sendFrom = 32 << 10
+
+// WriteTo implements [io.WriterTo]: with a pooled buffer, or, from a local file
+// to a client over HTTP, without one.
 func (r *Reader) WriteTo(w io.Writer) (int64, error) {
+	if file := r.file(w); file != nil {
+		n, err := w.(io.ReaderFrom).ReadFrom(file)
+		r.read += n
+		if err != nil {
+			err = r.fail(r.mapError(err))
+		}
+		return n, err
+	}
+	// Both are hidden behind their plain methods, so that the buffer is used.
+	dst, src := struct{ io.Writer }{w}, struct{ io.Reader }{r}
+	if r.Length < sendFrom {
+		buf := smallBuffers.Get().(*[sendFrom]byte)
+		defer smallBuffers.Put(buf)
+		return io.CopyBuffer(dst, src, buf[:])
+	}
 	buf := copyBuffers.Get().(*[256 << 10]byte)
 	defer copyBuffers.Put(buf)
-	// Both are hidden behind their plain methods, so that the buffer is used.
-	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, buf[:])
+	return io.CopyBuffer(dst, src, buf[:])
+}
+
+// file returns what is left to read as a part of a file, in the form that the
+// kernel can send to the socket behind w by itself; nil if it can't, or if it
+// isn't worth it.
+func (r *Reader) file(w io.Writer) io.Reader {
+	if r.hash != nil || r.Length-r.read < sendFrom || r.ctx.Err() != nil {
+		return nil
+	}
+	if _, ok := w.(interface {
+		http.ResponseWriter
+		io.ReaderFrom
+	}); !ok {
+		return nil
+	}
+	dr, ok := r.body.(*driver.Reader)
+	if !ok {
+		return nil
+	}
+	var src io.Reader
+	if as, ok := dr.ReadCloser.(interface{ As(any) bool }); !ok || !as.As(&src) {
+		return nil
+	}
+	switch src := src.(type) {
+	case *os.File:
+		// The kernel is much faster when it need not look for the end itself.
+		return &io.LimitedReader{R: src, N: r.Length - r.read}
+	case *io.LimitedReader:
+		if _, ok := src.R.(*os.File); ok {
+			return src
+		}
+	}
+	return nil
 }
 
 // Close releases the reader.

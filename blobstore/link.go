@@ -32,6 +32,14 @@ type LinkOptions struct {
 	Inline       bool   // show it in the browser where that is safe, rather than save it
 	ResponseType string // the content type to answer with; empty: the object's
 
+	// Gateway asks for a link to the host's own handler on every backend, since
+	// what a service signs can't be withdrawn. Uses, UserID and IP imply it. It
+	// needs [Options.Signer].
+	Gateway bool
+	Uses    int    // how often it may be used, but for HEAD; 0: any number. It needs [Options.Grants]
+	UserID  string // the only user who may use it; empty: anyone
+	IP      string // the only address that may use it; empty: any
+
 	// For PUT: what the upload must be. A constraint that nobody can enforce
 	// on this backend is [ErrUnsupported].
 
@@ -117,6 +125,9 @@ func (s *Store) checkLink(o *LinkOptions) error {
 	if !slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete}, o.method()) {
 		return fmt.Errorf("%w: method %.20q: links are for GET, HEAD, PUT and DELETE", ErrUnsupported, o.Method)
 	}
+	if err := s.checkGateway(o); err != nil {
+		return err
+	}
 	most := s.opts.MaxLinkExpiry
 	if own := s.Capabilities().Links.MaxExpiry; own > 0 && own < most && s.signsItself(o) {
 		most = own
@@ -130,14 +141,13 @@ func (s *Store) checkLink(o *LinkOptions) error {
 	return nil
 }
 
-// signsItself reports whether the backend signs links of that method.
-func (s *Store) signsItself(o *LinkOptions) bool {
-	return slices.Contains(s.Capabilities().Links.Methods, o.method())
-}
-
 // sign makes a link and the event of its issue, both for the object of e.
 func (s *Store) sign(ctx context.Context, e audit.Event, o *LinkOptions) (*Link, audit.Event, error) {
-	return s.signAs(ctx, e, o, e.Key, signurl.NewGrantID())
+	grantID := signurl.NewGrantID()
+	if o.gateway() {
+		grantID = gatewayPrefix + grantID
+	}
+	return s.signAs(ctx, e, o, e.Key, grantID)
 }
 
 // signAs is sign for a link to another key than that of e, under a grant id.
@@ -176,6 +186,7 @@ func (s *Store) signByHandler(link *Link, key string, o *LinkOptions) (err error
 		Filename: o.Filename, Inline: o.Inline, ResponseType: o.ResponseType,
 		ContentType: o.ContentType, ContentLength: o.ContentLength, MaxLength: o.MaxLength, SHA256: o.SHA256,
 		CreateOnly: link.Method == http.MethodPut && !o.Overwrite,
+		Uses:       o.Uses, UserID: o.UserID, IP: o.IP,
 	})
 	if err == nil && o.ContentType != "" {
 		link.Header = http.Header{"Content-Type": {o.ContentType}}

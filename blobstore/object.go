@@ -2,9 +2,11 @@ package blobstore
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"io/fs"
 	"iter"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -30,6 +32,22 @@ type Object struct {
 
 	// Link is set by an upload that asked for one.
 	Link *Link
+}
+
+// LogValue implements [slog.LogValuer]: what the object is, and its link without
+// the URL. A handler that wrote the fields as they are would log that.
+func (o Object) LogValue() slog.Value {
+	attrs := []slog.Attr{slog.String("key", o.Key), slog.Int64("size", o.Size), slog.String("content_type", o.ContentType)}
+	if o.SHA256 != nil {
+		attrs = append(attrs, slog.String("sha256", hex.EncodeToString(o.SHA256)))
+	}
+	if o.OpID != "" {
+		attrs = append(attrs, slog.String("op_id", o.OpID))
+	}
+	if o.Link != nil {
+		attrs = append(attrs, slog.Any("link", o.Link))
+	}
+	return slog.GroupValue(attrs...)
 }
 
 // object makes an Object of what the backend says of it. Where the digest kept

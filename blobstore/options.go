@@ -26,6 +26,10 @@ type Options struct {
 	// Without it links of such a backend are [ErrUnsupported].
 	Signer *signurl.Signer
 
+	// Grants keeps which links were used up or withdrawn. Without it no link
+	// can be; see [Store.Revoke] and LinkOptions.Uses.
+	Grants Grants
+
 	// MaxSize limits every upload, in bytes. 0: no limit.
 	MaxSize int64
 

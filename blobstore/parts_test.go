@@ -15,6 +15,8 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore"
 	_ "github.com/blobtrail/blobtrail/blobstore/all"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	_ "github.com/blobtrail/blobtrail/blobstore/filestore"
+	_ "github.com/blobtrail/blobtrail/blobstore/memstore"
 )
 
 // countingBucket counts the opens, and can do something between a look-up and an open.

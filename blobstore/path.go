@@ -43,10 +43,16 @@ func (s *Store) enter(ctx context.Context, e *audit.Event) error {
 	if err := s.start(); err != nil {
 		return err
 	}
+	entered := false
+	defer func() {
+		if !entered { // also if the host's authoriser panics
+			s.leave()
+		}
+	}()
 	if err := s.authorize(ctx, *e); err != nil {
-		s.leave()
 		return err
 	}
+	entered = true
 	return nil
 }
 
@@ -117,13 +123,14 @@ type effect struct {
 // change takes an operation that changes objects along the path. act has the
 // effect; its context ends when the lease can't be kept. If act fails with
 // ErrInDoubt the intent is left to the reconciler.
-func (s *Store) change(ctx context.Context, e audit.Event, act func(ctx context.Context, opID string) (effect, error)) error {
+func (s *Store) change(ctx context.Context, e audit.Event, act func(ctx context.Context, intent audit.Intent) (effect, error)) error {
 	intent, err := s.begin(ctx, e)
 	if err != nil {
 		return err
 	}
 	actCtx, release := s.keep(ctx, intent)
-	eff, err := act(actCtx, intent.ID())
+	defer release() // also if the host's reader panics
+	eff, err := act(actCtx, intent)
 	release()
 	err = ended(ctx, err)
 	if errors.Is(err, ErrInDoubt) {
@@ -159,9 +166,10 @@ func (s *Store) settle(ctx context.Context, intent audit.Intent, eff effect, cau
 		eff.also = nil
 	}
 	err := intent.Settle(ctx, r, eff.also...)
-	if errors.Is(err, audit.ErrNotHeld) && cause == nil {
+	if errors.Is(err, audit.ErrNotHeld) && (cause == nil || errors.As(cause, new(undoneError))) {
 		// Somebody settled it while we were cut off, from what could be seen
-		// then. The trail gets the truth as a second entry that refers to it.
+		// then: an object that came later, or one that was cleared away since.
+		// The trail gets the truth as a second entry that refers to it.
 		amend := intent.Event().With(r)
 		amend.OpID, amend.RefOpID, amend.OccurredAt = "", intent.ID(), time.Time{}
 		err = s.journal.Log(ctx, amend)
@@ -175,17 +183,19 @@ func (s *Store) settle(ctx context.Context, intent audit.Intent, eff effect, cau
 }
 
 // keep renews the intent's lease until release is called. The context that it
-// returns ends with ctx, and when the lease is lost, so that nothing is done to
-// an object which the reconciler may be looking at. When ctx ends the lease is
-// kept on, because what was done is then cleared away.
+// returns ends with ctx, and when the lease is lost or soon will be, so that
+// nothing is done to an object which the reconciler may be looking at. When ctx
+// ends the lease is kept on, because what was done is then cleared away. release
+// may be called again.
 func (s *Store) keep(ctx context.Context, intent audit.Intent) (_ context.Context, release func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var (
 		mu    sync.Mutex
 		timer *time.Timer
-		ends  = time.Now().Add(s.opts.Lease)
 		pause = s.opts.Lease / 3
+		safe  = s.opts.Lease - pause/2 // the rest is for the effect to come to an end
+		ends  = time.Now().Add(safe)
 	)
 	renew := func() {
 		started := time.Now()
@@ -198,12 +208,12 @@ func (s *Store) keep(ctx context.Context, intent audit.Intent) (_ context.Contex
 		case running.Err() != nil:
 			return
 		case err == nil:
-			ends = started.Add(s.opts.Lease)
-		case errors.Is(err, audit.ErrNotHeld), time.Until(ends) <= pause/2:
+			ends = started.Add(safe)
+		case errors.Is(err, audit.ErrNotHeld), time.Until(ends) <= 0:
 			cancel(driver.As(ErrAudit, err))
 			return
 		}
-		timer.Reset(pause)
+		timer.Reset(min(pause, time.Until(ends)))
 	}
 	mu.Lock()
 	timer = time.AfterFunc(pause, renew)

@@ -86,7 +86,7 @@ func (s *Store) reconcileOne(ctx context.Context, intent audit.Intent) (audit.Ou
 	case audit.ActionUpload, audit.ActionCopy:
 		r, err = s.findWrite(ctx, e)
 		if err == nil && r.Outcome == audit.OutcomeOK && e.Attrs[audit.AttrStaged] == audit.StagedPending {
-			r, err = s.discard(ctx, e.Key)
+			r, err = s.discard(ctx, e.Key, e.OpID)
 		}
 	case audit.ActionDelete:
 		r, err = s.findDelete(ctx, e)
@@ -196,8 +196,9 @@ func (s *Store) findDelete(ctx context.Context, e audit.Event) (audit.Result, er
 	return audit.Result{Outcome: audit.OutcomeUnknown}, nil
 }
 
-// findMove finds out how far a move came. One that had not yet removed its
-// source is taken back, or finished if it had replaced an object.
+// findMove finds out how far a move came, and finishes one whose copy stands. To
+// take it back instead would lose both if its process was only stopped: that
+// would go on by deleting the source.
 func (s *Store) findMove(ctx context.Context, e audit.Event) (audit.Result, []audit.Event, error) {
 	r, err := s.findWrite(ctx, e)
 	if err != nil || r.Outcome != audit.OutcomeOK {
@@ -208,18 +209,9 @@ func (s *Store) findMove(ctx context.Context, e audit.Event) (audit.Result, []au
 		return audit.Result{}, nil, err
 	}
 	if src != nil && src.ETag == e.Attrs[attrETag] {
-		if e.Attrs[audit.AttrPrior] != "" {
-			if err := s.remove(ctx, e.Attrs[audit.AttrSourceKey]); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return audit.Result{}, nil, err
-			}
-			return r, []audit.Event{movedAway(e, e.OpID)}, nil
-		}
-		dctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
-		defer cancel()
-		if err := s.bucket.Delete(dctx, e.Key); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := s.remove(ctx, e.Attrs[audit.AttrSourceKey]); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return audit.Result{}, nil, err
 		}
-		return audit.Result{Outcome: audit.OutcomeFailed}, nil, nil
 	}
 	return r, []audit.Event{movedAway(e, e.OpID)}, nil
 }

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
-	"io/fs"
 	"sync"
 
 	"github.com/blobtrail/blobtrail/audit"
-	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
 // Staged is an upload whose object is stored and whose record is still open,
@@ -63,14 +61,17 @@ func (s *Store) stage(ctx context.Context, key string, r io.Reader, opts *Upload
 	if err := s.enter(ctx, &p.event); err != nil {
 		return nil, err
 	}
-	st, err := s.stageEntered(ctx, p)
-	if err != nil {
-		s.leave()
-	}
+	var st *Staged
+	defer func() {
+		if st == nil { // also if the host's reader panics
+			s.leave()
+		}
+	}()
+	st, err = s.stageEntered(ctx, p)
 	return st, err
 }
 
-func (s *Store) stageEntered(ctx context.Context, p *uploadPlan) (*Staged, error) {
+func (s *Store) stageEntered(ctx context.Context, p *uploadPlan) (st *Staged, err error) {
 	p.event.Attrs = with(p.event.Attrs, audit.AttrStaged, audit.StagedPending)
 	intent, err := s.begin(ctx, p.event)
 	if err != nil {
@@ -80,9 +81,14 @@ func (s *Store) stageEntered(ctx context.Context, p *uploadPlan) (*Staged, error
 	keepCtx, release := s.keep(context.WithoutCancel(ctx), intent)
 	writeCtx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(keepCtx, func() { cancel(context.Cause(keepCtx)) })
+	defer func() {
+		stop()
+		cancel(nil)
+		if st == nil {
+			release()
+		}
+	}()
 	obj, err := s.write(writeCtx, p, intent.ID())
-	stop()
-	cancel(nil)
 	if err != nil {
 		release()
 		if errors.Is(err, ErrInDoubt) {
@@ -114,7 +120,7 @@ func (st *Staged) Commit(ctx context.Context) error {
 // the host's transaction was rolled back; after one that was committed, never.
 func (st *Staged) Discard(ctx context.Context) error {
 	return st.finish("discard", func() error {
-		if _, err := st.s.discard(context.WithoutCancel(ctx), st.Object.Key); err != nil {
+		if _, err := st.s.discard(context.WithoutCancel(ctx), st.Object.Key, st.intent.ID()); err != nil {
 			return inDoubt(errDiscarded, err)
 		}
 		return st.s.settle(ctx, st.intent, effect{}, errDiscarded)
@@ -142,11 +148,9 @@ func (st *Staged) finish(op string, fn func() error) error {
 var errDiscarded = errors.New("discarded")
 
 // discard removes the object of a staged upload that was not committed.
-func (s *Store) discard(ctx context.Context, key string) (audit.Result, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
-	defer cancel()
-	if err := s.bucket.Delete(ctx, key); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return audit.Result{}, driver.As(ErrInDoubt, err)
+func (s *Store) discard(ctx context.Context, key, opID string) (audit.Result, error) {
+	if err := s.removeOwn(ctx, key, opID); err != nil {
+		return audit.Result{}, err
 	}
 	return audit.Result{Outcome: audit.OutcomeFailed, ErrorCode: errorCode(errDiscarded)}, nil
 }

@@ -113,15 +113,15 @@ func (s *Store) upload(ctx context.Context, key string, r io.Reader, opts *Uploa
 		obj     *Object
 		linkErr error
 	)
-	err = s.change(ctx, p.event, func(ctx context.Context, opID string) (effect, error) {
-		if obj, err = s.write(ctx, p, opID); err != nil {
+	err = s.change(ctx, p.event, func(ctx context.Context, intent audit.Intent) (effect, error) {
+		if obj, err = s.write(ctx, p, intent.ID()); err != nil {
 			return effect{}, err
 		}
 		eff := effect{result: resultOf(obj)}
 		if p.Link != nil {
 			var issued audit.Event
 			if obj.Link, issued, linkErr = s.sign(ctx, p.event, p.Link); linkErr == nil {
-				issued.RefOpID = opID
+				issued.RefOpID = intent.ID()
 				eff.also = []audit.Event{issued}
 			}
 		}
@@ -202,7 +202,7 @@ func (s *Store) write(ctx context.Context, p *uploadPlan, opID string) (*Object,
 		},
 	})
 	if err != nil {
-		err = s.afterFailedWrite(ctx, key, opID, content.Complete(), p.Overwrite, err)
+		err = s.afterFailedWrite(ctx, key, p.meta, content.Complete(), p.Overwrite, err)
 	}
 	if err != nil {
 		return nil, err
@@ -321,7 +321,7 @@ func (o *UploadOptions) attrs() map[string]string {
 // reader of the whole.
 func peek(r io.Reader) (head []byte, whole io.Reader, err error) {
 	br := bufio.NewReaderSize(r, sniffBytes)
-	switch head, err = br.Peek(sniffBytes); err { //nolint:errorlint // io.Reader: EOF itself, unwrapped
+	switch head, err = br.Peek(sniffBytes); err {
 	case nil:
 		return head, br, nil
 	case io.EOF: // bufio would read on after the end
@@ -372,8 +372,9 @@ func allowed(t string, types []string) bool {
 // afterFailedWrite finds out what a write that failed with cause left behind,
 // since a backend may return an error and store the file anyway. It returns nil
 // if the object stands whole after all, and otherwise cause, with nothing of
-// this operation left; or ErrInDoubt if the backend does not say.
-func (s *Store) afterFailedWrite(ctx context.Context, key, opID string, complete, overwrite bool, cause error) error {
+// this operation left; or ErrInDoubt if the backend does not say. The object is
+// known by what meta says of the operation, and of which of its tries.
+func (s *Store) afterFailedWrite(ctx context.Context, key string, meta map[string]string, complete, overwrite bool, cause error) error {
 	if errors.Is(cause, ErrInDoubt) {
 		return cause
 	}
@@ -387,7 +388,8 @@ func (s *Store) afterFailedWrite(ctx context.Context, key, opID string, complete
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return inDoubt(cause, err)
-	case attrs.Metadata[driver.MetaOp] != opID:
+	case attrs.Metadata[driver.MetaOp] != meta[driver.MetaOp]:
+	case meta[driver.MetaTry] != "" && attrs.Metadata[driver.MetaTry] != meta[driver.MetaTry]:
 	case complete && (wanted || overwrite):
 		// Only the reply was lost; or the cancellation came when the old object
 		// was gone, and removing the new one would lose both.
@@ -396,10 +398,33 @@ func (s *Store) afterFailedWrite(ctx context.Context, key, opID string, complete
 		if err := s.bucket.Delete(ctx, key); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return inDoubt(cause, err)
 		}
+		cause = undoneError{cause}
 	}
 	// What can't be swept now is swept by Reconcile.
 	_ = s.bucket.Sweep(ctx, key)
 	return cause
+}
+
+// undoneError is the cause of a failed write whose object stood, for a while.
+type undoneError struct{ error }
+
+func (e undoneError) Unwrap() error { return e.error }
+
+// removeOwn removes the object under key if it is the one that operation wrote.
+func (s *Store) removeOwn(ctx context.Context, key, opID string) error {
+	a, err := s.attributes(ctx, key)
+	if err != nil {
+		return driver.As(ErrInDoubt, err)
+	}
+	if a == nil || a.Metadata[driver.MetaOp] != opID {
+		return nil // it is gone, or somebody else's by now
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	defer cancel()
+	if err := s.bucket.Delete(ctx, key); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return driver.As(ErrInDoubt, err)
+	}
+	return nil
 }
 
 // inDoubt returns cause as an error whose effect could not be found out because

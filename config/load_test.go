@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -143,6 +144,7 @@ func TestEveryMistakeIsReportedByName(t *testing.T) {
 		{"database of another kind", vars{"AUDIT_DATABASE_URL": "mongodb://root:" + password + "@db/files"}, []string{"AUDIT_DATABASE_URL"}},
 		{"database without a name", vars{"AUDIT_DATABASE_URL": "sqlite:"}, []string{"AUDIT_DATABASE_URL"}},
 		{"database URL that can't be parsed", vars{"AUDIT_DATABASE_URL": "postgres://root:" + password + "%zz@db/files"}, []string{"AUDIT_DATABASE_URL"}},
+		{"mysql URL that can't be parsed", vars{"AUDIT_DATABASE_URL": "mysql://root:" + password + "%zz@db/files"}, []string{"AUDIT_DATABASE_URL"}},
 
 		{"link base without scheme", vars{"LINK_BASE_URL": "files.example.com"}, []string{"LINK_BASE_URL"}},
 		{"link base with a password", vars{"LINK_BASE_URL": "https://u:" + password + "@files.example.com/"}, []string{"LINK_BASE_URL"}},
@@ -229,10 +231,12 @@ func TestGoodConfigurations(t *testing.T) {
 		{"azure by key", azure(vars{"AZURE_STORAGE_CONNECTION_STRING": "AccountName=a;AccountKey=" + accountKey + "==;EndpointSuffix=core.windows.net;"}), "azblob://files?create=true"},
 		{"azure by SAS", azure(vars{"AZURE_STORAGE_CONNECTION_STRING": "BlobEndpoint=https://a.blob.core.windows.net;SharedAccessSignature=sv=1&sig=x"}), "azblob://files?create=true"},
 		{"azure emulator", azure(vars{"AZURE_STORAGE_CONNECTION_STRING": "UseDevelopmentStorage=true"}), "azblob://files?create=true"},
-		{"azure by token", azure(vars{"AZURE_STORAGE_ACCOUNT_URL": "https://acct.blob.core.windows.net/"}), "azblob://files?create=true&domain=blob.core.windows.net&protocol=https&storage_account=acct"},
-		{"azure emulator by token", azure(vars{"AZURE_STORAGE_ACCOUNT_URL": "http://127.0.0.1:10000/acct"}), "azblob://files?create=true&domain=127.0.0.1%3A10000&localemu=true&protocol=http&storage_account=acct"},
-		{"gcs", gcs(vars{"GCS_CREDENTIALS_PATH": key, "GCS_PROJECT_ID": "my-project-1"}), "gs://files"},
+		{"azure by token", azure(vars{"AZURE_STORAGE_ACCOUNT_URL": "https://acct.blob.core.windows.net/"}), "azblob://files?account_url=https%3A%2F%2Facct.blob.core.windows.net%2F&create=true"},
+		{"azure emulator by token", azure(vars{"AZURE_STORAGE_ACCOUNT_URL": "http://127.0.0.1:10000/acct"}), "azblob://files?account_url=http%3A%2F%2F127.0.0.1%3A10000%2Facct&create=true"},
+		{"gcs", gcs(vars{"GCS_CREDENTIALS_PATH": key, "GCS_PROJECT_ID": "my-project-1"}), "gs://files?credentials_path=" + url.QueryEscape(key) + "&project_id=my-project-1"},
+		{"gcs by default credentials", gcs(nil), "gs://files"},
 		{"postgres", vars{"AUDIT_DATABASE_URL": "postgres://u:" + password + "@db:5432/files?sslmode=require"}, "local://./uploads?create=true"},
+		{"mariadb", vars{"AUDIT_DATABASE_URL": "mariadb://u:" + password + "@db:3306/files"}, "local://./uploads?create=true"},
 		{"mysql", vars{"AUDIT_DATABASE_URL": "mysql:u:" + password + "@tcp(db:3306)/files"}, "local://./uploads?create=true"},
 	}
 	for _, tt := range tests {

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
+	"time"
 
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 	"github.com/blobtrail/blobtrail/blobstore"
@@ -78,10 +80,23 @@ func Open(ctx context.Context, cfg Config, opts *Options) (*App, error) {
 }
 
 // Close waits for the running operations, closes the store and then the journal,
-// both even if one fails. When ctx ends, the journal stops waiting for its
-// database. A second Close is an error.
+// both even if one fails. When ctx ends, it stops waiting: operations that still
+// run can no longer be recorded, and are left to the next process's Reconcile. A
+// second Close is an error.
 func (a *App) Close(ctx context.Context) error {
-	return errors.Join(a.Store.Close(), a.Journal.Close(ctx))
+	closed := make(chan error, 1)
+	go func() { closed <- a.Store.Close() }()
+	var err error
+	select {
+	case err = <-closed:
+	case <-ctx.Done():
+		select {
+		case err = <-closed:
+		case <-time.After(time.Second): // for a store that is idle
+			err = fmt.Errorf("closing the store: operations still run: %w", ctx.Err())
+		}
+	}
+	return errors.Join(err, a.Journal.Close(ctx))
 }
 
 var warned sync.Map // folders that were warned about
@@ -154,9 +169,9 @@ func openStore(ctx context.Context, cfg Config, app *App, opts *blobstore.Option
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", cfg.storageVariable(), err)
 	}
-	// No provider takes credentials from here so far. The one that was opened
-	// has found some of its own, and to go on with those would be a surprise.
-	if name := cfg.credentials(); name != "" {
+	// The provider has found its credentials itself. To go on with others than
+	// those of the Config would be a surprise.
+	if name := cfg.foreignCredentials(os.Getenv); name != "" {
 		return nil, errors.Join(fmt.Errorf("%s: the provider takes its credentials from its service's own environment only: unset the variable", name), store.Close())
 	}
 	return store, nil
@@ -170,16 +185,21 @@ func (c Config) storageVariable() string {
 	return "STORAGE_BACKEND"
 }
 
-// credentials names the variable of the backend in effect that holds explicit
-// credentials, if one is set.
-func (c Config) credentials() string {
+// foreignCredentials names the variable that holds credentials for the backend
+// in effect, if its provider has not found the same ones by itself.
+func (c Config) foreignCredentials(getenv func(string) string) string {
 	switch b := c.backend(); {
 	case b == BackendS3 && c.S3.AccessKey.IsSet():
 		return "S3_ACCESS_KEY"
 	case b == BackendAzure && c.Azure.ConnectionString.IsSet():
-		return "AZURE_STORAGE_CONNECTION_STRING"
-	case b == BackendGCS && c.GCS.CredentialsPath != "":
-		return "GCS_CREDENTIALS_PATH"
+		// Its provider reads the same variable, unless one of these is set.
+		const name = "AZURE_STORAGE_CONNECTION_STRING"
+		others := getenv("AZURE_STORAGE_ACCOUNT") + getenv("AZURE_STORAGE_KEY") + getenv("AZURE_STORAGE_SAS_TOKEN")
+		if others != "" || getenv(name) != c.Azure.ConnectionString.Reveal() {
+			return name
+		}
+	case b == BackendGCS && c.URL.IsSet() && c.GCS.CredentialsPath != "":
+		return "GCS_CREDENTIALS_PATH" // in a made URL it is a parameter
 	}
 	return ""
 }

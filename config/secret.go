@@ -39,7 +39,7 @@ func (s Secret) IsSet() bool { return s.text != nil && *s.text != "" }
 
 // shownSchemes are told with a redacted URL. They are a closed list, so that
 // nothing of a secret is taken for one.
-var shownSchemes = []string{"sqlite", "postgres", "postgresql", "mysql", "local", "file", "mem", "s3", "azblob", "gs"}
+var shownSchemes = []string{"sqlite", "postgres", "postgresql", "mysql", "mariadb", "local", "file", "mem", "s3", "azblob", "gs"}
 
 // String returns "[redacted]", after the scheme of a URL.
 func (s Secret) String() string {

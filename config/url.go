@@ -4,7 +4,6 @@ package config
 // shown; those reach the provider on a way of their own.
 
 import (
-	"errors"
 	"net/url"
 	"path/filepath"
 	"strconv"
@@ -24,9 +23,9 @@ func (c Config) StorageURL() (string, error) {
 	case BackendS3:
 		return c.S3.storageURL(), nil
 	case BackendAzure:
-		return c.Azure.storageURL()
+		return c.Azure.storageURL(), nil
 	case BackendGCS:
-		return (&url.URL{Scheme: "gs", Host: c.GCS.Bucket}).String(), nil
+		return c.GCS.storageURL(), nil
 	}
 	return "", &Problem{"STORAGE_BACKEND", shown(c.Backend) + " is not known", "local, s3, azure or gcs"}
 }
@@ -59,34 +58,32 @@ func (s S3) storageURL() string {
 	return (&url.URL{Scheme: "s3", Host: s.Bucket, RawQuery: q.Encode()}).String()
 }
 
-func (a Azure) storageURL() (string, error) {
+func (a Azure) storageURL() string {
 	q := url.Values{}
 	q.Set("create", "true")
 	if a.AccountURL != "" {
-		u, err := url.Parse(a.AccountURL)
-		if err != nil {
-			return "", errors.New("AZURE_STORAGE_ACCOUNT_URL: it is no URL")
-		}
-		account, domain, ok := splitAccount(u)
-		if !ok {
-			return "", errors.New("AZURE_STORAGE_ACCOUNT_URL: it names no account: want https://ACCOUNT.blob.core.windows.net")
-		}
-		q.Set("protocol", u.Scheme)
-		q.Set("storage_account", account)
-		q.Set("domain", domain)
-		if domain == u.Host {
-			q.Set("localemu", "true")
-		}
+		q.Set("account_url", a.AccountURL)
 	}
-	return (&url.URL{Scheme: "azblob", Host: a.Container, RawQuery: q.Encode()}).String(), nil
+	return (&url.URL{Scheme: "azblob", Host: a.Container, RawQuery: q.Encode()}).String()
 }
 
-// splitAccount finds the account in https://ACCOUNT.domain or, as emulators have
-// it, in http://host/ACCOUNT.
-func splitAccount(u *url.URL) (account, domain string, ok bool) {
-	if path := strings.Trim(u.Path, "/"); path != "" {
-		return path, u.Host, !strings.Contains(path, "/")
+func (g GCS) storageURL() string {
+	q := url.Values{}
+	if g.CredentialsPath != "" {
+		q.Set("credentials_path", g.CredentialsPath)
 	}
-	account, domain, _ = strings.Cut(u.Host, ".")
-	return account, domain, account != "" && strings.Contains(domain, ".")
+	if g.ProjectID != "" {
+		q.Set("project_id", g.ProjectID)
+	}
+	return (&url.URL{Scheme: "gs", Host: g.Bucket, RawQuery: q.Encode()}).String()
+}
+
+// namesAccount reports whether a URL is https://ACCOUNT.domain or, as emulators
+// have it, http://host/ACCOUNT.
+func namesAccount(u *url.URL) bool {
+	if path := strings.Trim(u.Path, "/"); path != "" {
+		return !strings.Contains(path, "/")
+	}
+	account, domain, _ := strings.Cut(u.Host, ".")
+	return account != "" && strings.Contains(domain, ".")
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -168,10 +169,8 @@ func (a Azure) validate(ps *problems, byURL bool) {
 
 func (a Azure) checkAccountURL(ps *problems) {
 	checkEndpoint(ps, "AZURE_STORAGE_ACCOUNT_URL", a.AccountURL)
-	if u, err := url.Parse(a.AccountURL); err == nil {
-		if _, _, ok := splitAccount(u); !ok {
-			ps.add("AZURE_STORAGE_ACCOUNT_URL", "it names no account", "a URL such as https://ACCOUNT.blob.core.windows.net")
-		}
+	if u, err := url.Parse(a.AccountURL); err == nil && !namesAccount(u) {
+		ps.add("AZURE_STORAGE_ACCOUNT_URL", "it names no account", "a URL such as https://ACCOUNT.blob.core.windows.net")
 	}
 }
 
@@ -272,17 +271,17 @@ func onlyHere(base string) bool {
 
 func (c Config) validateDatabase(ps *problems) {
 	const name = "AUDIT_DATABASE_URL"
-	const want = "sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE or mysql:USER:PASSWORD@tcp(HOST)/DATABASE"
+	const want = "sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE or mysql://USER:PASSWORD@HOST/DATABASE"
 	dsn := c.AuditDatabaseURL.Reveal()
 	scheme, rest, _ := strings.Cut(dsn, ":")
 	switch {
 	case dsn == "":
 		ps.add(name, "it is not set", want)
-	case scheme != "sqlite" && scheme != "postgres" && scheme != "postgresql" && scheme != "mysql":
+	case !slices.Contains([]string{"sqlite", "postgres", "postgresql", "mysql", "mariadb"}, scheme):
 		ps.add(name, "its scheme is not known", want)
 	case strings.Trim(rest, "/") == "":
 		ps.add(name, "it names no database", want)
-	case scheme == "postgres" || scheme == "postgresql":
+	case strings.HasPrefix(scheme, "postgres") || strings.HasPrefix(rest, "//") && scheme != "sqlite":
 		if u, err := url.Parse(dsn); err != nil || u.Opaque != "" {
 			ps.add(name, "it is no URL", want+"; special characters of a password are percent-encoded")
 		}

@@ -22,7 +22,7 @@ const (
 )
 
 // Link is what a signed URL allows. Everything in it can be read by whoever holds the URL, and nothing can be changed.
-type Link struct { //nolint:recvcheck // only normalize changes it
+type Link struct {
 	// Method is GET (also if empty), HEAD, PUT or DELETE. A GET link is good for HEAD too.
 	Method string
 	// Key is the object's key: valid UTF-8 of at most 1,024 bytes, without control characters, backslashes, empty

@@ -44,7 +44,7 @@ var postgresTypes = []string{
 }
 
 // shape says which parts a flush has.
-type shape struct{ writer, settles, begins, rows bool }
+type shape struct{ writer, settles, begins, rows, checkpoint bool }
 
 // statement builds the flush. It first locks the intents that go out; unless
 // all of them are there, and none of those that come in, nothing is stored.
@@ -84,8 +84,8 @@ func (d *postgres) statement(s shape) string {
 		with = append(with, begin)
 	}
 	if s.writer {
-		with = append(with, "writer AS (INSERT INTO file_access_writers (writer_id, origin, started_at) SELECT "+
-			arg("uuid")+", "+arg("text")+", "+arg("timestamptz")+" WHERE (SELECT ok FROM ready))")
+		with = append(with, "writer AS (INSERT INTO file_access_writers (writer_id, origin, public_key, certificate, started_at) SELECT "+
+			arg("uuid")+", "+arg("text")+", "+arg("bytea")+", "+arg("bytea")+", "+arg("timestamptz")+" WHERE (SELECT ok FROM ready))")
 	}
 	if s.rows {
 		arrays := make([]string, len(columns))
@@ -95,6 +95,10 @@ func (d *postgres) statement(s shape) string {
 		names := strings.Join(columns, ", ")
 		with = append(with, "logged AS (INSERT INTO file_access_logs ("+names+") SELECT "+names+" FROM unnest("+strings.Join(arrays, ", ")+
 			") AS u ("+names+") WHERE (SELECT ok FROM ready))")
+	}
+	if s.checkpoint {
+		with = append(with, "signed AS (INSERT INTO file_access_checkpoints (writer_id, tree_size, note) SELECT "+
+			arg("uuid")+", "+arg("bigint")+", "+arg("text")+" WHERE (SELECT ok FROM ready))")
 	}
 	text := "WITH " + strings.Join(with, ",\n") + "\nSELECT ok FROM ready"
 	d.texts.Store(s, text)
@@ -120,10 +124,13 @@ func (d *postgres) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
 		args = append(args, ops, holders, writers, backends, buckets, keys, leases, events)
 	}
 	if w := b.writer; w != nil {
-		args = append(args, w.id, w.origin, w.startedAt)
+		args = append(args, w.id, w.origin, []byte(b.identity.public), []byte(b.identity.certificate), w.startedAt)
 	}
 	if len(b.rows) > 0 {
 		args = append(args, arrays(b.rows)...)
+	}
+	if c := b.checkpoint; c != nil {
+		args = append(args, c.WriterID, c.Size, c.Note)
 	}
 	conn, err := db.Connx(ctx)
 	if err != nil {
@@ -131,7 +138,7 @@ func (d *postgres) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
 	}
 	defer conn.Close()
 	var ok bool
-	err = conn.QueryRowxContext(ctx, d.statement(shape{b.writer != nil, len(b.settles) > 0, len(b.begins) > 0, len(b.rows) > 0}), args...).Scan(&ok)
+	err = conn.QueryRowxContext(ctx, d.statement(shape{b.writer != nil, len(b.settles) > 0, len(b.begins) > 0, len(b.rows) > 0, b.checkpoint != nil}), args...).Scan(&ok)
 	switch {
 	case err == nil && !ok:
 		return errConflict

@@ -99,7 +99,7 @@ func (d *sqlite) prepared(ctx context.Context, db *sqlx.DB, key string, query fu
 	if stmt := d.stmts[key]; stmt != nil {
 		return stmt, nil
 	}
-	stmt, err := db.PreparexContext(ctx, query())
+	stmt, err := db.PreparexContext(ctx, query()) //nolint:sqlclosecheck // closed by close
 	if err != nil {
 		return nil, err
 	}

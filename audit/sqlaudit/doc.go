@@ -10,12 +10,40 @@
 //
 //	file_access_logs        the entries; nothing but personal fields can change
 //	file_access_intents     operations that were begun and are not yet settled
-//	file_access_writers     the processes that wrote entries
+//	file_access_writers     the processes that wrote entries, and their keys
+//	file_access_checkpoints what each writer signed
+//	file_access_frontiers   where a log goes on whose beginning was removed
+//	file_access_erasures    the signed orders to erase personal fields
 //	file_access_migrations  which of the package's migrations were applied
 //
 // Triggers refuse to change or remove an entry, but for setting the personal
 // columns (user_id, ip_address, user_agent, request_id and pii_salt) to NULL.
-// They are guard rails: whoever may change the schema can drop them.
+// They let entries and checkpoints go once a frontier stands beyond them. They
+// are guard rails: whoever may change the schema can drop them. What shows that
+// somebody did is the proof.
+//
+// # The proof
+//
+// Each writer's log is a Merkle tree, and the writer signs its root with every
+// transaction. [Verify] recomputes all of it; [Journal.Prove] and [VerifyProof]
+// do so for one entry. What an attacker can't get away with depends on what is
+// set up:
+//
+//   - Nothing: a change by somebody who does not sign anew is found. Whoever
+//     writes the whole database, with a key of their own, is not.
+//   - [Options.DeploymentKey]: changing, deleting, inserting, reordering and
+//     appending entries is found, and so is a writer of somebody else. Cutting
+//     off the end of a log at a checkpoint, removing a writer whole, and putting
+//     an older copy of the database in its place are not.
+//   - [Options.Publish] as well: these are found too, but for what came after
+//     the last published checkpoint of its writer: at most
+//     [PublishOptions.Every] or [PublishOptions.Entries], longer while the
+//     bucket fails and for a process that was killed.
+//   - [AnchorSync] as well: nothing that was acknowledged can be cut off.
+//
+// The keys must be out of the attacker's reach: whoever reads the memory of a
+// process can sign as its writer, and whoever has the deployment's key can make
+// writers. What such an attacker can't do is change what was published.
 //
 // # Writers
 //
@@ -56,6 +84,82 @@
 // number of its bytes (8 bytes, big-endian) and its bytes in UTF-8; for one
 // that is NULL, eight bytes 0xff and nothing else. After an erasure pii_salt is
 // NULL, and the commitment can be neither checked nor guessed.
+//
+// # Checkpoints and certificates
+//
+// The leaves of a writer's entries, in the order of seq, are the leaves of a
+// Merkle tree as RFC 6962 defines it: a node is the SHA-256 of one byte 0x01,
+// the left and the right hash. A checkpoint is a C2SP signed note
+// (c2sp.org/signed-note, Ed25519, as golang.org/x/mod/sumdb/note writes it), with
+// the text of a C2SP tlog-checkpoint, three lines:
+//
+//	blobtrail/<writer_id>
+//	<tree_size, decimal>
+//	<root, base64>
+//
+// It is signed by the key named "blobtrail/<writer_id>", whose 32 bytes are
+// file_access_writers.public_key. In file_access_checkpoints, tree_size is that
+// of the note; no entry has a seq beyond the last of them.
+//
+// file_access_writers.certificate is a signed note with this text, signed by the
+// writer's key and, if the deployment has one, by the deployment's key:
+//
+//	blobtrail writer certificate v1
+//	writer <writer_id>
+//	key <the writer's verifier key, as in golang.org/x/mod/sumdb/note>
+//	origin <origin, as a JSON string of the canonical form>
+//	started <started_at, as a time of the canonical form, without quotes>
+//
+// # Published objects
+//
+// Below the prefix there is one folder for each writer. It has the object
+// "<writer_id>/certificate", written before the first checkpoint, and one
+// "<writer_id>/<tree_size>" for each checkpoint that was published, its size in
+// 20 decimal digits. Their content is the note, byte for byte. Objects are never
+// replaced.
+//
+// # Erasures and frontiers
+//
+// Personal fields may be NULL together with pii_salt if a row of
+// file_access_erasures of this writer names the entry. Its note is signed by any
+// writer with a valid certificate; entries are ascending numbers and runs of
+// them, the first being first_seq:
+//
+//	blobtrail erasure v1
+//	op <op_id>
+//	writer <writer_id>
+//	entries 3,7-12,40
+//
+// The row of file_access_frontiers with the largest tree_size of a writer says
+// that the entries before it were removed. hashes are the roots of the complete
+// subtrees of the tree of that size, 32 bytes each, the largest and leftmost
+// first: one for each bit that is set in tree_size, from the highest. Their root
+// is that of the writer's own checkpoint of that size, which is kept. The note
+// is signed by any writer with a valid certificate:
+//
+//	blobtrail frontier v1
+//	op <op_id>
+//	writer <writer_id>
+//	size <tree_size>
+//	root <root, base64>
+//
+// # Proofs and exports
+//
+// A [Proof] is a JSON document: entry is the canonical form as a string,
+// personal holds salt and fields, index is seq, path the inclusion proof of RFC
+// 6962 from the leaf up, checkpoint and certificate are the notes. It holds if
+// the certificate is signed by a key one trusts, the checkpoint by the key in
+// the certificate, the path leads from the leaf to the checkpoint's root, the
+// entry names that writer and seq, and its pii_commitment is that of personal.
+//
+// An export of [Journal.Purge] has one JSON object in each line: {"writer": …}
+// before the entries of a writer, from the place in "from"; {"entry": …,
+// "leaf": …, "personal": …} with the canonical form as a string, the leaf in
+// hexadecimal digits, and the personal fields unless they were erased; and
+// {"checkpoint": …}, the note that covers the entries before it.
+//
+// testdata has test vectors: vectors.json for entries, proof.json for a proof,
+// and verify.py, a verifier for SQLite that was written from this comment.
 //
 // Leases in file_access_intents are microseconds since 1970 by the database's
 // clock.

@@ -23,6 +23,11 @@ type batch struct {
 	settles []*held
 	begins  []*intentRow
 	rows    []*row
+
+	// With rows: who signs, the tree that they make, and what is signed.
+	identity   *identity
+	tree       tree
+	checkpoint *checkpointRow
 }
 
 // run takes whatever waits and stores it, until the queue is closed and empty.
@@ -64,7 +69,7 @@ func (j *Journal) prepare(jobs []*job) (*batch, error) {
 		b.rows = append(b.rows, jb.rows...)
 	}
 	salts := make([]byte, 32*len(b.rows))
-	rand.Read(salts) //nolint:errcheck // crypto/rand.Read never fails
+	rand.Read(salts)
 	for i, r := range b.rows {
 		if err := r.place(j.tail.writer.id, seq+int64(i), at, salts[32*i:32*i+32:32*i+32]); err != nil {
 			return nil, err
@@ -75,7 +80,18 @@ func (j *Journal) prepare(jobs []*job) (*batch, error) {
 			jb.ids.add(jb.rows[0].ID)
 		}
 	}
-	if !j.tail.registered && len(b.rows) > 0 {
+	if len(b.rows) == 0 {
+		return b, nil
+	}
+	b.identity, b.tree = j.tail.identity, j.tail.tree.clone()
+	for _, r := range b.rows {
+		b.tree.append(r.leaf)
+	}
+	var err error
+	if b.checkpoint, err = b.identity.checkpoint(&b.tree); err != nil {
+		return nil, err
+	}
+	if !j.tail.registered {
 		b.writer = &j.tail.writer
 	}
 	return b, nil
@@ -102,14 +118,14 @@ func (j *Journal) store(ctx context.Context, jobs []*job) {
 		}
 		err := j.d.flush(ctx, j.db, b)
 		if err == nil {
-			j.stored(b)
+			j.stored(ctx, b)
 			return
 		}
 		class := j.d.classify(err)
 		unknown = unknown || class == unclear
 		if unknown && len(b.rows) > 0 {
 			if there, err := j.exists(ctx, b.rows[0].ID); err == nil && there {
-				j.stored(b)
+				j.stored(ctx, b)
 				return
 			}
 		}
@@ -169,12 +185,37 @@ func finish(jobs []*job, err error) {
 }
 
 // stored moves the stream's end behind b.
-func (j *Journal) stored(b *batch) {
+func (j *Journal) stored(ctx context.Context, b *batch) {
 	j.tail.next += int64(len(b.rows))
 	if b.writer != nil {
 		j.tail.registered = true
+		j.signing.Store(b.identity)
 	}
-	finish(b.jobs, nil)
+	if b.checkpoint == nil {
+		finish(b.jobs, nil)
+		return
+	}
+	j.tail.tree = b.tree
+	if j.pub != nil {
+		j.pub.offer(b.identity, b.checkpoint)
+	}
+	finish(b.jobs, j.anchor(ctx))
+}
+
+// anchor waits until what is stored is published, if it has to be.
+func (j *Journal) anchor(ctx context.Context) error {
+	if j.pub == nil || j.opts.Anchor != AnchorSync {
+		return nil
+	}
+	for attempt := 0; ; attempt++ {
+		err := j.pub.publish(ctx)
+		if err == nil {
+			return nil
+		}
+		if !j.pause(ctx, attempt, err) {
+			return fmt.Errorf("sqlaudit: the record is stored, but not published: %w", err)
+		}
+	}
 }
 
 // giveUp fails jobs whose time is over. If they may have been stored after all,
@@ -196,7 +237,7 @@ func (j *Journal) pause(ctx context.Context, attempt int, err error) bool {
 		return false
 	}
 	if attempt == 0 {
-		j.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "sqlaudit: the database fails, trying again", slog.Any("error", err))
+		j.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "sqlaudit: storing or publishing fails, trying again", slog.Any("error", err))
 	}
 	timer := time.NewTimer(min(5*time.Millisecond<<min(attempt, 10), 250*time.Millisecond))
 	defer timer.Stop()
@@ -255,7 +296,7 @@ func (j *Journal) notHeld(ctx context.Context, jb *job) error {
 			if there, err := j.exists(ctx, id); err != nil {
 				return fmt.Errorf("sqlaudit: settling: %s: %w", maybeStored, err)
 			} else if there {
-				return nil
+				return j.anchor(ctx)
 			}
 		}
 	}
@@ -275,10 +316,14 @@ func (j *Journal) seqTaken(ctx context.Context, b *batch) (bool, error) {
 	if len(b.rows) == 0 {
 		return false, nil
 	}
-	var n int
+	var n, signed int
 	err := j.db.GetContext(ctx, &n, sqlx.Rebind(j.d.bind(), "SELECT count(*) FROM file_access_logs WHERE writer_id = ? AND seq >= ? AND seq < ?"),
 		b.rows[0].WriterID, b.rows[0].Seq, b.rows[0].Seq+int64(len(b.rows)))
-	return n > 0, err
+	if err == nil {
+		err = j.db.GetContext(ctx, &signed, sqlx.Rebind(j.d.bind(), "SELECT count(*) FROM file_access_checkpoints WHERE writer_id = ? AND tree_size > ?"),
+			b.rows[0].WriterID, b.rows[0].Seq)
+	}
+	return n+signed > 0, err
 }
 
 func (b *batch) shortestLease() time.Duration {

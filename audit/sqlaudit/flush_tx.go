@@ -23,6 +23,7 @@ const (
 	partRelease = "release"
 	partBegin   = "begin"
 	partEntry   = "entry"
+	partSigned  = "checkpoint"
 )
 
 // parts lists what b does. The first writes, so that on SQLite even a deferred
@@ -31,8 +32,8 @@ const (
 func parts(d dialect, b *batch) []part {
 	var out []part
 	if w := b.writer; w != nil {
-		out = append(out, part{partWriter, [][]any{{w.id, w.origin, d.formatTime(w.startedAt)}}, func(n int) string {
-			return "INSERT INTO file_access_writers (writer_id, origin, started_at) VALUES " + repeat("(?, ?, ?)", n)
+		out = append(out, part{partWriter, [][]any{{w.id, w.origin, []byte(b.identity.public), []byte(b.identity.certificate), d.formatTime(w.startedAt)}}, func(n int) string {
+			return "INSERT INTO file_access_writers (writer_id, origin, public_key, certificate, started_at) VALUES " + repeat("(?, ?, ?, ?, ?)", n)
 		}})
 	}
 	if len(b.settles) > 0 {
@@ -61,6 +62,11 @@ func parts(d dialect, b *batch) []part {
 		}
 		out = append(out, part{partEntry, items, func(n int) string {
 			return "INSERT INTO file_access_logs (" + strings.Join(columns, ", ") + ") VALUES " + repeat(marks(len(columns)), n)
+		}})
+	}
+	if c := b.checkpoint; c != nil {
+		out = append(out, part{partSigned, [][]any{{c.WriterID, c.Size, c.Note}}, func(n int) string {
+			return "INSERT INTO file_access_checkpoints (writer_id, tree_size, note) VALUES " + repeat("(?, ?, ?)", n)
 		}})
 	}
 	return out

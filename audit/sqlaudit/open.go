@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/blobtrail/blobtrail/audit"
 )
@@ -29,6 +30,10 @@ type Journal struct {
 	base     context.Context
 	finished chan struct{} // the flusher has ended
 	tail     tail          // the flusher's own
+
+	deployment note.Signer              // certifies the writers' keys; nil without a key
+	signing    atomic.Pointer[identity] // of the last writer that is registered
+	pub        *publisher               // nil: nothing is published
 
 	maintenance sync.WaitGroup
 
@@ -144,7 +149,7 @@ func start(ctx context.Context, db, readDB *sqlx.DB, d dialect, o Options) (*Jou
 			return nil, err
 		}
 	}
-	for _, table := range []string{"file_access_logs", "file_access_intents", "file_access_writers"} {
+	for _, table := range tables {
 		if _, err := db.ExecContext(ctx, "SELECT 1 FROM "+table+" WHERE 1 = 0"); err != nil {
 			return nil, fmt.Errorf("sqlaudit: table %s can't be read: %w", table, err)
 		}
@@ -157,15 +162,29 @@ func start(ctx context.Context, db, readDB *sqlx.DB, d dialect, o Options) (*Jou
 		o.Logger.LogAttrs(ctx, slog.LevelWarn, "sqlaudit: a power cut may lose acknowledged entries", slog.String("reason", weak))
 	}
 	j := &Journal{db: db, readDB: readDB, d: d, opts: o, q: newQueue(o.QueueLength), finished: make(chan struct{})}
+	if o.DeploymentKey != "" {
+		if j.deployment, err = o.DeploymentKey.signer(); err != nil {
+			return nil, fmt.Errorf("sqlaudit: Options.DeploymentKey: %w", err)
+		}
+	}
 	j.base, j.stop = context.WithCancel(context.Background())
 	if err := j.newTail(); err != nil {
 		return nil, err
+	}
+	if o.Publish != nil {
+		j.pub = newPublisher(o.Publish, o.Logger, o.Timeout)
+		go j.pub.run(j.base)
 	}
 	if !o.SkipMigrate {
 		j.maintenance.Go(j.maintain)
 	}
 	go j.run()
 	return j, nil
+}
+
+// tables are those that a journal needs.
+var tables = []string{
+	"file_access_logs", "file_access_intents", "file_access_writers", "file_access_checkpoints", "file_access_frontiers", "file_access_erasures",
 }
 
 // maintain looks ahead now and every few hours.
@@ -191,7 +210,9 @@ func (j *Journal) WriterID() string { return *j.writerID.Load() }
 
 // Close stores what still waits and frees the journal's resources; later calls
 // fail with [audit.ErrClosed]. If ctx ends first, the callers that wait fail,
-// and Close returns an [*UnstoredError] with their events. Further calls do
+// and Close returns an [*UnstoredError] with their events. The last checkpoint
+// is published before Close returns; if that fails by the end of ctx, the error
+// says how many entries no published checkpoint covers. Further calls do
 // nothing.
 func (j *Journal) Close(ctx context.Context) error {
 	if !j.q.close() {
@@ -213,6 +234,12 @@ func (j *Journal) Close(ctx context.Context) error {
 		}
 	}
 	j.stop()
+	if j.pub != nil {
+		<-j.pub.done
+		if pubErr := j.pub.publish(ctx); pubErr != nil {
+			err = errors.Join(err, fmt.Errorf("sqlaudit: closed with %d entries in no published checkpoint: %w", j.pub.behind(), pubErr))
+		}
+	}
 	j.maintenance.Wait()
 	err = errors.Join(err, j.d.close())
 	if j.owned {
@@ -242,6 +269,8 @@ type tail struct {
 	writer     writer
 	registered bool // the writer's row is stored
 	next       int64
+	identity   *identity
+	tree       tree // of the entries that are stored
 }
 
 type writer struct {
@@ -256,7 +285,12 @@ func (j *Journal) newTail() error {
 		return fmt.Errorf("sqlaudit: minting a writer id: %w", err)
 	}
 	s := id.String()
-	j.tail = tail{writer: writer{id: s, origin: j.opts.Origin, startedAt: now()}}
+	w := writer{id: s, origin: j.opts.Origin, startedAt: now()}
+	who, err := newIdentity(w, j.deployment)
+	if err != nil {
+		return err
+	}
+	j.tail = tail{writer: w, identity: who}
 	j.writerID.Store(&s)
 	return nil
 }

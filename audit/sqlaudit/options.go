@@ -1,10 +1,13 @@
 package sqlaudit
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/blobtrail/blobtrail/audit"
 )
@@ -32,6 +35,22 @@ type Options struct {
 	// it. Default: the host's name. At most 255 bytes.
 	Origin string
 
+	// DeploymentKey certifies the keys that this process's writers sign with;
+	// see [NewDeploymentKey]. All processes of a deployment have the same.
+	// Without one each writer vouches for itself, and whoever can write to the
+	// database could put a writer of their own in its place: only published
+	// checkpoints show that then.
+	DeploymentKey SigningKey
+
+	// Publish has checkpoints written to a bucket. Without it, whoever can
+	// write to the database can cut off the end of the trail, or put an older
+	// copy of the database in its place, unseen.
+	Publish *PublishOptions
+
+	// Anchor says whether an entry is acknowledged before its checkpoint is
+	// published, the default, or after it. [AnchorSync] needs Publish.
+	Anchor Anchor
+
 	// SkipMigrate leaves the tables as they are. They must exist; see
 	// [Migrations].
 	SkipMigrate bool
@@ -57,7 +76,18 @@ func (o *Options) withDefaults() (Options, error) {
 		return out, fmt.Errorf("sqlaudit: Options.QueueLength is %d: want a positive number, or 0 for 1024", out.QueueLength)
 	case len(out.Origin) > 255:
 		return out, fmt.Errorf("sqlaudit: Options.Origin has %d bytes: want at most 255", len(out.Origin))
+	case !utf8.ValidString(out.Origin) || strings.ContainsRune(out.Origin, 0):
+		return out, fmt.Errorf("sqlaudit: Options.Origin %q is not text in UTF-8", out.Origin)
+	case out.Anchor != AnchorAsync && out.Anchor != AnchorSync:
+		return out, fmt.Errorf("sqlaudit: Options.Anchor is %d: want AnchorAsync or AnchorSync", out.Anchor)
+	case out.Anchor == AnchorSync && out.Publish == nil:
+		return out, errors.New("sqlaudit: Options.Anchor is AnchorSync without Publish: want a bucket to publish to")
 	}
+	publish, err := out.Publish.withDefaults()
+	if err != nil {
+		return out, err
+	}
+	out.Publish = publish
 	if out.Timeout == 0 {
 		out.Timeout = 10 * time.Second
 	}

@@ -96,17 +96,17 @@ func newQueue(length int) *queue {
 	}
 }
 
-// errTimeout is what a caller gets when the database takes too long.
-type errTimeout struct {
+// timeoutError is what a caller gets when the database takes too long.
+type timeoutError struct {
 	after  time.Duration
 	stored string
 }
 
-func (e *errTimeout) Error() string {
+func (e *timeoutError) Error() string {
 	return fmt.Sprintf("sqlaudit: the database did not answer within %v: %s", e.after, e.stored)
 }
 
-func (e *errTimeout) Unwrap() error { return context.DeadlineExceeded }
+func (e *timeoutError) Unwrap() error { return context.DeadlineExceeded }
 
 const (
 	notStored   = "nothing was stored"
@@ -134,7 +134,7 @@ func (q *queue) do(ctx context.Context, timeout time.Duration, jb *job) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-timer.C:
-			return &errTimeout{timeout, "the queue is full, " + notStored}
+			return &timeoutError{timeout, "the queue is full, " + notStored}
 		}
 	}
 	q.mu.Lock()
@@ -155,13 +155,13 @@ func (q *queue) do(ctx context.Context, timeout time.Duration, jb *job) error {
 		return ctx.Err()
 	case <-timer.C:
 		if q.leave(jb) {
-			return &errTimeout{timeout, notStored}
+			return &timeoutError{timeout, notStored}
 		}
 		select {
 		case err := <-jb.done: // it came at the last moment
 			return err
 		default:
-			return &errTimeout{timeout, maybeStored}
+			return &timeoutError{timeout, maybeStored}
 		}
 	}
 }

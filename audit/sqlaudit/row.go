@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -126,15 +127,30 @@ func nullBytes(b []byte) any {
 
 // scan reads the columns from the current row of rows.
 func (r *row) scan(rows *sql.Rows) error {
+	if err := r.scanColumns(rows, false); err != nil {
+		return err
+	}
+	if r.attrs != "" {
+		if err := json.Unmarshal([]byte(r.attrs), &r.Attrs); err != nil {
+			return fmt.Errorf("entry %s: its attrs are no JSON object of strings: %w", r.ID, err)
+		}
+	}
+	return nil
+}
+
+// scanColumns leaves attrs as text. If strict, it refuses what this package
+// never stores although it would read it.
+func (r *row) scanColumns(rows *sql.Rows, strict bool) error {
 	var size sql.NullInt64
 	var occurred, created timestamp
 	var leaf []byte
+	text := func(s *string) text { return text{s, strict} }
 	err := rows.Scan(
-		&r.ID, &r.OpID, text{&r.RefOpID}, &r.WriterID, &r.Seq, &occurred, &created,
-		(*string)(&r.Action), (*string)(&r.Outcome), (*string)(&r.SettledBy), text{&r.Actor.UserID}, text{&r.Actor.IP}, text{&r.Actor.UserAgent},
-		text{&r.Actor.RequestID}, text{&r.Actor.TenantID}, text{&r.Resource.Type}, text{&r.Resource.ID}, text{&r.Key},
-		text{&r.Backend}, text{&r.Bucket}, text{&r.GrantID}, &size, &r.SHA256, text{&r.ContentType},
-		text{&r.ErrorCode}, text{&r.attrs}, &r.schema, &r.salt, &r.commitment, &leaf,
+		&r.ID, &r.OpID, text(&r.RefOpID), &r.WriterID, &r.Seq, &occurred, &created,
+		(*string)(&r.Action), (*string)(&r.Outcome), (*string)(&r.SettledBy), text(&r.Actor.UserID), text(&r.Actor.IP), text(&r.Actor.UserAgent),
+		text(&r.Actor.RequestID), text(&r.Actor.TenantID), text(&r.Resource.Type), text(&r.Resource.ID), text(&r.Key),
+		text(&r.Backend), text(&r.Bucket), text(&r.GrantID), &size, &r.SHA256, text(&r.ContentType),
+		text(&r.ErrorCode), text(&r.attrs), &r.schema, &r.salt, &r.commitment, &leaf,
 	)
 	if err != nil {
 		return err
@@ -147,27 +163,29 @@ func (r *row) scan(rows *sql.Rows) error {
 	if size.Valid {
 		r.Size = &size.Int64
 	}
-	if r.attrs != "" {
-		if err := json.Unmarshal([]byte(r.attrs), &r.Attrs); err != nil {
-			return fmt.Errorf("entry %s: its attrs are no JSON object of strings: %w", r.ID, err)
-		}
-	}
 	return nil
 }
 
 // text scans a nullable text column; NULL is "".
-type text struct{ s *string }
+type text struct {
+	s      *string
+	strict bool // what is not NULL is not empty
+}
 
 func (t text) Scan(src any) error {
 	switch v := src.(type) {
 	case nil:
 		*t.s = ""
+		return nil
 	case string:
 		*t.s = v
 	case []byte:
 		*t.s = string(v)
 	default:
 		return fmt.Errorf("a text column holds %T", src)
+	}
+	if t.strict && *t.s == "" {
+		return errors.New("a text column holds an empty text, where there should be NULL")
 	}
 	return nil
 }

@@ -115,9 +115,9 @@ func TestRestrictedRole(t *testing.T) {
 	for _, grant := range []string{
 		"CREATE ROLE " + role + " LOGIN",
 		"GRANT USAGE ON SCHEMA " + schema + " TO " + role,
-		"GRANT SELECT, INSERT ON file_access_logs, file_access_writers TO " + role,
+		"GRANT SELECT, INSERT ON file_access_logs, file_access_writers, file_access_checkpoints TO " + role,
 		"GRANT SELECT, INSERT, UPDATE, DELETE ON file_access_intents TO " + role,
-		"GRANT SELECT ON file_access_migrations TO " + role,
+		"GRANT SELECT ON file_access_migrations, file_access_frontiers, file_access_erasures TO " + role,
 	} {
 		db.exec(t, grant)
 	}

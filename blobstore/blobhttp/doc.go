@@ -7,7 +7,9 @@
 //		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 //	})(mux)
 //
-// [Middleware] tells the trail who sends the request. [Links] serves the signed
+// [Middleware] tells the trail who sends the request. [Upload] stores the files
+// of a form. [Deliver] answers with a file, or with a link to it, for a handler
+// of the host that has found out who may have it. [Links] serves the signed
 // links of package signurl, on any backend. [WriteError] answers any error of
 // the store as a problem document that gives nothing away.
 //

@@ -31,6 +31,7 @@ type host struct {
 	signer *signurl.Signer
 	url    string
 	client *http.Client
+	mux    *http.ServeMux
 	errs   *errorLog
 }
 
@@ -48,6 +49,7 @@ func newHost(t *testing.T, s setup) *host {
 	h.ctx = audit.WithActor(context.Background(), audit.Actor{UserID: "alice"})
 
 	mux := http.NewServeMux()
+	h.mux = mux
 	var handler http.Handler = mux
 	if s.wrap != nil {
 		handler = s.wrap(mux)
@@ -76,6 +78,7 @@ func newHost(t *testing.T, s setup) *host {
 // everyStore runs a test on each backend that needs no server.
 func everyStore(t *testing.T, test func(t *testing.T, url string)) {
 	t.Run("mem", func(t *testing.T) { test(t, "mem://") })
+	t.Run("local", func(t *testing.T) { test(t, "local://"+t.TempDir()) })
 	t.Run("file", func(t *testing.T) { test(t, "file://"+t.TempDir()) })
 }
 
@@ -168,4 +171,16 @@ func (l *errorLog) all() []error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.errs)
+}
+
+// newRequest is a request of the user "alice" to a handler without a server.
+func newRequest(method, target, body string) *http.Request {
+	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	return r.WithContext(audit.WithActor(r.Context(), audit.Actor{UserID: "alice"}))
+}
+
+func record(h http.Handler, r *http.Request) answer {
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, r)
+	return answer{rec.Code, rec.Result().Header, rec.Body.String()}
 }

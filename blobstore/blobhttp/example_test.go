@@ -1,10 +1,13 @@
 package blobhttp_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -93,4 +96,75 @@ func ExampleMiddleware() {
 	r.SetBasicAuth("alice", "")
 	handler.ServeHTTP(httptest.NewRecorder(), r)
 	// Output: alice acme 203.0.113.9 req-1
+}
+
+// A form with a file is stored, and a link to the file handed out.
+func ExampleUpload() {
+	signer, err := signurl.New("https://files.example.com/files/", []signurl.Key{signurl.NewKey()}, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	store, err := blobstore.Open(context.Background(), "mem://", new(audit.Memory), &blobstore.Options{Signer: signer})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer store.Close()
+	handler := blobhttp.Upload(store, &blobhttp.UploadOptions{
+		Prefix:       "invoices",
+		MaxBytes:     10 << 20,
+		AllowedTypes: []string{"application/pdf", "image/*"},
+		Link:         &blobstore.LinkOptions{Expiry: time.Hour},
+		Prepare: func(r *http.Request, f *blobhttp.FormFile) error {
+			f.Options.Resource = audit.Resource{Type: "invoice", ID: f.Fields.Get("invoice")}
+			return nil
+		},
+	})
+
+	// What a browser sends:
+	var body bytes.Buffer
+	form := multipart.NewWriter(&body)
+	_ = form.WriteField("invoice", "42")
+	file, _ := form.CreateFormFile("file", "invoice.pdf")
+	_, _ = file.Write([]byte("%PDF-1.7 ..."))
+	_ = form.Close()
+	r := httptest.NewRequest("POST", "/upload", &body)
+	r.Header.Set("Content-Type", form.FormDataContentType())
+	r = r.WithContext(audit.WithActor(r.Context(), audit.Actor{UserID: "alice"})) // as Middleware does
+
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	var stored blobhttp.Uploaded
+	err = json.Unmarshal(w.Body.Bytes(), &stored)
+	for _, f := range stored.Files {
+		fmt.Println(w.Code, f.Filename, f.Size, f.ContentType, f.DownloadURL != "", err)
+	}
+	// Output: 201 invoice.pdf 12 application/pdf true <nil>
+}
+
+// The host's own handler decides who may have which file, and lets Deliver
+// answer.
+func ExampleDeliver() {
+	ctx := audit.WithActor(context.Background(), audit.Actor{UserID: "alice"})
+	store, err := blobstore.Open(ctx, "mem://", new(audit.Memory), nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer store.Close()
+	if _, err := store.Upload(ctx, "invoices/42.txt", strings.NewReader("42 €"), nil); err != nil {
+		fmt.Println(err)
+		return
+	}
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		key := "invoices/42.txt" // looked up in the host's database, for the user of r
+		blobhttp.Deliver(w, r, store, key, &blobhttp.DeliverOptions{
+			Resource: audit.Resource{Type: "invoice", ID: "42"},
+		})
+	})
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, httptest.NewRequest("GET", "/invoices/42", nil).WithContext(ctx))
+	fmt.Println(w.Code, w.Body.String())
+	// Output: 200 42 €
 }

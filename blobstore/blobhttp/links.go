@@ -45,6 +45,11 @@ type LinksOptions struct {
 // its first effect or byte; so is each refusal of a link that was truly issued.
 // What fails is answered by [WriteError].
 //
+// A link may be bound to a user or an address, withdrawn (410), or good for a
+// number of uses only, of which every GET, PUT and DELETE is one, whether it
+// succeeds or not, and HEAD none; see blobstore.LinkOptions and
+// blobstore.Options.Grants.
+//
 // The actor is the one that [Middleware] put into the context, or else an
 // anonymous one with the address of the connection.
 func Links(store *blobstore.Store, signer *signurl.Signer, opts *LinksOptions) http.Handler {
@@ -104,10 +109,14 @@ func (h *links) check(ctx context.Context, r *http.Request, actor audit.Actor) (
 			err = fmt.Errorf("%w: %w", errNotYours, cause)
 		}
 	}
-	if err == nil && link.Uses > 0 {
-		return link, fmt.Errorf("%w: this handler counts no uses of links", blobstore.ErrUnsupported)
+	if err == nil {
+		used := link
+		if r.Method == http.MethodHead {
+			used.Uses = 0 // refused if the link was withdrawn, but not counted, since it gives no content away
+		}
+		err = h.store.UseLink(ctx, used)
 	}
-	if err == nil || errors.Is(err, signurl.ErrSignature) {
+	if err == nil || !isRefusal(err) {
 		return link, err
 	}
 	// The client may be gone already; the entry is made all the same.
@@ -115,6 +124,17 @@ func (h *links) check(ctx context.Context, r *http.Request, actor audit.Actor) (
 		h.report(r, denyErr)
 	}
 	return link, err
+}
+
+// isRefusal reports whether err is a reason to refuse a link that was issued,
+// rather than that nobody can tell.
+func isRefusal(err error) bool {
+	for _, reason := range [...]error{signurl.ErrExpired, signurl.ErrMethod, signurl.ErrConstraint, signurl.ErrRevoked} {
+		if errors.Is(err, reason) {
+			return true
+		}
+	}
+	return false
 }
 
 // allowed is the Allow header of a link's URL.

@@ -43,13 +43,14 @@ const (
 	CodeDenied          = "denied"           // 403: this user or address may not do that
 	CodeLink            = "bad_link"         // 403: the link was not signed here, or was changed
 	CodeNotFound        = "not_found"        // 404: there is no such file
-	CodeMethod          = "method"           // 405: the link is for another method; see the Allow header
+	CodeMethod          = "method"           // 405: not with this method; see the Allow header
 	CodeSlow            = "request_timeout"  // 408: the request's body came too slowly
 	CodeExists          = "exists"           // 409: the name is taken
 	CodeExpired         = "expired"          // 410: the link's time is over
 	CodeRevoked         = "revoked"          // 410: the link was withdrawn or is used up
 	CodePrecondition    = "precondition"     // 412: a condition of the request does not hold
 	CodeTooLarge        = "too_large"        // 413: the file is larger than is allowed
+	CodeTooMany         = "too_many"         // 413: there are more files or fields than are allowed
 	CodeType            = "type"             // 415: files of this type are not allowed
 	CodeRange           = "range"            // 416: the range begins behind the end
 	CodeChecksum        = "checksum"         // 422: the content is not what its checksum says
@@ -79,6 +80,7 @@ var constants = map[string]string{
 	CodeRevoked:         "CodeRevoked",
 	CodePrecondition:    "CodePrecondition",
 	CodeTooLarge:        "CodeTooLarge",
+	CodeTooMany:         "CodeTooMany",
 	CodeType:            "CodeType",
 	CodeRange:           "CodeRange",
 	CodeChecksum:        "CodeChecksum",
@@ -102,6 +104,12 @@ type verdict struct {
 var (
 	errUnauthenticated = errors.New("not authenticated")
 	errNotYours        = errors.New("the link is bound to another user or address")
+	errCrossOrigin     = errors.New("sent by a page of another origin")
+	errMethod          = errors.New("method not allowed")
+	errNoFile          = errors.New("no file in the form")
+	errTooMany         = errors.New("too many files or fields")
+	errNotForm         = errors.New("not a multipart form")
+	errBadForm         = errors.New("malformed form")
 	errPrecondition    = errors.New("precondition failed")
 	errBadRequest      = errors.New("bad request")
 	errCoding          = errors.New("content coding not supported")
@@ -126,7 +134,8 @@ var verdicts = []struct {
 	{signurl.ErrSignature, verdict{403, CodeLink, "The link is not valid", ""}},
 	{signurl.ErrExpired, verdict{410, CodeExpired, "The link has expired", "Ask for a new one."}},
 	{signurl.ErrRevoked, verdict{410, CodeRevoked, "The link was withdrawn or is used up", "Ask for a new one."}},
-	{signurl.ErrMethod, verdict{405, CodeMethod, "The link is for another method", ""}},
+	{signurl.ErrMethod, verdict{405, CodeMethod, "Not with this method", ""}},
+	{errMethod, verdict{405, CodeMethod, "Not with this method", ""}},
 	{errNotYours, verdict{403, CodeDenied, "The link is for somebody else", ""}},
 	{signurl.ErrConstraint, verdict{422, CodeConstraint, "The upload is not what the link allows", ""}},
 
@@ -134,7 +143,12 @@ var verdicts = []struct {
 	{blobstore.ErrNoActor, verdict{401, CodeUnauthenticated, "Log in first", ""}},
 	{blobstore.ErrDenied, verdict{403, CodeDenied, "Not allowed", ""}},
 
+	{errCrossOrigin, verdict{403, CodeDenied, "Not allowed", "A page of another origin may not send this."}},
+
 	{errPrecondition, verdict{412, CodePrecondition, "A condition of the request does not hold", ""}},
+	{errNoFile, verdict{400, CodeBadRequest, "There is no file in the form", ""}},
+	{errTooMany, verdict{413, CodeTooMany, "Too many files or fields", ""}},
+	{errNotForm, verdict{415, CodeType, "Send a form as multipart/form-data", ""}},
 	{errCoding, verdict{415, CodeType, "Send the content as it is, without Content-Encoding", ""}},
 	{errBadRequest, verdict{400, CodeBadRequest, "The request can't be understood", ""}},
 	{blobstore.ErrKey, verdict{400, CodeKey, "The name is not allowed", ""}},
@@ -149,6 +163,7 @@ var verdicts = []struct {
 	{fs.ErrPermission, internal}, // of the store, not of the client
 	{io.ErrUnexpectedEOF, verdict{400, CodeTruncated, "The content ended too early", ""}},
 	{errBody, verdict{400, CodeTruncated, "The content ended too early", ""}},
+	{errBadForm, verdict{400, CodeBadRequest, "The form can't be understood", ""}},
 	{blobstore.ErrClosed, unavailable},
 	{context.DeadlineExceeded, verdict{504, CodeTimeout, "The storage took too long", "Try again later."}},
 	{context.Canceled, unavailable},
@@ -220,11 +235,16 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	writeProblem(w, r, judge(err))
 }
 
-func writeProblem(w http.ResponseWriter, r *http.Request, v verdict) {
+func problem(r *http.Request, v verdict) Problem {
 	p := Problem{Type: typeURL + constants[v.code], Title: v.title, Status: v.status, Code: v.code, Detail: v.detail}
 	if a, ok := audit.ActorFrom(r.Context()); ok && saneRequestID(a.RequestID) {
 		p.RequestID = a.RequestID
 	}
+	return p
+}
+
+func writeProblem(w http.ResponseWriter, r *http.Request, v verdict) {
+	p := problem(r, v)
 	body, err := json.Marshal(p)
 	if err != nil {
 		body = []byte("{}") // strings and numbers can always be marshalled

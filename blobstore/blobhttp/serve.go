@@ -51,7 +51,7 @@ func serve(ctx context.Context, w http.ResponseWriter, r *http.Request, store *b
 		}
 		return err
 	}
-	defer parts.Close() //nolint:errcheck // only what was not read
+	defer parts.Close()
 	if a.status == http.StatusPreconditionFailed {
 		return errPrecondition
 	}

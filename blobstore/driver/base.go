@@ -81,6 +81,9 @@ func (b *Base) WriteWith(ctx context.Context, key string, r io.Reader, opts *blo
 	if src.err != nil {
 		return src.err
 	}
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx) // of which the driver gives no more than ctx.Err()
+	}
 	if err == nil && !src.done {
 		return fmt.Errorf("the driver stopped reading before the end")
 	}

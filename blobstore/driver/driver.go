@@ -43,6 +43,7 @@ const (
 	MetaOp       = MetaPrefix + "op"     // the operation that wrote the object
 	MetaSHA256   = MetaPrefix + "sha256" // its content's digest, lower-case hex
 	MetaFilename = MetaPrefix + "name"   // the name it was uploaded under
+	MetaTry      = MetaPrefix + "try"    // which of several tries of the operation wrote it, if it allows several
 )
 
 // Bucket is an opened bucket, container or folder. All methods may be called

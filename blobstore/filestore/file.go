@@ -18,7 +18,6 @@ import (
 	"gocloud.dev/blob/fileblob"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
-	"github.com/blobtrail/blobtrail/internal/keyrule"
 )
 
 // fileBucket adds to the Go CDK's fileblob what it lacks: it syncs, its
@@ -238,37 +237,4 @@ func (b *fileBucket) Delete(ctx context.Context, key string) error {
 // hold nothing that it escapes.
 func (b *fileBucket) path(key string) string {
 	return filepath.Join(b.dir, filepath.FromSlash(key))
-}
-
-// Sweep implements [driver.Bucket]: it removes the temporary files of key whose
-// writer is dead, and attributes without an object.
-func (b *fileBucket) Sweep(_ context.Context, key string) error {
-	defer b.lock(key)()
-	path := b.path(key)
-	entries, err := os.ReadDir(filepath.Dir(path))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	live := false
-	for _, e := range entries {
-		if name := e.Name(); len(name) == len(filepath.Base(path))+len(".0123456789abcdef.tmp") && strings.HasPrefix(name, filepath.Base(path)+".") && keyrule.IsTemp(name) {
-			removed, err := removeDead(filepath.Join(filepath.Dir(path), name))
-			if err != nil {
-				return err
-			}
-			live = live || !removed
-		}
-	}
-	if live {
-		return nil // its writer may be about to need the attributes
-	}
-	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-		if err := os.Remove(path + ".attrs"); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
 }

@@ -9,4 +9,4 @@ import "os"
 
 func holdLive(*os.File) (release func(), err error) { return func() {}, nil }
 
-func removeDead(string) (removed bool, err error) { return false, nil }
+func removeDead(string, func(string) error) (removed bool, err error) { return false, nil }

@@ -25,8 +25,9 @@ func holdLive(f *os.File) (release func(), err error) {
 	return func() { _ = unix.Close(fd) }, nil
 }
 
-// removeDead removes a temporary file unless it is marked as being written.
-func removeDead(path string) (removed bool, err error) {
+// removeDead removes a temporary file unless it is marked as being written,
+// after last has had it.
+func removeDead(path string, last func(path string) error) (removed bool, err error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
@@ -41,6 +42,9 @@ func removeDead(path string) (removed bool, err error) {
 		return false, nil
 	default:
 		return false, &fs.PathError{Op: "lock", Path: path, Err: err}
+	}
+	if err := last(path); err != nil {
+		return false, err
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err

@@ -244,7 +244,7 @@ func (s *linkSigner) signByIAM(ctx context.Context, p []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("IAM could not be reached: %w", err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // only read from
+	defer resp.Body.Close()
 	var out struct{ SignedBlob []byte }
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	switch {

@@ -314,7 +314,7 @@ func (e *env) fetch(link *blobstore.Link, body []byte) (*http.Response, []byte) 
 	}
 	resp, err := client.Do(req)
 	require.NoError(e, err)
-	defer resp.Body.Close() //nolint:errcheck // only read from
+	defer resp.Body.Close()
 	got, err := io.ReadAll(resp.Body)
 	require.NoError(e, err)
 	return resp, got

@@ -141,7 +141,7 @@ func inParallel(e *env, n int, do func(i int)) {
 }
 
 func crowdCases() []testCase {
-	return []testCase{{"many callers at once MUST not disturb one another, and the trail be complete", func(e *env) {
+	return []testCase{{"many callers at once MUST NOT disturb one another, and the trail be complete", func(e *env) {
 		const callers, rounds = 64, 3
 		var wg sync.WaitGroup
 		for i := range callers {

@@ -19,6 +19,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/blobtrail/blobtrail/internal/testdb"
 )
 
 // row is one line of the table: what is compared, with what, and what is to be reached.
@@ -34,10 +36,14 @@ type row struct {
 // against a number.
 type side func(n int) (cost float64, err error)
 
+// errLeftOut: what a row needs is not on this machine.
+var errLeftOut = errors.New("left out")
+
 // env is where a row runs.
 type env struct {
 	context.Context
 	folder   string
+	servers  map[string]*testdb.Server
 	cleanups []func() error
 }
 
@@ -297,14 +303,14 @@ type unit int
 
 const (
 	seconds unit = iota
-	bytes
+	sizeInBytes
 	megabytes // decimal, as file sizes are commonly given
 	count
 )
 
 func (u unit) text(v float64) string {
 	switch u {
-	case bytes:
+	case sizeInBytes:
 		return scaled(v, 1024, "B", "KiB", "MiB", "GiB")
 	case megabytes:
 		return fmt.Sprintf("%.1f MB", v/1e6)

@@ -27,7 +27,7 @@ import (
 )
 
 // rows are the lines of the table, in its order.
-var rows = slices.Concat(uploads, links, listings, memory, sizes)
+var rows = slices.Concat(uploads, links, cloudLinks, listings, downloads, memory, trail, sizes)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -107,6 +107,10 @@ func run(ctx context.Context, args []string, stdout, progress io.Writer) (err er
 		res, err := r.run(&env{Context: ctx, folder: work}, *rounds, *slice)
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if errors.Is(err, errLeftOut) {
+			fmt.Fprintf(progress, "  %v\n", err)
+			continue
 		}
 		if err != nil {
 			fmt.Fprintf(progress, "  failed: %v\n", err)

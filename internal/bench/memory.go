@@ -11,14 +11,14 @@ import (
 
 var memory = []row{
 	{
-		what: "heap of one streaming upload, local, 256 MiB", unit: bytes, goal: noMoreThan(0.2 * (1 << 20)), once: true,
+		what: "heap of one streaming upload, local, 256 MiB", unit: sizeInBytes, goal: noMoreThan(0.2 * (1 << 20)), once: true,
 		open: func(e *env) (side, side, error) {
 			ours, err := uploadHeap(e, 256<<20)
 			return ours, nil, err
 		},
 	},
 	{
-		what: "heap of one streaming upload, local, 256 MiB", peer: "of 1 MiB", unit: bytes, goal: atMost(1.05), once: true,
+		what: "heap of one streaming upload, local, 256 MiB", peer: "of 1 MiB", unit: sizeInBytes, goal: atMost(1.05), once: true,
 		open: func(e *env) (ours, theirs side, err error) {
 			if ours, err = uploadHeap(e, 256<<20); err == nil {
 				theirs, err = uploadHeap(e, 1<<20)

@@ -20,10 +20,28 @@ var sizes = []row{
 		},
 	},
 	{
-		what: "stripped program with local files", unit: megabytes, once: true,
+		what: "stripped program with local files and the trail in SQLite", unit: megabytes, goal: noMoreThan(18e6), once: true,
 		open: func(e *env) (side, side, error) {
 			ours, err := weigh(e, "local")
 			return ours, nil, err
+		},
+	},
+	{
+		what: "what S3 adds to that program", unit: megabytes, goal: noMoreThan(11e6), once: true,
+		open: func(e *env) (side, side, error) {
+			with, err := weigh(e, "s3")
+			if err != nil {
+				return nil, nil, err
+			}
+			without, err := weigh(e, "local")
+			return func(int) (float64, error) {
+				a, err := with(1)
+				if err != nil {
+					return 0, err
+				}
+				b, err := without(1)
+				return a - b, err
+			}, nil, err
 		},
 	},
 }

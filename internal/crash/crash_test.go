@@ -23,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
 	"github.com/blobtrail/blobtrail/audit"
@@ -65,19 +66,31 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func newSetup(t *testing.T, scheme, database string) setup {
+// newSetup makes an empty folder and an empty database, the latter by the
+// function that database returns.
+func newSetup(t *testing.T, scheme string, database func() string) setup {
 	t.Helper()
-	dir := t.TempDir()
-	s := setup{bucketURL: scheme + "://" + filepath.Join(dir, "files") + "?create=true", overwrite: scheme == "local"}
-	switch database {
-	case "sqlite":
-		s.dsn = "sqlite:" + filepath.Join(dir, "trail.db")
-	case "postgres":
-		s.dsn = testdb.OwnPostgres(t).New(t)
-	case "mariadb":
-		s.dsn = testdb.OwnMariaDB(t).New(t)
+	return setup{
+		bucketURL: scheme + "://" + filepath.Join(t.TempDir(), "files") + "?create=true",
+		dsn:       database(),
+		overwrite: scheme == "local",
 	}
-	return s
+}
+
+// databases makes the function that makes databases of a kind. A server is
+// started once and waits for its disk, as in production.
+func databases(t *testing.T, kind string) func() string {
+	t.Helper()
+	var server *testdb.Server
+	switch kind {
+	case "postgres":
+		server = testdb.OwnPostgres(t)
+	case "mariadb":
+		server = testdb.OwnMariaDB(t)
+	default:
+		return func() string { return "sqlite:" + filepath.Join(t.TempDir(), "trail.db") }
+	}
+	return func() string { return server.New(t) }
 }
 
 // acknowledged is what the children reported over all their lives.
@@ -169,7 +182,9 @@ func run(t *testing.T, s setup, at point, passages int, delay time.Duration, lat
 // after their leases have run out.
 func reconcile(t *testing.T, ctx context.Context, s setup) blobstore.Reconciled {
 	t.Helper()
-	_, err := testdb.Connect(t, s.dsn).ExecContext(ctx, "UPDATE file_access_intents SET lease_until = 0")
+	db := testdb.Connect(t, s.dsn)
+	awaitGone(t, db)
+	_, err := db.ExecContext(ctx, "UPDATE file_access_intents SET lease_until = 0")
 	require.NoError(t, err)
 
 	journal, store := s.open(t, ctx)
@@ -179,6 +194,24 @@ func reconcile(t *testing.T, ctx context.Context, s setup) blobstore.Reconciled 
 	require.NoError(t, err)
 	require.Zero(t, open, "intents stay open")
 	return n
+}
+
+// awaitGone returns when the database server has noticed that its clients are
+// dead, and is done with what they had sent.
+func awaitGone(t *testing.T, db *sqlx.DB) {
+	t.Helper()
+	clients := map[string]string{
+		"pgx":   "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+		"mysql": "SELECT count(*) FROM information_schema.processlist WHERE id <> connection_id() AND command <> 'Daemon'",
+	}[db.DriverName()]
+	if clients == "" {
+		return // no server
+	}
+	require.Eventually(t, func() bool {
+		var n int
+		err := db.Get(&n, clients)
+		return err == nil && n == 0
+	}, 30*time.Second, 5*time.Millisecond, "the dead child's connections stay open")
 }
 
 // open opens journal and store until the end of the test.
@@ -343,6 +376,10 @@ func contentSum(t *testing.T, s setup, key string) string {
 	return fmt.Sprintf("%x", sha256.Sum256(content))
 }
 
+// killsInFolder is how many kills in a row hit the same folder and database,
+// which are looked through after each.
+const killsInFolder = 25
+
 func TestKill(t *testing.T) {
 	for _, on := range []struct{ scheme, database string }{
 		{"local", "sqlite"}, {"file", "sqlite"}, {"local", "postgres"}, {"local", "mariadb"},
@@ -350,12 +387,21 @@ func TestKill(t *testing.T) {
 		t.Run(on.scheme+" "+on.database, func(t *testing.T) {
 			t.Parallel()
 			ctx := t.Context()
-			s, a := newSetup(t, on.scheme, on.database), newAcknowledged()
-			var settled blobstore.Reconciled
-			n := 0
+			database := databases(t, on.database)
+			var (
+				s       setup
+				a       *acknowledged
+				settled blobstore.Reconciled
+				n, acks int
+			)
 			kill := func(at point, passages int, delay time.Duration) {
+				if n%killsInFolder == 0 {
+					s, a = newSetup(t, on.scheme, database), newAcknowledged()
+				}
+				before := a.total
 				a.read(t, run(t, s, at, passages, delay, false))
 				n++
+				acks += a.total - before
 				// A test of its own for each, so that what it opens is closed.
 				t.Run(strconv.Itoa(n), func(t *testing.T) {
 					r := reconcile(t, ctx, s)
@@ -376,7 +422,7 @@ func TestKill(t *testing.T) {
 				}
 			}
 			t.Logf("%s and %s: %d kills, %d acknowledged operations: 0 unrecorded, 0 lost, 0 dangling, 0 doubled, 0 left over; "+
-				"the reconciler settled %d ok, %d failed, %d unknown", on.scheme, on.database, n, a.total, settled.OK, settled.Failed, settled.Unknown)
+				"the reconciler settled %d ok, %d failed, %d unknown", on.scheme, on.database, n, acks, settled.OK, settled.Failed, settled.Unknown)
 		})
 	}
 }
@@ -386,7 +432,7 @@ func TestKill(t *testing.T) {
 func TestKillFindsLateRecording(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	s, a := newSetup(t, "local", "sqlite"), newAcknowledged()
+	s, a := newSetup(t, "local", databases(t, "sqlite")), newAcknowledged()
 	for _, at := range []point{afterWrite, midMove, afterDelete, beforeSettle} {
 		a.read(t, run(t, s, at, 5, 0, true))
 		reconcile(t, ctx, s)

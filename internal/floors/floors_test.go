@@ -23,6 +23,7 @@ const module = "github.com/blobtrail/blobtrail"
 var floorOf = map[string]int{
 	"":                              5, // the overview; imports nothing
 	"examples/quickstart":           4,
+	"examples/verify":               4,
 	"config":                        3,
 	"blobstore/all":                 3,
 	"blobstore/filestore":           2,

@@ -13,6 +13,6 @@ import (
 // of the first. It promises nothing: that is the sync's part, and so are errors.
 func startWriting(f *os.File) {
 	if conn, err := f.SyscallConn(); err == nil {
-		conn.Control(func(fd uintptr) { unix.SyncFileRange(int(fd), 0, 0, unix.SYNC_FILE_RANGE_WRITE) })
+		_ = conn.Control(func(fd uintptr) { _ = unix.SyncFileRange(int(fd), 0, 0, unix.SYNC_FILE_RANGE_WRITE) })
 	}
 }

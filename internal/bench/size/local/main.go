@@ -1,4 +1,4 @@
-// A program that stores local files. It exists to be weighed.
+// A program that stores local files and keeps its trail in SQLite. It exists to be weighed.
 package main
 
 import (
@@ -7,7 +7,10 @@ import (
 	"os"
 	"strings"
 
+	_ "modernc.org/sqlite"
+
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 	"github.com/blobtrail/blobtrail/blobstore"
 	_ "github.com/blobtrail/blobtrail/blobstore/filestore"
 )
@@ -20,7 +23,12 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	store, err := blobstore.Open(ctx, "local://./weight?create=true", audit.Discard,
+	trail, err := sqlaudit.Open(ctx, "sqlite:weight.db", nil)
+	if err != nil {
+		return err
+	}
+	defer trail.Close(ctx) //nolint:errcheck // it is never run
+	store, err := blobstore.Open(ctx, "local://./weight?create=true", trail,
 		&blobstore.Options{DefaultActor: audit.Actor{UserID: "weight"}})
 	if err != nil {
 		return err

@@ -1,0 +1,405 @@
+package sqlaudit
+
+// Thirteen attacks by somebody who owns the database: who can write every table,
+// has dropped every trigger and computes every hash anew that takes no key. The
+// keys of the processes and the bucket are out of reach.
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+	"github.com/stretchr/testify/require"
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/memblob"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/blobtrail/blobtrail/audit"
+)
+
+var attackCount = flag.Int("attacks", 3, "how often each of the thirteen attacks is tried; in full, 200")
+
+// scene is a trail to attack: two writers that have ended, one that was killed
+// after its last checkpoint was published, and an older copy of it all.
+type scene struct {
+	now, older       []byte // the database file
+	bucket           *blob.Bucket
+	key              string
+	ended            []string
+	killed           string
+	total, published int64 // of the killed writer
+}
+
+var attackLogger = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+func newScene(t *testing.T) *scene {
+	ctx := context.Background()
+	signing, key, err := NewDeploymentKey("example.com/trail")
+	require.NoError(t, err)
+	bucket, late := memblob.OpenBucket(nil), memblob.OpenBucket(nil)
+	t.Cleanup(func() { require.NoError(t, bucket.Close()); require.NoError(t, late.Close()) })
+	path := filepath.Join(t.TempDir(), "trail.db")
+	s := &scene{bucket: bucket, key: key}
+	open := func(to *blob.Bucket) *Journal {
+		j, err := Open(ctx, "sqlite:"+path, &Options{Logger: attackLogger, DeploymentKey: signing, MaxBatch: 8, Publish: &PublishOptions{Bucket: to, Every: time.Hour}})
+		require.NoError(t, err)
+		return j
+	}
+	fill := func(j *Journal, from, to int64) {
+		_, err := spread(8, to-from, func(i int64) error { return j.Log(ctx, benchEvent(from+i)) })
+		require.NoError(t, err)
+	}
+	for _, n := range []int64{40, 60} {
+		j := open(bucket)
+		fill(j, 0, n)
+		require.NoError(t, j.Close(ctx))
+		s.ended = append(s.ended, j.WriterID())
+	}
+	copyDB := func(j *Journal) []byte {
+		to := filepath.Join(t.TempDir(), "copy.db")
+		_, err := j.db.Exec("VACUUM INTO ?", to)
+		require.NoError(t, err)
+		data, err := os.ReadFile(to)
+		require.NoError(t, err)
+		return data
+	}
+	j := open(bucket)
+	fill(j, 0, 20)
+	s.older = copyDB(j)
+	fill(j, 20, 50)
+	require.NoError(t, j.pub.publish(ctx))
+	s.published = j.tail.next
+	fill(j, 50, 80)
+	s.now = copyDB(j)
+	s.killed, s.total = j.WriterID(), j.tail.next
+	j.pub.opts.Bucket = late // whatever it still publishes was not seen by the killed one
+	require.NoError(t, j.Close(ctx))
+	return s
+}
+
+// attacker works on a copy of the scene.
+type attacker struct {
+	t    *testing.T
+	s    *scene
+	rng  *rand.Rand
+	path string
+	db   *sqlx.DB
+
+	writer string // whose log is attacked
+	at     int64  // the first place that was touched
+}
+
+func (a *attacker) exec(query string, args ...any) {
+	a.t.Helper()
+	_, err := a.db.Exec(query, args...)
+	require.NoError(a.t, err)
+}
+
+func (a *attacker) rows(writer string) []*row {
+	rows, err := a.db.Query("SELECT "+strings.Join(columns, ", ")+" FROM file_access_logs WHERE writer_id = ? ORDER BY seq", writer)
+	require.NoError(a.t, err)
+	defer rows.Close()
+	var out []*row
+	for rows.Next() {
+		r := new(row)
+		require.NoError(a.t, r.scan(rows))
+		out = append(out, r)
+	}
+	require.NoError(a.t, rows.Err())
+	return out
+}
+
+// put replaces the log of a writer, with all hashes as they should be.
+func (a *attacker) put(writer string, rows []*row) {
+	a.exec("DELETE FROM file_access_logs WHERE writer_id = ?", writer)
+	for _, r := range rows {
+		a.seal(r)
+		a.exec("INSERT INTO file_access_logs ("+strings.Join(columns, ", ")+") VALUES "+marks(len(columns)), r.args(nil, (&sqlite{}).formatTime)...)
+	}
+}
+
+func (a *attacker) seal(r *row) {
+	r.commitment = r.commit()
+	r.leaf = tlog.RecordHash(r.canonical(nil))
+}
+
+// one picks an entry that a published checkpoint covers, of any writer.
+func (a *attacker) one() (rows []*row, i int) {
+	a.writer = append(slices.Clone(a.s.ended), a.s.killed)[a.rng.IntN(3)]
+	rows = a.rows(a.writer)
+	i = 1 + a.rng.IntN(len(rows)-2)
+	a.at = int64(i)
+	return rows, i
+}
+
+// hide removes or leaves the checkpoints that would show the change at once.
+func (a *attacker) hide() {
+	switch a.rng.IntN(3) {
+	case 0:
+		a.exec("DELETE FROM file_access_checkpoints WHERE writer_id = ? AND tree_size > ?", a.writer, a.at)
+	case 1:
+		a.resign(a.writer, a.rows(a.writer), false)
+	}
+}
+
+// resign makes a new key for a writer and signs its log as it is now.
+func (a *attacker) resign(writer string, rows []*row, everywhere bool) {
+	a.t.Helper()
+	w, err := loadWriter(context.Background(), a.db, &sqlite{}, writer)
+	require.NoError(a.t, err)
+	secret, _, err := NewDeploymentKey("example.com/trail")
+	require.NoError(a.t, err)
+	deployment, err := secret.signer()
+	require.NoError(a.t, err)
+	who, err := newIdentity(w.writer, deployment)
+	require.NoError(a.t, err)
+	if everywhere || a.rng.IntN(2) == 0 {
+		a.exec("UPDATE file_access_writers SET public_key = ?, certificate = ? WHERE writer_id = ?", []byte(who.public), []byte(who.certificate), writer)
+	}
+	a.exec("DELETE FROM file_access_checkpoints WHERE writer_id = ?", writer)
+	var t tree
+	for _, r := range rows {
+		t.append(r.leaf)
+		c, err := who.checkpoint(&t)
+		require.NoError(a.t, err)
+		a.exec("INSERT INTO file_access_checkpoints (writer_id, tree_size, note) VALUES (?, ?, ?)", c.WriterID, c.Size, c.Note)
+	}
+}
+
+func renumber(rows []*row) {
+	for i, r := range rows {
+		r.Seq = int64(i)
+	}
+}
+
+var attacks = []struct {
+	name string
+	do   func(a *attacker)
+}{
+	{"edit", func(a *attacker) {
+		rows, i := a.one()
+		rows[i].Key, rows[i].Outcome = "invoices/other.pdf", audit.OutcomeDenied
+		a.put(a.writer, rows)
+		a.hide()
+	}},
+	{"backdate", func(a *attacker) {
+		rows, i := a.one()
+		d := -time.Duration(1+a.rng.Int64N(1e6)) * time.Second
+		rows[i].OccurredAt, rows[i].CreatedAt = rows[i].OccurredAt.Add(d), rows[i].CreatedAt.Add(d)
+		a.put(a.writer, rows)
+		a.hide()
+	}},
+	{"change of actor", func(a *attacker) {
+		rows, i := a.one()
+		rows[i].Actor.UserID = "somebody else"
+		a.put(a.writer, rows)
+		a.hide()
+	}},
+	{"delete in the middle", func(a *attacker) {
+		rows, i := a.one()
+		a.put(a.writer, slices.Delete(rows, i, i+1))
+		a.hide()
+	}},
+	{"delete and renumber", func(a *attacker) {
+		rows, i := a.one()
+		rows = slices.Delete(rows, i, i+1)
+		renumber(rows)
+		a.put(a.writer, rows)
+		a.hide()
+	}},
+	{"insert", func(a *attacker) {
+		rows, i := a.one()
+		forged := *rows[i]
+		forged.ID, forged.Key = uuid.Must(uuid.NewV7()).String(), "invoices/forged.pdf"
+		rows = slices.Insert(rows, i, &forged)
+		renumber(rows)
+		a.put(a.writer, rows)
+		a.hide()
+	}},
+	{"append", func(a *attacker) {
+		rows, _ := a.one()
+		forged := *rows[len(rows)-1]
+		forged.ID, forged.Key = uuid.Must(uuid.NewV7()).String(), "invoices/forged.pdf"
+		rows = append(rows, &forged)
+		a.at = int64(len(rows) - 1)
+		renumber(rows)
+		a.put(a.writer, rows)
+		if a.rng.IntN(2) == 0 {
+			a.hide()
+		}
+	}},
+	{"reorder", func(a *attacker) {
+		rows, i := a.one()
+		k := (i + 1 + a.rng.IntN(len(rows)-1)) % len(rows)
+		rows[i], rows[k] = rows[k], rows[i]
+		a.at = int64(min(i, k))
+		renumber(rows)
+		a.put(a.writer, rows)
+		a.hide()
+	}},
+	{"cut the published tail", func(a *attacker) {
+		rows, i := a.one()
+		if a.writer == a.s.killed {
+			i = a.rng.IntN(int(a.s.published))
+			a.at = int64(i)
+		}
+		a.put(a.writer, rows[:i])
+		a.exec("DELETE FROM file_access_checkpoints WHERE writer_id = ? AND tree_size > ?", a.writer, i)
+	}},
+	{"drop a writer", func(a *attacker) {
+		a.one()
+		a.at = 0
+		for _, table := range []string{"file_access_logs", "file_access_checkpoints", "file_access_writers"} {
+			a.exec("DELETE FROM "+table+" WHERE writer_id = ?", a.writer)
+		}
+	}},
+	{"rewrite everything", func(a *attacker) {
+		for _, w := range append(slices.Clone(a.s.ended), a.s.killed) {
+			rows := a.rows(w)
+			for _, r := range rows {
+				r.Actor.UserID, r.Key = "nobody", fmt.Sprint("x/", a.rng.Int())
+			}
+			a.put(w, rows)
+			a.resign(w, rows, true)
+		}
+		a.writer, a.at = a.s.killed, 0
+	}},
+	{"roll the database back", func(a *attacker) {
+		require.NoError(a.t, a.db.Close())
+		require.NoError(a.t, os.WriteFile(a.path, a.s.older, 0o600))
+		a.db = attackDB(a.t, a.path)
+		a.writer, a.at = a.s.killed, a.s.published-1
+	}},
+	{"cut the unpublished tail", func(a *attacker) {
+		a.writer = a.s.killed
+		var sizes []int64
+		require.NoError(a.t, a.db.Select(&sizes, "SELECT tree_size FROM file_access_checkpoints WHERE writer_id = ? AND tree_size >= ? AND tree_size < ? ORDER BY tree_size", a.writer, a.s.published, a.s.total))
+		k := sizes[a.rng.IntN(len(sizes))]
+		a.exec("DELETE FROM file_access_logs WHERE writer_id = ? AND seq >= ?", a.writer, k)
+		a.exec("DELETE FROM file_access_checkpoints WHERE writer_id = ? AND tree_size > ?", a.writer, k)
+	}},
+}
+
+func attackDB(t *testing.T, path string) *sqlx.DB {
+	db, err := sqlx.Open("sqlite", "file:"+path+"?_pragma=synchronous(OFF)&_pragma=journal_mode(MEMORY)")
+	require.NoError(t, err)
+	var triggers []string
+	require.NoError(t, db.Select(&triggers, "SELECT name FROM sqlite_master WHERE type = 'trigger'"))
+	for _, name := range triggers {
+		_, err := db.Exec("DROP TRIGGER " + name)
+		require.NoError(t, err)
+	}
+	return db
+}
+
+func TestAttacks(t *testing.T) {
+	require.Len(t, attacks, 13)
+	s := newScene(t)
+	check := func(t *testing.T, db *sqlx.DB, keys ...string) *Report {
+		r, err := Verify(t.Context(), db, &VerifyOptions{Keys: keys, Bucket: s.bucket})
+		require.NoError(t, err)
+		return r
+	}
+	prepare := func(t *testing.T, seed uint64) *attacker {
+		a := &attacker{t: t, s: s, rng: rand.New(rand.NewPCG(seed, 13)), path: filepath.Join(t.TempDir(), "trail.db")}
+		require.NoError(t, os.WriteFile(a.path, s.now, 0o600))
+		a.db = attackDB(t, a.path)
+		return a
+	}
+	t.Run("none", func(t *testing.T) {
+		a := prepare(t, 0)
+		defer func() { require.NoError(t, a.db.Close()) }()
+		r := check(t, a.db, s.key)
+		require.NoError(t, r.Err(), "%v", r.Findings)
+		require.Equal(t, s.total-s.published, r.Unpublished())
+	})
+	for _, attack := range attacks {
+		t.Run(attack.name, func(t *testing.T) {
+			found := 0
+			for seed := range uint64(*attackCount) {
+				a := prepare(t, seed)
+				attack.do(a)
+				// With the deployment's key and, for what is published, without.
+				for _, keys := range [][]string{{s.key}, nil} {
+					r := check(t, a.db, keys...)
+					if attack.name == "cut the unpublished tail" {
+						require.NoError(t, r.Err(), "there is nothing to see it by")
+						i := slices.IndexFunc(r.Streams, func(s Stream) bool { return s.WriterID == a.writer })
+						require.GreaterOrEqual(t, r.Streams[i].Size, s.published, "bounded by what was published")
+						require.NotEmpty(t, r.Remarks)
+						continue
+					}
+					if keys == nil && a.at >= s.published && a.writer == s.killed {
+						continue // of what is not published, only the key tells
+					}
+					require.ErrorIs(t, r.Err(), ErrTampered, "seed %d, keys %v", seed, keys)
+					require.True(t, slices.ContainsFunc(r.Findings, func(f Finding) bool {
+						return f.WriterID == a.writer && (f.Seq < 0 || f.Seq <= a.at && a.at <= f.Last)
+					}), "seed %d: no finding names entry %d of %s: %v", seed, a.at, a.writer, r.Findings)
+					if keys != nil {
+						found++
+					}
+				}
+				require.NoError(t, a.db.Close())
+			}
+			t.Logf("found %d of %d", found, *attackCount)
+		})
+	}
+}
+
+var honestCount = flag.Int("honest", 3000, "how many honest entries are verified; in full, 1000000")
+
+// TestNoFalseAlarms verifies many honest entries of several writers, also after
+// an erasure and after a purge.
+func TestNoFalseAlarms(t *testing.T) {
+	ctx := audit.WithActor(context.Background(), audit.Actor{UserID: "officer"})
+	signing, key, err := NewDeploymentKey("example.com/trail")
+	require.NoError(t, err)
+	bucket := memblob.OpenBucket(nil)
+	defer bucket.Close()
+	path := filepath.Join(t.TempDir(), "trail.db")
+	var j *Journal
+	var middle time.Time
+	const writers = 4
+	for w := range writers {
+		if j != nil {
+			require.NoError(t, j.Close(ctx))
+		}
+		if w == 2 {
+			middle = time.Now()
+		}
+		j, err = Open(ctx, "sqlite:"+path, &Options{Logger: attackLogger, DeploymentKey: signing, Publish: &PublishOptions{Bucket: bucket}})
+		require.NoError(t, err)
+		_, err = spread(64, int64(*honestCount/writers), func(i int64) error { return j.Log(ctx, benchEvent(i)) })
+		require.NoError(t, err)
+	}
+	defer func() { require.NoError(t, j.Close(ctx)) }()
+	sound := func(what string) *Report {
+		began := time.Now()
+		r, err := j.Verify(ctx, &VerifyOptions{Keys: []string{key}, Bucket: bucket})
+		require.NoError(t, err)
+		require.NoError(t, r.Err(), "%v", r.Findings)
+		t.Logf("%s: %d entries, %d erased, %d checkpoints, %d published: 0 findings in %v", what, r.Entries, r.Erased, r.Checkpoints, r.Published, time.Since(began).Round(time.Millisecond))
+		return r
+	}
+	sound("as written")
+	erased, err := j.Erase(ctx, audit.Query{UserID: "user-7"})
+	require.NoError(t, err)
+	require.Positive(t, erased)
+	require.Equal(t, erased, sound("after an erasure").Erased)
+	res, err := j.Purge(ctx, PurgeOptions{Before: middle})
+	require.NoError(t, err)
+	require.EqualValues(t, *honestCount/writers*2, res.Entries)
+	sound("after a purge")
+}

@@ -1,0 +1,152 @@
+package sqlaudit
+
+// Erasing a person's fields. The entries and their proof remain.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+
+	"github.com/blobtrail/blobtrail/audit"
+)
+
+// eraseBatch is how many entries one transaction erases.
+const eraseBatch = 500
+
+// AttrEntries is the name under which the entries of [Journal.Erase] and
+// [Journal.Purge] say how many entries they concerned.
+const AttrEntries = "entries"
+
+// Erase sets the personal fields (user id, IP address, user agent and request
+// id) and their salt to NULL in all entries that q selects, and returns how
+// many they were; entries that are erased already do not count. What was erased
+// is gone for good: its commitment remains, and can't be guessed without the
+// salt. The proof of every entry still holds.
+//
+// The trail says who asked, the actor of ctx, in two entries of one operation:
+// one that it begins, stored before anything is erased, and one how it ended.
+// They do not repeat what q selects by, which may be personal itself. An error
+// may leave some of the entries erased; calling again erases the rest.
+//
+// q.After, q.Newest and q.Limit mean nothing here. A query that selects
+// everything is refused. Intents that are still open keep the actor until they are
+// settled: erase again later, or erase by q.To. The database's files and its backups
+// may hold erased bytes for longer; on SQLite, set PRAGMA secure_delete and checkpoint the WAL.
+func (j *Journal) Erase(ctx context.Context, q audit.Query) (erased int64, err error) {
+	q.After, q.Newest, q.Limit = "", false, 0
+	where, args, err := j.where(q)
+	if err != nil {
+		return 0, err
+	}
+	if len(where) == 0 {
+		return 0, errors.New("sqlaudit: Erase with a query that selects every entry: want at least one field set")
+	}
+	err = j.announced(ctx, audit.ActionErase, func(op string) (map[string]string, error) {
+		for after := uuid.Nil.String(); ; {
+			n, last, err := j.eraseSome(ctx, op, after, where, args)
+			erased += n
+			if err != nil || last == "" {
+				return map[string]string{AttrEntries: strconv.FormatInt(erased, 10)}, err
+			}
+			after = last
+		}
+	})
+	if err != nil {
+		return erased, fmt.Errorf("sqlaudit: erasing: %w", err)
+	}
+	return erased, nil
+}
+
+// announced stores an entry that says who wants what, does it, and stores how
+// it ended.
+func (j *Journal) announced(ctx context.Context, action audit.Action, do func(op string) (map[string]string, error)) error {
+	actor, ok := audit.ActorFrom(ctx)
+	if !ok {
+		return audit.ErrNoActor
+	}
+	op, err := uuid.NewV7()
+	if err != nil {
+		return err
+	}
+	e := audit.Event{OpID: op.String(), Action: action, Outcome: audit.OutcomeBegun, Actor: actor}
+	if err := j.Log(ctx, e); err != nil {
+		return err
+	}
+	e.Attrs, err = do(op.String())
+	e.Outcome = audit.OutcomeOK
+	if err != nil {
+		e.Outcome = audit.OutcomeFailed
+	}
+	return errors.Join(err, j.Log(context.WithoutCancel(ctx), e))
+}
+
+// eraseSome erases the next entries in one transaction with the orders that
+// name them. last is "" once there are no more.
+func (j *Journal) eraseSome(ctx context.Context, op, after string, where []string, args []any) (n int64, last string, err error) {
+	who := j.signing.Load()
+	if who == nil {
+		return 0, "", errors.New("no writer is registered")
+	}
+	err = j.change(ctx, func(tx *sqlx.Tx) error {
+		n, last = 0, ""
+		query := "SELECT id, writer_id, seq FROM file_access_logs WHERE id > ? AND pii_salt IS NOT NULL"
+		for _, w := range where {
+			query += " AND " + w
+		}
+		var found []struct {
+			ID       string `db:"id"`
+			WriterID string `db:"writer_id"`
+			Seq      int64  `db:"seq"`
+		}
+		query += " ORDER BY id LIMIT " + strconv.Itoa(eraseBatch)
+		if err := tx.SelectContext(ctx, &found, j.bind(query), append([]any{after}, args...)...); err != nil || len(found) == 0 {
+			return err
+		}
+		ids := make([]string, len(found))
+		seqs := make(map[string][]int64)
+		for i, f := range found {
+			ids[i] = f.ID
+			seqs[f.WriterID] = append(seqs[f.WriterID], f.Seq) // ids ascend with seq
+		}
+		for writer, list := range seqs {
+			spans := spansOf(list)
+			order, err := who.sign(erasureText(op, writer, spans))
+			if err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, j.bind("INSERT INTO file_access_erasures (writer_id, first_seq, op_id, note) VALUES (?, ?, ?, ?)"),
+				writer, spans[0].first, op, order); err != nil {
+				return err
+			}
+		}
+		update, values, err := sqlx.In("UPDATE file_access_logs SET user_id = NULL, ip_address = NULL, user_agent = NULL, request_id = NULL, pii_salt = NULL WHERE id IN (?)", ids)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, j.bind(update), values...); err != nil {
+			return err
+		}
+		n, last = int64(len(found)), found[len(found)-1].ID
+		return nil
+	})
+	return n, last, err
+}
+
+// change runs fn in a transaction that writes, within the journal's time limit.
+func (j *Journal) change(ctx context.Context, fn func(tx *sqlx.Tx) error) error {
+	return j.call(ctx, func(ctx context.Context) error {
+		tx, err := j.db.BeginTxx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
+		if err := fn(tx); err != nil {
+			return err
+		}
+		return tx.Commit()
+	})
+}

@@ -1,0 +1,351 @@
+package sqlaudit
+
+// The proof of one entry, which is checked without the database.
+
+import (
+	"context"
+	"database/sql"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/blobtrail/blobtrail/audit"
+)
+
+// ErrNoEntry: the trail has no entry of that id.
+var ErrNoEntry = errors.New("sqlaudit: no such entry")
+
+// Proof shows to somebody without access to the database that an entry is part
+// of a trail. It is a JSON document; [VerifyProof] checks it.
+type Proof struct {
+	Version int `json:"version"` // 1
+	// Entry is the canonical form of the entry, byte for byte.
+	Entry string `json:"entry"`
+	// Personal are the fields that the entry commits to; nil once they are
+	// erased. Set it to nil to pass on a proof without them.
+	Personal    *ProofPersonal `json:"personal,omitempty"`
+	Index       int64          `json:"index"` // the entry's place in the log
+	Path        []tlog.Hash    `json:"path"`  // of RFC 6962, in base64
+	Checkpoint  string         `json:"checkpoint"`
+	Certificate string         `json:"certificate"`
+}
+
+// ProofPersonal are the personal fields of a proven entry. A field that is
+// absent was not recorded.
+type ProofPersonal struct {
+	Salt      string  `json:"salt"` // in hexadecimal digits
+	UserID    *string `json:"user_id,omitempty"`
+	IP        *string `json:"ip_address,omitempty"`
+	UserAgent *string `json:"user_agent,omitempty"`
+	RequestID *string `json:"request_id,omitempty"`
+}
+
+// Prove returns the proof of the entry of that id, up to the next checkpoint
+// behind it. It reads the hashes of its writer's log, so it takes time in
+// proportion to the length of that log: about a second for a million entries. The error
+// wraps [ErrNoEntry] if there is no such entry, and [ErrTampered] if the log
+// does not give the root that the writer signed.
+func (j *Journal) Prove(ctx context.Context, entryID string) (*Proof, error) {
+	select {
+	case <-j.q.closing:
+		return nil, fmt.Errorf("sqlaudit: proving an entry: %w", audit.ErrClosed)
+	default:
+	}
+	if checkUUID(entryID) != nil {
+		return nil, fmt.Errorf("%w: %.64q is not a lower-case UUID", ErrNoEntry, entryID)
+	}
+	p, err := j.prove(ctx, entryID)
+	if err != nil {
+		return nil, fmt.Errorf("sqlaudit: proving entry %s: %w", entryID, err)
+	}
+	return p, nil
+}
+
+func (j *Journal) prove(ctx context.Context, entryID string) (*Proof, error) {
+	tx, err := j.readDB.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	defer tx.Rollback() //nolint:errcheck // it only reads
+	list, err := j.readRows(ctx, tx, "id = ?", "1", entryID)
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, ErrNoEntry
+	}
+	r := &list[0]
+	w, err := loadWriter(ctx, tx, j.d, r.WriterID)
+	if err != nil {
+		return nil, err
+	}
+	if w == nil {
+		return nil, fmt.Errorf("%w: its writer is not in the database", ErrTampered)
+	}
+	var c checkpointRow
+	err = tx.GetContext(ctx, &c, j.bind("SELECT writer_id, tree_size, note FROM file_access_checkpoints WHERE writer_id = ? AND tree_size > ? ORDER BY tree_size LIMIT 1"), r.WriterID, r.Seq)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("%w: no checkpoint covers it", ErrTampered)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var start tree
+	if f, err := lastFrontier(ctx, tx, j.d, r.WriterID); err != nil {
+		return nil, err
+	} else if f != nil {
+		if start, err = treeOf(f.Size, f.Hashes); err != nil {
+			return nil, fmt.Errorf("%w: its frontier: %w", ErrTampered, err)
+		}
+	}
+	if r.Seq < start.size {
+		return nil, fmt.Errorf("%w: it stands before the beginning of its log", ErrTampered)
+	}
+
+	path := newPathTree(start, r.Seq)
+	rows, err := tx.QueryContext(ctx, j.bind("SELECT seq, leaf FROM file_access_logs WHERE writer_id = ? AND seq >= ? AND seq < ? ORDER BY seq"), r.WriterID, start.size, c.Size)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var seq int64
+		var leaf sql.RawBytes
+		if err := rows.Scan(&seq, &leaf); err != nil {
+			return nil, err
+		}
+		if seq != path.size || len(leaf) != tlog.HashSize {
+			return nil, fmt.Errorf("%w: the log has no entry %d, or no hash for it", ErrTampered, path.size)
+		}
+		path.append(tlog.Hash(leaf))
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	if path.size != c.Size {
+		return nil, fmt.Errorf("%w: the log has no entry %d", ErrTampered, path.size)
+	}
+	p := &Proof{Version: 1, Entry: string(r.canonical(nil)), Index: r.Seq, Checkpoint: c.Note, Certificate: string(w.certificate), Personal: personalOf(r)}
+	p.Path, _ = path.proof()
+
+	// What would not convince anybody is not handed out.
+	_, key, err := writerVerifier(w.id, w.public)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrTampered, err)
+	}
+	if _, err := VerifyProof(p, key); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func personalOf(r *row) *ProofPersonal {
+	if r.salt == nil {
+		return nil
+	}
+	text := func(s string) *string {
+		if s == "" {
+			return nil
+		}
+		return &s
+	}
+	return &ProofPersonal{
+		Salt: hex.EncodeToString(r.salt), UserID: text(r.Actor.UserID), IP: text(r.Actor.IP), UserAgent: text(r.Actor.UserAgent), RequestID: text(r.Actor.RequestID),
+	}
+}
+
+func (j *Journal) bind(query string) string { return sqlx.Rebind(j.d.bind(), query) }
+
+// lastFrontier returns nil if the log has its beginning.
+func lastFrontier(ctx context.Context, tx *sqlx.Tx, d dialect, writer string) (*frontierRow, error) {
+	var f frontierRow
+	err := tx.GetContext(ctx, &f, sqlx.Rebind(d.bind(), "SELECT writer_id, tree_size, hashes, note FROM file_access_frontiers WHERE writer_id = ? ORDER BY tree_size DESC LIMIT 1"), writer)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return &f, err
+}
+
+// readRows reads whole rows, attrs as text.
+func (j *Journal) readRows(ctx context.Context, tx *sqlx.Tx, where, limit string, args ...any) ([]row, error) {
+	rows, err := tx.QueryContext(ctx, j.bind("SELECT "+j.d.columns()+" FROM file_access_logs WHERE "+where+" LIMIT "+limit), args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []row
+	for rows.Next() {
+		var r row
+		if err := r.scanColumns(rows, true); err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, rows.Err()
+}
+
+// VerifyProof checks p and returns the entry that it proves. keys are the
+// verifier keys that may vouch for the writer, those of the deployment. It
+// needs nothing but its arguments. If p has no personal fields, the entry's
+// actor has none.
+//
+// It proves that a writer for which one of keys vouches signed a log with this
+// entry in that place. An error wraps [ErrTampered] if that is not so.
+func VerifyProof(p *Proof, keys ...string) (audit.Entry, error) {
+	e, err := verifyProof(p, keys)
+	if err != nil {
+		return audit.Entry{}, fmt.Errorf("%w: the proof does not hold: %w", ErrTampered, err)
+	}
+	return e, nil
+}
+
+func verifyProof(p *Proof, keys []string) (audit.Entry, error) {
+	var none audit.Entry
+	if p == nil || p.Version != 1 {
+		return none, errors.New("it is not of version 1")
+	}
+	trusted, err := verifiers(keys)
+	if err != nil {
+		return none, err
+	}
+	if len(trusted) == 0 {
+		return none, errors.New("no key was given to check it with")
+	}
+	// Key, certificate, checkpoint, path, entry: each is vouched for by the one
+	// before.
+	n, err := note.Open([]byte(p.Certificate), note.VerifierList(trusted...))
+	if err != nil {
+		return none, fmt.Errorf("the certificate is signed by none of the keys: %w", err)
+	}
+	id, writerKey, err := parseCertificate(n.Text)
+	if err != nil {
+		return none, fmt.Errorf("the certificate: %w", err)
+	}
+	text, err := openNote(p.Checkpoint, writerKey)
+	if err != nil {
+		return none, fmt.Errorf("the checkpoint is not signed by the writer: %w", err)
+	}
+	writer, size, root, err := parseCheckpoint(text)
+	if err != nil || writer != id {
+		return none, errors.Join(errors.New("the checkpoint is not one of this writer"), err)
+	}
+	if err := tlog.CheckRecord(p.Path, size, root, p.Index, tlog.RecordHash([]byte(p.Entry))); err != nil {
+		return none, fmt.Errorf("the path does not lead from the entry to the root: %w", err)
+	}
+	r, err := parseCanonical(p.Entry)
+	if err != nil {
+		return none, err
+	}
+	if r.WriterID != id || r.Seq != p.Index {
+		return none, errors.New("the entry names another place than it has")
+	}
+	if p.Personal == nil {
+		return r.Entry, nil
+	}
+	if r.salt, err = hex.DecodeString(p.Personal.Salt); err != nil || len(r.salt) == 0 {
+		return none, errors.New("the salt is not in hexadecimal digits")
+	}
+	for _, f := range []struct {
+		dst *string
+		src *string
+	}{{&r.Actor.UserID, p.Personal.UserID}, {&r.Actor.IP, p.Personal.IP}, {&r.Actor.UserAgent, p.Personal.UserAgent}, {&r.Actor.RequestID, p.Personal.RequestID}} {
+		if f.src != nil {
+			*f.dst = *f.src
+		}
+	}
+	if string(r.commit()) != string(r.commitment) {
+		return none, errors.New("the personal fields are not those that the entry commits to")
+	}
+	return r.Entry, nil
+}
+
+// parseCertificate returns whom a certificate is for. Its signature was
+// checked.
+func parseCertificate(text string) (id string, v note.Verifier, err error) {
+	lines := strings.Split(text, "\n")
+	if len(lines) != 6 || lines[0] != certificateTitle {
+		return "", nil, errors.New("it is not one of a writer")
+	}
+	id, okWriter := strings.CutPrefix(lines[1], "writer ")
+	key, okKey := strings.CutPrefix(lines[2], "key ")
+	if !okWriter || !okKey || checkUUID(id) != nil {
+		return "", nil, errors.New("it names no writer")
+	}
+	if v, err = note.NewVerifier(key); err != nil {
+		return "", nil, err
+	}
+	if v.Name() != writerKeyPrefix+id {
+		return "", nil, errors.New("its key is another writer's")
+	}
+	return id, v, nil
+}
+
+// canonicalEntry is the canonical form, to read.
+type canonicalEntry struct {
+	Action       audit.Action      `json:"action"`
+	Attrs        map[string]string `json:"attrs"`
+	Bucket       string            `json:"bucket"`
+	ContentType  string            `json:"content_type"`
+	CreatedAt    string            `json:"created_at"`
+	ErrorCode    string            `json:"error_code"`
+	Key          string            `json:"file_key"`
+	GrantID      string            `json:"grant_id"`
+	ID           string            `json:"id"`
+	OccurredAt   string            `json:"occurred_at"`
+	OpID         string            `json:"op_id"`
+	Outcome      audit.Outcome     `json:"outcome"`
+	Commitment   string            `json:"pii_commitment"`
+	RefOpID      string            `json:"ref_op_id"`
+	ResourceID   string            `json:"resource_id"`
+	ResourceType string            `json:"resource_type"`
+	Schema       int               `json:"schema_version"`
+	Seq          int64             `json:"seq"`
+	SettledBy    audit.SettledBy   `json:"settled_by"`
+	SHA256       string            `json:"sha256"`
+	Size         *int64            `json:"size"`
+	Backend      string            `json:"storage_backend"`
+	TenantID     string            `json:"tenant_id"`
+	WriterID     string            `json:"writer_id"`
+}
+
+// parseCanonical reads a canonical form, and nothing that is not one.
+func parseCanonical(text string) (*row, error) {
+	var c canonicalEntry
+	if err := json.Unmarshal([]byte(text), &c); err != nil {
+		return nil, fmt.Errorf("the entry is not in its canonical form: %w", err)
+	}
+	r := &row{schema: c.Schema, Entry: audit.Entry{
+		ID: c.ID, WriterID: c.WriterID, Seq: c.Seq, SettledBy: c.SettledBy,
+		Event: audit.Event{
+			OpID: c.OpID, RefOpID: c.RefOpID, Action: c.Action, Outcome: c.Outcome, Actor: audit.Actor{TenantID: c.TenantID},
+			Resource: audit.Resource{Type: c.ResourceType, ID: c.ResourceID}, Key: c.Key, Backend: c.Backend, Bucket: c.Bucket,
+			GrantID: c.GrantID, Size: c.Size, ContentType: c.ContentType, ErrorCode: c.ErrorCode, Attrs: c.Attrs,
+		},
+	}}
+	if c.Schema != schemaVersion {
+		return nil, fmt.Errorf("the entry has version %d: want %d", c.Schema, schemaVersion)
+	}
+	var errs [4]error
+	r.OccurredAt, errs[0] = time.Parse(timeFormat, c.OccurredAt)
+	r.CreatedAt, errs[1] = time.Parse(timeFormat, c.CreatedAt)
+	r.commitment, errs[2] = hex.DecodeString(c.Commitment)
+	if c.SHA256 != "" {
+		r.SHA256, errs[3] = hex.DecodeString(c.SHA256)
+	}
+	if c.Attrs != nil {
+		r.attrs = string(appendAttrs(nil, c.Attrs))
+	}
+	// Written again it must be the same, or a reader could see in it what
+	// another one does not: a name twice, say.
+	if err := errors.Join(errs[:]...); err != nil || string(r.canonical(nil)) != text {
+		return nil, errors.Join(errors.New("the entry is not in its canonical form"), err)
+	}
+	return r, nil
+}

@@ -1,0 +1,123 @@
+package sqlaudit_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/sqlaudit"
+)
+
+func TestProofs(t *testing.T) { onEach(t, testProofs) }
+
+func testProofs(t *testing.T, s *system) {
+	tr := newTrailOn(t, s)
+	j := tr.open(t)
+	t.Cleanup(func() { require.NoError(t, j.Close(context.Background())) })
+	logMany(t, j, 40)
+	odd := event("a \"quoted\" <key> \u00e4\U0001F4C4")
+	odd.Attrs = map[string]string{"filename": "<&>/\u00e4", "": "x"}
+	odd.Actor = audit.Actor{UserAgent: "only an agent"}
+	require.NoError(t, j.Log(t.Context(), odd))
+	for _, e := range entries(t, j, audit.Query{}) {
+		p, err := j.Prove(t.Context(), e.ID)
+		require.NoError(t, err)
+		text, err := json.Marshal(p)
+		require.NoError(t, err)
+		var read sqlaudit.Proof
+		require.NoError(t, json.Unmarshal(text, &read))
+		got, err := sqlaudit.VerifyProof(&read, tr.key)
+		require.NoError(t, err)
+		assert.Equal(t, e, got)
+		read.Personal = nil
+		got, err = sqlaudit.VerifyProof(&read, tr.key)
+		require.NoError(t, err)
+		assert.Equal(t, audit.Actor{TenantID: e.Actor.TenantID}, got.Actor)
+	}
+}
+
+func TestProveOfNoEntry(t *testing.T) {
+	j, _ := sqliteSystem.open(t, nil)
+	for _, id := range []string{"", "x", "01941f29-7c00-7000-8000-000000000001"} {
+		_, err := j.Prove(t.Context(), id)
+		require.ErrorIs(t, err, sqlaudit.ErrNoEntry)
+	}
+}
+
+func TestProveRefusesWhatWasChanged(t *testing.T) {
+	tr := newTrail(t)
+	j := tr.open(t)
+	t.Cleanup(func() { require.NoError(t, j.Close(context.Background())) })
+	for i := range 8 {
+		require.NoError(t, j.Log(t.Context(), event(fmt.Sprint(i))))
+	}
+	list := entries(t, j, audit.Query{})
+	db := newRaw(t, tr.dsn)
+	dropTriggers(t, db)
+	db.exec(t, "UPDATE file_access_logs SET file_key = 'x' WHERE seq = 3")
+	_, err := j.Prove(t.Context(), list[3].ID)
+	require.ErrorIs(t, err, sqlaudit.ErrTampered)
+	db.exec(t, "DELETE FROM file_access_logs WHERE seq = 1")
+	_, err = j.Prove(t.Context(), list[5].ID)
+	require.ErrorIs(t, err, sqlaudit.ErrTampered)
+}
+
+func TestVerifyProofRefuses(t *testing.T) {
+	tr, other := newTrail(t), newTrail(t)
+	proofOf := func(tr *trail) *sqlaudit.Proof {
+		j := tr.open(t)
+		defer func() { require.NoError(t, j.Close(context.Background())) }()
+		logMany(t, j, 20)
+		require.NoError(t, j.Log(t.Context(), event("the last")))
+		require.NoError(t, j.Log(t.Context(), event("beyond")))
+		p, err := j.Prove(t.Context(), entries(t, j, audit.Query{Key: "files/7"})[0].ID)
+		require.NoError(t, err)
+		require.NotEmpty(t, p.Path)
+		return p
+	}
+	good, foreign := proofOf(tr), proofOf(other)
+	text := func(s string) *string { return &s }
+	for name, change := range map[string]func(p *sqlaudit.Proof){
+		"another version":                     func(p *sqlaudit.Proof) { p.Version = 2 },
+		"another entry":                       func(p *sqlaudit.Proof) { p.Entry = foreign.Entry },
+		"another outcome":                     func(p *sqlaudit.Proof) { p.Entry = strings.Replace(p.Entry, `"ok"`, `"failed"`, 1) },
+		"another place":                       func(p *sqlaudit.Proof) { p.Index++ },
+		"a place before":                      func(p *sqlaudit.Proof) { p.Index = -1 },
+		"a shorter path":                      func(p *sqlaudit.Proof) { p.Path = p.Path[1:] },
+		"another path":                        func(p *sqlaudit.Proof) { p.Path[0][0] ^= 1 },
+		"another checkpoint":                  func(p *sqlaudit.Proof) { p.Checkpoint = foreign.Checkpoint },
+		"a changed checkpoint":                func(p *sqlaudit.Proof) { p.Checkpoint = strings.Replace(p.Checkpoint, "\n1", "\n2", 1) },
+		"another certificate":                 func(p *sqlaudit.Proof) { p.Certificate = foreign.Certificate },
+		"no certificate":                      func(p *sqlaudit.Proof) { p.Certificate = "" },
+		"all another's":                       func(p *sqlaudit.Proof) { *p = *foreign },
+		"another user":                        func(p *sqlaudit.Proof) { p.Personal.UserID = text("somebody else") },
+		"no user":                             func(p *sqlaudit.Proof) { p.Personal.UserID = nil },
+		"another salt":                        func(p *sqlaudit.Proof) { p.Personal.Salt = strings.Repeat("00", 32) },
+		"no salt":                             func(p *sqlaudit.Proof) { p.Personal.Salt = "" },
+		"a space in the entry":                func(p *sqlaudit.Proof) { p.Entry = " " + p.Entry },
+		"nothing":                             func(p *sqlaudit.Proof) { *p = sqlaudit.Proof{Version: 1} },
+		"a checkpoint as its own certificate": func(p *sqlaudit.Proof) { p.Certificate = p.Checkpoint },
+	} {
+		t.Run(name, func(t *testing.T) {
+			data, err := json.Marshal(good)
+			require.NoError(t, err)
+			var p sqlaudit.Proof
+			require.NoError(t, json.Unmarshal(data, &p))
+			_, err = sqlaudit.VerifyProof(&p, tr.key)
+			require.NoError(t, err)
+			change(&p)
+			_, err = sqlaudit.VerifyProof(&p, tr.key)
+			require.ErrorIs(t, err, sqlaudit.ErrTampered)
+		})
+	}
+	_, err := sqlaudit.VerifyProof(good)
+	require.Error(t, err, "without a key")
+	_, err = sqlaudit.VerifyProof(nil, tr.key)
+	require.Error(t, err)
+}

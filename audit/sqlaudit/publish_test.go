@@ -1,0 +1,195 @@
+package sqlaudit_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/driver"
+	"gocloud.dev/blob/memblob"
+	"gocloud.dev/gcerrors"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/sqlaudit"
+)
+
+// flaky is a bucket in memory that takes nothing while it is down. It has of a
+// driver what this package uses.
+type flaky struct {
+	driver.Bucket
+	in   *blob.Bucket
+	down atomic.Bool
+}
+
+func openFlaky(t testing.TB) (*flaky, *blob.Bucket) {
+	t.Helper()
+	f := &flaky{in: memblob.OpenBucket(nil)}
+	b := blob.NewBucket(f)
+	t.Cleanup(func() { require.NoError(t, b.Close()) })
+	return f, b
+}
+
+var errDown = errors.New("the bucket is down")
+
+func (f *flaky) NewTypedWriter(ctx context.Context, key, contentType string, o *driver.WriterOptions) (driver.Writer, error) {
+	if f.down.Load() {
+		return nil, errDown
+	}
+	w, err := f.in.NewWriter(ctx, key, &blob.WriterOptions{ContentType: contentType, IfNotExist: o.IfNotExist})
+	return flakyWriter{w}, err
+}
+
+type flakyWriter struct{ *blob.Writer }
+
+func (w flakyWriter) Upload(r io.Reader) error {
+	_, err := io.Copy(w.Writer, r)
+	return err
+}
+
+func (f *flaky) NewRangeReader(ctx context.Context, key string, offset, length int64, _ *driver.ReaderOptions) (driver.Reader, error) {
+	r, err := f.in.NewRangeReader(ctx, key, offset, length, nil)
+	if err != nil {
+		return nil, err
+	}
+	return flakyReader{r}, nil
+}
+
+type flakyReader struct{ *blob.Reader }
+
+func (r flakyReader) Attributes() *driver.ReaderAttributes {
+	return &driver.ReaderAttributes{ContentType: r.ContentType(), ModTime: r.ModTime(), Size: r.Size()}
+}
+
+func (f *flaky) ListPaged(ctx context.Context, o *driver.ListOptions) (*driver.ListPage, error) {
+	page := new(driver.ListPage)
+	for it := f.in.List(&blob.ListOptions{Prefix: o.Prefix}); ; {
+		obj, err := it.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return page, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		page.Objects = append(page.Objects, &driver.ListObject{Key: obj.Key, ModTime: obj.ModTime, Size: obj.Size})
+	}
+}
+
+func (f *flaky) Close() error { return f.in.Close() }
+
+func (*flaky) ErrorCode(err error) gcerrors.ErrorCode { return gcerrors.Code(err) }
+
+func objects(t testing.TB, b *blob.Bucket) (keys []string) {
+	t.Helper()
+	for it := b.List(nil); ; {
+		o, err := it.Next(context.Background())
+		if errors.Is(err, io.EOF) {
+			return keys
+		}
+		require.NoError(t, err)
+		keys = append(keys, o.Key)
+	}
+}
+
+func TestPublishesByNumberAndByTime(t *testing.T) {
+	for name, set := range map[string]func(*sqlaudit.Options){
+		"by number": func(o *sqlaudit.Options) { o.Publish.Entries, o.Publish.Every = 5, time.Hour },
+		"by time":   func(o *sqlaudit.Options) { o.Publish.Every = 5 * time.Millisecond },
+	} {
+		t.Run(name, func(t *testing.T) {
+			tr := newTrail(t)
+			j := tr.open(t, set)
+			logMany(t, j, 5)
+			wait(t, "a checkpoint in the bucket", func() bool { return len(objects(t, tr.bucket)) >= 2 })
+			require.NoError(t, j.Close(context.Background()))
+			keys := objects(t, tr.bucket)
+			assert.Equal(t, fmt.Sprintf("checkpoints/%s/%020d", j.WriterID(), 5), keys[len(keys)-2])
+			assert.Equal(t, "checkpoints/"+j.WriterID()+"/certificate", keys[len(keys)-1])
+			r := tr.verify(t)
+			requireSound(t, r)
+			assert.Zero(t, r.Unpublished())
+		})
+	}
+}
+
+func TestAFailingBucketDoesNotHoldUpTheTrail(t *testing.T) {
+	tr := newTrail(t)
+	f, bucket := openFlaky(t)
+	var log strings.Builder
+	logger := slog.New(slog.NewTextHandler(&log, nil))
+	f.down.Store(true)
+	j := tr.open(t, func(o *sqlaudit.Options) {
+		o.Publish = &sqlaudit.PublishOptions{Bucket: bucket, Every: time.Millisecond}
+		o.Logger = logger
+	})
+	logMany(t, j, 50)
+	err := j.Close(context.Background())
+	require.ErrorIs(t, err, errDown)
+	assert.ErrorContains(t, err, "50 entries in no published checkpoint")
+	assert.Contains(t, log.String(), "can't be published")
+
+	tr.bucket = bucket
+	f.down.Store(false)
+	j = tr.open(t)
+	logMany(t, j, 5)
+	require.NoError(t, j.Close(context.Background()))
+	r := tr.verify(t)
+	requireSound(t, r)
+	assert.EqualValues(t, 50, r.Unpublished(), "what the first process could not publish")
+}
+
+func TestAnchorSync(t *testing.T) {
+	tr := newTrail(t)
+	f, bucket := openFlaky(t)
+	tr.bucket = bucket
+	j := tr.open(t, func(o *sqlaudit.Options) {
+		o.Anchor, o.Publish.Every, o.Timeout = sqlaudit.AnchorSync, time.Hour, 3*time.Second
+	})
+	for i := range 3 {
+		require.NoError(t, j.Log(t.Context(), event("k")))
+		assert.Contains(t, objects(t, tr.bucket), fmt.Sprintf("checkpoints/%s/%020d", j.WriterID(), i+1), "published when it returns")
+	}
+	f.down.Store(true)
+	require.Error(t, j.Log(t.Context(), event("k")))
+	in, err := j.Begin(t.Context(), event("begun"), 0)
+	require.NoError(t, err, "an intent changes no tree")
+	f.down.Store(false)
+	require.NoError(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}))
+	require.NoError(t, j.Close(context.Background()))
+	r := tr.verify(t)
+	requireSound(t, r)
+	assert.Zero(t, r.Unpublished())
+	_, err = sqlaudit.Open(t.Context(), tr.dsn, &sqlaudit.Options{Anchor: sqlaudit.AnchorSync})
+	require.ErrorContains(t, err, "without Publish")
+}
+
+func TestSecretsStayOut(t *testing.T) {
+	signing, _, err := sqlaudit.NewDeploymentKey("example.com/x")
+	require.NoError(t, err)
+	o := sqlaudit.Options{DeploymentKey: signing}
+	data, err := json.Marshal(signing)
+	require.NoError(t, err)
+	var log strings.Builder
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "key", signing)
+	seed := string(signing)[len(signing)-20:]
+	for _, printed := range []string{fmt.Sprint(o), fmt.Sprintf("%+v %#v %q %x %d %s %v", o, o, signing, signing, signing, signing, &o), string(data), log.String()} {
+		assert.NotContains(t, printed, seed)
+		assert.NotContains(t, printed, "PRIVATE")
+	}
+	_, err = sqlaudit.Open(t.Context(), "sqlite::memory:", &sqlaudit.Options{DeploymentKey: signing + "x"})
+	require.ErrorContains(t, err, "DeploymentKey")
+	assert.NotContains(t, err.Error(), seed)
+	for _, name := range []string{"", "a b", "a+b", "blobtrail/x", strings.Repeat("x", 200)} {
+		_, _, err := sqlaudit.NewDeploymentKey(name)
+		require.Error(t, err, name)
+	}
+}

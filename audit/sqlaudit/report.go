@@ -1,0 +1,136 @@
+package sqlaudit
+
+// What Verify found, for programs and for people.
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// ErrTampered is wrapped by [Report.Err].
+var ErrTampered = errors.New("sqlaudit: the trail is not as it was recorded")
+
+// FindingKind says what is wrong with an entry or a writer.
+type FindingKind string
+
+const (
+	FindingUnreadable  FindingKind = "unreadable"  // a row holds what no entry can
+	FindingLeaf        FindingKind = "leaf"        // the content of an entry is not what its leaf is the hash of
+	FindingCommitment  FindingKind = "commitment"  // personal fields are not what was committed to
+	FindingErasure     FindingKind = "erasure"     // personal fields are gone, and nobody who may ordered it
+	FindingSequence    FindingKind = "sequence"    // entries are missing, or more than one has the same place
+	FindingRoot        FindingKind = "root"        // entries are not those that the writer signed
+	FindingUnsigned    FindingKind = "unsigned"    // entries beyond what the writer signed
+	FindingCut         FindingKind = "cut"         // the writer signed more entries than there are
+	FindingSignature   FindingKind = "signature"   // a checkpoint is not signed by its writer
+	FindingCertificate FindingKind = "certificate" // the writer's key is vouched for by nobody who may
+	FindingWriter      FindingKind = "writer"      // a writer is missing
+	FindingFrontier    FindingKind = "frontier"    // the beginning of a log is gone, and nobody who may ordered it
+	FindingPublished   FindingKind = "published"   // a published checkpoint and the database disagree
+)
+
+// Finding is one thing that is not as it was recorded.
+type Finding struct {
+	Kind     FindingKind
+	WriterID string
+	// Seq is the place of the entry, or of the first of several, in the log of
+	// its writer; -1 if it concerns the writer.
+	Seq     int64
+	Last    int64  // the last of several; else equal to Seq
+	EntryID string // "" if the entry is gone or not known
+	Detail  string // what was expected and what was found, in words
+}
+
+func (f Finding) String() string {
+	where := "writer " + f.WriterID
+	switch {
+	case f.Seq >= 0 && f.Last > f.Seq:
+		where += fmt.Sprintf(", entries %d to %d", f.Seq, f.Last)
+	case f.Seq >= 0:
+		where += fmt.Sprintf(", entry %d", f.Seq)
+	}
+	if f.EntryID != "" {
+		where += " (" + f.EntryID + ")"
+	}
+	return fmt.Sprintf("%s: %s: %s", f.Kind, where, f.Detail)
+}
+
+// Stream is the log of one writer.
+type Stream struct {
+	WriterID  string
+	Origin    string
+	StartedAt time.Time
+	// CertifiedBy is the name of the key, of those in [VerifyOptions.Keys],
+	// that vouches for the writer's key; "" if none does.
+	CertifiedBy string
+	First       int64 // entries before this one were exported and removed
+	Size        int64 // the number of entries, with those that were removed
+	Signed      int64 // how many of them the last stored checkpoint covers
+	Published   int64 // how many of them the last published checkpoint covers
+}
+
+// Unpublished is the number of entries at the end of the log that no published
+// checkpoint covers. Whoever owns the database could cut them off unseen.
+func (s Stream) Unpublished() int64 { return max(0, s.Size-max(s.Published, s.First)) }
+
+// Report is what [Verify] found. It has no Findings if the trail is as it was
+// recorded, as far as can be seen: Remarks says what can't be.
+type Report struct {
+	Entries     int64 // that were checked
+	Erased      int64 // of these, without personal fields
+	Checkpoints int64
+	Published   int64 // checkpoints in the bucket that were checked
+	Streams     []Stream
+
+	Findings []Finding // ordered by writer and place, at most MaxFindings
+	Total    int       // how many there are in all
+	Remarks  []string  // what this report does not cover, in words
+}
+
+// OK reports whether nothing was found.
+func (r *Report) OK() bool { return r.Total == 0 }
+
+// Err returns nil if nothing was found, and else an error that wraps
+// [ErrTampered] and names the first finding.
+func (r *Report) Err() error {
+	if r.OK() {
+		return nil
+	}
+	return fmt.Errorf("%w: %d findings, the first: %s", ErrTampered, r.Total, r.Findings[0])
+}
+
+// Unpublished is the number of entries that no published checkpoint covers.
+func (r *Report) Unpublished() (n int64) {
+	for _, s := range r.Streams {
+		n += s.Unpublished()
+	}
+	return n
+}
+
+// collector gathers a report from several goroutines.
+type collector struct {
+	mu    sync.Mutex
+	r     Report
+	limit int
+}
+
+func (c *collector) find(f Finding) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.r.Total++
+	if len(c.r.Findings) < c.limit {
+		c.r.Findings = append(c.r.Findings, f)
+	}
+}
+
+func (c *collector) report() *Report {
+	slices.SortFunc(c.r.Streams, func(a, b Stream) int { return cmp.Compare(a.WriterID, b.WriterID) })
+	slices.SortStableFunc(c.r.Findings, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.WriterID, b.WriterID), cmp.Compare(a.Seq, b.Seq))
+	})
+	return &c.r
+}

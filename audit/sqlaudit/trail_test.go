@@ -1,0 +1,114 @@
+package sqlaudit_test
+
+// A trail with everything around it that the tests of its proof need.
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/memblob"
+
+	"github.com/blobtrail/blobtrail/audit/sqlaudit"
+)
+
+// trail is a database with the keys of its deployment, and a bucket.
+type trail struct {
+	dsn     string
+	signing sqlaudit.SigningKey
+	key     string
+	bucket  *blob.Bucket
+}
+
+func newTrail(t testing.TB) *trail { return newTrailOn(t, sqliteSystem) }
+
+func newTrailOn(t testing.TB, s *system) *trail {
+	t.Helper()
+	signing, key, err := sqlaudit.NewDeploymentKey("example.com/trail")
+	require.NoError(t, err)
+	bucket := memblob.OpenBucket(nil)
+	t.Cleanup(func() { require.NoError(t, bucket.Close()) })
+	return &trail{s.dsn(t), signing, key, bucket}
+}
+
+// open opens a journal that the caller closes. It publishes when it is closed,
+// or told to.
+func (tr *trail) open(t testing.TB, change ...func(*sqlaudit.Options)) *sqlaudit.Journal {
+	t.Helper()
+	o := &sqlaudit.Options{Logger: quiet, DeploymentKey: tr.signing, Publish: &sqlaudit.PublishOptions{Bucket: tr.bucket, Prefix: "checkpoints/", Entries: 1 << 30, Every: time.Hour}}
+	for _, c := range change {
+		c(o)
+	}
+	j, err := sqlaudit.Open(t.Context(), tr.dsn, o)
+	require.NoError(t, err)
+	return j
+}
+
+// write has a process of its own record n entries.
+func (tr *trail) write(t testing.TB, n int) (writer string) {
+	t.Helper()
+	j := tr.open(t)
+	logMany(t, j, n)
+	require.NoError(t, j.Close(context.Background()))
+	return j.WriterID()
+}
+
+// logMany records n entries, some of them together.
+func logMany(t testing.TB, j *sqlaudit.Journal, n int) {
+	t.Helper()
+	var wg sync.WaitGroup
+	errs := make(chan error, n)
+	for caller := range min(n, 16) {
+		wg.Go(func() {
+			for i := caller; i < n; i += 16 {
+				errs <- j.Log(context.Background(), event(fmt.Sprintf("files/%d", i)))
+			}
+		})
+	}
+	wg.Wait()
+	close(errs)
+	for err := range errs {
+		require.NoError(t, err)
+	}
+}
+
+func (tr *trail) verify(t testing.TB, change ...func(*sqlaudit.VerifyOptions)) *sqlaudit.Report {
+	t.Helper()
+	return verifyAt(t, tr.dsn, tr, change...)
+}
+
+func verifyAt(t testing.TB, dsn string, tr *trail, change ...func(*sqlaudit.VerifyOptions)) *sqlaudit.Report {
+	t.Helper()
+	db := newRaw(t, dsn)
+	defer db.Close()
+	o := &sqlaudit.VerifyOptions{Keys: []string{tr.key}, Bucket: tr.bucket, Prefix: "checkpoints/"}
+	for _, c := range change {
+		c(o)
+	}
+	report, err := sqlaudit.Verify(t.Context(), db.DB, o)
+	require.NoError(t, err)
+	return report
+}
+
+// requireSound fails with what was found.
+func requireSound(t testing.TB, r *sqlaudit.Report) {
+	t.Helper()
+	require.NoError(t, r.Err(), "%v", r.Findings)
+}
+
+// dropTriggers is what an attacker who owns the database, here SQLite, does
+// first.
+func dropTriggers(t testing.TB, db *raw) {
+	t.Helper()
+	var names []string
+	require.NoError(t, db.Select(&names, "SELECT name FROM sqlite_master WHERE type = 'trigger'"))
+	require.NotEmpty(t, names)
+	for _, name := range names {
+		_, err := db.Exec("DROP TRIGGER " + name)
+		require.NoError(t, err)
+	}
+}

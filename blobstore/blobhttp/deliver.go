@@ -1,0 +1,148 @@
+package blobhttp
+
+// For a handler that has found out who asks and what for: the file itself, or a link to it.
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore"
+)
+
+// Mode says how [Deliver] answers.
+type Mode int
+
+const (
+	// Auto answers with the bytes where the backend can't sign links itself, as
+	// local files, and with JSON where it can.
+	Auto Mode = iota
+	// Bytes answers with the file, from any backend.
+	Bytes
+	// JSON answers {"download_url": "…", "expires_in_seconds": 3600}.
+	JSON
+	// Redirect answers 302 with a link.
+	Redirect
+)
+
+// DeliverOptions are the options of [Deliver]. Nil and the zero value mean the
+// defaults.
+type DeliverOptions struct {
+	Mode Mode
+
+	// Expiry is how long a link holds. 0: the default of the store.
+	Expiry time.Duration
+	// Filename is the name to save the file under. Empty: the one it was
+	// uploaded under.
+	Filename string
+	// Inline asks for showing rather than saving, where that is safe.
+	Inline bool
+	// ResponseType is the content type to answer with. Empty: the object's.
+	ResponseType string
+	// InlineTypes is as LinksOptions.InlineTypes, for bytes.
+	InlineTypes []string
+
+	// Resource is the host's own thing that the file belongs to, for the trail.
+	Resource audit.Resource
+
+	// Anonymous lets requests of nobody through. Without it a request whose
+	// actor has no user is answered 401.
+	Anonymous bool
+
+	// OnError hears of failures as LinksOptions.OnError does.
+	OnError func(r *http.Request, err error)
+}
+
+// Delivered is the answer of [Deliver] in the mode JSON.
+type Delivered struct {
+	DownloadURL      string `json:"download_url"`
+	ExpiresInSeconds int64  `json:"expires_in_seconds"`
+}
+
+// Deliver answers a GET or HEAD for the object key: with its bytes, as [Links]
+// does, or with a link to it. The download or the link is recorded under the
+// actor in the request's context; see [Middleware]. The host decides before
+// whether this user may have this file, or by blobstore.Options.Authorize. What
+// fails is answered by [WriteError].
+func Deliver(w http.ResponseWriter, r *http.Request, store *blobstore.Store, key string, opts *DeliverOptions) {
+	var o DeliverOptions
+	if opts != nil {
+		o = *opts
+	}
+	report := reportTo(o.OnError)
+	if err := deliver(w, r, store, key, &o, report); err != nil {
+		report(r, err)
+		if errors.Is(err, errMethod) {
+			w.Header().Set("Allow", "GET, HEAD")
+		}
+		WriteError(w, r, err)
+	}
+}
+
+func deliver(w http.ResponseWriter, r *http.Request, store *blobstore.Store, key string, o *DeliverOptions, report func(*http.Request, error)) error {
+	ctx := r.Context()
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return errMethod
+	}
+	if err := needUser(ctx, o.Anonymous); err != nil {
+		return err
+	}
+	mode := o.Mode
+	if mode == Auto {
+		mode = Bytes
+		if slices.Contains(store.Capabilities().Links.Methods, http.MethodGet) {
+			mode = JSON
+		}
+	}
+	if mode == Bytes {
+		v := view{
+			key: key, resource: o.Resource,
+			filename: o.Filename, inline: o.Inline, responseType: o.ResponseType, inlineTypes: o.InlineTypes,
+		}
+		if v.inlineTypes == nil {
+			v.inlineTypes = DefaultInlineTypes
+		}
+		return serve(ctx, w, r, store, v, report)
+	}
+	if mode != JSON && mode != Redirect {
+		return fmt.Errorf("%w: mode %d: there are Auto, Bytes, JSON and Redirect", blobstore.ErrUnsupported, mode)
+	}
+
+	// A link can be issued to what does not exist, which would be found out too late.
+	obj, err := store.Stat(ctx, key)
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	if r.Method == http.MethodHead { // for which no link is issued, since it could not be told
+		h.Set("Content-Type", "application/json")
+		h["Cache-Control"] = noStore
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	name := o.Filename
+	if name == "" {
+		name = obj.Filename
+	}
+	if name != "" {
+		name = fileName(name)
+	}
+	link, err := store.Link(ctx, key, &blobstore.LinkOptions{
+		Expiry: o.Expiry, Filename: name, Inline: o.Inline, ResponseType: o.ResponseType, Resource: o.Resource,
+	})
+	if err != nil {
+		return err
+	}
+	if mode == JSON {
+		writeJSON(w, http.StatusOK, Delivered{link.URL, secondsLeft(link)})
+		return nil
+	}
+	h["Cache-Control"] = noStore
+	h["Referrer-Policy"] = noReferrer
+	h.Set("Location", link.URL)
+	w.WriteHeader(http.StatusFound)
+	return nil
+}

@@ -1,0 +1,175 @@
+package blobhttp_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore"
+	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/blobstore/memstore"
+)
+
+// signingBucket is a backend that signs links itself, as the clouds do.
+type signingBucket struct{ driver.Bucket }
+
+func (b signingBucket) Info() driver.Info {
+	info := b.Bucket.Info()
+	info.Backend, info.Capabilities.Links.Methods = "cloud", []string{"GET", "PUT"}
+	return info
+}
+
+func (signingBucket) Sign(_ context.Context, key string, o *driver.SignOptions) (*driver.Signed, error) {
+	return &driver.Signed{URL: "https://cloud.example/" + key + "?name=" + o.ContentDisposition, Method: o.Method}, nil
+}
+
+func newCloud(t *testing.T, log audit.Logger) *blobstore.Store {
+	t.Helper()
+	store, err := blobstore.NewFromDriver(signingBucket{memstore.New()}, log, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	return store
+}
+
+func TestDeliver(t *testing.T) {
+	for name, c := range map[string]struct {
+		cloud  bool
+		opts   blobhttp.DeliverOptions
+		method string
+		key    string
+		header []string
+		user   string
+		status int
+		body   string
+		action audit.Action // what is recorded
+		code   string
+	}{
+		"local, bytes":            {status: 200, body: digits, action: audit.ActionDownload},
+		"local, head":             {method: "HEAD", status: 200, action: audit.ActionDownload},
+		"local, range":            {header: []string{"Range", "bytes=1-2"}, status: 206, body: "12", action: audit.ActionDownload},
+		"local, JSON":             {opts: blobhttp.DeliverOptions{Mode: blobhttp.JSON}, status: 200, body: "{", action: audit.ActionGenerateURL},
+		"local, redirect":         {opts: blobhttp.DeliverOptions{Mode: blobhttp.Redirect}, status: 302, action: audit.ActionGenerateURL},
+		"local, missing":          {key: "other", status: 404, action: audit.ActionDownload, code: blobhttp.CodeNotFound},
+		"cloud, JSON":             {cloud: true, status: 200, body: "{", action: audit.ActionGenerateURL},
+		"cloud, JSON, head":       {cloud: true, method: "HEAD", status: 200},
+		"cloud, redirect":         {cloud: true, opts: blobhttp.DeliverOptions{Mode: blobhttp.Redirect}, status: 302, action: audit.ActionGenerateURL},
+		"cloud, bytes":            {cloud: true, opts: blobhttp.DeliverOptions{Mode: blobhttp.Bytes}, status: 200, body: digits, action: audit.ActionDownload},
+		"cloud, missing":          {cloud: true, key: "other", status: 404, code: blobhttp.CodeNotFound},
+		"POST":                    {method: "POST", status: 405, code: blobhttp.CodeMethod},
+		"nobody":                  {user: "nobody", status: 401, code: blobhttp.CodeUnauthenticated},
+		"nobody, allowed":         {user: "nobody", opts: blobhttp.DeliverOptions{Anonymous: true}, status: 200, body: digits, action: audit.ActionDownload},
+		"a mode that is none":     {opts: blobhttp.DeliverOptions{Mode: 9}, status: 501, code: blobhttp.CodeUnsupported},
+		"an expiry that is none":  {opts: blobhttp.DeliverOptions{Mode: blobhttp.JSON, Expiry: 1000 * time.Hour}, status: 500, code: blobhttp.CodeInternal},
+		"a key that climbs out":   {key: "../secret", status: 400, code: blobhttp.CodeKey},
+		"precondition that fails": {header: []string{"If-Match", `"x"`}, status: 412, action: audit.ActionDownload, code: blobhttp.CodePrecondition},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t, setup{store: "local://" + t.TempDir(), wrap: asUser})
+			store := h.store
+			if c.cloud {
+				store = newCloud(t, h.log)
+			}
+			_, err := store.Upload(h.ctx, "a", strings.NewReader(digits), &blobstore.UploadOptions{Filename: "März.txt"})
+			require.NoError(t, err)
+			if c.key == "" {
+				c.key = "a"
+			}
+			if c.method == "" {
+				c.method = "GET"
+			}
+			c.opts.OnError = h.errs.add
+			c.opts.Resource = audit.Resource{Type: "invoice", ID: "42"}
+			h.mux.HandleFunc("/invoice", func(w http.ResponseWriter, r *http.Request) {
+				blobhttp.Deliver(w, r, store, c.key, &c.opts)
+			})
+			h.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+			a := h.do(c.method, h.url+"/invoice", "", append(c.header, "User", c.user)...)
+			require.Equal(t, c.status, a.status, a.body)
+			assert.Equal(t, "private, no-store", a.header.Get("Cache-Control"))
+
+			var recorded []audit.Entry
+			for _, e := range h.trail() {
+				if e.Action != audit.ActionUpload {
+					recorded = append(recorded, e)
+				}
+			}
+			if c.action == "" {
+				assert.Empty(t, recorded)
+			} else {
+				require.Len(t, recorded, 1)
+				assert.Equal(t, c.action, recorded[0].Action)
+				assert.Equal(t, audit.Resource{Type: "invoice", ID: "42"}, recorded[0].Resource)
+				assert.Equal(t, "127.0.0.1", recorded[0].Actor.IP)
+			}
+			switch {
+			case c.code != "":
+				assert.Equal(t, c.code, a.problem(t).Code)
+			case c.body == "{":
+				var got blobhttp.Delivered
+				require.NoError(t, json.Unmarshal([]byte(a.body), &got))
+				assert.InDelta(t, 3600, got.ExpiresInSeconds, 5)
+				assert.Equal(t, []string{"download_url", "expires_in_seconds"}, fieldNames(t, a.body))
+				assertLink(t, h, c.cloud, got.DownloadURL)
+			case c.status == 302:
+				assertLink(t, h, c.cloud, a.header.Get("Location"))
+				assert.Equal(t, "no-referrer", a.header.Get("Referrer-Policy"))
+			default:
+				assert.Equal(t, c.body, a.body)
+			}
+		})
+	}
+}
+
+func assertLink(t *testing.T, h *host, cloud bool, link string) {
+	t.Helper()
+	if cloud {
+		assert.True(t, strings.HasPrefix(link, "https://cloud.example/a?"), link)
+		return
+	}
+	a := h.do("GET", link, "")
+	assert.Equal(t, digits, a.body)
+	assert.Contains(t, a.header.Get("Content-Disposition"), "M%C3%A4rz.txt")
+}
+
+func fieldNames(t *testing.T, body string) (names []string) {
+	t.Helper()
+	dec := json.NewDecoder(strings.NewReader(body))
+	for {
+		tok, err := dec.Token()
+		if err != nil {
+			return names
+		}
+		if name, ok := tok.(string); ok {
+			names = append(names, name)
+			_, err := dec.Token() // its value
+			require.NoError(t, err)
+		}
+	}
+}
+
+func TestDeliverServesRefusedByAuthoriser(t *testing.T) {
+	h := newHost(t, setup{wrap: asUser, opts: blobstore.Options{Authorize: func(_ context.Context, e audit.Event) error {
+		if e.Action == audit.ActionDownload && e.Actor.UserID != "alice" {
+			return blobstore.ErrDenied
+		}
+		return nil
+	}}})
+	h.put("a", digits, nil)
+	h.mux.HandleFunc("/a", func(w http.ResponseWriter, r *http.Request) {
+		blobhttp.Deliver(w, r, h.store, "a", &blobhttp.DeliverOptions{OnError: h.errs.add})
+	})
+	assert.Equal(t, 200, h.do("GET", h.url+"/a", "").status)
+	a := h.do("GET", h.url+"/a", "", "User", "mallory")
+	assert.Equal(t, 403, a.status)
+	downloads := h.trail(audit.ActionDownload)
+	require.Len(t, downloads, 2)
+	assert.Equal(t, audit.OutcomeDenied, downloads[1].Outcome)
+}

@@ -1,0 +1,203 @@
+package blobhttp_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore"
+	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
+	"github.com/blobtrail/blobtrail/blobstore/memstore"
+	"github.com/blobtrail/blobtrail/signurl"
+)
+
+func newGrantsHost(t *testing.T, grants blobstore.Grants) *host {
+	t.Helper()
+	h := newHost(t, setup{opts: blobstore.Options{Grants: grants}, wrap: asUser})
+	h.put("a", digits, nil)
+	return h
+}
+
+// TestOneTimeLinkInARace holds that of 1,000 uses at once exactly as many pass as the link allows, each recorded.
+func TestOneTimeLinkInARace(t *testing.T) {
+	for _, limit := range []int{1, 7} {
+		h := newGrantsHost(t, new(blobstore.MemoryGrants))
+		handler := blobhttp.Links(h.store, h.signer, &blobhttp.LinksOptions{OnError: h.errs.add})
+		link := h.link("a", &blobstore.LinkOptions{Uses: limit})
+		var served, refused atomic.Int64
+		var wg sync.WaitGroup
+		start := make(chan struct{})
+		for range 1000 {
+			wg.Go(func() {
+				<-start
+				switch a := record(handler, newRequest("GET", link, "")); a.status {
+				case 200:
+					served.Add(1)
+					assert.Equal(t, digits, a.body)
+				case 410:
+					refused.Add(1)
+					assert.NotContains(t, a.body, digits)
+				default:
+					t.Errorf("status %d", a.status)
+				}
+			})
+		}
+		close(start)
+		wg.Wait()
+		assert.EqualValues(t, limit, served.Load())
+		assert.EqualValues(t, 1000-limit, refused.Load())
+		outcomes := map[audit.Outcome]int{}
+		for _, e := range h.trail(audit.ActionRedeem) {
+			outcomes[e.Outcome]++
+		}
+		assert.Equal(t, map[audit.Outcome]int{audit.OutcomeOK: limit, audit.OutcomeDenied: 1000 - limit}, outcomes)
+	}
+}
+
+func TestLinkUsesAreNotCountedByHead(t *testing.T) {
+	h := newGrantsHost(t, new(blobstore.MemoryGrants))
+	link := h.link("a", &blobstore.LinkOptions{Uses: 2})
+	for range 3 {
+		assert.Equal(t, 200, h.do("HEAD", link, "").status)
+	}
+	assert.Equal(t, 200, h.do("GET", link, "").status)
+	assert.Equal(t, 206, h.do("GET", link, "", "Range", "bytes=1-2").status)
+	a := h.do("GET", link, "")
+	assert.Equal(t, 410, a.status)
+	assert.Equal(t, blobhttp.CodeRevoked, a.problem(t).Code)
+}
+
+func TestRevokedLink(t *testing.T) {
+	for name, opts := range map[string]blobstore.LinkOptions{
+		"plain": {}, "gateway": {Gateway: true}, "counted": {Uses: 5}, "HEAD": {Method: "HEAD"}, "PUT": {Method: "PUT"}, "DELETE": {Method: "DELETE"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newGrantsHost(t, new(blobstore.MemoryGrants))
+			link, err := h.store.Link(h.ctx, "a", &opts)
+			require.NoError(t, err)
+			other := h.link("a", &opts)
+			if link.Method == "GET" {
+				require.Equal(t, 200, h.do("GET", link.URL, "").status)
+			}
+			for range 2 {
+				require.NoError(t, h.store.Revoke(h.ctx, "a", link.GrantID, &blobstore.RevokeOptions{Expires: link.Expires}))
+			}
+			body := ""
+			if link.Method == "PUT" {
+				body = "x"
+			}
+			assert.Equal(t, 410, h.do(link.Method, link.URL, body).status)
+			if link.Method == "GET" {
+				assert.Equal(t, 410, h.do("HEAD", link.URL, "").status)
+				assert.Equal(t, 200, h.do("GET", other, "").status, "another link to the same object")
+			}
+			revocations := h.trail(audit.ActionRevoke)
+			require.Len(t, revocations, 2)
+			assert.Equal(t, link.GrantID, revocations[0].GrantID)
+			assert.Equal(t, "alice", revocations[0].Actor.UserID)
+			uses := h.trail(audit.ActionRedeem)
+			denied := 0
+			for _, e := range uses {
+				if e.Outcome == audit.OutcomeDenied {
+					assert.Equal(t, "revoked", e.ErrorCode)
+					denied++
+				}
+			}
+			assert.NotZero(t, denied)
+			ok, err := h.store.Exists(h.ctx, "a")
+			require.NoError(t, err)
+			assert.True(t, ok, "nothing was deleted")
+		})
+	}
+}
+
+func TestLinkOfAUser(t *testing.T) {
+	h := newGrantsHost(t, nil)
+	link := h.link("a", &blobstore.LinkOptions{UserID: "alice", IP: "127.0.0.1"})
+	assert.Equal(t, 200, h.do("GET", link, "").status)
+	assert.Equal(t, 403, h.do("GET", link, "", "User", "mallory").status)
+}
+
+// TestGatewayLinkOfACloud holds that a link which must be checked by the host is not left to the service.
+func TestGatewayLinkOfACloud(t *testing.T) {
+	h := newHost(t, setup{})
+	store, err := blobstore.NewFromDriver(signingBucket{memstore.New()}, h.log, &blobstore.Options{Signer: h.signer, Grants: new(blobstore.MemoryGrants)})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	handler := blobhttp.Links(store, h.signer, nil)
+	plain, err := store.Link(h.ctx, "a", nil)
+	require.NoError(t, err)
+	assert.Contains(t, plain.URL, "https://cloud.example/")
+	require.ErrorIs(t, store.Revoke(h.ctx, "a", plain.GrantID, nil), blobstore.ErrUnsupported, "the service does not ask us")
+
+	up, err := store.Link(h.ctx, "a", &blobstore.LinkOptions{Method: "PUT", Uses: 1})
+	require.NoError(t, err)
+	require.Equal(t, 201, record(handler, newRequest("PUT", up.URL, digits)).status)
+	require.Equal(t, 410, record(handler, newRequest("PUT", up.URL, digits)).status)
+	once, err := store.Link(h.ctx, "a", &blobstore.LinkOptions{Uses: 1})
+	require.NoError(t, err)
+	assert.Equal(t, digits, record(handler, newRequest("GET", once.URL, "")).body)
+	assert.Equal(t, 410, record(handler, newRequest("GET", once.URL, "")).status)
+	gw, err := store.Link(h.ctx, "a", &blobstore.LinkOptions{Gateway: true})
+	require.NoError(t, err)
+	require.NoError(t, store.Revoke(h.ctx, "a", gw.GrantID, nil))
+	assert.Equal(t, 410, record(handler, newRequest("GET", gw.URL, "")).status)
+}
+
+type brokenGrants struct{ err error }
+
+func (g brokenGrants) Use(context.Context, string, int, time.Time) error { return g.err }
+func (g brokenGrants) Revoke(context.Context, string, time.Time) error   { return g.err }
+
+// TestGrantsThatFail holds that what can't be checked is not served.
+func TestGrantsThatFail(t *testing.T) {
+	h := newGrantsHost(t, brokenGrants{errors.New("secret database")})
+	link := h.link("a", nil)
+	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		a := h.do(method, link, "")
+		assert.Equal(t, 500, a.status)
+		assert.NotContains(t, a.body, "secret")
+	}
+	require.Error(t, h.store.Revoke(h.ctx, "a", "g", nil))
+	revocations := h.trail(audit.ActionRevoke)
+	require.Len(t, revocations, 1)
+	assert.Equal(t, audit.OutcomeFailed, revocations[0].Outcome)
+}
+
+func TestLinksThatNobodyCouldHold(t *testing.T) {
+	h := newHost(t, setup{})
+	for name, o := range map[string]blobstore.LinkOptions{
+		"counted without Grants": {Uses: 1},
+		"negative":               {Uses: -1},
+	} {
+		_, err := h.store.Link(h.ctx, "a", &o)
+		require.Error(t, err, name)
+	}
+	require.ErrorIs(t, h.store.Revoke(h.ctx, "a", "g", nil), blobstore.ErrUnsupported)
+	withGrants := newGrantsHost(t, new(blobstore.MemoryGrants))
+	_, err := withGrants.store.Link(h.ctx, "a", &blobstore.LinkOptions{Method: "HEAD", Uses: 1})
+	require.ErrorIs(t, err, blobstore.ErrUnsupported)
+	require.Error(t, withGrants.store.Revoke(h.ctx, "a", "", nil))
+	_, err = newCloud(t, h.log).Link(h.ctx, "a", &blobstore.LinkOptions{Gateway: true})
+	require.ErrorIs(t, err, blobstore.ErrUnsupported, "no signer")
+}
+
+func TestMemoryGrants(t *testing.T) {
+	var m blobstore.MemoryGrants
+	ctx := context.Background()
+	require.NoError(t, m.Use(ctx, "g", 1, time.Now().Add(time.Hour)))
+	require.ErrorIs(t, m.Use(ctx, "g", 1, time.Now().Add(time.Hour)), signurl.ErrRevoked)
+	canceled, cancel := context.WithCancel(ctx)
+	cancel()
+	require.ErrorIs(t, m.Use(canceled, "h", 1, time.Now()), context.Canceled)
+	require.ErrorIs(t, m.Revoke(canceled, "h", time.Now()), context.Canceled)
+	require.NoError(t, m.Use(ctx, "h", 1, time.Now().Add(time.Hour)), "not counted before")
+}

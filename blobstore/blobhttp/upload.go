@@ -1,0 +1,415 @@
+package blobhttp
+
+// Uploads by HTML forms and by everything that can send one. The body is read once, as it comes: each file goes
+// straight to the store and nowhere else.
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore"
+)
+
+// UploadOptions configure [Upload]. Nil and the zero value mean the defaults.
+type UploadOptions struct {
+	// Prefix is where the files go: the key of each is
+	// blobstore.NewKey(Prefix, its name), unless Prepare sets another.
+	Prefix string
+
+	// MaxBytes limits each file, in bytes, beside the limit of the store. 0: no
+	// limit.
+	MaxBytes int64
+	// MaxTotal limits the body of a request, in bytes. 0: no limit.
+	MaxTotal int64
+	// MaxFiles limits the files of a request. 0: 32.
+	MaxFiles int
+	// MaxFields limits the other fields of a request. 0: 64.
+	MaxFields int
+	// MaxFieldBytes limits their names and values together, in bytes. 0: 64 KiB.
+	MaxFieldBytes int64
+	// AllowedTypes are the MIME types that are allowed, such as "image/*", judged
+	// by the content and never by the client's word. None: all.
+	AllowedTypes []string
+
+	// Prepare, if not nil, is called before each file is read. It may change
+	// the file's key and options, and refuse it by an error, such as one that
+	// wraps blobstore.ErrDenied.
+	Prepare func(r *http.Request, f *FormFile) error
+
+	// Save, if not nil, is called when all files of a request are stored, for
+	// the rows of the host's own database; see blobstore.Staged and
+	// sqlaudit.CommitTx. If it returns an error, which it must not do after its
+	// transaction was committed, the files are removed again.
+	Save func(r *http.Request, files []*blobstore.Staged) error
+
+	// Link, if not nil, asks for a link to each file.
+	Link *blobstore.LinkOptions
+
+	// Progress, if not nil, is called while a file is read, from the goroutine
+	// that serves the request: about every 256 KiB, and when it is complete.
+	Progress func(r *http.Request, p Progress)
+
+	// CrossOrigin says which requests of browsers are refused because a page of
+	// another origin sent them, which may be a forgery. Nil: all of those.
+	CrossOrigin *http.CrossOriginProtection
+
+	// Anonymous lets requests of nobody through. Without it a request whose
+	// actor has no user is answered 401.
+	Anonymous bool
+
+	// OnError hears of failures as LinksOptions.OnError does.
+	OnError func(r *http.Request, err error)
+}
+
+// FormFile is a file of a form that is about to be stored.
+type FormFile struct {
+	Field    string     // the name of the form's field
+	Filename string     // as the client calls it: not to be trusted, not safe as a path
+	Fields   url.Values // the other fields that came before the file
+
+	Key     string                  // where it will be stored; may be changed
+	Options blobstore.UploadOptions // may be changed, but for Overwrite and Link
+}
+
+// Progress tells how far a file has come.
+type Progress struct {
+	Field, Filename, Key string
+
+	Bytes int64 // of the file, that were read
+	Total int64 // of the request's body, that were announced; -1: unknown
+	Done  bool  // the file is complete
+}
+
+// Uploaded is the answer of [Upload], as JSON.
+type Uploaded struct {
+	Files []UploadedFile `json:"files"`
+}
+
+// UploadedFile is a stored file.
+type UploadedFile struct {
+	Field       string `json:"field"`
+	Key         string `json:"key"`
+	Filename    string `json:"filename"`
+	Size        int64  `json:"size"` // bytes
+	ContentType string `json:"content_type"`
+	SHA256      string `json:"sha256"` // hex
+
+	// The link, if UploadOptions.Link asked for one.
+	DownloadURL      string `json:"download_url,omitempty"`
+	ExpiresInSeconds int64  `json:"expires_in_seconds,omitempty"`
+
+	// Problem says why there is no link although the file is stored.
+	Problem *Problem `json:"problem,omitempty"`
+}
+
+const (
+	defaultMaxFiles      = 32
+	defaultMaxFields     = 64
+	defaultMaxFieldBytes = 64 << 10
+	progressStep         = 256 << 10
+)
+
+// Upload returns a handler that stores the files of a multipart form, sent by
+// POST, and answers 201 with [Uploaded]. No temporary file is made and no file is
+// held in memory. A field that shall be known to Prepare must come before the
+// file.
+//
+// Either all files of a request are stored or none: if one fails, those before
+// it are removed again. What fails is answered by [WriteError].
+//
+// The actor must be in the request's context; see [Middleware].
+func Upload(store *blobstore.Store, opts *UploadOptions) http.Handler {
+	if store == nil {
+		panic("blobhttp: Upload needs a store")
+	}
+	h := &uploads{store: store}
+	if opts != nil {
+		h.opts = *opts
+	}
+	o := &h.opts
+	if o.MaxFiles == 0 {
+		o.MaxFiles = defaultMaxFiles
+	}
+	if o.MaxFields == 0 {
+		o.MaxFields = defaultMaxFields
+	}
+	if o.MaxFieldBytes == 0 {
+		o.MaxFieldBytes = defaultMaxFieldBytes
+	}
+	if o.CrossOrigin == nil {
+		o.CrossOrigin = http.NewCrossOriginProtection()
+	}
+	h.report = reportTo(o.OnError)
+	return h
+}
+
+type uploads struct {
+	store  *blobstore.Store
+	opts   UploadOptions
+	report func(*http.Request, error)
+}
+
+// ServeHTTP implements [http.Handler].
+func (h *uploads) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	answer, err := h.upload(w, r)
+	if err != nil {
+		h.report(r, err)
+		if errors.Is(err, errMethod) {
+			w.Header().Set("Allow", http.MethodPost)
+		}
+		WriteError(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusCreated, answer)
+}
+
+func (h *uploads) upload(w http.ResponseWriter, r *http.Request) (*Uploaded, error) {
+	if r.Method != http.MethodPost {
+		return nil, errMethod
+	}
+	if err := h.opts.CrossOrigin.Check(r); err != nil {
+		return nil, fmt.Errorf("%w: %w", errCrossOrigin, err)
+	}
+	if err := needUser(r.Context(), h.opts.Anonymous); err != nil {
+		return nil, err
+	}
+	if h.opts.MaxTotal > 0 {
+		if r.ContentLength > h.opts.MaxTotal {
+			return nil, fmt.Errorf("%w: a body of %d bytes: the limit is %d", blobstore.ErrTooLarge, r.ContentLength, h.opts.MaxTotal)
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, h.opts.MaxTotal)
+	}
+	mr, err := r.MultipartReader()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errNotForm, err)
+	}
+	f := &form{uploads: h, r: r, fields: make(url.Values)}
+	defer f.discard() //nolint:errcheck // if a function of the host panics; otherwise there is nothing left to discard
+	if err := f.store(mr); err != nil {
+		return nil, errors.Join(err, f.discard())
+	}
+	return f.answer(), nil
+}
+
+// store stores the files of the form, all or none.
+func (f *form) store(mr *multipart.Reader) error {
+	if err := f.read(mr); err != nil {
+		return err
+	}
+	if len(f.files) == 0 {
+		return errNoFile
+	}
+	if f.opts.Save != nil {
+		if err := f.opts.Save(f.r, f.staged()); err != nil {
+			return err
+		}
+	}
+	return f.commit()
+}
+
+// needUser refuses a request of nobody. One without any actor is left to the
+// store, which may have a default.
+func needUser(ctx context.Context, anonymous bool) error {
+	if a, ok := audit.ActorFrom(ctx); ok && a.UserID == "" && !anonymous {
+		return errUnauthenticated
+	}
+	return nil
+}
+
+// form is a form that is being read.
+type form struct {
+	*uploads
+	r *http.Request
+
+	fields     url.Values
+	fieldBytes int64
+	numFields  int
+	files      []formUpload
+}
+
+type formUpload struct {
+	field  string
+	staged *blobstore.Staged
+	done   bool // committed, or discarded
+}
+
+func (f *form) read(mr *multipart.Reader) error {
+	for {
+		part, err := mr.NextRawPart()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return malformed(err)
+		}
+		if name := part.FileName(); name != "" {
+			err = f.file(part, name)
+		} else {
+			err = f.field(part)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// malformed is the error of a body that could not be read on.
+func malformed(err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: %w", errBody, err)
+	}
+	return fmt.Errorf("%w: %w", errBadForm, err)
+}
+
+func (f *form) field(part *multipart.Part) error {
+	name := part.FormName()
+	left := f.opts.MaxFieldBytes - f.fieldBytes - int64(len(name))
+	value, err := io.ReadAll(io.LimitReader(part, max(left, 0)+1))
+	if err != nil {
+		return malformed(err)
+	}
+	if len(value) == 0 && part.Header.Get("Content-Type") != "" {
+		return nil // a browser's field for a file, of which none was chosen
+	}
+	f.fieldBytes += int64(len(name) + len(value))
+	if f.numFields++; f.numFields > f.opts.MaxFields || f.fieldBytes > f.opts.MaxFieldBytes {
+		return fmt.Errorf("%w: at most %d fields of %d bytes", errTooMany, f.opts.MaxFields, f.opts.MaxFieldBytes)
+	}
+	f.fields.Add(name, string(value))
+	return nil
+}
+
+func (f *form) file(part *multipart.Part, name string) error {
+	if len(f.files) == f.opts.MaxFiles {
+		return fmt.Errorf("%w: at most %d files", errTooMany, f.opts.MaxFiles)
+	}
+	ff := &FormFile{
+		Field: part.FormName(), Filename: name, Fields: f.fields,
+		Key:     blobstore.NewKey(f.opts.Prefix, name),
+		Options: blobstore.UploadOptions{Filename: name, MaxSize: f.opts.MaxBytes, AllowedTypes: f.opts.AllowedTypes},
+	}
+	if f.opts.Prepare != nil {
+		if err := f.opts.Prepare(f.r, ff); err != nil {
+			return err
+		}
+	}
+	body := io.Reader(clientBody{part})
+	var watch *watcher
+	if f.opts.Progress != nil {
+		watch = &watcher{r: body, tell: func(n int64, done bool) {
+			f.opts.Progress(f.r, Progress{ff.Field, ff.Filename, ff.Key, n, f.r.ContentLength, done})
+		}}
+		body = watch
+	}
+	staged, err := f.uploads.store.Stage(f.r.Context(), ff.Key, body, &ff.Options)
+	if err != nil {
+		return err
+	}
+	f.files = append(f.files, formUpload{field: ff.Field, staged: staged})
+	if watch != nil {
+		watch.tell(watch.n, true)
+	}
+	return nil
+}
+
+func (f *form) staged() []*blobstore.Staged {
+	out := make([]*blobstore.Staged, len(f.files))
+	for i, file := range f.files {
+		out[i] = file.staged
+	}
+	return out
+}
+
+func (f *form) commit() error {
+	for i := range f.files {
+		f.files[i].done = true // whatever comes of it
+		if err := f.files[i].staged.Commit(f.r.Context()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// discard removes what was stored of a form that failed.
+func (f *form) discard() (err error) {
+	for i := range f.files {
+		if !f.files[i].done {
+			f.files[i].done = true
+			err = errors.Join(err, f.files[i].staged.Discard(f.r.Context()))
+		}
+	}
+	return err
+}
+
+// answer describes the stored files, with their links.
+func (f *form) answer() *Uploaded {
+	out := &Uploaded{Files: make([]UploadedFile, len(f.files))}
+	for i, file := range f.files {
+		obj := file.staged.Object
+		u := UploadedFile{
+			Field: file.field, Key: obj.Key, Filename: obj.Filename, Size: obj.Size,
+			ContentType: obj.ContentType, SHA256: hex.EncodeToString(obj.SHA256),
+		}
+		if f.opts.Link != nil {
+			link, err := f.uploads.store.Link(f.r.Context(), obj.Key, f.opts.Link)
+			if err != nil {
+				f.report(f.r, err)
+				p := problem(f.r, judge(err))
+				u.Problem = &p
+			} else {
+				u.DownloadURL, u.ExpiresInSeconds = link.URL, secondsLeft(link)
+			}
+		}
+		out.Files[i] = u
+	}
+	return out
+}
+
+// secondsLeft is for how long a link holds, rounded up, since links end on full
+// seconds.
+func secondsLeft(l *blobstore.Link) int64 {
+	return int64((time.Until(l.Expires) + time.Second - 1) / time.Second)
+}
+
+// watcher tells how much was read.
+type watcher struct {
+	r       io.Reader
+	n, told int64
+	tell    func(n int64, done bool)
+}
+
+func (w *watcher) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	w.n += int64(n)
+	if w.n-w.told >= progressStep {
+		w.told = w.n
+		w.tell(w.n, false)
+	}
+	return n, err
+}
+
+// writeJSON answers with what is for this client alone.
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // only of types of this package, which can be marshalled
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h["X-Content-Type-Options"] = nosniff
+	h["Cache-Control"] = noStore
+	h["Referrer-Policy"] = noReferrer
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // a client that is gone needs no answer
+}

@@ -1,0 +1,369 @@
+package blobhttp_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/textproto"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore"
+	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
+)
+
+// formPart is a field, or a file if it has a file name.
+type formPart struct{ name, filename, contentType, content string }
+
+func formBody(t *testing.T, parts ...formPart) (contentType, body string) {
+	t.Helper()
+	var b bytes.Buffer
+	mw := multipart.NewWriter(&b)
+	for _, p := range parts {
+		h := make(textproto.MIMEHeader)
+		disposition := fmt.Sprintf(`form-data; name=%q`, p.name)
+		if p.filename != "" {
+			disposition += `; filename="` + p.filename + `"`
+		}
+		h.Set("Content-Disposition", disposition)
+		if p.contentType != "" {
+			h.Set("Content-Type", p.contentType)
+		}
+		w, err := mw.CreatePart(h)
+		require.NoError(t, err)
+		_, err = io.WriteString(w, p.content)
+		require.NoError(t, err)
+	}
+	require.NoError(t, mw.Close())
+	return mw.FormDataContentType(), b.String()
+}
+
+// asUser is a middleware whose user is in the header User, and "alice" without.
+var asUser = blobhttp.Middleware(&blobhttp.MiddlewareOptions{Identify: func(r *http.Request) (string, string, error) {
+	if u := r.Header.Get("User"); u != "" {
+		return strings.TrimPrefix(u, "nobody"), "", nil
+	}
+	return "alice", "", nil
+}})
+
+func newUploadHost(t *testing.T, s setup, opts *blobhttp.UploadOptions) *host {
+	t.Helper()
+	s.wrap = asUser
+	h := newHost(t, s)
+	if opts.OnError == nil {
+		opts.OnError = h.errs.add
+	}
+	h.mux.Handle("/upload", blobhttp.Upload(h.store, opts))
+	return h
+}
+
+// keys returns what is in the store.
+func (h *host) keys() (keys []string) {
+	h.t.Helper()
+	for obj, err := range h.store.List(h.ctx, nil) {
+		require.NoError(h.t, err)
+		keys = append(keys, obj.Key)
+	}
+	return keys
+}
+
+const pdf = "%PDF-1.7\nan invoice\n"
+
+func TestUpload(t *testing.T) {
+	everyStore(t, func(t *testing.T, store string) {
+		h := newUploadHost(t, setup{store: store}, &blobhttp.UploadOptions{
+			Prefix: "invoices", Link: &blobstore.LinkOptions{Expiry: time.Hour},
+			Prepare: func(_ *http.Request, f *blobhttp.FormFile) error {
+				f.Options.Resource = audit.Resource{Type: "invoice", ID: f.Fields.Get("invoice")}
+				return nil
+			},
+		})
+		ct, body := formBody(t,
+			formPart{name: "invoice", content: "42"},
+			formPart{name: "file", filename: "Rechnung März.pdf", contentType: "text/html", content: pdf},
+			formPart{name: "file", filename: "../../leer.txt"},
+			formPart{name: "more", filename: "a.txt", content: digits},
+		)
+		a := h.do("POST", h.url+"/upload", body, "Content-Type", ct)
+		require.Equal(t, 201, a.status, a.body)
+		assert.Equal(t, "application/json", a.header.Get("Content-Type"))
+		assert.Equal(t, "private, no-store", a.header.Get("Cache-Control"))
+		var got blobhttp.Uploaded
+		require.NoError(t, json.Unmarshal([]byte(a.body), &got))
+		require.Len(t, got.Files, 3)
+		for i, want := range []struct{ field, name, content, contentType string }{
+			{"file", "Rechnung März.pdf", pdf, "application/pdf"},
+			{"file", "leer.txt", "", "text/plain"},
+			{"more", "a.txt", digits, "text/plain; charset=utf-8"},
+		} {
+			f := got.Files[i]
+			sum := sha256.Sum256([]byte(want.content))
+			assert.Equal(t, want.field, f.Field)
+			assert.Equal(t, want.name, f.Filename)
+			assert.EqualValues(t, len(want.content), f.Size)
+			assert.Equal(t, want.contentType, f.ContentType, "found from the content")
+			assert.Equal(t, hex.EncodeToString(sum[:]), f.SHA256)
+			assert.Regexp(t, `^invoices/[0-9a-f-]{36}_`, f.Key)
+			assert.InDelta(t, 3600, f.ExpiresInSeconds, 5)
+			assert.Nil(t, f.Problem)
+			assert.Equal(t, want.content, h.do("GET", f.DownloadURL, "").body)
+		}
+		uploads := h.trail(audit.ActionUpload)
+		require.Len(t, uploads, 3)
+		for _, e := range uploads {
+			assert.Equal(t, audit.OutcomeOK, e.Outcome)
+			assert.Equal(t, "alice", e.Actor.UserID)
+			assert.Equal(t, audit.Resource{Type: "invoice", ID: "42"}, e.Resource)
+		}
+		assert.Len(t, h.trail(audit.ActionGenerateURL), 3)
+		assert.Zero(t, h.log.Open())
+	})
+}
+
+func TestUploadRefused(t *testing.T) {
+	file := formPart{name: "f", filename: "a.txt", content: digits}
+	many := func(n int, p formPart) (out []formPart) {
+		for range n {
+			out = append(out, p)
+		}
+		return out
+	}
+	type opts = blobhttp.UploadOptions
+	for name, c := range map[string]struct {
+		opts   opts
+		store  blobstore.Options
+		parts  []formPart
+		method string
+		change func(ct, body string) (string, string)
+		header []string
+		status int
+		code   string
+	}{
+		"no file":             {parts: []formPart{{name: "a", content: "b"}}, status: 400, code: blobhttp.CodeBadRequest},
+		"no file chosen":      {parts: []formPart{{name: "f", contentType: "application/octet-stream"}}, status: 400, code: blobhttp.CodeBadRequest},
+		"empty form":          {status: 400, code: blobhttp.CodeBadRequest},
+		"too large":           {opts: opts{MaxBytes: 9}, parts: []formPart{file}, status: 413, code: blobhttp.CodeTooLarge},
+		"second too large":    {opts: opts{MaxBytes: 10}, parts: []formPart{file, {name: "f", filename: "b", content: digits + "x"}}, status: 413, code: blobhttp.CodeTooLarge},
+		"too large for store": {store: blobstore.Options{MaxSize: 9}, parts: []formPart{file}, status: 413, code: blobhttp.CodeTooLarge},
+		"body too large":      {opts: opts{MaxTotal: 100}, parts: []formPart{file}, status: 413, code: blobhttp.CodeTooLarge},
+		"too many files":      {opts: opts{MaxFiles: 2}, parts: many(3, file), status: 413, code: blobhttp.CodeTooMany},
+		"too many by default": {parts: many(33, file), status: 413, code: blobhttp.CodeTooMany},
+		"too many fields":     {opts: opts{MaxFields: 2}, parts: append([]formPart{file}, many(3, formPart{name: "a", content: "b"})...), status: 413, code: blobhttp.CodeTooMany},
+		"field too long":      {opts: opts{MaxFieldBytes: 9}, parts: []formPart{file, {name: "a", content: digits}}, status: 413, code: blobhttp.CodeTooMany},
+		"field name too long": {opts: opts{MaxFieldBytes: 9}, parts: []formPart{file, {name: digits, content: "b"}}, status: 413, code: blobhttp.CodeTooMany},
+		"fields too long":     {opts: opts{MaxFieldBytes: 9}, parts: append([]formPart{file}, many(3, formPart{name: "a", content: "bcd"})...), status: 413, code: blobhttp.CodeTooMany},
+		"type":                {opts: opts{AllowedTypes: []string{"application/pdf"}}, parts: []formPart{file}, status: 415, code: blobhttp.CodeType},
+		"lying type":          {opts: opts{AllowedTypes: []string{"image/*"}}, parts: []formPart{{name: "f", filename: "a.png", contentType: "image/png", content: html}}, status: 415, code: blobhttp.CodeType},
+		"refused by Prepare":  {opts: opts{Prepare: func(*http.Request, *blobhttp.FormFile) error { return blobstore.ErrDenied }}, parts: []formPart{file}, status: 403, code: blobhttp.CodeDenied},
+		"bad key by Prepare":  {opts: opts{Prepare: func(_ *http.Request, f *blobhttp.FormFile) error { f.Key = "../x"; return nil }}, parts: []formPart{file}, status: 400, code: blobhttp.CodeKey},
+		"taken":               {opts: opts{Prepare: func(_ *http.Request, f *blobhttp.FormFile) error { f.Key = "same"; return nil }}, parts: many(2, file), status: 409, code: blobhttp.CodeExists},
+		"refused by Save":     {opts: opts{Save: func(*http.Request, []*blobstore.Staged) error { return errors.New("secret") }}, parts: []formPart{file, file}, status: 500, code: blobhttp.CodeInternal},
+		"GET":                 {method: "GET", status: 405, code: blobhttp.CodeMethod},
+		"PUT":                 {method: "PUT", parts: []formPart{file}, status: 405, code: blobhttp.CodeMethod},
+		"not a form":          {parts: []formPart{file}, change: func(_, b string) (string, string) { return "application/json", b }, status: 415, code: blobhttp.CodeType},
+		"another form":        {parts: []formPart{file}, change: func(_, b string) (string, string) { return "application/x-www-form-urlencoded", b }, status: 415, code: blobhttp.CodeType},
+		"no boundary":         {parts: []formPart{file}, change: func(_, b string) (string, string) { return "multipart/form-data", b }, status: 415, code: blobhttp.CodeType},
+		"wrong boundary":      {parts: []formPart{file}, change: func(_, b string) (string, string) { return "multipart/form-data; boundary=x", b }, status: 400},
+		"cut in the file":     {parts: []formPart{file}, change: func(ct, b string) (string, string) { return ct, b[:strings.Index(b, digits)+5] }, status: 400, code: blobhttp.CodeTruncated},
+		"cut before the end":  {parts: []formPart{file}, change: func(ct, b string) (string, string) { return ct, strings.TrimRight(b, "-\r\n") }, status: 400},
+		"endless header": {parts: []formPart{file}, change: func(ct, b string) (string, string) {
+			return ct, strings.Replace(b, "Content-Disp", "X: "+strings.Repeat("x", 11<<20)+"\r\nContent-Disp", 1)
+		}, status: 400, code: blobhttp.CodeBadRequest},
+		"nobody":                 {parts: []formPart{file}, header: []string{"User", "nobody"}, status: 401, code: blobhttp.CodeUnauthenticated},
+		"from another site":      {parts: []formPart{file}, header: []string{"Sec-Fetch-Site", "cross-site"}, status: 403, code: blobhttp.CodeDenied},
+		"from another origin":    {parts: []formPart{file}, header: []string{"Origin", "https://evil.example"}, status: 403, code: blobhttp.CodeDenied},
+		"refused by authoriser":  {store: blobstore.Options{Authorize: func(_ context.Context, e audit.Event) error { return refuseUploads(e) }}, parts: []formPart{file}, status: 403, code: blobhttp.CodeDenied},
+		"link that can't be had": {opts: opts{Prepare: func(_ *http.Request, f *blobhttp.FormFile) error { f.Options.Overwrite = true; return nil }}, parts: []formPart{file}, status: 500, code: blobhttp.CodeInternal},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newUploadHost(t, setup{store: "local://" + t.TempDir(), opts: c.store}, &c.opts)
+			ct, body := formBody(t, c.parts...)
+			if c.change != nil {
+				ct, body = c.change(ct, body)
+			}
+			if c.method == "" {
+				c.method = "POST"
+			}
+			if c.method == "GET" {
+				body = ""
+			}
+			a := h.do(c.method, h.url+"/upload", body, append(c.header, "Content-Type", ct)...)
+			require.Equal(t, c.status, a.status, a.body)
+			p := a.problem(t)
+			if c.code != "" {
+				assert.Equal(t, c.code, p.Code)
+			}
+			assert.NotContains(t, a.body, "secret")
+			assert.Empty(t, h.keys(), "nothing is left")
+			assert.Zero(t, h.log.Open(), "every intent is settled")
+			for _, e := range h.trail(audit.ActionUpload) {
+				assert.NotEqual(t, audit.OutcomeOK, e.Outcome)
+			}
+			assert.NotEmpty(t, h.errs.all())
+		})
+	}
+}
+
+func refuseUploads(e audit.Event) error {
+	if e.Action == audit.ActionUpload {
+		return errors.New("no uploads today")
+	}
+	return nil
+}
+
+func TestUploadOfAClientThatGoesAway(t *testing.T) {
+	entered := make(chan struct{})
+	var once sync.Once
+	h := newUploadHost(t, setup{store: "local://" + t.TempDir()}, &blobhttp.UploadOptions{
+		Progress: func(*http.Request, blobhttp.Progress) {
+			once.Do(func() { close(entered) })
+		},
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	ct, body := formBody(t, formPart{name: "f", filename: "a", content: strings.Repeat("x", 1<<20)})
+	pr, pw := io.Pipe()
+	req, err := http.NewRequestWithContext(ctx, "POST", h.url+"/upload", pr)
+	require.NoError(t, err)
+	req.Header.Set("Content-Type", ct)
+	go func() {
+		_, _ = io.WriteString(pw, body[:800<<10])
+		<-entered
+		cancel()
+		_ = pw.CloseWithError(context.Canceled)
+	}()
+	_, err = h.client.Do(req)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Eventually(t, func() bool { return len(h.trail(audit.ActionUpload)) == 1 && h.log.Open() == 0 }, 10*time.Second, time.Millisecond)
+	assert.Equal(t, audit.OutcomeFailed, h.trail(audit.ActionUpload)[0].Outcome)
+	assert.Empty(t, h.keys())
+}
+
+func TestUploadWhoseHostPanics(t *testing.T) {
+	h := newUploadHost(t, setup{}, &blobhttp.UploadOptions{
+		Save: func(*http.Request, []*blobstore.Staged) error { panic(http.ErrAbortHandler) },
+	})
+	ct, body := formBody(t, formPart{name: "f", filename: "a", content: digits})
+	req, err := http.NewRequest("POST", h.url+"/upload", strings.NewReader(body))
+	require.NoError(t, err)
+	req.Header.Set("Content-Type", ct)
+	_, err = h.client.Do(req)
+	require.Error(t, err)
+	require.Eventually(t, func() bool { return h.log.Open() == 0 }, 10*time.Second, time.Millisecond)
+	assert.Empty(t, h.keys())
+}
+
+func TestUploadProgress(t *testing.T) {
+	var steps []blobhttp.Progress
+	h := newUploadHost(t, setup{}, &blobhttp.UploadOptions{Progress: func(_ *http.Request, p blobhttp.Progress) { steps = append(steps, p) }})
+	ct, body := formBody(t, formPart{name: "f", filename: "a", content: strings.Repeat("x", 1<<20)})
+	require.Equal(t, 201, h.do("POST", h.url+"/upload", body, "Content-Type", ct).status)
+	require.GreaterOrEqual(t, len(steps), 4)
+	for i, p := range steps[:len(steps)-1] {
+		assert.False(t, p.Done)
+		assert.EqualValues(t, len(body), p.Total)
+		if i > 0 {
+			assert.GreaterOrEqual(t, p.Bytes-steps[i-1].Bytes, int64(256<<10))
+		}
+	}
+	last := steps[len(steps)-1]
+	assert.True(t, last.Done)
+	assert.EqualValues(t, 1<<20, last.Bytes)
+	assert.Equal(t, "a", last.Filename)
+	assert.Equal(t, h.keys(), []string{last.Key})
+}
+
+func TestUploadSavesRows(t *testing.T) {
+	var saved []string
+	h := newUploadHost(t, setup{}, &blobhttp.UploadOptions{Save: func(r *http.Request, files []*blobstore.Staged) error {
+		for _, f := range files {
+			saved = append(saved, f.Object.Key)
+		}
+		return nil
+	}})
+	ct, body := formBody(t, formPart{name: "f", filename: "a", content: digits}, formPart{name: "f", filename: "b", content: digits})
+	require.Equal(t, 201, h.do("POST", h.url+"/upload", body, "Content-Type", ct).status)
+	assert.ElementsMatch(t, h.keys(), saved)
+}
+
+func TestUploadAnonymous(t *testing.T) {
+	h := newUploadHost(t, setup{}, &blobhttp.UploadOptions{Anonymous: true})
+	ct, body := formBody(t, formPart{name: "f", filename: "a", content: digits})
+	require.Equal(t, 201, h.do("POST", h.url+"/upload", body, "Content-Type", ct, "User", "nobody").status)
+}
+
+func TestUploadFromATrustedOrigin(t *testing.T) {
+	p := http.NewCrossOriginProtection()
+	require.NoError(t, p.AddTrustedOrigin("https://app.example"))
+	h := newUploadHost(t, setup{}, &blobhttp.UploadOptions{CrossOrigin: p})
+	ct, body := formBody(t, formPart{name: "f", filename: "a", content: digits})
+	assert.Equal(t, 201, h.do("POST", h.url+"/upload", body, "Content-Type", ct, "Origin", "https://app.example", "Sec-Fetch-Site", "cross-site").status)
+	assert.Equal(t, 201, h.do("POST", h.url+"/upload", body, "Content-Type", ct, "Sec-Fetch-Site", "same-origin").status)
+}
+
+// TestUploadStoredButWithoutLink holds that a link that can't be had does not lose the file.
+func TestUploadStoredButWithoutLink(t *testing.T) {
+	h := newUploadHost(t, setup{}, &blobhttp.UploadOptions{Link: &blobstore.LinkOptions{Expiry: 1000 * time.Hour}})
+	ct, body := formBody(t, formPart{name: "f", filename: "a", content: digits})
+	a := h.do("POST", h.url+"/upload", body, "Content-Type", ct)
+	require.Equal(t, 201, a.status)
+	var got blobhttp.Uploaded
+	require.NoError(t, json.Unmarshal([]byte(a.body), &got))
+	require.NotNil(t, got.Files[0].Problem)
+	assert.Empty(t, got.Files[0].DownloadURL)
+	assert.Len(t, h.keys(), 1)
+}
+
+// FuzzUpload feeds the handler with bodies that are no forms, or nearly.
+func FuzzUpload(f *testing.F) {
+	const head = "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.txt\"\r\n\r\n"
+	for _, s := range []string{
+		head + "0123\r\n--b--\r\n", head + "0123", head + "0123\r\n--b\r\n\r\nx\r\n--b--", "--b--", "", "--b\r\n\r\n\r\n--b--",
+		"--b\r\nContent-Disposition: form-data; name=f; filename*=UTF-8''%e2%82%ac\r\n\r\nx\r\n--b--",
+		"--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"..\"\r\n\r\nx\r\n--b--",
+		"--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a\x00b\"\r\nContent-Transfer-Encoding: base64\r\n\r\nx\r\n--b--",
+	} {
+		f.Add("multipart/form-data; boundary=b", s)
+	}
+	f.Add("multipart/mixed; boundary=b", head)
+	f.Add(`multipart/form-data; boundary="b`, head)
+	log := new(audit.Memory)
+	store, err := blobstore.Open(context.Background(), "mem://", log, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	var reported error
+	f.Cleanup(func() { assert.NoError(f, store.Close()) })
+	h := blobhttp.Upload(store, &blobhttp.UploadOptions{MaxBytes: 1 << 10, OnError: func(_ *http.Request, err error) { reported = err }})
+	f.Fuzz(func(t *testing.T, contentType, body string) {
+		r := newRequest("POST", "/upload", body)
+		r.Header["Content-Type"] = []string{contentType}
+		rec := record(h, r)
+		require.Zero(t, log.Open())
+		switch {
+		case rec.status == 201:
+			var got blobhttp.Uploaded
+			require.NoError(t, json.Unmarshal([]byte(rec.body), &got))
+			require.NotEmpty(t, got.Files)
+			for _, f := range got.Files {
+				require.NoError(t, blobstore.CheckKey(f.Key))
+			}
+		case rec.status >= 400 && rec.status < 500:
+			rec.problem(t)
+		default:
+			t.Fatalf("status %d: %v", rec.status, reported)
+		}
+	})
+}

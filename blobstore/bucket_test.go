@@ -1,0 +1,126 @@
+package blobstore_test
+
+// A bucket whose calls do what a test wants, for what no real backend does when
+// it is asked to.
+
+import (
+	"context"
+	"errors"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/memblob"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/audittest"
+	"github.com/blobtrail/blobtrail/blobstore"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/blobstore/memstore"
+)
+
+var errBackend = errors.New("the backend is down")
+
+type hooked struct {
+	driver.Bucket
+	write func(ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) error
+	copy  func(ctx context.Context, dst, src string, o *driver.CopyOptions) error
+	del   func(ctx context.Context, key string) error
+	blind bool // objects can't be looked up
+}
+
+func (b *hooked) Write(ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) error {
+	if b.write != nil {
+		return b.write(ctx, key, r, o)
+	}
+	return b.Bucket.Write(ctx, key, r, o)
+}
+
+func (b *hooked) Copy(ctx context.Context, dst, src string, o *driver.CopyOptions) error {
+	if b.copy != nil {
+		return b.copy(ctx, dst, src, o)
+	}
+	return b.Bucket.Copy(ctx, dst, src, o)
+}
+
+func (b *hooked) Delete(ctx context.Context, key string) error {
+	if b.del != nil {
+		return b.del(ctx, key)
+	}
+	return b.Bucket.Delete(ctx, key)
+}
+
+func (b *hooked) Blob() *blob.Bucket {
+	if !b.blind {
+		return b.Bucket.Blob()
+	}
+	closed := memblob.OpenBucket(nil)
+	_ = closed.Close() // so that every call of it fails
+	return closed
+}
+
+type fixture struct {
+	*testing.T
+	ctx    context.Context
+	bucket *hooked
+	memory *audit.Memory
+	trail  *audittest.Faults
+	store  *blobstore.Store
+}
+
+func newFixture(t *testing.T, opts *blobstore.Options) *fixture {
+	f := &fixture{T: t, bucket: &hooked{Bucket: memstore.New()}, memory: &audit.Memory{}}
+	f.ctx = audit.WithActor(t.Context(), audit.Actor{UserID: "u"})
+	f.trail = audittest.NewFaults(f.memory)
+	var err error
+	f.store, err = blobstore.NewFromDriver(f.bucket, f.trail, opts)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, f.store.Close()) })
+	return f
+}
+
+func (f *fixture) entries() []audit.Entry {
+	f.Helper()
+	var all []audit.Entry
+	for e, err := range f.memory.Entries(context.Background(), audit.Query{}) {
+		require.NoError(f, err)
+		all = append(all, e)
+	}
+	return all
+}
+
+func (f *fixture) exists(key string) bool {
+	f.Helper()
+	ok, err := f.bucket.Bucket.Blob().Exists(context.Background(), key)
+	require.NoError(f, err)
+	return ok
+}
+
+// reconcile waits until the lease of the one open intent has run out.
+func (f *fixture) reconcile(want blobstore.Reconciled) {
+	f.Helper()
+	require.Eventually(f, func() bool {
+		done, err := f.store.Reconcile(f.ctx)
+		require.NoError(f, err)
+		if done == (blobstore.Reconciled{}) {
+			return false
+		}
+		require.Equal(f, want, done)
+		return true
+	}, time.Minute, 10*time.Millisecond)
+	require.Zero(f, f.memory.Open())
+}
+
+// endless gives bytes until it is told to end or its upload is given up.
+type endless struct{ end func() bool }
+
+func (r endless) Read(p []byte) (int, error) {
+	if r.end() {
+		return 0, io.EOF
+	}
+	time.Sleep(time.Millisecond) // a slow client; what the test waits for is end
+	p[0] = 'x'
+	return 1, nil
+}

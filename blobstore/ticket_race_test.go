@@ -1,0 +1,94 @@
+package blobstore
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/audit"
+)
+
+// hooked does something when it is first read.
+type hooked struct {
+	io.Reader
+	do func()
+}
+
+func (h *hooked) Read(p []byte) (int, error) {
+	if h.do != nil {
+		do := h.do
+		h.do = nil
+		do()
+	}
+	return h.Reader.Read(p)
+}
+
+// A client that sends its bytes twice under one ticket, because it does not wait
+// for the first answer, must not make the trail tell of other bytes than those
+// that stand, nor lose an upload that was acknowledged.
+func TestTicketSentTwice(t *testing.T) {
+	for name, tc := range map[string]struct {
+		second  io.Reader
+		content string // of the second, if it is the one that stands
+	}{
+		"whole":                   {strings.NewReader("the second's bytes"), "the second's bytes"},
+		"breaking off in the end": {io.MultiReader(strings.NewReader(strings.Repeat("x", 100<<10)), &failingReader{err: errors.New("gone")}), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDirect(t, false)
+			tk, err := d.BeginUpload(d.ctx, "a", nil)
+			require.NoError(t, err)
+			var firstErr error
+			second := &hooked{Reader: tc.second, do: func() {
+				_, firstErr = d.Upload(d.ctx, "a", strings.NewReader("the first's bytes"), &UploadOptions{GrantID: tk.ID})
+			}}
+			// The second claims the ticket and then, before it has read its
+			// bytes, the first, which claimed it before, is stored.
+			_, secondErr := d.Upload(d.ctx, "a", second, &UploadOptions{GrantID: tk.ID})
+			obj, err := d.Stat(d.ctx, "a")
+			if errors.Is(err, fs.ErrNotExist) {
+				require.Error(t, firstErr, "an acknowledged upload is gone")
+				require.Error(t, secondErr, "an acknowledged upload is gone")
+				return
+			}
+			require.NoError(t, err)
+			r, err := d.Download(d.ctx, "a", nil)
+			require.NoError(t, err)
+			defer r.Close()
+			content, err := io.ReadAll(r)
+			require.NoError(t, err)
+			for e, err := range d.trail.Entries(d.ctx, audit.Query{Key: "a", Actions: []audit.Action{audit.ActionUpload}, Outcomes: []audit.Outcome{audit.OutcomeOK}}) {
+				require.NoError(t, err)
+				require.Equal(t, int64(len(content)), *e.Size, "the trail tells of other bytes than those that stand")
+			}
+			require.Equal(t, tk.ID, obj.OpID)
+		})
+	}
+}
+
+// Asking whether an upload is complete must not cut it off.
+func TestCompleteWhileSending(t *testing.T) {
+	d := newDirect(t, false)
+	tk, err := d.BeginUpload(d.ctx, "a", nil)
+	require.NoError(t, err)
+	body := &hooked{Reader: strings.NewReader("content"), do: func() {
+		_, err := d.CompleteUpload(d.ctx, tk)
+		require.ErrorIs(t, err, fs.ErrNotExist)
+	}}
+	_, err = d.Upload(d.ctx, "a", body, &UploadOptions{GrantID: tk.ID})
+	require.NoError(t, err)
+	_, err = d.CompleteUpload(d.ctx, tk)
+	require.NoError(t, err)
+	require.Zero(t, d.trail.Open())
+	n := 0
+	for e, err := range d.trail.Entries(d.ctx, audit.Query{OpID: tk.ID, Actions: []audit.Action{audit.ActionUpload}}) {
+		require.NoError(t, err)
+		require.Equal(t, audit.OutcomeOK, e.Outcome)
+		n++
+	}
+	require.Equal(t, 1, n, "settled once")
+}

@@ -1,0 +1,150 @@
+// Verify checks an audit trail: the database that holds it and, if one is named,
+// the bucket that its checkpoints were published to. It says in plain words what
+// it found.
+//
+//	go run ./examples/verify [-key KEY]... [-bucket URL] [-prefix PREFIX] DATABASE
+//
+// DATABASE is what sqlaudit.Open takes: "sqlite:trail.db",
+// "postgres://user:password@host/name" or "mysql://user:password@host/name". It
+// needs the right to read the tables, nothing else; it changes nothing. KEY is
+// the deployment's verifier key, as sqlaudit.NewDeploymentKey returned it.
+// The URL of the bucket is one of the Go CDK; this program knows
+// file:///folder, and a program that imports other drivers knows others.
+//
+// Exit codes: 0 if the trail is as it was recorded, 1 if it is not, 2 if it
+// could not be checked.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"time"
+
+	_ "github.com/go-sql-driver/mysql" // mysql:
+	_ "github.com/jackc/pgx/v5/stdlib" // postgres:
+	"gocloud.dev/blob"
+	_ "gocloud.dev/blob/fileblob" // file:// buckets
+	_ "modernc.org/sqlite"        // sqlite:
+
+	"github.com/blobtrail/blobtrail/audit/sqlaudit"
+)
+
+const (
+	exitSound    = 0
+	exitTampered = 1
+	exitFailed   = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	code := run(ctx, os.Stdout, os.Stderr, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+func run(ctx context.Context, out, errOut io.Writer, args []string) int {
+	var keys []string
+	flags := flag.NewFlagSet("verify", flag.ContinueOnError)
+	flags.SetOutput(errOut)
+	flags.Func("key", "the deployment's verifier `key`; once for each that was ever in use", func(s string) error {
+		keys = append(keys, s)
+		return nil
+	})
+	bucket := flags.String("bucket", "", "the `URL` of the bucket with the published checkpoints")
+	prefix := flags.String("prefix", "", "what the keys of its objects begin with")
+	most := flags.Int("findings", 100, "how many findings to print")
+	flags.Usage = func() {
+		fmt.Fprintln(errOut, "usage: verify [-key KEY]... [-bucket URL] [-prefix PREFIX] DATABASE")
+		flags.PrintDefaults()
+	}
+	if err := flags.Parse(args); err != nil {
+		return exitFailed
+	}
+	if flags.NArg() != 1 {
+		flags.Usage()
+		return exitFailed
+	}
+	began := time.Now()
+	report, err := check(ctx, flags.Arg(0), *bucket, &sqlaudit.VerifyOptions{Keys: keys, Prefix: *prefix, MaxFindings: *most})
+	if err != nil {
+		fmt.Fprintln(errOut, "verify:", err)
+		return exitFailed
+	}
+	say(out, report, time.Since(began))
+	if !report.OK() {
+		return exitTampered
+	}
+	return exitSound
+}
+
+func check(ctx context.Context, dsn, bucket string, o *sqlaudit.VerifyOptions) (_ *sqlaudit.Report, err error) {
+	// A mistyped path must not become a new, empty and perfectly sound trail.
+	if path, ok := strings.CutPrefix(dsn, "sqlite:"); ok {
+		if _, err := os.Stat(path); err != nil {
+			return nil, err
+		}
+	}
+	if bucket != "" {
+		if o.Bucket, err = blob.OpenBucket(ctx, bucket); err != nil {
+			return nil, fmt.Errorf("opening the bucket: %w", err)
+		}
+		defer func() { err = errors.Join(err, o.Bucket.Close()) }()
+	}
+	journal, err := sqlaudit.Open(ctx, dsn, &sqlaudit.Options{SkipMigrate: true})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, journal.Close(context.WithoutCancel(ctx))) }()
+	return journal.Verify(ctx, o)
+}
+
+func say(out io.Writer, r *sqlaudit.Report, took time.Duration) {
+	fmt.Fprintf(out, "Checked %s by %s, %s and %s in %v.\n", many(r.Entries, "entry", "entries"), many(int64(len(r.Streams)), "writer", "writers"),
+		many(r.Checkpoints, "stored checkpoint", "stored checkpoints"), many(r.Published, "published one", "published ones"), took.Round(time.Millisecond))
+	if r.Erased > 0 {
+		fmt.Fprintf(out, "The personal fields of %s were erased by order.\n", many(r.Erased, "entry", "entries"))
+	}
+	for _, s := range r.Streams {
+		by := "nobody but itself vouches for its key"
+		if s.CertifiedBy != "" {
+			by = "certified by " + s.CertifiedBy
+		}
+		fmt.Fprintf(out, "\n%s on %s, %s\n", s.WriterID, s.Origin, by)
+		fmt.Fprintf(out, "  %s, %d signed, %d published", many(s.Size, "entry", "entries"), s.Signed, s.Published)
+		if s.First > 0 {
+			fmt.Fprintf(out, "; the first %d were exported and removed by order", s.First)
+		}
+		fmt.Fprintln(out)
+	}
+	fmt.Fprintln(out)
+	if r.OK() {
+		fmt.Fprintln(out, "SOUND: the trail is as it was recorded.")
+	} else {
+		fmt.Fprintf(out, "TAMPERED: the trail is not as it was recorded. %s:\n", many(int64(r.Total), "finding", "findings"))
+		for _, f := range r.Findings {
+			fmt.Fprintln(out, " -", f)
+		}
+		if n := r.Total - len(r.Findings); n > 0 {
+			fmt.Fprintf(out, " - and %d more\n", n)
+		}
+	}
+	if len(r.Remarks) > 0 {
+		fmt.Fprintln(out, "\nWhat this check can't tell:")
+		for _, remark := range r.Remarks {
+			fmt.Fprintln(out, " -", remark)
+		}
+	}
+}
+
+func many(n int64, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, more)
+}

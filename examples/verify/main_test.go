@@ -1,0 +1,78 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net/url"
+	"path/filepath"
+	"testing"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gocloud.dev/blob"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/sqlaudit"
+)
+
+func TestVerify(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	dsn := "sqlite:" + filepath.Join(dir, "trail.db")
+	to := (&url.URL{Scheme: "file", Path: filepath.ToSlash(filepath.Join(dir, "bucket")), RawQuery: "create_dir=true&no_tmp_dir=true"}).String()
+	signing, key, err := sqlaudit.NewDeploymentKey("example.com/trail")
+	require.NoError(t, err)
+	bucket, err := blob.OpenBucket(ctx, to)
+	require.NoError(t, err)
+	defer bucket.Close()
+	j, err := sqlaudit.Open(ctx, dsn, &sqlaudit.Options{DeploymentKey: signing, Publish: &sqlaudit.PublishOptions{Bucket: bucket, Prefix: "trail/"}})
+	require.NoError(t, err)
+	for range 5 {
+		require.NoError(t, j.Log(ctx, audit.Event{Action: audit.ActionDownload, Key: "a", Actor: audit.Actor{UserID: "u"}}))
+	}
+	require.NoError(t, j.Close(ctx))
+
+	verify := func(args ...string) (code int, out, errOut string) {
+		var o, e bytes.Buffer
+		code = run(ctx, &o, &e, args)
+		return code, o.String(), e.String()
+	}
+	full := []string{"-key", key, "-bucket", to, "-prefix", "trail/", dsn}
+	code, out, errOut := verify(full...)
+	assert.Equal(t, exitSound, code, errOut)
+	assert.Contains(t, out, "5 entries by 1 writer")
+	assert.Contains(t, out, "certified by example.com/trail")
+	assert.Contains(t, out, "SOUND")
+	code, out, _ = verify(dsn)
+	assert.Equal(t, exitSound, code)
+	assert.Contains(t, out, "No bucket was given")
+	assert.Contains(t, out, "No deployment key was given")
+
+	for name, args := range map[string][]string{
+		"no database":       {},
+		"a flag of no name": {"-x", dsn},
+		"no such file":      {"sqlite:" + filepath.Join(dir, "other.db")},
+		"no such scheme":    {"oracle:x"},
+		"no such bucket":    {"-bucket", "nowhere://x", dsn},
+		"no key":            {"-key", "x", dsn},
+	} {
+		code, _, errOut := verify(args...)
+		assert.Equal(t, exitFailed, code, name)
+		assert.NotEmpty(t, errOut, name)
+	}
+	assert.NoFileExists(t, filepath.Join(dir, "other.db"))
+
+	db, err := sqlx.Open("sqlite", filepath.Join(dir, "trail.db"))
+	require.NoError(t, err)
+	defer db.Close()
+	_, err = db.Exec("DROP TRIGGER file_access_logs_no_update")
+	require.NoError(t, err)
+	_, err = db.Exec("UPDATE file_access_logs SET file_key = 'b' WHERE seq = 2")
+	require.NoError(t, err)
+	code, out, _ = verify(full...)
+	assert.Equal(t, exitTampered, code)
+	assert.Contains(t, out, "TAMPERED")
+	assert.Contains(t, out, "entry 2")
+	assert.Contains(t, out, "the entry was changed")
+}
