@@ -14,8 +14,6 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
-var errPermission = fs.ErrPermission
-
 // kinds are what the codes of S3 stand for. That a bucket is missing is not that
 // an object is: nothing can be concluded from it.
 var kinds = map[string]error{

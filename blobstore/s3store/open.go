@@ -248,7 +248,7 @@ func (b *bucket) check(ctx context.Context) error {
 	case "NoSuchBucket":
 		return errors.New("it does not exist: make it, or open it with create=true")
 	case "AccessDenied", "Forbidden":
-		return fmt.Errorf("the credentials are not allowed to list it: they need s3:ListBucket on it: %w", driver.As(errPermission, err))
+		return fmt.Errorf("the credentials are not allowed to list it: they need s3:ListBucket on it: %w", b.MapError(err))
 	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "InvalidSecurity", "XAdminUserNotFound":
 		return fmt.Errorf("the service does not accept the credentials: %w", b.MapError(err))
 	case "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException":
