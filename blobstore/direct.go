@@ -134,6 +134,13 @@ func (s *Store) beginUpload(ctx context.Context, key string, o *TicketOptions) (
 	if err != nil {
 		return nil, err
 	}
+	if o.ContentType != "" && signed.Header.Get("Content-Type") == "" && signed.Form == nil {
+		// Where the service does not hold it, CompleteUpload does.
+		if signed.Header == nil {
+			signed.Header = make(http.Header)
+		}
+		signed.Header.Set("Content-Type", o.ContentType)
+	}
 	issued.RefOpID = e.OpID
 	e.Attrs = with(e.Attrs, audit.AttrExpires, signed.Expires.UTC().Format(time.RFC3339))
 	bctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)

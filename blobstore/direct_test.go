@@ -116,6 +116,7 @@ func TestDirectUpload(t *testing.T) {
 		}
 		run("completed, and again", func(t *testing.T, d *direct) {
 			tk := begin(t, d, TicketOptions{Filename: "März.pdf", ContentType: "application/pdf", Size: int64(len(content)), SHA256: sum[:]})
+			require.Equal(t, "application/pdf", tk.Link.Header.Get("Content-Type"), "the client must know what to send")
 			_, err := d.CompleteUpload(d.ctx, tk)
 			require.ErrorIs(t, err, fs.ErrNotExist, "nothing has arrived")
 			require.NoError(t, d.put(tk, "application/pdf", content))
