@@ -22,4 +22,5 @@ func Verdicts() map[string]Verdict {
 var (
 	ParseRange = parseRange
 	Secure     = secure
+	FileName   = fileName
 )
