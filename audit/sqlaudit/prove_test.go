@@ -84,15 +84,18 @@ func TestVerifyProofRefuses(t *testing.T) {
 	good, foreign := proofOf(tr), proofOf(other)
 	text := func(s string) *string { return &s }
 	for name, change := range map[string]func(p *sqlaudit.Proof){
-		"another version":                     func(p *sqlaudit.Proof) { p.Version = 2 },
-		"another entry":                       func(p *sqlaudit.Proof) { p.Entry = foreign.Entry },
-		"another outcome":                     func(p *sqlaudit.Proof) { p.Entry = strings.Replace(p.Entry, `"ok"`, `"failed"`, 1) },
-		"another place":                       func(p *sqlaudit.Proof) { p.Index++ },
-		"a place before":                      func(p *sqlaudit.Proof) { p.Index = -1 },
-		"a shorter path":                      func(p *sqlaudit.Proof) { p.Path = p.Path[1:] },
-		"another path":                        func(p *sqlaudit.Proof) { p.Path[0][0] ^= 1 },
-		"another checkpoint":                  func(p *sqlaudit.Proof) { p.Checkpoint = foreign.Checkpoint },
-		"a changed checkpoint":                func(p *sqlaudit.Proof) { p.Checkpoint = strings.Replace(p.Checkpoint, "\n1", "\n2", 1) },
+		"another version":    func(p *sqlaudit.Proof) { p.Version = 2 },
+		"another entry":      func(p *sqlaudit.Proof) { p.Entry = foreign.Entry },
+		"another outcome":    func(p *sqlaudit.Proof) { p.Entry = strings.Replace(p.Entry, `"ok"`, `"failed"`, 1) },
+		"another place":      func(p *sqlaudit.Proof) { p.Index++ },
+		"a place before":     func(p *sqlaudit.Proof) { p.Index = -1 },
+		"a shorter path":     func(p *sqlaudit.Proof) { p.Path = p.Path[1:] },
+		"another path":       func(p *sqlaudit.Proof) { p.Path[0][0] ^= 1 },
+		"another checkpoint": func(p *sqlaudit.Proof) { p.Checkpoint = foreign.Checkpoint },
+		"a changed checkpoint": func(p *sqlaudit.Proof) {
+			lines := strings.SplitN(p.Checkpoint, "\n", 3) // origin, size, the rest
+			p.Checkpoint = lines[0] + "\n" + lines[1] + "0\n" + lines[2]
+		},
 		"another certificate":                 func(p *sqlaudit.Proof) { p.Certificate = foreign.Certificate },
 		"no certificate":                      func(p *sqlaudit.Proof) { p.Certificate = "" },
 		"all another's":                       func(p *sqlaudit.Proof) { *p = *foreign },
