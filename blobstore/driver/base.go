@@ -41,7 +41,7 @@ func (b *Base) Close() error {
 // Read implements [Bucket] by asking for the attributes and then for the
 // content, again if the object was replaced in between.
 func (b *Base) Read(ctx context.Context, key string, offset, length int64) (*Reader, error) {
-	const tries = 5
+	const tries = 25 // each costs little, and a busy writer may win several in a row
 	for range tries {
 		attrs, err := b.Bucket.Attributes(ctx, key)
 		if err != nil {

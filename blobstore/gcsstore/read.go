@@ -25,7 +25,7 @@ func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*d
 	if offset < 0 {
 		return nil, fmt.Errorf("%w: offset %d is negative", driver.ErrRange, offset)
 	}
-	const tries = 5
+	const tries = 25 // each costs little, and a busy writer may win several in a row
 	obj := b.handle.Object(key)
 	for range tries {
 		attrs, err := obj.Attrs(ctx)
