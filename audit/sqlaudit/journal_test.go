@@ -187,7 +187,9 @@ func testConflictsFailAlone(t *testing.T, s *system) {
 
 	release := db.block(t)
 	results := make(chan error, 20)
-	for i := range 18 {
+	go func() { results <- j.Log(context.Background(), event("first")) }()
+	wait(t, "the first is on its way", func() bool { return sqlaudit.Waiting(j) == 0 && sqlaudit.Flushing(j) })
+	for i := range 17 {
 		go func() { results <- j.Log(context.Background(), event(fmt.Sprint(i))) }()
 	}
 	go func() { results <- lost.Settle(context.Background(), audit.Result{Outcome: audit.OutcomeOK}) }()
@@ -195,7 +197,7 @@ func testConflictsFailAlone(t *testing.T, s *system) {
 		_, err := j.Begin(context.Background(), lost.Event(), 0)
 		results <- err
 	}()
-	wait(t, "a batch gathers behind the first", func() bool { return sqlaudit.Waiting(j) > 0 && sqlaudit.Flushing(j) })
+	wait(t, "a batch of 19 gathers behind it", func() bool { return sqlaudit.Waiting(j) == 19 })
 	release()
 	var notHeld, duplicate int
 	for range 20 {

@@ -24,17 +24,20 @@ func testAPoisonedEventFailsAlone(t *testing.T, s *system) {
 		key string
 		err error
 	}
-	results := make(chan result, 32)
+	results := make(chan result, 33)
+	log := func(key string) { results <- result{key, j.Log(context.Background(), event(key))} }
+	go log("first")
+	wait(t, "the first is on its way", func() bool { return sqlaudit.Waiting(j) == 0 && sqlaudit.Flushing(j) })
 	for i := range 32 {
 		key := fmt.Sprint(i)
 		if i == 13 {
 			key = "poison"
 		}
-		go func() { results <- result{key, j.Log(context.Background(), event(key))} }()
+		go log(key)
 	}
-	wait(t, "a batch gathers behind the first", func() bool { return sqlaudit.Waiting(j) > 0 && sqlaudit.Flushing(j) })
+	wait(t, "a batch of 32 gathers behind it", func() bool { return sqlaudit.Waiting(j) == 32 })
 	release()
-	for range 32 {
+	for range 33 {
 		r := <-results
 		if r.key == "poison" {
 			require.ErrorIs(t, r.err, audit.ErrEvent)
@@ -44,7 +47,7 @@ func testAPoisonedEventFailsAlone(t *testing.T, s *system) {
 		}
 	}
 	got := entries(t, j, audit.Query{})
-	assert.Len(t, got, 31)
+	assert.Len(t, got, 32)
 	requireWholeStreams(t, got)
 }
 
@@ -154,10 +157,13 @@ func testCloseDrains(t *testing.T, s *system) {
 	j, db := s.open(t, nil)
 	release := db.block(t)
 	results := make(chan error, 40)
-	for i := range 40 {
-		go func() { results <- j.Log(context.Background(), event(fmt.Sprint(i))) }()
+	log := func(key string) { results <- j.Log(context.Background(), event(key)) }
+	go log("first")
+	wait(t, "the first is on its way", func() bool { return sqlaudit.Waiting(j) == 0 && sqlaudit.Flushing(j) })
+	for i := range 39 {
+		go log(fmt.Sprint(i))
 	}
-	wait(t, "some wait", func() bool { return sqlaudit.Waiting(j) > 0 && sqlaudit.Flushing(j) })
+	wait(t, "the others wait behind it", func() bool { return sqlaudit.Waiting(j) == 39 })
 	closed := make(chan error, 1)
 	go func() { closed <- j.Close(context.Background()) }()
 	release()
