@@ -42,7 +42,7 @@ func (loggerJournal) Dangling(context.Context, DanglingQuery) iter.Seq2[Intent, 
 	return func(func(Intent, error) bool) {}
 }
 
-func (loggerJournal) Claim(context.Context, string, time.Duration) (Intent, error) {
+func (loggerJournal) Claim(context.Context, string, time.Duration, func(Event) bool) (Intent, error) {
 	return nil, ErrNoIntent
 }
 

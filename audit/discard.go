@@ -37,7 +37,7 @@ func (discard) Dangling(context.Context, DanglingQuery) iter.Seq2[Intent, error]
 	return func(func(Intent, error) bool) {}
 }
 
-func (discard) Claim(context.Context, string, time.Duration) (Intent, error) {
+func (discard) Claim(context.Context, string, time.Duration, func(Event) bool) (Intent, error) {
 	return nil, ErrNoIntent
 }
 

@@ -52,8 +52,11 @@ type Journal interface {
 
 	// Claim takes the open intent of that operation over for the lease,
 	// whoever holds it. It is for operations that are finished by another
-	// process than the one that began them. [ErrNoIntent] if there is none.
-	Claim(ctx context.Context, opID string, lease time.Duration) (Intent, error)
+	// process than the one that began them. match, if not nil, is asked first
+	// about the intent's event, and what it refuses is left as it is: an id
+	// that came from outside may be that of an operation under way.
+	// [ErrNoIntent] if there is none that matches.
+	Claim(ctx context.Context, opID string, lease time.Duration, match func(Event) bool) (Intent, error)
 }
 
 // Intent is an operation that was begun and is not yet settled. Renew and

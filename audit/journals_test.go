@@ -84,7 +84,7 @@ func TestAsJournalLogsBothEnds(t *testing.T) {
 	require.ErrorIs(t, in.Renew(t.Context(), 0), ErrNotHeld)
 	assert.Len(t, log.events, 3)
 
-	_, err = j.Claim(t.Context(), in.ID(), 0)
+	_, err = j.Claim(t.Context(), in.ID(), 0, nil)
 	require.ErrorIs(t, err, ErrNoIntent)
 	for range j.Dangling(t.Context(), DanglingQuery{}) {
 		t.Fatal("a plain logger can't find what dangles")
@@ -219,12 +219,12 @@ func TestMultiMirrorsWhatIsTakenOver(t *testing.T) {
 		require.NoError(t, in.Settle(t.Context(), Result{Outcome: OutcomeUnknown, SettledBy: SettledByReconciler}))
 	}
 	require.ErrorIs(t, dead.Settle(t.Context(), Result{Outcome: OutcomeOK}), ErrNotHeld)
-	in, err := m.Claim(t.Context(), ticket.ID(), 0)
+	in, err := m.Claim(t.Context(), ticket.ID(), 0, nil)
 	require.NoError(t, err)
 	require.NoError(t, in.Settle(t.Context(), Result{Outcome: OutcomeOK}))
 	assert.Equal(t, []string{"upload unknown", "upload ok"}, mirror.outcomes())
 
-	in, err = m.Claim(t.Context(), ticket.ID(), 0)
+	in, err = m.Claim(t.Context(), ticket.ID(), 0, nil)
 	require.ErrorIs(t, err, ErrNoIntent)
 	assert.Nil(t, in)
 }
@@ -328,7 +328,7 @@ func TestDiscard(t *testing.T) {
 	in, err = Discard.Begin(t.Context(), Event{Action: "Bad"}, 0)
 	require.ErrorIs(t, err, ErrEvent)
 	assert.Nil(t, in)
-	_, err = Discard.Claim(t.Context(), "x", 0)
+	_, err = Discard.Claim(t.Context(), "x", 0, nil)
 	require.ErrorIs(t, err, ErrNoIntent)
 	for range Discard.Dangling(t.Context(), DanglingQuery{}) {
 		t.Fatal("nothing is kept, so nothing dangles")

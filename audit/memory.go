@@ -139,11 +139,11 @@ func (m *Memory) Dangling(ctx context.Context, q DanglingQuery) iter.Seq2[Intent
 }
 
 // Claim implements [Journal].
-func (m *Memory) Claim(ctx context.Context, opID string, lease time.Duration) (Intent, error) {
+func (m *Memory) Claim(ctx context.Context, opID string, lease time.Duration, match func(Event) bool) (Intent, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if in := m.takeOver(opID, lease, func(*memoryHold) bool { return true }); in != nil {
+	if in := m.takeOver(opID, lease, func(h *memoryHold) bool { return match == nil || match(h.event) }); in != nil {
 		return in, nil
 	}
 	return nil, ErrNoIntent

@@ -54,8 +54,8 @@ func (m multi) Begin(ctx context.Context, e Event, lease time.Duration) (Intent,
 	return m.wrap(m.Journal.Begin(ctx, e, lease))
 }
 
-func (m multi) Claim(ctx context.Context, opID string, lease time.Duration) (Intent, error) {
-	return m.wrap(m.Journal.Claim(ctx, opID, lease))
+func (m multi) Claim(ctx context.Context, opID string, lease time.Duration, match func(Event) bool) (Intent, error) {
+	return m.wrap(m.Journal.Claim(ctx, opID, lease, match))
 }
 
 func (m multi) Dangling(ctx context.Context, q DanglingQuery) iter.Seq2[Intent, error] {

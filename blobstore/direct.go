@@ -175,27 +175,25 @@ func (o *LinkOptions) relax(l driver.Links) {
 
 func newOpID() string { return uuid.Must(uuid.NewV7()).String() }
 
-// CompleteUpload checks what was sent under a ticket, makes it the object, and
-// settles the record. It may be called by another process than BeginUpload, and
+// CompleteUpload checks what was sent under the ticket of that id to key, makes
+// it the object, and settles the record. Both may come from the client: the id
+// of another operation is refused and disturbs nothing. It may be called by another process than BeginUpload, and
 // again: once the upload is complete it returns the object.
 //
 // If nothing has arrived yet, the error is fs.ErrNotExist and the ticket stays
 // good. What breaks a rule is removed, and the ticket is over: [ErrTooLarge],
 // [ErrType], [ErrChecksum], io.ErrUnexpectedEOF for too few bytes, or fs.ErrExist
 // if the key was taken meanwhile.
-func (s *Store) CompleteUpload(ctx context.Context, t *Ticket) (*Object, error) {
-	if t == nil {
-		return nil, &Error{Op: "complete upload", Err: errors.New("nil ticket")}
-	}
-	obj, err := s.completeUpload(ctx, t)
+func (s *Store) CompleteUpload(ctx context.Context, key, ticketID string) (*Object, error) {
+	obj, err := s.completeUpload(ctx, key, ticketID)
 	if err != nil {
-		return nil, &Error{Op: "complete upload", Key: t.Key, Err: err}
+		return nil, &Error{Op: "complete upload", Key: key, Err: err}
 	}
 	return obj, nil
 }
 
-func (s *Store) completeUpload(ctx context.Context, t *Ticket) (*Object, error) {
-	e := audit.Event{RefOpID: t.ID, Action: audit.ActionUpload, Key: t.Key}
+func (s *Store) completeUpload(ctx context.Context, key, id string) (*Object, error) {
+	e := audit.Event{RefOpID: id, Action: audit.ActionUpload, Key: key}
 	if err := s.enter(ctx, &e); err != nil {
 		return nil, err
 	}
@@ -203,13 +201,13 @@ func (s *Store) completeUpload(ctx context.Context, t *Ticket) (*Object, error) 
 
 	if !s.signsItself(&LinkOptions{Method: http.MethodPut}) {
 		// To claim the ticket would cut off a request that is still being taken.
-		if _, err := s.arrived(ctx, t.Key, t.ID); err != nil {
+		if _, err := s.arrived(ctx, key, id); err != nil {
 			return nil, err
 		}
 	}
-	intent, err := s.claim(ctx, t.ID, t.Key)
+	intent, err := s.claim(ctx, id, key)
 	if errors.Is(err, audit.ErrNoIntent) {
-		obj, err := s.arrived(ctx, t.Key, t.ID)
+		obj, err := s.arrived(ctx, key, id)
 		if err != nil {
 			return nil, fmt.Errorf("no such ticket, or it is over: %w", err)
 		}
@@ -258,17 +256,13 @@ func (s *Store) arrived(ctx context.Context, key, id string) (*Object, error) {
 func (s *Store) claim(ctx context.Context, id, key string) (audit.Intent, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	intent, err := s.journal.Claim(ctx, id, s.opts.Lease)
-	if errors.Is(err, audit.ErrNoIntent) {
-		return nil, err
+	intent, err := s.journal.Claim(ctx, id, s.opts.Lease, func(e audit.Event) bool {
+		return e.Action == audit.ActionUpload && e.Key == key && e.Attrs[audit.AttrExpires] != ""
+	})
+	if err != nil && !errors.Is(err, audit.ErrNoIntent) {
+		err = driver.As(ErrAudit, err)
 	}
-	if err != nil {
-		return nil, driver.As(ErrAudit, err)
-	}
-	if e := intent.Event(); e.Action != audit.ActionUpload || e.Key != key || e.Attrs[audit.AttrExpires] == "" {
-		return nil, both(audit.ErrNoIntent, s.giveBack(ctx, intent))
-	}
-	return intent, nil
+	return intent, err
 }
 
 // giveBack lets a claimed ticket go on until its time is over.

@@ -117,11 +117,11 @@ func TestDirectUpload(t *testing.T) {
 		run("completed, and again", func(t *testing.T, d *direct) {
 			tk := begin(t, d, TicketOptions{Filename: "März.pdf", ContentType: "application/pdf", Size: int64(len(content)), SHA256: sum[:]})
 			require.Equal(t, "application/pdf", tk.Link.Header.Get("Content-Type"), "the client must know what to send")
-			_, err := d.CompleteUpload(d.ctx, tk)
+			_, err := d.CompleteUpload(d.ctx, tk.Key, tk.ID)
 			require.ErrorIs(t, err, fs.ErrNotExist, "nothing has arrived")
 			require.NoError(t, d.put(tk, "application/pdf", content))
 			for range 2 {
-				obj, err := d.CompleteUpload(d.ctx, tk)
+				obj, err := d.CompleteUpload(d.ctx, tk.Key, tk.ID)
 				require.NoError(t, err)
 				require.Equal(t, tk.ID, obj.OpID)
 				require.Equal(t, "März.pdf", obj.Filename)
@@ -155,7 +155,7 @@ func TestDirectUpload(t *testing.T) {
 					return
 				}
 				require.NoError(t, d.put(tk, bad.contentType, bad.content))
-				_, err := d.CompleteUpload(d.ctx, tk)
+				_, err := d.CompleteUpload(d.ctx, tk.Key, tk.ID)
 				require.ErrorIs(t, err, bad.want)
 				require.Empty(t, d.objects(t), "nothing may be left")
 				require.Zero(t, d.trail.Open())
@@ -168,7 +168,7 @@ func TestDirectUpload(t *testing.T) {
 			err = d.put(tk, "application/pdf", content)
 			if service {
 				require.NoError(t, err)
-				_, err = d.CompleteUpload(d.ctx, tk)
+				_, err = d.CompleteUpload(d.ctx, tk.Key, tk.ID)
 			}
 			require.ErrorIs(t, err, fs.ErrExist)
 			require.Equal(t, []string{"a/b.pdf"}, d.objects(t))
@@ -186,13 +186,13 @@ func TestDirectUpload(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, Reconciled{Failed: 1}, r)
 			require.Empty(t, d.objects(t))
-			_, err = d.CompleteUpload(d.ctx, tk)
+			_, err = d.CompleteUpload(d.ctx, tk.Key, tk.ID)
 			require.ErrorIs(t, err, fs.ErrNotExist)
 			require.Zero(t, d.trail.Open())
 		})
 		run("no stranger's ticket", func(t *testing.T, d *direct) {
 			tk := begin(t, d, TicketOptions{})
-			_, err := d.CompleteUpload(d.ctx, &Ticket{ID: tk.ID, Key: "other/key"})
+			_, err := d.CompleteUpload(d.ctx, "other/key", tk.ID)
 			require.ErrorIs(t, err, fs.ErrNotExist)
 			require.NoError(t, d.put(tk, "application/pdf", content), "the ticket must stay good")
 		})

@@ -56,7 +56,7 @@ func TestLeaseThatCannotBeRenewedEndsTheUpload(t *testing.T) {
 func TestLostLeaseEndsTheUploadAndLeavesNothing(t *testing.T) {
 	f := newFixture(t, &blobstore.Options{Lease: short})
 	f.trail.Add(audittest.Fault{Call: audittest.CallRenew, Match: func(e audit.Event) bool {
-		_, err := f.memory.Claim(context.Background(), e.OpID, time.Hour)
+		_, err := f.memory.Claim(context.Background(), e.OpID, time.Hour, nil)
 		assert.NoError(t, err)
 		return false
 	}})
@@ -71,7 +71,7 @@ func TestLostLeaseEndsTheUploadAndLeavesNothing(t *testing.T) {
 func TestSettledBySomebodyElseIsAmended(t *testing.T) {
 	f := newFixture(t, nil)
 	f.bucket.write = func(ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) error {
-		in, err := f.memory.Claim(ctx, o.Metadata[driver.MetaOp], time.Hour)
+		in, err := f.memory.Claim(ctx, o.Metadata[driver.MetaOp], time.Hour, nil)
 		require.NoError(t, err)
 		require.NoError(t, in.Settle(ctx, audit.Result{Outcome: audit.OutcomeFailed, ErrorCode: "interrupted", SettledBy: audit.SettledByReconciler}))
 		return f.bucket.Bucket.Write(ctx, key, r, o)

@@ -76,12 +76,12 @@ func TestCompleteWhileSending(t *testing.T) {
 	tk, err := d.BeginUpload(d.ctx, "a", nil)
 	require.NoError(t, err)
 	body := &hooked{Reader: strings.NewReader("content"), do: func() {
-		_, err := d.CompleteUpload(d.ctx, tk)
+		_, err := d.CompleteUpload(d.ctx, tk.Key, tk.ID)
 		require.ErrorIs(t, err, fs.ErrNotExist)
 	}}
 	_, err = d.Upload(d.ctx, "a", body, &UploadOptions{GrantID: tk.ID})
 	require.NoError(t, err)
-	_, err = d.CompleteUpload(d.ctx, tk)
+	_, err = d.CompleteUpload(d.ctx, tk.Key, tk.ID)
 	require.NoError(t, err)
 	require.Zero(t, d.trail.Open())
 	n := 0

@@ -59,7 +59,7 @@ type broken struct {
 	*audit.Memory
 	log      func(context.Context, audit.Event) error
 	begin    func(context.Context, audit.Event, time.Duration) (audit.Intent, error)
-	claim    func(context.Context, string, time.Duration) (audit.Intent, error)
+	claim    func(context.Context, string, time.Duration, func(audit.Event) bool) (audit.Intent, error)
 	dangling func(context.Context, audit.DanglingQuery) iter.Seq2[audit.Intent, error]
 	entries  func(context.Context, audit.Query) iter.Seq2[audit.Entry, error]
 	settle   func(context.Context, audit.Intent, audit.Result, []audit.Event) error
@@ -86,11 +86,11 @@ func (b *broken) Begin(ctx context.Context, e audit.Event, d time.Duration) (aud
 	return b.wrap(b.Memory.Begin(ctx, e, d))
 }
 
-func (b *broken) Claim(ctx context.Context, id string, d time.Duration) (audit.Intent, error) {
+func (b *broken) Claim(ctx context.Context, id string, d time.Duration, match func(audit.Event) bool) (audit.Intent, error) {
 	if b.claim != nil {
-		return b.wrap(b.claim(ctx, id, d))
+		return b.wrap(b.claim(ctx, id, d, match))
 	}
-	return b.wrap(b.Memory.Claim(ctx, id, d))
+	return b.wrap(b.Memory.Claim(ctx, id, d, match))
 }
 
 func (b *broken) wrap(in audit.Intent, err error) (audit.Intent, error) {

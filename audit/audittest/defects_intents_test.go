@@ -43,7 +43,7 @@ var intentDefects = []defect{
 
 	{"lets the former holder settle", func(b *broken) {
 		b.settle = func(ctx context.Context, in audit.Intent, r audit.Result, also []audit.Event) error {
-			now, err := b.Memory.Claim(ctx, in.ID(), time.Minute)
+			now, err := b.Memory.Claim(ctx, in.ID(), time.Minute, nil)
 			if err != nil {
 				return audit.ErrNotHeld
 			}
@@ -53,7 +53,7 @@ var intentDefects = []defect{
 
 	{"lets the former holder renew", func(b *broken) {
 		b.renew = func(ctx context.Context, in audit.Intent, d time.Duration) error {
-			_, err := b.Memory.Claim(ctx, in.ID(), d)
+			_, err := b.Memory.Claim(ctx, in.ID(), d, nil)
 			return err
 		}
 	}, []string{"leases/takeover fences the former holder", "leases/renewed after it was settled"}},
@@ -113,7 +113,7 @@ var intentDefects = []defect{
 
 	{"begins an operation twice", func(b *broken) {
 		b.begin = func(ctx context.Context, e audit.Event, d time.Duration) (audit.Intent, error) {
-			if in, err := b.Memory.Claim(ctx, e.OpID, d); err == nil {
+			if in, err := b.Memory.Claim(ctx, e.OpID, d, nil); err == nil {
 				return in, nil
 			}
 			return b.Memory.Begin(ctx, e, d)
@@ -216,9 +216,25 @@ var intentDefects = []defect{
 		}
 	}, []string{"dangling/oldest first"}},
 
+	{"claims what does not match", func(b *broken) {
+		b.claim = func(ctx context.Context, id string, d time.Duration, _ func(audit.Event) bool) (audit.Intent, error) {
+			return b.Memory.Claim(ctx, id, d, nil)
+		}
+	}, []string{"leases/claim of what matches"}},
+
+	{"claims before it asks", func(b *broken) {
+		b.claim = func(ctx context.Context, id string, d time.Duration, match func(audit.Event) bool) (audit.Intent, error) {
+			in, err := b.Memory.Claim(ctx, id, d, nil)
+			if err == nil && match != nil && !match(in.Event()) {
+				return nil, audit.ErrNoIntent
+			}
+			return in, err
+		}
+	}, []string{"leases/claim of what matches"}},
+
 	{"claims what is not there", func(b *broken) {
-		b.claim = func(ctx context.Context, id string, d time.Duration) (audit.Intent, error) {
-			if in, err := b.Memory.Claim(ctx, id, d); err == nil {
+		b.claim = func(ctx context.Context, id string, d time.Duration, match func(audit.Event) bool) (audit.Intent, error) {
+			if in, err := b.Memory.Claim(ctx, id, d, match); err == nil {
 				return in, nil
 			}
 			return (&audit.Memory{}).Begin(ctx, upload("k"), d)
@@ -234,7 +250,7 @@ var intentDefects = []defect{
 			}
 			return in, err
 		}
-		b.claim = func(_ context.Context, id string, _ time.Duration) (audit.Intent, error) {
+		b.claim = func(_ context.Context, id string, _ time.Duration, _ func(audit.Event) bool) (audit.Intent, error) {
 			if in, found := held.Load(id); found {
 				return in.(audit.Intent), nil
 			}

@@ -255,7 +255,7 @@ func doneContext(e *env) {
 	require.ErrorIs(e, e.j.Log(done, upload("log")), context.Canceled)
 	_, err := e.j.Begin(done, upload("begin"), 0)
 	require.ErrorIs(e, err, context.Canceled)
-	_, err = e.j.Claim(done, in.ID(), 0)
+	_, err = e.j.Claim(done, in.ID(), 0, nil)
 	require.ErrorIs(e, err, context.Canceled)
 	require.ErrorIs(e, in.Renew(done, long), context.Canceled)
 	require.ErrorIs(e, in.Settle(done, ok), context.Canceled)

@@ -157,8 +157,8 @@ func (f *Faults) Begin(ctx context.Context, e audit.Event, lease time.Duration) 
 }
 
 // Claim implements [audit.Journal].
-func (f *Faults) Claim(ctx context.Context, opID string, lease time.Duration) (audit.Intent, error) {
-	return f.take(ctx, CallClaim, audit.Event{OpID: opID}, func() (audit.Intent, error) { return f.journal.Claim(ctx, opID, lease) })
+func (f *Faults) Claim(ctx context.Context, opID string, lease time.Duration, match func(audit.Event) bool) (audit.Intent, error) {
+	return f.take(ctx, CallClaim, audit.Event{OpID: opID}, func() (audit.Intent, error) { return f.journal.Claim(ctx, opID, lease, match) })
 }
 
 func (f *Faults) take(ctx context.Context, c Call, e audit.Event, do func() (audit.Intent, error)) (audit.Intent, error) {

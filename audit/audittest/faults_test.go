@@ -136,9 +136,9 @@ func TestFaultsInIntents(t *testing.T) {
 	for in, err := range f.Dangling(t.Context(), audit.DanglingQuery{}) {
 		require.NoError(t, err)
 		require.ErrorIs(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeUnknown}), errFull)
-		_, err = f.Claim(t.Context(), in.ID(), 0)
+		_, err = f.Claim(t.Context(), in.ID(), 0, nil)
 		require.ErrorIs(t, err, errFull)
-		claimed, err := f.Claim(t.Context(), in.ID(), 0)
+		claimed, err := f.Claim(t.Context(), in.ID(), 0, nil)
 		require.NoError(t, err)
 		require.ErrorIs(t, claimed.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeUnknown}), errFull)
 		require.NoError(t, claimed.Settle(t.Context(), okay))

@@ -26,6 +26,7 @@ var leaseCases = []testCase{
 	{"leases/event outlives a takeover", eventOutlivesTakeover},
 	{"leases/claimed from a live holder", claim},
 	{"leases/claim of no open intent", claimUnknown},
+	{"leases/claim of what matches", claimMatching},
 	{"leases/claim against settle", claimRacesSettle},
 }
 
@@ -131,7 +132,7 @@ func zeroLease(e *env) {
 	renewed := e.begin(upload("renewed"), e.short())
 	require.NoError(e, renewed.Renew(e.ctx, 0))
 	claimed := e.begin(upload("claimed"), e.short())
-	_, err := e.j.Claim(e.ctx, claimed.ID(), 0)
+	_, err := e.j.Claim(e.ctx, claimed.ID(), 0, nil)
 	require.NoError(e, err)
 	if e.h.Advance == nil { // waiting for a minute would be too long
 		e.expire()
@@ -177,7 +178,7 @@ func eventOutlivesTakeover(e *env) {
 	require.Len(e, held, len(events))
 	other := e.second()
 	for i, ev := range events {
-		claimed, err := other.Claim(e.ctx, held[i].ID(), long)
+		claimed, err := other.Claim(e.ctx, held[i].ID(), long, nil)
 		require.NoError(e, err)
 		if ev.OpID == "" { // minted by Begin
 			ev.OpID, ev.OccurredAt = held[i].ID(), held[i].Event().OccurredAt
@@ -196,12 +197,12 @@ func eventOutlivesTakeover(e *env) {
 // whichever handle; the former holder's calls MUST fail with ErrNotHeld.
 func claim(e *env) {
 	in := e.begin(upload("k"), long)
-	got, err := e.second().Claim(e.ctx, in.ID(), long)
+	got, err := e.second().Claim(e.ctx, in.ID(), long, nil)
 	require.NoError(e, err)
 	assert.Equal(e, in.ID(), got.ID())
 	require.ErrorIs(e, in.Renew(e.ctx, long), audit.ErrNotHeld)
 	require.ErrorIs(e, in.Settle(e.ctx, ok), audit.ErrNotHeld)
-	again, err := e.j.Claim(e.ctx, in.ID(), e.short())
+	again, err := e.j.Claim(e.ctx, in.ID(), e.short(), nil)
 	require.NoError(e, err)
 	require.ErrorIs(e, got.Settle(e.ctx, ok), audit.ErrNotHeld)
 	e.expire()
@@ -212,13 +213,31 @@ func claim(e *env) {
 	e.only()
 }
 
+// What match refuses MUST be left as it is and be ErrNoIntent; match MUST be
+// given the event as it was begun.
+func claimMatching(e *env) {
+	in := e.begin(upload("k"), long)
+	got, err := e.j.Claim(e.ctx, in.ID(), e.short(), func(seen audit.Event) bool {
+		assert.Equal(e, in.Event(), seen)
+		return false
+	})
+	require.ErrorIs(e, err, audit.ErrNoIntent)
+	assert.Nil(e, got)
+	require.NoError(e, in.Renew(e.ctx, long), "still held by who held it")
+	got, err = e.j.Claim(e.ctx, in.ID(), long, func(seen audit.Event) bool { return seen.Key == "k" })
+	require.NoError(e, err)
+	require.ErrorIs(e, in.Settle(e.ctx, ok), audit.ErrNotHeld)
+	require.NoError(e, got.Settle(e.ctx, ok))
+	e.only()
+}
+
 // Claim of an operation that was never begun, or is settled, MUST fail with
 // ErrNoIntent, and so MUST an id that can't be one.
 func claimUnknown(e *env) {
 	in := e.begin(upload("k"), 0)
 	require.NoError(e, in.Settle(e.ctx, ok))
 	for _, id := range []string{in.ID(), "0198f2e0-0000-7000-8000-00000000ffff", "", "42", "it's\x00 not an id \xff"} {
-		got, err := e.j.Claim(e.ctx, id, 0)
+		got, err := e.j.Claim(e.ctx, id, 0, nil)
 		require.ErrorIs(e, err, audit.ErrNoIntent, "%q", id)
 		assert.Nil(e, got)
 	}
@@ -237,7 +256,7 @@ func claimRacesSettle(e *env) {
 		for _, j := range []Journal{e.j, other} {
 			wg.Go(func() {
 				<-start
-				got, err := j.Claim(e.ctx, in.ID(), long)
+				got, err := j.Claim(e.ctx, in.ID(), long, nil)
 				if err == nil {
 					err = got.Settle(e.ctx, ok)
 				}

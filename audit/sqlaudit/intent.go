@@ -90,9 +90,14 @@ func (j *Journal) Dangling(ctx context.Context, q audit.DanglingQuery) iter.Seq2
 			}
 			for _, c := range found {
 				last = c
+				e, err := loadEvent(c.OpID, c.Event)
+				if err != nil {
+					yield(nil, err)
+					return
+				}
 				// Only who still finds it as it was seen, with a lease that has
 				// run out, gets it.
-				in, err := j.takeOver(ctx, c.OpID, c.Event, q.Lease, "holder = ? AND renewals = ? AND lease_until <= "+j.d.now(), c.Holder, c.Renewals)
+				in, err := j.takeOver(ctx, c.OpID, e, q.Lease, "holder = ? AND renewals = ? AND lease_until <= "+j.d.now(), c.Holder, c.Renewals)
 				if errors.Is(err, audit.ErrNoIntent) {
 					continue
 				}
@@ -112,7 +117,7 @@ func (j *Journal) Dangling(ctx context.Context, q audit.DanglingQuery) iter.Seq2
 }
 
 // Claim implements [audit.Journal].
-func (j *Journal) Claim(ctx context.Context, opID string, lease time.Duration) (audit.Intent, error) {
+func (j *Journal) Claim(ctx context.Context, opID string, lease time.Duration, match func(audit.Event) bool) (audit.Intent, error) {
 	if _, err := uuid.Parse(opID); err != nil || len(opID) != 36 {
 		return nil, audit.ErrNoIntent
 	}
@@ -130,8 +135,15 @@ func (j *Journal) Claim(ctx context.Context, opID string, lease time.Duration) (
 		if err != nil {
 			return nil, fmt.Errorf("sqlaudit: claiming an intent: %w", err)
 		}
+		e, err := loadEvent(opID, seen.Event)
+		if err != nil {
+			return nil, err
+		}
+		if match != nil && !match(e) {
+			return nil, audit.ErrNoIntent
+		}
 		// Its event may change, so only what was just seen is taken over.
-		in, err := j.takeOver(ctx, opID, seen.Event, lease, "renewals = ?", seen.Renewals)
+		in, err := j.takeOver(ctx, opID, e, lease, "renewals = ?", seen.Renewals)
 		if !errors.Is(err, audit.ErrNoIntent) {
 			return in, err
 		}
@@ -139,11 +151,7 @@ func (j *Journal) Claim(ctx context.Context, opID string, lease time.Duration) (
 }
 
 // takeOver makes the caller the holder of the intent if the condition holds.
-func (j *Journal) takeOver(ctx context.Context, opID, event string, lease time.Duration, condition string, args ...any) (audit.Intent, error) {
-	e, err := loadEvent(event)
-	if err != nil {
-		return nil, fmt.Errorf("sqlaudit: intent %s: its event can't be read: %w", opID, err)
-	}
+func (j *Journal) takeOver(ctx context.Context, opID string, e audit.Event, lease time.Duration, condition string, args ...any) (audit.Intent, error) {
 	in := &intent{j: j, held: held{opID, newHolder()}, event: e}
 	n, err := j.exec(ctx, "UPDATE file_access_intents SET holder = ?, lease_until = "+j.d.now()+" + ?, renewals = renewals + 1 WHERE op_id = ? AND "+condition,
 		append([]any{in.holder, j.lease(lease).Microseconds(), opID}, args...)...)
@@ -284,10 +292,10 @@ func storedEvent(e audit.Event) intentEvent {
 	}
 }
 
-func loadEvent(text string) (audit.Event, error) {
+func loadEvent(opID, text string) (audit.Event, error) {
 	var s intentEvent
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
-		return audit.Event{}, err
+		return audit.Event{}, fmt.Errorf("sqlaudit: intent %s: its event can't be read: %w", opID, err)
 	}
 	return audit.Event{
 		OpID: s.OpID, RefOpID: s.RefOpID, OccurredAt: s.OccurredAt, Action: s.Action,

@@ -182,7 +182,7 @@ func testConflictsFailAlone(t *testing.T, s *system) {
 	j, db := s.open(t, nil)
 	lost, err := j.Begin(t.Context(), event("lost"), 0)
 	require.NoError(t, err)
-	_, err = j.Claim(t.Context(), lost.ID(), time.Minute)
+	_, err = j.Claim(t.Context(), lost.ID(), time.Minute, nil)
 	require.NoError(t, err)
 
 	release := db.block(t)

@@ -162,7 +162,7 @@ func testClaim(t *testing.T, s *system) {
 	j, _ := s.open(t, nil)
 	first, err := j.Begin(t.Context(), event("k"), time.Hour)
 	require.NoError(t, err)
-	second, err := j.Claim(t.Context(), first.ID(), time.Hour)
+	second, err := j.Claim(t.Context(), first.ID(), time.Hour, nil)
 	require.NoError(t, err)
 	assert.Equal(t, first.Event(), second.Event())
 	require.ErrorIs(t, first.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}), audit.ErrNotHeld)
@@ -170,7 +170,7 @@ func testClaim(t *testing.T, s *system) {
 
 	for name, id := range map[string]string{"settled": first.ID(), "never begun": uuid.NewString(), "no UUID": "'; --", "empty": ""} {
 		t.Run(name, func(t *testing.T) {
-			_, err := j.Claim(t.Context(), id, 0)
+			_, err := j.Claim(t.Context(), id, 0, nil)
 			require.ErrorIs(t, err, audit.ErrNoIntent)
 		})
 	}

@@ -88,7 +88,7 @@ func testADoneContextStoresNothing(t *testing.T, s *system) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorIs(t, in.Settle(ctx, audit.Result{Outcome: audit.OutcomeOK}), context.Canceled)
 	require.ErrorIs(t, in.Renew(ctx, 0), context.Canceled)
-	_, err = j.Claim(ctx, in.ID(), 0)
+	_, err = j.Claim(ctx, in.ID(), 0, nil)
 	require.ErrorIs(t, err, context.Canceled)
 	for _, err := range j.Dangling(ctx, audit.DanglingQuery{}) {
 		require.ErrorIs(t, err, context.Canceled)
@@ -220,7 +220,7 @@ func testClosedJournal(t *testing.T, s *system) {
 	require.ErrorIs(t, err, audit.ErrClosed)
 	require.ErrorIs(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}), audit.ErrClosed)
 	require.ErrorIs(t, in.Renew(t.Context(), 0), audit.ErrClosed)
-	_, err = j.Claim(t.Context(), in.ID(), 0)
+	_, err = j.Claim(t.Context(), in.ID(), 0, nil)
 	require.ErrorIs(t, err, audit.ErrClosed)
 	for _, err := range j.Entries(t.Context(), audit.Query{}) {
 		require.ErrorIs(t, err, audit.ErrClosed)
