@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 	"github.com/blobtrail/blobtrail/blobstore"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
@@ -165,14 +165,17 @@ func openStore(ctx context.Context, cfg Config, app *App, opts *blobstore.Option
 	if err != nil {
 		return nil, err
 	}
+	credentials, from := cfg.credentials()
+	if credentials != nil {
+		ctx = driver.WithCredentials(ctx, credentials)
+	}
 	store, err := blobstore.Open(ctx, u, app.Journal, &o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", cfg.storageVariable(), err)
 	}
-	// The provider has found its credentials itself. To go on with others than
-	// those of the Config would be a surprise.
-	if name := cfg.foreignCredentials(os.Getenv); name != "" {
-		return nil, errors.Join(fmt.Errorf("%s: the provider takes its credentials from its service's own environment only: unset the variable", name), store.Close())
+	// To go on with others than those of the Config would be a surprise.
+	if credentials != nil && !credentials.Taken() {
+		return nil, errors.Join(fmt.Errorf("%s: the provider takes its credentials from its service's own environment only: unset the variable", from), store.Close())
 	}
 	return store, nil
 }
@@ -185,21 +188,16 @@ func (c Config) storageVariable() string {
 	return "STORAGE_BACKEND"
 }
 
-// foreignCredentials names the variable that holds credentials for the backend
-// in effect, if its provider has not found the same ones by itself.
-func (c Config) foreignCredentials(getenv func(string) string) string {
+// credentials returns those of the backend in effect, with the variable that
+// holds them; nil if the provider is to find its own.
+func (c Config) credentials() (*driver.Credentials, string) {
 	switch b := c.backend(); {
 	case b == BackendS3 && c.S3.AccessKey.IsSet():
-		return "S3_ACCESS_KEY"
+		return &driver.Credentials{AccessKey: c.S3.AccessKey.Reveal(), SecretKey: c.S3.SecretKey.Reveal()}, "S3_ACCESS_KEY"
 	case b == BackendAzure && c.Azure.ConnectionString.IsSet():
-		// Its provider reads the same variable, unless one of these is set.
-		const name = "AZURE_STORAGE_CONNECTION_STRING"
-		others := getenv("AZURE_STORAGE_ACCOUNT") + getenv("AZURE_STORAGE_KEY") + getenv("AZURE_STORAGE_SAS_TOKEN")
-		if others != "" || getenv(name) != c.Azure.ConnectionString.Reveal() {
-			return name
-		}
-	case b == BackendGCS && c.URL.IsSet() && c.GCS.CredentialsPath != "":
-		return "GCS_CREDENTIALS_PATH" // in a made URL it is a parameter
+		return &driver.Credentials{ConnectionString: c.Azure.ConnectionString.Reveal()}, "AZURE_STORAGE_CONNECTION_STRING"
+	case b == BackendGCS && c.GCS.CredentialsPath != "":
+		return &driver.Credentials{KeyFile: c.GCS.CredentialsPath}, "GCS_CREDENTIALS_PATH"
 	}
-	return ""
+	return nil, ""
 }

@@ -76,6 +76,9 @@ func init() {
 		if err != nil {
 			return nil, fmt.Errorf("azblob://%s: %w", u.Host, err)
 		}
+		if c := driver.CredentialsFrom(ctx); c != nil {
+			o.ConnectionString = c.ConnectionString
+		}
 		return New(ctx, o)
 	})
 }

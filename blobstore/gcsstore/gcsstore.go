@@ -74,6 +74,9 @@ func init() {
 		if err != nil {
 			return nil, fmt.Errorf("gs://%s: %w", u.Host, err)
 		}
+		if c := driver.CredentialsFrom(ctx); c != nil {
+			o.CredentialsFile, o.Anonymous = c.KeyFile, false
+		}
 		return New(ctx, o)
 	})
 }

@@ -87,6 +87,9 @@ func init() {
 		if err != nil {
 			return nil, fmt.Errorf("s3://%s: %w", u.Host, err)
 		}
+		if c := driver.CredentialsFrom(ctx); c != nil {
+			o.AccessKey, o.SecretKey = c.AccessKey, c.SecretKey
+		}
 		return New(ctx, o)
 	})
 }

@@ -1,0 +1,60 @@
+package integration
+
+// The variables of package config lead to each real service, credentials too.
+
+import (
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	_ "modernc.org/sqlite"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/config"
+)
+
+func TestConfigReachesTheServices(t *testing.T) {
+	for name, env := range map[string]func(t *testing.T) map[string]string{
+		"s3": func(t *testing.T) map[string]string {
+			s := VersityGW(t)
+			bucket := "config-keys"
+			driverBucket(t, s, bucket)
+			return map[string]string{
+				"STORAGE_BACKEND": "s3", "S3_BUCKET_NAME": bucket, "S3_ENDPOINT": s.Endpoint, "S3_USE_PATH_STYLE": "true", "S3_SSE": "none",
+				"S3_ACCESS_KEY": s.AccessKey, "S3_SECRET_KEY": s.SecretKey,
+			}
+		},
+		"azure": func(t *testing.T) map[string]string {
+			return map[string]string{"STORAGE_BACKEND": "azure", "AZURE_CONTAINER_NAME": "config-keys", "AZURE_STORAGE_CONNECTION_STRING": Azurite(t).ConnectionString}
+		},
+		"gcs": func(t *testing.T) map[string]string {
+			s := FakeGCS(t)
+			return map[string]string{"STORAGE_URL": "gs://config-keys?create=true&endpoint=" + s.Endpoint, "GCS_CREDENTIALS_PATH": s.CredentialsFile}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			vars := env(t)
+			vars["AUDIT_DATABASE_URL"] = "sqlite:" + filepath.Join(t.TempDir(), "trail.db")
+			cfg, err := config.LoadFrom(vars)
+			require.NoError(t, err)
+			app, err := config.Open(t.Context(), cfg, &config.Options{Logger: slog.New(slog.DiscardHandler)})
+			require.NoError(t, err)
+			ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
+			_, err = app.Store.Upload(ctx, "a", strings.NewReader("hello"), nil)
+			require.NoError(t, err)
+			require.NoError(t, app.Close(ctx))
+		})
+	}
+}
+
+// driverBucket makes a bucket, which config never does on S3.
+func driverBucket(t *testing.T, s *S3, name string) {
+	t.Helper()
+	ctx := driver.WithCredentials(t.Context(), &driver.Credentials{AccessKey: s.AccessKey, SecretKey: s.SecretKey})
+	b, err := driver.Open(ctx, "s3://"+name+"?create=true&region=us-east-1&use_path_style=true&sse=none&endpoint="+s.Endpoint)
+	require.NoError(t, err)
+	require.NoError(t, b.Close())
+}
