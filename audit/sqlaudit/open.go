@@ -203,6 +203,14 @@ func (j *Journal) maintain() {
 	}
 }
 
+// DB returns the pool that the journal writes with, for the host's own tables
+// and for the transactions of [CommitTx]. It is closed with the journal, unless
+// it was given to [New]. On SQLite it has a single connection if [Open] opened
+// it: keep transactions short, and use nothing but the transaction while one is
+// open; anything else, a call of the journal or of its store too, would wait
+// for it.
+func (j *Journal) DB() *sqlx.DB { return j.db }
+
 // WriterID returns the id of this process's stream of entries. A journal mints
 // one when it opens, and another if it cannot find out whether a transaction
 // was stored.

@@ -23,13 +23,19 @@ import (
 // Problem is the body of an answer to what failed, in the form of RFC 9457, as
 // application/problem+json.
 type Problem struct {
-	Type      string `json:"type"`             // the URL that explains Code
+	Type      string `json:"type"`             // the URL that explains Code; "about:blank" for one of the host's own
 	Title     string `json:"title"`            // the same for the same Code
 	Status    int    `json:"status"`           // the HTTP status
-	Code      string `json:"code"`             // one of the constants of this package
+	Code      string `json:"code"`             // one of the constants of this package, or the host's own
 	Detail    string `json:"detail,omitempty"` // what would be right, where that can be told
 	RequestID string `json:"request_id,omitempty"`
 }
+
+// Error implements error, so that a function of the host can refuse a request in
+// its own words: [WriteError] answers an error that wraps a *Problem with its
+// Status, Title, Code and Detail. The first three are required; the Code may be a
+// word of the host's own.
+func (p *Problem) Error() string { return p.Code + ": " + p.Title }
 
 // typeURL is where the type of a problem is explained: the constants below.
 const typeURL = "https://pkg.go.dev/github.com/blobtrail/blobtrail/blobstore/blobhttp#"
@@ -179,6 +185,9 @@ func judge(err error) verdict {
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		err = blobstore.ErrTooLarge // the host's own limit, by http.MaxBytesHandler
 	}
+	if p := (*Problem)(nil); errors.As(err, &p) {
+		return verdict{p.Status, p.Code, p.Title, p.Detail}
+	}
 	for _, v := range verdicts {
 		if !errors.Is(err, v.err) {
 			continue
@@ -236,7 +245,10 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func problem(r *http.Request, v verdict) Problem {
-	p := Problem{Type: typeURL + constants[v.code], Title: v.title, Status: v.status, Code: v.code, Detail: v.detail}
+	p := Problem{Type: "about:blank", Title: v.title, Status: v.status, Code: v.code, Detail: v.detail}
+	if name := constants[v.code]; name != "" {
+		p.Type = typeURL + name
+	}
 	if a, ok := audit.ActorFrom(r.Context()); ok && saneRequestID(a.RequestID) {
 		p.RequestID = a.RequestID
 	}

@@ -42,8 +42,8 @@ type UploadOptions struct {
 	AllowedTypes []string
 
 	// Prepare, if not nil, is called before each file is read. It may change
-	// the file's key and options, and refuse it by an error, such as one that
-	// wraps blobstore.ErrDenied.
+	// the file's key and options, and refuse it by an error: one that wraps
+	// blobstore.ErrDenied, or a *Problem.
 	Prepare func(r *http.Request, f *FormFile) error
 
 	// Save, if not nil, is called when all files of a request are stored, for
@@ -51,6 +51,10 @@ type UploadOptions struct {
 	// sqlaudit.CommitTx. If it returns an error, which it must not do after its
 	// transaction was committed, the files are removed again.
 	Save func(r *http.Request, files []*blobstore.Staged) error
+
+	// Answer, if not nil, answers a request whose files are stored, in place of
+	// 201 with u.
+	Answer func(w http.ResponseWriter, r *http.Request, u *Uploaded)
 
 	// Link, if not nil, asks for a link to each file.
 	Link *blobstore.LinkOptions
@@ -79,6 +83,10 @@ type FormFile struct {
 
 	Key     string                  // where it will be stored; may be changed
 	Options blobstore.UploadOptions // may be changed, but for Overwrite and Link
+
+	// Body is the content. It may be wrapped, such as in an io.TeeReader by
+	// whoever wants to read along; what it yields is what is stored.
+	Body io.Reader
 }
 
 // Progress tells how far a file has come.
@@ -168,6 +176,10 @@ func (h *uploads) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Allow", http.MethodPost)
 		}
 		WriteError(w, r, err)
+		return
+	}
+	if h.opts.Answer != nil {
+		h.opts.Answer(w, r, answer)
 		return
 	}
 	writeJSON(w, http.StatusCreated, answer)
@@ -297,13 +309,14 @@ func (f *form) file(part *multipart.Part, name string) error {
 		Field: part.FormName(), Filename: name, Fields: f.fields,
 		Key:     blobstore.NewKey(f.opts.Prefix, name),
 		Options: blobstore.UploadOptions{Filename: name, MaxSize: f.opts.MaxBytes, AllowedTypes: f.opts.AllowedTypes},
+		Body:    clientBody{part},
 	}
 	if f.opts.Prepare != nil {
 		if err := f.opts.Prepare(f.r, ff); err != nil {
 			return err
 		}
 	}
-	body := io.Reader(clientBody{part})
+	body := ff.Body
 	var watch *watcher
 	if f.opts.Progress != nil {
 		watch = &watcher{r: body, tell: func(n int64, done bool) {

@@ -298,6 +298,41 @@ func TestUploadSavesRows(t *testing.T) {
 	assert.ElementsMatch(t, h.keys(), saved)
 }
 
+// The host reads along, refuses in its own words, and answers in its own way.
+func TestUploadInTheHostsOwnWay(t *testing.T) {
+	var read bytes.Buffer
+	h := newUploadHost(t, setup{}, &blobhttp.UploadOptions{
+		Prepare: func(_ *http.Request, f *blobhttp.FormFile) error {
+			if f.Fields.Get("number") == "" {
+				return fmt.Errorf("preparing: %w", &blobhttp.Problem{Status: 422, Code: "number_missing", Title: "An invoice has a number", Detail: "Send number."})
+			}
+			f.Body = io.TeeReader(f.Body, &read)
+			return nil
+		},
+		Answer: func(w http.ResponseWriter, _ *http.Request, u *blobhttp.Uploaded) {
+			w.Header().Set("Read-Along", read.String())
+			w.WriteHeader(http.StatusAccepted)
+			_, _ = io.WriteString(w, u.Files[0].Filename)
+		},
+	})
+	send := func(parts ...formPart) answer {
+		ct, body := formBody(t, parts...)
+		return h.do("POST", h.url+"/upload", body, "Content-Type", ct)
+	}
+	a := send(formPart{name: "number", content: "42"}, formPart{name: "file", filename: "a.txt", content: "hello"})
+	assert.Equal(t, 202, a.status)
+	assert.Equal(t, "a.txt", a.body)
+	assert.Equal(t, "hello", a.header.Get("Read-Along"))
+
+	a = send(formPart{name: "file", filename: "a.txt", content: "hello"})
+	assert.Equal(t, 422, a.status)
+	p := a.problem(t)
+	assert.Equal(t, "number_missing", p.Code)
+	assert.Equal(t, "about:blank", p.Type)
+	assert.Equal(t, "Send number.", p.Detail)
+	assert.Len(t, h.keys(), 1)
+}
+
 func TestUploadAnonymous(t *testing.T) {
 	h := newUploadHost(t, setup{}, &blobhttp.UploadOptions{Anonymous: true})
 	ct, body := formBody(t, formPart{name: "f", filename: "a", content: digits})
