@@ -1,5 +1,12 @@
 package integration
 
-import "testing"
+import (
+	"testing"
 
-func TestMain(m *testing.M) { Main(m) }
+	"github.com/blobtrail/blobtrail/internal/crash"
+)
+
+func TestMain(m *testing.M) {
+	crash.Child()
+	Main(m)
+}

@@ -56,19 +56,19 @@ func (b *bomb) pass(p point) {
 }
 
 // child never returns.
-func child(setup setup, at point, passages int64, recordLate bool) {
+func child(site Site, at point, passages int64, recordLate bool) {
 	ctx := audit.WithActor(context.Background(), audit.Actor{UserID: "child", IP: "127.0.0.1"})
 	b := &bomb{at: at}
 	b.left.Store(passages)
 
 	var journal audit.Journal
-	sql, err := setup.journal(ctx)
+	sql, err := site.journal(ctx)
 	check(err)
 	journal = sql
 	if recordLate {
 		journal = lateJournal{journal}
 	}
-	bucket, err := driver.Open(ctx, setup.bucketURL)
+	bucket, err := driver.Open(ctx, site.BucketURL)
 	check(err)
 	signer, err := signurl.New("http://127.0.0.1/files/", []signurl.Key{signurl.NewKey()}, nil)
 	check(err)
@@ -88,7 +88,7 @@ func child(setup setup, at point, passages int64, recordLate bool) {
 			rnd := rand.New(rand.NewPCG(uint64(os.Getpid()), uint64(w)))
 			var mine []string
 			for {
-				mine = step(ctx, store, b, rnd, mine, setup.overwrite, ack)
+				mine = step(ctx, store, b, rnd, mine, site.Overwrite, ack)
 			}
 		})
 	}
