@@ -26,6 +26,7 @@ const (
 	ActionRedeem            Action = "redeem"              // a link was used
 	ActionRevoke            Action = "revoke"              // a link was withdrawn
 	ActionReconcile         Action = "reconcile"
+	ActionScrub             Action = "scrub" // a stored object was found to be not what it should be
 	ActionErase             Action = "erase" // a person's fields were erased
 	ActionPurge             Action = "purge" // old entries were exported and removed
 

@@ -28,6 +28,11 @@
 // The actor travels in the context; see [audit.WithActor]. An operation without
 // one is refused with [ErrNoActor].
 //
+// # Tenants
+//
+// [Store.Sub] gives a view of the store that cannot leave its prefix, for code
+// that acts for one tenant; Options.Authorize decides case by case.
+//
 // # Backends
 //
 // The URL's scheme chooses the provider, which the program imports for its side

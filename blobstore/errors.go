@@ -77,6 +77,7 @@ var codes = []struct {
 	{ErrType, "type"},
 	{ErrChecksum, "checksum"},
 	{ErrRange, "range"},
+	{ErrUnrecorded, "unrecorded"},
 	{fs.ErrNotExist, "not_found"},
 	{fs.ErrExist, "exists"},
 	{fs.ErrPermission, "permission"},

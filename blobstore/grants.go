@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
@@ -120,6 +121,9 @@ func (o *LinkOptions) gateway() bool {
 // signurl.ErrRevoked and is to be recorded with DenyLink. A link with a number of
 // uses is [ErrUnsupported] without [Options.Grants].
 func (s *Store) UseLink(ctx context.Context, link signurl.Link) error {
+	if err := s.inView(link.Key); err != nil {
+		return &Error{Op: "redeem", Key: link.Key, Err: driver.As(ErrDenied, err)}
+	}
 	if s.opts.Grants == nil {
 		if link.Uses > 0 {
 			return &Error{Op: "redeem", Key: link.Key, Err: fmt.Errorf("%w: a link that counts its uses needs Options.Grants", ErrUnsupported)}

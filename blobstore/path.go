@@ -66,10 +66,10 @@ func ended(ctx context.Context, err error) error {
 }
 
 func (s *Store) authorize(ctx context.Context, e audit.Event) error {
-	if s.opts.Authorize == nil || e.GrantID != "" && isUseOfLink(e.Action) {
-		return nil
+	cause := s.inView(e.Key, e.Attrs[audit.AttrSourceKey])
+	if cause == nil && s.opts.Authorize != nil && (e.GrantID == "" || !isUseOfLink(e.Action)) {
+		cause = s.opts.Authorize(ctx, e)
 	}
-	cause := s.opts.Authorize(ctx, e)
 	if cause == nil {
 		return nil
 	}

@@ -33,6 +33,9 @@ type Reconciled struct {
 // is returned.
 func (s *Store) Reconcile(ctx context.Context) (Reconciled, error) {
 	var done Reconciled
+	if s.prefix != "" {
+		return done, &Error{Op: "reconcile", Err: fmt.Errorf("%w: a view of a store has no intents of its own; reconcile the store", ErrUnsupported)}
+	}
 	if err := s.start(); err != nil {
 		return done, &Error{Op: "reconcile", Err: err}
 	}

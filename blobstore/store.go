@@ -17,7 +17,13 @@ type Store struct {
 	bucket  driver.Bucket
 	journal audit.Journal
 	opts    Options
+	prefix  string // of all its keys; see Sub
+	*gate
+}
 
+// gate counts the operations of a store and of its views, so that Close can wait
+// for them.
+type gate struct {
 	mu      sync.Mutex
 	running int           // operations that entered and have not left
 	idle    chan struct{} // made by Close; closed when the last of them leaves
@@ -63,7 +69,7 @@ func NewFromDriver(b driver.Bucket, log audit.Logger, opts *Options) (*Store, er
 	if b == nil {
 		return nil, &Error{Op: "open", Err: errors.New("nil bucket")}
 	}
-	return &Store{bucket: b, journal: audit.AsJournal(log), opts: opts.withDefaults()}, nil
+	return &Store{bucket: b, journal: audit.AsJournal(log), opts: opts.withDefaults(), gate: &gate{}}, nil
 }
 
 var errNilLog = errors.New("nil audit.Logger: give one, or audit.Discard to record nothing")
@@ -71,7 +77,11 @@ var errNilLog = errors.New("nil audit.Logger: give one, or audit.Discard to reco
 // Close waits for the running operations, so that each is settled, and closes
 // the bucket. Readers that were opened before stay usable as far as the backend
 // allows. Operations that come later, and a second Close, fail with [ErrClosed].
+// Close of a view (see [Store.Sub]) does nothing: it is the store that is closed.
 func (s *Store) Close() error {
+	if s.prefix != "" {
+		return nil
+	}
 	s.mu.Lock()
 	if s.idle != nil {
 		s.mu.Unlock()
@@ -90,22 +100,22 @@ func (s *Store) Close() error {
 }
 
 // start counts an operation in, unless the store is closed.
-func (s *Store) start() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.idle != nil {
+func (g *gate) start() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.idle != nil {
 		return ErrClosed
 	}
-	s.running++
+	g.running++
 	return nil
 }
 
 // leave counts an operation out.
-func (s *Store) leave() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.running--; s.running == 0 && s.idle != nil {
-		close(s.idle)
+func (g *gate) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.running--; g.running == 0 && g.idle != nil {
+		close(g.idle)
 	}
 }
 

@@ -93,6 +93,7 @@ func allCases() []group {
 		{"failed upload", failedUploadCases()},
 		{"download", downloadCases()},
 		{"list", listCases()},
+		{"view", viewCases()},
 		{"copy", copyCases()},
 		{"delete", deleteCases()},
 		{"key", keyCases()},
