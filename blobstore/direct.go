@@ -36,6 +36,7 @@ import (
 const (
 	attrStagingKey = "staging_key" // where the backend gets the bytes; none: through the handler
 	attrMaxSize    = "max_size"
+	attrTypes      = "allowed_types" // separated by commas
 )
 
 const stagingPrefix = keyrule.Private + "/uploads/"
@@ -63,6 +64,11 @@ type TicketOptions struct {
 	Size        int64  // exact, in bytes; 0: any
 	MaxSize     int64  // in bytes; 0: Options.MaxSize
 	SHA256      []byte // nil: any
+
+	// AllowedTypes are the MIME types that are allowed, such as
+	// "application/pdf" or "image/*", judged by the content when it is there; the
+	// type that it was sent as must be among them too. None: all.
+	AllowedTypes []string
 }
 
 // Ticket is a direct upload under way. Its link is a secret.
@@ -115,6 +121,12 @@ func (s *Store) beginUpload(ctx context.Context, key string, o *TicketOptions) (
 	case limit > 0:
 		link.MaxLength = limit
 		e.Attrs = with(e.Attrs, attrMaxSize, strconv.FormatInt(limit, 10))
+	}
+	if len(o.AllowedTypes) > 0 {
+		if o.ContentType != "" && !allowed(baseType(o.ContentType), o.AllowedTypes) {
+			return nil, fmt.Errorf("%w: declared as %.100q, allowed are %s", ErrType, o.ContentType, strings.Join(o.AllowedTypes, ", "))
+		}
+		e.Attrs = with(e.Attrs, attrTypes, strings.Join(o.AllowedTypes, ","))
 	}
 	if err := s.checkLink(&link); err != nil {
 		return nil, err
@@ -332,6 +344,9 @@ func (s *Store) judge(ctx context.Context, e audit.Event, a *blob.Attributes) er
 	case e.ContentType != "" && !strings.EqualFold(strings.ReplaceAll(e.ContentType, " ", ""), strings.ReplaceAll(a.ContentType, " ", "")):
 		return fmt.Errorf("%w: sent as %.100q instead of %.100q", ErrType, a.ContentType, e.ContentType)
 	}
+	if err := s.judgeType(ctx, e, a); err != nil {
+		return err
+	}
 	if e.SHA256 == nil {
 		return nil
 	}
@@ -343,6 +358,77 @@ func (s *Store) judge(ctx context.Context, e audit.Event, a *blob.Attributes) er
 		return fmt.Errorf("%w: SHA-256 is %x, not %x", ErrChecksum, sum, e.SHA256)
 	}
 	return nil
+}
+
+// judgeType looks at the beginning of what arrived, if the ticket allows some
+// types only.
+func (s *Store) judgeType(ctx context.Context, e audit.Event, a *blob.Attributes) error {
+	types := e.Attrs[attrTypes]
+	if types == "" {
+		return nil
+	}
+	up := UploadOptions{ContentType: a.ContentType, AllowedTypes: strings.Split(types, ",")}
+	if t := baseType(a.ContentType); t == "application/octet-stream" || t == "binary/octet-stream" {
+		up.ContentType = "" // which services say of what was sent without a type
+	}
+	head := make([]byte, min(a.Size, sniffBytes))
+	if len(head) > 0 { // nothing can't be read as a part
+		r, err := s.bucket.Read(ctx, e.Attrs[attrStagingKey], 0, int64(len(head)))
+		if err != nil {
+			return driver.As(ErrInDoubt, err)
+		}
+		_, err = io.ReadFull(r, head)
+		if err = errors.Join(err, r.Close()); err != nil {
+			return driver.As(ErrInDoubt, s.bucket.MapError(err))
+		}
+	}
+	_, err := up.contentType(head)
+	return err
+}
+
+// AbortUpload ends a ticket that is not to be used any more, and removes what
+// was sent under it. It is recorded as the upload that failed. A ticket that is
+// over is fs.ErrNotExist; one whose upload is complete is fs.ErrExist, and the
+// object stands. So may one that the handler of the links is taking at this
+// moment; the trail then has a second entry that says so.
+func (s *Store) AbortUpload(ctx context.Context, key, ticketID string) error {
+	if err := s.abortUpload(ctx, key, ticketID); err != nil {
+		return &Error{Op: "abort upload", Key: key, Err: err}
+	}
+	return nil
+}
+
+func (s *Store) abortUpload(ctx context.Context, key, id string) error {
+	e := audit.Event{RefOpID: id, Action: audit.ActionUpload, Key: key}
+	if err := s.enter(ctx, &e); err != nil {
+		return err
+	}
+	defer s.leave()
+	complete := driver.As(fs.ErrExist, errors.New("the upload is complete: delete the object"))
+	if _, err := s.arrived(ctx, key, id); err == nil {
+		return complete
+	}
+	intent, err := s.claim(ctx, id, key)
+	if errors.Is(err, audit.ErrNoIntent) {
+		return driver.As(fs.ErrNotExist, errors.New("no such ticket, or it is over"))
+	}
+	if err != nil {
+		return err
+	}
+	// From here on nobody else completes it. What came just before stands.
+	obj, err := s.arrived(ctx, key, id)
+	switch {
+	case err == nil:
+		return both(complete, s.settle(ctx, intent, effect{result: resultOf(obj)}, nil))
+	case !errors.Is(err, fs.ErrNotExist):
+		return both(err, s.giveBack(ctx, intent))
+	}
+	if staging := intent.Event().Attrs[attrStagingKey]; staging != "" {
+		if err := s.removeStaged(ctx, staging); err != nil {
+			return both(err, s.giveBack(ctx, intent))
+		}
+	}
+	return s.settle(ctx, intent, effect{}, errDiscarded)
 }
 
 // removeStaged removes what lies under a ticket's private key.
@@ -379,6 +465,9 @@ func (s *Store) uploadByTicket(ctx context.Context, p *uploadPlan) (*Object, err
 		p.SHA256, p.meta[driver.MetaSHA256] = ticket.SHA256, hex.EncodeToString(ticket.SHA256)
 	}
 	p.Overwrite = false
+	if types := ticket.Attrs[attrTypes]; types != "" {
+		p.AllowedTypes = strings.Split(types, ",")
+	}
 	// A client may send again before its first request has ended. Both are of one
 	// operation; neither may take the other's bytes for its own.
 	p.meta[driver.MetaTry] = newOpID()

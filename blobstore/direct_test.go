@@ -78,6 +78,8 @@ func newDirect(t *testing.T, service bool) *direct {
 	return d
 }
 
+func (d *direct) complete(tk *Ticket) (*Object, error) { return d.CompleteUpload(d.ctx, tk.Key, tk.ID) }
+
 // entries returns action and outcome of what the trail has.
 func (d *direct) entries(t *testing.T) (got []string) {
 	for e, err := range d.trail.Entries(d.ctx, audit.Query{}) {
@@ -117,11 +119,11 @@ func TestDirectUpload(t *testing.T) {
 		run("completed, and again", func(t *testing.T, d *direct) {
 			tk := begin(t, d, TicketOptions{Filename: "März.pdf", ContentType: "application/pdf", Size: int64(len(content)), SHA256: sum[:]})
 			require.Equal(t, "application/pdf", tk.Link.Header.Get("Content-Type"), "the client must know what to send")
-			_, err := d.CompleteUpload(d.ctx, tk.Key, tk.ID)
+			_, err := d.complete(tk)
 			require.ErrorIs(t, err, fs.ErrNotExist, "nothing has arrived")
 			require.NoError(t, d.put(tk, "application/pdf", content))
 			for range 2 {
-				obj, err := d.CompleteUpload(d.ctx, tk.Key, tk.ID)
+				obj, err := d.complete(tk)
 				require.NoError(t, err)
 				require.Equal(t, tk.ID, obj.OpID)
 				require.Equal(t, "März.pdf", obj.Filename)
@@ -145,22 +147,65 @@ func TestDirectUpload(t *testing.T) {
 			{"over the limit", "application/pdf", content, TicketOptions{MaxSize: 5}, ErrTooLarge},
 			{"other type", "text/html", content, TicketOptions{ContentType: "application/pdf"}, ErrType},
 			{"other content", "application/pdf", strings.ToLower(content), TicketOptions{SHA256: sum[:]}, ErrChecksum},
+			{"a lie about the type", "application/pdf", "<!DOCTYPE html>", TicketOptions{AllowedTypes: []string{"application/pdf"}}, ErrType},
+			{"a type that is not allowed", "text/html", content, TicketOptions{AllowedTypes: []string{"application/pdf"}}, ErrType},
+			{"nothing, as a type", "application/pdf", "", TicketOptions{AllowedTypes: []string{"application/pdf"}}, ErrType},
 		} {
 			run(bad.title, func(t *testing.T, d *direct) {
 				tk := begin(t, d, bad.options)
 				if !service {
 					err := d.put(tk, bad.contentType, bad.content)
-					require.ErrorIs(t, err, signurl.ErrConstraint)
+					if bad.options.AllowedTypes == nil { // which are not in the link
+						bad.want = signurl.ErrConstraint
+					}
+					require.ErrorIs(t, err, bad.want)
 					require.Empty(t, d.objects(t))
 					return
 				}
 				require.NoError(t, d.put(tk, bad.contentType, bad.content))
-				_, err := d.CompleteUpload(d.ctx, tk.Key, tk.ID)
+				_, err := d.complete(tk)
 				require.ErrorIs(t, err, bad.want)
 				require.Empty(t, d.objects(t), "nothing may be left")
 				require.Zero(t, d.trail.Open())
 			})
 		}
+		run("an allowed type", func(t *testing.T, d *direct) {
+			for _, sent := range []string{"application/pdf", "application/octet-stream"} {
+				tk, err := d.BeginUpload(d.ctx, "b-"+sent, &TicketOptions{AllowedTypes: []string{"image/*", "application/*"}})
+				require.NoError(t, err)
+				require.NoError(t, d.put(tk, sent, content))
+				_, err = d.complete(tk)
+				require.NoError(t, err)
+			}
+			_, err := d.BeginUpload(d.ctx, "c", &TicketOptions{ContentType: "text/html", AllowedTypes: []string{"image/*"}})
+			require.ErrorIs(t, err, ErrType)
+		})
+		run("aborted", func(t *testing.T, d *direct) {
+			tk := begin(t, d, TicketOptions{})
+			require.ErrorIs(t, d.AbortUpload(d.ctx, "other/key", tk.ID), fs.ErrNotExist)
+			if service {
+				require.NoError(t, d.put(tk, "application/pdf", content))
+			}
+			require.NoError(t, d.AbortUpload(d.ctx, tk.Key, tk.ID))
+			require.Empty(t, d.objects(t), "nothing may be left")
+			require.Zero(t, d.trail.Open())
+			require.Contains(t, d.entries(t), "upload failed discarded")
+			require.ErrorIs(t, d.AbortUpload(d.ctx, tk.Key, tk.ID), fs.ErrNotExist)
+			_, err := d.complete(tk)
+			require.ErrorIs(t, err, fs.ErrNotExist)
+			if !service {
+				require.ErrorIs(t, d.put(tk, "application/pdf", content), signurl.ErrRevoked)
+			}
+		})
+		run("aborted when it is complete", func(t *testing.T, d *direct) {
+			tk := begin(t, d, TicketOptions{})
+			require.NoError(t, d.put(tk, "application/pdf", content))
+			_, err := d.complete(tk)
+			require.NoError(t, err)
+			require.ErrorIs(t, d.AbortUpload(d.ctx, tk.Key, tk.ID), fs.ErrExist)
+			require.Equal(t, []string{"a/b.pdf"}, d.objects(t))
+			require.Zero(t, d.trail.Open())
+		})
 		run("the key was taken meanwhile", func(t *testing.T, d *direct) {
 			tk := begin(t, d, TicketOptions{})
 			_, err := d.Upload(d.ctx, tk.Key, strings.NewReader("other"), nil)
@@ -168,7 +213,7 @@ func TestDirectUpload(t *testing.T) {
 			err = d.put(tk, "application/pdf", content)
 			if service {
 				require.NoError(t, err)
-				_, err = d.CompleteUpload(d.ctx, tk.Key, tk.ID)
+				_, err = d.complete(tk)
 			}
 			require.ErrorIs(t, err, fs.ErrExist)
 			require.Equal(t, []string{"a/b.pdf"}, d.objects(t))
@@ -186,7 +231,7 @@ func TestDirectUpload(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, Reconciled{Failed: 1}, r)
 			require.Empty(t, d.objects(t))
-			_, err = d.CompleteUpload(d.ctx, tk.Key, tk.ID)
+			_, err = d.complete(tk)
 			require.ErrorIs(t, err, fs.ErrNotExist)
 			require.Zero(t, d.trail.Open())
 		})
