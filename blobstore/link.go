@@ -220,6 +220,53 @@ func (s *Store) signByService(ctx context.Context, link *Link, key string, o *Li
 	return nil
 }
 
+// RedeemLink records the use of a GET link that was verified, and returns a link
+// of the service in its place, as the options say that choose returns for the
+// object. It is for the HTTP handler that serves links, which then redirects. The
+// one entry, a redeem under the link's grant with the new link's expiry, is
+// durable before it returns. A missing object is fs.ErrNotExist; a backend that
+// does not sign such links is [ErrUnsupported].
+func (s *Store) RedeemLink(ctx context.Context, link signurl.Link, choose func(*Object) *LinkOptions) (*Link, error) {
+	to, err := s.redeemLink(ctx, link, choose)
+	if err != nil {
+		return nil, &Error{Op: "redeem", Key: link.Key, Err: err}
+	}
+	return to, nil
+}
+
+func (s *Store) redeemLink(ctx context.Context, link signurl.Link, choose func(*Object) *LinkOptions) (*Link, error) {
+	e := audit.Event{
+		Action: audit.ActionRedeem, Key: link.Key, GrantID: link.GrantID,
+		Attrs: map[string]string{audit.AttrMethod: link.Method},
+	}
+	if err := s.enter(ctx, &e); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	to, err := func() (*Link, error) {
+		obj, err := s.lookUp(ctx, link.Key)
+		if err != nil {
+			return nil, err
+		}
+		o := choose(obj)
+		if !s.signsItself(o) {
+			return nil, fmt.Errorf("%w: backend %q signs no %s links", ErrUnsupported, s.Backend(), o.method())
+		}
+		if err := s.checkLink(o); err != nil {
+			return nil, err
+		}
+		to, issued, err := s.signAs(ctx, e, o, link.Key, link.GrantID)
+		if err == nil {
+			e.SHA256, e.ContentType, e.Attrs = obj.SHA256, obj.ContentType, issued.Attrs
+		}
+		return to, err
+	}()
+	if err := s.record(ctx, e, err); err != nil {
+		return nil, err
+	}
+	return to, nil
+}
+
 // DenyLink records that the use of a link was refused, and why. It is for the
 // HTTP handler that checks links; only links that were truly issued belong in
 // the trail, so a bad signature does not.

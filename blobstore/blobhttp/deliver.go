@@ -42,7 +42,8 @@ type DeliverOptions struct {
 	Inline bool
 	// ResponseType is the content type to answer with. Empty: the object's.
 	ResponseType string
-	// InlineTypes is as LinksOptions.InlineTypes, for bytes.
+	// InlineTypes is as LinksOptions.InlineTypes, for bytes and for links that the
+	// backend itself honours.
 	InlineTypes []string
 
 	// Resource is the host's own thing that the file belongs to, for the trail.
@@ -90,20 +91,22 @@ func deliver(w http.ResponseWriter, r *http.Request, store *blobstore.Store, key
 	if err := needUser(ctx, o.Anonymous); err != nil {
 		return err
 	}
+	byService := slices.Contains(store.Capabilities().Links.Methods, http.MethodGet)
+	inlineTypes := o.InlineTypes
+	if inlineTypes == nil {
+		inlineTypes = DefaultInlineTypes
+	}
 	mode := o.Mode
 	if mode == Auto {
 		mode = Bytes
-		if slices.Contains(store.Capabilities().Links.Methods, http.MethodGet) {
+		if byService {
 			mode = JSON
 		}
 	}
 	if mode == Bytes {
 		v := view{
 			key: key, resource: o.Resource,
-			filename: o.Filename, inline: o.Inline, responseType: o.ResponseType, inlineTypes: o.InlineTypes,
-		}
-		if v.inlineTypes == nil {
-			v.inlineTypes = DefaultInlineTypes
+			filename: o.Filename, inline: o.Inline, responseType: o.ResponseType, inlineTypes: inlineTypes,
 		}
 		return serve(ctx, w, r, store, v, report)
 	}
@@ -131,7 +134,7 @@ func deliver(w http.ResponseWriter, r *http.Request, store *blobstore.Store, key
 		name = fileName(name)
 	}
 	link, err := store.Link(ctx, key, &blobstore.LinkOptions{
-		Expiry: o.Expiry, Filename: name, Inline: o.Inline, ResponseType: o.ResponseType, Resource: o.Resource,
+		Expiry: o.Expiry, Filename: name, Inline: o.Inline && (!byService || harmless(obj, o.ResponseType, inlineTypes)), ResponseType: o.ResponseType, Resource: o.Resource,
 	})
 	if err != nil {
 		return err
@@ -140,9 +143,25 @@ func deliver(w http.ResponseWriter, r *http.Request, store *blobstore.Store, key
 		writeJSON(w, http.StatusOK, Delivered{link.URL, secondsLeft(link)})
 		return nil
 	}
+	redirect(w, link.URL)
+	return nil
+}
+
+// redirect sends the client to a link.
+func redirect(w http.ResponseWriter, link string) {
+	h := w.Header()
 	h["Cache-Control"] = noStore
 	h["Referrer-Policy"] = noReferrer
-	h.Set("Location", link.URL)
+	h.Set("Location", link)
 	w.WriteHeader(http.StatusFound)
-	return nil
+}
+
+// harmless reports whether a service may be told that a browser can show an
+// object, which it would do without our headers.
+func harmless(o *blobstore.Object, responseType string, inlineTypes []string) bool {
+	if responseType == "" {
+		responseType = o.ContentType
+	}
+	base, ok := baseType(responseType)
+	return ok && slices.Contains(inlineTypes, base)
 }

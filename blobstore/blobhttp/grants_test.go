@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -150,6 +152,67 @@ func TestGatewayLinkOfACloud(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, store.Revoke(h.ctx, "a", gw.GrantID, nil))
 	assert.Equal(t, 410, record(handler, newRequest("GET", gw.URL, "")).status)
+}
+
+// TestGatewayLinkRedirects holds that a link which is checked by the host may be served by the cloud, and is recorded.
+func TestGatewayLinkRedirects(t *testing.T) {
+	h := newHost(t, setup{})
+	grants := new(blobstore.MemoryGrants)
+	store, err := blobstore.NewFromDriver(signingBucket{memstore.New()}, h.log, &blobstore.Options{
+		Signer: h.signer, Grants: grants, Authorize: func(_ context.Context, e audit.Event) error {
+			if e.Actor.UserID == "" { // who uses a link need not be somebody
+				return blobstore.ErrDenied
+			}
+			return nil
+		},
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	for key, content := range map[string]string{"a": digits, "html": html} {
+		_, err = store.Upload(h.ctx, key, strings.NewReader(content), &blobstore.UploadOptions{Filename: "März.txt"})
+		require.NoError(t, err)
+	}
+	handler := blobhttp.Links(store, h.signer, &blobhttp.LinksOptions{RedirectFor: time.Minute, OnError: h.errs.add})
+	get := func(method, key string, opts blobstore.LinkOptions) (*blobstore.Link, answer) {
+		l, err := store.Link(h.ctx, key, &opts)
+		require.NoError(t, err)
+		r := httptest.NewRequest(method, l.URL, nil)
+		return l, record(handler, r)
+	}
+
+	l, a := get("GET", "a", blobstore.LinkOptions{Uses: 1})
+	require.Equal(t, 302, a.status, a.body)
+	assert.Equal(t, "private, no-store", a.header.Get("Cache-Control"))
+	to := a.header.Get("Location")
+	assert.Contains(t, to, "https://cloud.example/a?")
+	assert.Contains(t, to, "attachment; filename*=utf-8''M%C3%A4rz.txt")
+	uses := h.trail(audit.ActionRedeem)
+	require.Len(t, uses, 1)
+	assert.Equal(t, l.GrantID, uses[0].GrantID)
+	assert.Equal(t, audit.OutcomeOK, uses[0].Outcome)
+	expires, err := time.Parse(time.RFC3339, uses[0].Attrs[audit.AttrExpires])
+	require.NoError(t, err)
+	assert.WithinDuration(t, time.Now().Add(time.Minute), expires, 20*time.Second)
+	assert.Len(t, h.trail(audit.ActionGenerateURL), 1, "the one that was asked for")
+	assert.Equal(t, 410, record(handler, httptest.NewRequest("GET", l.URL, nil)).status, "used up")
+
+	_, a = get("GET", "html", blobstore.LinkOptions{Gateway: true, Inline: true})
+	assert.Contains(t, a.header.Get("Location"), "attachment", "a browser would run it")
+	_, a = get("GET", "a", blobstore.LinkOptions{Gateway: true, Inline: true})
+	assert.Contains(t, a.header.Get("Location"), "inline")
+	_, a = get("GET", "missing", blobstore.LinkOptions{Gateway: true})
+	assert.Equal(t, 404, a.status)
+	uses = h.trail(audit.ActionRedeem)
+	assert.Equal(t, audit.OutcomeFailed, uses[len(uses)-1].Outcome)
+	_, a = get("HEAD", "a", blobstore.LinkOptions{Gateway: true})
+	assert.Equal(t, 200, a.status, "a link of the service for GET is not good for HEAD")
+	_, a = get("GET", "a", blobstore.LinkOptions{IP: "192.0.2.2"})
+	assert.Equal(t, 403, a.status)
+
+	// Where nothing else signs, the bytes are the answer.
+	local := newHost(t, setup{store: "local://" + t.TempDir(), links: blobhttp.LinksOptions{RedirectFor: time.Minute}})
+	local.put("a", digits, nil)
+	assert.Equal(t, digits, local.do("GET", local.link("a", nil), "").body)
 }
 
 type brokenGrants struct{ err error }

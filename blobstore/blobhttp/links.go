@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore"
@@ -25,6 +27,20 @@ type LinksOptions struct {
 	// asks for it. Nil: [DefaultInlineTypes]. A type in which scripts can hide
 	// (HTML, SVG, XML) is safe only on a host of its own.
 	InlineTypes []string
+
+	// AllowedOrigins are the origins, such as "https://app.example.com", whose
+	// pages may use the links by scripts, as a direct upload does from another
+	// origin than that of this handler; "*" is all. Cookies are never asked for. A
+	// middleware in front must let preflight requests pass: they have the method
+	// OPTIONS and carry no credentials. None: only pages of the same origin.
+	AllowedOrigins []string
+
+	// RedirectFor answers GET, on a backend that signs links itself, with a
+	// redirect to a link of the service that holds for so long, rather than with
+	// the bytes; a minute suffices. The use is recorded and counted before; while
+	// the service's link holds it can be used again and not be withdrawn. What must
+	// not be shown by a browser is not redirected to be shown. 0: bytes.
+	RedirectFor time.Duration
 
 	// OnError, if not nil, hears of each request that failed, with what the
 	// client is not told. It may be called concurrently. Nil: what is not the
@@ -76,6 +92,9 @@ type links struct {
 
 // ServeHTTP implements [http.Handler].
 func (h *links) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if allowOrigin(w, r, h.opts.AllowedOrigins) {
+		return
+	}
 	ctx, actor := withActor(r)
 	link, err := h.check(ctx, r, actor)
 	if err == nil {
@@ -84,6 +103,12 @@ func (h *links) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			err = h.put(ctx, w, r, link)
 		case http.MethodDelete:
 			err = h.delete(ctx, w, r, link)
+		case http.MethodGet:
+			if h.redirects() {
+				err = h.redirect(ctx, w, r, link)
+				break
+			}
+			fallthrough
 		default:
 			err = serve(ctx, w, r, h.store, view{
 				key: link.Key, grantID: link.GrantID,
@@ -143,6 +168,26 @@ func allowed(method string) string {
 		return "GET, HEAD"
 	}
 	return method
+}
+
+// redirects reports whether GET is answered by the service.
+func (h *links) redirects() bool {
+	return h.opts.RedirectFor > 0 && slices.Contains(h.store.Capabilities().Links.Methods, http.MethodGet)
+}
+
+// redirect answers with a link of the service.
+func (h *links) redirect(ctx context.Context, w http.ResponseWriter, r *http.Request, link signurl.Link) error {
+	to, err := h.store.RedeemLink(ctx, link, func(o *blobstore.Object) *blobstore.LinkOptions {
+		return &blobstore.LinkOptions{
+			Expiry: h.opts.RedirectFor, Filename: fileName(nameOf(link.Filename, o)), ResponseType: link.ResponseType,
+			Inline: link.Inline && harmless(o, link.ResponseType, h.opts.InlineTypes),
+		}
+	})
+	if err != nil {
+		return err
+	}
+	redirect(w, to.URL)
+	return nil
 }
 
 func (h *links) put(ctx context.Context, w http.ResponseWriter, r *http.Request, link signurl.Link) error {

@@ -121,13 +121,7 @@ func (a *answer) writeHeader(h http.Header) {
 		h["Cache-Control"] = noStore
 		return
 	}
-	name := a.v.filename
-	if name == "" {
-		name = o.Filename
-	}
-	if name == "" {
-		name = path.Base(o.Key)
-	}
+	name := nameOf(a.v.filename, o)
 	t := a.v.responseType
 	if t == "" {
 		t = o.ContentType
@@ -143,6 +137,18 @@ func (a *answer) writeHeader(h http.Header) {
 		h["Content-Range"] = []string{contentRange(a.parts[0], o.Size)}
 	}
 	h["Content-Length"] = []string{strconv.FormatInt(length, 10)}
+}
+
+// nameOf is the name to save an object under: the one that was asked for, the one
+// it was uploaded under, or its key's end.
+func nameOf(asked string, o *blobstore.Object) string {
+	switch {
+	case asked != "":
+		return asked
+	case o.Filename != "":
+		return o.Filename
+	}
+	return path.Base(o.Key)
 }
 
 func contentRange(p blobstore.Part, size int64) string {
