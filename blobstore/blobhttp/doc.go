@@ -10,8 +10,9 @@
 // [Middleware] tells the trail who sends the request. [Upload] stores the files
 // of a form. [Deliver] answers with a file, or with a link to it, for a handler
 // of the host that has found out who may have it. [Links] serves the signed
-// links of package signurl, on any backend. [WriteError] answers any error of
-// the store as a problem document that gives nothing away.
+// links of package signurl, on any backend. [DirectUpload] begins and completes
+// uploads that go straight from a browser to the backend. [WriteError] answers any
+// error of the store as a problem document that gives nothing away.
 //
 // # Hostile content
 //

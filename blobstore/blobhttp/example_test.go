@@ -168,3 +168,67 @@ func ExampleDeliver() {
 	fmt.Println(w.Code, w.Body.String())
 	// Output: 200 42 €
 }
+
+// The three requests of a direct upload, as a page sends them.
+func ExampleDirectUpload() {
+	mux := http.NewServeMux()
+	srv := httptest.NewServer(blobhttp.Middleware(&blobhttp.MiddlewareOptions{
+		Identify: func(*http.Request) (string, string, error) { return "alice", "", nil }, // by the session
+	})(mux))
+	defer srv.Close()
+	signer, err := signurl.New(srv.URL+"/files/", []signurl.Key{signurl.NewKey()}, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	store, err := blobstore.Open(context.Background(), "mem://", new(audit.Memory), &blobstore.Options{Signer: signer})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer store.Close()
+	mux.Handle("/files/", blobhttp.Links(store, signer, nil)) // a cloud takes the bytes itself
+	mux.Handle("/uploads/", blobhttp.DirectUpload(store, &blobhttp.DirectOptions{
+		Prefix: "invoices", MaxBytes: 10 << 20, AllowedTypes: []string{"application/pdf"},
+	}))
+
+	var ticket blobhttp.DirectTicket
+	res, err := http.Post(srv.URL+"/uploads/begin", "application/json", strings.NewReader(`{"filename": "March.pdf", "size": 12}`))
+	if err == nil {
+		err = errors.Join(json.NewDecoder(res.Body).Decode(&ticket), res.Body.Close())
+	}
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	send, err := http.NewRequest(ticket.Method, ticket.URL, strings.NewReader("%PDF-1.7 ..."))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for name, value := range ticket.Headers {
+		send.Header.Set(name, value)
+	}
+	res, err = http.DefaultClient.Do(send)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(res.StatusCode, res.Body.Close())
+
+	var stored blobhttp.UploadedFile
+	end, err := json.Marshal(blobhttp.DirectEnd{ID: ticket.ID, Key: ticket.Key})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	res, err = http.Post(srv.URL+"/uploads/complete", "application/json", bytes.NewReader(end))
+	if err == nil {
+		err = errors.Join(json.NewDecoder(res.Body).Decode(&stored), res.Body.Close())
+	}
+	fmt.Println(stored.Filename, stored.Size, stored.ContentType, err)
+	// Output:
+	// 201 <nil>
+	// March.pdf 12 application/pdf <nil>
+}

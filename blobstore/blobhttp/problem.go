@@ -115,6 +115,7 @@ var (
 	errNoFile          = errors.New("no file in the form")
 	errTooMany         = errors.New("too many files or fields")
 	errNotForm         = errors.New("not a multipart form")
+	errNotJSON         = errors.New("not JSON")
 	errBadForm         = errors.New("malformed form")
 	errPrecondition    = errors.New("precondition failed")
 	errBadRequest      = errors.New("bad request")
@@ -155,6 +156,7 @@ var verdicts = []struct {
 	{errNoFile, verdict{400, CodeBadRequest, "There is no file in the form", ""}},
 	{errTooMany, verdict{413, CodeTooMany, "Too many files or fields", ""}},
 	{errNotForm, verdict{415, CodeType, "Send a form as multipart/form-data", ""}},
+	{errNotJSON, verdict{415, CodeType, "Send JSON as application/json", ""}},
 	{errCoding, verdict{415, CodeType, "Send the content as it is, without Content-Encoding", ""}},
 	{errBadRequest, verdict{400, CodeBadRequest, "The request can't be understood", ""}},
 	{blobstore.ErrKey, verdict{400, CodeKey, "The name is not allowed", ""}},

@@ -105,14 +105,14 @@ type Uploaded struct {
 
 // UploadedFile is a stored file.
 type UploadedFile struct {
-	Field       string `json:"field"`
+	Field       string `json:"field,omitempty"` // of the form
 	Key         string `json:"key"`
 	Filename    string `json:"filename"`
 	Size        int64  `json:"size"` // bytes
 	ContentType string `json:"content_type"`
-	SHA256      string `json:"sha256"` // hex
+	SHA256      string `json:"sha256,omitempty"` // hex; empty where it is not kept
 
-	// The link, if UploadOptions.Link asked for one.
+	// The link, if the options asked for one.
 	DownloadURL      string `json:"download_url,omitempty"`
 	ExpiresInSeconds int64  `json:"expires_in_seconds,omitempty"`
 
@@ -368,24 +368,30 @@ func (f *form) discard() (err error) {
 func (f *form) answer() *Uploaded {
 	out := &Uploaded{Files: make([]UploadedFile, len(f.files))}
 	for i, file := range f.files {
-		obj := file.staged.Object
-		u := UploadedFile{
-			Field: file.field, Key: obj.Key, Filename: obj.Filename, Size: obj.Size,
-			ContentType: obj.ContentType, SHA256: hex.EncodeToString(obj.SHA256),
-		}
-		if f.opts.Link != nil {
-			link, err := f.uploads.store.Link(f.r.Context(), obj.Key, f.opts.Link)
-			if err != nil {
-				f.report(f.r, err)
-				p := problem(f.r, judge(err))
-				u.Problem = &p
-			} else {
-				u.DownloadURL, u.ExpiresInSeconds = link.URL, secondsLeft(link)
-			}
-		}
-		out.Files[i] = u
+		out.Files[i] = describe(f.r, f.uploads.store, file.staged.Object, f.opts.Link, f.report)
+		out.Files[i].Field = file.field
 	}
 	return out
+}
+
+// describe tells of a stored object, with a link if one is asked for.
+func describe(r *http.Request, store *blobstore.Store, obj *blobstore.Object, opts *blobstore.LinkOptions, report func(*http.Request, error)) UploadedFile {
+	u := UploadedFile{
+		Key: obj.Key, Filename: obj.Filename, Size: obj.Size,
+		ContentType: obj.ContentType, SHA256: hex.EncodeToString(obj.SHA256),
+	}
+	if opts == nil {
+		return u
+	}
+	link, err := store.Link(r.Context(), obj.Key, opts)
+	if err != nil {
+		report(r, err)
+		p := problem(r, judge(err))
+		u.Problem = &p
+		return u
+	}
+	u.DownloadURL, u.ExpiresInSeconds = link.URL, secondsLeft(link)
+	return u
 }
 
 // secondsLeft is for how long a link holds, rounded up, since links end on full
