@@ -18,7 +18,8 @@ import (
 // environment. Nil and zero values are the defaults.
 type Options struct {
 	// Store are the store's options, such as Authorize. Its fields Signer,
-	// MaxSize and LinkExpiry come from the Config where they are zero.
+	// MaxSize and LinkExpiry come from the Config where they are zero, and
+	// Grants are the journal's.
 	Store *blobstore.Options
 	// Journal are the options of the trail.
 	Journal *sqlaudit.Options
@@ -155,6 +156,9 @@ func openStore(ctx context.Context, cfg Config, app *App, opts *blobstore.Option
 		o = *opts
 	}
 	o.Signer = app.Signer
+	if o.Grants == nil {
+		o.Grants = app.Journal.Grants()
+	}
 	if o.MaxSize == 0 {
 		o.MaxSize = cfg.MaxUploadBytes
 	}

@@ -56,6 +56,19 @@ func TestLinksOfOneProcessHoldInTheNext(t *testing.T) {
 	assert.Empty(t, warnings.String())
 }
 
+func TestUsedLinksStayUsedInTheNextProcess(t *testing.T) {
+	cfg, _ := local(t, vars{"LINK_SIGNING_KEYS": signurl.NewKey().Encode()})
+	link := signurl.Link{Key: "a", GrantID: signurl.NewGrantID(), Uses: 1, Expires: time.Now().Add(time.Hour)}
+	use := func() error {
+		app, err := config.Open(t.Context(), cfg, logTo(io.Discard))
+		require.NoError(t, err)
+		defer func() { require.NoError(t, app.Close(t.Context())) }()
+		return app.Store.UseLink(t.Context(), link)
+	}
+	require.NoError(t, use())
+	require.ErrorIs(t, use(), signurl.ErrRevoked)
+}
+
 func TestOpenFailsByName(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))

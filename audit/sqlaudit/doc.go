@@ -14,6 +14,7 @@
 //	file_access_checkpoints what each writer signed
 //	file_access_frontiers   where a log goes on whose beginning was removed
 //	file_access_erasures    the signed orders to erase personal fields
+//	file_access_grants      how often gateway links were used, and which were withdrawn
 //	file_access_migrations  which of the package's migrations were applied
 //
 // Triggers refuse to change or remove an entry, but for setting the personal
@@ -21,6 +22,22 @@
 // They let entries and checkpoints go once a frontier stands beyond them. They
 // are guard rails: whoever may change the schema can drop them. What shows that
 // somebody did is the proof.
+//
+// # Rights
+//
+// Whoever owns the tables can drop the triggers, so a program should not. These
+// rights are enough for it, once somebody else has migrated, and with them the
+// database refuses every change of the trail, by whatever statement:
+//
+//	SELECT, INSERT                  file_access_logs, file_access_writers, file_access_checkpoints
+//	SELECT, INSERT, UPDATE, DELETE  file_access_intents, file_access_grants
+//	SELECT                          file_access_migrations, file_access_frontiers, file_access_erasures
+//
+// Intents come and go, and a use of a link is counted in its grant, which can
+// only grow; without DELETE the grants of links that are over stay. [Journal.Erase]
+// and [Journal.Purge] need more, and are for a role of their own: INSERT on
+// file_access_erasures and UPDATE on file_access_logs; INSERT and DELETE on
+// file_access_frontiers, and DELETE on file_access_logs and file_access_checkpoints.
 //
 // # The proof
 //

@@ -27,5 +27,8 @@ func Pools(j *Journal) (write, read *sqlx.DB) { return j.db, j.readDB }
 // Maintain does what is done ahead of time.
 func Maintain(j *Journal) error { return j.d.maintain(j.base, j.db) }
 
+// SweepGrants removes what is no longer needed.
+func SweepGrants(j *Journal) error { return j.sweepGrants(j.base) }
+
 // Publish publishes what waits.
 func Publish(j *Journal) error { return j.pub.publish(j.base) }

@@ -24,6 +24,9 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv("SQLAUDIT_TEST_WRITER"); path != "" {
 		os.Exit(childWriter(path))
 	}
+	if dsn := os.Getenv("SQLAUDIT_TEST_GRANTS"); dsn != "" {
+		os.Exit(childGrants(dsn))
+	}
 	code := m.Run()
 	testdb.Stop()
 	if err := goleak.Find(); err != nil && code == 0 {

@@ -175,9 +175,7 @@ func start(ctx context.Context, db, readDB *sqlx.DB, d dialect, o Options) (*Jou
 		j.pub = newPublisher(o.Publish, o.Logger, o.Timeout)
 		go j.pub.run(j.base)
 	}
-	if !o.SkipMigrate {
-		j.maintenance.Go(j.maintain)
-	}
+	j.maintenance.Go(j.maintain)
 	go j.run()
 	return j, nil
 }
@@ -185,16 +183,23 @@ func start(ctx context.Context, db, readDB *sqlx.DB, d dialect, o Options) (*Jou
 // tables are those that a journal needs.
 var tables = []string{
 	"file_access_logs", "file_access_intents", "file_access_writers", "file_access_checkpoints", "file_access_frontiers", "file_access_erasures",
+	"file_access_grants",
 }
 
-// maintain looks ahead now and every few hours.
+// maintain looks ahead and cleans up, now and every few hours.
 func (j *Journal) maintain() {
 	ticker := time.NewTicker(6 * time.Hour)
 	defer ticker.Stop()
-	for {
-		if err := j.d.maintain(j.base, j.db); err != nil && j.base.Err() == nil {
-			j.opts.Logger.LogAttrs(j.base, slog.LevelWarn, "sqlaudit: preparing for the coming months failed", slog.Any("error", err))
+	warn := func(message string, err error) {
+		if err != nil && j.base.Err() == nil && !errors.Is(err, audit.ErrClosed) {
+			j.opts.Logger.LogAttrs(j.base, slog.LevelWarn, message, slog.Any("error", err))
 		}
+	}
+	for {
+		if !j.opts.SkipMigrate {
+			warn("sqlaudit: preparing for the coming months failed", j.d.maintain(j.base, j.db))
+		}
+		warn("sqlaudit: removing the grants of links that are over failed", j.sweepGrants(j.base))
 		select {
 		case <-ticker.C:
 		case <-j.base.Done():

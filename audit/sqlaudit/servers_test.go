@@ -116,7 +116,7 @@ func TestRestrictedRole(t *testing.T) {
 		"CREATE ROLE " + role + " LOGIN",
 		"GRANT USAGE ON SCHEMA " + schema + " TO " + role,
 		"GRANT SELECT, INSERT ON file_access_logs, file_access_writers, file_access_checkpoints TO " + role,
-		"GRANT SELECT, INSERT, UPDATE, DELETE ON file_access_intents TO " + role,
+		"GRANT SELECT, INSERT, UPDATE, DELETE ON file_access_intents, file_access_grants TO " + role,
 		"GRANT SELECT ON file_access_migrations, file_access_frontiers, file_access_erasures TO " + role,
 	} {
 		db.exec(t, grant)
