@@ -16,3 +16,8 @@ func (a *account) apply(cmd *exec.Cmd) {
 
 // childrenOf is only known on Linux.
 func childrenOf(int) []int { return nil }
+
+func runs(int) bool { return false }
+
+// memoryFolder is only known on Linux.
+func memoryFolder() string { return "" }

@@ -6,9 +6,10 @@
 //
 // A test binary shares one server of each kind, started by the first test that
 // asks for one and stopped by [Stop], which belongs in TestMain. It does not
-// wait for the disk, so that the many tests that make a database of their own
-// are quick. A test about durability or speed, or one that stops or hurts its
-// server, starts one of its own, with fsync on.
+// wait for the disk, and on Linux its data is in memory, so that the many tests
+// that make a database of their own are quick. A test about durability or speed,
+// or one that stops or hurts its server, starts one of its own, on disk and with
+// fsync on.
 //
 // Where the binaries are missing, tests skip with one line that says what they
 // leave out. With BLOBTRAIL_REQUIRE_SERVERS=all they fail instead.
@@ -23,6 +24,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -146,7 +148,11 @@ func create(k kind, sync bool) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "testdb-"+k.name()+"-")
+	parent := ""
+	if !sync {
+		parent = memoryFolder()
+	}
+	dir, err := os.MkdirTemp(parent, "testdb-"+k.name()+"-")
 	if err != nil {
 		return nil, err
 	}
@@ -243,18 +249,24 @@ func (s *Server) end(signal syscall.Signal) {
 	if s.cmd == nil || s.exited {
 		return
 	}
-	children := childrenOf(s.cmd.Process.Pid)
-	_ = s.cmd.Process.Signal(signal)
+	var children []int
 	if signal == syscall.SIGKILL {
-		// A killed PostgreSQL would leave its backends to answer a little while.
-		for _, pid := range children {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-		}
+		// A killed PostgreSQL would leave its backends to answer a little while,
+		// and does not start again before they are gone.
+		_ = s.cmd.Process.Signal(syscall.SIGSTOP) // so that it has no more of them
+		children = childrenOf(s.cmd.Process.Pid)
+	}
+	_ = s.cmd.Process.Signal(signal)
+	for _, pid := range children {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 	killer := time.AfterFunc(20*time.Second, func() { _ = s.cmd.Process.Kill() })
 	_ = s.cmd.Wait()
 	killer.Stop()
 	s.exited = true
+	for deadline := time.Now().Add(10 * time.Second); slices.ContainsFunc(children, runs) && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond) // between two looks
+	}
 }
 
 func (s *Server) remove() {
