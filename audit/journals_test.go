@@ -347,3 +347,18 @@ func TestStandardLibraryOnly(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []string{"github.com/blobtrail/blobtrail/audit"}, strings.Fields(string(out)))
 }
+
+func TestMultiIsReadWhereItsFirstIs(t *testing.T) {
+	first := &Memory{}
+	m, ok := Multi(first, &Memory{}).(Reader)
+	require.True(t, ok)
+	require.NoError(t, first.Log(t.Context(), Event{Action: ActionUpload, Key: "k"}))
+	for e, err := range m.Entries(t.Context(), Query{}) {
+		require.NoError(t, err)
+		assert.Equal(t, "k", e.Key)
+		ok = false
+	}
+	assert.False(t, ok, "there was one")
+	_, ok = Multi(&script{}).(Reader)
+	assert.False(t, ok)
+}

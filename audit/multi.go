@@ -16,8 +16,19 @@ import (
 // settled the first comes before the mirrors, since its effect stands already;
 // a mirror that fails then makes Settle fail with an error that wraps
 // [ErrMirror], though the trail is complete.
+//
+// It is a [Reader] if the first is one.
 func Multi(first Logger, mirrors ...Logger) Journal {
-	return multi{Journal: AsJournal(first), mirrors: mirrors}
+	m := multi{Journal: AsJournal(first), mirrors: mirrors}
+	if r, ok := first.(Reader); ok {
+		return readableMulti{m, r}
+	}
+	return m
+}
+
+type readableMulti struct {
+	multi
+	Reader
 }
 
 // ErrMirror: the trail has the entry, but a mirror of it could not be written;

@@ -170,9 +170,7 @@ func (s *Store) settle(ctx context.Context, intent audit.Intent, eff effect, cau
 		// Somebody settled it while we were cut off, from what could be seen
 		// then: an object that came later, or one that was cleared away since.
 		// The trail gets the truth as a second entry that refers to it.
-		amend := intent.Event().With(r)
-		amend.OpID, amend.RefOpID, amend.OccurredAt = "", intent.ID(), time.Time{}
-		err = s.journal.Log(ctx, amend)
+		err = s.journal.Log(ctx, amendment(intent.Event(), r))
 		for _, e := range eff.also {
 			if err == nil {
 				err = s.journal.Log(ctx, e)

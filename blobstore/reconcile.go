@@ -20,6 +20,7 @@ type Reconciled struct {
 	OK      int // the effect had happened
 	Failed  int // it had not, and nothing of it is left
 	Unknown int // it can't be found out any more
+	Amended int // it came after the operation was settled as failed or unknown
 }
 
 // Reconcile settles what killed processes left in this bucket: it takes the
@@ -27,6 +28,12 @@ type Reconciled struct {
 // effect happened, removes what is half done, and settles each with what it
 // found, never a guess. Run it when the program starts and every few minutes;
 // several processes may do so at once.
+//
+// A write may be held up on its way and take effect after that. Reconcile looks
+// again for what was settled as failed or unknown within the last hour, and
+// appends an entry that refers to the operation (RefOpID) if its object stands
+// now: with outcome ok, or, for a staged upload that was never committed, failed,
+// and the object is removed. This needs a trail that is an [audit.Reader].
 //
 // An intent that can't be settled now (the backend does not answer) stays for
 // the next time; the others are settled all the same, and the first such error
@@ -60,6 +67,10 @@ func (s *Store) Reconcile(ctx context.Context) (Reconciled, error) {
 		default:
 			done.Unknown++
 		}
+	}
+	var err error
+	if done.Amended, err = s.amendLate(ctx); err != nil && first == nil {
+		first = err
 	}
 	if err := s.sweepTickets(ctx); err != nil && first == nil {
 		first = err

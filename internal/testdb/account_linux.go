@@ -1,6 +1,7 @@
 package testdb
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -24,8 +25,8 @@ func childrenOf(pid int) (out []int) {
 // its status has.
 func runs(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	end := strings.LastIndexByte(string(stat), ')') // of its name
-	return err == nil && end >= 0 && !strings.HasPrefix(string(stat[end+1:]), " Z")
+	end := bytes.LastIndexByte(stat, ')') // of its name
+	return err == nil && end >= 0 && !bytes.HasPrefix(stat[end+1:], []byte(" Z"))
 }
 
 // apply makes cmd run as a, and end when this process does, even if that is
