@@ -75,12 +75,7 @@ func child(site Site, at point, passages int64, recordLate bool) {
 	store, err := blobstore.NewFromDriver(bombBucket{bucket, b}, bombJournal{journal, b}, &blobstore.Options{Signer: signer})
 	check(err)
 
-	var out sync.Mutex
-	ack := func(format string, args ...any) {
-		out.Lock()
-		defer out.Unlock()
-		fmt.Printf(format+"\n", args...)
-	}
+	ack := lines()
 	ack("ready")
 	var workers sync.WaitGroup
 	for w := range 4 {
@@ -88,16 +83,27 @@ func child(site Site, at point, passages int64, recordLate bool) {
 			rnd := rand.New(rand.NewPCG(uint64(os.Getpid()), uint64(w)))
 			var mine []string
 			for {
-				mine = step(ctx, store, b, rnd, mine, site.Overwrite, ack)
+				mine = step(ctx, store, b, rnd, mine, site.Overwrite, 0, ack)
 			}
 		})
 	}
 	workers.Wait()
 }
 
+// lines returns a function that writes one line at a time.
+func lines() func(format string, args ...any) {
+	var out sync.Mutex
+	return func(format string, args ...any) {
+		out.Lock()
+		defer out.Unlock()
+		fmt.Printf(format+"\n", args...)
+	}
+}
+
 // step does one random operation and reports it once it is acknowledged. Lines
 // that say "try" come before what may change an object that was acknowledged.
-func step(ctx context.Context, store *blobstore.Store, b *bomb, rnd *rand.Rand, mine []string, overwrite bool, ack func(string, ...any)) []string {
+// Who has as many objects as it may keep deletes one; 0: it may have any number.
+func step(ctx context.Context, store *blobstore.Store, b *bomb, rnd *rand.Rand, mine []string, overwrite bool, keep int, ack func(string, ...any)) []string {
 	content := make([]byte, 1+rnd.IntN(100_000))
 	for i := range content {
 		content[i] = byte(rnd.Uint32())
@@ -109,7 +115,11 @@ func step(ctx context.Context, store *blobstore.Store, b *bomb, rnd *rand.Rand, 
 	}
 	forget := func() { mine = append(mine[:pick], mine[pick+1:]...) }
 
-	switch op := rnd.IntN(10); {
+	op := rnd.IntN(10)
+	if keep > 0 && len(mine) >= keep {
+		op = 8
+	}
+	switch {
 	case op < 4 || pick < 0:
 		key := blobstore.NewKey("invoices", "scan.bin")
 		obj, err := store.Upload(ctx, key, &bombReader{content: content, b: b}, &blobstore.UploadOptions{Link: &blobstore.LinkOptions{}})
@@ -139,6 +149,7 @@ func step(ctx context.Context, store *blobstore.Store, b *bomb, rnd *rand.Rand, 
 		dst := blobstore.NewKey("copied", "scan.bin")
 		check(store.Copy(ctx, dst, mine[pick], nil))
 		ack("exists %s", dst)
+		mine = append(mine, dst)
 	case op == 8:
 		ack("try %s", mine[pick])
 		check(store.Delete(ctx, mine[pick], nil))

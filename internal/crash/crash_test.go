@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -19,6 +20,8 @@ import (
 var (
 	kills        = flag.Int("kills", 8, "kills at random moments")
 	killsAtPoint = flag.Int("kills-at-point", 2, "kills at each named point")
+	soak         = flag.Duration("soak", 4*time.Second, "how long to soak")
+	soakKills    = flag.Duration("soak-kills", 2*time.Second, "the time between two kills of a soak")
 )
 
 func TestMain(m *testing.M) {
@@ -79,6 +82,11 @@ func TestKill(t *testing.T) {
 			Kill(t, func() Site { return newSite(t, on.scheme, database) }, *kills, *killsAtPoint)
 		})
 	}
+}
+
+func TestSoak(t *testing.T) {
+	t.Parallel()
+	Soak(t, newSite(t, "local", databases(t, "sqlite")), *soak, *soakKills, 64)
 }
 
 // TestKillFindsLateRecording shows that the harness can fail: the same kills on

@@ -7,5 +7,6 @@
 // cloud are in internal/integration. A short run of each is part of the checks;
 // the figures of the documentation come from
 //
-//	go test ./internal/crash -kills 500 -kills-at-point 20 -v -timeout 60m
+//	go test ./internal/crash -run Kill -kills 500 -kills-at-point 20 -v -timeout 60m
+//	go test ./internal/crash -run Soak -soak 30m -soak-kills 1m -v -timeout 60m
 package crash

@@ -52,6 +52,7 @@ const (
 	envPoint     = "CRASH_CHILD_POINT"
 	envPassages  = "CRASH_CHILD_PASSAGES"
 	envLate      = "CRASH_CHILD_LATE"
+	envSoak      = "CRASH_CHILD_SOAK" // the number of callers
 )
 
 // Child does not return in a process that was started to be killed. Call it
@@ -60,6 +61,9 @@ func Child() {
 	if url := os.Getenv(envBucket); url != "" {
 		passages, _ := strconv.ParseInt(os.Getenv(envPassages), 10, 64)
 		s := Site{BucketURL: url, DSN: os.Getenv(envDSN), Overwrite: os.Getenv(envOverwrite) == "true"}
+		if callers, err := strconv.Atoi(os.Getenv(envSoak)); err == nil {
+			soakChild(s, callers)
+		}
 		child(s, point(os.Getenv(envPoint)), passages, os.Getenv(envLate) != "")
 	}
 }
@@ -158,15 +162,11 @@ func (a *acknowledged) read(t *testing.T, lines []string) {
 // run starts a child and returns what it wrote until it was dead. With a point
 // the child kills itself; without, it is killed after the delay.
 func run(t *testing.T, s Site, at point, passages int, delay time.Duration, late bool) []string {
-	exe, err := os.Executable()
-	require.NoError(t, err)
-	cmd := exec.Command(exe)
-	cmd.Env = append(os.Environ(), envBucket+"="+s.BucketURL, envDSN+"="+s.DSN, envOverwrite+"="+strconv.FormatBool(s.Overwrite),
-		envPoint+"="+string(at), envPassages+"="+strconv.Itoa(passages))
+	env := []string{envPoint + "=" + string(at), envPassages + "=" + strconv.Itoa(passages)}
 	if late {
-		cmd.Env = append(cmd.Env, envLate+"=1")
+		env = append(env, envLate+"=1")
 	}
-	cmd.Stderr = os.Stderr
+	cmd := s.command(t, env...)
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
@@ -193,6 +193,17 @@ func run(t *testing.T, s Site, at point, passages int, delay time.Duration, late
 		require.Fail(t, "the child ended by itself", "%v: %v", err, lines[max(0, len(lines)-1):])
 	}
 	return lines
+}
+
+// command is a child that works on the site.
+func (s Site) command(t *testing.T, env ...string) *exec.Cmd {
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), envBucket+"="+s.BucketURL, envDSN+"="+s.DSN, envOverwrite+"="+strconv.FormatBool(s.Overwrite))
+	cmd.Env = append(cmd.Env, env...)
+	cmd.Stderr = os.Stderr
+	return cmd
 }
 
 // reconcile settles what dead children left, as a program does that starts anew

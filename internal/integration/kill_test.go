@@ -2,7 +2,7 @@
 
 package integration
 
-// kill -9 as in internal/crash, on a service that outlives its clients.
+// kill -9 and soaking as in internal/crash, on a service that outlives its clients.
 
 import (
 	"context"
@@ -25,6 +25,8 @@ import (
 var (
 	kills        = flag.Int("kills", 4, "kills at random moments")
 	killsAtPoint = flag.Int("kills-at-point", 1, "kills at each named point")
+	soak         = flag.Duration("soak", 4*time.Second, "how long to soak")
+	soakKills    = flag.Duration("soak-kills", 2*time.Second, "the time between two kills of a soak")
 )
 
 // counting passes everything on to a service, to its end even if the client is
@@ -57,14 +59,14 @@ func newCounting(t *testing.T, endpoint string) *counting {
 	return c
 }
 
-// TestKill needs a PostgreSQL server and versitygw, and takes about as long as
-// what -kills and -kills-at-point say, in seconds.
-func TestKill(t *testing.T) {
+// newSites makes the function that makes sites on PostgreSQL and versitygw.
+func newSites(t *testing.T) func() crash.Site {
+	t.Helper()
 	service, database := VersityGW(t), testdb.OwnPostgres(t)
 	proxy := newCounting(t, service.Endpoint)
 	t.Setenv("AWS_ACCESS_KEY_ID", service.AccessKey)
 	t.Setenv("AWS_SECRET_ACCESS_KEY", service.SecretKey)
-	newSite := func() crash.Site {
+	return func() crash.Site {
 		u := "s3://" + bucketName() + "?create=true&region=us-east-1&use_path_style=true&stale_after=600ms&endpoint=" + proxy.URL
 		b, err := driver.Open(t.Context(), u)
 		require.NoError(t, err)
@@ -82,5 +84,10 @@ func TestKill(t *testing.T) {
 			Strays: func(t *testing.T, _ map[string]bool) []string { return uploads(t, b) },
 		}
 	}
-	crash.Kill(t, newSite, *kills, *killsAtPoint)
 }
+
+// TestKill takes about as long as what -kills and -kills-at-point say, in
+// seconds.
+func TestKill(t *testing.T) { crash.Kill(t, newSites(t), *kills, *killsAtPoint) }
+
+func TestSoak(t *testing.T) { crash.Soak(t, newSites(t)(), *soak, *soakKills, 64) }
