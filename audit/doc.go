@@ -19,4 +19,5 @@
 // Implementations in this package: [Memory] for tests, [Slog] which writes to a
 // log/slog handler, [Multi] which mirrors to several loggers, and [Discard]
 // which opts out, visibly. Package sqlaudit is the one to use in production.
+// [WriteCSV] and [WriteJSONL] export what a [Reader] gives.
 package audit

@@ -24,6 +24,9 @@ type dialect interface {
 	now() string
 	// formatTime gives the argument for a time column.
 	formatTime(time.Time) any
+	// timeText is an SQL expression for a time column as text in UTC, as
+	// timeFormat has it or without the T and the Z.
+	timeText(column string) string
 	// columns lists those of file_access_logs for a SELECT that row.scan reads.
 	columns() string
 	// equal is a condition that a text column holds value, byte for byte.

@@ -30,11 +30,14 @@ func (*mysql) now() string {
 // zone has a say.
 func (*mysql) formatTime(t time.Time) any { return t.UTC().Format("2006-01-02 15:04:05.000000") }
 
+// timeText does without whatever the driver makes of times.
+func (*mysql) timeText(column string) string { return "CAST(" + column + " AS CHAR(26))" }
+
 var mysqlColumns = func() string {
 	list := slices.Clone(columns)
 	for i, c := range list {
 		if c == "occurred_at" || c == "created_at" {
-			list[i] = "CAST(" + c + " AS CHAR(26))"
+			list[i] = new(mysql).timeText(c)
 		}
 	}
 	return strings.Join(list, ", ")

@@ -25,8 +25,11 @@ func (*postgres) now() string {
 	return "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 }
 func (*postgres) formatTime(t time.Time) any { return t.UTC() }
-func (*postgres) columns() string            { return strings.Join(columns, ", ") }
-func (*postgres) close() error               { return nil }
+func (*postgres) timeText(column string) string {
+	return "to_char(" + column + " AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"
+}
+func (*postgres) columns() string { return strings.Join(columns, ", ") }
+func (*postgres) close() error    { return nil }
 
 func (*postgres) equal(column, value string) (string, []any) { return column + " = ?", []any{value} }
 

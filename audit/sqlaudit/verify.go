@@ -261,21 +261,13 @@ type getter interface {
 func loadWriter(ctx context.Context, db getter, d dialect, id string) (*writerRow, error) {
 	w := writerRow{writer: writer{id: id}}
 	var at timestamp
-	err := db.QueryRowxContext(ctx, sqlx.Rebind(d.bind(), "SELECT origin, public_key, certificate, "+timeColumn(d, "started_at")+" FROM file_access_writers WHERE writer_id = ?"), id).
+	err := db.QueryRowxContext(ctx, sqlx.Rebind(d.bind(), "SELECT origin, public_key, certificate, "+d.timeText("started_at")+" FROM file_access_writers WHERE writer_id = ?"), id).
 		Scan(&w.origin, &w.public, &w.certificate, &at)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
 	w.startedAt = at.Time
 	return &w, err
-}
-
-// timeColumn is an expression that [timestamp] scans.
-func timeColumn(d dialect, column string) string {
-	if d.name() == "mysql" {
-		return "CAST(" + column + " AS CHAR(26))" // whatever the driver makes of times
-	}
-	return column
 }
 
 // certified checks the certificate of w. It returns the verifier of what w
