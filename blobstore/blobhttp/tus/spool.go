@@ -1,0 +1,199 @@
+package tus
+
+// The folder of the uploads under way. Of each there is its content, and beside it a small file that says what it is;
+// when it is stored, the content is gone and the small file says so, for a client that did not hear of it.
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/tus/tusd/v2/pkg/handler"
+)
+
+const (
+	noteExt = ".json"
+	lockExt = "lock"
+)
+
+type spool struct {
+	dir  string
+	root *os.Root
+	lock *os.File // held as long as the folder is used
+}
+
+// note is the small file.
+type note struct {
+	Info  handler.FileInfo `json:"info"`
+	Key   string           `json:"key"`
+	Owner string           `json:"owner"`
+	Begun time.Time        `json:"begun"`
+	Done  bool             `json:"done"`
+}
+
+// spooled is an upload in the folder.
+type spooled struct {
+	spool *spool
+	info  handler.FileInfo // with the offset that was reached
+	key   string
+	owner string
+	begun time.Time
+	done  bool // stored, so that there is no content here any more
+}
+
+func openSpool(dir string) (*spool, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &spool{dir: dir, root: root}
+	if s.lock, err = root.OpenFile(lockExt, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	if err := lockFile(s.lock); err != nil {
+		return nil, errors.Join(fmt.Errorf("the folder %s is in use by another process: %w", dir, err), s.close())
+	}
+	return s, nil
+}
+
+func (s *spool) close() error { return errors.Join(s.lock.Close(), s.root.Close()) }
+
+// create begins an upload.
+func (s *spool) create(info handler.FileInfo, key, owner string) (*spooled, error) {
+	info.ID = newID()
+	u := &spooled{spool: s, info: info, key: key, owner: owner, begun: time.Now()}
+	f, err := s.root.OpenFile(info.ID, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(f.Sync(), f.Close(), u.writeNote()); err != nil {
+		return nil, errors.Join(err, u.remove())
+	}
+	return u, nil
+}
+
+// open finds an upload.
+func (s *spool) open(id string) (*spooled, error) {
+	if !isID(id) {
+		return nil, handler.ErrNotFound
+	}
+	raw, err := s.root.ReadFile(id + noteExt)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, handler.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	var n note
+	if err := json.Unmarshal(raw, &n); err != nil {
+		return nil, fmt.Errorf("the upload %s: %w", id, err)
+	}
+	u := &spooled{spool: s, info: n.Info, key: n.Key, owner: n.Owner, begun: n.Begun, done: n.Done}
+	if n.Done {
+		u.info.Offset = n.Info.Size
+		return u, nil
+	}
+	f, err := s.root.OpenFile(id, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, handler.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	fi, err := f.Stat()
+	if err == nil {
+		u.info.Offset = fi.Size()
+	}
+	// A process that was killed may have left what it had not synced.
+	return u, errors.Join(err, f.Sync(), f.Close())
+}
+
+// ids returns the uploads that there are.
+func (s *spool) ids() ([]string, error) {
+	entries, err := fs.ReadDir(s.root.FS(), ".")
+	var ids []string
+	for _, e := range entries {
+		if id, ok := strings.CutSuffix(e.Name(), noteExt); ok && isID(id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids, err
+}
+
+// complete reports whether everything has come.
+func (u *spooled) complete() bool { return u.info.Offset == u.info.Size }
+
+// write appends what src gives. What it returns as written is durable.
+func (u *spooled) write(offset int64, src io.Reader) (int64, error) {
+	f, err := u.spool.root.OpenFile(u.info.ID, os.O_WRONLY, 0)
+	if err != nil {
+		return 0, err
+	}
+	n := int64(0)
+	if _, err = f.Seek(offset, io.SeekStart); err == nil {
+		n, err = io.Copy(f, src)
+	}
+	err = errors.Join(err, f.Sync(), f.Close())
+	u.info.Offset = offset + n
+	return n, err
+}
+
+func (u *spooled) content() (*os.File, error) { return u.spool.root.Open(u.info.ID) }
+
+// finished notes that the upload is stored.
+func (u *spooled) finished() error {
+	u.done = true
+	if err := u.writeNote(); err != nil {
+		return err
+	}
+	return u.spool.root.Remove(u.info.ID)
+}
+
+// remove removes the upload.
+func (u *spooled) remove() error {
+	for _, name := range []string{u.info.ID + noteExt, u.info.ID} {
+		if err := u.spool.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeNote replaces the small file.
+func (u *spooled) writeNote() error {
+	raw, err := json.Marshal(note{u.info, u.key, u.owner, u.begun, u.done})
+	if err != nil {
+		return err
+	}
+	name := u.info.ID + noteExt
+	f, err := u.spool.root.OpenFile(name+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(raw)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := u.spool.root.Rename(name+".new", name); err != nil {
+		return err
+	}
+	return syncDir(filepath.Clean(u.spool.dir))
+}
+
+// newID returns an id that nobody can guess.
+func newID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // which never fails
+	return hex.EncodeToString(b[:])
+}

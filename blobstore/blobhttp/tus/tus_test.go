@@ -1,0 +1,478 @@
+package tus_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore"
+	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
+	"github.com/blobtrail/blobtrail/blobstore/blobhttp/tus"
+)
+
+type host struct {
+	t     *testing.T
+	log   *audit.Memory
+	store *blobstore.Store
+	tus   *tus.Handler
+	dir   string // of the uploads under way
+	base  string
+	errs  atomic.Int64
+}
+
+func newHost(t *testing.T, opts tus.Options) *host {
+	t.Helper()
+	h := &host{t: t, log: new(audit.Memory), dir: t.TempDir()}
+	var err error
+	h.store, err = blobstore.Open(context.Background(), "local://"+t.TempDir(), h.log, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, h.store.Close()) })
+	if opts.OnError == nil {
+		opts.OnError = func(context.Context, error) { h.errs.Add(1) }
+	}
+	h.tus, err = tus.New(h.store, h.dir, &opts)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, h.tus.Close()) })
+	srv := httptest.NewServer(asUser(h.tus))
+	t.Cleanup(srv.Close)
+	h.base = srv.URL + "/uploads/"
+	return h
+}
+
+func (h *host) create(content string, fields map[string]string) string {
+	h.t.Helper()
+	url, res, err := create(h.base, int64(len(content)), fields)
+	require.NoError(h.t, err)
+	require.Equal(h.t, 201, res.StatusCode)
+	require.True(h.t, strings.HasPrefix(url, h.base), url)
+	return url
+}
+
+func (h *host) send(url string, from int64, content string, header ...string) (*http.Response, string) {
+	h.t.Helper()
+	res, body, err := send(url, from, strings.NewReader(content), header...)
+	require.NoError(h.t, err)
+	return res, body
+}
+
+func (h *host) offset(url string, header ...string) int64 {
+	h.t.Helper()
+	n, _, err := offset(url, header...)
+	require.NoError(h.t, err)
+	return n
+}
+
+// objects returns what is in the store.
+func (h *host) objects() (out []*blobstore.Object) {
+	h.t.Helper()
+	for o, err := range h.store.List(alice, nil) {
+		require.NoError(h.t, err)
+		o, err = h.store.Stat(alice, o.Key)
+		require.NoError(h.t, err)
+		out = append(out, o)
+	}
+	return out
+}
+
+func (h *host) trail(actions ...audit.Action) (out []audit.Entry) {
+	h.t.Helper()
+	for e, err := range h.log.Entries(alice, audit.Query{Actions: actions}) {
+		require.NoError(h.t, err)
+		out = append(out, e)
+	}
+	return out
+}
+
+// spooled returns the files of the uploads under way.
+func (h *host) spooled() (names []string) {
+	h.t.Helper()
+	entries, err := os.ReadDir(h.dir)
+	require.NoError(h.t, err)
+	for _, e := range entries {
+		if e.Name() != "lock" {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+const pdf = "%PDF-1.7 something"
+
+func TestUploadInPieces(t *testing.T) {
+	var saved []string
+	h := newHost(t, tus.Options{
+		Prefix: "in", MaxBytes: 1000, AllowedTypes: []string{"application/pdf"},
+		Prepare: func(_ context.Context, f *tus.File) error {
+			f.Options.Resource = audit.Resource{Type: "invoice", ID: f.Fields["invoice"]}
+			return nil
+		},
+		Save: func(_ context.Context, obj *blobstore.Object) error {
+			saved = append(saved, obj.Key)
+			return nil
+		},
+	})
+	url := h.create(pdf, map[string]string{"filename": "März.pdf", "invoice": "42"})
+	assert.Zero(t, h.offset(url))
+	for i, piece := range []string{pdf[:5], pdf[5:9], pdf[9:]} {
+		at := []int64{0, 5, 9}[i]
+		assert.Empty(t, h.objects(), "nothing can be read before it is complete")
+		assert.Empty(t, h.trail())
+		res, body := h.send(url, at, piece)
+		require.Equal(t, 204, res.StatusCode, body)
+		assert.Equal(t, strconv.Itoa(int(at)+len(piece)), res.Header.Get("Upload-Offset"))
+	}
+	objects := h.objects()
+	require.Len(t, objects, 1)
+	o := objects[0]
+	sum := sha256.Sum256([]byte(pdf))
+	assert.Equal(t, sum[:], o.SHA256)
+	assert.Equal(t, "März.pdf", o.Filename)
+	assert.Equal(t, "application/pdf", o.ContentType)
+	assert.True(t, strings.HasPrefix(o.Key, "in/"), o.Key)
+	assert.Equal(t, []string{o.Key}, saved)
+	uploads := h.trail(audit.ActionUpload)
+	require.Len(t, uploads, 1)
+	assert.Equal(t, "alice", uploads[0].Actor.UserID)
+	assert.Equal(t, audit.Resource{Type: "invoice", ID: "42"}, uploads[0].Resource)
+	assert.Zero(t, h.log.Open())
+
+	// A client that did not hear of the end asks again, and may not change it any more.
+	assert.EqualValues(t, len(pdf), h.offset(url))
+	res, _ := h.send(url, int64(len(pdf)), "")
+	assert.Equal(t, 204, res.StatusCode)
+	res, err := request("DELETE", url, nil)
+	require.NoError(t, err)
+	assert.Equal(t, 404, res.StatusCode)
+	assert.Len(t, h.objects(), 1)
+	assert.Len(t, h.spooled(), 1, "the note alone")
+}
+
+func TestUploadOfNothing(t *testing.T) {
+	h := newHost(t, tus.Options{})
+	url := h.create("", nil)
+	assert.Len(t, h.objects(), 1)
+	assert.Zero(t, h.offset(url))
+}
+
+func TestUploadThatIsRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		content string
+		status  int
+		code    string
+	}{
+		"not the type":    {"<!DOCTYPE html><script>", 415, blobhttp.CodeType},
+		"refused by host": {pdf + " evil", 403, blobhttp.CodeDenied},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var begun atomic.Bool
+			h := newHost(t, tus.Options{
+				AllowedTypes: []string{"application/pdf"},
+				Prepare: func(_ context.Context, f *tus.File) error {
+					if begun.Swap(true) && f.Size > int64(len(pdf)) && c.status == 403 {
+						return blobstore.ErrDenied
+					}
+					return nil
+				},
+			})
+			url := h.create(c.content, nil)
+			res, body := h.send(url, 0, c.content)
+			require.Equal(t, c.status, res.StatusCode, body)
+			var p blobhttp.Problem
+			require.NoError(t, json.Unmarshal([]byte(body), &p))
+			assert.Equal(t, c.code, p.Code)
+			assert.EqualValues(t, -1, h.offset(url), "it is over")
+			assert.Empty(t, h.spooled())
+			assert.Empty(t, h.objects())
+			assert.Zero(t, h.log.Open())
+		})
+	}
+}
+
+func TestRequestsThatAreRefused(t *testing.T) {
+	h := newHost(t, tus.Options{MaxBytes: 100, Prepare: func(_ context.Context, f *tus.File) error {
+		switch f.Filename {
+		case "secret":
+			return blobstore.ErrDenied
+		case "climb":
+			f.Key = "../secret"
+		}
+		return nil
+	}})
+	url := h.create(pdf, nil)
+	for name, c := range map[string]struct {
+		do     func() (*http.Response, error)
+		status int
+	}{
+		"too large": {func() (*http.Response, error) { _, res, err := create(h.base, 101, nil); return res, err }, 413},
+		"by the host": {func() (*http.Response, error) {
+			_, res, err := create(h.base, 1, map[string]string{"filename": "secret"})
+			return res, err
+		}, 403},
+		"a key": {func() (*http.Response, error) {
+			_, res, err := create(h.base, 1, map[string]string{"filename": "climb"})
+			return res, err
+		}, 400},
+		"nobody": {func() (*http.Response, error) {
+			_, res, err := create(h.base, 1, nil, "User", "nobody")
+			return res, err
+		}, 401},
+		"a stranger": {func() (*http.Response, error) { _, res, err := offset(url, "User", "mallory"); return res, err }, 404},
+		"a stranger's": {func() (*http.Response, error) {
+			res, _, err := send(url, 0, strings.NewReader("x"), "User", "mallory")
+			return res, err
+		}, 404},
+		"another place": {func() (*http.Response, error) { res, _, err := send(url, 3, strings.NewReader("x")); return res, err }, 409},
+		"reading it":    {func() (*http.Response, error) { return request("GET", url, nil) }, 405},
+		"a page": {func() (*http.Response, error) {
+			_, res, err := create(h.base, 1, nil, "Origin", "https://evil.example")
+			return res, err
+		}, 403},
+		"a path":   {func() (*http.Response, error) { return request("HEAD", h.base+"..%2f..%2fetc%2fpasswd", nil) }, 404},
+		"dots":     {func() (*http.Response, error) { return request("HEAD", h.base+strings.Repeat(".", 32), nil) }, 404},
+		"the lock": {func() (*http.Response, error) { return request("DELETE", h.base+"lock", nil) }, 404},
+	} {
+		t.Run(name, func(t *testing.T) {
+			res, err := c.do()
+			require.NoError(t, err)
+			defer res.Body.Close()
+			assert.Equal(t, c.status, res.StatusCode)
+			body, err := io.ReadAll(res.Body)
+			require.NoError(t, err)
+			assert.NotContains(t, string(body), h.dir)
+		})
+	}
+	assert.Zero(t, h.offset(url), "as it was")
+	res, err := request("DELETE", url, nil)
+	require.NoError(t, err)
+	assert.Equal(t, 204, res.StatusCode)
+	assert.Empty(t, h.spooled())
+	assert.Empty(t, h.trail())
+}
+
+func TestPagesOfOtherOrigins(t *testing.T) {
+	h := newHost(t, tus.Options{AllowedOrigins: []string{"https://app.example.com"}})
+	res, err := request("OPTIONS", h.base, nil, "Origin", "https://app.example.com", "Access-Control-Request-Method", "POST")
+	require.NoError(t, err)
+	assert.Equal(t, 200, res.StatusCode)
+	assert.Equal(t, "https://app.example.com", res.Header.Get("Access-Control-Allow-Origin"))
+	_, res, err = create(h.base, 1, nil, "Origin", "https://app.example.com")
+	require.NoError(t, err)
+	assert.Equal(t, 201, res.StatusCode)
+	_, res, err = create(h.base, 1, nil, "Origin", "https://app.example.com.evil.example")
+	require.NoError(t, err)
+	assert.Equal(t, 403, res.StatusCode)
+}
+
+// TestStoringThatFails holds that an upload of which everything has come, but which could not be stored, is stored when
+// its client asks again.
+func TestStoringThatFails(t *testing.T) {
+	var down atomic.Bool
+	down.Store(true)
+	stored := 0
+	h := newHost(t, tus.Options{
+		Prepare: func(_ context.Context, f *tus.File) error {
+			if down.Load() && len(f.Fields) > 0 {
+				return errors.New("the database is down")
+			}
+			return nil
+		},
+		Save: func(context.Context, *blobstore.Object) error {
+			if stored++; stored == 1 {
+				return blobstore.ErrDenied // which would be final of what is not stored
+			}
+			return nil
+		},
+	})
+	down.Store(false)
+	url := h.create(pdf, map[string]string{"filename": "a.pdf"})
+	down.Store(true)
+	res, _ := h.send(url, 0, pdf)
+	require.Equal(t, 500, res.StatusCode)
+	assert.EqualValues(t, -1, h.offset(url), "not all is well yet")
+	assert.Empty(t, h.objects())
+	down.Store(false)
+	assert.EqualValues(t, -1, h.offset(url), "it is stored, but not saved")
+	assert.EqualValues(t, len(pdf), h.offset(url))
+	assert.Len(t, h.objects(), 1)
+	count := map[audit.Outcome]int{}
+	for _, e := range h.trail(audit.ActionUpload) {
+		count[e.Outcome]++
+	}
+	assert.Equal(t, 1, count[audit.OutcomeOK])
+	assert.Zero(t, h.log.Open())
+}
+
+func TestSweep(t *testing.T) {
+	h := newHost(t, tus.Options{Expiry: time.Hour})
+	url := h.create(pdf, nil)
+	done := h.create(pdf, nil)
+	h.send(done, 0, pdf)
+	h.send(url, 0, pdf[:5])
+	n, err := h.tus.Sweep(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, n)
+
+	// The same folder, for a host that has less patience.
+	require.NoError(t, h.tus.Close())
+	h2 := &host{t: t, dir: h.dir}
+	h2.tus, err = tus.New(h.store, h.dir, &tus.Options{Expiry: time.Nanosecond})
+	require.NoError(t, err)
+	defer h2.tus.Close()
+	rec := httptest.NewRecorder()
+	r := httptest.NewRequest("HEAD", url, nil)
+	h2.tus.ServeHTTP(rec, r.WithContext(alice))
+	assert.Equal(t, 404, rec.Code, "its time is over")
+	n, err = h2.tus.Sweep(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 2, n)
+	assert.Empty(t, h.spooled())
+	assert.Len(t, h.objects(), 1, "what is stored stays")
+	h.tus, err = tus.New(h.store, t.TempDir(), nil) // for the cleanup to close
+	require.NoError(t, err)
+}
+
+func TestNewRefuses(t *testing.T) {
+	h := newHost(t, tus.Options{})
+	_, err := tus.New(nil, t.TempDir(), nil)
+	require.Error(t, err)
+	_, err = tus.New(h.store, t.TempDir(), &tus.Options{BasePath: "uploads"})
+	require.Error(t, err)
+	_, err = tus.New(h.store, t.TempDir(), &tus.Options{AllowedOrigins: []string{"app.example.com"}})
+	require.Error(t, err)
+	_, err = tus.New(h.store, h.dir, nil)
+	require.ErrorContains(t, err, "in use")
+}
+
+// content is 8 MiB that can't be guessed.
+func content() []byte {
+	b := make([]byte, 8<<20)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(b)
+	return b
+}
+
+// until waits for a condition.
+func until(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	require.Eventually(t, cond, time.Minute, 5*time.Millisecond, what)
+}
+
+func size(path string) int64 {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return -1
+	}
+	return fi.Size()
+}
+
+// TestClientIsKilledAndResumes kills a client in the middle of its upload; the next one goes on where it was.
+func TestClientIsKilledAndResumes(t *testing.T) {
+	h := newHost(t, tus.Options{})
+	all := content()
+	half := int64(len(all) / 2)
+	url, _, err := create(h.base, int64(len(all)), map[string]string{"filename": "a.bin"})
+	require.NoError(t, err)
+	file := h.dir + "/" + url[strings.LastIndex(url, "/")+1:]
+
+	c := startChild(t, "client", url)
+	require.Equal(t, "0", c.line(t))
+	_, err = c.in.Write(all[:half])
+	require.NoError(t, err)
+	// What may still be in the pipe or a buffer is less than a mebibyte.
+	until(t, "half of it has come", func() bool { return size(file) >= half-1<<20 })
+	c.kill()
+	assert.Empty(t, h.objects())
+
+	c = startChild(t, "client", url)
+	from, err := strconv.ParseInt(c.line(t), 10, 64)
+	require.NoError(t, err)
+	t.Logf("killed after %d of %d bytes", from, len(all))
+	require.GreaterOrEqual(t, from, half-1<<20)
+	require.LessOrEqual(t, from, half)
+	_, err = io.Copy(c.in, bytes.NewReader(all[from:]))
+	require.NoError(t, err)
+	require.NoError(t, c.in.Close())
+	require.Equal(t, "204", c.line(t))
+	h.holds(all)
+}
+
+// holds checks that the store has one object with that content, and the trail one upload.
+func (h *host) holds(all []byte) {
+	h.t.Helper()
+	objects := h.objects()
+	require.Len(h.t, objects, 1)
+	sum := sha256.Sum256(all)
+	require.Equal(h.t, sum[:], objects[0].SHA256)
+	uploads := h.trail(audit.ActionUpload)
+	require.Len(h.t, uploads, 1)
+	require.Equal(h.t, audit.OutcomeOK, uploads[0].Outcome)
+	require.Zero(h.t, h.log.Open())
+}
+
+// TestServerIsKilledAndResumes kills the server in the middle of an upload; the next one goes on where it was.
+func TestServerIsKilledAndResumes(t *testing.T) {
+	dir := t.TempDir()
+	all := content()
+	half := int64(len(all) / 2)
+	srv := startChild(t, "server", dir, "127.0.0.1:0")
+	addr := srv.line(t)
+	url, _, err := create("http://"+addr+"/uploads/", int64(len(all)), map[string]string{"filename": "a.bin"})
+	require.NoError(t, err)
+	file := dir + "/spool/" + url[strings.LastIndex(url, "/")+1:]
+
+	sending := make(chan error, 1)
+	body, feed := io.Pipe()
+	go func() {
+		_, _, err := send(url, 0, body)
+		sending <- err
+	}()
+	_, err = feed.Write(all[:half])
+	require.NoError(t, err)
+	until(t, "half of it has come", func() bool { return size(file) >= half-1<<20 })
+	srv.kill()
+	require.NoError(t, feed.CloseWithError(io.ErrUnexpectedEOF))
+	require.Error(t, <-sending)
+
+	srv = startChild(t, "server", dir, addr)
+	require.Equal(t, addr, srv.line(t))
+	from, _, err := offset(url)
+	require.NoError(t, err)
+	t.Logf("killed after %d of %d bytes", from, len(all))
+	require.GreaterOrEqual(t, from, half-1<<20)
+	res, answer, err := send(url, from, bytes.NewReader(all[from:]))
+	require.NoError(t, err)
+	require.Equal(t, 204, res.StatusCode, answer)
+	srv.kill()
+
+	// What it left: the file, and a trail that holds.
+	journal, err := openJournal(t.Context(), dir)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, journal.Close(context.Background())) }()
+	uploads := 0
+	for e, err := range journal.Entries(t.Context(), audit.Query{Actions: []audit.Action{audit.ActionUpload}}) {
+		require.NoError(t, err)
+		require.Equal(t, audit.OutcomeOK, e.Outcome)
+		sum := sha256.Sum256(all)
+		require.Equal(t, sum[:], e.SHA256)
+		stored, err := os.ReadFile(dir + "/files/" + e.Key)
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(all, stored))
+		uploads++
+	}
+	require.Equal(t, 1, uploads)
+}
