@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -44,6 +45,7 @@ var kinds = map[bloberror.Code]error{
 
 // MapError implements [driver.Bucket].
 func (b *bucket) MapError(err error) error {
+	err = withoutQuery(err)
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
@@ -85,3 +87,25 @@ func (e *responseError) Error() string {
 }
 
 func (e *responseError) Unwrap() error { return e.err }
+
+// withoutQuery hides the query of the URL that an error of package http names: a
+// SAS token is one.
+func withoutQuery(err error) error {
+	if ue := (*url.Error)(nil); errors.As(err, &ue) {
+		if _, query, _ := strings.Cut(ue.URL, "?"); query != "" {
+			return &redactedError{err, query}
+		}
+	}
+	return err
+}
+
+type redactedError struct {
+	err    error
+	secret string
+}
+
+func (e *redactedError) Error() string {
+	return strings.ReplaceAll(e.err.Error(), e.secret, "[redacted]")
+}
+
+func (e *redactedError) Unwrap() error { return e.err }
