@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"strconv"
 	"strings"
@@ -104,6 +105,11 @@ func value[T any](p *T) (v T) {
 		v = *p
 	}
 	return v
+}
+
+// List implements [driver.Bucket].
+func (b *bucket) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error] {
+	return driver.ListThrough(ctx, b, o)
 }
 
 // Delete implements [driver.Bucket]. Snapshots of the object go with it.

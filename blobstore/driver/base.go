@@ -108,8 +108,14 @@ func (c contextReader) Read(p []byte) (int, error) {
 
 // List implements [Bucket].
 func (b *Base) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error] {
+	return ListThrough(ctx, b, o)
+}
+
+// ListThrough lists what the Go CDK's bucket of b does, with the errors of b. It
+// is for providers whose MapError is their own.
+func ListThrough(ctx context.Context, b Bucket, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error] {
 	return func(yield func(*blob.ListObject, error) bool) {
-		it := b.Bucket.List(o)
+		it := b.Blob().List(o)
 		for {
 			obj, err := it.Next(ctx)
 			if err == io.EOF {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"net/http"
 	"strconv"
@@ -75,6 +76,11 @@ func attributes(a *storage.ObjectAttrs) *blob.Attributes {
 		ContentLanguage: a.ContentLanguage, ContentType: a.ContentType, Metadata: a.Metadata,
 		CreateTime: a.Created, ModTime: a.Updated, Size: a.Size, MD5: a.MD5, ETag: etag,
 	}
+}
+
+// List implements [driver.Bucket].
+func (b *bucket) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error] {
+	return driver.ListThrough(ctx, b, o)
 }
 
 // Delete implements [driver.Bucket]. It is not repeated: the second answer would

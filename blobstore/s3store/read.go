@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"strconv"
 	"strings"
@@ -141,6 +142,11 @@ func decodeMetadata(meta map[string]string) map[string]string {
 		m[cloudhttp.UnescapeName(cloudhttp.UnescapeValue(k))] = cloudhttp.UnescapeValue(v)
 	}
 	return m
+}
+
+// List implements [driver.Bucket].
+func (b *bucket) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error] {
+	return driver.ListThrough(ctx, b, o)
 }
 
 // Delete implements [driver.Bucket]. S3 deletes what is not there without a
