@@ -27,6 +27,7 @@ const (
 	ActionRevoke            Action = "revoke"              // a link was withdrawn
 	ActionReconcile         Action = "reconcile"
 	ActionScrub             Action = "scrub" // a stored object was found to be not what it should be
+	ActionCheck             Action = "check" // the backend was tried out
 	ActionErase             Action = "erase" // a person's fields were erased
 	ActionPurge             Action = "purge" // old entries were exported and removed
 

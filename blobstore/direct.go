@@ -431,7 +431,7 @@ func (s *Store) abortUpload(ctx context.Context, key, id string) error {
 	return s.settle(ctx, intent, effect{}, errDiscarded)
 }
 
-// removeStaged removes what lies under a ticket's private key.
+// removeStaged removes what lies under a private key.
 func (s *Store) removeStaged(ctx context.Context, key string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
 	defer cancel()

@@ -36,6 +36,7 @@
 // # Backends
 //
 // The URL's scheme chooses the provider, which the program imports for its side
-// effect: packages filestore (local://, file://) and memstore (mem://), or all
-// of them by package all. Any other Go CDK bucket works with [New].
+// effect: packages filestore (local://, file://), s3store (s3://), azurestore
+// (azblob://), gcsstore (gs://) and memstore (mem://), or all of them by package
+// all. Any other Go CDK bucket works with [New].
 package blobstore

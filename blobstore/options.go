@@ -2,6 +2,7 @@ package blobstore
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/blobtrail/blobtrail/audit"
@@ -45,6 +46,10 @@ type Options struct {
 	// after its process was last known to be alive. Running operations renew
 	// it at a third of it. 0: a minute.
 	Lease time.Duration
+
+	// HTTPClient fetches the link that [Store.Check] makes. Nil: one that uses
+	// the environment's proxy.
+	HTTPClient *http.Client
 
 	// Timeout limits each step that moves no content: looking up, deleting,
 	// signing, writing to the trail. 0: 30 seconds. Content takes as long as it

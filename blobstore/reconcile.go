@@ -104,6 +104,8 @@ func (s *Store) reconcileOne(ctx context.Context, intent audit.Intent) (audit.Ou
 		}
 	case audit.ActionDelete:
 		r, err = s.findDelete(ctx, e)
+	case audit.ActionCheck:
+		r.Outcome, err = audit.OutcomeFailed, s.removeStaged(ctx, e.Key)
 	case audit.ActionMove:
 		r, also, err = s.findMove(ctx, e)
 	}

@@ -107,6 +107,16 @@ type Info struct {
 	Backend      string // "local", "s3", "azure", "gcs", "mem": as recorded in the trail
 	Bucket       string // its name; a folder's absolute path. It tells apart the stores that share a trail
 	Capabilities Capabilities
+	Needs        Needs
+}
+
+// Needs names what the program must be allowed to do in the bucket, in the words
+// of those who grant it, such as "s3:PutObject on its objects". Empty: there are
+// no such words.
+type Needs struct {
+	Write, Read, List, Delete string
+	Sweep                     string // to find what killed processes left
+	Sign                      string // to sign links
 }
 
 // Capabilities says what a backend can do, so that nothing is weaker than it

@@ -278,6 +278,6 @@ func TestFileURL(t *testing.T) {
 	}
 	b, err := driver.Open(t.Context(), "file://"+dir+"/new/folder?create=true")
 	require.NoError(t, err)
-	assert.Equal(t, driver.Info{Backend: "local", Bucket: dir + "/new/folder", Capabilities: driver.Capabilities{Durable: true}}, b.Info())
+	assert.Equal(t, driver.Info{Backend: "local", Bucket: dir + "/new/folder", Capabilities: driver.Capabilities{Durable: true}, Needs: needs}, b.Info())
 	require.NoError(t, b.Close())
 }

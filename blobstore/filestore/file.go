@@ -60,6 +60,7 @@ func openFile(_ context.Context, u *url.URL) (driver.Bucket, error) {
 		Base: driver.Base{Bucket: b, BaseInfo: driver.Info{
 			Backend: backend, Bucket: dir,
 			Capabilities: driver.Capabilities{Durable: true},
+			Needs:        needs,
 		}},
 		dir: dir, seed: maphash.MakeSeed(),
 	}, nil

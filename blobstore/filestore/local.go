@@ -43,6 +43,7 @@ func openLocal(_ context.Context, u *url.URL) (driver.Bucket, error) {
 	return &localBucket{driver.Base{Bucket: b, BaseInfo: driver.Info{
 		Backend: backend, Bucket: dir,
 		Capabilities: driver.Capabilities{ExactCreate: true, AtomicReplace: true, Durable: true, KeepsSHA256: true},
+		Needs:        needs,
 	}}}, nil
 }
 

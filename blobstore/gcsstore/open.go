@@ -161,6 +161,10 @@ func newBucket(ctx, openCtx context.Context, o Options) (*bucket, error) {
 	}
 	b.BaseInfo = driver.Info{Backend: "gcs", Bucket: o.Bucket, Capabilities: driver.Capabilities{
 		ExactCreate: true, AtomicReplace: true, Durable: true, KeepsSHA256: true, Links: b.signer.links(),
+	}, Needs: driver.Needs{
+		Write: "storage.objects.create (role Storage Object User)", Read: "storage.objects.get (role Storage Object User)",
+		List: "storage.objects.list (role Storage Object User)", Delete: "storage.objects.delete (role Storage Object User)",
+		Sign: "iam.serviceAccounts.signBlob on the account that signs (role Service Account Token Creator)",
 	}}
 	if o.Endpoint != "" {
 		// Two services may each have a bucket of that name.

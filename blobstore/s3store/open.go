@@ -162,6 +162,15 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 	b.BaseInfo = driver.Info{Backend: "s3", Bucket: o.Bucket, Capabilities: driver.Capabilities{
 		ExactCreate: true, AtomicReplace: true, Durable: true, Links: b.signer.links(),
 	}}
+	b.BaseInfo.Needs = driver.Needs{
+		Write: "s3:PutObject on the bucket's objects", Read: "s3:GetObject on the bucket's objects",
+		List: "s3:ListBucket on the bucket", Delete: "s3:DeleteObject on the bucket's objects",
+		Sweep: "s3:ListBucketMultipartUploads on the bucket, and s3:ListMultipartUploadParts and s3:AbortMultipartUpload on its objects",
+	}
+	if sse == types.ServerSideEncryptionAwsKms || sse == types.ServerSideEncryptionAwsKmsDsse {
+		b.BaseInfo.Needs.Write += ", and kms:GenerateDataKey and kms:Decrypt on the key"
+		b.BaseInfo.Needs.Read += ", and kms:Decrypt on the key"
+	}
 	if o.Endpoint != "" {
 		// Two services may each have a bucket of that name.
 		u, _ := url.Parse(o.Endpoint)

@@ -102,6 +102,7 @@ func allCases() []group {
 		{"trail", trailCases()},
 		{"broken trail", brokenTrailCases()},
 		{"reconcile", reconcileCases()},
+		{"check", checkCases()},
 		{"store", slices.Concat(storeCases(), crowdCases())},
 	}
 }

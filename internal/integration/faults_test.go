@@ -93,7 +93,8 @@ var throughFaults = map[string]func(t *testing.T) (direct, faulted driver.Bucket
 		o := g.options()
 		direct := openGCS(t, o)
 		f := newFaulty(t, o.Endpoint)
-		o.Endpoint, o.StallTimeout = f.URL, stall
+		// fake-gcs-server honours links by its own name only.
+		o.PublicEndpoint, o.Endpoint, o.StallTimeout = o.Endpoint, f.URL, stall
 		return direct, openGCS(t, o), f
 	},
 }

@@ -10,7 +10,8 @@
 //   - A write that fails or is cancelled leaves nothing, and so does blob.Bucket.Upload when its reader fails.
 //   - Nothing outside the folder can be reached: not by a key, and not by a symbolic link (os.Root).
 //   - No two keys have the same file. Keys that would are refused with the code InvalidArgument: those with an empty,
-//     "." or ".." part, those that end in ".attrs", and those inside ".blobtrail".
+//     "." or ".." part, those that end in ".attrs", and those inside ".blobtrail" but not in
+//     ".blobtrail/check", whose objects are never listed.
 //   - A listing reads every folder once, whatever the page size. Its memory is one page and the names in the folders
 //     on the way to where it is; for the next page these names are kept for up to two minutes.
 //   - Files are private (0600, folders 0700), and an MD5 is computed only if Options.MD5 is set.

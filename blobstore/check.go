@@ -1,0 +1,267 @@
+package blobstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"syscall"
+	"time"
+
+	"gocloud.dev/blob"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/cloudhttp"
+	"github.com/blobtrail/blobtrail/internal/keyrule"
+)
+
+const (
+	canaryPrefix = keyrule.Private + "/check/"
+	checkTimeout = 5 * time.Second
+)
+
+// CheckError is why [Store.Check] failed, inside its [*Error].
+type CheckError struct {
+	// Step is what failed: trail, write, read, list, sweep, sign, fetch or delete.
+	Step string
+	// Advice is what a person can do about it, such as to grant s3:PutObject;
+	// empty if the cause says it all.
+	Advice string
+	Err    error // never nil
+}
+
+func (e *CheckError) Error() string {
+	if e.Advice == "" {
+		return e.Step + ": " + e.Err.Error()
+	}
+	return e.Step + ": " + e.Advice + ": " + e.Err.Error()
+}
+
+func (e *CheckError) Unwrap() error { return e.Err }
+
+// Check tries out whether the store can do its work: it writes a small object
+// under a private key, reads it back, lists, looks for what a killed process
+// would have left, signs a link and fetches it, and deletes the object. The error
+// is a [*CheckError], which says what is wrong and what would help. Call it when
+// the program starts or to tell whether it is ready, not with every request: it
+// costs about eight requests to the service.
+//
+// It takes at most 5 seconds, and what the trail needs. It is the program's own
+// act, recorded as [audit.ActionCheck]: there need not be an actor, and the
+// authoriser is not asked. A link that the host's own handler honours is signed
+// and verified, but not fetched. If the object can't be deleted, the error is
+// [ErrInDoubt] too, and [Store.Reconcile] deletes it.
+//
+// What only browsers and other clients meet is not seen: that the service allows
+// requests from another origin (CORS), and that a public endpoint can be reached
+// by them as well.
+func (s *Store) Check(ctx context.Context) error {
+	if err := s.check(ctx); err != nil {
+		return &Error{Op: "check", Err: err}
+	}
+	return nil
+}
+
+func (s *Store) check(ctx context.Context) error {
+	if err := s.start(); err != nil {
+		return err
+	}
+	defer s.leave()
+	actor, ok := audit.ActorFrom(ctx)
+	if !ok {
+		actor = s.opts.DefaultActor
+	}
+	info := s.bucket.Info()
+	id := newOpID()
+	e := audit.Event{OpID: id, Action: audit.ActionCheck, Actor: actor, Key: canaryPrefix + id, Backend: info.Backend, Bucket: info.Bucket}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	err := s.change(ctx, e, func(ctx context.Context, _ audit.Intent) (effect, error) {
+		return effect{}, s.tryOut(ctx, &canary{key: e.Key, id: id, content: []byte("blobtrail check " + id)})
+	})
+	if err != nil && !errors.As(err, new(*CheckError)) {
+		return &CheckError{Step: "trail", Advice: "the trail can't be written: check its database", Err: err}
+	}
+	return err
+}
+
+// canary is the object of a check.
+type canary struct {
+	key, id string
+	content []byte
+}
+
+// tryOut takes the canary through the steps, and removes it in any case.
+func (s *Store) tryOut(ctx context.Context, c *canary) error {
+	needs := s.bucket.Info().Needs
+	var failed *CheckError
+	for _, step := range []struct {
+		name, need string
+		do         func(context.Context, *canary) error
+	}{
+		{"write", needs.Write, s.writeCanary},
+		{"read", needs.Read, s.readCanary},
+		{"list", needs.List, s.listCanary},
+		{"sweep", needs.Sweep, func(ctx context.Context, c *canary) error { return s.bucket.Sweep(ctx, c.key) }},
+		{"sign", needs.Sign, s.linkCanary},
+	} {
+		err := step.do(ctx, c)
+		if err == nil {
+			continue
+		}
+		if !errors.As(err, &failed) {
+			failed = &CheckError{step.name, advice(ctx, step.need, err), err}
+		}
+		if step.name == "write" && errors.Is(err, fs.ErrPermission) {
+			return failed // and there is nothing to delete
+		}
+		break
+	}
+	err := s.bucket.Delete(ctx, c.key)
+	switch {
+	case failed == nil && err == nil:
+		return nil
+	case failed == nil:
+		return &CheckError{"delete", advice(ctx, needs.Delete, err), driver.As(ErrInDoubt, err)}
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		failed.Err = both(failed.Err, fmt.Errorf("whether the object still stands is not known (%w): %w", ErrInDoubt, err))
+	}
+	return failed
+}
+
+func advice(ctx context.Context, need string, err error) string {
+	switch {
+	case errors.Is(err, fs.ErrPermission) && need != "":
+		return "it was refused: check the credentials; what is needed is " + need
+	case errors.Is(err, fs.ErrPermission):
+		return "it was refused: check the credentials and what they are allowed"
+	case ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded):
+		return fmt.Sprintf("there was no answer within %v: check address and network", checkTimeout)
+	case errors.As(err, new(net.Error)):
+		return "the service can't be reached: check address and network"
+	case errors.Is(err, syscall.ENOSPC):
+		return "the disk is full"
+	}
+	return ""
+}
+
+func (s *Store) writeCanary(ctx context.Context, c *canary) error {
+	return s.bucket.Write(ctx, c.key, bytes.NewReader(c.content), &driver.WriteOptions{
+		IfNotExist: true, Size: int64(len(c.content)), ContentType: "text/plain",
+		Metadata: map[string]string{driver.MetaOp: c.id},
+	})
+}
+
+func (s *Store) readCanary(ctx context.Context, c *canary) error {
+	r, err := s.bucket.Read(ctx, c.key, 0, -1)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if r.Attributes.Metadata[driver.MetaOp] != c.id {
+		return errors.New("the object came back without the metadata that was stored with it")
+	}
+	return c.same(r)
+}
+
+// same compares what r gives with what was written.
+func (c *canary) same(r io.Reader) error {
+	got, err := io.ReadAll(io.LimitReader(r, int64(len(c.content))+1))
+	if err == nil && !bytes.Equal(got, c.content) {
+		err = errors.New("the object came back with other content than was stored")
+	}
+	return err
+}
+
+func (s *Store) listCanary(ctx context.Context, c *canary) error {
+	for _, err := range s.bucket.List(ctx, &blob.ListOptions{Prefix: c.key}) {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// linkCanary signs a link and uses it, on the way that links of this store take.
+func (s *Store) linkCanary(ctx context.Context, c *canary) error {
+	link := &Link{Method: http.MethodGet, Expires: time.Now().Add(time.Minute).Truncate(time.Second), GrantID: c.id}
+	o := &LinkOptions{Method: http.MethodGet}
+	switch {
+	case s.signsItself(o):
+		if err := s.signByService(ctx, link, c.key, o); err != nil {
+			return err
+		}
+		return s.fetchCanary(ctx, link, c)
+	case s.opts.Signer != nil:
+		if err := s.signByHandler(link, c.key, o); err != nil {
+			return err
+		}
+		req, err := http.NewRequestWithContext(ctx, link.Method, link.URL, nil)
+		if err == nil {
+			_, err = s.opts.Signer.Verify(req)
+		}
+		return err
+	}
+	return nil // as Capabilities say
+}
+
+func (s *Store) fetchCanary(ctx context.Context, link *Link, c *canary) error {
+	client := s.opts.HTTPClient
+	if client == nil {
+		transport := cloudhttp.Transport(checkTimeout)
+		defer transport.CloseIdleConnections()
+		client = &http.Client{Transport: transport}
+	}
+	req, err := http.NewRequestWithContext(ctx, link.Method, link.URL, nil)
+	if err != nil {
+		return errors.New("the service signed a link that is no URL")
+	}
+	req.Header = link.Header.Clone()
+	resp, err := client.Do(req)
+	if err != nil {
+		if ue := (*url.Error)(nil); errors.As(err, &ue) {
+			err = ue.Err // without the URL, which is a secret
+		}
+		return &CheckError{"fetch", "links name " + req.URL.Host + ", which can't be reached from here: check the public endpoint and the network", err}
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return refusedLink(resp)
+	}
+	if err := c.same(resp.Body); err != nil {
+		return &CheckError{"fetch", "", err}
+	}
+	return nil
+}
+
+// serviceCode is the word for an error in the answers of all three services.
+var serviceCode = regexp.MustCompile(`<Code>([A-Za-z0-9.]{1,64})</Code>`)
+
+// refusedLink says why the service does not honour its own link.
+func refusedLink(resp *http.Response) error {
+	err := fmt.Errorf("the service answered %d", resp.StatusCode)
+	if body, readErr := io.ReadAll(io.LimitReader(resp.Body, 8<<10)); readErr == nil {
+		if m := serviceCode.FindSubmatch(body); m != nil {
+			err = fmt.Errorf("%w %s", err, m[1])
+		}
+	}
+	e := &CheckError{Step: "fetch", Err: err}
+	if resp.StatusCode != http.StatusUnauthorized && resp.StatusCode != http.StatusForbidden {
+		return e
+	}
+	e.Err = driver.As(fs.ErrPermission, err)
+	e.Advice = "the service refused its own link: check whether a policy or a firewall refuses what is not signed by a header, and whether a proxy changes the host or the path"
+	if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		if off := time.Since(at).Round(time.Second); off.Abs() > time.Minute {
+			e.Advice = fmt.Sprintf("this machine's clock and the service's are %v apart: set it", off.Abs())
+		}
+	}
+	return e
+}

@@ -1,0 +1,199 @@
+package blobstore_test
+
+// What Check says of each step that can fail. The services' own refusals are in
+// internal/integration.
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"iter"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"gocloud.dev/blob"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/blobstore/memstore"
+)
+
+// checked is a bucket of which each step can be made to fail.
+type checked struct {
+	hooked
+	fails map[string]error
+	link  string // that Sign gives; empty: it can't sign
+}
+
+func (b *checked) Info() driver.Info {
+	info := b.hooked.Info()
+	info.Needs = driver.Needs{Write: "the W", Read: "the R", List: "the L", Sweep: "the S", Sign: "the K", Delete: "the D"}
+	if b.link != "" {
+		info.Capabilities.Links.Methods = []string{http.MethodGet}
+	}
+	return info
+}
+
+func (b *checked) Write(ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) error {
+	if err := b.fails["write"]; err != nil {
+		return err
+	}
+	return b.hooked.Write(ctx, key, r, o)
+}
+
+func (b *checked) Read(ctx context.Context, key string, offset, length int64) (*driver.Reader, error) {
+	if err := b.fails["read"]; err != nil {
+		return nil, err
+	}
+	return b.hooked.Read(ctx, key, offset, length)
+}
+
+func (b *checked) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error] {
+	if err := b.fails["list"]; err != nil {
+		return func(yield func(*blob.ListObject, error) bool) { yield(nil, err) }
+	}
+	return b.hooked.List(ctx, o)
+}
+
+func (b *checked) Sweep(context.Context, string) error { return b.fails["sweep"] }
+
+func (b *checked) Sign(context.Context, string, *driver.SignOptions) (*driver.Signed, error) {
+	return &driver.Signed{URL: b.link, Method: http.MethodGet}, b.fails["sign"]
+}
+
+func (b *checked) Delete(ctx context.Context, key string) error {
+	if err := b.fails["delete"]; err != nil {
+		return err
+	}
+	return b.hooked.Delete(ctx, key)
+}
+
+func newChecked(t *testing.T) (*checked, *audit.Memory, *blobstore.Store) {
+	t.Helper()
+	b, trail := &checked{hooked: hooked{Bucket: memstore.New()}, fails: map[string]error{}}, &audit.Memory{}
+	store, err := blobstore.NewFromDriver(b, trail, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	return b, trail, store
+}
+
+func TestCheckNamesTheStep(t *testing.T) {
+	const secret = "X-Signature=deadbeefdeadbeef"
+	for step, need := range map[string]string{"write": "the W", "read": "the R", "list": "the L", "sweep": "the S", "sign": "the K", "delete": "the D"} {
+		t.Run(step, func(t *testing.T) {
+			b, trail, store := newChecked(t)
+			if step == "sign" {
+				b.link = "http://127.0.0.1:1/k?" + secret
+			}
+			b.fails[step] = driver.As(fs.ErrPermission, errors.New("AccessDenied"))
+			err := store.Check(t.Context())
+			require.ErrorIs(t, err, fs.ErrPermission)
+			var ce *blobstore.CheckError
+			require.ErrorAs(t, err, &ce)
+			require.Equal(t, step, ce.Step)
+			require.ErrorContains(t, err, "what is needed is "+need)
+			require.ErrorContains(t, err, "AccessDenied")
+			require.Equal(t, step == "delete", errors.Is(err, blobstore.ErrInDoubt))
+
+			list := func() (keys []string) {
+				for o, err := range b.Bucket.List(t.Context(), &blob.ListOptions{}) {
+					require.NoError(t, err)
+					keys = append(keys, o.Key)
+				}
+				return keys
+			}
+			if step == "delete" {
+				require.Len(t, list(), 1)
+				require.Equal(t, 1, trail.Open(), "the reconciler must know of it")
+				delete(b.fails, step)
+				trail.Now = func() time.Time { return time.Now().Add(time.Hour) } // its lease has run out
+				n, err := store.Reconcile(t.Context())
+				require.NoError(t, err)
+				require.Equal(t, blobstore.Reconciled{Failed: 1}, n)
+			}
+			require.Empty(t, list())
+			require.Zero(t, trail.Open())
+			for e, err := range trail.Entries(t.Context(), audit.Query{}) {
+				require.NoError(t, err)
+				require.Equal(t, audit.ActionCheck, e.Action)
+				require.Equal(t, audit.OutcomeFailed, e.Outcome)
+			}
+		})
+	}
+}
+
+func TestCheckFetchesTheLink(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		answer func(w http.ResponseWriter, content []byte)
+		want   []string // of the error; none: it is right
+	}{
+		{"right", func(w http.ResponseWriter, content []byte) { _, _ = w.Write(content) }, nil},
+		{"other content", func(w http.ResponseWriter, _ []byte) { _, _ = w.Write([]byte("<html>Please log in</html>")) }, []string{"other content"}},
+		{"refused", func(w http.ResponseWriter, _ []byte) {
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = io.WriteString(w, "<Error><Code>SignatureDoesNotMatch</Code></Error>")
+		}, []string{"403 SignatureDoesNotMatch", "proxy"}},
+		{"another time", func(w http.ResponseWriter, _ []byte) {
+			w.Header().Set("Date", time.Now().Add(-2*time.Hour).UTC().Format(http.TimeFormat))
+			w.WriteHeader(http.StatusForbidden)
+		}, []string{"403", "clock", "2h"}},
+		{"gone", func(w http.ResponseWriter, _ []byte) { w.WriteHeader(http.StatusNotFound) }, []string{"404"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b, trail, store := newChecked(t)
+			service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				var content []byte
+				for o, err := range b.Bucket.List(r.Context(), &blob.ListOptions{}) {
+					if err == nil {
+						content, _ = b.Bucket.Blob().ReadAll(r.Context(), o.Key)
+					}
+				}
+				tt.answer(w, content)
+			}))
+			defer service.Close()
+			b.link = service.URL + "/k?X-Signature=deadbeefdeadbeef"
+			err := store.Check(t.Context())
+			require.Zero(t, trail.Open())
+			if tt.want == nil {
+				require.NoError(t, err)
+				return
+			}
+			var ce *blobstore.CheckError
+			require.ErrorAs(t, err, &ce)
+			require.Equal(t, "fetch", ce.Step)
+			for _, want := range tt.want {
+				require.ErrorContains(t, err, want)
+			}
+			require.NotContains(t, err.Error(), "deadbeef")
+		})
+	}
+	t.Run("unreachable", func(t *testing.T) {
+		b, _, store := newChecked(t)
+		b.link = "http://127.0.0.1:1/k?X-Signature=deadbeefdeadbeef"
+		err := store.Check(t.Context())
+		require.ErrorContains(t, err, "links name 127.0.0.1:1, which can't be reached from here")
+		require.NotContains(t, err.Error(), "deadbeef")
+	})
+}
+
+// A backend that hangs must not hold up whoever asks whether it is there.
+func TestCheckEndsInTime(t *testing.T) {
+	t.Parallel()
+	b, trail, store := newChecked(t)
+	b.write = func(ctx context.Context, _ string, _ io.Reader, _ *driver.WriteOptions) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	begun := time.Now()
+	err := store.Check(t.Context())
+	require.Less(t, time.Since(begun), 15*time.Second) // 5 on a machine that has time
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.ErrorContains(t, err, "there was no answer within 5s")
+	require.Zero(t, trail.Open())
+}
