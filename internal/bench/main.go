@@ -7,6 +7,8 @@
 // is missed is said so in the table and is no failure of the command: times are no promise, and only ratios travel from
 // one machine to another.
 //
+// With -growth FOLDER it draws instead how cost grows with callers, sizes, objects, entries and processes.
+//
 // With -cpuprofile only our side of the first selected row runs, so that the profile shows where our time goes.
 package main
 
@@ -32,6 +34,14 @@ var rows = slices.Concat(uploads, links, cloudLinks, listings, downloads, memory
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	if dsn := os.Getenv(envWorker); dsn != "" {
+		if err := worker(ctx, dsn, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			stop()
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
@@ -49,6 +59,8 @@ func run(ctx context.Context, args []string, stdout, progress io.Writer) (err er
 		folder  = flags.String("dir", os.TempDir(), "the `folder` to work in: its file system is what local files are measured on")
 		output  = flags.String("o", "", "the `file` to write the table to (default: standard output)")
 		list    = flags.Bool("list", false, "list the rows and run none")
+		growing = flags.String("growth", "", "measure how cost grows instead, and write the curves and their figures to this `folder`")
+		most    = flags.Int("most", 1_000_000, "how many objects and entries the curves go up to")
 		profile = flags.String("cpuprofile", "", "write a CPU profile of our side of the first selected row to this `file`; there is no table then")
 	)
 	if err := flags.Parse(args); err != nil {
@@ -89,6 +101,9 @@ func run(ctx context.Context, args []string, stdout, progress io.Writer) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	if *growing != "" {
+		return grow(ctx, work, *growing, &growth{most: *most, size: int64(*most) << 10, slice: 20 * *slice}, progress)
+	}
 	if *profile != "" {
 		f, err := os.Create(*profile)
 		if err != nil {

@@ -53,13 +53,14 @@ func (mariadb) create(dir string, as *account) error {
 	if err := os.WriteFile(filepath.Join(dir, "init.sql"), []byte(grant), 0o644); err != nil {
 		return err
 	}
-	return as.run(dir, install, "--no-defaults", "--datadir="+filepath.Join(dir, "data"), "--skip-test-db", "--auth-root-authentication-method=normal",
+	return as.run(dir, install, "--no-defaults", "--datadir="+filepath.Join(dir, "data"), "--tmpdir="+dir, "--skip-test-db", "--auth-root-authentication-method=normal",
 		"--innodb-flush-log-at-trx-commit=0")
 }
 
 func (mariadb) command(dir string, port int, sync bool) *exec.Cmd {
 	path, _ := mariadbd()
 	args := []string{"--no-defaults", "--datadir=" + filepath.Join(dir, "data"), "--port=" + strconv.Itoa(port),
+		"--tmpdir=" + dir, // a server that starts clears away what others have in a shared one
 		"--bind-address=127.0.0.1", "--skip-name-resolve", "--socket=" + filepath.Join(dir, "sock"), "--pid-file=" + filepath.Join(dir, "pid"),
 		"--init-file=" + filepath.Join(dir, "init.sql"), "--max-connections=200"}
 	if sync {
