@@ -60,6 +60,8 @@ type Options struct {
 
 const openTimeout = 5 * time.Second
 
+var retries = policy.RetryOptions{MaxRetries: 3, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 5 * time.Second}
+
 // String describes the options without the secrets.
 func (o Options) String() string {
 	u, _, _ := strings.Cut(o.AccountURL, "?") // what follows may be a SAS token
@@ -111,7 +113,7 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 		transport, closeTransport = t, func() error { t.CloseIdleConnections(); return nil }
 	}
 	opts := policy.ClientOptions{Transport: &http.Client{Transport: transport}}
-	opts.Retry = policy.RetryOptions{MaxRetries: 3, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 5 * time.Second}
+	opts.Retry = retries
 
 	b := &bucket{signer: &linkSigner{container: o.Container}}
 	target := base.JoinPath(o.Container)

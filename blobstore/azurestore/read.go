@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	azblob "github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
 	"gocloud.dev/blob"
@@ -112,11 +114,31 @@ func (b *bucket) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.
 	return driver.ListThrough(ctx, b, o)
 }
 
-// Delete implements [driver.Bucket]. Snapshots of the object go with it.
+// Delete implements [driver.Bucket]. Snapshots of the object go with it. When a
+// request got no answer and its repetition finds nothing, the first deleted it.
 func (b *bucket) Delete(ctx context.Context, key string) error {
+	lost := false
+	again := retries
+	again.ShouldRetry = func(resp *http.Response, err error) bool {
+		if err != nil {
+			lost = true
+			return true
+		}
+		switch resp.StatusCode {
+		case http.StatusTooManyRequests, http.StatusServiceUnavailable: // it was not even begun
+			return true
+		case http.StatusRequestTimeout, http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
+			lost = true
+			return true
+		}
+		return false
+	}
 	snapshots := azblob.DeleteSnapshotsOptionTypeInclude
-	_, err := b.container.NewBlobClient(escapeKey(key)).Delete(ctx, &azblob.DeleteOptions{DeleteSnapshots: &snapshots})
-	return b.MapError(err)
+	_, err := b.container.NewBlobClient(escapeKey(key)).Delete(policy.WithRetryOptions(ctx, again), &azblob.DeleteOptions{DeleteSnapshots: &snapshots})
+	if err = b.MapError(err); lost && errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // Copy implements [driver.Bucket]. Within an account the service usually copies
