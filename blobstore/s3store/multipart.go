@@ -8,12 +8,15 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go/middleware"
@@ -40,6 +43,10 @@ type upload struct {
 
 func (b *bucket) startUpload(ctx context.Context, in *s3.CreateMultipartUploadInput) (*upload, error) {
 	out, err := b.client.CreateMultipartUpload(ctx, in)
+	if unanswered(err) || err == nil && tries(out.ResultMetadata) > 1 {
+		// A try that got no answer may have begun an upload that nobody knows.
+		b.sweepLater(*in.Key)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -187,6 +194,56 @@ func (b *bucket) Sweep(ctx context.Context, key string) error {
 		}
 	}
 	return nil
+}
+
+// sweepLater sweeps key when what has been begun there until now is stale, unless
+// the bucket is closed before.
+func (b *bucket) sweepLater(key string) {
+	b.later.Lock()
+	defer b.later.Unlock()
+	if b.later.closed {
+		return
+	}
+	if b.later.timers == nil {
+		b.later.timers = make(map[string]*time.Timer)
+	}
+	wait := b.opts.StaleAfter + 2*time.Second // the service's times may be whole seconds
+	if t := b.later.timers[key]; t != nil {
+		t.Reset(wait)
+		return
+	}
+	b.later.timers[key] = time.AfterFunc(wait, func() {
+		b.later.Lock()
+		delete(b.later.timers, key)
+		b.later.Unlock()
+		_ = b.Sweep(context.Background(), key) // what it can't abort is left to the bucket's lifecycle rule
+	})
+}
+
+// endLater ends what sweepLater has begun.
+func (b *bucket) endLater() {
+	b.later.Lock()
+	defer b.later.Unlock()
+	b.later.closed = true
+	for _, t := range b.later.timers {
+		t.Stop()
+	}
+	clear(b.later.timers)
+}
+
+// unanswered reports whether a request failed without an answer that says so.
+func unanswered(err error) bool {
+	var re *awshttp.ResponseError
+	if errors.As(err, &re) && re.HTTPStatusCode() != 0 {
+		return re.HTTPStatusCode() >= 500
+	}
+	return err != nil
+}
+
+// tries returns how often a request was sent.
+func tries(m middleware.Metadata) int {
+	r, _ := retry.GetAttemptResults(m)
+	return len(r.Results)
 }
 
 // lastSent returns when the last part of an upload came in.

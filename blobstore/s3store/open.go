@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -96,6 +97,11 @@ type bucket struct {
 	sum    bool // send checksums beside the signed hash
 	signer *linkSigner
 	parts  pool
+	later  struct {
+		sync.Mutex
+		timers map[string]*time.Timer // by key
+		closed bool
+	}
 }
 
 // New opens a bucket, and checks within 5 seconds that it is there and that the
@@ -155,7 +161,11 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.CloseFunc = func() error { transport.CloseIdleConnections(); return nil }
+	b.CloseFunc = func() error {
+		b.endLater()
+		transport.CloseIdleConnections()
+		return nil
+	}
 	if b.signer, err = newLinkSigner(ctx, client, &o); err != nil {
 		return nil, err
 	}

@@ -49,8 +49,9 @@
 // S3 takes 2 KiB of metadata, in which other characters than ASCII letters and
 // digits count three times; if there is more, the object's original name is cut.
 //
-// A write that fails aborts its multipart upload. What a killed process left is
-// aborted by Reconcile; a lifecycle rule AbortIncompleteMultipartUpload does the
+// A write that fails aborts its multipart upload. One that the service began
+// without an answer is aborted when it is stale, and what a killed process left
+// is aborted by Reconcile; a lifecycle rule AbortIncompleteMultipartUpload does the
 // same for a program that never runs again.
 //
 // # Links
