@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"strings"
 
 	"cloud.google.com/go/storage"
 	"golang.org/x/oauth2"
@@ -32,6 +33,10 @@ func (b *bucket) MapError(err error) error {
 		return driver.As(fs.ErrPermission, fmt.Errorf("no token was given for the credentials: %s", token.ErrorCode))
 	}
 	switch status(err) {
+	case http.StatusBadRequest:
+		if strings.Contains(err.Error(), "doesn't match calculated") { // there is no code for it
+			return driver.As(driver.ErrChecksum, err)
+		}
 	case http.StatusNotFound:
 		return driver.As(fs.ErrNotExist, err)
 	case http.StatusPreconditionFailed:

@@ -34,7 +34,8 @@
 //
 // Content up to 4 MiB is one request. The rest is a resumable upload in chunks
 // of 8 MiB; its metadata is fixed when it begins, so that a SHA-256 which was not
-// known beforehand is added to the object right after it appeared. One write
+// known beforehand is added to the object right after it appeared, if its CRC32C
+// says that it is what was sent. One write
 // holds at most 12 MiB, and 64 KiB if the content is smaller than that. What a
 // write that failed had sent is invisible, and discarded by the service within a
 // week.

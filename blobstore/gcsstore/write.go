@@ -212,10 +212,12 @@ func (w *writing) resumable(ctx context.Context, head []byte) error {
 	defer cancel(nil)
 	sw := w.writer(ctx, w.o.Metadata)
 	sw.ChunkSize = chunkBytes
-	_, err := sw.Write(head)
+	sum := crc32.New(castagnoli)
+	both := io.MultiWriter(sum, sw)
+	_, err := both.Write(head)
 	if err == nil {
 		buf := smallBuffers.Get().(*[smallBytes]byte)
-		_, err = io.CopyBuffer(struct{ io.Writer }{sw}, struct{ io.Reader }{w}, buf[:])
+		_, err = io.CopyBuffer(both, struct{ io.Reader }{w}, buf[:])
 		smallBuffers.Put(buf)
 	}
 	if err == nil && ctx.Err() != nil {
@@ -229,7 +231,21 @@ func (w *writing) resumable(ctx context.Context, head []byte) error {
 	if err := sw.Close(); err != nil {
 		return err
 	}
+	if sw.Attrs().CRC32C != sum.Sum32() {
+		return w.takeBack(ctx, sw.Attrs())
+	}
 	return w.amend(ctx, sw.Attrs())
+}
+
+// takeBack removes an object whose content is not what was sent. The checksum of
+// content that is not known beforehand can't be sent with it.
+func (w *writing) takeBack(ctx context.Context, attrs *storage.ObjectAttrs) error {
+	err := fmt.Errorf("%w: the service stored %d bytes with CRC32C %08x, which is not what was sent", driver.ErrChecksum, attrs.Size, attrs.CRC32C)
+	obj := w.b.handle.Object(w.key).If(storage.Conditions{GenerationMatch: attrs.Generation})
+	if deleteErr := obj.Delete(context.WithoutCancel(ctx)); deleteErr != nil && status(deleteErr) != 404 && status(deleteErr) != 412 {
+		return driver.As(driver.ErrInDoubt, fmt.Errorf("%w; and it can't be removed: %w", err, w.b.MapError(deleteErr)))
+	}
+	return err
 }
 
 // amend adds to the object that was just written what was not known before.
