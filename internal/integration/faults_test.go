@@ -74,7 +74,7 @@ var throughFaults = map[string]func(t *testing.T) (direct, faulted driver.Bucket
 		o := VersityGW(t).options()
 		direct := openS3(t, o)
 		f := newFaulty(t, o.Endpoint)
-		o.Endpoint, o.StallTimeout = f.URL, stall
+		o.Endpoint, o.StallTimeout, o.StaleAfter = f.URL, stall, 5*time.Second
 		return direct, openS3(t, o), f
 	},
 	"azure/azurite": func(t *testing.T) (driver.Bucket, driver.Bucket, *faulty) {

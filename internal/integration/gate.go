@@ -13,8 +13,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,6 +40,8 @@ type Gate struct {
 	key      *rsa.PrivateKey
 	token    string
 	puts     sync.Mutex // makes the check of a precondition and the upload one step
+
+	chunks sync.Map // of resumable uploads, by upload and range -> *httptest.ResponseRecorder
 }
 
 func newGate(fake *fakestorage.Server, accessID string, key *rsa.PrivateKey) *Gate {
@@ -84,7 +89,29 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, "/storage/v1/") {
 		w = withoutMetadata{w}
 	}
+	if part := r.Header.Get("Content-Range"); part != "" && !strings.HasPrefix(part, "bytes *") {
+		g.serveChunk(w, r, r.URL.Query().Get("upload_id")+" "+part)
+		return
+	}
 	g.next.ServeHTTP(w, r)
+}
+
+// serveChunk takes a part of a resumable upload. Bytes that are there already
+// the real service ignores; fake-gcs-server would append them again.
+func (g *Gate) serveChunk(w http.ResponseWriter, r *http.Request, id string) {
+	answer, again := g.chunks.Load(id)
+	if again {
+		_, _ = io.Copy(io.Discard, r.Body)
+	} else {
+		rec := httptest.NewRecorder()
+		g.next.ServeHTTP(rec, r)
+		g.chunks.Store(id, rec)
+		answer = rec
+	}
+	rec := answer.(*httptest.ResponseRecorder)
+	maps.Copy(w.Header(), rec.Header())
+	w.WriteHeader(rec.Code)
+	_, _ = w.Write(rec.Body.Bytes())
 }
 
 // withoutMetadata leaves metadata out of the headers, where the JSON API of the

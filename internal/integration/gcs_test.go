@@ -1,8 +1,11 @@
 package integration
 
 import (
+	"bytes"
+	"io"
 	"io/fs"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -88,4 +91,32 @@ func TestGCSSignsByIAM(t *testing.T) {
 	o.AccessID = ""
 	b = openGCS(t, o)
 	require.Empty(t, b.Info().Capabilities.Links.Methods, "nobody is known who could sign")
+}
+
+// Content of unknown size is sent without its checksum, and so what the service
+// says that it stored must be compared.
+func TestGCSFindsDamagedUploads(t *testing.T) {
+	direct, b, f := throughFaults["gcs/fake+gate"](t)
+	f.set(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasPrefix(r.URL.Path, "/upload/") {
+			return false
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return false
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		if len(body) < 1<<20 {
+			return false
+		}
+		body[len(body)/2] ^= 1
+		f.next.ServeHTTP(w, r)
+		return true
+	})
+	for _, n := range []int{5 << 20, 20 << 20} {
+		err := write(t.Context(), b, "k", content(n), -1, true)
+		require.ErrorIs(t, err, driver.ErrChecksum)
+		_, err = direct.Read(t.Context(), "k", 0, -1)
+		require.ErrorIs(t, err, fs.ErrNotExist)
+	}
 }

@@ -4,6 +4,7 @@ package integration
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -34,6 +35,9 @@ var pool struct {
 // Main runs the tests of a package and stops the servers that they started.
 // It is called by TestMain.
 func Main(m *testing.M) {
+	flag.Parse()
+	// Most of what runs in parallel waits, for a service that hangs.
+	_ = flag.Set("test.parallel", "12")
 	code := m.Run()
 	pool.Lock()
 	for _, stop := range slices.Backward(pool.stop) {
