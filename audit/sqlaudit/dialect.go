@@ -48,6 +48,9 @@ type dialect interface {
 	apply(ctx context.Context, conn *sqlx.Conn, m migration) error
 	// maintain does what has to be done ahead of time, about once a day.
 	maintain(ctx context.Context, db *sqlx.DB) error
+	// monthsBefore lists the partitions of file_access_logs, the oldest first,
+	// for months that ended by then, if the session's role may drop them.
+	monthsBefore(ctx context.Context, db *sqlx.DB, t time.Time) ([]string, error)
 	// close frees what the dialect holds of the pool.
 	close() error
 }

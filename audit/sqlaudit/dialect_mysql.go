@@ -48,6 +48,8 @@ func (*mysql) close() error    { return nil }
 
 func (*mysql) maintain(context.Context, *sqlx.DB) error { return nil }
 
+func (*mysql) monthsBefore(context.Context, *sqlx.DB, time.Time) ([]string, error) { return nil, nil }
+
 // equal adds the length, since trailing spaces count for nothing in a
 // comparison.
 func (*mysql) equal(column, value string) (string, []any) {

@@ -300,3 +300,11 @@ func (d *postgres) maintain(ctx context.Context, db *sqlx.DB) error {
 		return err
 	})
 }
+
+func (d *postgres) monthsBefore(ctx context.Context, db *sqlx.DB, t time.Time) (names []string, err error) {
+	err = db.SelectContext(ctx, &names, `SELECT relname FROM (
+		SELECT c.relname::text, c.relowner FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+		WHERE i.inhparent = 'file_access_logs'::regclass AND c.relname ~ '^file_access_logs_[0-9]{4}_[0-9]{2}$' OFFSET 0
+	) AS p WHERE to_date(right(relname, 7), 'YYYY_MM') + interval '1 month' <= $1::timestamptz AT TIME ZONE 'UTC' AND pg_has_role(relowner, 'USAGE') ORDER BY relname`, t.UTC())
+	return names, err
+}

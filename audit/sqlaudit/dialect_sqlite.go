@@ -32,6 +32,8 @@ func (*sqlite) equal(column, value string) (string, []any) { return column + " =
 
 func (*sqlite) maintain(context.Context, *sqlx.DB) error { return nil }
 
+func (*sqlite) monthsBefore(context.Context, *sqlx.DB, time.Time) ([]string, error) { return nil, nil }
+
 func (*sqlite) timeText(column string) string { return column }
 
 func (*sqlite) formatTime(t time.Time) any { return t.UTC().Format(timeFormat) }

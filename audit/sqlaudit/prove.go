@@ -164,9 +164,9 @@ func personalOf(r *row) *ProofPersonal {
 func (j *Journal) bind(query string) string { return sqlx.Rebind(j.d.bind(), query) }
 
 // lastFrontier returns nil if the log has its beginning.
-func lastFrontier(ctx context.Context, tx *sqlx.Tx, d dialect, writer string) (*frontierRow, error) {
+func lastFrontier(ctx context.Context, db getter, d dialect, writer string) (*frontierRow, error) {
 	var f frontierRow
-	err := tx.GetContext(ctx, &f, sqlx.Rebind(d.bind(), "SELECT writer_id, tree_size, hashes, note FROM file_access_frontiers WHERE writer_id = ? ORDER BY tree_size DESC LIMIT 1"), writer)
+	err := db.QueryRowxContext(ctx, sqlx.Rebind(d.bind(), "SELECT writer_id, tree_size, hashes, note FROM file_access_frontiers WHERE writer_id = ? ORDER BY tree_size DESC LIMIT 1"), writer).StructScan(&f)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}

@@ -69,7 +69,9 @@ type exportWriter struct {
 // stay. What it removes it verifies: a log that does not give the root its
 // writer signed is left as it is, and the error wraps [ErrTampered]. Each step
 // removes up to 2,000 entries in one transaction, with a signed order in
-// file_access_frontiers. The trail says who asked, the actor of ctx, as with
+// file_access_frontiers. On PostgreSQL, a month that may go whole is dropped with
+// its partition, if the role of the session owns that; nobody reads or writes the
+// log at that moment, and who does for long holds up the purge. The trail says who asked, the actor of ctx, as with
 // [Journal.Erase].
 //
 // An error may leave some of the entries removed; calling again goes on. Entries
@@ -96,6 +98,14 @@ func (j *Journal) Purge(ctx context.Context, o PurgeOptions) (PurgeResult, error
 }
 
 func (j *Journal) purge(ctx context.Context, op string, o PurgeOptions, res *PurgeResult) error {
+	who := j.signing.Load()
+	if who == nil {
+		return errors.New("no writer is registered")
+	}
+	p := &purge{j: j, op: op, o: o, who: who, res: res, writers: make(map[string]bool)}
+	if err := p.months(ctx); err != nil {
+		return err
+	}
 	var ids []string
 	err := j.call(ctx, func(ctx context.Context) error {
 		return j.readDB.SelectContext(ctx, &ids, j.bind("SELECT writer_id FROM file_access_writers WHERE started_at < ? ORDER BY writer_id"), j.d.formatTime(o.Before))
@@ -104,140 +114,191 @@ func (j *Journal) purge(ctx context.Context, op string, o PurgeOptions, res *Pur
 		return err
 	}
 	for _, id := range ids {
-		var total int64
-		for {
-			n, err := j.purgeStep(ctx, op, id, o, total == 0)
-			if err != nil {
+		for more := true; more; {
+			if more, err = p.rows(ctx, id); err != nil {
 				return fmt.Errorf("writer %s: %w", id, err)
 			}
-			if n == 0 {
-				break
-			}
-			total += n
-			res.Entries += n
-		}
-		if total > 0 {
-			res.Writers++
 		}
 	}
 	return nil
 }
 
-// purgeStep removes the next entries of one writer and returns how many.
-func (j *Journal) purgeStep(ctx context.Context, op, id string, o PurgeOptions, first bool) (removed int64, err error) {
-	who := j.signing.Load()
-	if who == nil {
-		return 0, errors.New("no writer is registered")
+// purge is one run of [Journal.Purge].
+type purge struct {
+	j        *Journal
+	op       string
+	o        PurgeOptions
+	who      *identity
+	res      *PurgeResult
+	writers  map[string]bool // of which something was removed
+	exported string          // whose entries the export ends with
+}
+
+// removed counts n entries of a writer.
+func (p *purge) removed(id string, n int64) {
+	p.res.Entries += n
+	if n > 0 && !p.writers[id] {
+		p.writers[id] = true
+		p.res.Writers++
 	}
+}
+
+// rows removes the next entries of one writer, and reports whether there were
+// any.
+func (p *purge) rows(ctx context.Context, id string) (more bool, err error) {
+	start, err := p.frontier(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	next, err := p.step(ctx, id, start, 0)
+	if err != nil || next.size == start.size {
+		return false, err
+	}
+	err = p.j.change(ctx, func(tx *sqlx.Tx) error {
+		if err := p.setFrontier(ctx, tx, id, next); err != nil {
+			return err
+		}
+		if err := p.deleteEntries(ctx, tx, id, next.size, next.size-start.size); err != nil {
+			return err
+		}
+		return p.deleteProof(ctx, tx, id, next.size)
+	})
+	if err != nil {
+		return false, err
+	}
+	p.removed(id, next.size-start.size)
+	return true, nil
+}
+
+// frontier is the tree of what was removed of a log so far.
+func (p *purge) frontier(ctx context.Context, id string) (t tree, err error) {
+	f, err := lastFrontier(ctx, p.j.readDB, p.j.d, id)
+	if err != nil || f == nil {
+		return t, err
+	}
+	if t, err = treeOf(f.Size, f.Hashes); err != nil {
+		return t, fmt.Errorf("%w: its frontier: %w", ErrTampered, err)
+	}
+	return t, nil
+}
+
+// step verifies and exports the next entries of a log behind start that may go,
+// up to the place until if that is not 0. It returns the tree with them.
+func (p *purge) step(ctx context.Context, id string, start tree, until int64) (next tree, err error) {
 	// Read and exported outside the transaction that removes, since what is
 	// read can't change but for an erasure, and the export may be slow.
-	start, next, last, rows, err := j.purgeable(ctx, id, o.Before)
+	rows, last, next, err := p.next(ctx, id, start, until)
 	if err != nil || len(rows) == 0 {
-		return 0, err
+		return start, err
 	}
-	w, err := loadWriter(ctx, j.readDB, j.d, id)
+	w, err := loadWriter(ctx, p.j.readDB, p.j.d, id)
 	if err != nil {
-		return 0, err
+		return start, err
 	}
 	if w == nil {
-		return 0, fmt.Errorf("%w: it is not in the database", ErrTampered)
+		return start, fmt.Errorf("%w: it is not in the database", ErrTampered)
 	}
 	v, _, err := w.certified(nil)
 	if err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrTampered, err)
+		return start, fmt.Errorf("%w: %w", ErrTampered, err)
 	}
 	text, err := openNote(last.Note, v)
 	if err != nil || text != checkpointText(id, next.size, next.root()) {
-		return 0, fmt.Errorf("%w: entries %d to %d are not those that it signed", ErrTampered, start.size, next.size-1)
+		return start, fmt.Errorf("%w: entries %d to %d are not those that it signed", ErrTampered, start.size, next.size-1)
 	}
-	if o.Export != nil {
-		if err := export(o.Export, w, start.size, rows, last.Note, first); err != nil {
-			return 0, fmt.Errorf("exporting: %w", err)
-		}
-		if o.Sync != nil {
-			if err := o.Sync(); err != nil {
-				return 0, fmt.Errorf("exporting: %w", err)
-			}
-		}
+	if p.o.Export == nil {
+		return next, nil
 	}
-	order, err := who.sign(frontierText(op, id, next.size, next.root()))
+	err = export(p.o.Export, w, start.size, rows, last.Note, p.exported != id)
+	p.exported = id
+	if err == nil && p.o.Sync != nil {
+		err = p.o.Sync()
+	}
 	if err != nil {
-		return 0, err
+		return start, fmt.Errorf("exporting: %w", err)
 	}
-	err = j.change(ctx, func(tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, j.bind("INSERT INTO file_access_frontiers (writer_id, tree_size, hashes, note) VALUES (?, ?, ?, ?)"),
-			id, next.size, next.bytes(), order); err != nil {
-			return err
-		}
-		res, err := tx.ExecContext(ctx, j.bind("DELETE FROM file_access_logs WHERE writer_id = ? AND seq < ?"), id, next.size)
-		if err != nil {
-			return err
-		}
-		if removed, err = res.RowsAffected(); err != nil {
-			return err
-		}
-		if removed != int64(len(rows)) {
-			return fmt.Errorf("%w: there are %d entries where %d were verified", ErrTampered, removed, len(rows))
-		}
-		for _, table := range []string{"file_access_checkpoints", "file_access_frontiers"} {
-			if _, err := tx.ExecContext(ctx, j.bind("DELETE FROM "+table+" WHERE writer_id = ? AND tree_size < ?"), id, next.size); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return 0, err
-	}
-	return removed, nil
+	return next, nil
 }
 
-// purgeable returns the next entries of a log that may go, the trees before and
-// after them, and the checkpoint they end at.
-func (j *Journal) purgeable(ctx context.Context, id string, before time.Time) (start, next tree, last checkpointRow, rows []row, err error) {
-	var tx *sqlx.Tx
-	if tx, err = j.readDB.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}); err != nil {
-		return
+// next reads the entries behind start that may go, as many as one step takes,
+// and the checkpoint that they end at.
+func (p *purge) next(ctx context.Context, id string, start tree, until int64) (rows []row, last checkpointRow, next tree, err error) {
+	j := p.j
+	tx, err := j.readDB.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	if err != nil {
+		return nil, last, next, err
 	}
 	defer tx.Rollback() //nolint:errcheck // it only reads
-	f, err := lastFrontier(ctx, tx, j.d, id)
+	// A settlement of many entries has one checkpoint for all.
+	limit, first := int64(purgeBatch), sql.NullInt64{}
+	if err := tx.GetContext(ctx, &first, j.bind("SELECT min(tree_size) FROM file_access_checkpoints WHERE writer_id = ? AND tree_size > ?"), id, start.size); err != nil || !first.Valid {
+		return nil, last, next, err
+	}
+	limit = max(limit, first.Int64-start.size)
+	if until > 0 {
+		limit = min(limit, until-start.size)
+	}
+	if rows, err = j.readRows(ctx, tx, "writer_id = ? AND seq >= ? ORDER BY seq", strconv.FormatInt(limit, 10), id, start.size); err != nil {
+		return nil, last, next, err
+	}
+	if i := slices.IndexFunc(rows, func(r row) bool { return !r.CreatedAt.Before(p.o.Before) }); i >= 0 {
+		rows = rows[:i]
+	}
+	err = tx.GetContext(ctx, &last, j.bind("SELECT writer_id, tree_size, note FROM file_access_checkpoints WHERE writer_id = ? AND tree_size > ? AND tree_size <= ? ORDER BY tree_size DESC LIMIT 1"),
+		id, start.size, start.size+int64(len(rows)))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, last, next, nil
+	}
 	if err != nil {
-		return
+		return nil, last, next, err
 	}
-	if f != nil {
-		if start, err = treeOf(f.Size, f.Hashes); err != nil {
-			err = fmt.Errorf("%w: its frontier: %w", ErrTampered, err)
-			return
-		}
-	}
-	list, err := j.readRows(ctx, tx, "writer_id = ? AND seq >= ? ORDER BY seq", strconv.Itoa(purgeBatch), id, start.size)
-	if err != nil {
-		return
-	}
-	if i := slices.IndexFunc(list, func(r row) bool { return !r.CreatedAt.Before(before) }); i >= 0 {
-		list = list[:i]
-	}
-	if len(list) == 0 {
-		return
-	}
-	var found []checkpointRow
-	err = tx.SelectContext(ctx, &found, j.bind("SELECT writer_id, tree_size, note FROM file_access_checkpoints WHERE writer_id = ? AND tree_size > ? AND tree_size <= ? ORDER BY tree_size DESC LIMIT 1"),
-		id, start.size, start.size+int64(len(list)))
-	if err != nil || len(found) == 0 {
-		return
-	}
-	last, next = found[0], start.clone()
-	for i := range list[:last.Size-start.size] {
-		r := &list[i]
+	next, rows = start.clone(), rows[:last.Size-start.size]
+	for i := range rows {
+		r := &rows[i]
 		leaf := tlog.RecordHash(r.canonical(nil))
 		if r.Seq != next.size || leaf != r.leaf || r.salt != nil && !bytes.Equal(r.commit(), r.commitment) {
-			err = fmt.Errorf("%w: entry %d (%s) is not what was recorded", ErrTampered, next.size, r.ID)
-			return
+			return nil, last, next, fmt.Errorf("%w: entry %d (%s) is not what was recorded", ErrTampered, next.size, r.ID)
 		}
 		next.append(leaf)
 	}
-	rows = list[:last.Size-start.size]
-	return
+	return rows, last, next, nil
+}
+
+// setFrontier orders the entries before t to be removed.
+func (p *purge) setFrontier(ctx context.Context, tx *sqlx.Tx, id string, t tree) error {
+	order, err := p.who.sign(frontierText(p.op, id, t.size, t.root()))
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, p.j.bind("INSERT INTO file_access_frontiers (writer_id, tree_size, hashes, note) VALUES (?, ?, ?, ?)"), id, t.size, t.bytes(), order)
+	return err
+}
+
+// deleteEntries removes what stands before the frontier, which is what was
+// verified.
+func (p *purge) deleteEntries(ctx context.Context, tx *sqlx.Tx, id string, size, verified int64) error {
+	n, err := affected(tx.ExecContext(ctx, p.j.bind("DELETE FROM file_access_logs WHERE writer_id = ? AND seq < ?"), id, size))
+	if err == nil && n != verified {
+		err = fmt.Errorf("%w: there are %d entries where %d were verified", ErrTampered, n, verified)
+	}
+	return err
+}
+
+// deleteProof removes the checkpoints and frontiers before the last frontier.
+func (p *purge) deleteProof(ctx context.Context, tx *sqlx.Tx, id string, size int64) error {
+	for _, table := range []string{"file_access_checkpoints", "file_access_frontiers"} {
+		if _, err := tx.ExecContext(ctx, p.j.bind("DELETE FROM "+table+" WHERE writer_id = ? AND tree_size < ?"), id, size); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func affected(res sql.Result, err error) (int64, error) {
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
 }
 
 func export(to io.Writer, w *writerRow, from int64, rows []row, checkpoint string, first bool) error {

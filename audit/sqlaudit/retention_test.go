@@ -175,6 +175,24 @@ func TestPurgeInTheMiddleOfAWriter(t *testing.T) {
 	assert.Equal(t, sqlaudit.FindingFrontier, r.Findings[0].Kind)
 }
 
+// A settlement has one checkpoint, however many entries it has.
+func TestPurgeOfALargeSettlement(t *testing.T) {
+	tr := newTrail(t)
+	j := tr.open(t)
+	logMany(t, j, 3)
+	settleMany(t, j, 2500)
+	logMany(t, j, 3)
+	time.Sleep(time.Until(time.Now().Truncate(time.Millisecond).Add(2 * time.Millisecond)))
+	before := time.Now()
+	var exported bytes.Buffer
+	res, err := j.Purge(officer, sqlaudit.PurgeOptions{Before: before, Export: &exported})
+	require.NoError(t, err)
+	assert.EqualValues(t, 2506, res.Entries)
+	assert.Equal(t, 2506, strings.Count(exported.String(), `{"entry":`))
+	require.NoError(t, j.Close(context.Background()))
+	requireSound(t, tr.verify(t))
+}
+
 func TestPurgeRefuses(t *testing.T) {
 	tr := newTrail(t)
 	tr.write(t, 30)
