@@ -50,8 +50,9 @@ func (s *Store) Reconcile(ctx context.Context) (Reconciled, error) {
 	info := s.bucket.Info()
 	var first error
 	for intent, err := range s.journal.Dangling(ctx, audit.DanglingQuery{Backend: info.Backend, Bucket: info.Bucket, Lease: s.opts.Lease}) {
-		if err != nil {
-			return done, &Error{Op: "reconcile", Err: both(first, driver.As(ErrAudit, ended(ctx, err)))}
+		if err != nil { // the last that it yields
+			first = both(first, driver.As(ErrAudit, ended(ctx, err)))
+			continue
 		}
 		outcome, err := s.reconcileOne(ctx, intent)
 		switch {

@@ -57,7 +57,9 @@ func (j *Journal) Begin(ctx context.Context, e audit.Event, lease time.Duration)
 }
 
 // Dangling implements [audit.Journal]. It looks at 100 intents at a time and
-// holds no connection while the loop's body runs.
+// holds no connection while the loop's body runs. An intent whose event can't be
+// read, since somebody else changed it, stays; the last thing that is yielded is
+// an error that names it.
 func (j *Journal) Dangling(ctx context.Context, q audit.DanglingQuery) iter.Seq2[audit.Intent, error] {
 	return func(yield func(audit.Intent, error) bool) {
 		type candidate struct {
@@ -78,6 +80,7 @@ func (j *Journal) Dangling(ctx context.Context, q audit.DanglingQuery) iter.Seq2
 		query := "SELECT op_id, holder, begun_at, renewals, event FROM file_access_intents WHERE " + where +
 			" AND (begun_at > ? OR (begun_at = ? AND op_id > ?)) ORDER BY begun_at, op_id LIMIT 100"
 		last := candidate{BegunAt: -1, OpID: uuid.Nil.String()}
+		var unreadable []error
 		for {
 			var found []candidate
 			err := j.call(ctx, func(ctx context.Context) error {
@@ -92,8 +95,8 @@ func (j *Journal) Dangling(ctx context.Context, q audit.DanglingQuery) iter.Seq2
 				last = c
 				e, err := loadEvent(c.OpID, c.Event)
 				if err != nil {
-					yield(nil, err)
-					return
+					unreadable = append(unreadable, err)
+					continue
 				}
 				// Only who still finds it as it was seen, with a lease that has
 				// run out, gets it.
@@ -110,6 +113,9 @@ func (j *Journal) Dangling(ctx context.Context, q audit.DanglingQuery) iter.Seq2
 				}
 			}
 			if len(found) < page {
+				if err := errors.Join(unreadable...); err != nil {
+					yield(nil, err)
+				}
 				return
 			}
 		}
@@ -292,10 +298,26 @@ func storedEvent(e audit.Event) intentEvent {
 	}
 }
 
+// loadEvent reads the event of an intent, and refuses what Begin can't have
+// stored.
 func loadEvent(opID, text string) (audit.Event, error) {
+	e, err := parseEvent(text)
+	if err == nil && e.OpID != opID {
+		err = fmt.Errorf("it is that of operation %.64q", e.OpID)
+	}
+	if err == nil {
+		_, err = audit.PrepareIntent(e)
+	}
+	if err != nil {
+		return audit.Event{}, fmt.Errorf("sqlaudit: intent %s: its event can't be read: %v", opID, err) //nolint:errorlint // no mistake of the caller's, whatever it wraps
+	}
+	return e, nil
+}
+
+func parseEvent(text string) (audit.Event, error) {
 	var s intentEvent
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
-		return audit.Event{}, fmt.Errorf("sqlaudit: intent %s: its event can't be read: %w", opID, err)
+		return audit.Event{}, err
 	}
 	return audit.Event{
 		OpID: s.OpID, RefOpID: s.RefOpID, OccurredAt: s.OccurredAt, Action: s.Action,

@@ -1,6 +1,7 @@
 package sqlaudit_test
 
 import (
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -174,4 +175,48 @@ func testClaim(t *testing.T, s *system) {
 			require.ErrorIs(t, err, audit.ErrNoIntent)
 		})
 	}
+}
+
+// An intent that somebody made unreadable stays, is named, and keeps nobody from
+// the others.
+func TestUnreadableIntents(t *testing.T) { onEach(t, testUnreadableIntents) }
+
+func testUnreadableIntents(t *testing.T, s *system) {
+	j, db := s.open(t, nil)
+	var begun []audit.Intent
+	for i := range 250 { // more than two pages
+		in, err := j.Begin(t.Context(), event(fmt.Sprint(i)), time.Nanosecond)
+		require.NoError(t, err)
+		begun = append(begun, in)
+		db.exec(t, "UPDATE file_access_intents SET begun_at = ? WHERE op_id = ?", i, in.ID())
+	}
+	odd := map[int]string{
+		0: "{", 100: "", 101: "null", 150: `{"op_id": "01941f29-7c00-7000-8000-000000000001", "action": "upload"}`,
+		249: `{"op_id": "` + begun[249].ID() + `", "action": "No Such"}`,
+	}
+	for i, text := range odd {
+		db.exec(t, "UPDATE file_access_intents SET event = ? WHERE op_id = ?", text, begun[i].ID())
+	}
+	db.exec(t, "UPDATE file_access_intents SET lease_until = lease_until - 1000000")
+	got, errs := 0, []error(nil)
+	for in, err := range j.Dangling(t.Context(), audit.DanglingQuery{Lease: time.Hour}) {
+		require.Empty(t, errs, "the error comes last")
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		got++
+		require.NoError(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeFailed}))
+	}
+	assert.Equal(t, 250-len(odd), got)
+	require.Len(t, errs, 1)
+	require.NotErrorIs(t, errs[0], audit.ErrEvent)
+	for i := range odd {
+		assert.ErrorContains(t, errs[0], begun[i].ID())
+		_, err := j.Claim(t.Context(), begun[i].ID(), 0, nil)
+		require.ErrorContains(t, err, "can't be read")
+	}
+	n, err := j.OpenIntents(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, len(odd), n, "they stay")
 }
