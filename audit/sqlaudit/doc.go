@@ -55,7 +55,7 @@
 //   - [Options.Publish] as well: these are found too, but for what came after
 //     the last published checkpoint of its writer: at most
 //     [PublishOptions.Every] or [PublishOptions.Entries], longer while the
-//     bucket fails and for a process that was killed.
+//     bucket fails and until another process publishes for one that was killed.
 //   - [AnchorSync] as well: nothing that was acknowledged can be cut off.
 //
 // The keys must be out of the attacker's reach: whoever reads the memory of a

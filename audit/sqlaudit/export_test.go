@@ -32,3 +32,6 @@ func SweepGrants(j *Journal) error { return j.sweepGrants(j.base) }
 
 // Publish publishes what waits.
 func Publish(j *Journal) error { return j.pub.publish(j.base) }
+
+// PublishOthers publishes for writers that are gone, as it is done the first time.
+func PublishOthers(j *Journal) error { return j.publishOthers(j.base, make(map[string]int64)) }

@@ -29,6 +29,7 @@ type Journal struct {
 	stop     context.CancelFunc // ends the flush that runs
 	base     context.Context
 	finished chan struct{} // the flusher has ended
+	closed   chan struct{} // Close has
 	tail     tail          // the flusher's own
 
 	deployment note.Signer              // certifies the writers' keys; nil without a key
@@ -161,7 +162,7 @@ func start(ctx context.Context, db, readDB *sqlx.DB, d dialect, o Options) (*Jou
 	if weak != "" {
 		o.Logger.LogAttrs(ctx, slog.LevelWarn, "sqlaudit: a power cut may lose acknowledged entries", slog.String("reason", weak))
 	}
-	j := &Journal{db: db, readDB: readDB, d: d, opts: o, q: newQueue(o.QueueLength), finished: make(chan struct{})}
+	j := &Journal{db: db, readDB: readDB, d: d, opts: o, q: newQueue(o.QueueLength), finished: make(chan struct{}), closed: make(chan struct{})}
 	if o.DeploymentKey != "" {
 		if j.deployment, err = o.DeploymentKey.signer(); err != nil {
 			return nil, fmt.Errorf("sqlaudit: Options.DeploymentKey: %w", err)
@@ -174,6 +175,7 @@ func start(ctx context.Context, db, readDB *sqlx.DB, d dialect, o Options) (*Jou
 	if o.Publish != nil {
 		j.pub = newPublisher(o.Publish, o.Logger, o.Timeout)
 		go j.pub.run(j.base)
+		j.maintenance.Go(func() { j.publishGone(j.base) })
 	}
 	j.maintenance.Go(j.maintain)
 	go j.run()
@@ -226,12 +228,17 @@ func (j *Journal) WriterID() string { return *j.writerID.Load() }
 // and Close returns an [*UnstoredError] with their events. The last checkpoint
 // is published before Close returns; if that fails by the end of ctx, the error
 // says how many entries no published checkpoint covers. Further calls do
-// nothing.
+// nothing but wait for the first, or for the end of their own ctx.
 func (j *Journal) Close(ctx context.Context) error {
 	if !j.q.close() {
-		<-j.finished
-		return nil
+		select {
+		case <-j.closed:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
+	defer close(j.closed)
 	var err error
 	select {
 	case <-j.finished:

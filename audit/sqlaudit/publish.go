@@ -28,7 +28,9 @@ type PublishOptions struct {
 	// Prefix comes before each object's key, such as "checkpoints/".
 	Prefix string
 
-	// Every is the longest that a checkpoint waits. Default: 10 s.
+	// Every is the longest that a checkpoint waits. Default: 10 s. When a
+	// process was killed, another one of those that publish does so for it,
+	// between 6 and 12 times Every later, or when it starts.
 	Every time.Duration
 
 	// Entries is after how many new entries a checkpoint is published at once.

@@ -208,6 +208,28 @@ func testCloseReturnsWhatWasNotStored(t *testing.T, s *system) {
 	assert.Zero(t, db.count(t, "file_access_logs"))
 }
 
+// A second Close waits for the first no longer than its own context allows.
+func TestCloseTwice(t *testing.T) {
+	j, db := sqliteSystem.open(t, nil)
+	release := db.block(t)
+	stored := make(chan error, 1)
+	go func() { stored <- j.Log(context.Background(), event("k")) }()
+	wait(t, "the flush begins", func() bool { return sqlaudit.Flushing(j) })
+	first := make(chan error, 1)
+	go func() { first <- j.Close(context.Background()) }()
+	wait(t, "the journal closes", func() bool {
+		_, err := j.OpenIntents(context.Background())
+		return errors.Is(err, audit.ErrClosed)
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, j.Close(ctx), context.DeadlineExceeded)
+	release()
+	require.NoError(t, j.Close(t.Context()))
+	require.NoError(t, <-first)
+	require.NoError(t, <-stored)
+}
+
 func TestClosedJournal(t *testing.T) { onEach(t, testClosedJournal) }
 
 func testClosedJournal(t *testing.T, s *system) {

@@ -1,0 +1,104 @@
+package sqlaudit_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/audit/sqlaudit"
+)
+
+// leave has a process record entries that it never publishes, as one that was
+// killed does.
+func (tr *trail) leave(t *testing.T, n int) (writer string) {
+	t.Helper()
+	j := tr.open(t, func(o *sqlaudit.Options) { o.Publish = nil })
+	logMany(t, j, n)
+	require.NoError(t, j.Close(context.Background()))
+	return j.WriterID()
+}
+
+func TestPublishesForWritersThatAreGone(t *testing.T) { onEach(t, testPublishesForWritersThatAreGone) }
+
+func testPublishesForWritersThatAreGone(t *testing.T, s *system) {
+	tr := newTrailOn(t, s)
+	var gone []string
+	for i := range 3 {
+		gone = append(gone, tr.leave(t, 3+i))
+	}
+	require.EqualValues(t, 12, tr.verify(t).Unpublished())
+	var others []*sqlaudit.Journal // several that do so at once
+	for range 2 {
+		others = append(others, tr.open(t, func(o *sqlaudit.Options) { o.Publish.Every = 5 * time.Millisecond }))
+	}
+	later := tr.leave(t, 7)
+	wait(t, "everything is published", func() bool { return len(objects(t, tr.bucket)) == 8 })
+	for i, id := range gone {
+		assert.Contains(t, objects(t, tr.bucket), fmt.Sprintf("checkpoints/%s/%020d", id, 3+i))
+	}
+	assert.Contains(t, objects(t, tr.bucket), fmt.Sprintf("checkpoints/%s/%020d", later, 7))
+	for _, j := range others {
+		require.NoError(t, j.Close(context.Background()))
+	}
+	r := tr.verify(t)
+	requireSound(t, r)
+	assert.Zero(t, r.Unpublished())
+}
+
+// What a writer may still publish itself, what is too old to ask for, and what
+// is not the writer's own is left alone.
+func TestPublishesNothingElse(t *testing.T) {
+	for name, tc := range map[string]struct {
+		every  time.Duration
+		change string
+		want   int
+	}{
+		"quiet":           {every: time.Nanosecond, want: 2},
+		"alive":           {every: time.Hour},
+		"old":             {every: time.Nanosecond, change: "UPDATE file_access_logs SET created_at = '2020-01-01T00:00:00.000000Z'"},
+		"without entries": {every: time.Nanosecond, change: "DELETE FROM file_access_logs"},
+		"another note":    {every: time.Nanosecond, change: "UPDATE file_access_checkpoints SET note = 'x'"},
+		"another's note":  {every: time.Nanosecond, change: "UPDATE file_access_checkpoints SET note = (SELECT certificate FROM file_access_writers)"},
+		"another size":    {every: time.Nanosecond, change: "UPDATE file_access_checkpoints SET tree_size = tree_size - 1"},
+		"another key":     {every: time.Nanosecond, change: "UPDATE file_access_writers SET public_key = zeroblob(32)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tr := newTrail(t)
+			tr.leave(t, 5)
+			db := newRaw(t, tr.dsn)
+			dropTriggers(t, db)
+			if tc.change != "" {
+				db.exec(t, tc.change)
+			}
+			j := tr.open(t, func(o *sqlaudit.Options) { o.Publish.Every = tc.every })
+			for range 2 {
+				require.NoError(t, sqlaudit.PublishOthers(j))
+			}
+			assert.Len(t, objects(t, tr.bucket), tc.want)
+			require.NoError(t, j.Close(context.Background()))
+		})
+	}
+}
+
+func TestPublishingForOthersGoesOnAfterAFailure(t *testing.T) {
+	tr := newTrail(t)
+	f, bucket := openFlaky(t)
+	tr.bucket = bucket
+	writer := tr.leave(t, 5)
+	f.down.Store(true)
+	j := tr.open(t, func(o *sqlaudit.Options) { o.Publish.Every = time.Millisecond })
+	require.ErrorIs(t, sqlaudit.PublishOthers(j), errDown)
+	f.down.Store(false)
+	wait(t, "it is published", func() bool { return len(objects(t, bucket)) == 2 })
+	require.NoError(t, j.Close(context.Background()))
+
+	// A checkpoint of another history in its place is reported.
+	require.NoError(t, f.in.WriteAll(t.Context(), fmt.Sprintf("checkpoints/%s/%020d", writer, 5), []byte("x"), nil))
+	j = tr.open(t, func(o *sqlaudit.Options) { o.Publish.Every = time.Millisecond })
+	require.ErrorContains(t, sqlaudit.PublishOthers(j), "another checkpoint stands there")
+	require.NoError(t, j.Close(context.Background()))
+}
