@@ -4,12 +4,8 @@ package sqlaudit
 
 import (
 	"crypto/sha256"
-	"database/sql"
 	"encoding/binary"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -35,7 +31,9 @@ type row struct {
 }
 
 // columns are those of file_access_logs in the order of row.args.
-var columns = []string{
+var columns = columnNames[:]
+
+var columnNames = [...]string{
 	"id", "op_id", "ref_op_id", "writer_id", "seq", "occurred_at", "created_at",
 	"action", "outcome", "settled_by", "user_id", "ip_address", "user_agent",
 	"request_id", "tenant_id", "resource_type", "resource_id", "file_key",
@@ -123,87 +121,4 @@ func nullBytes(b []byte) any {
 		return nil
 	}
 	return b
-}
-
-// scan reads the columns from the current row of rows.
-func (r *row) scan(rows *sql.Rows) error {
-	if err := r.scanColumns(rows, false); err != nil {
-		return err
-	}
-	if r.attrs != "" {
-		if err := json.Unmarshal([]byte(r.attrs), &r.Attrs); err != nil {
-			return fmt.Errorf("entry %s: its attrs are no JSON object of strings: %w", r.ID, err)
-		}
-	}
-	return nil
-}
-
-// scanColumns leaves attrs as text. If strict, it refuses what this package
-// never stores although it would read it.
-func (r *row) scanColumns(rows *sql.Rows, strict bool) error {
-	var size sql.NullInt64
-	var occurred, created timestamp
-	var leaf []byte
-	text := func(s *string) text { return text{s, strict} }
-	err := rows.Scan(
-		&r.ID, &r.OpID, text(&r.RefOpID), &r.WriterID, &r.Seq, &occurred, &created,
-		(*string)(&r.Action), (*string)(&r.Outcome), (*string)(&r.SettledBy), text(&r.Actor.UserID), text(&r.Actor.IP), text(&r.Actor.UserAgent),
-		text(&r.Actor.RequestID), text(&r.Actor.TenantID), text(&r.Resource.Type), text(&r.Resource.ID), text(&r.Key),
-		text(&r.Backend), text(&r.Bucket), text(&r.GrantID), &size, &r.SHA256, text(&r.ContentType),
-		text(&r.ErrorCode), text(&r.attrs), &r.schema, &r.salt, &r.commitment, &leaf,
-	)
-	if err != nil {
-		return err
-	}
-	if len(leaf) != len(r.leaf) {
-		return fmt.Errorf("entry %s: its leaf has %d bytes instead of %d", r.ID, len(leaf), len(r.leaf))
-	}
-	copy(r.leaf[:], leaf)
-	r.OccurredAt, r.CreatedAt = occurred.Time, created.Time
-	if size.Valid {
-		r.Size = &size.Int64
-	}
-	return nil
-}
-
-// text scans a nullable text column; NULL is "".
-type text struct {
-	s      *string
-	strict bool // what is not NULL is not empty
-}
-
-func (t text) Scan(src any) error {
-	switch v := src.(type) {
-	case nil:
-		*t.s = ""
-		return nil
-	case string:
-		*t.s = v
-	case []byte:
-		*t.s = string(v)
-	default:
-		return fmt.Errorf("a text column holds %T", src)
-	}
-	if t.strict && *t.s == "" {
-		return errors.New("a text column holds an empty text, where there should be NULL")
-	}
-	return nil
-}
-
-// timestamp scans a time, whichever way the driver gives it.
-type timestamp struct{ time.Time }
-
-func (t *timestamp) Scan(src any) (err error) {
-	switch v := src.(type) {
-	case time.Time:
-		t.Time = v.UTC()
-	case string:
-		// SQLite: as timeFormat has it. MariaDB: without the T and the Z.
-		t.Time, err = time.Parse("2006-01-02 15:04:05.000000", strings.Replace(strings.TrimSuffix(v, "Z"), "T", " ", 1))
-	case []byte:
-		return t.Scan(string(v))
-	default:
-		return fmt.Errorf("a time column holds %T", src)
-	}
-	return err
 }

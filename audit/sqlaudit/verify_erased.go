@@ -25,10 +25,10 @@ type erasureOrder struct{ spans []span }
 
 // load reads the orders that begin within p.
 func (e *erasureCursor) load(ctx context.Context, tx *sqlx.Tx, p *page) error {
-	if len(p.rows) == 0 {
+	if len(p.places) == 0 {
 		return nil
 	}
-	to := p.rows[len(p.rows)-1].Seq
+	to := p.places[len(p.places)-1].seq
 	var found []struct {
 		First int64  `db:"first_seq"`
 		OpID  string `db:"op_id"`

@@ -8,6 +8,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jmoiron/sqlx"
@@ -21,11 +22,28 @@ const verifyPage = 1000
 
 // page is a run of entries and the checkpoints among them.
 type page struct {
-	rows        []row
+	rows        []raw
+	places      []place  // of rows
 	broken      []string // why rows could not be read
 	checkpoints []checkpointRow
 	last        bool
 }
+
+// place is what paging needs of an entry.
+type place struct {
+	id  string
+	seq int64
+}
+
+func (v *raw) place() (place, error) {
+	d := decoder{left: v[:]}
+	p := place{id: d.required()}
+	d = decoder{left: v[seqColumn:], err: d.err}
+	p.seq = d.required64()
+	return p, d.err
+}
+
+var seqColumn = slices.Index(columns, "seq")
 
 // streamCheck checks one writer.
 type streamCheck struct {
@@ -234,18 +252,18 @@ func (c *streamCheck) pages(ctx context.Context, tx *sqlx.Tx) error {
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-			p.rows, p.broken, p.checkpoints = p.rows[:0], nil, p.checkpoints[:0]
+			p.rows, p.places, p.broken, p.checkpoints = p.rows[:0], p.places[:0], nil, p.checkpoints[:0]
 			if err := c.readPage(ctx, tx, p, from, seen); err != nil {
 				return err
 			}
 			to := after
-			if n := len(p.rows); n > 0 {
-				to = p.rows[n-1].Seq + 1
-				if p.rows[n-1].Seq != from {
-					from, seen = p.rows[n-1].Seq, map[string]bool{}
+			if n := len(p.places); n > 0 {
+				last := p.places[n-1].seq
+				if to = last + 1; last != from {
+					from, seen = last, map[string]bool{}
 				}
-				for i := n - 1; i >= 0 && p.rows[i].Seq == from; i-- {
-					seen[p.rows[i].ID] = true
+				for i := n - 1; i >= 0 && p.places[i].seq == from; i-- {
+					seen[p.places[i].id] = true
 				}
 			}
 			done = len(p.rows) == 0
@@ -284,14 +302,21 @@ func (c *streamCheck) readPage(ctx context.Context, tx *sqlx.Tx, p *page, from i
 	}
 	defer rows.Close()
 	for rows.Next() {
-		p.rows = append(p.rows, row{})
-		r := &p.rows[len(p.rows)-1]
-		if err := r.scanColumns(rows, true); err != nil {
-			p.broken = append(p.broken, err.Error())
-			p.rows = p.rows[:len(p.rows)-1]
-		} else if seen[r.ID] {
-			p.rows = p.rows[:len(p.rows)-1]
+		p.rows = append(p.rows, raw{})
+		v := &p.rows[len(p.rows)-1]
+		err := v.scan(rows)
+		var at place
+		if err == nil {
+			at, err = v.place()
 		}
+		if err != nil {
+			p.broken = append(p.broken, err.Error())
+		}
+		if err != nil || seen[at.id] {
+			p.rows = p.rows[:len(p.rows)-1]
+			continue
+		}
+		p.places = append(p.places, at)
 	}
 	return rows.Err()
 }
@@ -316,12 +341,17 @@ func (c *streamCheck) check(p *page) {
 	}
 	rest := p.checkpoints
 	for i := range p.rows {
-		r := &p.rows[i]
+		var r row
+		if err := r.decode(&p.rows[i], true); err != nil {
+			c.find(c.finding(FindingUnreadable, -1, "an entry can't be read: %v", err))
+			c.lost = true
+			continue
+		}
 		for len(rest) > 0 && rest[0].Size <= r.Seq {
 			c.checkpoint(&rest[0])
 			rest = rest[1:]
 		}
-		c.entry(r)
+		c.entry(&r)
 	}
 	for i := range rest {
 		if p.last && rest[i].Size > c.next {
