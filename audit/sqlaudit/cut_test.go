@@ -26,10 +26,10 @@ import (
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 )
 
-var cutEvents = flag.Int("sqlaudit.events", 2000, "how many events the tests of cut replies store on each database")
-
-// cutShare is how many of the replies are cut, of 1.
-const cutShare = 0.02
+var (
+	cutEvents = flag.Int("sqlaudit.events", 1000, "how many events the tests of cut replies store on each database; in full, 20000")
+	cutShare  = flag.Float64("sqlaudit.cut", 0.02, "the share of the commits whose reply is cut; in full, 0.005")
+)
 
 func TestCutReplies(t *testing.T) { onEach(t, testCutReplies) }
 
@@ -78,7 +78,7 @@ func testCutReplies(t *testing.T, s *system) {
 	for _, n := range seen {
 		duplicates += n - 1
 	}
-	t.Logf("%d events, %d replies cut: %d lost, %d duplicates", *cutEvents, cuts.Load(), lost, duplicates)
+	t.Logf("%d events, %d replies cut (%.1f %% of the commits): %d lost, %d duplicates", *cutEvents, cuts.Load(), 100**cutShare, lost, duplicates)
 	assert.Zero(t, lost)
 	assert.Zero(t, duplicates)
 	assert.Positive(t, cuts.Load(), "the test cut something")
@@ -105,7 +105,7 @@ func openCut(t *testing.T, db *raw) (*sqlaudit.Journal, *atomic.Int64) {
 		// A commit: PostgreSQL executes a flush, MariaDB is told to commit.
 		text := string(request)
 		commit := strings.Contains(text, "COMMIT") || db.kind == "postgres" && p.greeted.Load()
-		if commit && rand.Float64() < cutShare {
+		if commit && rand.Float64() < *cutShare {
 			cuts.Add(1)
 			return true
 		}
@@ -258,7 +258,7 @@ type cutTx struct {
 
 func (tx cutTx) Commit() error {
 	err := tx.Tx.Commit()
-	if err == nil && rand.Float64() < cutShare {
+	if err == nil && rand.Float64() < *cutShare {
 		tx.cuts.Add(1)
 		return errors.Join(errors.New("cut"), io.ErrUnexpectedEOF)
 	}

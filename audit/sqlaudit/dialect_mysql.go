@@ -116,7 +116,7 @@ func (*mysql) classify(err error) class {
 			return poison
 		}
 		return retry
-	case 1021, 1114, 1041, 1037, 1044, 1045, 1049, 1054, 1142, 1143, 1146: // full, out of memory, no right, no such table
+	case 3, 20, 1021, 1026, 1030, 1114, 1041, 1037, 1044, 1045, 1049, 1054, 1142, 1143, 1146: // full, out of memory, no right, no such table
 		return fatal
 	case 1040, 1053, 1152, 1184, 1203, 1205, 1213, 1226, 1290, 1317, 1836, 1927: // too many, shutdown, locks, read only, killed
 		return retry

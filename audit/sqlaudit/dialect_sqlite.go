@@ -62,11 +62,18 @@ func (d *sqlite) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
 			return errConflict
 		}
 	}
-	if err := tx.Commit(); err != nil {
-		return unclearError{err}
+	err = tx.Commit()
+	var e sqliteError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &e) && e.Code()&0xff == sqliteFull:
+		return err // there was no room for the pages, much less for the commit
 	}
-	return nil
+	return unclearError{err}
 }
+
+const sqliteFull = 13
 
 // step is a prepared statement of a flush and the number of rows it must touch.
 type step struct {
