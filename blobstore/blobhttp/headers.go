@@ -24,7 +24,7 @@ var (
 
 	// No scripts, no forms, no plugins, an origin of its own; just what browsers need to show an image, text or film.
 	cspSandbox = []string{"default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox"}
-	// The PDF viewers of browsers refuse to work in a sandbox, and run no scripts in the page's origin.
+	// Not every browser's PDF viewer works in a sandbox (Chromium's does by now), and none runs scripts in the page's origin.
 	cspPDF = []string{"default-src 'none'; object-src 'self'; style-src 'unsafe-inline'"}
 )
 

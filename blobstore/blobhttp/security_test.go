@@ -89,7 +89,7 @@ func TestPDFIsShownWithoutASandbox(t *testing.T) {
 	h.put("a", "%PDF-1.7\n", nil)
 	a := h.do("GET", h.link("a", &blobstore.LinkOptions{Inline: true}), "")
 	assert.Equal(t, "application/pdf", a.header.Get("Content-Type"))
-	assert.NotContains(t, a.header.Get("Content-Security-Policy"), "sandbox", "the viewers of browsers refuse to work in one")
+	assert.NotContains(t, a.header.Get("Content-Security-Policy"), "sandbox", "not every browser's viewer works in one")
 	assert.Contains(t, a.header.Get("Content-Security-Policy"), "default-src 'none'")
 	a = h.do("GET", h.link("a", nil), "")
 	assert.Contains(t, a.header.Get("Content-Security-Policy"), "sandbox")

@@ -1,7 +1,8 @@
 // Package integration runs the cloud providers against real servers on
 // loopback: versitygw and MinIO for S3, Azurite for Azure, and for Google Cloud
 // Storage fake-gcs-server behind a [Gate], which checks the signatures that
-// fake-gcs-server does not look at.
+// fake-gcs-server does not look at. A headless Chromium shows what a browser makes
+// of the answers.
 //
 //	servers/install.sh   # once: builds and installs the servers
 //	go test ./...        # starts what is installed, and stops it

@@ -22,6 +22,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fsouza/fake-gcs-server/fakestorage"
@@ -42,7 +43,17 @@ type Gate struct {
 	puts     sync.Mutex // makes the check of a precondition and the upload one step
 
 	chunks sync.Map // of resumable uploads, by upload and range -> *httptest.ResponseRecorder
+	cors   atomic.Pointer[CORS]
 }
+
+// CORS is the rule of which pages of other origins may use a bucket.
+type CORS struct {
+	Origins, Methods []string
+	ResponseHeaders  []string // which the service takes for those of requests too
+}
+
+// SetCORS sets the rule, as that of every bucket. At first there is none.
+func (g *Gate) SetCORS(rule *CORS) { g.cors.Store(rule) }
 
 func newGate(fake *fakestorage.Server, accessID string, key *rsa.PrivateKey) *Gate {
 	return &Gate{fake: fake, next: fake.HTTPHandler(), accessID: accessID, key: key, token: rand.Text()}
@@ -56,6 +67,12 @@ func (g *Gate) Tokens() oauth2.TokenSource {
 
 // ServeHTTP implements [http.Handler].
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	rule := g.cors.Load()
+	if r.Method == http.MethodOptions {
+		rule.preflight(w, r)
+		return
+	}
+	w = &corsWriter{ResponseWriter: w, rule: rule, r: r}
 	switch {
 	case r.URL.Path == tokenPath && r.Method == http.MethodPost:
 		g.issueToken(w, r)
@@ -72,6 +89,60 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		refuse(w, http.StatusUnauthorized, "AuthenticationRequired", errors.New("no token and no signature"))
 	}
+}
+
+// allows reports whether pages of the request's origin may use that method. No
+// rule allows none.
+func (c *CORS) allows(r *http.Request, method string) bool {
+	return c != nil && slices.Contains(c.Origins, r.Header.Get("Origin")) && slices.Contains(c.Methods, method)
+}
+
+// preflight answers what a browser asks before it sends.
+func (c *CORS) preflight(w http.ResponseWriter, r *http.Request) {
+	method := r.Header.Get("Access-Control-Request-Method")
+	if !c.allows(r, method) {
+		return // without a header the browser refuses
+	}
+	for name := range strings.SplitSeq(r.Header.Get("Access-Control-Request-Headers"), ",") {
+		known := func(s string) bool { return strings.EqualFold(s, strings.TrimSpace(name)) }
+		if name != "" && !slices.ContainsFunc(c.ResponseHeaders, known) {
+			return
+		}
+	}
+	w.Header().Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
+	w.Header().Set("Access-Control-Allow-Methods", method)
+	w.Header().Set("Access-Control-Allow-Headers", strings.Join(c.ResponseHeaders, ","))
+}
+
+// corsWriter answers by the rule, and not by that of fake-gcs-server, which lets
+// everybody in.
+type corsWriter struct {
+	http.ResponseWriter
+	rule  *CORS
+	r     *http.Request
+	begun bool
+}
+
+func (w *corsWriter) WriteHeader(status int) {
+	w.begun = true
+	h := w.Header()
+	for name := range h {
+		if strings.HasPrefix(name, "Access-Control-") {
+			h.Del(name)
+		}
+	}
+	if w.rule.allows(w.r, w.r.Method) {
+		h.Set("Access-Control-Allow-Origin", w.r.Header.Get("Origin"))
+		h.Set("Access-Control-Expose-Headers", strings.Join(w.rule.ResponseHeaders, ","))
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *corsWriter) Write(p []byte) (int, error) {
+	if !w.begun {
+		w.WriteHeader(http.StatusOK)
+	}
+	return w.ResponseWriter.Write(p)
 }
 
 // serve passes a request on. On copies fake-gcs-server ignores the condition

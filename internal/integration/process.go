@@ -92,7 +92,7 @@ func (o *once[T]) get(t testing.TB, name string, start func() (*T, func(), error
 type missingError struct{ path string }
 
 func (e *missingError) Error() string {
-	return filepath.Base(e.path) + " is not installed: run internal/integration/servers/install.sh"
+	return filepath.Base(e.path) + " is not installed: run internal/integration/servers/install.sh, or the package manager for node and chromium"
 }
 
 func asMissing(err error, target **missingError) bool {
