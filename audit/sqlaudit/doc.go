@@ -4,7 +4,8 @@
 //
 // Callers share transactions: while one is stored, those who come wait, and the
 // next stores all of them together. Nothing is acknowledged before its commit.
-// An event that the database refuses fails alone.
+// An event that the database refuses fails alone. [Options.Async] gives that up
+// for entries that nobody should wait for, and says what it costs.
 //
 // # Tables
 //

@@ -34,23 +34,23 @@ type batch struct {
 // It does not linger: while one batch is stored, the next one gathers.
 func (j *Journal) run() {
 	defer close(j.finished)
-	for {
-		jobs := j.q.take(j.opts.MaxBatch)
-		if jobs == nil {
-			return
-		}
-		// A flush does not outlive the last of its callers.
-		until := jobs[0].until
-		for _, jb := range jobs {
-			if jb.until.After(until) {
-				until = jb.until
+	for jobs := j.q.take(j.opts.MaxBatch); jobs != nil; jobs = j.q.take(j.opts.MaxBatch) {
+		// A flush does not outlive the last of its callers, if there are any.
+		ctx, cancel := j.base, func() {}
+		if !jobs[0].async {
+			until := jobs[0].until
+			for _, jb := range jobs {
+				if jb.until.After(until) {
+					until = jb.until
+				}
 			}
+			ctx, cancel = context.WithDeadline(j.base, until)
 		}
-		ctx, cancel := context.WithDeadline(j.base, until)
 		j.flushing.Store(true)
 		j.store(ctx, jobs)
 		j.flushing.Store(false)
 		cancel()
+		j.recordGap()
 	}
 }
 
@@ -111,12 +111,12 @@ func (j *Journal) store(ctx context.Context, jobs []*job) {
 			}
 			var err error
 			if b, err = j.prepare(jobs); err != nil {
-				finish(jobs, err)
+				j.finish(jobs, err)
 				return
 			}
 			began = time.Now()
 		}
-		err := j.d.flush(ctx, j.db, b)
+		err := j.flush(ctx, b)
 		if err == nil {
 			j.stored(ctx, b)
 			return
@@ -135,7 +135,7 @@ func (j *Journal) store(ctx context.Context, jobs []*job) {
 		}
 
 		switch {
-		case class == retry || class == unclear:
+		case class == retry || class == unclear || class == fatal && jobs[0].async:
 			// An intent may be inserted again only while its first insertion
 			// can't have run out and been settled by somebody else.
 			late := unknown && len(b.begins) > 0 && time.Since(began) > b.shortestLease()/2
@@ -170,13 +170,13 @@ func (j *Journal) store(ctx context.Context, jobs []*job) {
 				j.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "sqlaudit: another process writes under this one's id; going on under a new one",
 					slog.String("writer_id", j.tail.writer.id))
 				if err := j.newTail(); err != nil {
-					finish(jobs, err)
+					j.finish(jobs, err)
 					return
 				}
 				continue
 			}
 			if len(jobs) == 1 {
-				finish(jobs, fmt.Errorf("%w: the database refuses it: %w", audit.ErrEvent, err))
+				j.finish(jobs, fmt.Errorf("%w: the database refuses it: %w", audit.ErrEvent, err))
 				return
 			}
 			// One of them can't be stored; the others must not suffer for it.
@@ -184,15 +184,26 @@ func (j *Journal) store(ctx context.Context, jobs []*job) {
 			j.store(ctx, jobs[len(jobs)/2:])
 			return
 		default:
-			finish(jobs, fmt.Errorf("sqlaudit: storing the record: %w", err))
+			j.finish(jobs, fmt.Errorf("sqlaudit: storing the record: %w", err))
 			return
 		}
 	}
 }
 
-func finish(jobs []*job, err error) {
+// flush makes one attempt, which ends by the time limit even if nobody waits.
+func (j *Journal) flush(ctx context.Context, b *batch) error {
+	ctx, cancel := context.WithTimeout(ctx, j.opts.Timeout)
+	defer cancel()
+	return j.d.flush(ctx, j.db, b)
+}
+
+// finish tells the callers how it went.
+func (j *Journal) finish(jobs []*job, err error) {
 	for _, jb := range jobs {
 		jb.done <- err
+		if jb.async && err != nil {
+			j.lose(jb, err)
+		}
 	}
 }
 
@@ -204,14 +215,14 @@ func (j *Journal) stored(ctx context.Context, b *batch) {
 		j.signing.Store(b.identity)
 	}
 	if b.checkpoint == nil {
-		finish(b.jobs, nil)
+		j.finish(b.jobs, nil)
 		return
 	}
 	j.tail.tree = b.tree
 	if j.pub != nil {
 		j.pub.offer(b.identity, b.checkpoint)
 	}
-	finish(b.jobs, j.anchor(ctx))
+	j.finish(b.jobs, j.anchor(ctx))
 }
 
 // anchor waits until what is stored is published, if it has to be.
@@ -240,7 +251,7 @@ func (j *Journal) giveUp(jobs []*job, err error, unknown bool) {
 			err = errors.Join(err, tailErr)
 		}
 	}
-	finish(jobs, fmt.Errorf("sqlaudit: storing the record: %s: %w", what, err))
+	j.finish(jobs, fmt.Errorf("sqlaudit: storing the record: %s: %w", what, err))
 }
 
 // pause waits before another attempt; false if there is no time for one.
@@ -331,6 +342,8 @@ func (j *Journal) notHeld(ctx context.Context, jb *job) (verdict, err error) {
 
 // exists reports whether the entry of that id is stored.
 func (j *Journal) exists(ctx context.Context, id string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, j.opts.Timeout)
+	defer cancel()
 	var n int
 	err := j.db.GetContext(ctx, &n, sqlx.Rebind(j.d.bind(), "SELECT count(*) FROM file_access_logs WHERE id = ?"), id)
 	return n > 0, err
@@ -342,6 +355,8 @@ func (j *Journal) seqTaken(ctx context.Context, b *batch) (bool, error) {
 	if len(b.rows) == 0 {
 		return false, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, j.opts.Timeout)
+	defer cancel()
 	var n, signed int
 	err := j.db.GetContext(ctx, &n, sqlx.Rebind(j.d.bind(), "SELECT count(*) FROM file_access_logs WHERE writer_id = ? AND seq >= ? AND seq < ?"),
 		b.rows[0].WriterID, b.rows[0].Seq, b.rows[0].Seq+int64(len(b.rows)))

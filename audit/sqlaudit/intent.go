@@ -20,7 +20,7 @@ import (
 )
 
 // Log implements [audit.Logger]. It waits for the transaction that stores e,
-// together with whatever else waits at the time.
+// together with whatever else waits at the time, unless [Options.Async] is set.
 func (j *Journal) Log(ctx context.Context, e audit.Event) error {
 	e, err := audit.PrepareLog(e)
 	if err != nil {
@@ -30,7 +30,7 @@ func (j *Journal) Log(ctx context.Context, e audit.Event) error {
 	if err != nil {
 		return err
 	}
-	return j.q.do(ctx, j.opts.Timeout, &job{rows: []*row{r}})
+	return j.q.do(ctx, j.opts.Timeout, &job{rows: []*row{r}, async: j.opts.Async})
 }
 
 // Begin implements [audit.Journal]. An operation that is open already is

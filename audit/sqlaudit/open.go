@@ -36,6 +36,7 @@ type Journal struct {
 	signing    atomic.Pointer[identity] // of the last writer that is registered
 	pub        *publisher               // nil: nothing is published
 
+	gap         gap
 	maintenance sync.WaitGroup
 
 	writerID atomic.Pointer[string]
@@ -249,11 +250,14 @@ func (j *Journal) Close(ctx context.Context) error {
 		case <-j.finished:
 		case <-time.After(time.Second): // a driver that does not heed its context
 		}
-		if len(lost) > 0 {
+		if lost = append(j.gap.unstored(), lost...); len(lost) > 0 {
 			err = &UnstoredError{Events: lost, Err: ctx.Err()}
 		}
 	}
 	j.stop()
+	if n := j.gap.size(); n > 0 {
+		err = errors.Join(err, fmt.Errorf("sqlaudit: closed with %d lost entries that the trail does not mention", n))
+	}
 	if j.pub != nil {
 		<-j.pub.done
 		if pubErr := j.pub.publish(ctx); pubErr != nil {
@@ -272,7 +276,8 @@ func (j *Journal) Close(ctx context.Context) error {
 }
 
 // UnstoredError is what Close returns when it could not store everything. The
-// callers of these events were told so as well.
+// callers of these events were told so as well, but for those of [Options.Async].
+// Of these, the last to be tried may have been stored after all.
 type UnstoredError struct {
 	Events []audit.Event
 	Err    error

@@ -31,6 +31,17 @@ type Options struct {
 	// wait for a place in the queue. Default: 1,024.
 	QueueLength int
 
+	// Async has Log return once its entry is queued, before it is stored. It
+	// gives up what [audit.Logger] promises: downloads and links are then not
+	// recorded before they happen. If the process is killed, up to QueueLength +
+	// MaxBatch entries that were acknowledged are lost without a trace; if it
+	// ends in order, [Journal.Close] stores them, or returns those that it could
+	// not. While the database is away, entries wait, and Log blocks once the
+	// queue is full. What the database refuses is counted in an entry of the
+	// trail, [ActionGap]. Begin and Settle wait as ever, so that no file changes
+	// without a record.
+	Async bool
+
 	// Origin names this process in file_access_writers, for people who read
 	// it. Default: the host's name. At most 255 bytes.
 	Origin string
@@ -80,6 +91,8 @@ func (o *Options) withDefaults() (Options, error) {
 		return out, fmt.Errorf("sqlaudit: Options.Origin %q is not text in UTF-8", out.Origin)
 	case out.Anchor != AnchorAsync && out.Anchor != AnchorSync:
 		return out, fmt.Errorf("sqlaudit: Options.Anchor is %d: want AnchorAsync or AnchorSync", out.Anchor)
+	case out.Anchor == AnchorSync && out.Async:
+		return out, errors.New("sqlaudit: Options.Anchor is AnchorSync with Async: want an entry acknowledged after it is published, or before it is stored")
 	case out.Anchor == AnchorSync && out.Publish == nil:
 		return out, errors.New("sqlaudit: Options.Anchor is AnchorSync without Publish: want a bucket to publish to")
 	}

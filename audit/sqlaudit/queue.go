@@ -23,6 +23,7 @@ type job struct {
 	ids    *attempts   // of a settlement: the ids its first row was given
 	prior  []*attempts // of earlier calls to settle the same intent that failed
 
+	async bool       // nobody waits for it: it is tried until it is stored
 	until time.Time  // nobody waits for it any longer
 	done  chan error // capacity 1: the flusher never waits for a caller
 	state jobState   // guarded by queue.mu
@@ -113,17 +114,40 @@ const (
 	maybeStored = "it is not known whether the record was stored"
 )
 
-// do queues a job and waits until it is stored, ctx is done or the time is up.
-// A job that no flush has taken by then is withdrawn.
+// do queues a job and, unless it is asynchronous, waits until it is stored, ctx
+// is done or the time is up. A job that no flush has taken by then is withdrawn.
 func (q *queue) do(ctx context.Context, timeout time.Duration, jb *job) error {
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	if err := q.enter(ctx, timer, timeout, jb); err != nil || jb.async {
+		return err
+	}
+	select {
+	case err := <-jb.done:
+		return err
+	case <-ctx.Done():
+		q.leave(jb)
+		return ctx.Err()
+	case <-timer.C:
+		if q.leave(jb) {
+			return &timeoutError{timeout, notStored}
+		}
+		select {
+		case err := <-jb.done: // it came at the last moment
+			return err
+		default:
+			return &timeoutError{timeout, maybeStored}
+		}
+	}
+}
+
+// enter queues a job once there is a place for it.
+func (q *queue) enter(ctx context.Context, timer *time.Timer, timeout time.Duration, jb *job) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	jb.done = make(chan error, 1)
 	jb.until = time.Now().Add(timeout)
-	timer := time.NewTimer(timeout)
-	defer timer.Stop()
-
 	select {
 	case q.slots <- struct{}{}:
 	default:
@@ -146,24 +170,7 @@ func (q *queue) do(ctx context.Context, timeout time.Duration, jb *job) error {
 	q.jobs = append(q.jobs, jb)
 	q.mu.Unlock()
 	q.signal()
-
-	select {
-	case err := <-jb.done:
-		return err
-	case <-ctx.Done():
-		q.leave(jb)
-		return ctx.Err()
-	case <-timer.C:
-		if q.leave(jb) {
-			return &timeoutError{timeout, notStored}
-		}
-		select {
-		case err := <-jb.done: // it came at the last moment
-			return err
-		default:
-			return &timeoutError{timeout, maybeStored}
-		}
-	}
+	return nil
 }
 
 func (q *queue) signal() {
@@ -213,16 +220,26 @@ func (q *queue) take(limit int) []*job {
 }
 
 // takeLocked leaves behind a second job on the same operation: within one
-// flush, its fate would depend on that of the first.
+// flush, its fate would depend on that of the first. Jobs that somebody waits for
+// and others do not share a flush, since only these are tried without end; those
+// of the kind that came first are taken.
 func (q *queue) takeLocked(limit int) []*job {
-	n, rows := 0, 0
+	var batch []*job
 	var seen map[string]bool
-	for _, jb := range q.jobs {
-		if n > 0 && rows+jb.size() > limit {
+	rows := 0
+	rest := q.jobs[:0]
+	for i, jb := range q.jobs {
+		if len(batch) > 0 && rows+jb.size() > limit {
+			rest = append(rest, q.jobs[i:]...)
 			break
+		}
+		if len(batch) > 0 && jb.async != batch[0].async {
+			rest = append(rest, jb)
+			continue
 		}
 		if op := jb.opID(); op != "" {
 			if seen[op] {
+				rest = append(rest, q.jobs[i:]...)
 				break
 			}
 			if seen == nil {
@@ -232,12 +249,11 @@ func (q *queue) takeLocked(limit int) []*job {
 		}
 		jb.state = taken
 		rows += jb.size()
-		n++
+		batch = append(batch, jb)
 	}
-	batch := make([]*job, n)
-	copy(batch, q.jobs)
-	q.jobs = append(q.jobs[:0], q.jobs[n:]...)
-	for range n {
+	clear(q.jobs[len(rest):])
+	q.jobs = rest
+	for range batch {
 		<-q.slots
 	}
 	return batch

@@ -1,0 +1,98 @@
+package sqlaudit
+
+// The asynchronous mode: entries that nobody waits for, and what becomes of
+// those that can't be stored.
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/blobtrail/blobtrail/audit"
+)
+
+// ActionGap is that of the entry which says that earlier ones were lost: with
+// [Options.Async] they were acknowledged, but the database refused them. Its
+// Attrs say how many ([AttrEntries]) and when they occurred ([AttrFrom],
+// [AttrTo]).
+const ActionGap audit.Action = "gap"
+
+// The first and the last OccurredAt of the entries that an [ActionGap] is about.
+const (
+	AttrFrom = "from"
+	AttrTo   = "to"
+)
+
+// gap is what was acknowledged and then lost.
+type gap struct {
+	mu       sync.Mutex
+	entries  int64 // that no entry mentions yet
+	from, to time.Time
+	events   []audit.Event // that Close returns
+}
+
+func (g *gap) size() int64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.entries
+}
+
+func (g *gap) unstored() []audit.Event {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.events
+}
+
+// lose takes note of an asynchronous job that failed.
+func (j *Journal) lose(jb *job, err error) {
+	g := &j.gap
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if j.base.Err() != nil { // by Close
+		g.events = append(g.events, jb.events()...)
+		return
+	}
+	for _, e := range jb.events() {
+		j.opts.Logger.LogAttrs(j.base, slog.LevelError, "sqlaudit: an entry that was acknowledged is lost", slog.Any("error", err), slog.Any("event", e))
+		if g.entries == 0 || e.OccurredAt.Before(g.from) {
+			g.from = e.OccurredAt
+		}
+		if g.entries == 0 || e.OccurredAt.After(g.to) {
+			g.to = e.OccurredAt
+		}
+		g.entries++
+	}
+}
+
+// recordGap has the trail mention what was lost. If that fails, it is tried again
+// after the next flush.
+func (j *Journal) recordGap() {
+	g := &j.gap
+	g.mu.Lock()
+	n, from, to := g.entries, g.from, g.to
+	g.mu.Unlock()
+	if n == 0 {
+		return
+	}
+	e, err := audit.PrepareLog(audit.Event{Action: ActionGap, Outcome: audit.OutcomeFailed, Attrs: map[string]string{
+		AttrEntries: strconv.FormatInt(n, 10), AttrFrom: from.Format(timeFormat), AttrTo: to.Format(timeFormat),
+	}})
+	if err == nil {
+		var r *row
+		if r, err = newRow(e, audit.SettledByWriter); err == nil {
+			ctx, cancel := context.WithTimeout(j.base, j.opts.Timeout)
+			defer cancel()
+			jb := &job{rows: []*row{r}, state: taken, done: make(chan error, 1)}
+			j.store(ctx, []*job{jb})
+			err = <-jb.done
+		}
+	}
+	if err != nil {
+		return
+	}
+	g.mu.Lock()
+	g.entries -= n
+	g.mu.Unlock()
+}

@@ -1,0 +1,175 @@
+package sqlaudit_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/sqlaudit"
+)
+
+func TestAsync(t *testing.T) { onEach(t, testAsync) }
+
+func testAsync(t *testing.T, s *system) {
+	j, db := s.open(t, &sqlaudit.Options{Async: true, Timeout: time.Second, MaxBatch: 32})
+	release := db.block(t)
+	var want []string
+	for i := range 300 {
+		require.NoError(t, j.Log(t.Context(), event(fmt.Sprint(i))))
+		want = append(want, fmt.Sprint(i))
+	}
+	assert.Zero(t, db.count(t, "file_access_logs"), "acknowledged before it is stored")
+	// Those who change something wait, and are refused in time.
+	_, err := j.Begin(t.Context(), event("begun"), 0)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	// So does whatever can't ever be stored.
+	require.ErrorIs(t, j.Log(t.Context(), audit.Event{Action: "No Such"}), audit.ErrEvent)
+	release() // after more than the time limit
+	in, err := begin(t, j)
+	require.NoError(t, err)
+	require.NoError(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}))
+	require.NoError(t, j.Close(t.Context()))
+	require.ErrorIs(t, j.Log(t.Context(), event("late")), audit.ErrClosed)
+
+	other, _ := openDSN(t, db.dsn, nil)
+	got := entries(t, other, audit.Query{})
+	requireWholeStreams(t, got)
+	stored := slices.DeleteFunc(keys(got), func(key string) bool { return key == "begun" })
+	assert.Equal(t, want, stored, "each once, in the order they came")
+}
+
+// begin tries until the database is back.
+func begin(t *testing.T, j *sqlaudit.Journal) (in audit.Intent, err error) {
+	t.Helper()
+	wait(t, "work goes on", func() bool {
+		in, err = j.Begin(context.Background(), event("begun"), 0)
+		return err == nil
+	})
+	return in, err
+}
+
+func TestAsyncBlocksWhenFull(t *testing.T) { onEach(t, testAsyncBlocksWhenFull) }
+
+func testAsyncBlocksWhenFull(t *testing.T, s *system) {
+	j, db := s.open(t, &sqlaudit.Options{Async: true, QueueLength: 5})
+	release := db.block(t)
+	require.NoError(t, j.Log(t.Context(), event("flushing")))
+	wait(t, "the flush begins", func() bool { return sqlaudit.Waiting(j) == 0 && sqlaudit.Flushing(j) })
+	for range 5 {
+		require.NoError(t, j.Log(t.Context(), event("queued")))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, j.Log(ctx, event("too many")), context.DeadlineExceeded)
+	blocked := make(chan error, 1)
+	go func() { blocked <- j.Log(context.Background(), event("patient")) }()
+	release()
+	require.NoError(t, <-blocked)
+	require.NoError(t, j.Close(t.Context()))
+	assert.Equal(t, 7, db.count(t, "file_access_logs"))
+	assert.Zero(t, db.count(t, "file_access_logs WHERE file_key = 'too many'"))
+}
+
+func TestAsyncCloseReturnsWhatIsLost(t *testing.T) { onEach(t, testAsyncCloseReturnsWhatIsLost) }
+
+func testAsyncCloseReturnsWhatIsLost(t *testing.T, s *system) {
+	j, db := s.open(t, &sqlaudit.Options{Async: true, MaxBatch: 3})
+	require.NoError(t, j.Log(t.Context(), event("stored")))
+	wait(t, "the first is stored", func() bool { return db.count(t, "file_access_logs") == 1 })
+	release := db.block(t)
+	var want []string
+	for i := range 10 {
+		require.NoError(t, j.Log(t.Context(), event(fmt.Sprint(i))))
+		want = append(want, fmt.Sprint(i))
+	}
+	wait(t, "a flush begins", func() bool { return sqlaudit.Waiting(j) < 10 && sqlaudit.Flushing(j) })
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	err := j.Close(ctx)
+	var unstored *sqlaudit.UnstoredError
+	require.ErrorAs(t, err, &unstored)
+	var lost []string
+	for _, e := range unstored.Events {
+		lost = append(lost, e.Key)
+	}
+	assert.Equal(t, want, lost, "what was under way, and what waited")
+	release()
+	assert.Equal(t, 1, db.count(t, "file_access_logs"))
+}
+
+func TestAsyncRecordsItsGaps(t *testing.T) { onEach(t, testAsyncRecordsItsGaps) }
+
+func testAsyncRecordsItsGaps(t *testing.T, s *system) {
+	var log strings.Builder
+	j, db := s.open(t, &sqlaudit.Options{Async: true, Logger: textLogger(&log)})
+	db.poison(t, "poison")
+	last := time.Date(2024, 5, 1, 13, 0, 0, 0, time.UTC)
+	release := db.block(t)
+	for i := range 40 {
+		e := event(fmt.Sprint(i))
+		if i%13 == 1 {
+			e.Key, e.OccurredAt = "poison", last.Add(-time.Duration(i)*time.Minute+time.Minute)
+		}
+		require.NoError(t, j.Log(t.Context(), e))
+	}
+	release()
+	require.NoError(t, j.Close(t.Context()))
+	other, _ := openDSN(t, db.dsn, nil)
+	var lost int
+	var from, to []string
+	stored := 0
+	for _, e := range entries(t, other, audit.Query{}) {
+		if e.Action != sqlaudit.ActionGap {
+			stored++
+			continue
+		}
+		n := 0
+		_, err := fmt.Sscan(e.Attrs[sqlaudit.AttrEntries], &n)
+		require.NoError(t, err)
+		lost += n
+		from, to = append(from, e.Attrs[sqlaudit.AttrFrom]), append(to, e.Attrs[sqlaudit.AttrTo])
+		assert.Equal(t, audit.OutcomeFailed, e.Outcome)
+	}
+	assert.Equal(t, 37, stored)
+	assert.Equal(t, 3, lost)
+	assert.Equal(t, last.Add(-26*time.Minute).Format("2006-01-02T15:04:05.000000Z"), slices.Min(from))
+	assert.Equal(t, last.Format("2006-01-02T15:04:05.000000Z"), slices.Max(to))
+	assert.Contains(t, log.String(), "is lost")
+}
+
+// Callers of both kinds at once: all is stored, once.
+func TestAsyncBesideOthers(t *testing.T) { onEach(t, testAsyncBesideOthers) }
+
+func testAsyncBesideOthers(t *testing.T, s *system) {
+	j, db := s.open(t, &sqlaudit.Options{Async: true, MaxBatch: 16, QueueLength: 32})
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			for range 20 {
+				assert.NoError(t, j.Log(context.Background(), event("k")))
+				in, err := j.Begin(context.Background(), event("k"), 0)
+				if assert.NoError(t, err) {
+					assert.NoError(t, in.Settle(context.Background(), audit.Result{Outcome: audit.OutcomeOK}))
+				}
+			}
+		})
+	}
+	wg.Wait()
+	require.NoError(t, j.Close(t.Context()))
+	assert.Equal(t, 2*16*20, db.count(t, "file_access_logs"))
+	assert.Zero(t, db.count(t, "file_access_intents"))
+}
+
+func TestAsyncAnchorIsRefused(t *testing.T) {
+	tr := newTrail(t)
+	_, err := sqlaudit.Open(t.Context(), tr.dsn, &sqlaudit.Options{Async: true, Anchor: sqlaudit.AnchorSync, Publish: &sqlaudit.PublishOptions{Bucket: tr.bucket}})
+	require.ErrorContains(t, err, "AnchorSync with Async")
+}
