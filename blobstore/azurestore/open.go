@@ -107,11 +107,7 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport, closeTransport := o.Transport, func() error { return nil }
-	if transport == nil {
-		t := cloudhttp.Transport(o.StallTimeout)
-		transport, closeTransport = t, func() error { t.CloseIdleConnections(); return nil }
-	}
+	transport, closeTransport := cloudhttp.Or(o.Transport, o.StallTimeout)
 	opts := policy.ClientOptions{Transport: &http.Client{Transport: transport}}
 	opts.Retry = retries
 
@@ -145,7 +141,13 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 		if b.container, err = container.NewClient(target.String(), cred, &container.ClientOptions{ClientOptions: opts}); err != nil {
 			return nil, err
 		}
-		if svc, err = service.NewClient(base.String(), cred, &service.ClientOptions{ClientOptions: opts}); err != nil {
+		svcBase := *base
+		if name, _, _ := strings.Cut(base.Host, "."); name != o.Account {
+			// The SDK signs with the account that the host begins with.
+			svcBase = url.URL{Scheme: base.Scheme, Host: o.Account + ".blob.core.windows.net"}
+			opts.Transport = &http.Client{Transport: &detour{transport, base}}
+		}
+		if svc, err = service.NewClient(svcBase.String(), cred, &service.ClientOptions{ClientOptions: opts}); err != nil {
 			return nil, err
 		}
 		b.signer.delegation = &delegation{client: svc}
@@ -159,7 +161,7 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 	if b.Bucket, err = azureblob.OpenBucket(ctx, b.container, nil); err != nil {
 		return nil, err
 	}
-	b.CloseFunc = closeTransport
+	b.CloseFunc = func() error { closeTransport(); return nil }
 	b.BaseInfo = driver.Info{Backend: "azure", Bucket: o.Account + "/" + o.Container, Capabilities: driver.Capabilities{
 		ExactCreate: true, AtomicReplace: true, Durable: true, KeepsSHA256: true, Links: b.signer.links(),
 	}, Needs: driver.Needs{

@@ -133,6 +133,19 @@ func correlationID(grant string) string {
 	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
 
+// detour sends requests to the address of the account, whatever host they name.
+type detour struct {
+	next http.RoundTripper
+	to   *url.URL
+}
+
+func (d *detour) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.URL.Scheme, r.URL.Host, r.Host = d.to.Scheme, d.to.Host, d.to.Host
+	r.URL.Path, r.URL.RawPath = strings.TrimSuffix(d.to.Path, "/")+r.URL.Path, ""
+	return d.next.RoundTrip(r)
+}
+
 // delegation keeps a user-delegation key for as long as it is of use.
 type delegation struct {
 	client *service.Client

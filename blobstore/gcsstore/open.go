@@ -66,6 +66,9 @@ type Options struct {
 	// StallTimeout is how long a connection may stand still before the request
 	// is given up. 0: a minute.
 	StallTimeout time.Duration
+	// Transport replaces the HTTP transport, for proxies and private
+	// certificates. StallTimeout is then without effect.
+	Transport http.RoundTripper
 }
 
 const (
@@ -117,7 +120,7 @@ func newBucket(ctx, openCtx context.Context, o Options) (*bucket, error) {
 			return nil, err
 		}
 	}
-	transport := cloudhttp.Transport(o.StallTimeout)
+	transport, closeTransport := cloudhttp.Or(o.Transport, o.StallTimeout)
 	ctx = context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Transport: transport})
 	creds, err := credentials(ctx, &o)
 	if err != nil {
@@ -150,7 +153,7 @@ func newBucket(ctx, openCtx context.Context, o Options) (*bucket, error) {
 	b.handle = b.client.Bucket(o.Bucket)
 	b.CloseFunc = func() error {
 		err := b.client.Close()
-		transport.CloseIdleConnections()
+		closeTransport()
 		return err
 	}
 	if b.signer, err = newLinkSigner(openCtx, &o, creds, client); err != nil {

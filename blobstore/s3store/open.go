@@ -57,6 +57,9 @@ type Options struct {
 	// StallTimeout is how long a connection may stand still before the request
 	// is given up. 0: a minute.
 	StallTimeout time.Duration
+	// Transport replaces the HTTP transport, for proxies and private
+	// certificates. StallTimeout is then without effect.
+	Transport http.RoundTripper
 	// StaleAfter is how long a multipart upload must have been silent before
 	// Sweep takes its writer for dead. A living writer sends something every
 	// third of that, so all processes must have the same value. 0: 45 seconds.
@@ -135,7 +138,7 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 	if o.StaleAfter <= 0 {
 		o.StaleAfter = defaultStaleAfter
 	}
-	transport := cloudhttp.Transport(o.StallTimeout)
+	transport, closeTransport := cloudhttp.Or(o.Transport, o.StallTimeout)
 	cfg, err := awsConfig(ctx, &o, &http.Client{Transport: transport})
 	if err != nil {
 		return nil, err
@@ -163,7 +166,7 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 	}
 	b.CloseFunc = func() error {
 		b.endLater()
-		transport.CloseIdleConnections()
+		closeTransport()
 		return nil
 	}
 	if b.signer, err = newLinkSigner(ctx, client, &o); err != nil {

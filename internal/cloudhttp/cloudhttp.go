@@ -50,6 +50,16 @@ func Transport(stall time.Duration) *http.Transport {
 	}
 }
 
+// Or returns given, or if that is nil a transport that heeds stall, and a
+// function that closes what was made here.
+func Or(given http.RoundTripper, stall time.Duration) (t http.RoundTripper, closeIdle func()) {
+	if given != nil {
+		return given, func() {}
+	}
+	made := Transport(stall)
+	return made, made.CloseIdleConnections
+}
+
 // conn moves its deadline whenever something is to move. A write moves that of
 // a waiting read too, since the transport waits for the answer all the time
 // that it sends.
