@@ -6,6 +6,7 @@ package integration
 import (
 	"bytes"
 	"crypto/sha256"
+	"crypto/tls"
 	"io"
 	"io/fs"
 	"mime/multipart"
@@ -27,7 +28,7 @@ func signed(t *testing.T, b driver.Bucket, key string, o driver.SignOptions) *dr
 	if o.Expires.IsZero() {
 		o.Expires = time.Now().Add(time.Hour)
 	}
-	if o.GrantID == "" {
+	if o.GrantID == "" && b.Info().Backend != "azure" { // see TestAzureIdentity
 		o.GrantID = "GRANT" + strings.ToUpper(bucketName()[2:])
 	}
 	s, err := b.Sign(t.Context(), key, &o)
@@ -71,7 +72,10 @@ func use(t *testing.T, s *driver.Signed, content []byte, changes ...change) (int
 	for _, c := range changes {
 		c(r)
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second}
+	// A server's certificate may be one of its own.
+	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+	}}
 	resp, err := client.Do(r)
 	require.NoError(t, err)
 	body, err := io.ReadAll(resp.Body)
@@ -146,11 +150,11 @@ var (
 
 func TestLinkAttacks(t *testing.T) {
 	table := newTable("link attacks", "refused; its honest twin accepted")
-	for _, be := range backends {
+	for _, be := range append([]backend{delegated}, backends...) {
 		t.Run(be.name, func(t *testing.T) {
 			b := be.open(t)
 			links := b.Info().Capabilities.Links
-			_, hostSigned := signed(t, b, "probe", driver.SignOptions{Method: http.MethodGet}), be.name != "azure/azurite"
+			_, hostSigned := signed(t, b, "probe", driver.SignOptions{Method: http.MethodGet}), b.Info().Backend != "azure"
 			const key = "Ordner/ä +%?#&=~'()*!/datei.txt"
 			old := []byte("0123456789")
 			ctx := t.Context()

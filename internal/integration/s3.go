@@ -16,6 +16,7 @@ type S3 struct {
 	Endpoint             string // such as http://127.0.0.1:9000
 	AccessKey, SecretKey string
 	KMSKey               string // the id of a key for aws:kms; empty: the server does not encrypt
+	Domain               string // of which buckets are subdomains; empty: it knows paths only
 }
 
 var (
@@ -35,9 +36,9 @@ func VersityGW(t testing.TB) *S3 {
 		if err != nil {
 			return nil, nil, err
 		}
-		s := &S3{Name: "versitygw", Endpoint: "http://" + addr, AccessKey: "test-access", SecretKey: "test-secret-versitygw"}
+		s := &S3{Name: "versitygw", Endpoint: "http://" + addr, AccessKey: "test-access", SecretKey: "test-secret-versitygw", Domain: "s3.test"}
 		stop, err := start([]string{"ROOT_ACCESS_KEY=" + s.AccessKey, "ROOT_SECRET_KEY=" + s.SecretKey},
-			answers(s.Endpoint+"/health", 200), bin, "--port", addr, "--health", "/health", "--quiet", "posix", dir)
+			answers(s.Endpoint+"/health", 200), bin, "--port", addr, "--health", "/health", "--virtual-domain", s.Domain, "--quiet", "posix", dir)
 		return s, and(stop, dir), err
 	})
 }
