@@ -29,6 +29,7 @@ var floorOf = map[string]int{
 	"blobstore/filestore":           2,
 	"blobstore/memstore":            2,
 	"blobstore/blobhttp":            2,
+	"blobstore/transfer":            2,
 	"blobstore/azurestore":          2,
 	"blobstore/s3store":             2,
 	"blobstore/gcsstore":            2,
@@ -62,7 +63,7 @@ var standardOnly = []string{"audit", "signurl"}
 // lean are the packages that every user links: no cloud SDK, no SQL driver and
 // no test code may be among what they import, however indirectly.
 var lean = []string{
-	"audit", "signurl", "audit/sqlaudit", "blobstore", "blobstore/driver", "blobstore/blobhttp", "blobstore/filestore", "config",
+	"audit", "signurl", "audit/sqlaudit", "blobstore", "blobstore/driver", "blobstore/blobhttp", "blobstore/transfer", "blobstore/filestore", "config",
 }
 
 // The Go CDK's error codes bring google.golang.org/grpc/status, for everybody.

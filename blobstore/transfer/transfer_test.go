@@ -1,0 +1,305 @@
+package transfer_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/audittest"
+	"github.com/blobtrail/blobtrail/blobstore"
+	_ "github.com/blobtrail/blobtrail/blobstore/filestore"
+	"github.com/blobtrail/blobtrail/blobstore/memstore"
+	"github.com/blobtrail/blobtrail/blobstore/transfer"
+)
+
+type side struct {
+	*blobstore.Store
+	memory *audit.Memory
+	trail  *audittest.Faults
+	dir    string // of local files
+}
+
+func ctxOf(t *testing.T) context.Context {
+	return audit.WithActor(t.Context(), audit.Actor{UserID: "mover"})
+}
+
+func inMemory(t *testing.T) *side {
+	s := &side{memory: &audit.Memory{}}
+	s.trail = audittest.NewFaults(s.memory)
+	var err error
+	s.Store, err = blobstore.NewFromDriver(memstore.New(), s.trail, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s
+}
+
+func local(t *testing.T) *side {
+	s := &side{memory: &audit.Memory{}, dir: t.TempDir()}
+	s.trail = audittest.NewFaults(s.memory)
+	var err error
+	s.Store, err = blobstore.Open(t.Context(), "local://"+filepath.ToSlash(s.dir), s.trail, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s
+}
+
+func (s *side) put(t *testing.T, key, content string, opts *blobstore.UploadOptions) {
+	t.Helper()
+	_, err := s.Upload(ctxOf(t), key, strings.NewReader(content), opts)
+	require.NoError(t, err)
+}
+
+func (s *side) get(t *testing.T, key string) string {
+	t.Helper()
+	r, err := s.Download(ctxOf(t), key, &blobstore.DownloadOptions{Verify: true})
+	require.NoError(t, err)
+	content, err := io.ReadAll(r)
+	require.NoError(t, errors.Join(err, r.Close()))
+	return string(content)
+}
+
+func (s *side) keys(t *testing.T) (keys []string) {
+	t.Helper()
+	for obj, err := range s.List(ctxOf(t), nil) {
+		require.NoError(t, err)
+		keys = append(keys, obj.Key)
+	}
+	return keys
+}
+
+func (s *side) entries(t *testing.T, action audit.Action) (all []audit.Entry) {
+	t.Helper()
+	for e, err := range s.memory.Entries(t.Context(), audit.Query{Actions: []audit.Action{action}}) {
+		require.NoError(t, err)
+		all = append(all, e)
+	}
+	return all
+}
+
+func (s *side) fill(t *testing.T, n int) {
+	t.Helper()
+	for i := range n {
+		s.put(t, fmt.Sprintf("invoices/%02d.txt", i), strings.Repeat("x", i), &blobstore.UploadOptions{
+			Filename: "März.txt", ContentType: "text/x-invoice", CacheControl: "max-age=1", Metadata: map[string]string{"n": fmt.Sprint(i)},
+		})
+	}
+}
+
+func TestCopyTakesEverythingOnce(t *testing.T) {
+	src, dst := local(t), inMemory(t)
+	src.fill(t, 30)
+	var progress atomic.Int64
+	opts := &transfer.Options{
+		Resource: func(o *blobstore.Object) audit.Resource { return audit.Resource{Type: "invoice", ID: o.Metadata["n"]} },
+		Progress: func(n int64) { progress.Add(n) }, Reread: true,
+	}
+	n, size, err := transfer.Count(ctxOf(t), src.Store, opts)
+	require.NoError(t, err)
+	assert.Equal(t, 30, n)
+	report, err := transfer.Copy(ctxOf(t), dst.Store, src.Store, opts)
+	require.NoError(t, err)
+	assert.Equal(t, 30, report.Copied)
+	assert.Equal(t, size, report.Bytes)
+	assert.Equal(t, size, progress.Load())
+	assert.Equal(t, src.keys(t), dst.keys(t))
+
+	want, err := src.Stat(ctxOf(t), "invoices/07.txt")
+	require.NoError(t, err)
+	got, err := dst.Stat(ctxOf(t), "invoices/07.txt")
+	require.NoError(t, err)
+	assert.Equal(t, "xxxxxxx", dst.get(t, "invoices/07.txt"))
+	for _, o := range []*blobstore.Object{want, got} {
+		o.ETag, o.OpID, o.ModTime = "", "", got.ModTime
+	}
+	assert.Equal(t, want, got)
+
+	uploads := dst.entries(t, audit.ActionUpload)
+	require.Len(t, uploads, 30)
+	for _, e := range uploads {
+		assert.Equal(t, "mover", e.Actor.UserID)
+		assert.Equal(t, "local:"+e.Key, e.Attrs[transfer.AttrSource])
+		assert.Equal(t, "invoice", e.Resource.Type)
+	}
+	assert.GreaterOrEqual(t, len(src.entries(t, audit.ActionDownload)), 30)
+
+	// Again: nothing is left to do.
+	report, err = transfer.Copy(ctxOf(t), dst.Store, src.Store, opts)
+	require.NoError(t, err)
+	assert.Equal(t, 30, report.Present)
+	assert.Zero(t, report.Copied)
+	assert.Len(t, dst.entries(t, audit.ActionUpload), 30)
+}
+
+func TestCopyGoesOnWhereItEnded(t *testing.T) {
+	src, dst := inMemory(t), local(t)
+	src.fill(t, 40)
+	ctx, cancel := context.WithCancel(ctxOf(t))
+	done := 0
+	report, err := transfer.Copy(ctx, dst.Store, src.Store, &transfer.Options{Each: func(transfer.Result) {
+		if done++; done == 10 {
+			cancel()
+		}
+	}})
+	require.ErrorIs(t, err, context.Canceled)
+	require.NotNil(t, report)
+	first := len(dst.keys(t))
+	assert.GreaterOrEqual(t, first, 10)
+	assert.Less(t, first, 40)
+
+	report, err = transfer.Copy(ctxOf(t), dst.Store, src.Store, nil)
+	require.NoError(t, err)
+	assert.Equal(t, first, report.Present)
+	assert.Equal(t, 40-first, report.Copied)
+	assert.Equal(t, src.keys(t), dst.keys(t))
+}
+
+func TestCopyOfFilesOfOtherPrograms(t *testing.T) {
+	src, dst := local(t), inMemory(t)
+	require.NoError(t, os.MkdirAll(filepath.Join(src.dir, "2024", "May"), 0o755))
+	pdf := "%PDF-1.7\n% a scan"
+	require.NoError(t, os.WriteFile(filepath.Join(src.dir, "2024", "May", "Scan 1.pdf"), []byte(pdf), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(src.dir, "notes.tmp"), []byte("x"), 0o644))
+	report, err := transfer.Copy(ctxOf(t), dst.Store, src.Store, &transfer.Options{Key: func(k string) (string, bool) {
+		return "scans/" + strings.ToLower(k), !strings.HasSuffix(k, ".tmp")
+	}})
+	require.NoError(t, err)
+	assert.Equal(t, 1, report.Copied)
+	assert.Equal(t, 1, report.LeftOut)
+	obj, err := dst.Stat(ctxOf(t), "scans/2024/may/scan 1.pdf")
+	require.NoError(t, err)
+	sum := sha256.Sum256([]byte(pdf))
+	assert.Equal(t, sum[:], obj.SHA256)
+	assert.Equal(t, "application/pdf", obj.ContentType, "nobody gave it one")
+}
+
+func TestACorruptedSourceIsReportedAndNotCopied(t *testing.T) {
+	src, dst := local(t), inMemory(t)
+	src.fill(t, 5)
+	file := filepath.Join(src.dir, "invoices", "03.txt")
+	fi, err := os.Stat(file)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(file, []byte("xyx"), 0o600))
+	require.NoError(t, os.Chtimes(file, fi.ModTime(), fi.ModTime())) // as rot would
+	report, err := transfer.Copy(ctxOf(t), dst.Store, src.Store, nil)
+	require.ErrorIs(t, err, transfer.ErrIncomplete)
+	require.ErrorIs(t, err, blobstore.ErrChecksum)
+	assert.Equal(t, 4, report.Copied)
+	require.Len(t, report.Failures, 1)
+	assert.Equal(t, "invoices/03.txt", report.Failures[0].Source)
+	require.ErrorIs(t, report.Failures[0].Err, blobstore.ErrChecksum)
+	assert.NotContains(t, dst.keys(t), "invoices/03.txt")
+}
+
+func TestWhatDiffersIsReplacedOnlyIfAsked(t *testing.T) {
+	src, dst := inMemory(t), inMemory(t)
+	src.put(t, "a", "new", nil)
+	src.put(t, "b", "longer", nil)
+	dst.put(t, "a", "old", nil)
+	dst.put(t, "b", "old", nil)
+	report, err := transfer.Copy(ctxOf(t), dst.Store, src.Store, nil)
+	require.ErrorIs(t, err, transfer.ErrIncomplete)
+	require.ErrorIs(t, err, transfer.ErrDiffers)
+	assert.Equal(t, 2, report.Failed)
+	assert.Equal(t, "old", dst.get(t, "a"))
+
+	report, err = transfer.Copy(ctxOf(t), dst.Store, src.Store, &transfer.Options{Overwrite: true, DryRun: true})
+	require.NoError(t, err)
+	assert.Equal(t, 2, report.Copied)
+	assert.Equal(t, "old", dst.get(t, "a"), "it is a dry run")
+
+	_, err = transfer.Copy(ctxOf(t), dst.Store, src.Store, &transfer.Options{Overwrite: true})
+	require.NoError(t, err)
+	assert.Equal(t, "new", dst.get(t, "a"))
+	assert.Equal(t, "longer", dst.get(t, "b"))
+}
+
+func TestCopyEndsIfTheTrailCantBeWritten(t *testing.T) {
+	src, dst := inMemory(t), inMemory(t)
+	src.fill(t, 30)
+	down := errors.New("the database is down")
+	dst.trail.Add(audittest.Fault{Call: audittest.CallBegin, Nth: 5, Err: down})
+	report, err := transfer.Copy(ctxOf(t), dst.Store, src.Store, &transfer.Options{Parallel: 2})
+	require.ErrorIs(t, err, down)
+	require.ErrorIs(t, err, blobstore.ErrAudit)
+	require.NotErrorIs(t, err, transfer.ErrIncomplete)
+	assert.Less(t, report.Copied, 29)
+}
+
+func TestTheRateIsLimited(t *testing.T) {
+	src, dst := inMemory(t), inMemory(t)
+	src.put(t, "a", strings.Repeat("x", 200<<10), nil)
+	report, err := transfer.Copy(ctxOf(t), dst.Store, src.Store, &transfer.Options{BytesPerSecond: 1 << 20})
+	require.NoError(t, err)
+	// A burst of 64 KiB is free.
+	assert.Greater(t, report.Elapsed.Seconds(), 0.1)
+}
+
+func TestCutover(t *testing.T) {
+	from, to := local(t), inMemory(t)
+	from.put(t, "before", "x", nil)
+	c := &transfer.Cutover{Old: from.Store, New: to.Store}
+	read := func(key string) string {
+		r, err := c.Download(ctxOf(t), key, nil)
+		if errors.Is(err, fs.ErrNotExist) {
+			return "nothing"
+		}
+		require.NoError(t, err)
+		content, err := io.ReadAll(r)
+		require.NoError(t, errors.Join(err, r.Close()))
+		return string(content)
+	}
+	write := func(key, content string, overwrite bool) error {
+		_, err := c.Upload(ctxOf(t), key, strings.NewReader(content), &blobstore.UploadOptions{Overwrite: overwrite, Filename: "a.txt"})
+		return err
+	}
+	require.NoError(t, write("during", "1", false))
+	assert.Equal(t, []string{"during"}, to.keys(t), "both are written to")
+	obj, err := to.Stat(ctxOf(t), "during")
+	require.NoError(t, err)
+	assert.Equal(t, "a.txt", obj.Filename)
+
+	require.True(t, c.Switch())
+	assert.Equal(t, "x", read("before"), "it falls back")
+	require.ErrorIs(t, write("before", "y", false), fs.ErrExist, "though it is in the old one only")
+	require.NoError(t, write("after", "2", false))
+	require.NoError(t, write("during", "3", true))
+	assert.Equal(t, "3", read("during"))
+	_, err = transfer.Copy(ctxOf(t), to.Store, from.Store, nil)
+	require.NoError(t, err)
+	assert.Equal(t, from.keys(t), to.keys(t))
+
+	require.False(t, c.Switch(), "rolled back")
+	for key, want := range map[string]string{"before": "x", "during": "3", "after": "2", "never": "nothing"} {
+		assert.Equal(t, want, read(key), key)
+	}
+	require.NoError(t, c.Delete(ctxOf(t), "during", nil))
+	require.ErrorIs(t, c.Delete(ctxOf(t), "during", nil), fs.ErrNotExist)
+	assert.Equal(t, "nothing", read("during"))
+	assert.Equal(t, []string{"after", "before"}, from.keys(t))
+	assert.Equal(t, []string{"after", "before"}, to.keys(t))
+
+	// The one that counts has it, the other one failed.
+	to.trail.Add(audittest.Fault{Call: audittest.CallBegin, Err: errors.New("down")})
+	obj, err = c.Upload(ctxOf(t), "behind", bytes.NewReader([]byte("4")), nil)
+	require.ErrorIs(t, err, transfer.ErrBehind)
+	require.ErrorIs(t, err, blobstore.ErrAudit)
+	assert.Equal(t, "behind", obj.Key)
+	assert.Equal(t, "4", read("behind"))
+	_, err = c.Link(ctxOf(t), "after", &blobstore.LinkOptions{Method: "PUT"})
+	require.ErrorIs(t, err, blobstore.ErrUnsupported)
+	assert.True(t, slices.Contains(from.keys(t), "behind"))
+}

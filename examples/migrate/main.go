@@ -1,0 +1,224 @@
+// Migrate copies the objects of one store to another: local files to S3, one
+// cloud to another, or a folder that other programs wrote into a store with a
+// trail.
+//
+//	go run . [flags] SOURCE DESTINATION
+//
+// Both are URLs such as local:///var/lib/app/files, s3://bucket?region=eu-central-1,
+// azblob://container or gs://bucket; credentials come from the environment, as
+// the provider's package says. Every object gets its entry in the trail (-trail).
+//
+// It may be stopped and killed at any time: the same command goes on where it
+// ended. What is there already with the same SHA-256 is left alone; what differs
+// is reported, and replaced with -overwrite. An object whose content is not what
+// its digest says is reported and not copied.
+//
+// Exit codes: 0 if everything is at its destination, 1 if something is not, 2 if
+// it could not be tried.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"os"
+	"os/signal"
+	"os/user"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	_ "github.com/go-sql-driver/mysql" // mysql: trails
+	_ "github.com/jackc/pgx/v5/stdlib" // postgres: trails
+	"github.com/schollz/progressbar/v3"
+	_ "modernc.org/sqlite" // sqlite: trails
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/sqlaudit"
+	"github.com/blobtrail/blobtrail/blobstore"
+	_ "github.com/blobtrail/blobtrail/blobstore/all"
+	"github.com/blobtrail/blobtrail/blobstore/transfer"
+)
+
+const (
+	exitDone       = 0
+	exitIncomplete = 1
+	exitFailed     = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// settings are what the command line says.
+type settings struct {
+	transfer.Options
+	source, destination, trail, to, actor, report string
+	quiet                                         bool
+}
+
+func parse(args []string, errOut io.Writer) (*settings, error) {
+	s := &settings{actor: "migrate"}
+	if u, err := user.Current(); err == nil {
+		s.actor = u.Username
+	}
+	flags := flag.NewFlagSet("migrate", flag.ContinueOnError)
+	flags.SetOutput(errOut)
+	flags.StringVar(&s.trail, "trail", "sqlite:blobtrail.db", "the `database` of the trail, for sqlaudit.Open")
+	flags.StringVar(&s.actor, "user", s.actor, "`who` does it, for the trail")
+	flags.StringVar(&s.Prefix, "prefix", "", "copy only the keys that begin with this")
+	flags.StringVar(&s.to, "to", "", "put this `prefix` before every key at the destination")
+	flags.IntVar(&s.Parallel, "parallel", 4, "how many objects to copy at a time")
+	flags.Func("rate", "how much to read a second at most, such as 20MiB (default: no limit)", func(text string) (err error) {
+		s.BytesPerSecond, err = parseSize(text)
+		return err
+	})
+	flags.BoolVar(&s.DryRun, "dry-run", false, "compare, and say what would be copied")
+	flags.BoolVar(&s.Overwrite, "overwrite", false, "replace what differs at the destination")
+	flags.BoolVar(&s.Reread, "reread", false, "read every copy again and compare it")
+	flags.StringVar(&s.report, "report", "", "write what became of each object to this `file`, as JSON Lines")
+	flags.BoolVar(&s.quiet, "quiet", false, "show no progress")
+	if err := flags.Parse(args); err != nil {
+		return nil, err
+	}
+	if flags.NArg() != 2 {
+		return nil, errors.New("want two URLs, the source and the destination; -help lists the flags")
+	}
+	s.source, s.destination = flags.Arg(0), flags.Arg(1)
+	if s.to != "" {
+		s.Key = func(key string) (string, bool) { return s.to + key, true }
+	}
+	return s, nil
+}
+
+func parseSize(text string) (int64, error) {
+	number, unit := text, int64(1)
+	for suffix, bytes := range map[string]int64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30} {
+		if n, ok := strings.CutSuffix(text, suffix); ok {
+			number, unit = n, bytes
+		}
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n <= 0 || n > math.MaxInt64/unit {
+		return 0, fmt.Errorf("%q is no size: want something like 500KiB or 20MiB", text)
+	}
+	return n * unit, nil
+}
+
+func run(ctx context.Context, args []string, out, errOut io.Writer) int {
+	s, err := parse(args, errOut)
+	if errors.Is(err, flag.ErrHelp) {
+		return exitDone
+	}
+	if err == nil {
+		ctx = audit.WithActor(ctx, audit.Actor{UserID: s.actor})
+		err = s.migrate(ctx, out, errOut)
+	}
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, transfer.ErrIncomplete):
+		fmt.Fprintln(errOut, "migrate:", err)
+		return exitIncomplete
+	}
+	fmt.Fprintln(errOut, "migrate:", err)
+	return exitFailed
+}
+
+func (s *settings) migrate(ctx context.Context, out, errOut io.Writer) (err error) {
+	journal, err := sqlaudit.Open(ctx, s.trail, &sqlaudit.Options{Logger: slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, journal.Close(context.WithoutCancel(ctx))) }()
+	src, err := blobstore.Open(ctx, s.source, journal, nil)
+	if err != nil {
+		return fmt.Errorf("source: %w", err)
+	}
+	defer func() { err = errors.Join(err, src.Close()) }()
+	dst, err := blobstore.Open(ctx, s.destination, journal, nil)
+	if err != nil {
+		return fmt.Errorf("destination: %w", err)
+	}
+	defer func() { err = errors.Join(err, dst.Close()) }()
+	// What an earlier run that was killed left half done.
+	if _, err := dst.Reconcile(ctx); err != nil {
+		return err
+	}
+
+	objects, size, err := transfer.Count(ctx, src, &s.Options)
+	if err != nil {
+		return err
+	}
+	if s.report != "" {
+		closeReport, opening := s.writeReport()
+		if opening != nil {
+			return opening
+		}
+		defer func() { err = errors.Join(err, closeReport()) }()
+	}
+	if !s.quiet {
+		s.showProgress(objects, size, errOut)
+	}
+	report, err := transfer.Copy(ctx, dst, src, &s.Options)
+	verb := "copied"
+	if s.DryRun {
+		verb = "to be copied"
+	}
+	fmt.Fprintf(out, "%d objects: %d %s (%d bytes), %d there already, %d failed, in %v\n", objects, report.Copied, verb, report.Bytes,
+		report.Present, report.Failed, report.Elapsed.Round(time.Millisecond))
+	for _, f := range report.Failures {
+		fmt.Fprintf(out, "failed: %q: %v\n", f.Source, f.Err)
+	}
+	return err
+}
+
+// showProgress draws a bar with the rate and the time that is left.
+func (s *settings) showProgress(objects int, size int64, errOut io.Writer) {
+	bar := progressbar.NewOptions64(max(size, 1), progressbar.OptionSetWriter(errOut), progressbar.OptionShowBytes(true),
+		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetDescription(fmt.Sprintf("%d objects", objects)),
+		progressbar.OptionOnCompletion(func() { fmt.Fprintln(errOut) }))
+	s.Progress = func(n int64) { _ = bar.Add64(n) } // a bar that can't be drawn stops nothing
+	each := s.Each
+	s.Each = func(r transfer.Result) {
+		if r.Status != transfer.Copied || s.DryRun {
+			_ = bar.Add64(r.Size) // what needs no copying is done too
+		}
+		if each != nil {
+			each(r)
+		}
+	}
+}
+
+// writeReport writes a line for each object.
+func (s *settings) writeReport() (func() error, error) {
+	f, err := os.Create(s.report)
+	if err != nil {
+		return nil, err
+	}
+	lines := json.NewEncoder(f)
+	var failed error
+	s.Each = func(r transfer.Result) {
+		line := struct {
+			Source string          `json:"source"`
+			Key    string          `json:"key"`
+			Size   int64           `json:"size"`
+			Status transfer.Status `json:"status"`
+			Error  string          `json:"error,omitempty"`
+		}{r.Source, r.Key, r.Size, r.Status, ""}
+		if r.Err != nil {
+			line.Error = r.Err.Error()
+		}
+		failed = errors.Join(failed, lines.Encode(line))
+	}
+	return func() error { return errors.Join(failed, f.Close()) }, nil
+}

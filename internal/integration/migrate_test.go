@@ -1,0 +1,176 @@
+//go:build unix
+
+package integration
+
+// A migration that is killed again and again, from local files to a service.
+
+import (
+	"context"
+	"crypto/sha256"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/sqlaudit"
+	"github.com/blobtrail/blobtrail/blobstore"
+	"github.com/blobtrail/blobtrail/blobstore/transfer"
+)
+
+var (
+	migrateFiles = flag.Int("migrate-files", 300, "files of the migration that is killed")
+	migrateLarge = flag.Int64("migrate-large", 1<<20, "bytes of its largest file; the smallest has 1 KiB")
+	migrateKills = flag.Int("migrate-kills", 5, "how often it is killed")
+)
+
+const (
+	envMigrateFrom  = "MIGRATE_CHILD_FROM"
+	envMigrateTo    = "MIGRATE_CHILD_TO"
+	envMigrateTrail = "MIGRATE_CHILD_TRAIL"
+)
+
+// migrateChild does not return in a process that was started to migrate.
+func migrateChild() {
+	if os.Getenv(envMigrateFrom) == "" {
+		return
+	}
+	err := func() error {
+		ctx := audit.WithActor(context.Background(), audit.Actor{UserID: "migrate"})
+		journal, src, dst, err := openBoth(ctx)
+		if err != nil {
+			return err
+		}
+		if _, err := dst.Reconcile(ctx); err != nil {
+			return err
+		}
+		if _, err := transfer.Copy(ctx, dst, src, &transfer.Options{Parallel: 8}); err != nil {
+			return err
+		}
+		return journal.Close(ctx)
+	}()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func openBoth(ctx context.Context) (journal *sqlaudit.Journal, src, dst *blobstore.Store, err error) {
+	if journal, err = sqlaudit.Open(ctx, os.Getenv(envMigrateTrail), nil); err != nil {
+		return nil, nil, nil, err
+	}
+	opts := &blobstore.Options{Lease: 2 * time.Second}
+	if src, err = blobstore.Open(ctx, os.Getenv(envMigrateFrom), journal, opts); err != nil {
+		return nil, nil, nil, err
+	}
+	dst, err = blobstore.Open(ctx, os.Getenv(envMigrateTo), journal, opts)
+	return journal, src, dst, err
+}
+
+// TestMigrate's full size is
+//
+//	go test . -run TestMigrate -migrate-files 10000 -migrate-large 52428800 -timeout 60m -v
+func TestMigrate(t *testing.T) {
+	service := VersityGW(t)
+	t.Setenv("AWS_ACCESS_KEY_ID", service.AccessKey)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", service.SecretKey)
+	dir := t.TempDir()
+	t.Setenv(envMigrateTrail, "sqlite:"+filepath.Join(dir, "trail.db"))
+	t.Setenv(envMigrateFrom, "local://"+filepath.Join(dir, "files")+"?create=true")
+	t.Setenv(envMigrateTo, "s3://"+bucketName()+"?create=true&region=us-east-1&use_path_style=true&stale_after=600ms&endpoint="+service.Endpoint)
+
+	sums := writeFiles(t, filepath.Join(dir, "files"))
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	began, killed := time.Now(), 0
+	for {
+		cmd := exec.Command(exe)
+		cmd.Stderr = os.Stderr
+		require.NoError(t, cmd.Start())
+		done := make(chan error, 1)
+		go func() { done <- cmd.Wait() }()
+		var pull <-chan time.Time
+		if killed < *migrateKills {
+			// Each time when about a part of the rest is done, however fast that is.
+			pull = time.After(time.Duration(len(sums))*time.Millisecond + rand.N(time.Second))
+		}
+		select {
+		case <-pull:
+			_ = cmd.Process.Kill() // it may have ended
+			if <-done != nil {
+				killed++
+				continue
+			}
+		case err := <-done:
+			require.NoError(t, err)
+		}
+		break
+	}
+	took := time.Since(began)
+
+	// Everything is there once, and the trail tells of each.
+	ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "inspector"})
+	journal, src, dst, err := openBoth(ctx)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, journal.Close(context.WithoutCancel(ctx))) }()
+	defer func() { assert.NoError(t, src.Close()); assert.NoError(t, dst.Close()) }()
+	require.Eventually(t, func() bool {
+		_, err := dst.Reconcile(ctx)
+		if err != nil {
+			return false
+		}
+		open, err := journal.OpenIntents(ctx)
+		return err == nil && open == 0
+	}, time.Minute, 100*time.Millisecond, "what the killed ones left is settled")
+	settled := map[string]int{}
+	for e, err := range journal.Entries(ctx, audit.Query{Actions: []audit.Action{audit.ActionUpload}, Outcomes: []audit.Outcome{audit.OutcomeOK}}) {
+		require.NoError(t, err)
+		settled[e.Key]++
+	}
+	found, size := 0, int64(0)
+	for obj, err := range dst.Scrub(ctx, &blobstore.ScrubOptions{Trail: journal}) {
+		require.NoError(t, err)
+		require.Equal(t, sums[obj.Key], fmt.Sprintf("%x", obj.SHA256), obj.Key)
+		require.Equal(t, 1, settled[obj.Key], "entries of %s", obj.Key)
+		found, size = found+1, size+obj.Size
+	}
+	require.Len(t, sums, found)
+	require.Len(t, settled, found)
+	t.Logf("%d files, %d MiB, killed %d times, %v: all there once, whole, and in the trail", found, size>>20, killed, took.Round(time.Millisecond))
+	require.Equal(t, *migrateKills, killed, "it ended before it could be killed so often: take more files")
+}
+
+// writeFiles writes files as another program does, and returns their digests.
+func writeFiles(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	sums := make(map[string]string, *migrateFiles)
+	rnd := rand.NewChaCha8([32]byte{1})
+	random := rand.New(rnd)
+	for i := range *migrateFiles {
+		size := int64(1 << 10)
+		switch {
+		case i == 0:
+			size = *migrateLarge
+		case i%100 == 0:
+			size += random.Int64N(*migrateLarge)
+		case i%10 == 0:
+			size += random.Int64N(256 << 10)
+		}
+		content := make([]byte, size)
+		_, _ = rnd.Read(content) // it never fails
+		key := fmt.Sprintf("%03d/file-%05d.bin", i/100, i)
+		file := filepath.Join(dir, filepath.FromSlash(key))
+		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
+		require.NoError(t, os.WriteFile(file, content, 0o600))
+		sums[key] = fmt.Sprintf("%x", sha256.Sum256(content))
+	}
+	return sums
+}
