@@ -60,7 +60,7 @@ func Middleware(opts *MiddlewareOptions) func(http.Handler) http.Handler {
 				var err error
 				if actor.UserID, actor.TenantID, err = o.Identify(r); err != nil {
 					err = unidentified(err)
-					if statusOf(err) == http.StatusUnauthorized {
+					if StatusOf(err) == http.StatusUnauthorized {
 						w.Header().Set("Www-Authenticate", o.Challenge)
 					}
 					WriteError(w, r, err)

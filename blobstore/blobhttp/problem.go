@@ -22,7 +22,7 @@ import (
 
 // Problem is the body of an answer to what failed, in the form of RFC 9457, as
 // application/problem+json.
-type Problem struct {
+type Problem struct { //nolint:errname // it is the body of an answer first
 	Type      string `json:"type"`             // the URL that explains Code; "about:blank" for one of the host's own
 	Title     string `json:"title"`            // the same for the same Code
 	Status    int    `json:"status"`           // the HTTP status
@@ -205,7 +205,9 @@ func judge(err error) verdict {
 	return internal
 }
 
-func statusOf(err error) int { return judge(err).status }
+// StatusOf returns the HTTP status that [WriteError] answers err with. Below 500
+// it is the client's doing.
+func StatusOf(err error) int { return judge(err).status }
 
 // constraintDetail returns the reason in an error of signurl, whose texts are
 // made for whoever holds the link and quote nothing.
@@ -286,7 +288,7 @@ func reportTo(onError func(*http.Request, error)) func(*http.Request, error) {
 		return onError
 	}
 	return func(r *http.Request, err error) {
-		if r.Context().Err() != nil || statusOf(err) < 500 {
+		if r.Context().Err() != nil || StatusOf(err) < 500 {
 			return
 		}
 		id := ""

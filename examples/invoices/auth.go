@@ -1,0 +1,230 @@
+package main
+
+// Who asks: users, sessions and the tokens that stand for them. An access token holds for a quarter of an hour, a refresh
+// token once; both belong to a session, which is looked up with every request, so that logging out is immediate.
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/uuid"
+	"golang.org/x/crypto/bcrypt"
+)
+
+const (
+	accessTime   = 15 * time.Minute
+	sessionTime  = 14 * 24 * time.Hour
+	refreshGrace = 10 * time.Second // in which two tabs may use the same refresh token
+
+	issuer          = "invoices"
+	audienceAccess  = "invoices"
+	audienceRefresh = "invoices/refresh"
+)
+
+var errToken = errors.New("not a valid token")
+
+// claims are what a token says. Subject is the user, and ID of a refresh token
+// the one that its session expects.
+type claims struct {
+	jwt.RegisteredClaims
+	Tenant  string `json:"tid"`
+	Session string `json:"sid"`
+}
+
+type tokens struct {
+	Access    string `json:"access_token"`
+	Type      string `json:"token_type"`
+	ExpiresIn int64  `json:"expires_in"` // seconds
+	Refresh   string `json:"refresh_token"`
+}
+
+func (s *service) sign(c claims, audience string, life time.Duration) (string, error) {
+	now := time.Now()
+	c.Issuer, c.Audience = issuer, jwt.ClaimStrings{audience}
+	c.IssuedAt, c.NotBefore, c.ExpiresAt = jwt.NewNumericDate(now), jwt.NewNumericDate(now), jwt.NewNumericDate(now.Add(life))
+	return jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString(s.set.jwtKey)
+}
+
+// parse checks what a token says of itself: HMAC-SHA-256 by our key and nothing
+// else, made here, for this purpose, and not over.
+func (s *service) parse(token, audience string) (*claims, error) {
+	c := new(claims)
+	_, err := jwt.ParseWithClaims(token, c, func(*jwt.Token) (any, error) { return s.set.jwtKey, nil },
+		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithIssuer(issuer), jwt.WithAudience(audience),
+		jwt.WithExpirationRequired(), jwt.WithIssuedAt())
+	if err != nil {
+		return nil, errors.Join(errToken, err)
+	}
+	return c, nil
+}
+
+// session is who is logged in.
+type session struct {
+	ID         string `db:"id"`
+	UserID     string `db:"user_id"`
+	TenantID   string `db:"tenant_id"`
+	Email      string `db:"email"`
+	RefreshID  string `db:"refresh_id"`
+	PreviousID string `db:"previous_id"`
+	RotatedAt  int64  `db:"rotated_at"`
+}
+
+// owns returns the session that c belongs to, if it is that user's and open.
+func (s *service) owns(ctx context.Context, c *claims) (*session, error) {
+	var found session
+	err := s.db.GetContext(ctx, &found, s.db.Rebind(`SELECT s.id, s.user_id, u.tenant_id, u.email, s.refresh_id, s.previous_id, s.rotated_at
+		FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = ? AND s.ended_at IS NULL AND s.expires_at > ?`), c.Session, time.Now().UnixMilli())
+	if errors.Is(err, sql.ErrNoRows) || err == nil && (found.UserID != c.Subject || found.TenantID != c.Tenant) {
+		return nil, errToken
+	}
+	return &found, err
+}
+
+// authenticate returns the session of an access token.
+func (s *service) authenticate(ctx context.Context, token string) (*session, error) {
+	c, err := s.parse(token, audienceAccess)
+	if err != nil {
+		return nil, err
+	}
+	return s.owns(ctx, c)
+}
+
+// issue signs the two tokens of a session.
+func (s *service) issue(found *session) (t *tokens, err error) {
+	t = &tokens{Type: "Bearer", ExpiresIn: int64(accessTime / time.Second)}
+	c := claims{Tenant: found.TenantID, Session: found.ID}
+	c.Subject = found.UserID
+	if t.Access, err = s.sign(c, audienceAccess, accessTime); err != nil {
+		return nil, err
+	}
+	c.ID = found.RefreshID
+	t.Refresh, err = s.sign(c, audienceRefresh, sessionTime)
+	return t, err
+}
+
+// nobody's password is compared where there is no such user, so that the time
+// does not tell.
+var nobody, _ = bcrypt.GenerateFromPassword([]byte(uuid.NewString()), bcrypt.DefaultCost)
+
+// login opens a session.
+func (s *service) login(ctx context.Context, email, password string) (*session, *tokens, error) {
+	var u struct {
+		ID       string `db:"id"`
+		TenantID string `db:"tenant_id"`
+		Hash     string `db:"password_hash"`
+	}
+	err := s.db.GetContext(ctx, &u, s.db.Rebind("SELECT id, tenant_id, password_hash FROM users WHERE email = ?"), strings.ToLower(strings.TrimSpace(email)))
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return nil, nil, err
+	}
+	hash := nobody
+	if err == nil {
+		hash = []byte(u.Hash)
+	}
+	if bcrypt.CompareHashAndPassword(hash, []byte(password)) != nil || err != nil {
+		return nil, nil, refuse(401, "credentials", "Email address or password is wrong", "")
+	}
+	now := time.Now()
+	found := &session{ID: uuid.NewString(), UserID: u.ID, TenantID: u.TenantID, Email: email, RefreshID: uuid.NewString()}
+	if _, err := s.db.ExecContext(ctx, s.db.Rebind("INSERT INTO sessions (id, user_id, refresh_id, previous_id, rotated_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)"),
+		found.ID, found.UserID, found.RefreshID, "", now.UnixMilli(), now.Add(sessionTime).UnixMilli()); err != nil {
+		return nil, nil, err
+	}
+	t, err := s.issue(found)
+	return found, t, err
+}
+
+// refresh replaces the tokens of a session. A refresh token that was used before
+// was stolen, by whoever used it first or by whoever does now: the session ends.
+func (s *service) refresh(ctx context.Context, token string) (*session, *tokens, error) {
+	c, err := s.parse(token, audienceRefresh)
+	if err != nil {
+		return nil, nil, err
+	}
+	found, err := s.owns(ctx, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	now := time.Now()
+	switch {
+	case c.ID == found.RefreshID:
+		next := uuid.NewString()
+		res, err := s.db.ExecContext(ctx, s.db.Rebind("UPDATE sessions SET refresh_id = ?, previous_id = ?, rotated_at = ? WHERE id = ? AND refresh_id = ? AND ended_at IS NULL"),
+			next, c.ID, now.UnixMilli(), found.ID, c.ID)
+		if err != nil {
+			return nil, nil, err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return nil, nil, errors.Join(errToken, err) // another request was quicker: the client tries again
+		}
+		found.RefreshID = next
+	case c.ID == found.PreviousID && now.Sub(time.UnixMilli(found.RotatedAt)) < refreshGrace:
+	default:
+		return nil, nil, errors.Join(errToken, s.logout(ctx, found.ID))
+	}
+	t, err := s.issue(found)
+	return found, t, err
+}
+
+func (s *service) logout(ctx context.Context, sessionID string) error {
+	_, err := s.db.ExecContext(ctx, s.db.Rebind("UPDATE sessions SET ended_at = ? WHERE id = ? AND ended_at IS NULL"), time.Now().UnixMilli(), sessionID)
+	return err
+}
+
+var (
+	tenantName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
+	emailName  = regexp.MustCompile(`^[^\s@]+@[^\s@]+$`)
+)
+
+func (s *service) addUser(ctx context.Context, email, tenant, password string) error {
+	email = strings.ToLower(email)
+	switch {
+	case !emailName.MatchString(email) || len(email) > 190:
+		return fmt.Errorf("%q is no email address", email)
+	case !tenantName.MatchString(tenant):
+		return fmt.Errorf("the tenant %q: want up to 40 of a-z, 0-9 and hyphens", tenant)
+	case len(password) < 10 || len(password) > 72: // what bcrypt takes
+		return errors.New("the password: want 10 to 72 bytes")
+	}
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), s.passwordCost)
+	if err != nil {
+		return err
+	}
+	if _, err := s.db.ExecContext(ctx, s.db.Rebind("INSERT INTO users (id, tenant_id, email, password_hash, created_at) VALUES (?, ?, ?, ?, ?)"),
+		uuid.NewString(), tenant, email, string(hash), time.Now().UnixMilli()); err != nil {
+		return fmt.Errorf("adding the user: %w", err)
+	}
+	return nil
+}
+
+// The user that a service in development begins with.
+const (
+	demoEmail    = "demo@example.com"
+	demoTenant   = "demo"
+	demoPassword = "demo-password"
+)
+
+func (s *service) demoUser(ctx context.Context) error {
+	var users int
+	if err := s.db.GetContext(ctx, &users, "SELECT COUNT(*) FROM users"); err != nil {
+		return err
+	}
+	switch {
+	case s.set.files.Production() && users == 0:
+		s.log.Warn("there are no users: add one with adduser EMAIL TENANT")
+	case !s.set.files.Production() && users == 0:
+		if err := s.addUser(ctx, demoEmail, demoTenant, demoPassword); err != nil {
+			return err
+		}
+		fallthrough
+	case !s.set.files.Production():
+		s.log.Info("for trying it out", "email", demoEmail, "password", demoPassword)
+	}
+	return nil
+}

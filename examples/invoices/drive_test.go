@@ -1,0 +1,134 @@
+package main
+
+// Every endpoint, driven with curl, on local files and SQLite and on real services and databases: with the same answers
+// but for the form of a download.
+
+import (
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/integration"
+	"github.com/blobtrail/blobtrail/internal/testdb"
+)
+
+// backends are what the service runs on, by environment alone.
+var backends = []struct {
+	name string
+	env  func(t *testing.T) vars
+}{
+	{"local and SQLite", func(*testing.T) vars { return nil }},
+	{"S3 and PostgreSQL", func(t *testing.T) vars {
+		s := integration.VersityGW(t)
+		makeBucket(t, s, "invoices-app")
+		return vars{
+			"STORAGE_BACKEND": "s3", "S3_BUCKET_NAME": "invoices-app", "S3_ENDPOINT": s.Endpoint, "S3_USE_PATH_STYLE": "true", "S3_SSE": "none",
+			"S3_ACCESS_KEY": s.AccessKey, "S3_SECRET_KEY": s.SecretKey, "AUDIT_DATABASE_URL": testdb.OwnPostgres(t).New(t),
+		}
+	}},
+	{"Azure and MariaDB", func(t *testing.T) vars {
+		return vars{
+			"STORAGE_BACKEND": "azure", "AZURE_CONTAINER_NAME": "invoices-app", "AZURE_STORAGE_CONNECTION_STRING": integration.Azurite(t).ConnectionString,
+			"AUDIT_DATABASE_URL": testdb.OwnMariaDB(t).New(t),
+		}
+	}},
+	{"GCS and PostgreSQL", func(t *testing.T) vars {
+		s := integration.FakeGCS(t)
+		return vars{
+			"STORAGE_URL": "gs://invoices-app?create=true&endpoint=" + s.Endpoint, "GCS_CREDENTIALS_PATH": s.CredentialsFile,
+			"AUDIT_DATABASE_URL": testdb.OwnPostgres(t).New(t),
+		}
+	}},
+}
+
+func makeBucket(t *testing.T, s *integration.S3, name string) {
+	t.Helper()
+	ctx := driver.WithCredentials(t.Context(), &driver.Credentials{AccessKey: s.AccessKey, SecretKey: s.SecretKey})
+	b, err := driver.Open(ctx, "s3://"+name+"?create=true&region=us-east-1&use_path_style=true&sse=none&endpoint="+s.Endpoint)
+	require.NoError(t, err)
+	require.NoError(t, b.Close())
+}
+
+func TestEveryEndpointWithCurl(t *testing.T) {
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("left out: needs curl")
+	}
+	var want string
+	for _, tt := range backends {
+		t.Run(tt.name, func(t *testing.T) {
+			s := start(t, tt.env(t))
+			require.NoError(t, s.demoUser(t.Context()))
+			pdf, err := filepath.Abs(invoicePDF)
+			require.NoError(t, err)
+			out, err := exec.CommandContext(t.Context(), "testdata/drive.sh", s.url, demoEmail, demoPassword, pdf).CombinedOutput()
+			require.NoError(t, err, "%s\n%s", out, s.log)
+			text := string(out)
+			form := "download form: the file"
+			if tt.name != backends[0].name {
+				form = "download form: download_url, expires_in_seconds 3600"
+			}
+			assert.Equal(t, 3, strings.Count(text, form), text)
+			got := plain(text)
+			if want == "" {
+				want = got
+				t.Log("\n" + got)
+				for _, step := range []string{
+					"login: 200", "login with a wrong password: 401", "nobody: 401", "upload_file: 201", "upload_file_auto: 201", "upload_file_direct: 201",
+					"without a transaction: 422", "bad details: 422", "another type: 415", "broken PDF: 422", "complete too early: 404", "complete: 201", "complete again: 201",
+					"delete: 204", "delete again: 404", "was deleted: 404", "trail: 200", "not there: 404", "logout: 204", "after logging out: 401",
+				} {
+					assert.Contains(t, got, step)
+				}
+				assert.Contains(t, got, `"number":"2026-0042","date":"2026-11-02","total":"2403.80","currency":"EUR"`, "read from the PDF")
+				assert.Contains(t, got, `"action":"delete","outcome":"ok"`)
+				assert.NotContains(t, got, `"verification":"pending"`)
+			}
+			wantLines, gotLines := lines(want), lines(got)
+			require.Len(t, gotLines, len(wantLines))
+			for i := range wantLines {
+				assert.Equal(t, wantLines[i], gotLines[i])
+			}
+			assert.NotContains(t, s.log.String(), "ERROR")
+		})
+	}
+}
+
+// What differs from run to run, and the form of a download.
+var changing = []struct {
+	what *regexp.Regexp
+	by   string
+}{
+	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "ID"},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z`), "TIME"},
+	{regexp.MustCompile(`"user_agent":"curl[^"]*"`), `"user_agent":"curl"`},
+	{regexp.MustCompile(`download form: .*`), "download form"},
+	{regexp.MustCompile(`"expires_in_seconds":3(600|599)`), `"expires_in_seconds":3600`}, // a second may pass
+	{regexp.MustCompile(`\{"entry_id":"[^{}]*"action":"(download|generate_url)"[^{}]*\},?`), ""},
+}
+
+func plain(text string) string {
+	for _, c := range changing {
+		text = c.what.ReplaceAllString(text, c.by)
+	}
+	return text
+}
+
+func TestHeadersOfEveryAnswer(t *testing.T) {
+	s := start(t, vars{"LINK_BASE_URL": ""})
+	for _, path := range []string{"/login", "/", "/static/app.css", "/invoice", "/healthz", "/nothing"} {
+		a := do(t, "GET", s.url+path, nil)
+		assert.Contains(t, a.header.Get("Content-Security-Policy"), "default-src 'none'", path)
+		assert.Equal(t, "nosniff", a.header.Get("X-Content-Type-Options"), path)
+		assert.NotEmpty(t, a.header.Get("X-Request-Id"), path)
+		assert.Empty(t, a.header.Get("Strict-Transport-Security"), path)
+	}
+	s = start(t, vars{"LINK_BASE_URL": "https://files.example.com/files/"})
+	a := do(t, "GET", s.url+"/login", nil)
+	assert.NotEmpty(t, a.header.Get("Strict-Transport-Security"))
+}

@@ -1,0 +1,139 @@
+// Invoices is a service that keeps the invoices of its tenants: each with its
+// file, a link that expires, and a trail that nobody can quietly change.
+//
+//	cd examples/invoices && go run .
+//
+// starts it on http://localhost:8080 with local files, SQLite and a demo user,
+// whose password it prints. Everything else comes from the environment or a file
+// .env: what package config reads (see .env.example at the root of the module),
+// and these:
+//
+//	LISTEN_ADDR            where it serves; localhost:8080 by default
+//	METRICS_ADDR           where it serves /metrics, or "off"; localhost:9464 by default
+//	JWT_SIGNING_KEY        32 random bytes in base64url; required in production
+//	TRUSTED_PROXIES        networks whose X-Forwarded-For is believed, such as 10.0.0.0/8,fd00::/8
+//	AUDIT_DEPLOYMENT_KEY   the trail's signing key, of sqlaudit.NewDeploymentKey
+//	AUDIT_VERIFIER_KEYS    the verifier keys that may vouch for writers, separated by commas
+//	AUDIT_CHECKPOINTS_URL  the Go CDK URL of the bucket that checkpoints are published to
+//
+// Users are added from the command line; the password is read from the standard
+// input:
+//
+//	go run . adduser EMAIL TENANT
+//
+// SIGINT and SIGTERM end it when the running requests are done.
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/joho/godotenv"
+)
+
+// shutdownTime is how long running requests are waited for.
+const shutdownTime = 30 * time.Second
+
+func main() {
+	if len(os.Args) == 2 && os.Args[1] == readPDFCommand {
+		os.Exit(readPDFMain(os.Stdin, os.Stdout))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "invoices:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, log *slog.Logger) (err error) {
+	// What the environment says comes before what the file says.
+	if err := godotenv.Load(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return errors.New("the file .env can't be read as lines of NAME=value") // whose error might quote a secret
+	}
+	set, err := loadSettings()
+	if err != nil {
+		return err
+	}
+	s, err := open(ctx, set, log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+		defer cancel()
+		err = errors.Join(err, s.close(ctx))
+	}()
+	switch {
+	case len(args) == 0:
+	case len(args) == 3 && args[0] == "adduser":
+		password, err := bufio.NewReader(os.Stdin).ReadString('\n')
+		if err != nil && password == "" {
+			return fmt.Errorf("reading the password from the standard input: %w", err)
+		}
+		return s.addUser(ctx, args[1], args[2], strings.TrimRight(password, "\r\n"))
+	default:
+		return errors.New("usage: invoices [adduser EMAIL TENANT]")
+	}
+	if err := s.demoUser(ctx); err != nil {
+		return err
+	}
+	return serve(ctx, s)
+}
+
+// serve answers requests until ctx ends.
+func serve(ctx context.Context, s *service) (err error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", s.set.Addr)
+	if err != nil {
+		return err
+	}
+	servers := []*http.Server{newServer(s.handler(), s.log)}
+	failed := make(chan error, 2)
+	go func() { failed <- servers[0].Serve(l) }()
+	if s.set.MetricsAddr != "off" {
+		ml, err := new(net.ListenConfig).Listen(ctx, "tcp", s.set.MetricsAddr)
+		if err != nil {
+			return errors.Join(fmt.Errorf("METRICS_ADDR: %w", err), servers[0].Close())
+		}
+		servers = append(servers, newServer(s.metrics.handler(), s.log))
+		go func() { failed <- servers[1].Serve(ml) }()
+		s.log.Info("metrics", "url", "http://"+ml.Addr().String()+"/metrics")
+	}
+	s.log.Info("serving", "url", "http://"+l.Addr().String()+"/", "files", s.store.Backend())
+
+	stopWork := s.background(ctx)
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		s.log.Info("shutting down")
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+	defer cancel()
+	s.draining.Store(true)
+	for _, server := range servers {
+		err = errors.Join(err, server.Shutdown(ctx))
+	}
+	stopWork()
+	return err
+}
+
+// newServer bounds what a slow client can take of the server before a handler
+// runs; the handlers bound the rest by inTime.
+func newServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 32 << 10,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // broken connections, above all
+	}
+}

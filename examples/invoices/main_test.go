@@ -1,0 +1,16 @@
+package main
+
+import (
+	"os"
+	"testing"
+
+	"github.com/blobtrail/blobtrail/internal/integration"
+)
+
+// The program's other self reads PDFs, also in tests.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == readPDFCommand {
+		os.Exit(readPDFMain(os.Stdin, os.Stdout))
+	}
+	integration.Main(m)
+}

@@ -1,0 +1,191 @@
+package main
+
+// Invoices as the database has them. Every statement that a request causes names the tenant: a row of another one is
+// not there.
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore"
+)
+
+// States of an invoice.
+const (
+	statePending  = "pending"  // a direct upload is under way
+	stateStored   = "stored"   // row and file stand
+	stateDeleting = "deleting" // the file is going
+	stateDeleted  = "deleted"  // it is gone; the row is kept for the trail
+)
+
+type invoice struct {
+	ID            string `db:"id"`
+	TenantID      string `db:"tenant_id"`
+	UserID        string `db:"user_id"`
+	Number        string `db:"number"`
+	IssuedOn      string `db:"issued_on"` // 2006-01-02
+	TotalCents    int64  `db:"total_cents"`
+	Currency      string `db:"currency"`
+	TransactionID string `db:"transaction_id"`
+	State         string `db:"state"`
+	TicketID      string `db:"ticket_id"`
+	FileKey       string `db:"file_key"`
+	Filename      string `db:"filename"`
+	Size          int64  `db:"size"`
+	ContentType   string `db:"content_type"`
+	SHA256        string `db:"sha256"`
+	CreatedAt     int64  `db:"created_at"`
+	ChangedAt     int64  `db:"changed_at"`
+}
+
+func newInvoice(a audit.Actor) *invoice {
+	now := time.Now().UnixMilli()
+	return &invoice{ID: uuid.NewString(), TenantID: a.TenantID, UserID: a.UserID, State: stateStored, CreatedAt: now, ChangedAt: now}
+}
+
+// resource is what the trail calls the invoice.
+func (i *invoice) resource() audit.Resource { return audit.Resource{Type: "invoice", ID: i.ID} }
+
+// has takes over what the store says of the file.
+func (i *invoice) has(obj *blobstore.Object) {
+	i.FileKey, i.Size, i.ContentType, i.SHA256 = obj.Key, obj.Size, obj.ContentType, fmt.Sprintf("%x", obj.SHA256)
+	if i.Filename = obj.Filename; i.Filename == "" {
+		i.Filename = "invoice"
+	}
+}
+
+// Total is the amount as text, such as 2403.80.
+func (i *invoice) Total() string {
+	sign, c := "", i.TotalCents
+	if c < 0 {
+		sign, c = "-", -c
+	}
+	return fmt.Sprintf("%s%d.%02d", sign, c/100, c%100)
+}
+
+// Created is when the row was made.
+func (i *invoice) Created() time.Time { return time.UnixMilli(i.CreatedAt).UTC() }
+
+// tenantPrefix is where the files of a tenant are.
+func tenantPrefix(tenant string) string { return "tenants/" + tenant + "/" }
+
+// ownFilesOnly is the second wall between tenants: whatever a handler asks of
+// the store, it gets at no file of another tenant than the actor's.
+func ownFilesOnly(_ context.Context, e audit.Event) error {
+	own := tenantPrefix(e.Actor.TenantID)
+	source, copied := e.Attrs[audit.AttrSourceKey]
+	if e.Actor.TenantID == "" || !strings.HasPrefix(e.Key, own) || copied && !strings.HasPrefix(source, own) {
+		return errors.New("not a file of the actor's tenant")
+	}
+	return nil
+}
+
+const columns = "id, tenant_id, user_id, number, issued_on, total_cents, currency, transaction_id, state, ticket_id, file_key, filename, size, content_type, sha256, created_at, changed_at"
+
+// insert stores the row, in a transaction or on its own.
+func insert(ctx context.Context, db sqlx.ExtContext, i *invoice) error {
+	_, err := sqlx.NamedExecContext(ctx, db, "INSERT INTO invoices ("+columns+") VALUES (:"+strings.ReplaceAll(columns, ", ", ", :")+")", i)
+	return err
+}
+
+// find returns an invoice of the actor's tenant in one of the states;
+// fs.ErrNotExist if there is none.
+func (s *service) find(ctx context.Context, id string, states ...string) (*invoice, error) {
+	a, _ := audit.ActorFrom(ctx)
+	if u, err := uuid.Parse(id); err != nil || u.String() != id || a.TenantID == "" {
+		return nil, fs.ErrNotExist
+	}
+	query, args, err := sqlx.In("SELECT "+columns+" FROM invoices WHERE id = ? AND tenant_id = ? AND state IN (?)", id, a.TenantID, states)
+	if err != nil {
+		return nil, err
+	}
+	var i invoice
+	err = s.db.GetContext(ctx, &i, s.db.Rebind(query), args...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, fs.ErrNotExist
+	}
+	return &i, err
+}
+
+const pageSize = 50
+
+// list returns a page of the stored invoices of the actor's tenant, newest first.
+func (s *service) list(ctx context.Context, page int) (invoices []*invoice, more bool, err error) {
+	a, _ := audit.ActorFrom(ctx)
+	err = s.db.SelectContext(ctx, &invoices, s.db.Rebind("SELECT "+columns+" FROM invoices WHERE tenant_id = ? AND state = ? ORDER BY created_at DESC, id LIMIT ? OFFSET ?"),
+		a.TenantID, stateStored, pageSize+1, page*pageSize)
+	if len(invoices) > pageSize {
+		invoices, more = invoices[:pageSize], true
+	}
+	return invoices, more, err
+}
+
+// move changes the state of an invoice, if it is still what it was.
+func (s *service) move(ctx context.Context, i *invoice, to string) error {
+	res, err := s.db.ExecContext(ctx, s.db.Rebind("UPDATE invoices SET state = ?, size = ?, content_type = ?, sha256 = ?, filename = ?, changed_at = ? WHERE id = ? AND tenant_id = ? AND state = ?"),
+		to, i.Size, i.ContentType, i.SHA256, i.Filename, time.Now().UnixMilli(), i.ID, i.TenantID, i.State)
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(err, fs.ErrNotExist)
+	}
+	i.State = to
+	return nil
+}
+
+// details are what a client says of an invoice, or a PDF does.
+type details struct {
+	Number, Date, Total, Currency, TransactionID string
+}
+
+// set checks d and takes it over. The error names what is wrong.
+func (i *invoice) set(d details) error {
+	var wrong []string
+	number := strings.TrimSpace(d.Number)
+	if number == "" || len(number) > 64 {
+		wrong = append(wrong, "number: 1 to 64 characters")
+	}
+	if _, err := time.Parse(time.DateOnly, d.Date); err != nil {
+		wrong = append(wrong, "date: a day such as 2026-11-02")
+	}
+	cents, ok := parseCents(d.Total)
+	if !ok {
+		wrong = append(wrong, "total: an amount such as 2403.80")
+	}
+	currency := strings.ToUpper(strings.TrimSpace(d.Currency))
+	if currency == "" {
+		currency = "EUR"
+	}
+	if len(currency) != 3 || strings.Trim(currency, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		wrong = append(wrong, "currency: three letters such as EUR")
+	}
+	if len(d.TransactionID) > 64 {
+		wrong = append(wrong, "transaction_id: at most 64 characters")
+	}
+	if len(wrong) > 0 {
+		return refuse(422, "details", "The invoice's details are not complete", strings.Join(wrong, "; ")+".")
+	}
+	i.Number, i.IssuedOn, i.TotalCents, i.Currency, i.TransactionID = number, d.Date, cents, currency, d.TransactionID
+	return nil
+}
+
+// parseCents reads an amount with a point and at most two decimals.
+func parseCents(text string) (int64, bool) {
+	whole, frac, hasFrac := strings.Cut(strings.TrimSpace(text), ".")
+	if whole == "" || len(whole) > 13 || hasFrac && (len(frac) == 0 || len(frac) > 2) || strings.Trim(whole+frac, "-0123456789") != "" || strings.Contains(frac, "-") {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(whole+(frac + "00")[:2], 10, 64)
+	return n, err == nil
+}

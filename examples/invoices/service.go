@@ -1,0 +1,204 @@
+package main
+
+// The service as a whole: what it is made of, what it serves, and what it does in the background.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	_ "github.com/go-sql-driver/mysql" // mysql:
+	_ "github.com/jackc/pgx/v5/stdlib" // postgres:
+	"github.com/jmoiron/sqlx"
+	"gocloud.dev/blob"
+	_ "gocloud.dev/blob/azureblob" // where checkpoints may be published
+	_ "gocloud.dev/blob/fileblob"
+	_ "gocloud.dev/blob/gcsblob"
+	_ "gocloud.dev/blob/s3blob"
+	"golang.org/x/crypto/bcrypt"
+	_ "modernc.org/sqlite" // sqlite:
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/sqlaudit"
+	"github.com/blobtrail/blobtrail/blobstore"
+	_ "github.com/blobtrail/blobtrail/blobstore/all"
+	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
+	"github.com/blobtrail/blobtrail/config"
+)
+
+type service struct {
+	set     *settings
+	log     *slog.Logger
+	app     *config.App
+	store   *blobstore.Store
+	journal *sqlaudit.Journal
+	db      *sqlx.DB
+	checked verifier
+	metrics *metrics
+
+	checkpoints  *blob.Bucket // nil: none are published
+	passwordCost int
+	requestRate  float64 // of a user, a second
+	draining     atomic.Bool
+	parsers      chan struct{} // as many PDFs are read at a time
+}
+
+func open(ctx context.Context, set *settings, log *slog.Logger) (_ *service, err error) {
+	s := &service{set: set, log: log, passwordCost: bcrypt.DefaultCost, requestRate: 20, parsers: make(chan struct{}, 2)}
+	journal := &sqlaudit.Options{DeploymentKey: sqlaudit.SigningKey(set.DeploymentKey.Reveal())}
+	if set.CheckpointsURL != "" {
+		if s.checkpoints, err = blob.OpenBucket(ctx, set.CheckpointsURL); err != nil {
+			return nil, fmt.Errorf("AUDIT_CHECKPOINTS_URL: %w", err)
+		}
+		journal.Publish = &sqlaudit.PublishOptions{Bucket: s.checkpoints}
+	}
+	s.app, err = config.Open(ctx, set.files, &config.Options{
+		Logger: log, Journal: journal, Store: &blobstore.Options{Authorize: ownFilesOnly},
+	})
+	if err != nil {
+		return nil, errors.Join(err, s.closeCheckpoints())
+	}
+	s.store, s.journal, s.db = s.app.Store, s.app.Journal, s.app.Journal.DB()
+	s.metrics = newMetrics(s)
+	if err := createTables(ctx, s.db); err != nil {
+		return nil, errors.Join(err, s.close(context.WithoutCancel(ctx)))
+	}
+	return s, nil
+}
+
+func (s *service) close(ctx context.Context) error {
+	return errors.Join(s.app.Close(ctx), s.closeCheckpoints())
+}
+
+func (s *service) closeCheckpoints() error {
+	if s.checkpoints == nil {
+		return nil
+	}
+	return s.checkpoints.Close()
+}
+
+// handler is everything that clients reach.
+func (s *service) handler() http.Handler {
+	mux := http.NewServeMux()
+	handle := func(pattern string, h http.Handler) {
+		mux.Handle(pattern, s.metrics.count(pattern, s.inTime(h)))
+	}
+	perUser := newLimiter(s.requestRate, 60)
+	users := func(pattern string, h handlerFunc) { handle(pattern, perUser.of(byUser, needUser(s.answer(h)))) }
+	logins := newLimiter(0.2, 10)
+
+	handle("POST /auth/login", logins.of(byIP, s.answer(s.handleLogin)))
+	handle("POST /auth/refresh", logins.of(byIP, s.answer(s.handleRefresh)))
+	users("POST /auth/logout", s.handleLogout)
+
+	handle("POST /invoice/upload_file", perUser.of(byUser, needUser(s.uploadHandler(fromForm))))
+	handle("POST /invoice/upload_file_auto", perUser.of(byUser, needUser(s.uploadHandler(fromPDF))))
+	handle("POST /invoice/upload_file_direct", perUser.of(byUser, needUser(s.uploadHandler(fromTransaction))))
+	users("POST /invoice/direct", s.handleBegin)
+	users("POST /invoice/{id}/complete", s.handleComplete)
+
+	users("GET /invoice", s.handleList)
+	users("GET /invoice/{id}", s.handleGet)
+	users("GET /invoice/download", s.handleDownload)
+	users("POST /invoice/{id}/link", s.handleLink)
+	users("DELETE /invoice/{id}", s.handleDelete)
+	users("GET /invoice/{id}/trail", s.handleTrail)
+	users("POST /trail/verify", s.handleVerify)
+	s.pages(handle, users, logins)
+
+	if s.app.Signer != nil {
+		handle(s.set.linkPath(), newLimiter(s.requestRate, 60).of(byIP, blobhttp.Links(s.store, s.app.Signer, nil)))
+	}
+	handle("GET /healthz", s.answer(func(w http.ResponseWriter, _ *http.Request) error {
+		return writeJSON(w, 200, map[string]string{"status": "ok"})
+	}))
+	handle("GET /readyz", newLimiter(5, 20).of(byIP, s.answer(s.handleReady)))
+
+	identify := blobhttp.Middleware(&blobhttp.MiddlewareOptions{Identify: identify, TrustedProxies: s.set.proxies})
+	return s.secured(s.withSession(identify(http.NewCrossOriginProtection().Handler(mux))))
+}
+
+// handleReady answers whether requests should be sent here: not while the
+// process ends, nor without database or storage.
+func (s *service) handleReady(w http.ResponseWriter, r *http.Request) error {
+	if s.draining.Load() {
+		return refuse(503, "draining", "This process is about to end", "")
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
+	defer cancel()
+	if err := s.db.PingContext(ctx); err != nil {
+		s.log.Error("not ready: database", "error", err)
+		return refuse(503, "database", "The database does not answer", "")
+	}
+	if _, err := s.store.Exists(asSystem(ctx, "system"), tenantPrefix("system")+"ready"); err != nil {
+		s.log.Error("not ready: storage", "error", err)
+		return refuse(503, "storage", "The storage does not answer", "")
+	}
+	return writeJSON(w, 200, map[string]string{"status": "ready"})
+}
+
+// asSystem is the context of what the service does on its own for a tenant.
+func asSystem(ctx context.Context, tenant string) context.Context {
+	return audit.WithActor(ctx, audit.Actor{UserID: "system", TenantID: tenant})
+}
+
+// background settles what was left half done, and verifies the trail, until stop
+// is called.
+func (s *service) background(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var work sync.WaitGroup
+	every := func(d time.Duration, f func(context.Context) error, what string) {
+		work.Go(func() {
+			ticker := time.NewTicker(d)
+			defer ticker.Stop()
+			for {
+				if err := f(ctx); err != nil && ctx.Err() == nil {
+					s.log.Error(what, "error", err)
+				}
+				select {
+				case <-ticker.C:
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+	}
+	every(time.Minute, s.settle, "settling what was left half done")
+	every(5*time.Minute, s.verify, "verifying the trail")
+	return func() { cancel(); work.Wait() }
+}
+
+// settle finishes what processes that were killed have begun: first the files,
+// then the rows.
+func (s *service) settle(ctx context.Context) error {
+	done, err := s.store.Reconcile(ctx)
+	s.metrics.reconciled(done)
+	var rows []*invoice
+	// Direct uploads have their link's time and a quarter of an hour more.
+	now := time.Now()
+	over := now.Add(-s.set.files.LinkExpiry - 20*time.Minute)
+	err = errors.Join(err, s.db.SelectContext(ctx, &rows, s.db.Rebind("SELECT "+columns+" FROM invoices WHERE state = ? AND changed_at < ? OR state = ? AND changed_at < ? ORDER BY changed_at LIMIT 100"),
+		statePending, over.UnixMilli(), stateDeleting, now.Add(-time.Minute).UnixMilli()))
+	for _, i := range rows {
+		ctx := asSystem(ctx, i.TenantID)
+		if i.State == stateDeleting {
+			err = errors.Join(err, s.remove(ctx, i))
+			continue
+		}
+		switch _, cerr := s.complete(ctx, i); {
+		case errors.Is(cerr, fs.ErrNotExist), errors.Is(cerr, fs.ErrExist), errors.Is(cerr, blobstore.ErrTooLarge),
+			errors.Is(cerr, blobstore.ErrType), errors.Is(cerr, blobstore.ErrChecksum): // nothing came of it
+			_, derr := s.db.ExecContext(ctx, s.db.Rebind("DELETE FROM invoices WHERE id = ? AND state = ?"), i.ID, statePending)
+			err = errors.Join(err, derr)
+		default:
+			err = errors.Join(err, cerr)
+		}
+	}
+	return err
+}

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/config"
+)
+
+// files returns what is in the folder of the files.
+func (r *running) files() (found []string) {
+	r.t.Helper()
+	require.NoError(r.t, filepath.Walk(r.set.files.LocalPath, func(path string, info os.FileInfo, err error) error {
+		if err == nil && info.Mode().IsRegular() && !strings.HasSuffix(path, ".attrs") && !strings.Contains(path, ".blobtrail") {
+			found = append(found, path)
+		}
+		return err
+	}))
+	return found
+}
+
+// Row and file stand or fall together.
+func TestRowAndFileAreOne(t *testing.T) {
+	s := start(t, nil)
+	anna := s.user("anna@north.example", "north")
+	_, err := s.db.Exec(`CREATE TRIGGER no_invoice BEFORE INSERT ON invoices WHEN new.number = 'REFUSED' BEGIN SELECT RAISE(ABORT, 'refused'); END`)
+	require.NoError(t, err)
+	a := anna.send("/invoice/upload_file", "a.pdf", "%PDF-1.7\n", "number", "REFUSED", "date", "2026-11-02", "total", "1")
+	assert.Equal(t, 500, a.status, a.body)
+	assert.Empty(t, s.files(), "the row was refused, so there is no file")
+	anna.store("GOOD")
+	assert.Len(t, s.files(), 1)
+	n, err := s.journal.OpenIntents(t.Context())
+	require.NoError(t, err)
+	assert.Zero(t, n)
+}
+
+// What a process that was killed left half done is finished by the next.
+func TestHalfDoneWorkIsFinished(t *testing.T) {
+	s := start(t, nil)
+	anna := s.user("anna@north.example", "north")
+	deleting, abandoned := anna.store("DELETING"), begun{}
+	anna.do("POST", "/invoice/direct", begin{Number: "ABANDONED", Date: "2026-11-02", Total: "1", Filename: "a.pdf", ContentType: "application/pdf", Size: 9}).into(t, &abandoned)
+	var sent begun
+	anna.do("POST", "/invoice/direct", begin{Number: "SENT", Date: "2026-11-02", Total: "1", Filename: "b.pdf", ContentType: "application/pdf", Size: 9}).into(t, &sent)
+	require.Equal(t, 201, do(t, "PUT", sent.URL, strings.NewReader("%PDF-1.7\n"), "Content-Type", "application/pdf").status)
+	_, err := s.db.Exec(s.db.Rebind("UPDATE invoices SET state = ? WHERE id = ?"), stateDeleting, deleting.ID)
+	require.NoError(t, err)
+	require.NoError(t, s.settle(t.Context()))
+	assert.Len(t, s.files(), 2, "nothing is old enough yet")
+
+	_, err = s.db.Exec("UPDATE invoices SET changed_at = 0")
+	require.NoError(t, err)
+	require.NoError(t, s.settle(t.Context()))
+	assert.Len(t, s.files(), 1)
+	assert.Equal(t, 404, anna.do("GET", "/invoice/"+deleting.ID, nil).status)
+	assert.Equal(t, 404, anna.do("POST", "/invoice/"+abandoned.ID+"/complete", nil).status)
+	assert.Equal(t, 200, anna.do("GET", "/invoice/"+sent.ID, nil).status)
+}
+
+// An edited entry shows in the trail of its invoice, and only there.
+func TestTamperingShows(t *testing.T) {
+	s := start(t, nil)
+	anna := s.user("anna@north.example", "north")
+	one := anna.store("ONE")
+	state := func(id string) string {
+		var tr trail
+		anna.do("GET", "/invoice/"+id+"/trail", nil).into(t, &tr)
+		return tr.State
+	}
+	assert.Equal(t, pending, state(one.ID))
+	require.NoError(t, s.verify(t.Context()))
+	assert.Equal(t, verified, state(one.ID))
+
+	for _, statement := range []string{"DROP TRIGGER %s", "UPDATE file_access_logs SET size = 1 WHERE resource_id = '" + one.ID + "'"} {
+		if strings.Contains(statement, "%s") {
+			var names []string
+			require.NoError(t, s.db.Select(&names, "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'file_access_logs'"))
+			for _, name := range names {
+				_, err := s.db.Exec(fmt.Sprintf(statement, name))
+				require.NoError(t, err)
+			}
+			continue
+		}
+		_, err := s.db.Exec(statement)
+		require.NoError(t, err)
+	}
+	require.NoError(t, s.verify(t.Context()))
+	assert.Equal(t, tampered, state(one.ID))
+	assert.Contains(t, s.log.String(), "TAMPERED")
+	assert.Contains(t, anna.do("GET", "/invoices/"+one.ID, nil).body, "Not as it was recorded")
+	_, sound, _ := s.checked.last()
+	assert.False(t, sound)
+}
+
+func TestRateLimitOfLogins(t *testing.T) {
+	s := start(t, nil)
+	var last answer
+	for range 12 {
+		last = do(t, "POST", s.url+"/auth/login", strings.NewReader(`{"email":"a@b.example","password":"x"}`), "Content-Type", "application/json")
+	}
+	assert.Equal(t, 429, last.status)
+	assert.Equal(t, "5", last.header.Get("Retry-After"))
+
+	l := newLimiter(1, 1)
+	for n := range maxKnown + 10 {
+		l.allow(fmt.Sprint(n))
+	}
+	assert.LessOrEqual(t, len(l.known), maxKnown, "it does not grow with those who come")
+}
+
+func TestBodiesAreBounded(t *testing.T) {
+	s := start(t, vars{"MAX_UPLOAD_BYTES": "1000"})
+	anna := s.user("anna@north.example", "north")
+	a := anna.send("/invoice/upload_file", "a.pdf", "%PDF-1.7\n"+strings.Repeat("x", 2000), "number", "1", "date", "2026-11-02", "total", "1")
+	assert.Equal(t, 413, a.status, a.body)
+	a = anna.send("/invoice/upload_file", "a.pdf", "%PDF-1.7\n"+strings.Repeat("x", 200_000), "number", "1", "date", "2026-11-02", "total", "1")
+	assert.Equal(t, 413, a.status, a.body)
+	a = anna.do("POST", "/invoice/direct", begin{Number: strings.Repeat("x", maxJSON+1)})
+	assert.Equal(t, 413, a.status, a.body)
+	a = anna.do("POST", "/invoice/direct", begin{Number: "1", Date: "2026-11-02", Total: "1", Filename: "a.pdf", ContentType: "application/pdf", Size: 1001})
+	assert.Equal(t, 413, a.status, a.body)
+	assert.Empty(t, s.files())
+}
+
+// Requests that run when the process is told to end are answered.
+func TestGracefulShutdown(t *testing.T) {
+	dir := t.TempDir()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := l.Addr().String()
+	require.NoError(t, l.Close())
+	cfg, err := config.LoadFrom(vars{
+		"LOCAL_STORAGE_PATH": filepath.Join(dir, "files"), "AUDIT_DATABASE_URL": "sqlite:" + filepath.Join(dir, "trail.db"), "LINK_BASE_URL": "http://" + addr + "/files/",
+	})
+	require.NoError(t, err)
+	set := &settings{files: cfg, Addr: addr, MetricsAddr: "127.0.0.1:0"}
+	require.NoError(t, set.check())
+	r := &running{t: t, url: "http://" + addr, log: new(lockedBuffer)}
+	r.service, err = open(t.Context(), set, testLogger(r.log))
+	require.NoError(t, err)
+	anna := r.user("anna@north.example", "north")
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- serve(ctx, r.service) }()
+	require.Eventually(t, func() bool {
+		res, err := http.Get(r.url + "/readyz")
+		return err == nil && res.Body.Close() == nil && res.StatusCode == 200
+	}, 20*time.Second, 20*time.Millisecond)
+
+	// An upload of which the last part is sent only when the end has begun.
+	const head = "--x\r\nContent-Disposition: form-data; name=\"%s\"\r\n\r\n%s\r\n"
+	body := fmt.Sprintf(head+head+head, "number", "1", "date", "2026-11-02", "total", "1") +
+		"--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.pdf\"\r\n\r\n%PDF-1.7\n"
+	const tail = "the end\r\n--x--\r\n"
+	conn, err := net.Dial("tcp", addr)
+	require.NoError(t, err)
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /invoice/upload_file HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: %d\r\n\r\n%s", addr, anna.Access, len(body)+len(tail), body)
+	require.Eventually(t, func() bool { n, err := r.journal.OpenIntents(context.Background()); return err == nil && n == 1 }, 20*time.Second, 10*time.Millisecond)
+	stop()
+	require.Eventually(t, r.draining.Load, 20*time.Second, 10*time.Millisecond)
+	_, err = conn.Write([]byte(tail))
+	require.NoError(t, err)
+	answer := make([]byte, 12)
+	_, err = conn.Read(answer)
+	require.NoError(t, err)
+	assert.Equal(t, "HTTP/1.1 201", string(answer))
+	require.NoError(t, <-served)
+	require.NoError(t, r.close(context.Background()))
+	assert.Len(t, r.files(), 1)
+}
+
+func TestSettings(t *testing.T) {
+	cfg, err := config.LoadFrom(vars{"APP_ENV": "production", "STORAGE_BACKEND": "s3", "S3_BUCKET_NAME": "files"})
+	require.NoError(t, err)
+	s := settings{files: cfg, Proxies: []string{"10.0.0.0/8", "everybody"}, DeploymentKey: config.NewSecret("PRIVATE+KEY+very-secret")}
+	err = s.check()
+	for _, name := range []string{"JWT_SIGNING_KEY", "TRUSTED_PROXIES", "AUDIT_VERIFIER_KEYS"} {
+		assert.ErrorContains(t, err, name)
+	}
+	assert.NotContains(t, err.Error(), "very-secret")
+	var p *config.Problem
+	require.True(t, errors.As(err, &p))
+	assert.EqualValues(t, defaultMaxUpload, s.files.MaxUploadBytes)
+}

@@ -1,0 +1,93 @@
+package main
+
+// What the service itself takes from the environment, beside what package config does.
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/caarlos0/env/v11"
+
+	"github.com/blobtrail/blobtrail/config"
+)
+
+type settings struct {
+	Addr           string        `env:"LISTEN_ADDR" envDefault:"localhost:8080"`
+	MetricsAddr    string        `env:"METRICS_ADDR" envDefault:"localhost:9464"`
+	JWTKey         config.Secret `env:"JWT_SIGNING_KEY"`
+	Proxies        []string      `env:"TRUSTED_PROXIES"`
+	DeploymentKey  config.Secret `env:"AUDIT_DEPLOYMENT_KEY"`
+	VerifierKeys   []string      `env:"AUDIT_VERIFIER_KEYS"`
+	CheckpointsURL string        `env:"AUDIT_CHECKPOINTS_URL"`
+
+	files   config.Config
+	jwtKey  []byte
+	proxies []netip.Prefix
+}
+
+const (
+	jwtKeyBytes = 32
+	// defaultMaxUpload limits uploads where MAX_UPLOAD_BYTES does not.
+	defaultMaxUpload = 1 << 30
+)
+
+// loadSettings reports every mistake at once.
+func loadSettings() (*settings, error) {
+	var s settings
+	err := env.Parse(&s)
+	var filesErr error
+	if s.files, filesErr = config.Load(); filesErr != nil {
+		return nil, errors.Join(err, filesErr)
+	}
+	return &s, errors.Join(err, s.check())
+}
+
+func (s *settings) check() error {
+	var problems []error
+	add := func(variable, wrong, want string) {
+		problems = append(problems, &config.Problem{Variable: variable, Wrong: wrong, Want: want})
+	}
+	switch key, err := base64.RawURLEncoding.DecodeString(s.JWTKey.Reveal()); {
+	case !s.JWTKey.IsSet() && s.files.Production():
+		add("JWT_SIGNING_KEY", "it is not set, and with APP_ENV="+s.files.AppEnv+" no key is made up", "32 random bytes in base64url, the same in every process")
+	case !s.JWTKey.IsSet():
+		s.jwtKey = make([]byte, jwtKeyBytes)
+		_, _ = rand.Read(s.jwtKey) // never fails
+	case err != nil || len(key) < jwtKeyBytes:
+		add("JWT_SIGNING_KEY", "it is not 32 bytes in base64url", "what openssl rand -base64 32 | tr '+/' '-_' | tr -d '=' prints")
+	default:
+		s.jwtKey = key
+	}
+	for _, text := range s.Proxies {
+		p, err := netip.ParsePrefix(strings.TrimSpace(text))
+		if err != nil {
+			add("TRUSTED_PROXIES", fmt.Sprintf("%.50q is no network", text), "networks such as 10.0.0.0/8, separated by commas")
+			continue
+		}
+		s.proxies = append(s.proxies, p)
+	}
+	if s.DeploymentKey.IsSet() && len(s.VerifierKeys) == 0 {
+		add("AUDIT_VERIFIER_KEYS", "it is not set but AUDIT_DEPLOYMENT_KEY is", "the verifier key that was made with it")
+	}
+	if s.files.MaxUploadBytes == 0 {
+		s.files.MaxUploadBytes = defaultMaxUpload
+	}
+	return errors.Join(problems...)
+}
+
+// linkPath is where the links of this service are mounted.
+func (s *settings) linkPath() string {
+	u, err := url.Parse(s.files.LinkBaseURL)
+	if err != nil { // config has checked it
+		return "/files/"
+	}
+	return strings.TrimSuffix(u.Path, "/") + "/"
+}
+
+// https reports whether clients reach the service over HTTPS.
+func (s *settings) https() bool { return strings.HasPrefix(s.files.LinkBaseURL, "https:") }

@@ -1,0 +1,170 @@
+package main
+
+// The trail of an invoice, and whether it is as it was recorded. The whole trail is verified in the background; what is
+// told of that is only what concerns the invoice, for the rest is of other tenants too.
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/sqlaudit"
+)
+
+// Verification states of an entry, and of a trail.
+const (
+	verified = "verified" // it is as it was recorded
+	pending  = "pending"  // it came after the last verification
+	tampered = "tampered" // it is not as it was recorded
+)
+
+// verifier keeps what the last verification found.
+type verifier struct {
+	running sync.Mutex
+	again   rate.Sometimes
+
+	mu     sync.Mutex
+	report *sqlaudit.Report
+	at     time.Time
+	sizes  map[string]int64 // of each writer's log
+}
+
+// verify checks the whole trail.
+func (s *service) verify(ctx context.Context) error {
+	s.checked.running.Lock()
+	defer s.checked.running.Unlock()
+	at := time.Now().UTC()
+	report, err := s.journal.Verify(ctx, &sqlaudit.VerifyOptions{Keys: s.set.VerifierKeys, Bucket: s.checkpoints, LatestPublished: true})
+	if err != nil {
+		return err
+	}
+	if err := report.Err(); err != nil {
+		s.log.Error("THE TRAIL WAS TAMPERED WITH", "findings", report.Total, "first", err)
+	}
+	v := &s.checked
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.report, v.at, v.sizes = report, at, make(map[string]int64)
+	for _, stream := range report.Streams {
+		v.sizes[stream.WriterID] = stream.Size
+	}
+	return nil
+}
+
+// state says what the last verification found of an entry.
+func (v *verifier) state(e audit.Entry) string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.report == nil || e.Seq >= v.sizes[e.WriterID] {
+		return pending
+	}
+	for _, f := range v.report.Findings {
+		// What concerns a writer as a whole concerns each of its entries.
+		if f.WriterID == e.WriterID && (f.Seq < 0 || f.Seq <= e.Seq && e.Seq <= f.Last) {
+			return tampered
+		}
+	}
+	return verified
+}
+
+// last returns when the trail was verified, and whether nothing was found.
+func (v *verifier) last() (at time.Time, sound, ever bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.at, v.report != nil && v.report.OK(), v.report != nil
+}
+
+type trailEntry struct {
+	ID        string    `json:"entry_id"`
+	At        time.Time `json:"at"`
+	Action    string    `json:"action"`
+	Outcome   string    `json:"outcome"`
+	Error     string    `json:"error,omitempty"`
+	User      string    `json:"user,omitempty"`
+	IP        string    `json:"ip,omitempty"`
+	UserAgent string    `json:"user_agent,omitempty"`
+	Size      *int64    `json:"size,omitempty"`
+	Link      string    `json:"grant_id,omitempty"` // joins the issue of a link with its uses
+	State     string    `json:"verification"`
+}
+
+type trail struct {
+	ID         string       `json:"invoice_id"`
+	State      string       `json:"verification"`
+	VerifiedAt *time.Time   `json:"verified_at,omitempty"`
+	Entries    []trailEntry `json:"entries"`
+}
+
+const maxEntries = 500
+
+// trailOf returns what the trail has on the file of an invoice, oldest first. It
+// asks by the key, since whoever uses a link belongs to no tenant and knows no
+// invoice; the row, which is the tenant's, says what the key is.
+func (s *service) trailOf(ctx context.Context, i *invoice) (*trail, error) {
+	t := &trail{ID: i.ID, State: verified}
+	if at, _, ever := s.checked.last(); ever {
+		t.VerifiedAt = &at
+	}
+	emails, err := s.emails(ctx, i.TenantID)
+	if err != nil {
+		return nil, err
+	}
+	for e, err := range s.journal.Entries(ctx, audit.Query{Key: i.FileKey, Limit: maxEntries}) {
+		if err != nil {
+			return nil, err
+		}
+		user := emails[e.Actor.UserID]
+		if user == "" {
+			user = e.Actor.UserID
+		}
+		te := trailEntry{e.ID, e.OccurredAt, string(e.Action), string(e.Outcome), e.ErrorCode, user, e.Actor.IP, e.Actor.UserAgent, e.Size, e.GrantID, s.checked.state(e)}
+		t.Entries = append(t.Entries, te)
+		if te.State == tampered || te.State == pending && t.State == verified {
+			t.State = te.State
+		}
+	}
+	return t, nil
+}
+
+// emails are those of a tenant's users by their ids.
+func (s *service) emails(ctx context.Context, tenant string) (map[string]string, error) {
+	var users []struct{ ID, Email string }
+	err := s.db.SelectContext(ctx, &users, s.db.Rebind("SELECT id, email FROM users WHERE tenant_id = ?"), tenant)
+	out := make(map[string]string, len(users))
+	for _, u := range users {
+		out[u.ID] = u.Email
+	}
+	return out, err
+}
+
+// handleTrail answers for deleted invoices too: that is what a trail is for.
+func (s *service) handleTrail(w http.ResponseWriter, r *http.Request) error {
+	i, err := s.find(r.Context(), r.PathValue("id"), stateStored, stateDeleting, stateDeleted)
+	if err != nil {
+		return err
+	}
+	t, err := s.trailOf(r.Context(), i)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, 200, t)
+}
+
+// handleVerify verifies the trail now, at most every 5 seconds.
+func (s *service) handleVerify(w http.ResponseWriter, r *http.Request) error {
+	if err := s.verifyNow(r.Context()); err != nil {
+		return err
+	}
+	at, sound, _ := s.checked.last()
+	return writeJSON(w, 200, map[string]any{"verified_at": at, "sound": sound})
+}
+
+func (s *service) verifyNow(ctx context.Context) (err error) {
+	s.checked.again.Interval = 5 * time.Second
+	s.checked.again.Do(func() { err = s.verify(ctx) })
+	return err
+}

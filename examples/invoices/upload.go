@@ -1,0 +1,158 @@
+package main
+
+// The three ways to upload an invoice through the service. Each stages the file, stores the row in a transaction that
+// also settles the file's record, and so has both or neither.
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/sqlaudit"
+	"github.com/blobtrail/blobtrail/blobstore"
+	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
+)
+
+// maxPDF is the largest file whose details are read from it.
+const maxPDF = 20 << 20
+
+// fileTypes are what an invoice may be, judged by the content.
+var fileTypes = []string{"application/pdf", "image/png", "image/jpeg", "application/xml", "text/xml"}
+
+// source is where the details of an uploaded invoice come from.
+type source int
+
+const (
+	fromForm        source = iota // upload_file: the fields of the form
+	fromPDF                       // upload_file_auto: the PDF itself
+	fromTransaction               // upload_file_direct: the form, with the transaction that it belongs to
+)
+
+// uploading is the invoice of a request, from its fields to its answer.
+type uploading struct {
+	invoice *invoice
+	pdf     bytes.Buffer
+}
+
+type uploadingKey struct{}
+
+func (s *service) uploadHandler(from source) http.Handler {
+	opts := &blobhttp.UploadOptions{
+		MaxFiles: 1, MaxFields: 16, MaxFieldBytes: 8 << 10, MaxBytes: s.set.files.MaxUploadBytes, MaxTotal: s.set.files.MaxUploadBytes + 64<<10,
+		AllowedTypes: fileTypes, OnError: s.report,
+		Answer: s.answerUpload,
+	}
+	if from == fromPDF {
+		opts.MaxBytes, opts.MaxTotal, opts.AllowedTypes = min(opts.MaxBytes, maxPDF), min(opts.MaxTotal, maxPDF+64<<10), []string{"application/pdf"}
+	}
+	opts.Prepare = func(r *http.Request, f *blobhttp.FormFile) error {
+		a, _ := audit.ActorFrom(r.Context())
+		up := r.Context().Value(uploadingKey{}).(*uploading)
+		up.invoice = newInvoice(a)
+		f.Key = blobstore.NewKey(tenantPrefix(a.TenantID)+"invoices", f.Filename)
+		f.Options.Resource = up.invoice.resource()
+		if from == fromPDF {
+			up.invoice.TransactionID = f.Fields.Get("transaction_id")
+			f.Body = io.TeeReader(f.Body, &up.pdf)
+			return nil
+		}
+		d := detailsOf(f.Fields)
+		if from == fromTransaction && d.TransactionID == "" {
+			return refuse(422, "details", "The invoice's details are not complete", "transaction_id: the transaction that it belongs to.")
+		}
+		if d.TransactionID != "" {
+			f.Options.Attrs = map[string]string{"transaction_id": d.TransactionID}
+		}
+		return up.invoice.set(d)
+	}
+	opts.Save = func(r *http.Request, files []*blobstore.Staged) error {
+		up := r.Context().Value(uploadingKey{}).(*uploading)
+		if from == fromPDF {
+			d, err := s.readPDF(r.Context(), up.pdf.Bytes())
+			if err != nil {
+				return err
+			}
+			d.TransactionID = up.invoice.TransactionID
+			if err := up.invoice.set(d); err != nil {
+				return refuse(422, "pdf", "The PDF does not show all details", err.(*blobhttp.Problem).Detail+" Enter them by hand.") //nolint:errorlint // set returns nothing else
+			}
+		}
+		up.invoice.has(files[0].Object)
+		return s.save(r.Context(), up.invoice, files[0])
+	}
+	next := blobhttp.Upload(s.store, opts)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), uploadingKey{}, new(uploading))))
+	})
+}
+
+func detailsOf(f url.Values) details {
+	return details{Number: f.Get("number"), Date: f.Get("date"), Total: f.Get("total"), Currency: f.Get("currency"), TransactionID: f.Get("transaction_id")}
+}
+
+// save commits row and file together.
+func (s *service) save(ctx context.Context, i *invoice, staged *blobstore.Staged) error {
+	tx, err := s.db.BeginTxx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
+	if err := insert(ctx, tx, i); err != nil {
+		return err
+	}
+	if err := sqlaudit.CommitTx(ctx, tx, staged); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return s.unlessCommitted(ctx, i, err)
+	}
+	return nil
+}
+
+// unlessCommitted returns nil if the row is there although the commit failed, as
+// when only its answer was lost.
+func (s *service) unlessCommitted(ctx context.Context, i *invoice, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	var n int
+	if err := s.db.GetContext(ctx, &n, s.db.Rebind("SELECT COUNT(*) FROM invoices WHERE id = ?"), i.ID); err != nil || n == 0 {
+		return errors.Join(fmt.Errorf("committing the invoice: %w", cause), err)
+	}
+	return nil
+}
+
+func (s *service) answerUpload(w http.ResponseWriter, r *http.Request, _ *blobhttp.Uploaded) {
+	up := r.Context().Value(uploadingKey{}).(*uploading)
+	s.metrics.stored(up.invoice.Size)
+	if strings.HasPrefix(r.Header.Get("Accept"), "text/html") { // a form that was sent without the page's script
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+		return
+	}
+	_ = writeJSON(w, http.StatusCreated, shown(up.invoice)) // never fails
+}
+
+// invoiceJSON is an invoice as clients get it.
+type invoiceJSON struct {
+	ID            string    `json:"invoice_id"`
+	Number        string    `json:"number"`
+	Date          string    `json:"date"`
+	Total         string    `json:"total"`
+	Currency      string    `json:"currency"`
+	TransactionID string    `json:"transaction_id,omitempty"`
+	Filename      string    `json:"filename"`
+	Size          int64     `json:"size"`
+	ContentType   string    `json:"content_type"`
+	SHA256        string    `json:"sha256,omitempty"`
+	CreatedAt     time.Time `json:"created_at"`
+}
+
+func shown(i *invoice) invoiceJSON {
+	return invoiceJSON{i.ID, i.Number, i.IssuedOn, i.Total(), i.Currency, i.TransactionID, i.Filename, i.Size, i.ContentType, i.SHA256, i.Created()}
+}

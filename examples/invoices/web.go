@@ -1,0 +1,290 @@
+package main
+
+// What every request passes: security headers, the session, limits of rate and time, and answers.
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
+)
+
+// handlerFunc is a handler whose error is answered as a problem.
+type handlerFunc func(http.ResponseWriter, *http.Request) error
+
+func (s *service) answer(h handlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := h(w, r); err != nil {
+			s.report(r, err)
+			blobhttp.WriteError(w, r, err)
+		}
+	})
+}
+
+// report logs what is not the client's doing.
+func (s *service) report(r *http.Request, err error) {
+	if blobhttp.StatusOf(err) < 500 || r.Context().Err() != nil {
+		return
+	}
+	a, _ := audit.ActorFrom(r.Context())
+	s.log.Warn("request failed", "request_id", a.RequestID, "route", r.Pattern, "error", err)
+}
+
+func refuse(status int, code, title, detail string) error {
+	return &blobhttp.Problem{Status: status, Code: code, Title: title, Detail: detail}
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) error {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "private, no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // a client that is gone needs no answer
+	return nil
+}
+
+const maxJSON = 16 << 10
+
+// readJSON reads a small body into v.
+func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
+	if t, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); t != "application/json" {
+		return refuse(415, blobhttp.CodeType, "Send JSON as application/json", "")
+	}
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxJSON))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+			return err
+		}
+		return refuse(400, blobhttp.CodeBadRequest, "The JSON can't be understood", "")
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return refuse(400, blobhttp.CodeBadRequest, "The JSON can't be understood", "")
+	}
+	return nil
+}
+
+// secured sets what tells browsers to run nothing but the service's own.
+func (s *service) secured(next http.Handler) http.Handler {
+	connect := "'self' https:" // to the bucket, for direct uploads
+	if !s.set.files.Production() {
+		connect += " http:"
+	}
+	csp := "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src " + connect +
+		"; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", csp)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		if s.set.https() {
+			h.Set("Strict-Transport-Security", "max-age=63072000; includeSubDomains")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Cookies of the page. Scripts can't read them, and other sites can't have them
+// sent along.
+const (
+	cookieAccess  = "invoices_access"
+	cookieRefresh = "invoices_refresh"
+)
+
+func (s *service) setCookies(w http.ResponseWriter, t *tokens) {
+	for name, value := range map[string]string{cookieAccess: t.Access, cookieRefresh: t.Refresh} {
+		c := &http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, Secure: s.set.https(), SameSite: http.SameSiteStrictMode, MaxAge: int(accessTime / time.Second)}
+		if name == cookieRefresh {
+			c.MaxAge = int(sessionTime / time.Second)
+		}
+		if value == "" {
+			c.MaxAge = -1
+		}
+		http.SetCookie(w, c)
+	}
+}
+
+type sessionKey struct{}
+
+// login is what a request shows of a session: it, or why there is none.
+type login struct {
+	session *session
+	err     error
+}
+
+// withSession finds the session of a request: by its token, which then has to be
+// good, or by the cookies of the page, which are renewed when it is time.
+func (s *service) withSession(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var l login
+		if header := r.Header.Get("Authorization"); header != "" {
+			scheme, token, _ := strings.Cut(header, " ")
+			if !strings.EqualFold(scheme, "Bearer") {
+				l.err = errToken
+			} else {
+				l.session, l.err = s.authenticate(r.Context(), token)
+			}
+		} else {
+			l.session, l.err = s.fromCookies(w, r)
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), sessionKey{}, l)))
+	})
+}
+
+func (s *service) fromCookies(w http.ResponseWriter, r *http.Request) (*session, error) {
+	if c, err := r.Cookie(cookieAccess); err == nil {
+		found, err := s.authenticate(r.Context(), c.Value)
+		if !errors.Is(err, errToken) {
+			return found, err
+		}
+	}
+	c, err := r.Cookie(cookieRefresh)
+	if err != nil {
+		return nil, nil //nolint:nilnil // nobody is logged in, which is no error
+	}
+	found, t, err := s.refresh(r.Context(), c.Value)
+	switch {
+	case errors.Is(err, errToken):
+		s.setCookies(w, new(tokens))
+		return nil, nil //nolint:nilnil // as above: the page shows the form
+	case err != nil:
+		return nil, err
+	}
+	s.setCookies(w, t)
+	return found, nil
+}
+
+func sessionOf(r *http.Request) *session {
+	l, _ := r.Context().Value(sessionKey{}).(login)
+	return l.session
+}
+
+// identify is who acts, for the middleware of the trail.
+func identify(r *http.Request) (user, tenant string, err error) {
+	l, _ := r.Context().Value(sessionKey{}).(login)
+	switch {
+	case errors.Is(l.err, errToken):
+		return "", "", l.err
+	case l.err != nil:
+		return "", "", refuse(503, blobhttp.CodeUnavailable, "Not available at the moment", "Try again later.")
+	case l.session == nil:
+		return "", "", nil
+	}
+	return l.session.UserID, l.session.TenantID, nil
+}
+
+func needUser(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if sessionOf(r) == nil {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			blobhttp.WriteError(w, r, refuse(401, blobhttp.CodeUnauthenticated, "Log in first", ""))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// slowest is the rate below which a client is cut off, in bytes a second.
+const slowest = 32 << 10
+
+// inTime bounds how long a client may take: a minute, and the time that the
+// content takes at the slowest rate.
+func (s *service) inTime(next http.Handler) http.Handler {
+	most := time.Minute + time.Duration(s.set.files.MaxUploadBytes/slowest)*time.Second
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		read := time.Minute + time.Duration(r.ContentLength/slowest)*time.Second
+		if r.ContentLength < 0 || read > most {
+			read = most
+		}
+		now, c := time.Now(), http.NewResponseController(w)
+		// Errors: the server can't, which is that of a test.
+		_ = c.SetReadDeadline(now.Add(read))
+		_ = c.SetWriteDeadline(now.Add(read + most))
+		next.ServeHTTP(w, r)
+	})
+}
+
+// limiter allows each of many a rate of requests.
+type limiter struct {
+	rate  rate.Limit
+	burst int
+
+	mu    sync.Mutex
+	known map[string]*known
+}
+
+type known struct {
+	limit *rate.Limiter
+	seen  time.Time
+}
+
+const maxKnown = 10_000
+
+func newLimiter(perSecond float64, burst int) *limiter {
+	return &limiter{rate: rate.Limit(perSecond), burst: burst, known: make(map[string]*known)}
+}
+
+func byIP(r *http.Request) string { a, _ := audit.ActorFrom(r.Context()); return a.IP }
+
+// byUser is the address where nobody is logged in.
+func byUser(r *http.Request) string {
+	if s := sessionOf(r); s != nil {
+		return "user " + s.UserID
+	}
+	return byIP(r)
+}
+
+func (l *limiter) allow(who string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	k := l.known[who]
+	if k == nil {
+		if len(l.known) >= maxKnown {
+			l.forget(now)
+		}
+		k = &known{limit: rate.NewLimiter(l.rate, l.burst)}
+		l.known[who] = k
+	}
+	k.seen = now
+	return k.limit.AllowN(now, 1)
+}
+
+// forget drops those who have all their requests again, or else everybody.
+func (l *limiter) forget(now time.Time) {
+	full := time.Duration(float64(l.burst) / float64(l.rate) * float64(time.Second))
+	for who, k := range l.known {
+		if now.Sub(k.seen) > full {
+			delete(l.known, who)
+		}
+	}
+	if len(l.known) >= maxKnown {
+		clear(l.known)
+	}
+}
+
+func (l *limiter) of(who func(*http.Request) string, next http.Handler) http.Handler {
+	wait := strconv.Itoa(max(1, int(1/float64(l.rate))))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !l.allow(who(r)) {
+			w.Header().Set("Retry-After", wait)
+			blobhttp.WriteError(w, r, refuse(429, "rate", "Too many requests", "Wait "+wait+" s."))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,158 @@
+// What the page does beyond its forms: drag and drop, progress, links, and uploads straight to the bucket. Without it
+// the form still works.
+"use strict";
+
+document.documentElement.classList.add("live");
+const by = (id) => document.getElementById(id);
+const form = by("upload"), file = by("file"), drop = by("drop"), said = by("said"), bar = by("bar");
+const details = by("details"), hint = by("chosen").textContent;
+let running = null;
+
+const size = (n) => {
+	const units = ["B", "KiB", "MiB", "GiB"];
+	let u = 0;
+	for (; n >= 1024 && u < units.length - 1; u++) n /= 1024;
+	return `${u ? n.toFixed(1) : n} ${units[u]}`;
+};
+
+function say(text, bad) {
+	said.textContent = text;
+	said.classList.toggle("bad", Boolean(bad));
+}
+
+// problem is what a failed request is about, in the words of the service.
+function problem(xhr) {
+	try {
+		const p = JSON.parse(xhr.responseText);
+		return [p.title, p.detail].filter(Boolean).join(". ").replace(/\.?$/, ".");
+	} catch {
+		return xhr.status ? `It failed with status ${xhr.status}.` : "The connection was lost.";
+	}
+}
+
+// send is a request that shows its progress. It resolves with the request, or
+// rejects with what to tell the user.
+function send(method, url, headers, body, total) {
+	return new Promise((resolve, reject) => {
+		const xhr = new XMLHttpRequest(), began = performance.now();
+		running = xhr;
+		xhr.open(method, url);
+		for (const [name, value] of Object.entries(headers)) xhr.setRequestHeader(name, value);
+		if (total) {
+			xhr.upload.onprogress = (e) => {
+				const part = e.loaded / (e.total || total), rate = e.loaded / (performance.now() - began) * 1000;
+				bar.value = Math.round(part * 100);
+				say(part < 1 ? `${bar.value} %, ${size(e.loaded)} of ${size(total)}, ${size(rate)}/s` : "Recording …");
+			};
+		}
+		xhr.onload = () => xhr.status < 300 ? resolve(xhr) : reject(new Error(problem(xhr)));
+		xhr.onerror = () => reject(new Error("The connection was lost."));
+		xhr.onabort = () => reject(new Error("Cancelled. Nothing was stored."));
+		xhr.send(body);
+	});
+}
+
+// direct sends the file to the bucket: begin, the bytes, complete.
+async function direct(f) {
+	const fields = Object.fromEntries(["number", "date", "total", "currency", "transaction_id"].map((n) => [n, form.elements[n].value]));
+	const begun = JSON.parse((await send("POST", "/invoice/direct", { "Content-Type": "application/json" },
+		JSON.stringify({ ...fields, filename: f.name, content_type: f.type, size: f.size }))).responseText);
+	await send(begun.method, begun.url, begun.headers, f, f.size);
+	await send("POST", `/invoice/${begun.invoice_id}/complete`, {}, null);
+}
+
+// through sends the form to the service, its fields before the file.
+async function through(f, auto) {
+	const body = new FormData();
+	for (const name of auto ? [] : ["number", "date", "total", "currency", "transaction_id"]) body.append(name, form.elements[name].value);
+	body.append("file", f, f.name);
+	const linked = !auto && form.elements.transaction_id.value;
+	await send("POST", auto ? "/invoice/upload_file_auto" : linked ? "/invoice/upload_file_direct" : "/invoice/upload_file", {}, body, f.size);
+}
+
+function way() { return form.elements.way.value; }
+
+function choose() {
+	const f = file.files[0];
+	by("chosen").textContent = f ? `${f.name}, ${size(f.size)}` : hint;
+	say("");
+}
+
+for (const radio of form.elements.way) {
+	radio.addEventListener("change", () => {
+		const auto = way() === "auto";
+		details.hidden = auto;
+		for (const input of details.querySelectorAll("input")) input.disabled = auto;
+		say("");
+	});
+}
+
+file.addEventListener("change", choose);
+for (const type of ["dragenter", "dragover"]) {
+	drop.addEventListener(type, (e) => { e.preventDefault(); drop.classList.add("over"); });
+}
+for (const type of ["dragleave", "drop"]) {
+	drop.addEventListener(type, (e) => { e.preventDefault(); drop.classList.remove("over"); });
+}
+drop.addEventListener("drop", (e) => {
+	if (e.dataTransfer.files.length) {
+		file.files = e.dataTransfer.files;
+		choose();
+	}
+});
+
+form.addEventListener("submit", async (e) => {
+	e.preventDefault();
+	const f = file.files[0], most = Number(way() === "auto" ? form.dataset.maxPdf : form.dataset.max);
+	if (f.size > most) return say(`The file is too large: ${size(f.size)}, and at most ${size(most)} can be stored.`, true);
+	const button = form.querySelector("button.main");
+	button.disabled = true;
+	bar.value = 0;
+	by("progress").hidden = false;
+	say("Sending …");
+	try {
+		await (way() === "direct" ? direct(f) : through(f, way() === "auto"));
+		say("Stored.");
+		location.href = "/";
+	} catch (err) {
+		say(err.message, true);
+		button.disabled = false;
+	}
+	by("progress").hidden = true;
+	running = null;
+});
+by("cancel").addEventListener("click", () => running && running.abort());
+
+document.querySelectorAll("tr[data-id]").forEach((row) => {
+	row.querySelector(".link").addEventListener("click", async () => {
+		try {
+			const link = JSON.parse((await send("POST", `/invoice/${row.dataset.id}/link`, {}, null)).responseText);
+			by("linked-url").value = link.download_url;
+			by("linked-ends").textContent = `at ${new Date(Date.now() + link.expires_in_seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}`;
+			by("copied").textContent = "";
+			by("linked").showModal();
+			by("linked-url").select();
+		} catch (err) {
+			say(err.message, true);
+		}
+	});
+	row.querySelector(".remove").addEventListener("click", () => {
+		const sure = by("sure");
+		sure.returnValue = "";
+		sure.onclose = async () => {
+			if (sure.returnValue !== "yes") return;
+			try {
+				await send("DELETE", `/invoice/${row.dataset.id}`, {}, null);
+				location.reload();
+			} catch (err) {
+				say(err.message, true);
+			}
+		};
+		sure.showModal();
+	});
+});
+
+by("copy").addEventListener("click", async () => {
+	await navigator.clipboard.writeText(by("linked-url").value);
+	by("copied").textContent = "Copied.";
+});
