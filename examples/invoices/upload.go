@@ -24,7 +24,7 @@ import (
 const maxPDF = 20 << 20
 
 // fileTypes are what an invoice may be, judged by the content.
-var fileTypes = []string{"application/pdf", "image/png", "image/jpeg", "application/xml", "text/xml"}
+var fileTypes = []string{"application/pdf", "image/png", "image/jpeg"}
 
 // source is where the details of an uploaded invoice come from.
 type source int

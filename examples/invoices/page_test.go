@@ -1,0 +1,268 @@
+package main
+
+// The page, as a browser shows it: logging in, dropping a file, progress, uploads straight to the bucket, links, the
+// trail, both themes, and what axe-core finds.
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var (
+	shots    = flag.String("shots", "", "folder for screenshots of the page")
+	bigBytes = flag.Int64("big", 200<<20, "bytes of the large upload")
+)
+
+// browser opens a tab at a service, or skips the test.
+func browser(t *testing.T) context.Context {
+	t.Helper()
+	path, err := exec.LookPath("chromium")
+	if err != nil {
+		left(t, "needs the Debian package chromium")
+	}
+	opts := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1100, 900), chromedp.WSURLReadTimeout(2*time.Minute),
+		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.Flag("disable-quic", true),
+		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
+		chromedp.Env("HOME="+t.TempDir()))
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	t.Cleanup(cancel)
+	ctx, stop := chromedp.NewExecAllocator(ctx, opts...)
+	t.Cleanup(stop)
+	ctx, end := chromedp.NewContext(ctx)
+	t.Cleanup(end)
+	return ctx
+}
+
+// left skips a test that needs something, or fails it where all is required.
+func left(t *testing.T, why string) {
+	t.Helper()
+	if os.Getenv("BLOBTRAIL_REQUIRE_SERVERS") == "all" {
+		t.Fatal(why)
+	}
+	t.Skip("left out: " + why)
+}
+
+type step = chromedp.Action[chromedp.Void]
+
+func drive(t *testing.T, ctx context.Context, steps ...step) {
+	t.Helper()
+	require.NoError(t, chromedp.Do(ctx, steps...))
+}
+
+// of returns what an action finds.
+func of[T any](t *testing.T, ctx context.Context, a chromedp.Action[T]) T {
+	t.Helper()
+	v, err := chromedp.Run(ctx, a)
+	require.NoError(t, err)
+	return v
+}
+
+// eval evaluates an expression, or awaits its promise.
+func eval[T any](js string) chromedp.Action[T] {
+	return chromedp.Evaluate[T](js, func(p *runtime.EvaluateParams) { await := true; p.AwaitPromise = &await })
+}
+
+// until waits for a condition of the page, also of the next one.
+func until(t *testing.T, ctx context.Context, js string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		ok, err := chromedp.Run(ctx, eval[bool]("Boolean("+js+")"))
+		return err == nil && ok // between two pages there is an error
+	}, time.Minute, 50*time.Millisecond, js)
+}
+
+func signIn(t *testing.T, ctx context.Context, url string) {
+	t.Helper()
+	drive(t, ctx, chromedp.Navigate(url+"/"), chromedp.WaitVisible(chromedp.CSS("#email")),
+		chromedp.SendKeys(chromedp.CSS("#email"), demoEmail), chromedp.SendKeys(chromedp.CSS("#password"), demoPassword), chromedp.Submit(chromedp.CSS("#password")), chromedp.WaitVisible(chromedp.CSS("#upload")))
+}
+
+func fillIn(number string) step {
+	return eval[chromedp.Void](fmt.Sprintf(`for (const [n, v] of [["number", %q], ["date", "2026-11-02"], ["total", "2403.80"]]) document.getElementById(n).value = v`, number))
+}
+
+// themes are both, for screenshots and checks.
+func themes(t *testing.T, ctx context.Context, name string, check func(theme string)) {
+	t.Helper()
+	for _, theme := range []string{"light", "dark"} {
+		drive(t, ctx, func(ctx context.Context, target *chromedp.Target) (v chromedp.Void, err error) {
+			_, err = cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+				{Name: "prefers-color-scheme", Value: theme}, {Name: "prefers-reduced-motion", Value: "reduce"},
+			}})
+			return v, err
+		})
+		if *shots != "" {
+			png := of(t, ctx, chromedp.FullScreenshot(100))
+			require.NoError(t, os.WriteFile(filepath.Join(*shots, name+"-"+theme+".png"), png, 0o600))
+		}
+		check(theme)
+	}
+}
+
+func TestPage(t *testing.T) {
+	ctx := browser(t)
+	s := start(t, nil)
+	require.NoError(t, s.demoUser(t.Context()))
+	axe := axeSource(t)
+	sound := func(name string) { themes(t, ctx, name, func(theme string) { noFault(t, ctx, axe, name+", "+theme) }) }
+
+	drive(t, ctx, chromedp.Navigate(s.url+"/"), chromedp.WaitVisible(chromedp.CSS("#email")))
+	drive(t, ctx, chromedp.SendKeys(chromedp.CSS("#email"), demoEmail), chromedp.SendKeys(chromedp.CSS("#password"), "wrong"), chromedp.Submit(chromedp.CSS("#password")), chromedp.WaitVisible(chromedp.CSS(`[role=alert]`)))
+	sound("login")
+	signIn(t, ctx, s.url)
+	sound("empty")
+
+	// A file is dropped, and its details are read from it.
+	pdf, err := os.ReadFile(invoicePDF)
+	require.NoError(t, err)
+	drive(t, ctx, chromedp.Click(chromedp.CSS(`input[value=auto]`)), chromedp.WaitNotVisible(chromedp.CSS("#details")), eval[chromedp.Void](fmt.Sprintf(`(() => {
+		const data = new DataTransfer(), drop = document.getElementById("drop");
+		data.items.add(new File([%q], "dropped.pdf", {type: "application/pdf"}));
+		for (const type of ["dragenter", "dragover", "drop"]) drop.dispatchEvent(new DragEvent(type, {dataTransfer: data, bubbles: true, cancelable: true}));
+	})()`, latin1Free(pdf))))
+	until(t, ctx, `document.getElementById("chosen").textContent.startsWith("dropped.pdf, ")`)
+	drive(t, ctx, chromedp.Click(chromedp.CSS("#upload button.main")))
+	until(t, ctx, `document.querySelectorAll("tr[data-id]").length === 1 && document.body.innerText.includes("2026-0042")`)
+
+	// Straight to the bucket, which here is the service's own handler of links.
+	file, err := filepath.Abs(invoicePDF)
+	require.NoError(t, err)
+	drive(t, ctx, chromedp.Click(chromedp.CSS(`input[value=direct]`)), fillIn("2026-0043"), chromedp.SetUploadFiles(chromedp.CSS("#file"), []string{file}), chromedp.Click(chromedp.CSS("#upload button.main")))
+	until(t, ctx, `document.querySelectorAll("tr[data-id]").length === 2`)
+
+	// What the service refuses is said, and nothing is stored.
+	drive(t, ctx, fillIn("2026-0044"), chromedp.SetValue(chromedp.CSS("#total"), "12"), chromedp.SetUploadFiles(chromedp.CSS("#file"), []string{mustWrite(t, "no.pdf", "just text")}), chromedp.Click(chromedp.CSS("#upload button.main")))
+	until(t, ctx, `document.getElementById("said").classList.contains("bad")`)
+	assert.Contains(t, of(t, ctx, chromedp.Text(chromedp.CSS("#said"))), "not allowed")
+	sound("refused")
+	drive(t, ctx, chromedp.Navigate(s.url+"/"), chromedp.WaitVisible(chromedp.CSS("tr[data-id]")))
+	sound("list")
+
+	drive(t, ctx, chromedp.Click(chromedp.CSS("tr[data-id] .link")), chromedp.WaitVisible(chromedp.CSS("#linked-url")))
+	link := of(t, ctx, chromedp.Value(chromedp.CSS("#linked-url")))
+	sound("link")
+	assert.Equal(t, string(pdf), do(t, "GET", link, nil).body)
+
+	// The trail of the one that has a link.
+	drive(t, ctx, chromedp.Navigate(s.url+"/"), chromedp.WaitVisible(chromedp.CSS("tr[data-id]")), chromedp.Click(chromedp.CSS("tr[data-id] th a")), chromedp.WaitVisible(chromedp.CSS(".line")))
+	until(t, ctx, `document.querySelector(".verdict").classList.contains("pending")`)
+	sound("trail-pending")
+	drive(t, ctx, chromedp.Click(chromedp.CSS(".verdict button")))
+	until(t, ctx, `document.querySelector(".verdict")?.classList.contains("verified")`)
+	entries := of(t, ctx, chromedp.Text(chromedp.CSS(".line")))
+	for _, want := range []string{"Stored", "Link issued", "Link used", demoEmail, "whoever had the link", "127.0.0.1"} {
+		assert.Contains(t, entries, want)
+	}
+	sound("trail")
+
+	// Small windows.
+	drive(t, ctx, chromedp.EmulateViewport(375, 740))
+	sound("trail-small")
+	drive(t, ctx, chromedp.Navigate(s.url+"/"), chromedp.WaitVisible(chromedp.CSS("tr[data-id]")))
+	assert.False(t, of(t, ctx, eval[bool](`document.documentElement.scrollWidth > document.documentElement.clientWidth`)), "the page does not scroll sideways")
+	sound("list-small")
+
+	drive(t, ctx, chromedp.EmulateViewport(1100, 900), chromedp.Click(chromedp.CSS("tr[data-id] .remove")), chromedp.WaitVisible(chromedp.CSS("#sure")))
+	sound("delete")
+	drive(t, ctx, chromedp.Click(chromedp.CSS(`#sure button[value=yes]`)))
+	until(t, ctx, `document.querySelectorAll("tr[data-id]").length === 1`)
+	drive(t, ctx, chromedp.Click(chromedp.CSS(".who button")), chromedp.WaitVisible(chromedp.CSS("#email")))
+}
+
+// A large upload shows its progress, through the service and straight to the
+// bucket.
+func TestPageShowsProgress(t *testing.T) {
+	ctx := browser(t)
+	s := start(t, nil)
+	require.NoError(t, s.demoUser(t.Context()))
+	signIn(t, ctx, s.url)
+	big := filepath.Join(t.TempDir(), "large scan.pdf")
+	f, err := os.Create(big)
+	require.NoError(t, err)
+	_, err = f.WriteString("%PDF-1.7\n")
+	require.NoError(t, err)
+	require.NoError(t, f.Truncate(*bigBytes))
+	require.NoError(t, f.Close())
+	for n, way := range []string{"form", "direct"} {
+		t.Run(way, func(t *testing.T) {
+			began := time.Now()
+			drive(t, ctx, chromedp.Click(chromedp.CSS(`input[value=`+way+`]`)), fillIn("LARGE-"+way), chromedp.SetUploadFiles(chromedp.CSS("#file"), []string{big}), eval[chromedp.Void](`(() => {
+				window.seen = [];
+				new MutationObserver(() => window.seen.push([bar.value, said.textContent])).observe(said, {childList: true, characterData: true, subtree: true});
+				window.addEventListener("pagehide", () => sessionStorage.setItem("seen", JSON.stringify(window.seen)));
+			})()`), chromedp.Click(chromedp.CSS("#upload button.main")))
+			if *shots != "" {
+				until(t, ctx, `bar.value > 20`)
+				themes(t, ctx, "progress-"+way, func(string) {})
+			}
+			until(t, ctx, fmt.Sprintf(`document.querySelectorAll("tr[data-id]").length === %d`, n+1))
+			seen := of(t, ctx, eval[string](`sessionStorage.getItem("seen")`))
+			var size int64
+			require.NoError(t, s.db.Get(&size, s.db.Rebind("SELECT size FROM invoices WHERE number = ?"), "LARGE-"+way))
+			assert.Equal(t, *bigBytes, size)
+			shown := strings.Count(seen, " % of ") + strings.Count(seen, " %, ")
+			assert.Greater(t, shown, 3, "progress was shown: %s", seen)
+			t.Logf("%d MiB in %v; the progress was shown %d times", *bigBytes>>20, time.Since(began).Round(time.Millisecond), shown)
+		})
+	}
+}
+
+func mustWrite(t *testing.T, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+	return path
+}
+
+// latin1Free is a PDF as text that JavaScript keeps as it is: only its comment
+// has other bytes than ASCII, which none of it depends on.
+func latin1Free(pdf []byte) string {
+	return strings.Map(func(r rune) rune {
+		if r > 127 {
+			return 'x'
+		}
+		return r
+	}, string(pdf))
+}
+
+// axeSource is axe-core, fetched from its registry at the version that is pinned.
+func axeSource(t *testing.T) string {
+	t.Helper()
+	const path = "testdata/axe/node_modules/axe-core/axe.min.js"
+	if _, err := os.Stat(path); err != nil {
+		if _, err := exec.LookPath("npm"); err != nil {
+			left(t, "needs npm for axe-core")
+		}
+		cmd := exec.CommandContext(t.Context(), "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+		cmd.Dir = "testdata/axe"
+		if out, err := cmd.CombinedOutput(); err != nil {
+			left(t, fmt.Sprintf("npm ci of axe-core: %v: %s", err, out))
+		}
+	}
+	source, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return string(source)
+}
+
+// noFault fails for what axe-core finds, of whatever impact.
+func noFault(t *testing.T, ctx context.Context, axe, where string) {
+	t.Helper()
+	drive(t, ctx, eval[chromedp.Void](axe+"\n;0"))
+	faults := of(t, ctx, eval[[]string](`axe.run().then((r) => r.violations.map((v) => v.impact + " " + v.id + ": " + v.nodes.map((n) => n.target.join(" ") + " " + (n.failureSummary || "")).join("; ")))`))
+	assert.Empty(t, faults, where)
+}
