@@ -146,7 +146,7 @@ func (s *service) handleBegin(w http.ResponseWriter, r *http.Request) error {
 		attrs = map[string]string{"transaction_id": b.TransactionID}
 	}
 	t, err := s.store.BeginUpload(r.Context(), blobstore.NewKey(tenantPrefix(a.TenantID)+"invoices", b.Filename), &blobstore.TicketOptions{
-		Filename: b.Filename, Resource: i.resource(), Attrs: attrs, ContentType: b.ContentType, Size: b.Size, SHA256: sum,
+		Filename: b.Filename, Resource: i.resource(), Attrs: attrs, ContentType: b.ContentType, Size: b.Size, SHA256: sum, AllowedTypes: fileTypes,
 	})
 	if err != nil {
 		return err
