@@ -7,9 +7,6 @@ import (
 	"io"
 	"net/url"
 
-	"gocloud.dev/blob"
-	cdk "gocloud.dev/blob/driver"
-
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/blobstore/filestore/localblob"
 )
@@ -84,23 +81,15 @@ func (b *localBucket) Copy(ctx context.Context, dst, src string, o *driver.CopyO
 // Read implements [driver.Bucket]. The driver takes attributes and content from
 // the same opening.
 func (b *localBucket) Read(ctx context.Context, key string, offset, length int64) (*driver.Reader, error) {
-	r, err := b.Bucket.NewRangeReader(ctx, key, offset, length, nil)
+	r, a, err := localblob.OpenRange(ctx, b.Bucket, key, offset, length)
 	if err != nil {
 		return nil, b.MapError(err)
-	}
-	var a *cdk.Attributes
-	if !r.As(&a) {
-		return nil, errors.Join(errors.New("localblob gave no attributes"), r.Close())
 	}
 	if offset < 0 || offset > a.Size {
 		err := fmt.Errorf("%w: offset %d of %d bytes", driver.ErrRange, offset, a.Size)
 		return nil, errors.Join(err, r.Close())
 	}
-	return &driver.Reader{ReadCloser: r, Attributes: &blob.Attributes{
-		CacheControl: a.CacheControl, ContentDisposition: a.ContentDisposition, ContentEncoding: a.ContentEncoding,
-		ContentLanguage: a.ContentLanguage, ContentType: a.ContentType, Metadata: a.Metadata, ModTime: a.ModTime,
-		Size: a.Size, MD5: a.MD5, ETag: a.ETag,
-	}}, nil
+	return &driver.Reader{ReadCloser: r, Attributes: a}, nil
 }
 
 // Sweep implements [driver.Bucket].

@@ -38,6 +38,7 @@ type bucket struct {
 	opts   Options
 	locks  locks
 	parked parkingLot
+	kept   keptRecords
 }
 
 var _ driver.Bucket = (*bucket)(nil)
@@ -176,8 +177,12 @@ func (b *bucket) load(ctx context.Context, name string, open bool) (f *os.File, 
 		}
 		var s *sidecar
 		var exact bool
+		if r, exact = b.kept.get(name, fi); exact {
+			return f, fi, r, nil
+		}
 		if s, err = b.readSidecar(name); err == nil {
 			if r, exact = s.pick(tagOf(fi)); exact {
+				b.kept.put(name, fi, r)
 				return f, fi, r, nil
 			}
 			var again fs.FileInfo
@@ -226,6 +231,14 @@ func attributes(fi fs.FileInfo, r record) *driver.Attributes {
 
 // NewRangeReader implements driver.Bucket.
 func (b *bucket) NewRangeReader(ctx context.Context, key string, offset, length int64, opts *driver.ReaderOptions) (driver.Reader, error) {
+	r, err := b.openRange(ctx, key, offset, length, opts.BeforeRead)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (b *bucket) openRange(ctx context.Context, key string, offset, length int64, beforeRead func(func(any) bool) error) (*reader, error) {
 	name, err := fileName(key, false)
 	if err != nil {
 		return nil, err
@@ -239,8 +252,8 @@ func (b *bucket) NewRangeReader(ctx context.Context, key string, offset, length 
 		ModTime:     fi.ModTime(),
 		Size:        fi.Size(),
 	}}
-	if opts.BeforeRead != nil {
-		if err := opts.BeforeRead(r.asFile); err != nil {
+	if beforeRead != nil {
+		if err := beforeRead(r.asFile); err != nil {
 			f.Close()
 			return nil, err
 		}
@@ -251,17 +264,43 @@ func (b *bucket) NewRangeReader(ctx context.Context, key string, offset, length 
 			return nil, keyError("seek", key, err)
 		}
 	}
+	// The end is known, and need not be looked for by one more read.
+	left := max(fi.Size()-offset, 0)
 	if length >= 0 {
-		r.r = &io.LimitedReader{R: f, N: length}
+		left = min(left, length)
 	}
+	r.r = &io.LimitedReader{R: f, N: left}
 	return r, nil
+}
+
+// OpenRange opens an object of a bucket that Open opened, as blob.Bucket.NewRangeReader does but for the Go CDK's
+// metrics, and says what it is at that moment. The reader's As is that of a blob.Reader. The attributes are shared: they
+// must not be changed. The errors work with errors.Is. The caller closes the reader.
+func OpenRange(ctx context.Context, bkt *blob.Bucket, key string, offset, length int64) (io.ReadCloser, *blob.Attributes, error) {
+	var b *bucket
+	if !bkt.As(&b) {
+		return nil, nil, errors.New("localblob: OpenRange needs a bucket that localblob.Open opened")
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	r, err := b.openRange(ctx, key, offset, length, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	a := r.whole
+	return r, &blob.Attributes{
+		CacheControl: a.CacheControl, ContentDisposition: a.ContentDisposition, ContentEncoding: a.ContentEncoding,
+		ContentLanguage: a.ContentLanguage, ContentType: a.ContentType, Metadata: a.Metadata, ModTime: a.ModTime,
+		Size: a.Size, MD5: a.MD5, ETag: a.ETag,
+	}, nil
 }
 
 type reader struct {
 	ctx   context.Context
 	key   string
 	f     *os.File
-	r     io.Reader // f, or f limited to the range
+	r     io.Reader // f limited to the range
 	attrs driver.ReaderAttributes
 	whole *driver.Attributes
 }
@@ -280,8 +319,8 @@ func (r *reader) Read(p []byte) (int, error) {
 func (r *reader) Close() error                         { return keyError("close", r.key, r.f.Close()) }
 func (r *reader) Attributes() *driver.ReaderAttributes { return &r.attrs }
 
-// As gives the *os.File, positioned at the start of the range, and the io.Reader that ends with the range (an *os.File
-// or an *io.LimitedReader of one, so that it can be sent to a socket without copying). It also gives the
+// As gives the *os.File, positioned at the start of the range, and the io.Reader that ends with the range (an
+// *io.LimitedReader of the file, so that it can be sent to a socket without copying). It also gives the
 // *driver.Attributes of what is read, which saves a second look and is of the same state, even while the object is
 // replaced.
 func (r *reader) As(i any) bool {

@@ -43,4 +43,7 @@
 //
 // A listing may go on for up to a minute with the names it has read: objects added meanwhile to a folder that it has
 // entered may be missing from it, those deleted are left out.
+//
+// The attributes of a version of an object are kept in memory when they were read, for up to 4,096 objects: attributes
+// that somebody changes by hand, without the object, may be seen only when it is opened by another process.
 package localblob
