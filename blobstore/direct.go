@@ -180,6 +180,10 @@ func (o *LinkOptions) relax(l driver.Links) {
 	if l.SHA256 == driver.OnCompletion {
 		o.SHA256 = nil
 	}
+	if o.SHA256 != nil {
+		// Which holds more than a limit does, and not every service can hold both.
+		o.MaxLength = 0
+	}
 	// The private key is used once; whether the object may be created is
 	// decided when it is copied to its own.
 	o.Overwrite = true
