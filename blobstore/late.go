@@ -18,10 +18,10 @@ import (
 // lateness is for how long after its settlement a write is looked for. A
 // connection is given up after 15 minutes at most, and a service takes no
 // request that was signed longer ago; the rest is for clocks that differ.
-const lateness = time.Hour
+const lateness = 3 * time.Hour
 
 // amendLate looks for objects of writes that were settled as failed or unknown
-// within the last hour, and appends an entry about each that stands now. The
+// within the last hours, and appends an entry about each that stands now. The
 // operations are those that may have been under way: what failed by a rule or
 // for want of a right never will have been. It returns the number of entries,
 // and the first error.

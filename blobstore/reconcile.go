@@ -30,7 +30,7 @@ type Reconciled struct {
 // several processes may do so at once.
 //
 // A write may be held up on its way and take effect after that. Reconcile looks
-// again for what was settled as failed or unknown within the last hour, and
+// again for what was settled as failed or unknown in the last three hours, and
 // appends an entry that refers to the operation (RefOpID) if its object stands
 // now: with outcome ok, or, for a staged upload that was never committed, failed,
 // and the object is removed. This needs a trail that is an [audit.Reader].

@@ -2,6 +2,7 @@ package sqlaudit
 
 import (
 	"io/fs"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 )
@@ -35,3 +36,15 @@ func Publish(j *Journal) error { return j.pub.publish(j.base) }
 
 // PublishOthers publishes for writers that are gone, as it is done the first time.
 func PublishOthers(j *Journal) error { return j.publishOthers(j.base, make(map[string]int64)) }
+
+// SetClock gives a journal that has not written yet another clock.
+func SetClock(j *Journal, clock func() time.Time) { j.clock = clock }
+
+// BecomeCloneOf makes j go on where other stands, as a machine does that was
+// cloned while it ran. Neither may be writing.
+func BecomeCloneOf(j, other *Journal) {
+	j.tail = other.tail
+	j.tail.tree = other.tail.tree.clone()
+	id := other.WriterID()
+	j.writerID.Store(&id)
+}

@@ -57,7 +57,7 @@ func (j *Journal) run() {
 // prepare gives the entries of jobs their places at the end of the stream.
 func (j *Journal) prepare(jobs []*job) (*batch, error) {
 	b := &batch{jobs: jobs}
-	at, seq := now(), j.tail.next
+	at, seq := microseconds(j.clock()), j.tail.next
 	for _, jb := range jobs {
 		if jb.settle != nil {
 			b.settles = append(b.settles, jb.settle)
@@ -68,12 +68,11 @@ func (j *Journal) prepare(jobs []*job) (*batch, error) {
 		}
 		b.rows = append(b.rows, jb.rows...)
 	}
-	salts := make([]byte, 32*len(b.rows))
-	rand.Read(salts)
+	random := make([]byte, 40*len(b.rows))
+	rand.Read(random)
 	for i, r := range b.rows {
-		if err := r.place(j.tail.writer.id, seq+int64(i), at, salts[32*i:32*i+32:32*i+32]); err != nil {
-			return nil, err
-		}
+		own := random[40*i : 40*i+40 : 40*i+40]
+		r.place(j.tail.ids.next(at, own[32:]), j.tail.writer.id, seq+int64(i), at, own[:32:32])
 	}
 	for _, jb := range jobs {
 		if jb.ids != nil {

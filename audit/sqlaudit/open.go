@@ -39,6 +39,7 @@ type Journal struct {
 	gap         gap
 	maintenance sync.WaitGroup
 
+	clock    func() time.Time // the writer's; leases go by the database's
 	writerID atomic.Pointer[string]
 	flushing atomic.Bool
 }
@@ -163,7 +164,7 @@ func start(ctx context.Context, db, readDB *sqlx.DB, d dialect, o Options) (*Jou
 	if weak != "" {
 		o.Logger.LogAttrs(ctx, slog.LevelWarn, "sqlaudit: a power cut may lose acknowledged entries", slog.String("reason", weak))
 	}
-	j := &Journal{db: db, readDB: readDB, d: d, opts: o, q: newQueue(o.QueueLength), finished: make(chan struct{}), closed: make(chan struct{})}
+	j := &Journal{db: db, readDB: readDB, d: d, opts: o, q: newQueue(o.QueueLength), finished: make(chan struct{}), closed: make(chan struct{}), clock: time.Now}
 	if o.DeploymentKey != "" {
 		if j.deployment, err = o.DeploymentKey.signer(); err != nil {
 			return nil, fmt.Errorf("sqlaudit: Options.DeploymentKey: %w", err)
@@ -294,6 +295,7 @@ type tail struct {
 	writer     writer
 	registered bool // the writer's row is stored
 	next       int64
+	ids        entryIDs
 	identity   *identity
 	tree       tree // of the entries that are stored
 }
@@ -310,7 +312,7 @@ func (j *Journal) newTail() error {
 		return fmt.Errorf("sqlaudit: minting a writer id: %w", err)
 	}
 	s := id.String()
-	w := writer{id: s, origin: j.opts.Origin, startedAt: now()}
+	w := writer{id: s, origin: j.opts.Origin, startedAt: microseconds(j.clock())}
 	who, err := newIdentity(w, j.deployment)
 	if err != nil {
 		return err
@@ -320,5 +322,5 @@ func (j *Journal) newTail() error {
 	return nil
 }
 
-// now is the time as entries keep it.
-func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+// microseconds is a time as entries keep it.
+func microseconds(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

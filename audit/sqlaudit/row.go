@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/blobtrail/blobtrail/audit"
@@ -62,15 +61,10 @@ func newRow(e audit.Event, by audit.SettledBy) (*row, error) {
 }
 
 // place gives r its identity and its place in the log, and seals it.
-func (r *row) place(writer string, seq int64, now time.Time, salt []byte) error {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return err
-	}
-	r.ID, r.WriterID, r.Seq, r.CreatedAt, r.salt = id.String(), writer, seq, now, salt
+func (r *row) place(id, writer string, seq int64, at time.Time, salt []byte) {
+	r.ID, r.WriterID, r.Seq, r.CreatedAt, r.salt = id, writer, seq, at, salt
 	r.commitment = r.commit()
 	r.leaf = tlog.RecordHash(r.canonical(make([]byte, 0, 1024)))
-	return nil
 }
 
 // commit computes pii_commitment from the salt and the personal fields.

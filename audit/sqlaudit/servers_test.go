@@ -107,36 +107,6 @@ func TestDriverSettingsMakeNoDifference(t *testing.T) {
 	}
 }
 
-// The rights that the documentation names are enough, and no more.
-func TestRestrictedRole(t *testing.T) {
-	_, db := systems[1].open(t, nil)
-	role := "writer_" + strings.ReplaceAll(db.dsn[strings.LastIndex(db.dsn, "=")+1:], "-", "_")
-	schema := db.dsn[strings.LastIndex(db.dsn, "=")+1:]
-	for _, grant := range []string{
-		"CREATE ROLE " + role + " LOGIN",
-		"GRANT USAGE ON SCHEMA " + schema + " TO " + role,
-		"GRANT SELECT, INSERT ON file_access_logs, file_access_writers, file_access_checkpoints TO " + role,
-		"GRANT SELECT, INSERT, UPDATE, DELETE ON file_access_intents, file_access_grants TO " + role,
-		"GRANT SELECT ON file_access_migrations, file_access_frontiers, file_access_erasures TO " + role,
-	} {
-		db.exec(t, grant)
-	}
-	j, own := openDSN(t, strings.Replace(db.dsn, "admin@", role+"@", 1), nil)
-	in, err := j.Begin(t.Context(), event("k"), 0)
-	require.NoError(t, err)
-	require.NoError(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}))
-	assert.Len(t, entries(t, j, audit.Query{}), 1)
-	for _, statement := range []string{
-		"UPDATE file_access_logs SET outcome = 'failed'", "UPDATE file_access_logs SET user_id = NULL", "DELETE FROM file_access_logs",
-		"TRUNCATE file_access_logs", "DROP TABLE file_access_logs", "ALTER TABLE file_access_logs DISABLE TRIGGER ALL",
-		"ALTER TABLE file_access_logs DETACH PARTITION file_access_logs_rest", "DROP TRIGGER file_access_no_delete ON file_access_logs",
-		"SET session_replication_role = replica", "DELETE FROM file_access_writers",
-	} {
-		_, err := own.Exec(statement)
-		require.ErrorContains(t, err, "42501", statement) // insufficient privilege
-	}
-}
-
 func TestWeakDurabilityIsReported(t *testing.T) {
 	for name, dsn := range map[string]string{
 		"postgres": testdb.Postgres(t).New(t), "mariadb": testdb.MariaDB(t).New(t), // which run without fsync

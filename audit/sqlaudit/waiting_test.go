@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,11 +26,19 @@ func testAPoisonedEventFailsAlone(t *testing.T, s *system) {
 		err error
 	}
 	results := make(chan result, 33)
-	log := func(key string) { results <- result{key, j.Log(context.Background(), event(key))} }
+	// Its neighbours are no easy ones either.
+	hostile := []string{"a\x00b", "\xff\xfe\xc3(", strings.Repeat("\u00e4\x00", 50_000), strings.Repeat("x", 1<<20), "\U0001F4C4 \uFFFF \u202E", "'; DROP TABLE file_access_logs; --"}
+	log := func(key string) {
+		e := event(key)
+		text := hostile[len(key)*7%len(hostile)]
+		e.Actor.UserAgent, e.Resource.ID, e.ContentType, e.ErrorCode = text, text, text, text
+		e.Attrs = map[string]string{text: text}
+		results <- result{key, j.Log(context.Background(), e)}
+	}
 	go log("first")
 	wait(t, "the first is on its way", func() bool { return sqlaudit.Waiting(j) == 0 && sqlaudit.Flushing(j) })
 	for i := range 32 {
-		key := fmt.Sprint(i)
+		key := strings.Repeat("k", i)
 		if i == 13 {
 			key = "poison"
 		}
@@ -37,15 +46,20 @@ func testAPoisonedEventFailsAlone(t *testing.T, s *system) {
 	}
 	wait(t, "a batch of 32 gathers behind it", func() bool { return sqlaudit.Waiting(j) == 32 })
 	release()
+	stored := 0
 	for range 33 {
 		r := <-results
 		if r.key == "poison" {
 			require.ErrorIs(t, r.err, audit.ErrEvent)
 			require.ErrorContains(t, r.err, "poisoned")
-		} else {
-			require.NoError(t, r.err, r.key)
+			continue
+		}
+		require.NoError(t, r.err, r.key)
+		if r.key != "first" {
+			stored++
 		}
 	}
+	t.Logf("a batch with one poisoned event: %d of 32 stored", stored)
 	got := entries(t, j, audit.Query{})
 	assert.Len(t, got, 32)
 	requireWholeStreams(t, got)
