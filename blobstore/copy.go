@@ -1,10 +1,13 @@
 package blobstore
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"time"
 
@@ -85,25 +88,93 @@ func (s *Store) copyOrMove(ctx context.Context, action audit.Action, dst, src st
 	}
 	return s.change(ctx, e, func(ctx context.Context, intent audit.Intent) (effect, error) {
 		opID := intent.ID()
-		meta := map[string]string{driver.MetaOp: opID}
-		if obj.SHA256 != nil {
-			meta[driver.MetaSHA256] = hex.EncodeToString(obj.SHA256)
-		}
-		err := s.bucket.Copy(ctx, dst, src, &driver.CopyOptions{IfNotExist: !o.Overwrite, Metadata: meta})
+		copied, err := s.copyObject(ctx, dst, obj, opID, o.Overwrite)
 		if err != nil {
-			err = s.afterFailedWrite(ctx, dst, meta, true, o.Overwrite, err)
-		}
-		if err != nil || action == audit.ActionCopy {
 			return effect{}, err
 		}
+		eff := effect{result: resultOf(copied)}
+		if action == audit.ActionCopy {
+			return eff, nil
+		}
+		e.Attrs = with(e.Attrs, attrETag, copied.ETag)
 		if err := s.removeSource(ctx, e); err != nil {
 			if errors.Is(err, ErrInDoubt) {
 				return effect{}, err
 			}
 			return effect{}, s.takeBack(ctx, intent, fmt.Errorf("source: %w", err))
 		}
-		return effect{also: []audit.Event{movedAway(e, opID)}}, nil
+		e.Size, e.SHA256, e.ContentType = &copied.Size, copied.SHA256, copied.ContentType
+		eff.also = []audit.Event{movedAway(e, opID)}
+		return eff, nil
 	})
+}
+
+// copyTries is how often a copy is made of a source that is replaced meanwhile.
+const copyTries = 4
+
+// copyObject copies obj to dst and returns what it copied: the object as it was
+// while it was copied. Digest and content come to dst by two ways, so a source
+// that is replaced in between would give it the one of the old object and the
+// other of the new one.
+func (s *Store) copyObject(ctx context.Context, dst string, obj *Object, opID string, overwrite bool) (*Object, error) {
+	for range copyTries {
+		meta := map[string]string{driver.MetaOp: opID}
+		if obj.SHA256 != nil {
+			meta[driver.MetaSHA256] = hex.EncodeToString(obj.SHA256)
+		}
+		err := s.bucket.Copy(ctx, dst, obj.Key, &driver.CopyOptions{IfNotExist: !overwrite, Metadata: meta})
+		if err != nil {
+			if err = s.afterFailedWrite(ctx, dst, meta, true, overwrite, err); err != nil {
+				return nil, err
+			}
+		}
+		now, err := s.lookUp(ctx, obj.Key)
+		switch {
+		case err == nil && now.ETag == obj.ETag:
+			return obj, nil
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return nil, inDoubt(errors.New("whether the source was replaced while it was copied"), err)
+		}
+		if whole, err := s.isCopy(ctx, dst, obj, opID); err != nil {
+			return nil, driver.As(ErrInDoubt, err)
+		} else if whole {
+			return obj, nil // it was replaced, or deleted, when the copy was made
+		}
+		if now == nil || !overwrite {
+			if err := s.removeOwn(ctx, dst, opID); err != nil {
+				return nil, err
+			}
+		}
+		if now == nil {
+			return nil, fmt.Errorf("source: %w", fs.ErrNotExist)
+		}
+		obj = now
+	}
+	if err := s.removeOwn(ctx, dst, opID); err != nil {
+		return nil, err
+	}
+	return nil, fmt.Errorf("source: %w %d times", errReplaced, copyTries)
+}
+
+// isCopy reads the copy that an operation made and reports whether it is one of
+// obj.
+func (s *Store) isCopy(ctx context.Context, dst string, obj *Object, opID string) (bool, error) {
+	r, err := s.open(ctx, dst, &DownloadOptions{})
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer r.Close()
+	if r.Object.OpID != opID || r.Object.Size != obj.Size || obj.SHA256 == nil {
+		return r.Object.OpID == opID && r.Object.Size == obj.Size, nil
+	}
+	hash := sha256.New()
+	if _, err := io.Copy(hash, r); err != nil {
+		return false, err
+	}
+	return bytes.Equal(hash.Sum(nil), obj.SHA256), nil
 }
 
 // movedAway is the entry that ends the history of a moved object's old key.

@@ -128,17 +128,27 @@ func (s *Store) checkLink(o *LinkOptions) error {
 	if err := s.checkGateway(o); err != nil {
 		return err
 	}
-	most := s.opts.MaxLinkExpiry
-	if own := s.Capabilities().Links.MaxExpiry; own > 0 && own < most && s.signsItself(o) {
-		most = own
-	}
-	if o.Expiry < 0 || o.Expiry > most {
+	if most := s.longestLink(o); o.Expiry < 0 || o.Expiry > most {
 		return fmt.Errorf("expiry of %v: want more than 0 and at most %v", o.Expiry, most)
+	}
+	// Its entry may come after an upload that can't be taken back any more.
+	probe := audit.Event{Action: linkAction(o.Method), Resource: o.Resource, Attrs: with(with(o.Attrs, audit.AttrMethod, ""), audit.AttrExpires, "")}
+	if _, err := audit.PrepareLog(probe); err != nil {
+		return err
 	}
 	if !s.signsItself(o) && s.opts.Signer == nil {
 		return fmt.Errorf("%w: backend %q signs no %s links, and the store has no Options.Signer", ErrUnsupported, s.Backend(), o.method())
 	}
 	return nil
+}
+
+// longestLink is how long a link of that kind may hold.
+func (s *Store) longestLink(o *LinkOptions) time.Duration {
+	most := s.opts.MaxLinkExpiry
+	if own := s.Capabilities().Links.MaxExpiry; own > 0 && own < most && s.signsItself(o) {
+		most = own
+	}
+	return most
 }
 
 // sign makes a link and the event of its issue, both for the object of e.
@@ -154,7 +164,7 @@ func (s *Store) sign(ctx context.Context, e audit.Event, o *LinkOptions) (*Link,
 func (s *Store) signAs(ctx context.Context, e audit.Event, o *LinkOptions, key, grantID string) (*Link, audit.Event, error) {
 	expiry := o.Expiry
 	if expiry == 0 {
-		expiry = min(s.opts.LinkExpiry, s.opts.MaxLinkExpiry)
+		expiry = min(s.opts.LinkExpiry, s.longestLink(o))
 	}
 	link := &Link{Method: o.method(), Expires: time.Now().Add(expiry).Truncate(time.Second), GrantID: grantID}
 
