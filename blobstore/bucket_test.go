@@ -124,3 +124,27 @@ func (r endless) Read(p []byte) (int, error) {
 	p[0] = 'x'
 	return 1, nil
 }
+
+func TestPlainBucketsAreToldApartByTheirNames(t *testing.T) {
+	ctx, memory := audit.WithActor(t.Context(), audit.Actor{UserID: "u"}), &audit.Memory{}
+	open := func(name string) *blobstore.Store {
+		s, err := blobstore.New(memblob.OpenBucket(nil), memory, &blobstore.Options{Bucket: name})
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, s.Close()) })
+		return s
+	}
+	invoices, scans := open("invoices"), open("scans")
+	memory.Now = func() time.Time { return time.Now().Add(-time.Hour) } // so that its lease has run out
+	_, err := memory.Begin(ctx, audit.Event{Action: audit.ActionUpload, Key: "a", Backend: "custom", Bucket: "invoices"}, time.Minute)
+	require.NoError(t, err)
+	memory.Now = nil
+	done, err := scans.Reconcile(ctx)
+	require.NoError(t, err)
+	require.Zero(t, done)
+	done, err = invoices.Reconcile(ctx)
+	require.NoError(t, err)
+	require.Equal(t, blobstore.Reconciled{Failed: 1}, done)
+
+	_, err = blobstore.Open(ctx, "mem://", memory, &blobstore.Options{Bucket: "x"})
+	require.ErrorContains(t, err, "Options.Bucket")
+}

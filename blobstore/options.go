@@ -32,6 +32,12 @@ type Options struct {
 	// sqlaudit's Journal.Grants.
 	Grants Grants
 
+	// Bucket is what the trail calls the bucket of a store that [New] makes,
+	// whose Go CDK bucket has no name to ask for. Stores that share a trail must
+	// be told apart by it, since each settles what its bucket's operations left
+	// open. [Open] knows the name and takes none.
+	Bucket string
+
 	// MaxSize limits every upload, in bytes. 0: no limit.
 	MaxSize int64
 

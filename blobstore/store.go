@@ -43,6 +43,9 @@ func Open(ctx context.Context, url string, log audit.Logger, opts *Options) (*St
 	if log == nil {
 		return nil, &Error{Op: "open", Err: errNilLog}
 	}
+	if opts != nil && opts.Bucket != "" {
+		return nil, &Error{Op: "open", Err: errors.New("Options.Bucket is for New: the URL names the bucket here")}
+	}
 	b, err := driver.Open(ctx, url)
 	if err != nil {
 		return nil, &Error{Op: "open", Err: err}
@@ -52,12 +55,17 @@ func Open(ctx context.Context, url string, log audit.Logger, opts *Options) (*St
 
 // New makes a store of any Go CDK bucket, with the capabilities that all of
 // them have: no links of its own, and create-only and durable as far as its
-// driver is. In the trail its backend is "custom". The store closes b.
+// driver is. In the trail its backend is "custom", and its name
+// Options.Bucket. The store closes b.
 func New(b *blob.Bucket, log audit.Logger, opts *Options) (*Store, error) {
 	if b == nil {
 		return nil, &Error{Op: "open", Err: errors.New("nil bucket")}
 	}
-	return NewFromDriver(&driver.Base{Bucket: b, BaseInfo: driver.Info{Backend: "custom"}}, log, opts)
+	info := driver.Info{Backend: "custom"}
+	if opts != nil {
+		info.Bucket = opts.Bucket
+	}
+	return NewFromDriver(&driver.Base{Bucket: b, BaseInfo: info}, log, opts)
 }
 
 // NewFromDriver makes a store of a provider's bucket, which it closes. It is

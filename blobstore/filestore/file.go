@@ -58,7 +58,7 @@ func openFile(_ context.Context, u *url.URL) (driver.Bucket, error) {
 	}
 	return &fileBucket{
 		Base: driver.Base{Bucket: b, BaseInfo: driver.Info{
-			Backend: backend, Bucket: dir,
+			Backend: backend, Bucket: identity(dir),
 			Capabilities: driver.Capabilities{Durable: true},
 			Needs:        needs,
 		}},

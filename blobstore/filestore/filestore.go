@@ -72,6 +72,15 @@ func folder(u *url.URL) (dir string, create bool, err error) {
 	return dir, create, nil
 }
 
+// identity is the name of a folder in the trail: the same by whichever path, so
+// that each store of it settles what the others left.
+func identity(dir string) string {
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		return real
+	}
+	return dir
+}
+
 // flag parses a parameter that is true or false.
 func flag(q url.Values, name string) (bool, error) {
 	switch v := q.Get(name); v {

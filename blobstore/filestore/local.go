@@ -38,7 +38,7 @@ func openLocal(_ context.Context, u *url.URL) (driver.Bucket, error) {
 		return nil, err
 	}
 	return &localBucket{driver.Base{Bucket: b, BaseInfo: driver.Info{
-		Backend: backend, Bucket: dir,
+		Backend: backend, Bucket: identity(dir),
 		Capabilities: driver.Capabilities{ExactCreate: true, AtomicReplace: true, Durable: true, KeepsSHA256: true},
 		Needs:        needs,
 	}}}, nil

@@ -6,9 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
@@ -78,4 +80,20 @@ func TestLocalURLs(t *testing.T) {
 	info, err := os.Stat(filepath.Join(dir, "new", "folder", "a", "b"))
 	require.NoError(t, err)
 	require.Equal(t, fs.FileMode(0o640), info.Mode().Perm())
+}
+
+func TestAFolderHasOneNameInTheTrail(t *testing.T) {
+	dir := t.TempDir()
+	link := filepath.Join(t.TempDir(), "link")
+	require.NoError(t, os.Symlink(dir, link))
+	for _, scheme := range []string{"local", "file"} {
+		var names []string
+		for _, path := range []string{dir, link, link + "/../link"} {
+			b, err := driver.Open(t.Context(), scheme+"://"+path)
+			require.NoError(t, err)
+			names = append(names, b.Info().Bucket)
+			require.NoError(t, b.Close())
+		}
+		assert.Len(t, slices.Compact(names), 1, names)
+	}
 }
