@@ -52,6 +52,7 @@ var sameFloor = [][2]string{
 var forTests = map[string]bool{
 	"audit/audittest":     true,
 	"blobstore/storetest": true,
+	"docs":                true,
 	"internal/crash":      true,
 	"internal/floors":     true,
 	"internal/testdb":     true,
