@@ -63,7 +63,8 @@ func (e *CheckError) Unwrap() error { return e.Err }
 // requests from another origin (CORS), and that a public endpoint can be reached
 // by them as well.
 func (s *Store) Check(ctx context.Context) error {
-	if err := s.check(ctx); err != nil {
+	ctx, span := s.trace(ctx, audit.ActionCheck)
+	if err := span.end(s.check(ctx)); err != nil {
 		return &Error{Op: "check", Err: err}
 	}
 	return nil

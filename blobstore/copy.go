@@ -29,7 +29,8 @@ type CopyOptions struct {
 // Copy copies the object src to the key dst, with its content type, name and
 // metadata. In the trail dst is the key, and src the attribute "source_key".
 func (s *Store) Copy(ctx context.Context, dst, src string, opts *CopyOptions) error {
-	if err := s.copyOrMove(ctx, audit.ActionCopy, dst, src, opts); err != nil {
+	ctx, span := s.trace(ctx, audit.ActionCopy)
+	if err := span.end(s.copyOrMove(ctx, audit.ActionCopy, dst, src, opts)); err != nil {
 		return &Error{Op: "copy", Key: dst, Err: err}
 	}
 	return nil
@@ -47,7 +48,8 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts *CopyOptions) er
 // A move that a crash cut short after the copy is finished by Reconcile too. src
 // is deleted only if it is still what was copied.
 func (s *Store) Move(ctx context.Context, dst, src string, opts *CopyOptions) error {
-	if err := s.copyOrMove(ctx, audit.ActionMove, dst, src, opts); err != nil {
+	ctx, span := s.trace(ctx, audit.ActionMove)
+	if err := span.end(s.copyOrMove(ctx, audit.ActionMove, dst, src, opts)); err != nil {
 		return &Error{Op: "move", Key: dst, Err: err}
 	}
 	return nil

@@ -26,7 +26,8 @@ const attrETag = "etag"
 
 // Delete removes an object. A missing one is fs.ErrNotExist.
 func (s *Store) Delete(ctx context.Context, key string, opts *DeleteOptions) error {
-	if err := s.delete(ctx, key, opts); err != nil {
+	ctx, span := s.trace(ctx, audit.ActionDelete)
+	if err := span.end(s.delete(ctx, key, opts)); err != nil {
 		return &Error{Op: "delete", Key: key, Err: err}
 	}
 	return nil

@@ -92,8 +92,9 @@ func (s *Store) BeginUpload(ctx context.Context, key string, opts *TicketOptions
 	if opts != nil {
 		o = *opts
 	}
+	ctx, span := s.trace(ctx, opBeginUpload)
 	t, err := s.beginUpload(ctx, key, &o)
-	if err != nil {
+	if span.end(err) != nil {
 		return nil, &Error{Op: "begin upload", Key: key, Err: err}
 	}
 	return t, nil
@@ -201,8 +202,9 @@ func newOpID() string { return uuid.Must(uuid.NewV7()).String() }
 // [ErrType], [ErrChecksum], io.ErrUnexpectedEOF for too few bytes, or fs.ErrExist
 // if the key was taken meanwhile.
 func (s *Store) CompleteUpload(ctx context.Context, key, ticketID string) (*Object, error) {
+	ctx, span := s.trace(ctx, opCompleteUpload)
 	obj, err := s.completeUpload(ctx, key, ticketID)
-	if err != nil {
+	if span.end(err) != nil {
 		return nil, &Error{Op: "complete upload", Key: key, Err: err}
 	}
 	return obj, nil
@@ -396,7 +398,8 @@ func (s *Store) judgeType(ctx context.Context, e audit.Event, a *blob.Attributes
 // object stands. So may one that the handler of the links is taking at this
 // moment; the trail then has a second entry that says so.
 func (s *Store) AbortUpload(ctx context.Context, key, ticketID string) error {
-	if err := s.abortUpload(ctx, key, ticketID); err != nil {
+	ctx, span := s.trace(ctx, opAbortUpload)
+	if err := span.end(s.abortUpload(ctx, key, ticketID)); err != nil {
 		return &Error{Op: "abort upload", Key: key, Err: err}
 	}
 	return nil

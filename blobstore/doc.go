@@ -33,6 +33,13 @@
 // [Store.Sub] gives a view of the store that cannot leave its prefix, for code
 // that acts for one tenant; Options.Authorize decides case by case.
 //
+// # Tracing
+//
+// Each operation has a span ("blobtrail.upload") under OpenTelemetry's global
+// tracer provider, which says the action, the backend, the outcome and, as
+// error.type, the trail's word for the error: never a key, a link or a person.
+// The spans of the Go CDK below it do name keys where something fails.
+//
 // # Backends
 //
 // The URL's scheme chooses the provider, which the program imports for its side

@@ -55,8 +55,9 @@ type Reader struct {
 // byte leaves. A missing object is fs.ErrNotExist. When ctx ends, reading fails
 // with its error.
 func (s *Store) Download(ctx context.Context, key string, opts *DownloadOptions) (*Reader, error) {
+	ctx, span := s.trace(ctx, audit.ActionDownload)
 	r, err := s.download(ctx, key, opts)
-	if err != nil {
+	if span.end(err) != nil {
 		return nil, &Error{Op: "download", Key: key, Err: err}
 	}
 	return r, nil

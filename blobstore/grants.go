@@ -161,7 +161,8 @@ func (s *Store) Revoke(ctx context.Context, key, grantID string, opts *RevokeOpt
 	if opts != nil {
 		o = *opts
 	}
-	if err := s.revoke(ctx, key, grantID, &o); err != nil {
+	ctx, span := s.trace(ctx, audit.ActionRevoke)
+	if err := span.end(s.revoke(ctx, key, grantID, &o)); err != nil {
 		return &Error{Op: "revoke", Key: key, Err: err}
 	}
 	return nil

@@ -80,8 +80,9 @@ func (s *Store) Link(ctx context.Context, key string, opts *LinkOptions) (*Link,
 	if opts != nil {
 		o = *opts
 	}
+	ctx, span := s.trace(ctx, audit.ActionGenerateURL)
 	link, err := s.link(ctx, key, &o)
-	if err != nil {
+	if span.end(err) != nil {
 		return nil, &Error{Op: "link", Key: key, Err: err}
 	}
 	return link, nil
@@ -237,8 +238,9 @@ func (s *Store) signByService(ctx context.Context, link *Link, key string, o *Li
 // durable before it returns. A missing object is fs.ErrNotExist; a backend that
 // does not sign such links is [ErrUnsupported].
 func (s *Store) RedeemLink(ctx context.Context, link signurl.Link, choose func(*Object) *LinkOptions) (*Link, error) {
+	ctx, span := s.trace(ctx, audit.ActionRedeem)
 	to, err := s.redeemLink(ctx, link, choose)
-	if err != nil {
+	if span.end(err) != nil {
 		return nil, &Error{Op: "redeem", Key: link.Key, Err: err}
 	}
 	return to, nil

@@ -65,8 +65,9 @@ func object(key string, a *blob.Attributes) (*Object, error) {
 // Stat describes an object; fs.ErrNotExist if there is none. Since no content is
 // served, only a refusal by the authoriser is recorded.
 func (s *Store) Stat(ctx context.Context, key string) (*Object, error) {
+	ctx, span := s.trace(ctx, audit.ActionStat)
 	obj, err := s.stat(ctx, key)
-	if err != nil {
+	if span.end(err) != nil {
 		return nil, &Error{Op: "stat", Key: key, Err: err}
 	}
 	return obj, nil
@@ -121,7 +122,13 @@ func (s *Store) List(ctx context.Context, opts *ListOptions) iter.Seq2[*Object, 
 		o = *opts
 	}
 	return func(yield func(*Object, error) bool) {
-		fail := func(err error) { yield(nil, &Error{Op: "list", Key: o.Prefix, Err: err}) }
+		ctx, span := s.trace(ctx, audit.ActionList)
+		var failed error
+		defer func() { _ = span.end(failed) }()
+		fail := func(err error) {
+			failed = err
+			yield(nil, &Error{Op: "list", Key: o.Prefix, Err: err})
+		}
 		if err := s.enter(ctx, &audit.Event{Action: audit.ActionList, Key: o.Prefix}); err != nil {
 			fail(err)
 			return

@@ -62,8 +62,9 @@ type Parts struct {
 // the object is. Its one entry, with the sum of their lengths, is durable before
 // it returns. A missing object is fs.ErrNotExist.
 func (s *Store) DownloadParts(ctx context.Context, key string, opts *PartsOptions) (*Parts, error) {
+	ctx, span := s.trace(ctx, audit.ActionDownload)
 	p, err := s.downloadParts(ctx, key, opts)
-	if err != nil {
+	if span.end(err) != nil {
 		return nil, &Error{Op: "download", Key: key, Err: err}
 	}
 	return p, nil

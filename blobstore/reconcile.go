@@ -39,6 +39,12 @@ type Reconciled struct {
 // the next time; the others are settled all the same, and the first such error
 // is returned.
 func (s *Store) Reconcile(ctx context.Context) (Reconciled, error) {
+	ctx, span := s.trace(ctx, audit.ActionReconcile)
+	done, err := s.reconcile(ctx)
+	return done, span.end(err)
+}
+
+func (s *Store) reconcile(ctx context.Context) (Reconciled, error) {
 	var done Reconciled
 	if s.prefix != "" {
 		return done, &Error{Op: "reconcile", Err: fmt.Errorf("%w: a view of a store has no intents of its own; reconcile the store", ErrUnsupported)}

@@ -55,13 +55,17 @@ func (s *Store) Scrub(ctx context.Context, opts *ScrubOptions) iter.Seq2[*Object
 				yield(nil, err)
 				return
 			}
-			found, err := s.scrub(ctx, obj.Key, o.Trail)
+			sctx, span := s.trace(ctx, audit.ActionScrub)
+			found, err := s.scrub(sctx, obj.Key, o.Trail)
+			if errors.Is(err, errGone) {
+				_ = span.end(nil)
+				continue
+			}
+			_ = span.end(err)
 			switch {
 			case ctx.Err() != nil:
 				yield(nil, &Error{Op: "scrub", Key: obj.Key, Err: ended(ctx, context.Cause(ctx))})
 				return
-			case errors.Is(err, errGone):
-				continue
 			case errors.Is(err, ErrAudit), errors.Is(err, ErrDenied), errors.Is(err, ErrClosed):
 				yield(nil, &Error{Op: "scrub", Key: obj.Key, Err: err})
 				return

@@ -40,8 +40,9 @@ type Staged struct {
 // Stage uploads like [Store.Upload] but leaves the operation open. opts.Link is
 // not allowed: a link can be issued when the upload is committed.
 func (s *Store) Stage(ctx context.Context, key string, r io.Reader, opts *UploadOptions) (*Staged, error) {
+	ctx, span := s.trace(ctx, opStage)
 	st, err := s.stage(ctx, key, r, opts)
-	if err != nil {
+	if span.end(err) != nil {
 		return nil, &Error{Op: "stage", Key: key, Err: err}
 	}
 	return st, nil
@@ -109,7 +110,7 @@ var errFinished = errors.New("the staged upload was committed or discarded alrea
 // committed. After an error that wraps [ErrAudit] the upload stands if
 // sqlaudit.CommitTx was committed, and Reconcile settles it.
 func (st *Staged) Commit(ctx context.Context) error {
-	return st.finish("commit", func() error {
+	return st.finish(ctx, opCommit, func(ctx context.Context) error {
 		eff := effect{result: resultOf(st.Object)}
 		eff.result.Attrs = map[string]string{audit.AttrStaged: audit.StagedCommitted}
 		return st.s.settle(ctx, st.intent, eff, nil)
@@ -119,7 +120,7 @@ func (st *Staged) Commit(ctx context.Context) error {
 // Discard removes the object and settles the upload as failed. Call it after
 // the host's transaction was rolled back; after one that was committed, never.
 func (st *Staged) Discard(ctx context.Context) error {
-	return st.finish("discard", func() error {
+	return st.finish(ctx, opDiscard, func(ctx context.Context) error {
 		if _, err := st.s.discard(context.WithoutCancel(ctx), st.Object.Key, st.intent.ID()); err != nil {
 			return inDoubt(errDiscarded, err)
 		}
@@ -127,7 +128,8 @@ func (st *Staged) Discard(ctx context.Context) error {
 	})
 }
 
-func (st *Staged) finish(op string, fn func() error) error {
+func (st *Staged) finish(ctx context.Context, op audit.Action, fn func(context.Context) error) error {
+	ctx, span := st.s.trace(ctx, op)
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	err := errFinished
@@ -135,10 +137,10 @@ func (st *Staged) finish(op string, fn func() error) error {
 		defer st.s.leave()
 		st.release()
 		st.release = nil
-		err = fn()
+		err = fn(ctx)
 	}
-	if err != nil {
-		return &Error{Op: op, Key: st.Object.Key, Err: err}
+	if span.end(err) != nil {
+		return &Error{Op: string(op), Key: st.Object.Key, Err: err}
 	}
 	return nil
 }

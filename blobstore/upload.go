@@ -82,8 +82,9 @@ const (
 // If the object was stored and recorded but its link could not be made, both the
 // object and the error are returned.
 func (s *Store) Upload(ctx context.Context, key string, r io.Reader, opts *UploadOptions) (*Object, error) {
+	ctx, span := s.trace(ctx, audit.ActionUpload)
 	obj, err := s.upload(ctx, key, r, opts)
-	if err != nil {
+	if span.end(err) != nil {
 		return obj, &Error{Op: "upload", Key: key, Err: err}
 	}
 	return obj, nil

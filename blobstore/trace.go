@@ -1,0 +1,90 @@
+package blobstore
+
+import (
+	"context"
+	"errors"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	otelcodes "go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/blobtrail/blobtrail/audit"
+)
+
+// Spans. There is one around each operation, under the program's own global
+// tracer provider; without one, nothing is traced. A span says what was done, on
+// which kind of backend, and how it ended, in the words of the trail; neither keys
+// nor links nor the text of errors, since traces go to more people than the trail
+// does. Below it are those of the Go CDK, whose errors do name keys.
+var tracer = otel.Tracer("github.com/blobtrail/blobtrail/blobstore")
+
+// Operations that are more than one action of the trail, or a part of one.
+const (
+	opStage          audit.Action = "stage"
+	opCommit         audit.Action = "commit"
+	opDiscard        audit.Action = "discard"
+	opBeginUpload    audit.Action = "begin_upload"
+	opCompleteUpload audit.Action = "complete_upload"
+	opAbortUpload    audit.Action = "abort_upload"
+)
+
+// spanNames are made once, since most programs do not trace.
+var spanNames = func() map[audit.Action]string {
+	names := make(map[audit.Action]string)
+	for _, a := range []audit.Action{
+		audit.ActionUpload, audit.ActionDownload, audit.ActionDelete, audit.ActionCopy, audit.ActionMove, audit.ActionGenerateURL, audit.ActionRedeem,
+		audit.ActionRevoke, audit.ActionReconcile, audit.ActionStat, audit.ActionList, audit.ActionScrub, audit.ActionCheck,
+		opStage, opCommit, opDiscard, opBeginUpload, opCompleteUpload, opAbortUpload,
+	} {
+		names[a] = "blobtrail." + string(a)
+	}
+	return names
+}()
+
+const (
+	traceAction  = attribute.Key("blobtrail.action")
+	traceBackend = attribute.Key("blobtrail.backend")
+	traceOutcome = attribute.Key("blobtrail.outcome")
+	traceError   = attribute.Key("error.type")
+)
+
+// span is that of one operation.
+type span struct {
+	trace.Span
+	s      *Store
+	action audit.Action
+}
+
+// trace begins the span of an operation.
+func (s *Store) trace(ctx context.Context, action audit.Action) (context.Context, span) {
+	ctx, started := tracer.Start(ctx, spanNames[action])
+	return ctx, span{started, s, action}
+}
+
+// end ends the span, and returns err.
+func (o span) end(err error) error {
+	defer o.End()
+	if !o.IsRecording() {
+		return err
+	}
+	outcome := audit.OutcomeOK
+	switch {
+	case errors.Is(err, ErrDenied):
+		outcome = audit.OutcomeDenied
+	case errors.Is(err, ErrInDoubt):
+		outcome = audit.OutcomeUnknown
+	case err != nil:
+		outcome = audit.OutcomeFailed
+	}
+	o.SetAttributes(traceAction.String(string(o.action)), traceBackend.String(o.s.Backend()), traceOutcome.String(string(outcome)))
+	if err != nil {
+		code := errorCode(err)
+		if errors.Is(err, ErrAudit) {
+			code = "audit" // whatever was the matter beside it
+		}
+		o.SetAttributes(traceError.String(code))
+		o.SetStatus(otelcodes.Error, code)
+	}
+	return err
+}
