@@ -41,6 +41,7 @@ type setup struct {
 	links blobhttp.LinksOptions
 	wrap  func(http.Handler) http.Handler
 	now   func() time.Time
+	serve func(*http.Server) // changes the server before it starts
 }
 
 func newHost(t *testing.T, s setup) *host {
@@ -54,7 +55,11 @@ func newHost(t *testing.T, s setup) *host {
 	if s.wrap != nil {
 		handler = s.wrap(mux)
 	}
-	srv := httptest.NewServer(handler)
+	srv := httptest.NewUnstartedServer(handler)
+	if s.serve != nil {
+		s.serve(srv.Config)
+	}
+	srv.Start()
 	t.Cleanup(srv.Close)
 	h.url, h.client = srv.URL, srv.Client()
 
@@ -106,22 +111,32 @@ type answer struct {
 // do sends a request with headers in pairs of name and value.
 func (h *host) do(method, url, body string, header ...string) answer {
 	h.t.Helper()
+	a, err := h.try(method, url, body, header...)
+	require.NoError(h.t, err)
+	return a
+}
+
+// try is do for goroutines other than that of the test.
+func (h *host) try(method, url, body string, header ...string) (answer, error) {
 	var r io.Reader
 	if body != "" {
 		r = strings.NewReader(body)
 	}
 	req, err := http.NewRequest(method, url, r)
-	require.NoError(h.t, err)
+	if err != nil {
+		return answer{}, err
+	}
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Add(header[i], header[i+1])
 	}
 	req.Header.Set("Accept-Encoding", "identity")
 	res, err := h.client.Do(req)
-	require.NoError(h.t, err)
+	if err != nil {
+		return answer{}, err
+	}
 	defer res.Body.Close()
 	b, err := io.ReadAll(res.Body)
-	require.NoError(h.t, err)
-	return answer{res.StatusCode, res.Header, string(b)}
+	return answer{res.StatusCode, res.Header, string(b)}, err
 }
 
 func (a answer) problem(t *testing.T) blobhttp.Problem {
