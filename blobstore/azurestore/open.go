@@ -152,12 +152,14 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 		}
 		b.signer.delegation = &delegation{client: svc}
 	}
-	b.signer.base = base
+	public := base
 	if o.PublicEndpoint != "" {
-		if b.signer.base, err = endpoint("public endpoint", o.PublicEndpoint); err != nil {
+		if public, err = endpoint("public endpoint", o.PublicEndpoint); err != nil {
 			return nil, err
 		}
 	}
+	b.signer.https = public.Scheme == "https"
+	b.signer.prefix = strings.TrimSuffix(public.String(), "/") + "/" + o.Container + "/"
 	if b.Bucket, err = azureblob.OpenBucket(ctx, b.container, nil); err != nil {
 		return nil, err
 	}

@@ -233,7 +233,18 @@ func (b *bucket) giveUp(ctx context.Context, to *azblob.Client, id *string, caus
 // escapeKey writes the characters that Azure's names can't have as the Go CDK
 // does. The others that it escapes are refused in keys.
 func escapeKey(key string) string {
-	return cloudhttp.EscapeName(key, func(_ int, r rune) bool { return strings.ContainsRune(`"#%?\`, r) || r < 32 || r == 127 })
+	if !strings.ContainsFunc(key, azureEscapes) && !strings.Contains(key, "__0x") {
+		return key
+	}
+	return cloudhttp.EscapeName(key, func(_ int, r rune) bool { return azureEscapes(r) })
+}
+
+func azureEscapes(r rune) bool {
+	switch r {
+	case '"', '#', '%', '?', '\\', 127:
+		return true
+	}
+	return r < 32
 }
 
 // encodeMetadata escapes names and values as the Go CDK's azureblob does, which
