@@ -32,6 +32,7 @@ const (
 	partBytes    = 8 << 20   // of a part, and the most that is sent as one request if the size is not known
 	maxPartBytes = 16 << 20
 	maxOnePut    = 16 << 20      // known sizes below it are one request
+	hashAgain    = 8 << 10       // up to which the SDK hashes once more in less time than it takes to tell it the hash
 	maxParts     = 9_999         // one less than the service allows: see upload.beat
 	growAfter    = 5_000         // parts, after which those of an upload of unknown size get larger
 	maxMetadata  = 2 << 10       // bytes of all names and values
@@ -212,7 +213,11 @@ func (b *bucket) putAll(ctx context.Context, key string, content []byte, o *driv
 	if b.sum {
 		in.ChecksumSHA256 = aws.String(base64.StdEncoding.EncodeToString(sum))
 	}
-	_, err := b.client.PutObject(ctx, in, withPayloadHash(sum))
+	var opts []func(*s3.Options)
+	if len(content) > hashAgain {
+		opts = append(opts, withPayloadHash(sum))
+	}
+	_, err := b.client.PutObject(ctx, in, opts...)
 	return err
 }
 

@@ -29,7 +29,7 @@ import (
 )
 
 // rows are the lines of the table, in its order.
-var rows = slices.Concat(uploads, links, cloudLinks, listings, downloads, memory, trail, sizes)
+var rows = slices.Concat(uploads, links, cloudLinks, cloudPuts, listings, downloads, memory, trail, sizes)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
