@@ -80,7 +80,7 @@ func TestEveryEndpointWithCurl(t *testing.T) {
 				t.Log("\n" + got)
 				for _, step := range []string{
 					"login: 200", "login with a wrong password: 401", "nobody: 401", "upload_file: 201", "upload_file_auto: 201", "upload_file_direct: 201",
-					"without a transaction: 422", "bad details: 422", "another type: 415", "broken PDF: 422", "complete too early: 404", "complete: 201", "complete again: 201",
+					"without a transaction: 422", "bad details: 422", "another type: 415", "broken PDF: 422", "complete too early: 404", "complete: 200", "complete again: 200", "straight to the bucket: 200",
 					"delete: 204", "delete again: 404", "was deleted: 404", "trail: 200", "not there: 404", "logout: 204", "after logging out: 401",
 				} {
 					assert.Contains(t, got, step)

@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/bcrypt"
 
+	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
 	"github.com/blobtrail/blobtrail/config"
 	"github.com/blobtrail/blobtrail/signurl"
 )
@@ -156,6 +157,29 @@ func (u *user) store(number string) (i invoiceJSON) {
 	require.Equal(u.t, 201, a.status, a.body)
 	a.into(u.t, &i)
 	return i
+}
+
+// ticket is a direct upload that was begun.
+type ticket struct {
+	blobhttp.DirectTicket
+	invoice string
+}
+
+// begin begins a direct upload of a PDF.
+func (u *user) begin(number string, size int64) (t ticket) {
+	u.t.Helper()
+	a := u.do("POST", "/invoice/direct/begin", blobhttp.DirectBegin{
+		Filename: number + ".pdf", ContentType: "application/pdf", Size: size, Fields: map[string]string{"number": number, "date": "2026-11-02", "total": "1"},
+	})
+	require.Equal(u.t, 201, a.status, a.body)
+	a.into(u.t, &t.DirectTicket)
+	t.invoice = strings.TrimPrefix(a.header.Get("Location"), "/invoice/")
+	return t
+}
+
+func (u *user) complete(t ticket) answer {
+	u.t.Helper()
+	return u.do("POST", "/invoice/direct/complete", blobhttp.DirectEnd{ID: t.ID, Key: t.Key})
 }
 
 type lockedBuffer struct {

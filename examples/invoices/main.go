@@ -5,8 +5,8 @@
 //
 // starts it on http://localhost:8080 with local files, SQLite and a demo user,
 // whose password it prints. Everything else comes from the environment or a file
-// .env: what package config reads (see .env.example at the root of the module),
-// and these:
+// .env: what package config reads (see .env.example at the root of the
+// repository), and these (see .env.example beside this file):
 //
 //	LISTEN_ADDR            where it serves; localhost:8080 by default
 //	METRICS_ADDR           where it serves /metrics, or "off"; localhost:9464 by default
@@ -86,6 +86,9 @@ func run(ctx context.Context, args []string, log *slog.Logger) (err error) {
 		return s.addUser(ctx, args[1], args[2], strings.TrimRight(password, "\r\n"))
 	default:
 		return errors.New("usage: invoices [adduser EMAIL TENANT]")
+	}
+	if err := s.store.Check(ctx); err != nil { // says what is wrong, and what would help
+		return err
 	}
 	if err := s.demoUser(ctx); err != nil {
 		return err

@@ -38,7 +38,6 @@ type invoice struct {
 	Currency      string `db:"currency"`
 	TransactionID string `db:"transaction_id"`
 	State         string `db:"state"`
-	TicketID      string `db:"ticket_id"`
 	FileKey       string `db:"file_key"`
 	Filename      string `db:"filename"`
 	Size          int64  `db:"size"`
@@ -76,6 +75,19 @@ func (i *invoice) Total() string {
 // Created is when the row was made.
 func (i *invoice) Created() time.Time { return time.UnixMilli(i.CreatedAt).UTC() }
 
+// newKey is the key for a file of the invoice, and names both.
+func (i *invoice) newKey(filename string) string {
+	return blobstore.NewKey(tenantPrefix(i.TenantID)+"invoices/"+i.ID, filename)
+}
+
+// attrs are what the trail has of the invoice beside its id.
+func (i *invoice) attrs() map[string]string {
+	if i.TransactionID == "" {
+		return nil
+	}
+	return map[string]string{"transaction_id": i.TransactionID}
+}
+
 // tenantPrefix is where the files of a tenant are.
 func tenantPrefix(tenant string) string { return "tenants/" + tenant + "/" }
 
@@ -90,7 +102,7 @@ func ownFilesOnly(_ context.Context, e audit.Event) error {
 	return nil
 }
 
-const columns = "id, tenant_id, user_id, number, issued_on, total_cents, currency, transaction_id, state, ticket_id, file_key, filename, size, content_type, sha256, created_at, changed_at"
+const columns = "id, tenant_id, user_id, number, issued_on, total_cents, currency, transaction_id, state, file_key, filename, size, content_type, sha256, created_at, changed_at"
 
 // insert stores the row, in a transaction or on its own.
 func insert(ctx context.Context, db sqlx.ExtContext, i *invoice) error {

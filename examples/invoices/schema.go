@@ -39,7 +39,6 @@ var schema = []string{
 		currency       VARCHAR(3)    NOT NULL,
 		transaction_id VARCHAR(64)   NOT NULL,
 		state          VARCHAR(10)   NOT NULL,
-		ticket_id      VARCHAR(36)   NOT NULL,
 		file_key       VARCHAR(1024) NOT NULL,
 		filename       VARCHAR(255)  NOT NULL,
 		size           BIGINT        NOT NULL,

@@ -100,8 +100,10 @@ func (s *service) handler() http.Handler {
 	handle("POST /invoice/upload_file", perUser.of(byUser, needUser(s.uploadHandler(fromForm))))
 	handle("POST /invoice/upload_file_auto", perUser.of(byUser, needUser(s.uploadHandler(fromPDF))))
 	handle("POST /invoice/upload_file_direct", perUser.of(byUser, needUser(s.uploadHandler(fromTransaction))))
-	users("POST /invoice/direct", s.handleBegin)
-	users("POST /invoice/{id}/complete", s.handleComplete)
+	direct := perUser.of(byUser, needUser(s.directHandler()))
+	for _, step := range []string{"begin", "complete", "abort"} {
+		handle("POST /invoice/direct/"+step, direct)
+	}
 
 	users("GET /invoice", s.handleList)
 	users("GET /invoice/{id}", s.handleGet)
@@ -191,13 +193,17 @@ func (s *service) settle(ctx context.Context) error {
 			err = errors.Join(err, s.remove(ctx, i))
 			continue
 		}
-		switch _, cerr := s.complete(ctx, i); {
-		case errors.Is(cerr, fs.ErrNotExist), errors.Is(cerr, fs.ErrExist), errors.Is(cerr, blobstore.ErrTooLarge),
-			errors.Is(cerr, blobstore.ErrType), errors.Is(cerr, blobstore.ErrChecksum): // nothing came of it
+		// One that is complete has its file; one that is not comes to nothing.
+		obj, serr := s.store.Stat(ctx, i.FileKey)
+		switch {
+		case serr == nil:
+			i.has(obj)
+			err = errors.Join(err, s.move(ctx, i, stateStored))
+		case errors.Is(serr, fs.ErrNotExist):
 			_, derr := s.db.ExecContext(ctx, s.db.Rebind("DELETE FROM invoices WHERE id = ? AND state = ?"), i.ID, statePending)
 			err = errors.Join(err, derr)
 		default:
-			err = errors.Join(err, cerr)
+			err = errors.Join(err, serr)
 		}
 	}
 	return err

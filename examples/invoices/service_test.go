@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
 	"github.com/blobtrail/blobtrail/config"
 )
 
@@ -50,10 +53,7 @@ func TestRowAndFileAreOne(t *testing.T) {
 func TestHalfDoneWorkIsFinished(t *testing.T) {
 	s := start(t, nil)
 	anna := s.user("anna@north.example", "north")
-	deleting, abandoned := anna.store("DELETING"), begun{}
-	anna.do("POST", "/invoice/direct", begin{Number: "ABANDONED", Date: "2026-11-02", Total: "1", Filename: "a.pdf", ContentType: "application/pdf", Size: 9}).into(t, &abandoned)
-	var sent begun
-	anna.do("POST", "/invoice/direct", begin{Number: "SENT", Date: "2026-11-02", Total: "1", Filename: "b.pdf", ContentType: "application/pdf", Size: 9}).into(t, &sent)
+	deleting, abandoned, sent := anna.store("DELETING"), anna.begin("ABANDONED", 9), anna.begin("SENT", 9)
 	require.Equal(t, 201, do(t, "PUT", sent.URL, strings.NewReader("%PDF-1.7\n"), "Content-Type", "application/pdf").status)
 	_, err := s.db.Exec(s.db.Rebind("UPDATE invoices SET state = ? WHERE id = ?"), stateDeleting, deleting.ID)
 	require.NoError(t, err)
@@ -65,8 +65,8 @@ func TestHalfDoneWorkIsFinished(t *testing.T) {
 	require.NoError(t, s.settle(t.Context()))
 	assert.Len(t, s.files(), 1)
 	assert.Equal(t, 404, anna.do("GET", "/invoice/"+deleting.ID, nil).status)
-	assert.Equal(t, 404, anna.do("POST", "/invoice/"+abandoned.ID+"/complete", nil).status)
-	assert.Equal(t, 200, anna.do("GET", "/invoice/"+sent.ID, nil).status)
+	assert.Equal(t, 404, anna.complete(abandoned).status)
+	assert.Equal(t, 200, anna.do("GET", "/invoice/"+sent.invoice, nil).status)
 }
 
 // An edited entry shows in the trail of its invoice, and only there.
@@ -127,9 +127,11 @@ func TestBodiesAreBounded(t *testing.T) {
 	assert.Equal(t, 413, a.status, a.body)
 	a = anna.send("/invoice/upload_file", "a.pdf", "%PDF-1.7\n"+strings.Repeat("x", 200_000), "number", "1", "date", "2026-11-02", "total", "1")
 	assert.Equal(t, 413, a.status, a.body)
-	a = anna.do("POST", "/invoice/direct", begin{Number: strings.Repeat("x", maxJSON+1)})
+	a = anna.do("POST", "/auth/login", map[string]string{"email": strings.Repeat("x", maxJSON+1)})
 	assert.Equal(t, 413, a.status, a.body)
-	a = anna.do("POST", "/invoice/direct", begin{Number: "1", Date: "2026-11-02", Total: "1", Filename: "a.pdf", ContentType: "application/pdf", Size: 1001})
+	a = anna.do("POST", "/invoice/direct/begin", blobhttp.DirectBegin{
+		Filename: "a.pdf", ContentType: "application/pdf", Size: 1001, Fields: map[string]string{"number": "1", "date": "2026-11-02", "total": "1"},
+	})
 	assert.Equal(t, 413, a.status, a.body)
 	assert.Empty(t, s.files())
 }
@@ -180,6 +182,43 @@ func TestGracefulShutdown(t *testing.T) {
 	require.NoError(t, <-served)
 	require.NoError(t, r.close(context.Background()))
 	assert.Len(t, r.files(), 1)
+}
+
+// A file .env is read, and its mistakes are all reported, without its secrets.
+func TestDotEnv(t *testing.T) {
+	t.Chdir(t.TempDir())
+	const text = "STORAGE_BACKEND=s4\nMAX_UPLOAD_BYTES=lots\nJWT_SIGNING_KEY=very-secret\nTRUSTED_PROXIES=all\n"
+	require.NoError(t, os.WriteFile(".env", []byte(text), 0o600))
+	for _, line := range lines(text) {
+		name, _, _ := strings.Cut(line, "=")
+		t.Cleanup(func() { _ = os.Unsetenv(name) })
+	}
+	err := run(t.Context(), nil, testLogger(new(lockedBuffer)))
+	for _, name := range []string{"STORAGE_BACKEND", "MAX_UPLOAD_BYTES", "JWT_SIGNING_KEY", "TRUSTED_PROXIES"} {
+		assert.ErrorContains(t, err, name)
+	}
+	assert.NotContains(t, err.Error(), "very-secret")
+
+	require.NoError(t, os.WriteFile(".env", []byte("very-secret without a name\n"), 0o600))
+	err = run(t.Context(), nil, testLogger(new(lockedBuffer)))
+	require.ErrorContains(t, err, ".env")
+	assert.NotContains(t, err.Error(), "very-secret")
+}
+
+// .env.example names the variables that the settings have.
+func TestEnvExample(t *testing.T) {
+	text, err := os.ReadFile(".env.example")
+	require.NoError(t, err)
+	var named, tagged []string
+	for _, m := range regexp.MustCompile(`(?m)^([A-Z_]+)=`).FindAllStringSubmatch(string(text), -1) {
+		named = append(named, m[1])
+	}
+	for f := range reflect.TypeFor[settings]().Fields() {
+		if tag := f.Tag.Get("env"); tag != "" {
+			tagged = append(tagged, tag)
+		}
+	}
+	assert.Equal(t, tagged, named)
 }
 
 func TestSettings(t *testing.T) {

@@ -42,7 +42,7 @@ func loadSettings() (*settings, error) {
 	err := env.Parse(&s)
 	var filesErr error
 	if s.files, filesErr = config.Load(); filesErr != nil {
-		return nil, errors.Join(err, filesErr)
+		return nil, errors.Join(err, filesErr, s.check())
 	}
 	return &s, errors.Join(err, s.check())
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore"
+	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
 )
 
 // twoTenants are anna of north, who has invoices, a link and a direct upload,
@@ -41,8 +42,7 @@ func TestNoTenantSeesAnother(t *testing.T) {
 	s, anna, bert := twoTenants(t)
 	stored, deleted := anna.store("NORTH-1"), anna.store("NORTH-2")
 	require.Equal(t, 204, anna.do("DELETE", "/invoice/"+deleted.ID, nil).status)
-	var pendingUpload begun
-	anna.do("POST", "/invoice/direct", begin{Number: "NORTH-3", Date: "2026-11-02", Total: "1", Filename: "NORTH-3.pdf", ContentType: "application/pdf", Size: 9}).into(t, &pendingUpload)
+	pendingUpload := anna.begin("NORTH-3", 9)
 	own := bert.store("SOUTH-1")
 	secrets := ownedBy(anna, stored, deleted)
 	secrets = append(secrets, "NORTH-3")
@@ -50,11 +50,10 @@ func TestNoTenantSeesAnother(t *testing.T) {
 	// Every endpoint that takes an id, with the ids of all of anna's invoices.
 	endpoints := []struct{ method, path string }{
 		{"GET", "/invoice/%s"}, {"GET", "/invoice/download?invoice_id=%s"}, {"GET", "/invoice/download?redirect=1&invoice_id=%s"},
-		{"HEAD", "/invoice/download?invoice_id=%s"}, {"POST", "/invoice/%s/link"}, {"GET", "/invoice/%s/trail"}, {"POST", "/invoice/%s/complete"},
-		{"DELETE", "/invoice/%s"}, {"GET", "/invoices/%s"},
+		{"HEAD", "/invoice/download?invoice_id=%s"}, {"POST", "/invoice/%s/link"}, {"GET", "/invoice/%s/trail"}, {"DELETE", "/invoice/%s"}, {"GET", "/invoices/%s"},
 	}
 	cases := 0
-	for _, id := range []string{stored.ID, deleted.ID, pendingUpload.ID} {
+	for _, id := range []string{stored.ID, deleted.ID, pendingUpload.invoice} {
 		for _, e := range endpoints {
 			cases++
 			a := bert.do(e.method, fmt.Sprintf(e.path, id), nil)
@@ -168,14 +167,32 @@ func TestLinksCannotBeBent(t *testing.T) {
 	assert.Contains(t, do(t, "GET", annas, nil).body, "of anna", "the link itself still holds")
 
 	// A ticket of anna's: its link and its completion.
-	var ticket begun
-	anna.do("POST", "/invoice/direct", begin{Number: "NORTH-9", Date: "2026-11-02", Total: "1", Filename: "a.pdf", ContentType: "application/pdf", Size: 9}).into(t, &ticket)
+	ticket := anna.begin("NORTH-9", 9)
+	const content = "%PDF-1.7\n"
+	put := func(url string) int {
+		return do(t, "PUT", url, strings.NewReader(content), "Content-Type", "application/pdf").status
+	}
 	assert.GreaterOrEqual(t, do(t, "GET", ticket.URL, nil).status, 400)
-	assert.GreaterOrEqual(t, do(t, "PUT", strings.Replace(ticket.URL, "tenants/north", "tenants/south", 1), strings.NewReader("%PDF-1.7\n"), "Content-Type", "application/pdf").status, 400)
-	assert.Equal(t, 404, bert.do("POST", "/invoice/"+ticket.ID+"/complete", nil).status)
-	assert.Equal(t, 201, do(t, "PUT", ticket.URL, strings.NewReader("%PDF-1.7\n"), "Content-Type", "application/pdf").status)
-	assert.Equal(t, 404, bert.do("POST", "/invoice/"+ticket.ID+"/complete", nil).status)
-	assert.Equal(t, 201, anna.do("POST", "/invoice/"+ticket.ID+"/complete", nil).status)
+	assert.GreaterOrEqual(t, put(strings.Replace(ticket.URL, "tenants/north", "tenants/south", 1)), 400)
+	bends := []blobhttp.DirectEnd{
+		{ID: ticket.ID, Key: ticket.Key}, {ID: ticket.ID, Key: strings.Replace(ticket.Key, "north", "south", 1)}, {ID: bert.begin("SOUTH-9", 9).ID, Key: ticket.Key},
+	}
+	try := func() {
+		t.Helper()
+		for _, end := range bends {
+			for _, step := range []string{"complete", "abort"} {
+				a := bert.do("POST", "/invoice/direct/"+step, end)
+				assert.Contains(t, []int{403, 404}, a.status, "%s %v: %s", step, end, a.body)
+				assert.NotContains(t, a.body, "NORTH")
+			}
+		}
+	}
+	try()
+	assert.Equal(t, 404, anna.complete(ticket).status)
+	assert.Equal(t, 201, put(ticket.URL))
+	try()
+	assert.Equal(t, 200, anna.complete(ticket).status)
+	assert.Equal(t, 200, anna.do("GET", "/invoice/"+ticket.invoice, nil).status)
 }
 
 // The second wall: even a handler that forgot to look would get nothing.

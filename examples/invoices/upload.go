@@ -56,7 +56,7 @@ func (s *service) uploadHandler(from source) http.Handler {
 		a, _ := audit.ActorFrom(r.Context())
 		up := r.Context().Value(uploadingKey{}).(*uploading)
 		up.invoice = newInvoice(a)
-		f.Key = blobstore.NewKey(tenantPrefix(a.TenantID)+"invoices", f.Filename)
+		f.Key = up.invoice.newKey(f.Filename)
 		f.Options.Resource = up.invoice.resource()
 		if from == fromPDF {
 			up.invoice.TransactionID = f.Fields.Get("transaction_id")
@@ -67,10 +67,11 @@ func (s *service) uploadHandler(from source) http.Handler {
 		if from == fromTransaction && d.TransactionID == "" {
 			return refuse(422, "details", "The invoice's details are not complete", "transaction_id: the transaction that it belongs to.")
 		}
-		if d.TransactionID != "" {
-			f.Options.Attrs = map[string]string{"transaction_id": d.TransactionID}
+		if err := up.invoice.set(d); err != nil {
+			return err
 		}
-		return up.invoice.set(d)
+		f.Options.Attrs = up.invoice.attrs()
+		return nil
 	}
 	opts.Save = func(r *http.Request, files []*blobstore.Staged) error {
 		up := r.Context().Value(uploadingKey{}).(*uploading)

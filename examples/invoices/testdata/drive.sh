@@ -52,16 +52,17 @@ step 'upload_file_auto of a broken PDF' "$base/invoice/upload_file_auto" -F "fil
 
 size=$(wc -c <"$pdf" | tr -d ' ')
 sum=$(sha256sum "$pdf" | cut -d ' ' -f 1)
-step 'begin to the bucket' "$base/invoice/direct" -H "$json" -d "{\"number\":\"2026-0045\",\"date\":\"2026-11-05\",\"total\":\"8.50\",\"filename\":\"Rechnung März.pdf\",\"content_type\":\"application/pdf\",\"size\":$size,\"sha256\":\"$sum\"}" >"$dir/line"
+step 'begin to the bucket' "$base/invoice/direct/begin" -H "$json" -d "{\"filename\":\"Rechnung März.pdf\",\"content_type\":\"application/pdf\",\"size\":$size,\"sha256\":\"$sum\",\"fields\":{\"number\":\"2026-0045\",\"date\":\"2026-11-05\",\"total\":\"8.50\"}}" >"$dir/line"
 sed 's/ {.*//' "$dir/line"
-bucket=$(field invoice_id) url=$(field url) method=$(field method)
-step 'complete too early' -X POST "$base/invoice/$bucket/complete"
-begun=$(sed -n 's/.*"headers":{\([^}]*\)}.*/\1/p' "$dir/line")
-printf '%s\n' "$begun" | sed 's/","/"\n"/g' | sed -n 's/^"\([^"]*\)":"\([^"]*\)"$/header = "\1: \2"/p' >"$dir/headers"
+bucket=$(sed -n 's#^[Ll]ocation: /invoice/\([0-9a-f-]*\).*#\1#p' "$dir/header")
+url=$(field url) method=$(field method) end="{\"id\":\"$(field id)\",\"key\":\"$(field key)\"}"
+step 'complete too early' "$base/invoice/direct/complete" -H "$json" -d "$end"
+sed -n 's/.*"headers":{\([^}]*\)}.*/\1/p' "$dir/line" | sed 's/","/"\n"/g' | sed -n 's/^"\([^"]*\)":"\([^"]*\)"$/header = "\1: \2"/p' >"$dir/headers"
 status=$(curl -sS -o "$dir/body" -w '%{http_code}' -X "$method" -K "$dir/headers" --data-binary "@$pdf" "$url")
 case $status in 2??) echo 'sent to the bucket' ;; *) echo "sent to the bucket: $status $(cat "$dir/body")" ;; esac
-step complete -X POST "$base/invoice/$bucket/complete"
-step 'complete again' -X POST "$base/invoice/$bucket/complete"
+step complete "$base/invoice/direct/complete" -H "$json" -d "$end"
+step 'complete again' "$base/invoice/direct/complete" -H "$json" -d "$end"
+step 'what went straight to the bucket' "$base/invoice/$bucket"
 
 step list "$base/invoice"
 step get "$base/invoice/$first"

@@ -55,10 +55,17 @@ function send(method, url, headers, body, total) {
 // direct sends the file to the bucket: begin, the bytes, complete.
 async function direct(f) {
 	const fields = Object.fromEntries(["number", "date", "total", "currency", "transaction_id"].map((n) => [n, form.elements[n].value]));
-	const begun = JSON.parse((await send("POST", "/invoice/direct", { "Content-Type": "application/json" },
-		JSON.stringify({ ...fields, filename: f.name, content_type: f.type, size: f.size }))).responseText);
-	await send(begun.method, begun.url, begun.headers, f, f.size);
-	await send("POST", `/invoice/${begun.invoice_id}/complete`, {}, null);
+	const json = { "Content-Type": "application/json" };
+	const t = JSON.parse((await send("POST", "/invoice/direct/begin", json,
+		JSON.stringify({ fields, filename: f.name, content_type: f.type, size: f.size }))).responseText);
+	let body = f;
+	if (t.method === "POST") { // a form, as some services want it
+		body = new FormData();
+		for (const [name, value] of Object.entries(t.fields || {})) body.append(name, value);
+		body.append("file", f);
+	}
+	await send(t.method, t.url, t.headers || {}, body, f.size);
+	await send("POST", "/invoice/direct/complete", json, JSON.stringify({ id: t.id, key: t.key }));
 }
 
 // through sends the form to the service, its fields before the file.
