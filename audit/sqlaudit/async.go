@@ -47,6 +47,7 @@ func (g *gap) unstored() []audit.Event {
 
 // lose takes note of an asynchronous job that failed.
 func (j *Journal) lose(jb *job, err error) {
+	j.metrics.failed(j.base, jb)
 	g := &j.gap
 	g.mu.Lock()
 	defer g.mu.Unlock()

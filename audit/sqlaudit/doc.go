@@ -40,6 +40,15 @@
 // file_access_erasures and UPDATE on file_access_logs; INSERT and DELETE on
 // file_access_frontiers, and DELETE on file_access_logs and file_access_checkpoints.
 //
+// # Metrics
+//
+// A journal measures through OpenTelemetry's global meter provider, if the
+// program sets one: blobtrail.sqlaudit.queue.length, the records that wait;
+// blobtrail.sqlaudit.flush.size and flush.duration, the records and the seconds of
+// each transaction; blobtrail.sqlaudit.flush.failures, the attempts that failed,
+// by error.type; and blobtrail.sqlaudit.failures, the records that were not
+// stored. db.system.name is that of the database.
+//
 // # The proof
 //
 // Each writer's log is a Merkle tree, and the writer signs its root with every

@@ -133,6 +133,7 @@ func (j *Journal) store(ctx context.Context, jobs []*job) {
 			}
 		}
 
+		j.metrics.attemptFailed(ctx, class)
 		switch {
 		case class == retry || class == unclear || class == fatal && jobs[0].async:
 			// An intent may be inserted again only while its first insertion
@@ -193,7 +194,10 @@ func (j *Journal) store(ctx context.Context, jobs []*job) {
 func (j *Journal) flush(ctx context.Context, b *batch) error {
 	ctx, cancel := context.WithTimeout(ctx, j.opts.Timeout)
 	defer cancel()
-	return j.d.flush(ctx, j.db, b)
+	began := time.Now()
+	err := j.d.flush(ctx, j.db, b)
+	j.metrics.flushed(ctx, b, began)
+	return err
 }
 
 // finish tells the callers how it went.

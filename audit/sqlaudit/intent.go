@@ -30,7 +30,7 @@ func (j *Journal) Log(ctx context.Context, e audit.Event) error {
 	if err != nil {
 		return err
 	}
-	return j.q.do(ctx, j.opts.Timeout, &job{rows: []*row{r}, async: j.opts.Async})
+	return j.submit(ctx, &job{rows: []*row{r}, async: j.opts.Async})
 }
 
 // Begin implements [audit.Journal]. An operation that is open already is
@@ -48,7 +48,7 @@ func (j *Journal) Begin(ctx context.Context, e audit.Event, lease time.Duration)
 		return nil, fmt.Errorf("sqlaudit: %w", err)
 	}
 	in := &intent{j: j, held: held{e.OpID, newHolder()}, event: e}
-	if err := j.q.do(ctx, j.opts.Timeout, &job{begin: &intentRow{
+	if err := j.submit(ctx, &job{begin: &intentRow{
 		held: in.held, backend: e.Backend, bucket: e.Bucket, key: e.Key, event: string(text), source: e, lease: j.lease(lease),
 	}}); err != nil {
 		return nil, err
@@ -170,6 +170,15 @@ func (j *Journal) takeOver(ctx context.Context, opID string, e audit.Event, leas
 	return in, nil
 }
 
+// submit queues a job and waits for it.
+func (j *Journal) submit(ctx context.Context, jb *job) error {
+	err := j.q.do(ctx, j.opts.Timeout, jb)
+	if err != nil && !errors.Is(err, audit.ErrNotHeld) {
+		j.metrics.failed(ctx, jb)
+	}
+	return err
+}
+
 // call runs fn within the journal's time limit, while it is open.
 func (j *Journal) call(ctx context.Context, fn func(context.Context) error) error {
 	select {
@@ -253,7 +262,7 @@ func (in *intent) Settle(ctx context.Context, r audit.Result, also ...audit.Even
 		}
 		jb.rows = append(jb.rows, r)
 	}
-	err = in.j.q.do(ctx, in.j.opts.Timeout, jb)
+	err = in.j.submit(ctx, jb)
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if err == nil {

@@ -25,6 +25,7 @@ type Journal struct {
 	d          dialect
 	opts       Options
 
+	metrics  *metrics
 	q        *queue
 	stop     context.CancelFunc // ends the flush that runs
 	base     context.Context
@@ -164,7 +165,11 @@ func start(ctx context.Context, db, readDB *sqlx.DB, d dialect, o Options) (*Jou
 	if weak != "" {
 		o.Logger.LogAttrs(ctx, slog.LevelWarn, "sqlaudit: a power cut may lose acknowledged entries", slog.String("reason", weak))
 	}
-	j := &Journal{db: db, readDB: readDB, d: d, opts: o, q: newQueue(o.QueueLength), finished: make(chan struct{}), closed: make(chan struct{}), clock: time.Now}
+	j := &Journal{db: db, readDB: readDB, d: d, opts: o, finished: make(chan struct{}), closed: make(chan struct{}), clock: time.Now}
+	if j.metrics, err = newMetrics(d); err != nil {
+		return nil, fmt.Errorf("sqlaudit: making metrics: %w", err)
+	}
+	j.q = newQueue(o.QueueLength, j.metrics.queued)
 	if o.DeploymentKey != "" {
 		if j.deployment, err = o.DeploymentKey.signer(); err != nil {
 			return nil, fmt.Errorf("sqlaudit: Options.DeploymentKey: %w", err)

@@ -81,6 +81,7 @@ func (j *job) size() int { return max(1, len(j.rows)) }
 
 type queue struct {
 	slots   chan struct{} // one for each waiting job: the bound of the queue
+	queued  func(n int)   // is told how many records more wait
 	closing chan struct{}
 	wake    chan struct{} // capacity 1: something waits, or the queue closed
 
@@ -89,9 +90,10 @@ type queue struct {
 	closed bool
 }
 
-func newQueue(length int) *queue {
+func newQueue(length int, queued func(n int)) *queue {
 	return &queue{
 		slots:   make(chan struct{}, length),
+		queued:  queued,
 		closing: make(chan struct{}),
 		wake:    make(chan struct{}, 1),
 	}
@@ -169,6 +171,7 @@ func (q *queue) enter(ctx context.Context, timer *time.Timer, timeout time.Durat
 	}
 	q.jobs = append(q.jobs, jb)
 	q.mu.Unlock()
+	q.queued(jb.size())
 	q.signal()
 	return nil
 }
@@ -194,6 +197,7 @@ func (q *queue) leave(jb *job) bool {
 		if other == jb {
 			q.jobs = append(q.jobs[:i], q.jobs[i+1:]...)
 			<-q.slots
+			q.queued(-jb.size())
 			break
 		}
 	}
@@ -208,6 +212,9 @@ func (q *queue) take(limit int) []*job {
 		if len(q.jobs) > 0 {
 			batch := q.takeLocked(limit)
 			q.mu.Unlock()
+			for _, jb := range batch {
+				q.queued(-jb.size())
+			}
 			return batch
 		}
 		closed := q.closed
@@ -295,6 +302,7 @@ func (q *queue) drop() []audit.Event {
 	var lost []audit.Event
 	for _, jb := range jobs {
 		<-q.slots
+		q.queued(-jb.size())
 		lost = append(lost, jb.events()...)
 		jb.done <- errors.Join(audit.ErrClosed, errors.New("sqlaudit: closed before the record was stored"))
 	}
