@@ -11,12 +11,17 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jmoiron/sqlx"
 )
 
-type mysql struct{}
+type mysql struct {
+	// whole has a flush go out as one statement. MariaDB has such statements,
+	// if the driver sends them as text.
+	whole atomic.Bool
+}
 
 func (*mysql) name() string { return "mysql" }
 func (*mysql) bind() int    { return sqlx.QUESTION }
@@ -65,6 +70,13 @@ func (*mysql) countTables() string {
 const mysqlRows = 1000
 
 func (d *mysql) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
+	if d.whole.Load() {
+		err := d.flushWhole(ctx, db, b)
+		if mysqlNumber(err) != mysqlNotPrepared {
+			return err
+		}
+		d.whole.Store(false)
+	}
 	tx, err := db.BeginTxx(ctx, nil)
 	if err != nil {
 		return retryError{err}
@@ -73,7 +85,7 @@ func (d *mysql) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
 	for _, p := range parts(d, b) {
 		for chunk := range slices.Chunk(p.items, mysqlRows) {
 			res, err := tx.ExecContext(ctx, p.query(len(chunk)), slices.Concat(chunk...)...)
-			if p.key == partBegin && mysqlNumber(err) == 1062 {
+			if p.key == partBegin && mysqlNumber(err) == mysqlDuplicate {
 				return errConflict
 			}
 			if err != nil {
@@ -91,6 +103,53 @@ func (d *mysql) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
 	}
 	return nil
 }
+
+// Numbers of errors that mean something here.
+const (
+	mysqlDuplicate   = 1062
+	mysqlNotPrepared = 1295  // this statement can't be prepared
+	mysqlConflict    = 31001 // is signalled by flushWhole
+)
+
+// flushWhole is a flush in two round trips, where a transaction of single
+// statements takes four and more: one statement for all but the commit, so that
+// what hangs is not committed when nobody waits for it any more.
+func (d *mysql) flushWhole(ctx context.Context, db *sqlx.DB, b *batch) error {
+	const conflict = "SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 31001, MESSAGE_TEXT = 'conflict'"
+	var text strings.Builder
+	var args []any
+	text.WriteString("BEGIN NOT ATOMIC DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END; START TRANSACTION;\n")
+	for _, p := range parts(d, b) {
+		for chunk := range slices.Chunk(p.items, mysqlRows) {
+			if p.key == partBegin {
+				text.WriteString("BEGIN DECLARE EXIT HANDLER FOR 1062 " + conflict + "; " + p.query(len(chunk)) + "; END;\n")
+			} else {
+				fmt.Fprintf(&text, "%s; IF ROW_COUNT() <> %d THEN %s; END IF;\n", p.query(len(chunk)), len(chunk), conflict)
+			}
+			args = append(args, slices.Concat(chunk...)...)
+		}
+	}
+	text.WriteString("END")
+	conn, err := db.Connx(ctx)
+	if err != nil {
+		return retryError{err}
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(ctx, text.String(), args...); err != nil {
+		if mysqlNumber(err) == mysqlConflict {
+			return errConflict
+		}
+		return err
+	}
+	if _, err := conn.ExecContext(ctx, "COMMIT"); err != nil {
+		// The connection must not return to the pool with an open transaction.
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+		return unclearError{err}
+	}
+	return nil
+}
+
+const packetTooLarge = "packet for query is too large"
 
 var mysqlErrorText = regexp.MustCompile(`^Error (\d+)(?: \([0-9A-Z]{5}\))?: `)
 
@@ -112,7 +171,7 @@ func (*mysql) classify(err error) class {
 	}
 	switch mysqlNumber(err) {
 	case 0: // the connection: nothing was committed yet
-		if strings.Contains(err.Error(), "packet for query is too large") {
+		if strings.Contains(err.Error(), packetTooLarge) {
 			return poison
 		}
 		return retry
@@ -124,14 +183,16 @@ func (*mysql) classify(err error) class {
 	return poison
 }
 
-func (*mysql) weakness(ctx context.Context, db *sqlx.DB) (string, error) {
+func (d *mysql) weakness(ctx context.Context, db *sqlx.DB) (string, error) {
 	var s struct {
-		Flush int    `db:"f"`
-		Mode  string `db:"m"`
+		Flush   int    `db:"f"`
+		Mode    string `db:"m"`
+		Version string `db:"v"`
 	}
-	if err := db.GetContext(ctx, &s, "SELECT @@innodb_flush_log_at_trx_commit AS f, @@sql_mode AS m"); err != nil {
+	if err := db.GetContext(ctx, &s, "SELECT @@innodb_flush_log_at_trx_commit AS f, @@sql_mode AS m, VERSION() AS v"); err != nil {
 		return "", err
 	}
+	d.whole.Store(strings.Contains(s.Version, "MariaDB"))
 	if !strings.Contains(s.Mode, "STRICT_TRANS_TABLES") && !strings.Contains(s.Mode, "STRICT_ALL_TABLES") {
 		return "", fmt.Errorf("sql_mode %q is not strict: values that do not fit would be cut silently: add STRICT_TRANS_TABLES", s.Mode)
 	}
