@@ -1,0 +1,102 @@
+package integration
+
+// Uploads that go straight to the service, judged when they are there.
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"io/fs"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+)
+
+// TestTickets sends files by tickets: what is as it was announced becomes an object, what is not never does, and
+// what is given up leaves nothing.
+func TestTickets(t *testing.T) {
+	const pdf = "%PDF-1.7 direct"
+	sum := sha256.Sum256([]byte(pdf))
+	everywhere(t, func(t *testing.T, be backend, b driver.Bucket) {
+		log := new(audit.Memory)
+		store, err := blobstore.NewFromDriver(b, log, nil)
+		require.NoError(t, err)
+		ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
+		begin := func(key string, o blobstore.TicketOptions) *blobstore.Ticket {
+			t.Helper()
+			ticket, err := store.BeginUpload(ctx, key, &o)
+			require.NoError(t, err)
+			return ticket
+		}
+		send := func(ticket *blobstore.Ticket, content string) {
+			t.Helper()
+			l := ticket.Link
+			status, res := use(t, &driver.Signed{URL: l.URL, Method: l.Method, Header: l.Header, Form: l.Form}, []byte(content))
+			body, err := io.ReadAll(res.Body)
+			require.NoError(t, err)
+			require.Contains(t, []int{200, 201, 204}, status, string(body))
+		}
+		pdfs := []string{"application/pdf"}
+
+		ticket := begin("a.pdf", blobstore.TicketOptions{
+			Filename: "März.pdf", ContentType: "application/pdf", Size: int64(len(pdf)), SHA256: sum[:], AllowedTypes: pdfs,
+		})
+		send(ticket, pdf)
+		_, err = store.Stat(ctx, "a.pdf")
+		require.ErrorIs(t, err, fs.ErrNotExist, "not before it is complete")
+		for range 2 {
+			obj, err := store.CompleteUpload(ctx, ticket.Key, ticket.ID)
+			require.NoError(t, err)
+			assert.Equal(t, "März.pdf", obj.Filename)
+			assert.Equal(t, "application/pdf", obj.ContentType)
+		}
+		r, err := store.Download(ctx, "a.pdf", nil)
+		require.NoError(t, err)
+		got, err := io.ReadAll(r)
+		require.NoError(t, errors.Join(err, r.Close()))
+		assert.True(t, bytes.Equal([]byte(pdf), got))
+		require.ErrorIs(t, store.AbortUpload(ctx, ticket.Key, ticket.ID), fs.ErrExist)
+
+		lie := begin("lie.pdf", blobstore.TicketOptions{ContentType: "application/pdf", AllowedTypes: pdfs})
+		send(lie, "<!DOCTYPE html><script>")
+		_, err = store.CompleteUpload(ctx, lie.Key, lie.ID)
+		require.ErrorIs(t, err, blobstore.ErrType)
+
+		empty := begin("empty", blobstore.TicketOptions{AllowedTypes: []string{"text/*"}})
+		send(empty, "")
+		_, err = store.CompleteUpload(ctx, empty.Key, empty.ID)
+		require.NoError(t, err)
+
+		limited := begin("limited", blobstore.TicketOptions{MaxSize: 100, AllowedTypes: pdfs})
+		send(limited, pdf+strings.Repeat("x", 85))
+		_, err = store.CompleteUpload(ctx, limited.Key, limited.ID)
+		require.NoError(t, err)
+
+		given := begin("given-up", blobstore.TicketOptions{})
+		send(given, pdf)
+		require.NoError(t, store.AbortUpload(ctx, given.Key, given.ID))
+		_, err = store.CompleteUpload(ctx, given.Key, given.ID)
+		require.ErrorIs(t, err, fs.ErrNotExist)
+
+		assert.Zero(t, log.Open())
+		var keys []string
+		it := b.Blob().List(nil)
+		for {
+			o, err := it.Next(ctx)
+			if err == io.EOF {
+				break
+			}
+			require.NoError(t, err)
+			keys = append(keys, o.Key)
+		}
+		assert.ElementsMatch(t, []string{"a.pdf", "empty", "limited"}, keys, "nothing else is left, in private folders neither")
+		require.Empty(t, be.left(t, b))
+	})
+}
