@@ -40,6 +40,12 @@
 // file_access_erasures and UPDATE on file_access_logs; INSERT and DELETE on
 // file_access_frontiers, and DELETE on file_access_logs and file_access_checkpoints.
 //
+// On PostgreSQL the partitions of the coming months are made, and those of old
+// months dropped as a whole, only by whoever owns them: have such a role open a
+// journal, or call file_access_make_partitions, once a month. Entries for which
+// there is no partition go to file_access_logs_rest, and old ones are removed one
+// by one.
+//
 // # Metrics
 //
 // A journal measures through OpenTelemetry's global meter provider, if the
