@@ -128,6 +128,39 @@ func TestDeliver(t *testing.T) {
 	}
 }
 
+// TestDeliverFromACloudShowsNothingHarmful holds that a service, which sends none of our headers, is never told to have
+// a browser show what it could run.
+func TestDeliverFromACloudShowsNothingHarmful(t *testing.T) {
+	log := new(audit.Memory)
+	store := newCloud(t, log)
+	ctx := audit.WithActor(context.Background(), audit.Actor{UserID: "alice"})
+	for name, c := range map[string]struct {
+		content string
+		opts    blobhttp.DeliverOptions
+		want    string
+	}{
+		"text":                    {"plain", blobhttp.DeliverOptions{}, "inline"},
+		"HTML":                    {html, blobhttp.DeliverOptions{}, "attachment"},
+		"SVG":                     {svg, blobhttp.DeliverOptions{}, "attachment"},
+		"text as HTML":            {"plain", blobhttp.DeliverOptions{ResponseType: "text/html"}, "attachment"},
+		"HTML on a host for that": {html, blobhttp.DeliverOptions{InlineTypes: []string{"text/html"}}, "inline"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := store.Upload(ctx, name, strings.NewReader(c.content), &blobstore.UploadOptions{Filename: "a.bin"})
+			require.NoError(t, err)
+			c.opts.Inline = true
+			a := record(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				blobhttp.Deliver(w, r, store, name, &c.opts)
+			}), newRequest("GET", "/", ""))
+			require.Equal(t, 200, a.status, a.body)
+			var got blobhttp.Delivered
+			require.NoError(t, json.Unmarshal([]byte(a.body), &got))
+			_, disposition, _ := strings.Cut(got.DownloadURL, "?name=")
+			assert.True(t, strings.HasPrefix(disposition, c.want), disposition)
+		})
+	}
+}
+
 func assertLink(t *testing.T, h *host, cloud bool, link string) {
 	t.Helper()
 	if cloud {

@@ -23,6 +23,9 @@ import (
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
+// Of small files http.ServeFile itself, with the headers that keep content harmless and the check of the signature added
+// by hand, has 0.79 of its speed at 1 KiB. What links cost beyond that is the entry of the trail, made under a deadline,
+// and the way through os.Root, which opens the folders above the file too.
 var downloads = []row{
 	{what: "download by a link, local, 1 KiB", peer: "http.ServeFile", goal: speedAtLeast(0.90), open: downloading(1 << 10)},
 	{what: "download by a link, local, 100 KiB", peer: "http.ServeFile", goal: speedAtLeast(0.90), open: downloading(100 << 10)},
