@@ -53,7 +53,12 @@ func onEachDatabase(t *testing.T, test func(t *testing.T, dsn string)) {
 		"postgres": func(t *testing.T) string { return testdb.Postgres(t).New(t) },
 		"mariadb":  func(t *testing.T) string { return testdb.MariaDB(t).New(t) },
 	} {
-		t.Run(name, func(t *testing.T) { test(t, dsn(t)) })
+		t.Run(name, func(t *testing.T) {
+			if *honestCount < 1e5 { // one at a time, otherwise
+				t.Parallel()
+			}
+			test(t, dsn(t))
+		})
 	}
 }
 

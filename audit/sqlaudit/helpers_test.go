@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -26,6 +27,14 @@ func TestMain(m *testing.M) {
 	}
 	if dsn := os.Getenv("SQLAUDIT_TEST_GRANTS"); dsn != "" {
 		os.Exit(childGrants(dsn))
+	}
+	flag.Parse()
+	if testing.Short() {
+		for name, count := range map[string]string{"sqlaudit.events": "300", "attacks": "1", "honest": "800"} {
+			if f := flag.Lookup(name); f.Value.String() == f.DefValue {
+				_ = f.Value.Set(count)
+			}
+		}
 	}
 	code := m.Run()
 	testdb.Stop()

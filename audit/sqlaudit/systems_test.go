@@ -28,11 +28,15 @@ var systems = []*system{
 
 var sqliteSystem = systems[0]
 
-// onEach runs a test on every kind of database.
+// onEach runs a test on every kind of database, at the same time: while one
+// waits another can work.
 func onEach(t *testing.T, test func(t *testing.T, s *system)) {
 	t.Helper()
 	for _, s := range systems {
-		t.Run(s.name, func(t *testing.T) { test(t, s) })
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			test(t, s)
+		})
 	}
 }
 
