@@ -63,7 +63,8 @@ type Options struct {
 	Anchor Anchor
 
 	// SkipMigrate leaves the tables as they are. They must exist; see
-	// [Migrations].
+	// [Migrations]. A journal that skips them and is only read from writes
+	// nothing, so that it works on a read replica too.
 	SkipMigrate bool
 
 	// Logger is told when the database has to be asked again, and when it is
