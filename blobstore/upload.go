@@ -19,6 +19,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/cloudhttp"
 )
 
 // UploadOptions are the options of [Store.Upload]. Nil and the zero value mean
@@ -31,8 +32,11 @@ type UploadOptions struct {
 	ContentType string
 	// CacheControl is kept for those who serve the object.
 	CacheControl string
-	// Metadata is kept with the object, at most 2 KiB in all (the limit of S3).
-	// Names are lower-cased; those that begin with "blobtrail" are reserved.
+	// Metadata is kept with the object, at most about 1,800 bytes in all, counted
+	// alike on every backend as on S3, which has the least room: letters and
+	// digits of ASCII count one, other bytes three, and each name eleven more. If
+	// it leaves too little room for Filename, that is cut. Names are lower-cased;
+	// those that begin with "blobtrail" are reserved.
 	Metadata map[string]string
 	// Resource is the host's own thing that the file belongs to, for the trail.
 	Resource audit.Resource
@@ -64,10 +68,13 @@ type UploadOptions struct {
 }
 
 const (
-	sniffBytes       = 3072 // what mimetype looks at
-	maxMetadataBytes = 2 << 10
-	maxFilename      = 255 // as file systems have it; three times that, escaped, fits into the metadata of S3
+	sniffBytes  = 3072 // what mimetype looks at
+	maxFilename = 255  // bytes, as file systems have it
 )
+
+// maxMetadata is the room for metadata of the host, beside what the store keeps.
+var maxMetadata = cloudhttp.MaxMeta - cloudhttp.MetaCost(driver.MetaSHA256, strings.Repeat("0", 2*sha256.Size)) -
+	cloudhttp.MetaCost(driver.MetaOp, strings.Repeat("0", 36)) - cloudhttp.MetaCost(driver.MetaTry, strings.Repeat("0", 36))
 
 // Upload stores what r holds under key (see [NewKey]), and, with
 // UploadOptions.Link, issues a link to it in the same call. When it returns nil,
@@ -266,13 +273,15 @@ func (o *UploadOptions) metadata() (map[string]string, error) {
 			return nil, fmt.Errorf("metadata %q: names that begin with %q are reserved", k, driver.MetaPrefix)
 		}
 		meta[k] = v
-		total += len(k) + len(v)
+		total += cloudhttp.MetaCost(k, v)
 	}
-	if total > maxMetadataBytes {
-		return nil, fmt.Errorf("%w: metadata of %d bytes: at most %d", ErrTooLarge, total, maxMetadataBytes)
+	if total > maxMetadata {
+		return nil, fmt.Errorf("%w: metadata of %d bytes when escaped: at most %d", ErrTooLarge, total, maxMetadata)
 	}
-	if o.Filename != "" {
-		meta[driver.MetaFilename] = displayName(o.Filename)
+	if left := maxMetadata - total - cloudhttp.MetaCost(driver.MetaFilename, ""); left > 0 {
+		if name := cloudhttp.CutEscaped(displayName(o.Filename), left); name != "" {
+			meta[driver.MetaFilename] = name
+		}
 	}
 	if o.SHA256 != nil {
 		meta[driver.MetaSHA256] = hex.EncodeToString(o.SHA256)

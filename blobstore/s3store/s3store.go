@@ -46,9 +46,6 @@
 // the size is known and below that, and 24 MiB for objects beyond 39 GiB. An
 // object can have up to 156 GiB (117 GiB if its size is not known beforehand).
 //
-// S3 takes 2 KiB of metadata, in which other characters than ASCII letters and
-// digits count three times; if there is more, the object's original name is cut.
-//
 // A write that fails aborts its multipart upload. One that the service began
 // without an answer is aborted when it is stale, and what a killed process left
 // is aborted by Reconcile; a lifecycle rule AbortIncompleteMultipartUpload does the

@@ -13,8 +13,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/url"
-	"strings"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -31,12 +29,10 @@ const (
 	firstBytes   = 256 << 10 // the buffer that content of unknown size is first read into
 	partBytes    = 8 << 20   // of a part, and the most that is sent as one request if the size is not known
 	maxPartBytes = 16 << 20
-	maxOnePut    = 16 << 20      // known sizes below it are one request
-	hashAgain    = 8 << 10       // up to which the SDK hashes once more in less time than it takes to tell it the hash
-	maxParts     = 9_999         // one less than the service allows: see upload.beat
-	growAfter    = 5_000         // parts, after which those of an upload of unknown size get larger
-	maxMetadata  = 2 << 10       // bytes of all names and values
-	metaHeader   = "x-amz-meta-" // begins each name, and is counted by some services
+	maxOnePut    = 16 << 20 // known sizes below it are one request
+	hashAgain    = 8 << 10  // up to which the SDK hashes once more in less time than it takes to tell it the hash
+	maxParts     = 9_999    // one less than the service allows: see upload.beat
+	growAfter    = 5_000    // parts, after which those of an upload of unknown size get larger
 )
 
 // Write implements [driver.Bucket].
@@ -243,41 +239,17 @@ func optional(s string) *string {
 }
 
 // encodeMetadata escapes names and values as the Go CDK's s3blob does, which
-// reads them back. If that is more than S3 takes, the name that the object was
-// uploaded under is cut; it is for display, and the trail has the whole of it.
+// reads them back.
 func encodeMetadata(meta map[string]string) (map[string]string, error) {
 	m, total := make(map[string]string, len(meta)+1), 0
 	for k, v := range meta {
-		k = cloudhttp.EscapeName(url.PathEscape(k), func(_ int, r rune) bool { return strings.ContainsRune("@:=", r) })
-		v = url.PathEscape(v)
-		m[k] = v
-		total += len(metaHeader) + len(k) + len(v)
+		m[cloudhttp.S3Name(k)] = cloudhttp.EscapeValue(v)
+		total += cloudhttp.MetaCost(k, v)
 	}
-	name := m[driver.MetaFilename]
-	if reserved := maxMetadata - lateMetadata; total > reserved && total-len(name) < reserved {
-		m[driver.MetaFilename] = cutEscaped(meta[driver.MetaFilename], len(name)-(total-reserved))
-		return m, nil
-	}
-	if total > maxMetadata {
-		return nil, fmt.Errorf("%w: metadata of %d bytes when escaped: S3 takes %d", driver.ErrTooLarge, total, maxMetadata)
+	if total > cloudhttp.MaxMeta {
+		return nil, fmt.Errorf("%w: metadata of %d bytes when escaped: S3 takes %d", driver.ErrTooLarge, total, cloudhttp.MaxMeta)
 	}
 	return m, nil
-}
-
-// lateMetadata is the room for the digest, which may be added later.
-const lateMetadata = len(metaHeader) + len(driver.MetaSHA256) + 2*sha256.Size
-
-// cutEscaped escapes as many characters of s as fit into n bytes.
-func cutEscaped(s string, n int) string {
-	var b strings.Builder
-	for _, r := range s {
-		e := url.PathEscape(string(r))
-		if b.Len()+len(e) > n {
-			break
-		}
-		b.WriteString(e)
-	}
-	return b.String()
 }
 
 // putParts stores content as a multipart upload, whose first part is first.

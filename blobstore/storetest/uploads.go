@@ -55,6 +55,28 @@ func uploadCases() []testCase {
 			assert.Equal(e, want, obj.Metadata, "of the object that Upload returned")
 			assert.Len(e, meta, 3, "the caller's map")
 		}},
+		{"metadata MUST be counted alike on every backend, and the file's name be cut where it leaves little room", func(e *env) {
+			// Each of these characters takes six bytes where the room is least.
+			fits := map[string]string{"note": strings.Repeat("ä", 300)}
+			name := strings.Repeat("ö", 100) + ".pdf"
+			e.put(e.key("a"), nil, &blobstore.UploadOptions{Metadata: fits, Filename: name})
+			is := e.stat(e.key("a"))
+			assert.Equal(e, fits, is.Metadata)
+			assert.Empty(e, is.Filename)
+			e.put(e.key("b"), nil, &blobstore.UploadOptions{Metadata: map[string]string{"note": strings.Repeat("ä", 280)}, Filename: name})
+			assert.Equal(e, strings.Repeat("ö", 20), e.stat(e.key("b")).Filename)
+			e.put(e.key("c"), nil, &blobstore.UploadOptions{Filename: name, SHA256: sum(nil)})
+			assert.Equal(e, name, e.stat(e.key("c")).Filename)
+			_, err := e.store.Upload(e.ctx, e.key("d"), strings.NewReader("x"), &blobstore.UploadOptions{Metadata: map[string]string{"note": strings.Repeat("ä", 310)}})
+			e.isError(err, "upload", e.key("d"), blobstore.ErrTooLarge)
+			many := map[string]string{}
+			for i := range 140 {
+				many[fmt.Sprint("n", i)] = ""
+			}
+			_, err = e.store.Upload(e.ctx, e.key("d"), strings.NewReader("x"), &blobstore.UploadOptions{Metadata: many})
+			e.isError(err, "upload", e.key("d"), blobstore.ErrTooLarge)
+			e.has("a", "b", "c")
+		}},
 		{"metadata that cannot be kept MUST be refused before anything happens", func(e *env) {
 			for name, meta := range map[string]map[string]string{
 				"reserved":              {"blobtrailop": "x"},

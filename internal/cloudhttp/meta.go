@@ -25,6 +25,33 @@ func EscapeName(s string, bad func(i int, r rune) bool) string {
 	return b.String()
 }
 
+// S3Name writes a name of metadata as the Go CDK's s3blob does.
+func S3Name(s string) string {
+	return EscapeName(url.PathEscape(s), func(_ int, r rune) bool { return strings.ContainsRune("@:=", r) })
+}
+
+// MetaHeader begins each name on S3, and counts.
+const MetaHeader = "x-amz-meta-"
+
+// MetaCost is what an entry takes of the room for metadata on S3, which has the
+// least of all services.
+func MetaCost(name, value string) int {
+	return len(MetaHeader) + len(S3Name(name)) + len(EscapeValue(value))
+}
+
+// MaxMeta is that room.
+const MaxMeta = 2 << 10
+
+// CutEscaped returns as much of s as fits into n bytes when it is escaped.
+func CutEscaped(s string, n int) string {
+	for i, r := range s {
+		if n -= len(EscapeValue(string(r))); n < 0 {
+			return s[:i]
+		}
+	}
+	return s
+}
+
 // UnescapeName reverses EscapeName.
 func UnescapeName(s string) string {
 	var b strings.Builder
