@@ -160,8 +160,12 @@ func (s *service) refresh(ctx context.Context, token string) (*session, *tokens,
 		if err != nil {
 			return nil, nil, err
 		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
-			return nil, nil, errors.Join(errToken, err) // another request was quicker: the client tries again
+		n, err := res.RowsAffected()
+		if err != nil {
+			return nil, nil, err
+		}
+		if n == 0 { // another tab was quicker: now the token is the previous one
+			return s.refresh(ctx, token)
 		}
 		found.RefreshID = next
 	case c.ID == found.PreviousID && now.Sub(time.UnixMilli(found.RotatedAt)) < refreshGrace:

@@ -44,13 +44,15 @@ type service struct {
 
 	checkpoints  *blob.Bucket // nil: none are published
 	passwordCost int
-	requestRate  float64 // of a user, a second
+	requestRate  float64       // of a user, a second
+	patience     time.Duration // with a client, beside what its content takes
 	draining     atomic.Bool
 	parsers      chan struct{} // as many PDFs are read at a time
 }
 
 func open(ctx context.Context, set *settings, log *slog.Logger) (_ *service, err error) {
-	s := &service{set: set, log: log, passwordCost: bcrypt.DefaultCost, requestRate: 20, parsers: make(chan struct{}, 2)}
+	s := &service{set: set, log: log, passwordCost: bcrypt.DefaultCost, requestRate: 20, patience: time.Minute, parsers: make(chan struct{}, 2)}
+	s.checked.again.Interval = 5 * time.Second
 	journal := &sqlaudit.Options{DeploymentKey: sqlaudit.SigningKey(set.DeploymentKey.Reveal())}
 	if set.CheckpointsURL != "" {
 		if s.checkpoints, err = blob.OpenBucket(ctx, set.CheckpointsURL); err != nil {
@@ -86,21 +88,20 @@ func (s *service) closeCheckpoints() error {
 // handler is everything that clients reach.
 func (s *service) handler() http.Handler {
 	mux := http.NewServeMux()
+	perUser, logins := newLimiter(s.requestRate, 60), newLimiter(0.2, 10) // requests a second, and at once
 	handle := func(pattern string, h http.Handler) {
-		mux.Handle(pattern, s.metrics.count(pattern, s.inTime(h)))
+		mux.Handle(pattern, s.metrics.count(pattern, s.inTime(perUser.of(byUser, h))))
 	}
-	perUser := newLimiter(s.requestRate, 60)
-	users := func(pattern string, h handlerFunc) { handle(pattern, perUser.of(byUser, needUser(s.answer(h)))) }
-	logins := newLimiter(0.2, 10)
+	users := func(pattern string, h handlerFunc) { handle(pattern, needUser(s.answer(h))) }
 
 	handle("POST /auth/login", logins.of(byIP, s.answer(s.handleLogin)))
-	handle("POST /auth/refresh", logins.of(byIP, s.answer(s.handleRefresh)))
+	handle("POST /auth/refresh", s.answer(s.handleRefresh))
 	users("POST /auth/logout", s.handleLogout)
 
-	handle("POST /invoice/upload_file", perUser.of(byUser, needUser(s.uploadHandler(fromForm))))
-	handle("POST /invoice/upload_file_auto", perUser.of(byUser, needUser(s.uploadHandler(fromPDF))))
-	handle("POST /invoice/upload_file_direct", perUser.of(byUser, needUser(s.uploadHandler(fromTransaction))))
-	direct := perUser.of(byUser, needUser(s.directHandler()))
+	handle("POST /invoice/upload_file", needUser(s.uploadHandler(fromForm)))
+	handle("POST /invoice/upload_file_auto", needUser(s.uploadHandler(fromPDF)))
+	handle("POST /invoice/upload_file_direct", needUser(s.uploadHandler(fromTransaction)))
+	direct := needUser(s.directHandler())
 	for _, step := range []string{"begin", "complete", "abort"} {
 		handle("POST /invoice/direct/"+step, direct)
 	}
@@ -115,7 +116,7 @@ func (s *service) handler() http.Handler {
 	s.pages(handle, users, logins)
 
 	if s.app.Signer != nil {
-		handle(s.set.linkPath(), newLimiter(s.requestRate, 60).of(byIP, blobhttp.Links(s.store, s.app.Signer, nil)))
+		handle(s.set.linkPath(), blobhttp.Links(s.store, s.app.Signer, nil))
 	}
 	handle("GET /healthz", s.answer(func(w http.ResponseWriter, _ *http.Request) error {
 		return writeJSON(w, 200, map[string]string{"status": "ok"})

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -134,6 +136,44 @@ func TestBodiesAreBounded(t *testing.T) {
 	})
 	assert.Equal(t, 413, a.status, a.body)
 	assert.Empty(t, s.files())
+}
+
+// A client that stops sending is cut off, and leaves nothing.
+func TestSlowClientsAreCutOff(t *testing.T) {
+	s := start(t, nil)
+	anna := s.user("anna@north.example", "north")
+	s.patience = 300 * time.Millisecond
+	server := httptest.NewServer(s.handler())
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	require.NoError(t, err)
+	defer conn.Close()
+	const field = "--x\r\nContent-Disposition: form-data; name=\"%s\"\r\n\r\n%s\r\n"
+	body := fmt.Sprintf(field+field+field, "number", "1", "date", "2026-11-02", "total", "1") +
+		"--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.pdf\"\r\n\r\n%PDF-1.7\n"
+	fmt.Fprintf(conn, "POST /invoice/upload_file HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: %d\r\n\r\n%s", anna.Access, len(body)+1000, body)
+	require.NoError(t, conn.SetReadDeadline(time.Now().Add(30*time.Second)))
+	text, err := io.ReadAll(conn) // until the server closes it
+	require.NoError(t, err)
+	assert.True(t, strings.HasPrefix(string(text), "HTTP/1.1 408"), "%s", text)
+	assert.Empty(t, s.files())
+	require.Eventually(t, func() bool { n, err := s.journal.OpenIntents(t.Context()); return err == nil && n == 0 }, 20*time.Second, 20*time.Millisecond)
+}
+
+// Tabs that renew their tokens at once are all let in.
+func TestTabsRefreshAtOnce(t *testing.T) {
+	s := start(t, nil)
+	anna := s.user("anna@north.example", "north")
+	errs := make(chan error, 8)
+	for range cap(errs) {
+		go func() {
+			_, _, err := s.refresh(context.Background(), anna.Refresh)
+			errs <- err
+		}()
+	}
+	for range cap(errs) {
+		require.NoError(t, <-errs)
+	}
 }
 
 // Requests that run when the process is told to end are answered.

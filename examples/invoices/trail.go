@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -101,8 +102,8 @@ type trail struct {
 
 const maxEntries = 500
 
-// trailOf returns what the trail has on the file of an invoice, oldest first. It
-// asks by the key, since whoever uses a link belongs to no tenant and knows no
+// trailOf returns what the trail has on the file of an invoice, the last entries
+// if there are many, oldest first. It asks by the key, since whoever uses a link belongs to no tenant and knows no
 // invoice; the row, which is the tenant's, says what the key is.
 func (s *service) trailOf(ctx context.Context, i *invoice) (*trail, error) {
 	t := &trail{ID: i.ID, State: verified}
@@ -113,7 +114,7 @@ func (s *service) trailOf(ctx context.Context, i *invoice) (*trail, error) {
 	if err != nil {
 		return nil, err
 	}
-	for e, err := range s.journal.Entries(ctx, audit.Query{Key: i.FileKey, Limit: maxEntries}) {
+	for e, err := range s.journal.Entries(ctx, audit.Query{Key: i.FileKey, Newest: true, Limit: maxEntries}) {
 		if err != nil {
 			return nil, err
 		}
@@ -127,6 +128,7 @@ func (s *service) trailOf(ctx context.Context, i *invoice) (*trail, error) {
 			t.State = te.State
 		}
 	}
+	slices.Reverse(t.Entries)
 	return t, nil
 }
 
@@ -164,7 +166,6 @@ func (s *service) handleVerify(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *service) verifyNow(ctx context.Context) (err error) {
-	s.checked.again.Interval = 5 * time.Second
 	s.checked.again.Do(func() { err = s.verify(ctx) })
 	return err
 }
