@@ -139,6 +139,7 @@ document.querySelectorAll("tr[data-id]").forEach((row) => {
 			by("copied").textContent = "";
 			by("linked").showModal();
 			by("linked-url").select();
+			by("linked-url").scrollLeft = 0;
 		} catch (err) {
 			say(err.message, true);
 		}
