@@ -6,9 +6,12 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -30,42 +33,95 @@ var gcs once[GCS]
 // never left out.
 func FakeGCS(t testing.TB) *GCS {
 	t.Helper()
-	return gcs.get(t, "gcs", func() (*GCS, func(), error) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, nil, err
-		}
-		addr := l.Addr().String()
-		dir, err := os.MkdirTemp("", "blobtrail-server-")
-		if err != nil {
-			return nil, nil, err
-		}
-		fake, err := fakestorage.NewServerWithOptions(fakestorage.Options{
-			NoListener: true, PublicHost: addr, ExternalURL: "http://" + addr,
-		})
-		if err != nil {
-			return nil, and(nil, dir), err
-		}
-		key, err := rsa.GenerateKey(rand.Reader, 2048)
-		if err != nil {
-			return nil, and(nil, dir), err
-		}
-		s := &GCS{
-			Endpoint: "http://" + addr, Project: "test-project",
-			AccessID: "signer@test-project.iam.gserviceaccount.com", CredentialsFile: filepath.Join(dir, "key.json"),
-		}
-		s.Gate = newGate(fake, s.AccessID, key)
-		if err := writeCredentials(s, key); err != nil {
-			return nil, and(nil, dir), err
-		}
-		srv := &http.Server{Handler: s.Gate}
-		go func() { _ = srv.Serve(l) }() // ends with Close
-		return s, func() {
-			_ = srv.Close()
-			fake.Stop()
-			_ = os.RemoveAll(dir)
-		}, nil
+	return gcs.get(t, "gcs", startGCS)
+}
+
+func startGCS() (*GCS, func(), error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, nil, err
+	}
+	addr := l.Addr().String()
+	dir, err := os.MkdirTemp("", "blobtrail-server-")
+	if err != nil {
+		return nil, nil, err
+	}
+	fake, err := fakestorage.NewServerWithOptions(fakestorage.Options{
+		NoListener: true, PublicHost: addr, ExternalURL: "http://" + addr,
 	})
+	if err != nil {
+		return nil, and(nil, dir), err
+	}
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return nil, and(nil, dir), err
+	}
+	s := &GCS{
+		Endpoint: "http://" + addr, Project: "test-project",
+		AccessID: "signer@test-project.iam.gserviceaccount.com", CredentialsFile: filepath.Join(dir, "key.json"),
+	}
+	s.Gate = newGate(fake, s.AccessID, key)
+	if err := writeCredentials(s, key); err != nil {
+		return nil, and(nil, dir), err
+	}
+	srv := &http.Server{Handler: s.Gate}
+	go func() { _ = srv.Serve(l) }() // ends with Close
+	return s, func() {
+		_ = srv.Close()
+		fake.Stop()
+		_ = os.RemoveAll(dir)
+	}, nil
+}
+
+const envServeGCS = "BLOBTRAIL_TEST_SERVE_GCS"
+
+// serveGCS does not return in a process that was started by remoteGCS: it is the
+// server until its standard input ends.
+func serveGCS() {
+	if os.Getenv(envServeGCS) == "" {
+		return
+	}
+	s, stop, err := startGCS()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Println(s.Endpoint, s.CredentialsFile)
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	stop()
+	os.Exit(0)
+}
+
+// remoteGCS starts a fake-gcs-server in a process of its own, whose memory is
+// not that of the test.
+func remoteGCS(t testing.TB) *GCS {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe)
+	cmd.Env, cmd.Stderr = append(os.Environ(), envServeGCS+"=1"), os.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = stdin.Close()
+		_ = cmd.Wait()
+	})
+	s := &GCS{Project: "test-project"}
+	if _, err := fmt.Fscanln(stdout, &s.Endpoint, &s.CredentialsFile); err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // writeCredentials writes the file that the Google console hands out for a

@@ -8,6 +8,7 @@ import (
 
 func TestMain(m *testing.M) {
 	crash.Child()
+	serveGCS()
 	migrateChild()
 	Main(m)
 }
