@@ -15,6 +15,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -124,11 +125,11 @@ func TestFaults(t *testing.T) {
 		limit   time.Duration
 		succeed bool // it must
 	}{
-		{"500 three times", times(3, status(500)), 30 * time.Second, true},
-		{"503 three times", times(3, status(503)), 30 * time.Second, true},
-		{"503 for ever", times(forever, status(503)), 30 * time.Second, false},
-		{"cut without an answer, twice", times(2, cut), 30 * time.Second, true},
-		{"cut without an answer, for ever", times(forever, cut), 30 * time.Second, false},
+		{"500 three times", times(3, status(500)), time.Minute, true},
+		{"503 three times", times(3, status(503)), time.Minute, true},
+		{"503 for ever", times(forever, status(503)), time.Minute, false},
+		{"cut without an answer, twice", times(2, cut), time.Minute, true},
+		{"cut without an answer, for ever", times(forever, cut), time.Minute, false},
 		{"cut after its effect, once", func(f *faulty) {
 			var count atomic.Int32
 			f.set(func(w http.ResponseWriter, r *http.Request) bool {
@@ -139,17 +140,18 @@ func TestFaults(t *testing.T) {
 				cut(w)
 				return true
 			})
-		}, 30 * time.Second, false},
+		}, time.Minute, false},
 		{"hangs", func(f *faulty) {
 			f.set(func(_ http.ResponseWriter, r *http.Request) bool {
 				_, _ = io.Copy(io.Discard, r.Body)
 				<-r.Context().Done()
 				return true
 			})
-		}, 30 * time.Second, false},
-		{"down", func(f *faulty) { f.CloseClientConnections(); _ = f.Listener.Close() }, 20 * time.Second, false},
+		}, time.Minute, false},
+		{"down", func(f *faulty) { f.CloseClientConnections(); _ = f.Listener.Close() }, time.Minute, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			for name, open := range throughFaults {
 				t.Run(name, func(t *testing.T) {
 					t.Parallel()
@@ -289,14 +291,18 @@ func TestHangingServer(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", "a")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "b")
 	t.Setenv("AZURE_STORAGE_CONNECTION_STRING", "AccountName=a;AccountKey=YQ==;BlobEndpoint="+endpoint+"/a")
+	var wg sync.WaitGroup
 	for _, u := range []string{
 		"s3://bucket?region=us-east-1&use_path_style=true&endpoint=" + endpoint,
 		"azblob://container",
 		"gs://bucket?anonymous=true&endpoint=" + endpoint,
 	} {
-		begun := time.Now()
-		_, err := driver.Open(t.Context(), u)
-		require.ErrorContains(t, err, "did not answer within 5s")
-		require.Less(t, time.Since(begun), 7*time.Second)
+		wg.Go(func() {
+			begun := time.Now()
+			_, err := driver.Open(t.Context(), u)
+			assert.ErrorContains(t, err, "did not answer within 5s")
+			assert.Less(t, time.Since(begun), 15*time.Second) // 5 on a machine that has time
+		})
 	}
+	wg.Wait()
 }

@@ -36,7 +36,7 @@ func TestGCSOpen(t *testing.T) {
 		change(o)
 		begun := time.Now()
 		b, err := gcsstore.New(t.Context(), o)
-		assert.Less(t, time.Since(begun), 6*time.Second)
+		assert.Less(t, time.Since(begun), 15*time.Second) // 5 on a machine that has time
 		if err == nil {
 			assert.NoError(t, b.Close())
 		}

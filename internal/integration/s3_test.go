@@ -154,7 +154,7 @@ func TestS3Open(t *testing.T) {
 			change(o)
 			begun := time.Now()
 			b, err := s3store.New(t.Context(), o)
-			assert.Less(t, time.Since(begun), 6*time.Second)
+			assert.Less(t, time.Since(begun), 15*time.Second) // 5 on a machine that has time
 			if err == nil {
 				assert.NoError(t, b.Close())
 			} else if o.SecretKey != "" {
