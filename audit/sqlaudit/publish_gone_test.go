@@ -2,6 +2,7 @@ package sqlaudit_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -95,7 +96,7 @@ func TestPublishingForOthersGoesOnAfterAFailure(t *testing.T) {
 	writer := tr.leave(t, 5)
 	f.down.Store(true)
 	j := tr.open(t, func(o *sqlaudit.Options) { o.Publish.Every = time.Millisecond })
-	require.ErrorIs(t, sqlaudit.PublishOthers(j), errDown)
+	wait(t, "it fails, once the writer has been quiet", func() bool { return errors.Is(sqlaudit.PublishOthers(j), errDown) })
 	f.down.Store(false)
 	wait(t, "it is published", func() bool { return len(objects(t, bucket)) == 2 })
 	require.NoError(t, j.Close(context.Background()))

@@ -119,6 +119,8 @@ const (
 // do queues a job and, unless it is asynchronous, waits until it is stored, ctx
 // is done or the time is up. A job that no flush has taken by then is withdrawn.
 func (q *queue) do(ctx context.Context, timeout time.Duration, jb *job) error {
+	// In this order, so that a flush gives up before its last caller has gone.
+	jb.until = time.Now().Add(timeout)
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	if err := q.enter(ctx, timer, timeout, jb); err != nil || jb.async {
@@ -149,7 +151,6 @@ func (q *queue) enter(ctx context.Context, timer *time.Timer, timeout time.Durat
 		return err
 	}
 	jb.done = make(chan error, 1)
-	jb.until = time.Now().Add(timeout)
 	select {
 	case q.slots <- struct{}{}:
 	default:
