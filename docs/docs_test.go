@@ -215,8 +215,12 @@ func literalsOf(t *testing.T) (all []string) {
 func TestNamesExist(t *testing.T) {
 	metrics := read(t, root+"/examples/invoices/metrics.go")
 	variables := read(t, root+"/.env.example") + read(t, root+"/examples/invoices/settings.go")
+	literals := literalsOf(t)
 	for _, page := range append(pages(t, "."), "alerts.yml") {
 		text := read(t, page)
+		for _, name := range regexp.MustCompile(`\bblobtrail\.[a-z]+\.[a-z.]+[a-z]\b`).FindAllString(text, -1) {
+			assert.Contains(t, literals, name, page)
+		}
 		for _, name := range regexp.MustCompile(`\binvoices_[a-z_]+[a-z]\b`).FindAllString(text, -1) {
 			assert.Contains(t, metrics, strings.TrimSuffix(strings.TrimSuffix(name, "_bucket"), "_count"), page)
 		}
