@@ -122,7 +122,7 @@ func (p *Parts) sum() (total int64, ranges string) {
 // openParts has the parts chosen and opens the first of them, so that what can
 // fail fails before the entry says that it was read.
 func (s *Store) openParts(ctx context.Context, key string, o *PartsOptions) (*Parts, error) {
-	const tries = 5
+	const tries = 25 // each costs little, and a busy writer may win several in a row
 	expect := o.Expect
 	for range tries {
 		obj, r, err := s.lookUpOrOpen(ctx, key, expect)

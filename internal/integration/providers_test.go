@@ -236,7 +236,7 @@ func TestOneCreatorWins(t *testing.T) {
 		}
 		for name, create := range ways {
 			t.Run(name, func(t *testing.T) {
-				for round := range 3 {
+				for round := range 2 {
 					var wg sync.WaitGroup
 					errs := make([]error, 8)
 					for i := range errs {
