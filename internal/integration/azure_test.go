@@ -21,8 +21,7 @@ func (a *Azure) options() *azurestore.Options {
 
 func openAzure(t testing.TB, o *azurestore.Options) driver.Bucket {
 	t.Helper()
-	b, err := azurestore.New(t.Context(), o)
-	require.NoError(t, err)
+	b := opened(t, func() (driver.Bucket, error) { return azurestore.New(t.Context(), o) })
 	t.Cleanup(func() { _ = b.Close() }) // the test may have closed it
 	return b
 }

@@ -67,7 +67,7 @@ func cut(w http.ResponseWriter) {
 	}
 }
 
-const stall = time.Second
+const stall = 2 * time.Second
 
 // throughFaults opens a fresh bucket, directly and by way of a faulty.
 var throughFaults = map[string]func(t *testing.T) (direct, faulted driver.Bucket, f *faulty){

@@ -23,8 +23,7 @@ func (g *GCS) options() *gcsstore.Options {
 
 func openGCS(t testing.TB, o *gcsstore.Options) driver.Bucket {
 	t.Helper()
-	b, err := gcsstore.New(t.Context(), o)
-	require.NoError(t, err)
+	b := opened(t, func() (driver.Bucket, error) { return gcsstore.New(t.Context(), o) })
 	t.Cleanup(func() { _ = b.Close() }) // the test may have closed it
 	return b
 }

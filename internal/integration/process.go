@@ -37,7 +37,7 @@ var pool struct {
 func Main(m *testing.M) {
 	flag.Parse()
 	// Most of what runs in parallel waits, for a service that hangs.
-	_ = flag.Set("test.parallel", "12")
+	_ = flag.Set("test.parallel", "8")
 	code := m.Run()
 	pool.Lock()
 	for _, stop := range slices.Backward(pool.stop) {

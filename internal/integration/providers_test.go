@@ -14,9 +14,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -37,6 +39,20 @@ var backends = []backend{
 	{"s3/minio", func(t testing.TB) driver.Bucket { return openS3(t, MinIO(t).options()) }, uploads},
 	{"azure/azurite", func(t testing.TB) driver.Bucket { return openAzure(t, Azurite(t).options()) }, nil},
 	{"gcs/fake+gate", func(t testing.TB) driver.Bucket { return openGCS(t, FakeGCS(t).options()) }, nil},
+}
+
+// opened opens a bucket of a server that may be so busy with the other tests that
+// it does not answer in time at once.
+func opened(t testing.TB, open func() (driver.Bucket, error)) driver.Bucket {
+	t.Helper()
+	for begun := time.Now(); ; {
+		b, err := open()
+		slow := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
+		if !slow || time.Since(begun) > time.Minute {
+			require.NoError(t, err)
+			return b
+		}
+	}
 }
 
 func (be backend) left(t testing.TB, b driver.Bucket) []string {

@@ -34,8 +34,7 @@ func (s *S3) options() *s3store.Options {
 
 func openS3(t testing.TB, o *s3store.Options) driver.Bucket {
 	t.Helper()
-	b, err := s3store.New(t.Context(), o)
-	require.NoError(t, err)
+	b := opened(t, func() (driver.Bucket, error) { return s3store.New(t.Context(), o) })
 	t.Cleanup(func() { _ = b.Close() }) // the test may have closed it
 	return b
 }
