@@ -37,7 +37,7 @@ type upload struct {
 
 	mu       sync.Mutex
 	lastSent time.Time
-	endBeat  context.CancelFunc
+	ended    chan struct{} // closed when no beat is to begin any more
 	beats    sync.WaitGroup
 }
 
@@ -50,11 +50,8 @@ func (b *bucket) startUpload(ctx context.Context, in *s3.CreateMultipartUploadIn
 	if err != nil {
 		return nil, err
 	}
-	u := &upload{b: b, key: in.Key, id: out.UploadId, lastSent: time.Now()}
-	beatCtx, cancel := context.WithCancel(ctx)
-	u.endBeat = cancel
-	u.beats.Add(1)
-	go u.beat(beatCtx)
+	u := &upload{b: b, key: in.Key, id: out.UploadId, lastSent: time.Now(), ended: make(chan struct{})}
+	u.beats.Go(func() { u.beat(ctx) })
 	return u, nil
 }
 
@@ -110,7 +107,6 @@ func (u *upload) sent() {
 // beat shows, while nothing else is sent because the source is slow, that the
 // writer lives: it sends a part that never becomes part of the object.
 func (u *upload) beat(ctx context.Context) {
-	defer u.beats.Done()
 	pause := u.b.opts.StaleAfter / 3
 	tick := time.NewTicker(pause / 2)
 	defer tick.Stop()
@@ -118,22 +114,27 @@ func (u *upload) beat(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-u.ended:
+			return
 		case <-tick.C:
 		}
 		u.mu.Lock()
 		quiet := time.Since(u.lastSent)
 		u.mu.Unlock()
 		if quiet >= pause/2 {
-			// If it fails, the next one may not; if none succeeds, the upload
-			// is swept and its writer gets an error.
-			_, _ = u.putNumber(ctx, beatPart, []byte{0})
+			// It is not cut off: a part that comes in when the upload has ended
+			// may bring it back. If it fails, the next one may not; if none
+			// succeeds, the upload is swept and its writer gets an error.
+			once, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
+			_, _ = u.putNumber(once, beatPart, []byte{0})
+			cancel()
 		}
 	}
 }
 
 // finish makes the object appear, or aborts the upload if there is a cause to.
 func (u *upload) finish(ctx context.Context, ifNotExist bool, cause error) error {
-	u.endBeat()
+	close(u.ended)
 	u.beats.Wait()
 	if cause == nil && ctx.Err() != nil {
 		cause = context.Cause(ctx)

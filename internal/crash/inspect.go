@@ -65,7 +65,7 @@ func inspect(t *testing.T, s Site, a *acknowledged) *violations {
 		present[item.Key] = true
 		obj, err := store.Stat(ctx, item.Key)
 		if err != nil {
-			v.leftover = append(v.leftover, item.Key)
+			v.leftover = append(v.leftover, item.Key+": "+err.Error())
 			continue
 		}
 		if r.wrote[obj.OpID] != item.Key || r.current[item.Key] != obj.OpID {
