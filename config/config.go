@@ -65,6 +65,23 @@ type Config struct {
 	// sqlite:blobtrail.db.
 	AuditDatabaseURL Secret `env:"AUDIT_DATABASE_URL" envDefault:"sqlite:blobtrail.db"`
 
+	// AuditDeploymentKey vouches for the processes that write the trail, the same
+	// in each of them: see sqlaudit.NewDeploymentKey. Default: none, so that each
+	// vouches for itself.
+	AuditDeploymentKey Secret `env:"AUDIT_DEPLOYMENT_KEY"`
+
+	// AuditVerifierKeys are the deployment's verifier keys, present and past,
+	// separated by commas; see App.VerifyOptions. Required with
+	// AuditDeploymentKey.
+	AuditVerifierKeys string `env:"AUDIT_VERIFIER_KEYS"`
+
+	// AuditCheckpointsURL is the Go CDK URL of the bucket that the trail's
+	// checkpoints are published to, which should be somebody else's than the
+	// database. On the backend of the files the same credentials are used, on
+	// another one those of its service's own environment. Default: none, so that
+	// the end of the trail can be cut off unseen.
+	AuditCheckpointsURL string `env:"AUDIT_CHECKPOINTS_URL"`
+
 	// Strict turns into a problem what is otherwise a warning: local files in
 	// production. It is the program's to set, not the environment's.
 	Strict bool `env:"-"`

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 	"github.com/blobtrail/blobtrail/config"
 	"github.com/blobtrail/blobtrail/signurl"
 )
@@ -83,6 +84,9 @@ func TestEveryMistakeIsReportedByName(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, []byte("{}"), 0o600))
 	key := signurl.NewKey().Encode()
+	made, verifying, err := sqlaudit.NewDeploymentKey("acme.example/files")
+	require.NoError(t, err)
+	signing := string(made)
 	tests := []struct {
 		name string
 		env  vars
@@ -155,6 +159,12 @@ func TestEveryMistakeIsReportedByName(t *testing.T) {
 		{"production on defaults", vars{"APP_ENV": "production"}, []string{"LINK_BASE_URL", "LINK_SIGNING_KEYS"}},
 		{"staging on defaults", vars{"APP_ENV": "staging"}, []string{"LINK_BASE_URL", "LINK_SIGNING_KEYS"}},
 		{"production with links to 127.0.0.1", production(vars{"LINK_BASE_URL": "http://127.0.0.1:8080/"}), []string{"LINK_BASE_URL"}},
+		{"signing key without its verifier", vars{"AUDIT_DEPLOYMENT_KEY": signing}, []string{"AUDIT_VERIFIER_KEYS"}},
+		{"signing key that is none", vars{"AUDIT_DEPLOYMENT_KEY": secretKey, "AUDIT_VERIFIER_KEYS": verifying}, []string{"AUDIT_DEPLOYMENT_KEY"}},
+		{"keys in each other's place", vars{"AUDIT_DEPLOYMENT_KEY": verifying, "AUDIT_VERIFIER_KEYS": signing}, []string{"AUDIT_DEPLOYMENT_KEY", "AUDIT_VERIFIER_KEYS"}},
+		{"verifier key cut off", vars{"AUDIT_VERIFIER_KEYS": verifying + "," + verifying[:20]}, []string{"AUDIT_VERIFIER_KEYS"}},
+		{"checkpoints to no URL", vars{"AUDIT_CHECKPOINTS_URL": "checkpoints"}, []string{"AUDIT_CHECKPOINTS_URL"}},
+		{"checkpoints with a password", vars{"AUDIT_CHECKPOINTS_URL": "s3://u:" + password + "@b"}, []string{"AUDIT_CHECKPOINTS_URL"}},
 		{"production with a trail in memory", production(vars{"AUDIT_DATABASE_URL": "sqlite::memory:"}), []string{"AUDIT_DATABASE_URL"}},
 		{"production with files in memory", production(vars{"STORAGE_URL": "mem://"}), []string{"STORAGE_URL"}},
 

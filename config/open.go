@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,7 +22,8 @@ type Options struct {
 	// MaxSize and LinkExpiry come from the Config where they are zero, and
 	// Grants are the journal's.
 	Store *blobstore.Options
-	// Journal are the options of the trail.
+	// Journal are the options of the trail. DeploymentKey and Publish come from
+	// the Config where they are not set.
 	Journal *sqlaudit.Options
 	// Logger is told what is fit for development only, and is the default of
 	// Journal.Logger. Default: slog.Default().
@@ -39,6 +41,8 @@ type App struct {
 	Signer *signurl.Signer
 	// Config is what it was opened with.
 	Config Config
+
+	checkpoints driver.Bucket // nil: none are published
 }
 
 // Open checks the Config and opens what it describes. The program must import
@@ -71,13 +75,26 @@ func Open(ctx context.Context, cfg Config, opts *Options) (*App, error) {
 	} else if app.Signer, err = newSigner(ctx, cfg, o.Logger); err != nil {
 		return nil, err
 	}
-	if app.Journal, err = openJournal(ctx, cfg, &o); err != nil {
+	if app.checkpoints, err = openCheckpoints(ctx, cfg, o.Journal); err != nil {
 		return nil, err
 	}
+	if app.Journal, err = openJournal(ctx, cfg, app, &o); err != nil {
+		return nil, errors.Join(err, app.closeCheckpoints())
+	}
 	if app.Store, err = openStore(ctx, cfg, app, o.Store); err != nil {
-		return nil, errors.Join(err, app.Journal.Close(context.WithoutCancel(ctx)))
+		return nil, errors.Join(err, app.Journal.Close(context.WithoutCancel(ctx)), app.closeCheckpoints())
 	}
 	return app, nil
+}
+
+// VerifyOptions are those with which the trail is held against the deployment's
+// keys and the published checkpoints.
+func (a *App) VerifyOptions() *sqlaudit.VerifyOptions {
+	o := &sqlaudit.VerifyOptions{Keys: a.Config.verifierKeys()}
+	if a.checkpoints != nil {
+		o.Bucket = a.checkpoints.Blob()
+	}
+	return o
 }
 
 // Close waits for the running operations, closes the store and then the journal,
@@ -97,7 +114,14 @@ func (a *App) Close(ctx context.Context) error {
 			err = fmt.Errorf("closing the store: operations still run: %w", ctx.Err())
 		}
 	}
-	return errors.Join(err, a.Journal.Close(ctx))
+	return errors.Join(err, a.Journal.Close(ctx), a.closeCheckpoints())
+}
+
+func (a *App) closeCheckpoints() error {
+	if a.checkpoints == nil {
+		return nil
+	}
+	return a.checkpoints.Close()
 }
 
 var warned sync.Map // folders that were warned about
@@ -134,14 +158,37 @@ func newSigner(ctx context.Context, cfg Config, log *slog.Logger) (*signurl.Sign
 	return signurl.New(cfg.LinkBaseURL, keys, nil)
 }
 
-// openJournal takes the trail's database from the Config.
-func openJournal(ctx context.Context, cfg Config, o *Options) (*sqlaudit.Journal, error) {
+// openCheckpoints opens the bucket that is published to, unless the program
+// publishes to one of its own.
+func openCheckpoints(ctx context.Context, cfg Config, o *sqlaudit.Options) (driver.Bucket, error) {
+	if cfg.AuditCheckpointsURL == "" || o != nil && o.Publish != nil {
+		return nil, nil //nolint:nilnil // no bucket is an answer, and documented at App.checkpoints
+	}
+	scheme, _, _ := strings.Cut(cfg.AuditCheckpointsURL, "://")
+	if credentials, _ := cfg.credentials(); credentials != nil && schemes[scheme] == cfg.backend() {
+		ctx = driver.WithCredentials(ctx, credentials)
+	}
+	b, err := driver.Open(ctx, cfg.AuditCheckpointsURL)
+	if err != nil {
+		return nil, fmt.Errorf("AUDIT_CHECKPOINTS_URL: %w", err)
+	}
+	return b, nil
+}
+
+// openJournal takes the trail's database and its keys from the Config.
+func openJournal(ctx context.Context, cfg Config, app *App, o *Options) (*sqlaudit.Journal, error) {
 	var opts sqlaudit.Options
 	if o.Journal != nil {
 		opts = *o.Journal
 	}
 	if opts.Logger == nil {
 		opts.Logger = o.Logger
+	}
+	if opts.DeploymentKey == "" {
+		opts.DeploymentKey = sqlaudit.SigningKey(cfg.AuditDeploymentKey.Reveal())
+	}
+	if app.checkpoints != nil {
+		opts.Publish = &sqlaudit.PublishOptions{Bucket: app.checkpoints.Blob()}
 	}
 	journal, err := sqlaudit.Open(ctx, cfg.AuditDatabaseURL.Reveal(), &opts)
 	if err != nil {

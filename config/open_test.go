@@ -16,6 +16,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 	"github.com/blobtrail/blobtrail/blobstore"
 	_ "github.com/blobtrail/blobtrail/blobstore/filestore"
 	"github.com/blobtrail/blobtrail/config"
@@ -115,4 +116,48 @@ func TestOpenLeavesNothingOpen(t *testing.T) {
 	cfg, _ = local(t, vars{"STORAGE_URL": "local:///dev/null/files?create=true"})
 	_, err = config.Open(t.Context(), cfg, logTo(io.Discard))
 	require.ErrorContains(t, err, "STORAGE_URL")
+}
+
+func TestOpenWithProof(t *testing.T) {
+	ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
+	signing, verifying, err := sqlaudit.NewDeploymentKey("acme.example/files")
+	require.NoError(t, err)
+	checkpoints := filepath.ToSlash(t.TempDir())
+	cfg, _ := local(t, vars{
+		"AUDIT_DEPLOYMENT_KEY": string(signing), "AUDIT_VERIFIER_KEYS": verifying, "AUDIT_CHECKPOINTS_URL": "local://" + checkpoints,
+	})
+	app, err := config.Open(ctx, cfg, nil)
+	require.NoError(t, err)
+	_, err = app.Store.Upload(ctx, "a", strings.NewReader("hello"), nil)
+	require.NoError(t, err)
+	require.NoError(t, app.Close(ctx), "which publishes")
+
+	app, err = config.Open(ctx, cfg, nil)
+	require.NoError(t, err)
+	report, err := app.Journal.Verify(ctx, app.VerifyOptions())
+	require.NoError(t, err)
+	require.NoError(t, report.Err())
+	assert.EqualValues(t, 1, report.Published)
+	assert.Equal(t, "acme.example/files", report.Streams[0].CertifiedBy)
+
+	// Somebody cuts off the end, which only the published checkpoint shows.
+	db := app.Journal.DB()
+	for _, table := range []string{"file_access_logs", "file_access_checkpoints"} {
+		var triggers []string
+		require.NoError(t, db.Select(&triggers, "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?", table))
+		for _, name := range triggers {
+			_, err := db.Exec("DROP TRIGGER " + name)
+			require.NoError(t, err)
+		}
+		_, err := db.Exec("DELETE FROM " + table)
+		require.NoError(t, err)
+	}
+	report, err = app.Journal.Verify(ctx, app.VerifyOptions())
+	require.NoError(t, err)
+	require.Error(t, report.Err())
+	require.NoError(t, app.Close(ctx))
+
+	cfg.AuditCheckpointsURL = "nowhere://x"
+	_, err = config.Open(ctx, cfg, nil)
+	require.ErrorContains(t, err, "AUDIT_CHECKPOINTS_URL")
 }

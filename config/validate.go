@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
@@ -41,6 +43,7 @@ func (c Config) validate(ps *problems) {
 	c.validateStorage(ps)
 	c.validateLinks(ps)
 	c.validateDatabase(ps)
+	c.validateProof(ps)
 }
 
 func (c Config) validateStorage(ps *problems) {
@@ -288,4 +291,42 @@ func (c Config) validateDatabase(ps *problems) {
 	case c.Production() && scheme == "sqlite" && strings.Contains(rest, ":memory:"):
 		ps.add(name, "with APP_ENV="+c.AppEnv+" a trail in memory is none", want)
 	}
+}
+
+func (c Config) validateProof(ps *problems) {
+	// The errors are left out: they may quote a key.
+	if c.AuditDeploymentKey.IsSet() {
+		if _, err := note.NewSigner(c.AuditDeploymentKey.Reveal()); err != nil {
+			ps.add("AUDIT_DEPLOYMENT_KEY", "it is no signing key", "the first that sqlaudit.NewDeploymentKey returns, beginning with PRIVATE+KEY+")
+		}
+		if c.AuditVerifierKeys == "" {
+			ps.add("AUDIT_VERIFIER_KEYS", "it is not set but AUDIT_DEPLOYMENT_KEY is", "the verifier key that was made with it")
+		}
+	}
+	for i, key := range c.verifierKeys() {
+		const want = "the second that sqlaudit.NewDeploymentKey returns, several separated by commas"
+		if strings.HasPrefix(key, "PRIVATE+KEY+") {
+			ps.add("AUDIT_VERIFIER_KEYS", "it contains a signing key, which is a secret", want)
+		} else if _, err := note.NewVerifier(key); err != nil {
+			ps.add("AUDIT_VERIFIER_KEYS", fmt.Sprintf("key %d of it can't be read", i+1), want)
+		}
+	}
+	if c.AuditCheckpointsURL != "" {
+		const want = "a Go CDK URL such as s3://checkpoints?region=eu-central-1"
+		switch u, err := url.Parse(c.AuditCheckpointsURL); {
+		case err != nil || u.Scheme == "" || u.Opaque != "" || !strings.Contains(c.AuditCheckpointsURL, "://"):
+			ps.add("AUDIT_CHECKPOINTS_URL", "it is no URL", want)
+		case u.User != nil:
+			ps.add("AUDIT_CHECKPOINTS_URL", "it contains a user name or a password", want)
+		}
+	}
+}
+
+func (c Config) verifierKeys() (keys []string) {
+	for key := range strings.SplitSeq(c.AuditVerifierKeys, ",") {
+		if key = strings.TrimSpace(key); key != "" {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }

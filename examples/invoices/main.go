@@ -12,9 +12,6 @@
 //	METRICS_ADDR           where it serves /metrics, or "off"; localhost:9464 by default
 //	JWT_SIGNING_KEY        32 random bytes in base64url; required in production
 //	TRUSTED_PROXIES        networks whose X-Forwarded-For is believed, such as 10.0.0.0/8,fd00::/8
-//	AUDIT_DEPLOYMENT_KEY   the trail's signing key, of sqlaudit.NewDeploymentKey
-//	AUDIT_VERIFIER_KEYS    the verifier keys that may vouch for writers, separated by commas
-//	AUDIT_CHECKPOINTS_URL  the Go CDK URL of the bucket that checkpoints are published to
 //
 // Users are added from the command line; the password is read from the standard
 // input:

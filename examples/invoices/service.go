@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -16,11 +15,6 @@ import (
 	_ "github.com/go-sql-driver/mysql" // mysql:
 	_ "github.com/jackc/pgx/v5/stdlib" // postgres:
 	"github.com/jmoiron/sqlx"
-	"gocloud.dev/blob"
-	_ "gocloud.dev/blob/azureblob" // where checkpoints may be published
-	_ "gocloud.dev/blob/fileblob"
-	_ "gocloud.dev/blob/gcsblob"
-	_ "gocloud.dev/blob/s3blob"
 	"golang.org/x/crypto/bcrypt"
 	_ "modernc.org/sqlite" // sqlite:
 
@@ -42,7 +36,6 @@ type service struct {
 	checked verifier
 	metrics *metrics
 
-	checkpoints  *blob.Bucket // nil: none are published
 	passwordCost int
 	requestRate  float64       // of a user, a second
 	patience     time.Duration // with a client, beside what its content takes
@@ -53,18 +46,9 @@ type service struct {
 func open(ctx context.Context, set *settings, log *slog.Logger) (_ *service, err error) {
 	s := &service{set: set, log: log, passwordCost: bcrypt.DefaultCost, requestRate: 20, patience: time.Minute, parsers: make(chan struct{}, 2)}
 	s.checked.again.Interval = 5 * time.Second
-	journal := &sqlaudit.Options{DeploymentKey: sqlaudit.SigningKey(set.DeploymentKey.Reveal())}
-	if set.CheckpointsURL != "" {
-		if s.checkpoints, err = blob.OpenBucket(ctx, set.CheckpointsURL); err != nil {
-			return nil, fmt.Errorf("AUDIT_CHECKPOINTS_URL: %w", err)
-		}
-		journal.Publish = &sqlaudit.PublishOptions{Bucket: s.checkpoints}
-	}
-	s.app, err = config.Open(ctx, set.files, &config.Options{
-		Logger: log, Journal: journal, Store: &blobstore.Options{Authorize: ownFilesOnly},
-	})
+	s.app, err = config.Open(ctx, set.files, &config.Options{Logger: log, Store: &blobstore.Options{Authorize: ownFilesOnly}})
 	if err != nil {
-		return nil, errors.Join(err, s.closeCheckpoints())
+		return nil, err
 	}
 	s.store, s.journal, s.db = s.app.Store, s.app.Journal, s.app.Journal.DB()
 	s.metrics = newMetrics(s)
@@ -75,14 +59,7 @@ func open(ctx context.Context, set *settings, log *slog.Logger) (_ *service, err
 }
 
 func (s *service) close(ctx context.Context) error {
-	return errors.Join(s.app.Close(ctx), s.closeCheckpoints())
-}
-
-func (s *service) closeCheckpoints() error {
-	if s.checkpoints == nil {
-		return nil
-	}
-	return s.checkpoints.Close()
+	return s.app.Close(ctx)
 }
 
 // handler is everything that clients reach.

@@ -237,7 +237,6 @@ func TestDotEnv(t *testing.T) {
 	for _, name := range []string{"STORAGE_BACKEND", "MAX_UPLOAD_BYTES", "JWT_SIGNING_KEY", "TRUSTED_PROXIES"} {
 		assert.ErrorContains(t, err, name)
 	}
-	assert.NotContains(t, err.Error(), "very-secret")
 
 	require.NoError(t, os.WriteFile(".env", []byte("very-secret without a name\n"), 0o600))
 	err = run(t.Context(), nil, testLogger(new(lockedBuffer)))
@@ -264,9 +263,9 @@ func TestEnvExample(t *testing.T) {
 func TestSettings(t *testing.T) {
 	cfg, err := config.LoadFrom(vars{"APP_ENV": "production", "STORAGE_BACKEND": "s3", "S3_BUCKET_NAME": "files"})
 	require.NoError(t, err)
-	s := settings{files: cfg, Proxies: []string{"10.0.0.0/8", "everybody"}, DeploymentKey: config.NewSecret("PRIVATE+KEY+very-secret")}
+	s := settings{files: cfg, Proxies: []string{"10.0.0.0/8", "everybody"}}
 	err = s.check()
-	for _, name := range []string{"JWT_SIGNING_KEY", "TRUSTED_PROXIES", "AUDIT_VERIFIER_KEYS"} {
+	for _, name := range []string{"JWT_SIGNING_KEY", "TRUSTED_PROXIES"} {
 		assert.ErrorContains(t, err, name)
 	}
 	assert.NotContains(t, err.Error(), "very-secret")

@@ -17,13 +17,10 @@ import (
 )
 
 type settings struct {
-	Addr           string        `env:"LISTEN_ADDR" envDefault:"localhost:8080"`
-	MetricsAddr    string        `env:"METRICS_ADDR" envDefault:"localhost:9464"`
-	JWTKey         config.Secret `env:"JWT_SIGNING_KEY"`
-	Proxies        []string      `env:"TRUSTED_PROXIES"`
-	DeploymentKey  config.Secret `env:"AUDIT_DEPLOYMENT_KEY"`
-	VerifierKeys   []string      `env:"AUDIT_VERIFIER_KEYS"`
-	CheckpointsURL string        `env:"AUDIT_CHECKPOINTS_URL"`
+	Addr        string        `env:"LISTEN_ADDR" envDefault:"localhost:8080"`
+	MetricsAddr string        `env:"METRICS_ADDR" envDefault:"localhost:9464"`
+	JWTKey      config.Secret `env:"JWT_SIGNING_KEY"`
+	Proxies     []string      `env:"TRUSTED_PROXIES"`
 
 	files   config.Config
 	jwtKey  []byte
@@ -70,9 +67,6 @@ func (s *settings) check() error {
 			continue
 		}
 		s.proxies = append(s.proxies, p)
-	}
-	if s.DeploymentKey.IsSet() && len(s.VerifierKeys) == 0 {
-		add("AUDIT_VERIFIER_KEYS", "it is not set but AUDIT_DEPLOYMENT_KEY is", "the verifier key that was made with it")
 	}
 	if s.files.MaxUploadBytes == 0 {
 		s.files.MaxUploadBytes = defaultMaxUpload

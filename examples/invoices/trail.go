@@ -39,7 +39,9 @@ func (s *service) verify(ctx context.Context) error {
 	s.checked.running.Lock()
 	defer s.checked.running.Unlock()
 	at := time.Now().UTC()
-	report, err := s.journal.Verify(ctx, &sqlaudit.VerifyOptions{Keys: s.set.VerifierKeys, Bucket: s.checkpoints, LatestPublished: true})
+	opts := s.app.VerifyOptions()
+	opts.LatestPublished = true
+	report, err := s.journal.Verify(ctx, opts)
 	if err != nil {
 		return err
 	}
