@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -102,3 +103,11 @@ func (refusing) Connect(context.Context) (driver.Conn, error) { return nil, erro
 func (refusing) Driver() driver.Driver                        { return nil }
 
 func textLogger(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
+
+// theClockMovesOn returns in another millisecond, which is how exactly ids and
+// months are told apart.
+func theClockMovesOn() {
+	for began := time.Now().UnixMilli(); time.Now().UnixMilli() <= began+1; {
+		runtime.Gosched()
+	}
+}

@@ -25,7 +25,7 @@ func endMonth(t *testing.T, db *raw, cut string) {
 	require.NoError(t, db.Get(&partition, "SELECT 'file_access_logs_' || to_char(now() AT TIME ZONE 'UTC', 'YYYY_MM')"))
 	require.NoError(t, db.Get(&first, "SELECT id::text FROM file_access_logs ORDER BY id LIMIT 1"))
 	if cut == "" {
-		time.Sleep(time.Until(time.Now().Truncate(time.Millisecond).Add(2 * time.Millisecond))) // the clock moves on
+		theClockMovesOn()
 		require.NoError(t, db.Get(&cut, `SELECT left(h, 8) || '-' || substr(h, 9) || '-0000-0000-000000000000' FROM (
 			SELECT lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0') AS h) AS f`))
 	}
@@ -107,7 +107,7 @@ func TestPurgeOfAMonthThatEndsWithinATransaction(t *testing.T) {
 	var cut string
 	require.NoError(t, db.Get(&cut, "SELECT id::text FROM file_access_logs WHERE file_key = 'many/20'"))
 	endMonth(t, db, cut)
-	time.Sleep(time.Until(time.Now().Truncate(time.Millisecond).Add(2 * time.Millisecond))) // the clock moves on
+	theClockMovesOn()
 	before := time.Now()
 	j := tr.open(t)
 	res, err := j.Purge(officer, sqlaudit.PurgeOptions{Before: before})
@@ -122,7 +122,7 @@ func TestPurgeOfAMonthThatEndsWithinATransaction(t *testing.T) {
 // A month that can't go whole is purged entry by entry.
 func TestPurgeWithinAMonth(t *testing.T) {
 	tr, db := newMonths(t)
-	time.Sleep(time.Until(time.Now().Truncate(time.Millisecond).Add(2 * time.Millisecond))) // the clock moves on
+	theClockMovesOn()
 	before := time.Now()
 	tr.write(t, 10)
 	endMonth(t, db, "")

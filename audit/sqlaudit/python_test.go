@@ -94,7 +94,7 @@ func TestPythonAgrees(t *testing.T) {
 	}
 	agree()
 
-	time.Sleep(time.Until(time.Now().Truncate(time.Millisecond).Add(2 * time.Millisecond))) // the clock moves on
+	theClockMovesOn()
 	before := time.Now()
 	j = tr.open(t)
 	res, err := j.Purge(officer, sqlaudit.PurgeOptions{Before: before})
