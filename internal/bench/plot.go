@@ -95,12 +95,8 @@ func short(v float64) string {
 		return fmt.Sprintf("%.3gk", v/1e3)
 	case v >= 1e3:
 		return fmt.Sprintf("%.0f", v)
-	case v >= 1e-2:
-		return fmt.Sprintf("%.3g", v)
-	case v >= 1e-5:
-		return fmt.Sprintf("%.3gm", v*1e3)
 	}
-	return fmt.Sprintf("%.3gµ", v*1e6)
+	return fmt.Sprintf("%.3g", v)
 }
 
 // write writes the curve as a Markdown table.
