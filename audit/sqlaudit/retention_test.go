@@ -150,7 +150,7 @@ func TestPurgeInTheMiddleOfAWriter(t *testing.T) {
 	tr := newTrail(t)
 	j := tr.open(t)
 	logMany(t, j, 300)
-	time.Sleep(time.Until(time.Now().Truncate(time.Millisecond).Add(2 * time.Millisecond)))
+	theClockMovesOn()
 	before := time.Now()
 	logMany(t, j, 300)
 	require.NoError(t, sqlaudit.Publish(j))
@@ -182,7 +182,7 @@ func TestPurgeOfALargeSettlement(t *testing.T) {
 	logMany(t, j, 3)
 	settleMany(t, j, 2500)
 	logMany(t, j, 3)
-	time.Sleep(time.Until(time.Now().Truncate(time.Millisecond).Add(2 * time.Millisecond)))
+	theClockMovesOn()
 	before := time.Now()
 	var exported bytes.Buffer
 	res, err := j.Purge(officer, sqlaudit.PurgeOptions{Before: before, Export: &exported})
