@@ -6,6 +6,7 @@ package sqlaudit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,6 +38,27 @@ func (*sqlite) monthsBefore(context.Context, *sqlx.DB, time.Time) ([]string, err
 func (*sqlite) timeText(column string) string { return column }
 
 func (*sqlite) formatTime(t time.Time) any { return t.UTC().Format(timeFormat) }
+
+// firstSQLite makes the first connection to a file, which sets it to WAL. SQLite
+// does not wait for another process that does the same at that moment, whatever
+// busy_timeout is: both read, and neither could go on to write. So it is tried
+// again here, for as long as any other statement would wait.
+func firstSQLite(ctx context.Context, db *sqlx.DB) error {
+	ctx, cancel := context.WithTimeout(ctx, sqliteBusyTimeout)
+	defer cancel()
+	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
+		err := db.PingContext(ctx)
+		var e sqliteError
+		if !errors.As(err, &e) || e.Code()&0xff != sqliteBusy {
+			return err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ctx.Err(), err)
+		}
+	}
+}
 
 // sqliteSizes are the numbers of rows that prepared statements take.
 var sqliteSizes = []int{64, 16, 4, 1}
@@ -73,7 +95,11 @@ func (d *sqlite) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
 	return unclearError{err}
 }
 
-const sqliteFull = 13
+// Result codes of SQLite.
+const (
+	sqliteBusy = 5
+	sqliteFull = 13
+)
 
 // step is a prepared statement of a flush and the number of rows it must touch.
 type step struct {
@@ -136,12 +162,12 @@ func (*sqlite) classify(err error) class {
 		return poison // the driver refused a value, or something unheard of
 	}
 	switch e.Code() & 0xff {
-	case 5, 6, 9, 15: // BUSY, LOCKED, INTERRUPT, PROTOCOL
+	case sqliteBusy, 6, 9, 15: // LOCKED, INTERRUPT, PROTOCOL
 		return retry
 	case 18, 19, 20, 25: // TOOBIG, CONSTRAINT, MISMATCH, RANGE
 		return poison
 	}
-	return fatal // FULL, READONLY, IOERR, CORRUPT, no such table, …
+	return fatal // sqliteFull, READONLY, IOERR, CORRUPT, no such table, …
 }
 
 func (*sqlite) countTables() string {

@@ -13,7 +13,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // source is a parsed data source name.
@@ -105,11 +107,14 @@ func parseMySQL(rest string) (source, error) {
 	return s, nil
 }
 
+// sqliteBusyTimeout is how long a statement waits for other processes.
+const sqliteBusyTimeout = 5 * time.Second
+
 // parseSQLite takes a path or ":memory:".
 func parseSQLite(path string) (source, error) {
 	s := source{driver: "sqlite", importLine: `import _ "modernc.org/sqlite"`, dialect: &sqlite{}, single: true}
 	path = strings.TrimPrefix(path, "//")
-	const settings = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
+	settings := "_pragma=busy_timeout(" + strconv.FormatInt(sqliteBusyTimeout.Milliseconds(), 10) + ")&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
 	switch {
 	case path == "":
 		return s, errors.New(`sqlaudit: the data source name "sqlite:" names no file: want "sqlite:PATH" or "sqlite::memory:"`)

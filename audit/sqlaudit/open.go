@@ -99,8 +99,10 @@ func Open(ctx context.Context, dsn string, opts *Options) (*Journal, error) {
 		// polling, some of them for seconds.
 		db.SetMaxOpenConns(1)
 		db.SetConnMaxLifetime(0)
-	}
-	if !s.single {
+		if err := firstSQLite(ctx, db); err != nil {
+			return nil, errors.Join(fmt.Errorf("sqlaudit: opening the database: %w", err), db.Close())
+		}
+	} else {
 		db.SetMaxOpenConns(10)
 		db.SetMaxIdleConns(4)
 		db.SetConnMaxIdleTime(5 * time.Minute)

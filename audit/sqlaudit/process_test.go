@@ -7,8 +7,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -70,8 +73,42 @@ func TestTwoProcesses(t *testing.T) {
 	wg.Wait()
 	j, db := openDSN(t, "sqlite:"+path, nil)
 	got := entries(t, j, audit.Query{})
-	require.Len(t, got, 2*childCallers*childEach)
+	require.Equal(t, 2*childCallers*childEach, len(got))
 	requireWholeStreams(t, got)
 	assert.Equal(t, 2, db.count(t, "file_access_writers"))
 	assert.Zero(t, db.count(t, "file_access_intents"))
+}
+
+// Whoever comes while another process sets up the file waits, although SQLite
+// itself does not wait then.
+func TestOpenWaitsForAFileThatIsBeingSetUp(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "trail.db")
+	db, err := sqlx.Open("sqlite", "file:"+path+"?_txlock=immediate")
+	require.NoError(t, err)
+	defer db.Close()
+	tx, err := db.Begin()
+	require.NoError(t, err)
+	var over atomic.Bool
+	time.AfterFunc(100*time.Millisecond, func() {
+		over.Store(true)
+		assert.NoError(t, tx.Rollback())
+	})
+	j, err := sqlaudit.Open(t.Context(), "sqlite:"+path, &sqlaudit.Options{Logger: quiet})
+	require.NoError(t, err)
+	assert.True(t, over.Load())
+	require.NoError(t, j.Close(t.Context()))
+
+	t.Run("until its context ends", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "trail.db")
+		db, err := sqlx.Open("sqlite", "file:"+path+"?_txlock=immediate")
+		require.NoError(t, err)
+		defer db.Close()
+		tx, err := db.Begin()
+		require.NoError(t, err)
+		defer tx.Rollback() //nolint:errcheck // the lock is what it is for
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		_, err = sqlaudit.Open(ctx, "sqlite:"+path, &sqlaudit.Options{Logger: quiet})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	})
 }
