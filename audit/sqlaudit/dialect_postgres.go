@@ -46,8 +46,30 @@ var postgresTypes = []string{
 	"text", "text", "integer", "bytea", "bytea", "bytea",
 }
 
-// shape says which parts a flush has.
-type shape struct{ writer, settles, begins, rows, checkpoint bool }
+// shape says which parts a flush has, and of which kind they are.
+type shape struct {
+	settles, begins, rows count
+	writer, checkpoint    bool
+}
+
+// count is of how many rows a part is. One is written as it is: of a caller who
+// is alone, arrays would make the server work twice as long.
+type count int
+
+const (
+	none count = iota
+	one
+	many
+)
+
+func countOf[T any](list []T) count { return count(min(len(list), int(many))) }
+
+// The columns of what is joined or inserted, with their types.
+var (
+	heldNames, heldTypes   = []string{"op_id", "holder"}, []string{"uuid", "uuid"}
+	begunNames, begunTypes = []string{"op_id", "holder", "writer_id", "backend", "bucket", "key", "lease", "event"},
+		[]string{"uuid", "uuid", "uuid", "text", "text", "text", "bigint", "text"}
+)
 
 // statement builds the flush. It first locks the intents that go out; unless
 // all of them are there, and none of those that come in, nothing is stored.
@@ -60,44 +82,51 @@ func (d *postgres) statement(s shape) string {
 		n++
 		return fmt.Sprintf("$%d::%s", n, cast)
 	}
-	var with, checks []string
-	if s.settles {
-		ops, holders := arg("uuid[]"), arg("uuid[]")
-		with = append(with, "held AS MATERIALIZED (SELECT i.op_id FROM file_access_intents AS i JOIN unnest("+ops+", "+holders+
-			") AS s (op_id, holder) ON i.op_id = s.op_id AND i.holder = s.holder FOR UPDATE OF i)")
-		checks = append(checks, "(SELECT count(*) FROM held) = cardinality("+ops+")")
+	// source is a table of the arguments: of one row, or of columns.
+	source := func(c count, names, types []string) (table string) {
+		args := make([]string, len(types))
+		for i, t := range types {
+			if c == many {
+				t += "[]"
+			}
+			args[i] = arg(t)
+		}
+		table = strings.Join(args, ", ")
+		if c == many {
+			table = "unnest(" + table + ")"
+		} else {
+			table = "(VALUES (" + table + "))"
+		}
+		return table + " AS u (" + strings.Join(names, ", ") + ")"
 	}
-	var begin string
-	if s.begins {
-		ops := arg("uuid[]")
-		checks = append(checks, "NOT EXISTS (SELECT 1 FROM file_access_intents WHERE op_id = ANY ("+ops+"))")
-		begin = "begun AS (INSERT INTO file_access_intents (op_id, holder, writer_id, storage_backend, bucket, file_key, begun_at, lease_until, event) " +
-			"SELECT u.op_id, u.holder, u.writer_id, u.backend, u.bucket, u.key, " + d.now() + ", " + d.now() + " + u.lease, u.event FROM unnest(" +
-			ops + ", " + arg("uuid[]") + ", " + arg("uuid[]") + ", " + arg("text[]") + ", " + arg("text[]") + ", " + arg("text[]") + ", " + arg("bigint[]") + ", " + arg("text[]") +
-			") AS u (op_id, holder, writer_id, backend, bucket, key, lease, event) WHERE (SELECT ok FROM ready))"
+	var with, checks []string
+	if s.settles != none {
+		with = append(with, "expected AS MATERIALIZED (SELECT * FROM "+source(s.settles, heldNames, heldTypes)+")",
+			"held AS MATERIALIZED (SELECT i.op_id FROM file_access_intents AS i JOIN expected AS s ON i.op_id = s.op_id AND i.holder = s.holder FOR UPDATE OF i)")
+		checks = append(checks, "(SELECT count(*) FROM held) = (SELECT count(*) FROM expected)")
+	}
+	if s.begins != none {
+		with = append(with, "coming AS MATERIALIZED (SELECT * FROM "+source(s.begins, begunNames, begunTypes)+")")
+		checks = append(checks, "NOT EXISTS (SELECT 1 FROM file_access_intents WHERE op_id IN (SELECT op_id FROM coming))")
 	}
 	if len(checks) == 0 {
 		checks = []string{"true"}
 	}
 	with = append(with, "ready AS MATERIALIZED (SELECT "+strings.Join(checks, " AND ")+" AS ok)")
-	if s.settles {
+	if s.settles != none {
 		with = append(with, "gone AS (DELETE FROM file_access_intents WHERE op_id IN (SELECT op_id FROM held) AND (SELECT ok FROM ready))")
 	}
-	if s.begins {
-		with = append(with, begin)
+	if s.begins != none {
+		with = append(with, "begun AS (INSERT INTO file_access_intents (op_id, holder, writer_id, storage_backend, bucket, file_key, begun_at, lease_until, event) "+
+			"SELECT op_id, holder, writer_id, backend, bucket, key, "+d.now()+", "+d.now()+" + lease, event FROM coming WHERE (SELECT ok FROM ready))")
 	}
 	if s.writer {
 		with = append(with, "writer AS (INSERT INTO file_access_writers (writer_id, origin, public_key, certificate, started_at) SELECT "+
 			arg("uuid")+", "+arg("text")+", "+arg("bytea")+", "+arg("bytea")+", "+arg("timestamptz")+" WHERE (SELECT ok FROM ready))")
 	}
-	if s.rows {
-		arrays := make([]string, len(columns))
-		for i := range columns {
-			arrays[i] = arg(postgresTypes[i] + "[]")
-		}
+	if s.rows != none {
 		names := strings.Join(columns, ", ")
-		with = append(with, "logged AS (INSERT INTO file_access_logs ("+names+") SELECT "+names+" FROM unnest("+strings.Join(arrays, ", ")+
-			") AS u ("+names+") WHERE (SELECT ok FROM ready))")
+		with = append(with, "logged AS (INSERT INTO file_access_logs ("+names+") SELECT "+names+" FROM "+source(s.rows, columns, postgresTypes)+" WHERE (SELECT ok FROM ready))")
 	}
 	if s.checkpoint {
 		with = append(with, "signed AS (INSERT INTO file_access_checkpoints (writer_id, tree_size, note) SELECT "+
@@ -109,15 +138,24 @@ func (d *postgres) statement(s shape) string {
 }
 
 func (d *postgres) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
+	s := shape{countOf(b.settles), countOf(b.begins), countOf(b.rows), b.writer != nil, b.checkpoint != nil}
 	var args []any
-	if n := len(b.settles); n > 0 {
+	switch s.settles {
+	case one:
+		args = append(args, b.settles[0].opID, b.settles[0].holder)
+	case many:
+		n := len(b.settles)
 		ops, holders := make([]string, n), make([]string, n)
 		for i, h := range b.settles {
 			ops[i], holders[i] = h.opID, h.holder
 		}
 		args = append(args, ops, holders)
 	}
-	if n := len(b.begins); n > 0 {
+	switch s.begins {
+	case one:
+		args = append(args, b.begins[0].args()...)
+	case many:
+		n := len(b.begins)
 		ops, holders, writers, events := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 		backends, buckets, keys, leases := make([]*string, n), make([]*string, n), make([]*string, n), make([]int64, n)
 		for i, in := range b.begins {
@@ -129,7 +167,10 @@ func (d *postgres) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
 	if w := b.writer; w != nil {
 		args = append(args, w.id, w.origin, []byte(b.identity.public), []byte(b.identity.certificate), w.startedAt)
 	}
-	if len(b.rows) > 0 {
+	switch s.rows {
+	case one:
+		args = b.rows[0].args(args, d.formatTime)
+	case many:
 		args = append(args, arrays(b.rows)...)
 	}
 	if c := b.checkpoint; c != nil {
@@ -141,7 +182,7 @@ func (d *postgres) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
 	}
 	defer conn.Close()
 	var ok bool
-	err = conn.QueryRowxContext(ctx, d.statement(shape{b.writer != nil, len(b.settles) > 0, len(b.begins) > 0, len(b.rows) > 0, b.checkpoint != nil}), args...).Scan(&ok)
+	err = conn.QueryRowxContext(ctx, d.statement(s), args...).Scan(&ok)
 	switch {
 	case err == nil && !ok:
 		return errConflict
