@@ -22,8 +22,8 @@ import (
 
 const short = 300 * time.Millisecond
 
-// A lease that must be kept is kept by the bubble's clock, which a busy machine
-// doesn't hold up.
+// Leases are kept and lost by the bubble's clock, which a busy machine doesn't
+// hold up.
 
 func TestLeaseIsKeptWhileASlowReaderStreams(t *testing.T) {
 	synctest.Test(t, testLeaseIsKeptWhileASlowReaderStreams)
@@ -56,6 +56,10 @@ func testLeaseSurvivesAFailedRenewal(t *testing.T) {
 }
 
 func TestLeaseThatCannotBeRenewedEndsTheUpload(t *testing.T) {
+	synctest.Test(t, testLeaseThatCannotBeRenewedEndsTheUpload)
+}
+
+func testLeaseThatCannotBeRenewedEndsTheUpload(t *testing.T) {
 	f := newFixture(t, &blobstore.Options{Lease: short})
 	f.trail.Add(audittest.Fault{Call: audittest.CallRenew, Err: errBackend})
 	_, err := f.store.Upload(f.ctx, "a", endless{func() bool { return false }}, nil)
@@ -66,6 +70,10 @@ func TestLeaseThatCannotBeRenewedEndsTheUpload(t *testing.T) {
 }
 
 func TestLostLeaseEndsTheUploadAndLeavesNothing(t *testing.T) {
+	synctest.Test(t, testLostLeaseEndsTheUploadAndLeavesNothing)
+}
+
+func testLostLeaseEndsTheUploadAndLeavesNothing(t *testing.T) {
 	f := newFixture(t, &blobstore.Options{Lease: short})
 	f.trail.Add(audittest.Fault{Call: audittest.CallRenew, Match: func(e audit.Event) bool {
 		_, err := f.memory.Claim(context.Background(), e.OpID, time.Hour, nil)
