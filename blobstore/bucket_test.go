@@ -28,7 +28,7 @@ type hooked struct {
 	driver.Bucket
 	write func(ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) error
 	copy  func(ctx context.Context, dst, src string, o *driver.CopyOptions) error
-	del   func(ctx context.Context, key string) error
+	del   func(ctx context.Context, key string, o *driver.DeleteOptions) error
 	blind bool // objects can't be looked up
 }
 
@@ -46,11 +46,11 @@ func (b *hooked) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 	return b.Bucket.Copy(ctx, dst, src, o)
 }
 
-func (b *hooked) Delete(ctx context.Context, key string) error {
+func (b *hooked) Delete(ctx context.Context, key string, o *driver.DeleteOptions) error {
 	if b.del != nil {
-		return b.del(ctx, key)
+		return b.del(ctx, key, o)
 	}
-	return b.Bucket.Delete(ctx, key)
+	return b.Bucket.Delete(ctx, key, o)
 }
 
 func (b *hooked) Blob() *blob.Bucket {

@@ -125,7 +125,7 @@ func (s *Store) tryOut(ctx context.Context, c *canary) error {
 		}
 		break
 	}
-	err := s.bucket.Delete(ctx, c.key)
+	err := s.bucket.Delete(ctx, c.key, &driver.DeleteOptions{})
 	switch {
 	case failed == nil && err == nil:
 		return nil

@@ -67,11 +67,11 @@ func (b *checked) Sign(context.Context, string, *driver.SignOptions) (*driver.Si
 	return &driver.Signed{URL: b.link, Method: http.MethodGet}, b.fails["sign"]
 }
 
-func (b *checked) Delete(ctx context.Context, key string) error {
+func (b *checked) Delete(ctx context.Context, key string, o *driver.DeleteOptions) error {
 	if err := b.fails["delete"]; err != nil {
 		return err
 	}
-	return b.hooked.Delete(ctx, key)
+	return b.hooked.Delete(ctx, key, o)
 }
 
 func newChecked(t *testing.T) (*checked, *audit.Memory, *blobstore.Store) {

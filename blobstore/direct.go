@@ -442,7 +442,7 @@ func (s *Store) abortUpload(ctx context.Context, key, id string) error {
 func (s *Store) removeStaged(ctx context.Context, key string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
 	defer cancel()
-	if err := s.bucket.Delete(ctx, key); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := s.bucket.Delete(ctx, key, &driver.DeleteOptions{}); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return driver.As(ErrInDoubt, err)
 	}
 	return nil

@@ -136,9 +136,9 @@ func TestDeleteThatFailed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, nil)
 			f.put("a")
-			f.bucket.del = func(ctx context.Context, key string) error {
+			f.bucket.del = func(ctx context.Context, key string, o *driver.DeleteOptions) error {
 				if c.deletes {
-					require.NoError(t, f.bucket.Bucket.Delete(ctx, key))
+					require.NoError(t, f.bucket.Bucket.Delete(ctx, key, o))
 				}
 				f.bucket.blind = c.blind
 				return errBackend
@@ -165,11 +165,11 @@ func TestDeleteThatFailed(t *testing.T) {
 func TestMoveWhoseSourceStaysIsTakenBack(t *testing.T) {
 	f := newFixture(t, nil)
 	f.put("a")
-	f.bucket.del = func(ctx context.Context, key string) error {
+	f.bucket.del = func(ctx context.Context, key string, o *driver.DeleteOptions) error {
 		if key == "a" {
 			return errBackend
 		}
-		return f.bucket.Bucket.Delete(ctx, key)
+		return f.bucket.Bucket.Delete(ctx, key, o)
 	}
 	err := f.store.Move(f.ctx, "b", "a", nil)
 	require.ErrorIs(t, err, errBackend)
@@ -182,7 +182,7 @@ func TestMoveWhoseSourceStaysIsTakenBack(t *testing.T) {
 	assert.Equal(t, audit.OutcomeFailed, entries[1].Outcome)
 
 	// If it can't be taken back either, the reconciler finishes it.
-	f.bucket.del = func(context.Context, string) error { return errBackend }
+	f.bucket.del = func(context.Context, string, *driver.DeleteOptions) error { return errBackend }
 	err = f.store.Move(f.ctx, "b", "a", nil)
 	require.ErrorIs(t, err, blobstore.ErrInDoubt)
 	assert.True(t, f.exists("b"))
@@ -196,7 +196,7 @@ func TestMoveOverAnObjectWhoseSourceStaysIsFinished(t *testing.T) {
 	f := newFixture(t, nil)
 	f.put("a")
 	f.put("b")
-	f.bucket.del = func(context.Context, string) error { return errBackend }
+	f.bucket.del = func(context.Context, string, *driver.DeleteOptions) error { return errBackend }
 	err := f.store.Move(f.ctx, "b", "a", &blobstore.CopyOptions{Overwrite: true})
 	require.ErrorIs(t, err, blobstore.ErrInDoubt)
 	require.ErrorIs(t, err, errBackend)

@@ -126,7 +126,7 @@ func testLeaseIsKeptWhileACancelledUploadIsClearedAway(t *testing.T) {
 		cancel()
 		return context.Cause(ctx)
 	}
-	f.bucket.del = func(dctx context.Context, key string) error {
+	f.bucket.del = func(dctx context.Context, key string, o *driver.DeleteOptions) error {
 		seen := f.trail.Calls(audittest.CallRenew)
 		begun := time.Now()
 		require.Eventually(t, func() bool {
@@ -135,7 +135,7 @@ func testLeaseIsKeptWhileACancelledUploadIsClearedAway(t *testing.T) {
 			require.Zero(t, done)
 			return time.Since(begun) > 2*short && f.trail.Calls(audittest.CallRenew) > seen+2
 		}, time.Minute, 10*time.Millisecond)
-		return f.bucket.Bucket.Delete(dctx, key)
+		return f.bucket.Bucket.Delete(dctx, key, o)
 	}
 	_, err := f.store.Upload(ctx, "a", strings.NewReader("whole"), nil)
 	require.ErrorIs(t, err, context.Canceled)

@@ -232,7 +232,7 @@ func (s *Store) findMove(ctx context.Context, e audit.Event) (audit.Result, []au
 		return audit.Result{}, nil, err
 	}
 	if src != nil && src.ETag == e.Attrs[attrETag] {
-		if err := s.remove(ctx, e.Attrs[audit.AttrSourceKey]); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := s.remove(ctx, e.Attrs[audit.AttrSourceKey], src.ETag); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrReplaced) {
 			return audit.Result{}, nil, err
 		}
 	}
