@@ -194,6 +194,11 @@ func (s *Store) digest(ctx context.Context, key string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.digestOf(r)
+}
+
+// digestOf computes the SHA-256 of what r reads, and closes it.
+func (s *Store) digestOf(r *driver.Reader) ([]byte, error) {
 	defer r.Close()
 	h := sha256.New()
 	buf := copyBuffers.Get().(*[256 << 10]byte)
