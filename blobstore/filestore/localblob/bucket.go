@@ -58,7 +58,7 @@ func Open(dir string, opts *Options) (*blob.Bucket, error) {
 }
 
 func open(dir string, opts *Options) (*bucket, error) {
-	b := new(bucket)
+	b := &bucket{locks: newLocks()}
 	if opts != nil {
 		b.opts = *opts
 	}
@@ -377,7 +377,7 @@ func (b *bucket) Delete(ctx context.Context, key string, opts *driver.DeleteOpti
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return b.remove(key, name, "")
+	return b.remove(ctx, key, name, "")
 }
 
 // ErrReplaced: another version of the object is there than the one that was to be deleted.
@@ -397,15 +397,15 @@ func DeleteVersion(ctx context.Context, bkt *blob.Bucket, key, etag string) erro
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return b.remove(key, name, etag)
+	return b.remove(ctx, key, name, etag)
 }
 
 // remove deletes an object, or only the version with that ETag.
-func (b *bucket) remove(key, name, etag string) error {
+func (b *bucket) remove(ctx context.Context, key, name, etag string) error {
 	if _, err := b.stat(name); err != nil {
 		return keyError("delete", key, err)
 	}
-	unlock, err := b.lock(name)
+	unlock, err := b.lock(ctx, name)
 	if err != nil {
 		return keyError("delete", key, err)
 	}
