@@ -26,6 +26,7 @@ type signingBucket struct {
 	driver.Base
 	between func(step, key string) // what a client does while its upload is judged
 	readErr error
+	copied  func(dst string, o *driver.CopyOptions)
 }
 
 func (b *signingBucket) Read(ctx context.Context, key string, offset, length int64) (*driver.Reader, error) {
@@ -42,7 +43,11 @@ func (b *signingBucket) Copy(ctx context.Context, dst, src string, o *driver.Cop
 	if b.between != nil {
 		b.between("copy", src)
 	}
-	return b.Base.Copy(ctx, dst, src, o)
+	err := b.Base.Copy(ctx, dst, src, o)
+	if b.copied != nil && err == nil {
+		b.copied(dst, o)
+	}
+	return err
 }
 
 func (b *signingBucket) Sign(_ context.Context, key string, o *driver.SignOptions) (*driver.Signed, error) {
@@ -364,4 +369,36 @@ func TestDirectUploadThatCantBeJudgedNow(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"a/b.pdf"}, d.objects(t))
 	require.Zero(t, d.trail.Open())
+}
+
+// Where the ETag is of the content alone, the same content may have been sent
+// again as another type between the judgement and the copy.
+func TestDirectUploadSentAgainAsAnotherType(t *testing.T) {
+	for name, c := range map[string]struct {
+		times int
+		want  error
+	}{"once": {1, nil}, "again and again": {100, ErrReplaced}} {
+		t.Run(name, func(t *testing.T) {
+			d := newDirect(t, true)
+			tk, err := d.BeginUpload(d.ctx, "a/b.pdf", &TicketOptions{AllowedTypes: []string{"application/pdf"}})
+			require.NoError(t, err)
+			require.NoError(t, d.put(tk, "application/pdf", "%PDF-1.7 direct"))
+			bucket := d.bucket.(*signingBucket)
+			bucket.copied = func(dst string, o *driver.CopyOptions) {
+				if c.times--; c.times >= 0 {
+					require.NoError(t, bucket.Base.Write(d.ctx, dst, strings.NewReader("%PDF-1.7 direct"), &driver.WriteOptions{ContentType: "text/html", Metadata: o.Metadata}))
+				}
+			}
+			_, err = d.complete(tk)
+			require.ErrorIs(t, err, c.want)
+			require.Zero(t, d.trail.Open())
+			if c.want != nil {
+				require.Empty(t, d.objects(t))
+				return
+			}
+			obj, err := d.Stat(d.ctx, "a/b.pdf")
+			require.NoError(t, err)
+			require.Equal(t, "application/pdf", obj.ContentType)
+		})
+	}
 }

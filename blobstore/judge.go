@@ -31,7 +31,7 @@ func (s *Store) accept(ctx context.Context, e audit.Event) (obj *Object, err err
 	}
 	for try := 1; ; try++ {
 		obj, err = s.acceptVersion(ctx, e, staging)
-		if try == acceptTries || !errors.Is(err, ErrReplaced) {
+		if try == acceptTries || !errors.Is(err, ErrReplaced) || errors.Is(err, ErrInDoubt) {
 			break
 		}
 	}
@@ -68,6 +68,9 @@ func (s *Store) acceptVersion(ctx context.Context, e audit.Event, staging string
 	if err != nil && !errors.Is(err, ErrReplaced) {
 		err = s.afterFailedWrite(ctx, e.Key, meta, true, false, err)
 	}
+	if err == nil {
+		err = s.judgeCopy(ctx, e, a)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -75,6 +78,23 @@ func (s *Store) acceptVersion(ctx context.Context, e audit.Event, staging string
 		Key: e.Key, Filename: name, ContentType: a.ContentType, CacheControl: a.CacheControl,
 		Size: a.Size, SHA256: e.SHA256, OpID: e.OpID,
 	}, nil
+}
+
+// judgeCopy looks at the type of the new object, if the ticket does not allow
+// all: the ETag of some services is of the content alone, and the client may have
+// sent the same content as another type.
+func (s *Store) judgeCopy(ctx context.Context, e audit.Event, judged *blob.Attributes) error {
+	if e.ContentType == "" && e.Attrs[attrTypes] == "" {
+		return nil
+	}
+	a, err := s.attributes(ctx, e.Key)
+	if err != nil {
+		return driver.As(ErrInDoubt, err)
+	}
+	if a == nil || declaredType(a.ContentType) == declaredType(judged.ContentType) {
+		return nil
+	}
+	return both(ErrReplaced, s.removeOwn(ctx, e.Key, e.OpID))
 }
 
 // errUnjudged: what was sent could not be looked at.
@@ -125,10 +145,7 @@ func (s *Store) judgeType(ctx context.Context, e audit.Event, a *blob.Attributes
 	if types == "" {
 		return nil
 	}
-	up := UploadOptions{ContentType: a.ContentType, AllowedTypes: strings.Split(types, ",")}
-	if t := baseType(a.ContentType); t == "application/octet-stream" || t == "binary/octet-stream" {
-		up.ContentType = "" // which services say of what was sent without a type
-	}
+	up := UploadOptions{ContentType: declaredType(a.ContentType), AllowedTypes: strings.Split(types, ",")}
 	head := make([]byte, min(a.Size, sniffBytes))
 	if len(head) > 0 { // nothing can't be read as a part
 		r, err := s.openStaged(ctx, e, a, int64(len(head)))
@@ -142,6 +159,16 @@ func (s *Store) judgeType(ctx context.Context, e audit.Event, a *blob.Attributes
 	}
 	_, err := up.contentType(head)
 	return err
+}
+
+// declaredType returns the type that something was sent as, or "": services say
+// octet-stream of what was sent without one.
+func declaredType(t string) string {
+	switch baseType(t) {
+	case "application/octet-stream", "binary/octet-stream":
+		return ""
+	}
+	return t
 }
 
 // openStaged opens what was sent for a ticket, if it is still that of a.
