@@ -16,6 +16,7 @@ import (
 	"gocloud.dev/blob/memblob"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/audittest"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/signurl"
 )
@@ -401,4 +402,26 @@ func TestDirectUploadSentAgainAsAnotherType(t *testing.T) {
 			require.Equal(t, "application/pdf", obj.ContentType)
 		})
 	}
+}
+
+// A completion that could not be settled is completed by the next one, though
+// what was sent is gone.
+func TestDirectUploadCompletedButNotSettled(t *testing.T) {
+	d := newDirect(t, true)
+	tk, err := d.BeginUpload(d.ctx, "a/b.pdf", nil)
+	require.NoError(t, err)
+	require.NoError(t, d.put(tk, "application/pdf", "%PDF-1.7 direct"))
+	down := errors.New("the trail is down")
+	faults := audittest.NewFaults(d.trail)
+	faults.Add(audittest.Fault{Call: audittest.CallSettle, Nth: 1, Err: down})
+	s, err := NewFromDriver(d.bucket, faults, nil)
+	require.NoError(t, err)
+	_, err = s.CompleteUpload(d.ctx, tk.Key, tk.ID)
+	require.ErrorIs(t, err, down)
+	require.Equal(t, []string{"a/b.pdf"}, d.objects(t))
+	obj, err := s.CompleteUpload(d.ctx, tk.Key, tk.ID)
+	require.NoError(t, err)
+	require.Equal(t, tk.ID, obj.OpID)
+	require.Zero(t, d.trail.Open())
+	require.Contains(t, d.entries(t), "upload ok")
 }

@@ -51,7 +51,12 @@ func (s *Store) acceptVersion(ctx context.Context, e audit.Event, staging string
 		return nil, unjudged(err)
 	}
 	if a == nil {
-		return nil, errNotArrived
+		// Or it is the object already, and that could not be settled.
+		obj, err := s.arrived(ctx, e.Key, e.OpID)
+		if err != nil && !errors.Is(err, errNotArrived) {
+			err = unjudged(err)
+		}
+		return obj, err
 	}
 	if err := s.judge(ctx, e, a); err != nil {
 		return nil, err
