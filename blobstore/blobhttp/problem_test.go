@@ -45,6 +45,7 @@ func TestWriteError(t *testing.T) {
 		{store("download", fs.ErrNotExist), 404, blobhttp.CodeNotFound},
 		{signurl.ErrMethod, 405, blobhttp.CodeMethod},
 		{store("upload", fs.ErrExist), 409, blobhttp.CodeExists},
+		{store("delete", blobstore.ErrReplaced), 409, blobhttp.CodeReplaced},
 		{signurl.ErrExpired, 410, blobhttp.CodeExpired},
 		{signurl.ErrRevoked, 410, blobhttp.CodeRevoked},
 		{store("upload", blobstore.ErrTooLarge), 413, blobhttp.CodeTooLarge},
