@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/tus/tusd/v2/pkg/handler"
-	"github.com/tus/tusd/v2/pkg/memorylocker"
 	expslog "golang.org/x/exp/slog"
 
 	"github.com/blobtrail/blobtrail/audit"
@@ -86,7 +85,7 @@ type Handler struct {
 	opts  Options
 	spool *spool
 	inner http.Handler
-	locks *memorylocker.MemoryLocker
+	locks *locks
 	cross *http.CrossOriginProtection
 	base  string // the path that it is mounted under
 }
@@ -98,7 +97,7 @@ func New(store *blobstore.Store, dir string, opts *Options) (*Handler, error) {
 	if store == nil {
 		return nil, errors.New("tus: nil store")
 	}
-	h := &Handler{store: store, locks: memorylocker.New(), cross: http.NewCrossOriginProtection()}
+	h := &Handler{store: store, locks: newLocks(), cross: http.NewCrossOriginProtection()}
 	if opts != nil {
 		h.opts = *opts
 	}
@@ -127,7 +126,7 @@ func New(store *blobstore.Store, dir string, opts *Options) (*Handler, error) {
 	composer := handler.NewStoreComposer()
 	composer.UseCore(h)
 	composer.UseTerminater(h)
-	h.locks.UseIn(composer)
+	composer.UseLocker(h.locks)
 	inner, err := handler.NewHandler(handler.Config{
 		StoreComposer: composer, BasePath: o.BasePath, MaxSize: o.MaxBytes, Cors: cors,
 		DisableDownload: true, DisableConcatenation: true,
@@ -402,15 +401,9 @@ func (h *Handler) Sweep(ctx context.Context) (removed int, err error) {
 }
 
 func (h *Handler) sweepOne(ctx context.Context, id string) (bool, error) {
-	lock, err := h.locks.NewLock(id)
-	if err != nil {
-		return false, err
-	}
-	// A request that holds the lock is let go on: the next sweep comes.
-	now, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
-	defer cancel()
-	if err := lock.Lock(now, func() {}); err != nil {
-		return false, nil //nolint:nilerr // as said
+	lock, err := h.locks.try(ctx, id)
+	if lock == nil || err != nil {
+		return false, err // a request that works on it is let go on: the next sweep comes
 	}
 	defer lock.Unlock() //nolint:errcheck // of memory
 	u, err := h.spool.open(id)

@@ -347,6 +347,55 @@ func TestSweep(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// TestSweepLeavesRunningRequestsAlone holds that a sweep breaks off no request, be the time of its upload over or not.
+func TestSweepLeavesRunningRequestsAlone(t *testing.T) {
+	for name, expired := range map[string]bool{"in time": false, "too late": true} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t, tus.Options{Expiry: time.Hour})
+			url := h.create(pdf, nil)
+			file := h.dir + "/" + url[strings.LastIndex(url, "/")+1:]
+			body, feed := io.Pipe()
+			type result struct {
+				status int
+				body   string
+				err    error
+			}
+			sent := make(chan result, 1)
+			go func() {
+				res, answer, err := send(url, 0, body)
+				if err != nil {
+					sent <- result{err: err}
+					return
+				}
+				sent <- result{res.StatusCode, answer, nil}
+			}()
+			_, err := io.WriteString(feed, pdf[:5])
+			require.NoError(t, err)
+			until(t, "it has begun to come", func() bool { return size(file) == 5 })
+			if expired {
+				note, err := os.ReadFile(file + ".json")
+				require.NoError(t, err)
+				var fields map[string]any
+				require.NoError(t, json.Unmarshal(note, &fields))
+				fields["begun"] = time.Now().Add(-2 * time.Hour)
+				note, err = json.Marshal(fields)
+				require.NoError(t, err)
+				require.NoError(t, os.WriteFile(file+".json", note, 0o600))
+			}
+			n, err := h.tus.Sweep(t.Context())
+			require.NoError(t, err)
+			assert.Zero(t, n)
+			_, err = io.WriteString(feed, pdf[5:])
+			require.NoError(t, err)
+			require.NoError(t, feed.Close())
+			got := <-sent
+			require.NoError(t, got.err)
+			assert.Equal(t, 204, got.status, got.body)
+			assert.Len(t, h.objects(), 1)
+		})
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
 	h := newHost(t, tus.Options{})
 	_, err := tus.New(nil, t.TempDir(), nil)
