@@ -408,9 +408,9 @@ func (h *Handler) sweepOne(ctx context.Context, id string) (bool, error) {
 	defer lock.Unlock() //nolint:errcheck // of memory
 	u, err := h.spool.open(id)
 	if errors.Is(err, handler.ErrNotFound) {
-		return false, nil
+		u, err = h.spool.remnant(id)
 	}
-	if err != nil || time.Since(u.begun) <= h.opts.Expiry {
+	if err != nil || u == nil || time.Since(u.begun) <= h.opts.Expiry {
 		return false, err
 	}
 	return true, u.remove()

@@ -396,6 +396,27 @@ func TestSweepLeavesRunningRequestsAlone(t *testing.T) {
 	}
 }
 
+// TestSweepRemovesWhatAKillLeft gives the files of which a process that was killed wrote or removed a part only.
+func TestSweepRemovesWhatAKillLeft(t *testing.T) {
+	h := newHost(t, tus.Options{Expiry: time.Hour})
+	id := func(c string) string { return strings.Repeat(c, 32) }
+	old, fresh := []string{id("a"), id("b") + ".json.new", id("c") + ".json"}, []string{id("d"), id("e") + ".json.new"}
+	foreign := "notes.txt"
+	for _, name := range append(append([]string{foreign}, old...), fresh...) {
+		require.NoError(t, os.WriteFile(h.dir+"/"+name, []byte(`{"begun":"2020-01-01T00:00:00Z"}`), 0o600))
+		past := time.Now().Add(-2 * time.Hour)
+		if name[0] != 'd' && name[0] != 'e' {
+			require.NoError(t, os.Chtimes(h.dir+"/"+name, past, past))
+		}
+	}
+	url := h.create(pdf, nil)
+	n, err := h.tus.Sweep(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, len(old), n)
+	left := append(fresh, foreign, url[strings.LastIndex(url, "/")+1:], url[strings.LastIndex(url, "/")+1:]+".json")
+	assert.ElementsMatch(t, left, h.spooled(), "what may just be made stays, and what is not of uploads")
+}
+
 func TestNewRefuses(t *testing.T) {
 	h := newHost(t, tus.Options{})
 	_, err := tus.New(nil, t.TempDir(), nil)
