@@ -47,7 +47,8 @@ type Options struct {
 	// Prepare, if not nil, is called before an upload begins, and again with the
 	// same Filename and Fields, which are all that is kept, when it is complete.
 	// It may change the file's options, the first time its key, and refuse it by
-	// an error: one that wraps blobstore.ErrDenied, or a *blobhttp.Problem.
+	// an error: one that wraps blobstore.ErrDenied, or a *blobhttp.Problem. What is
+	// stored already, but not yet saved, it can't refuse any more.
 	Prepare func(ctx context.Context, f *File) error
 
 	// Save, if not nil, is called when an upload is stored, for the rows of the
@@ -91,8 +92,9 @@ type Handler struct {
 }
 
 // New returns a handler for uploads to store, which keeps those under way in the
-// folder dir and makes it if it does not exist. It fails if another process uses
-// that folder. The caller closes the handler when no request runs any more.
+// folder dir and makes it if it does not exist. It fails if another handler uses
+// that folder, on Unix; elsewhere it is up to the host that only one does. The
+// caller closes the handler when no request runs any more.
 func New(store *blobstore.Store, dir string, opts *Options) (*Handler, error) {
 	if store == nil {
 		return nil, errors.New("tus: nil store")
@@ -312,6 +314,11 @@ func (h *Handler) file(ctx context.Context, info handler.FileInfo) (*File, error
 func (h *Handler) finish(ctx context.Context, u *spooled) (*blobstore.Object, error) {
 	f, err := h.file(ctx, u.info)
 	if err != nil {
+		// What an earlier try has stored is there, whatever the host says now.
+		found, statErr := h.stored(ctx, u)
+		if found != nil || statErr != nil {
+			return found, statErr
+		}
 		return nil, err
 	}
 	content, err := u.content()
@@ -327,14 +334,25 @@ func (h *Handler) finish(ctx context.Context, u *spooled) (*blobstore.Object, er
 	o.Metadata[metaID] = u.info.ID
 	obj, err := h.store.Upload(ctx, u.key, content, &o)
 	if errors.Is(err, fs.ErrExist) {
-		// It may have been stored by an earlier try, of which nobody heard.
-		found, statErr := h.store.Stat(ctx, u.key)
-		if statErr == nil && found.Metadata[metaID] == u.info.ID {
-			return found, nil
+		found, statErr := h.stored(ctx, u)
+		if found != nil || statErr != nil {
+			return found, statErr
 		}
-		err = errors.Join(err, statErr)
 	}
 	return obj, err
+}
+
+// stored returns the object of an upload that was stored by an earlier try, of
+// which nobody heard or whose row could not be saved; nil if there is none.
+func (h *Handler) stored(ctx context.Context, u *spooled) (*blobstore.Object, error) {
+	obj, err := h.store.Stat(ctx, u.key)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil || obj.Metadata[metaID] != u.info.ID:
+		return nil, err
+	}
+	return obj, nil
 }
 
 // owner is who an upload belongs to.

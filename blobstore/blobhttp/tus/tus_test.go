@@ -318,6 +318,37 @@ func TestStoringThatFails(t *testing.T) {
 	assert.Zero(t, h.log.Open())
 }
 
+// TestStoredIsNotRefusedAfterwards holds that what is stored, but not yet saved, is saved when its client asks again,
+// even if the host would not let it begin any more, such as by a quota that it has used up itself.
+func TestStoredIsNotRefusedAfterwards(t *testing.T) {
+	var stored *blobstore.Object
+	saved := 0
+	h := newHost(t, tus.Options{
+		Prepare: func(context.Context, *tus.File) error {
+			if stored != nil {
+				return blobstore.ErrDenied
+			}
+			return nil
+		},
+		Save: func(_ context.Context, obj *blobstore.Object) error {
+			if stored == nil {
+				stored = obj
+				return errors.New("the database is down")
+			}
+			assert.Equal(t, stored.Key, obj.Key)
+			saved++
+			return nil
+		},
+	})
+	url := h.create(pdf, nil)
+	res, _ := h.send(url, 0, pdf)
+	require.Equal(t, 500, res.StatusCode)
+	require.Len(t, h.objects(), 1)
+	assert.EqualValues(t, len(pdf), h.offset(url))
+	assert.Equal(t, 1, saved)
+	assert.Len(t, h.objects(), 1)
+}
+
 func TestSweep(t *testing.T) {
 	h := newHost(t, tus.Options{Expiry: time.Hour})
 	url := h.create(pdf, nil)
