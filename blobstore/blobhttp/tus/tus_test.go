@@ -530,7 +530,7 @@ func TestServerIsKilledAndResumes(t *testing.T) {
 	dir := t.TempDir()
 	all := content()
 	half := int64(len(all) / 2)
-	srv := startChild(t, "server", dir, "127.0.0.1:0")
+	srv := startChild(t, "server", dir)
 	addr := srv.line(t)
 	url, _, err := create("http://"+addr+"/uploads/", int64(len(all)), map[string]string{"filename": "a.bin"})
 	require.NoError(t, err)
@@ -549,8 +549,9 @@ func TestServerIsKilledAndResumes(t *testing.T) {
 	require.NoError(t, feed.CloseWithError(io.ErrUnexpectedEOF))
 	require.Error(t, <-sending)
 
-	srv = startChild(t, "server", dir, addr)
-	require.Equal(t, addr, srv.line(t))
+	// At an address of its own: the old one may be another program's by now.
+	srv = startChild(t, "server", dir)
+	url = strings.Replace(url, addr, srv.line(t), 1)
 	from, _, err := offset(url)
 	require.NoError(t, err)
 	t.Logf("killed after %d of %d bytes", from, len(all))
