@@ -161,6 +161,36 @@ func TestDeliverFromACloudShowsNothingHarmful(t *testing.T) {
 	}
 }
 
+// TestLinksOfACloudSaveUnlessAskedToShow holds that what another program stored, without a file name, is not left to be
+// shown in the service's origin, which shows what it is not told to save.
+func TestLinksOfACloudSaveUnlessAskedToShow(t *testing.T) {
+	store := newCloud(t, new(audit.Memory))
+	ctx := audit.WithActor(context.Background(), audit.Actor{UserID: "alice"})
+	_, err := store.Upload(ctx, "a.html", strings.NewReader(html), nil)
+	require.NoError(t, err)
+	a := record(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		blobhttp.Deliver(w, r, store, "a.html", nil)
+	}), newRequest("GET", "/", ""))
+	require.Equal(t, 200, a.status, a.body)
+	var got blobhttp.Delivered
+	require.NoError(t, json.Unmarshal([]byte(a.body), &got))
+	assert.Contains(t, got.DownloadURL, "?name=attachment")
+	for name, c := range map[string]struct {
+		opts blobstore.LinkOptions
+		want string
+	}{
+		"plain":  {blobstore.LinkOptions{}, "attachment"},
+		"named":  {blobstore.LinkOptions{Filename: "a b.html"}, `attachment; filename="a b.html"`},
+		"inline": {blobstore.LinkOptions{Inline: true}, "inline"},
+		"PUT":    {blobstore.LinkOptions{Method: "PUT"}, ""},
+	} {
+		l, err := store.Link(ctx, "a.html", &c.opts)
+		require.NoError(t, err)
+		_, disposition, _ := strings.Cut(l.URL, "?name=")
+		assert.Equal(t, c.want, disposition, name)
+	}
+}
+
 func assertLink(t *testing.T, h *host, cloud bool, link string) {
 	t.Helper()
 	if cloud {
