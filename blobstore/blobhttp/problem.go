@@ -243,7 +243,8 @@ var dropped = []string{
 
 // WriteError answers err as a [Problem]. It gives away nothing but the kind of
 // the error: no key, folder or text of a backend. It must be called before the
-// answer has begun; on HEAD it sends no body.
+// answer has begun; on HEAD it sends no body. A 401 gets the challenge of
+// [MiddlewareOptions], unless there is one among the headers already.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	writeProblem(w, r, judge(err))
 }
@@ -275,6 +276,9 @@ func writeProblem(w http.ResponseWriter, r *http.Request, v verdict) {
 	h["Cache-Control"] = noStore
 	h["Content-Security-Policy"] = cspSandbox
 	h["Referrer-Policy"] = noReferrer
+	if v.status == http.StatusUnauthorized && h.Get("Www-Authenticate") == "" {
+		h.Set("Www-Authenticate", challenge(r))
+	}
 	w.WriteHeader(v.status)
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body) // a client that is gone needs no answer
