@@ -117,6 +117,7 @@ func (h *links) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if err != nil {
+		r = r.WithContext(ctx) // which names the request as the trail does
 		h.report(r, err)
 		if errors.Is(err, signurl.ErrMethod) {
 			w.Header().Set("Allow", allowed(link.Method))
