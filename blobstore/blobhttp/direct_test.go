@@ -212,6 +212,7 @@ func TestDirectUploadRefused(t *testing.T) {
 		"a negative size":         {"POST", "begin", `{"size":-1}`, json, 400, blobhttp.CodeBadRequest},
 		"a digest that is none":   {"POST", "begin", `{"sha256":"00"}`, json, 400, blobhttp.CodeBadRequest},
 		"a type that is none":     {"POST", "begin", `{"content_type":"a\r\nb: c"}`, json, 400, blobhttp.CodeBadRequest},
+		"a type that is too long": {"POST", "begin", `{"content_type":"image/` + strings.Repeat("a", 250) + `"}`, json, 400, blobhttp.CodeBadRequest},
 		"too large":               {"POST", "begin", `{"size":101}`, json, 413, blobhttp.CodeTooLarge},
 		"too much JSON":           {"POST", "begin", `{"filename":"` + strings.Repeat("a", 70_000) + `"}`, json, 413, blobhttp.CodeTooLarge},
 		"a type not allowed":      {"POST", "begin", `{"content_type":"text/html"}`, json, 415, blobhttp.CodeType},
