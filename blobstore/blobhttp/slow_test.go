@@ -35,13 +35,46 @@ func dialSlow(t *testing.T, address string) (net.Conn, *bufio.Reader) {
 	conn, err := net.Dial("tcp", u.Host)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
-	require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
+	require.NoError(t, conn.SetDeadline(time.Now().Add(soon)))
 	return conn, bufio.NewReader(conn)
+}
+
+// withRequest is a listener that hands connections over together with the first bytes of their clients: the server's
+// patience begins with the request, however late a busy machine lets the client write it.
+func withRequest(l net.Listener) net.Listener { return begunListener{l} }
+
+type begunListener struct{ net.Listener }
+
+func (l begunListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	first := make([]byte, 16<<10) // more than any request of these tests, which are written at once
+	n, err := conn.Read(first)
+	if err != nil {
+		n = 0 // the server finds out by itself
+	}
+	return &begunConn{conn, first[:n]}, nil
+}
+
+type begunConn struct {
+	net.Conn
+	first []byte
+}
+
+func (c *begunConn) Read(p []byte) (int, error) {
+	if len(c.first) == 0 {
+		return c.Conn.Read(p)
+	}
+	n := copy(p, c.first)
+	c.first = c.first[n:]
+	return n, nil
 }
 
 // TestSlowHeader sends half of a header.
 func TestSlowHeader(t *testing.T) {
-	h := newHost(t, setup{serve: func(s *http.Server) { s.ReadHeaderTimeout = patience }})
+	h := newHost(t, setup{serve: func(s *http.Server) { s.ReadHeaderTimeout = patience }, listen: withRequest})
 	conn, answer := dialSlow(t, h.url)
 	_, err := fmt.Fprintf(conn, "GET /files/a HTTP/1.1\r\nHost: x\r\nX-Slow: ")
 	require.NoError(t, err)
@@ -55,7 +88,7 @@ func TestSlowBody(t *testing.T) {
 	for _, how := range []string{"link", "form"} {
 		t.Run(how, func(t *testing.T) {
 			h := newUploadHost(t, setup{
-				store: "local://" + t.TempDir(), serve: func(s *http.Server) { s.ReadTimeout = patience },
+				store: "local://" + t.TempDir(), serve: func(s *http.Server) { s.ReadTimeout = patience }, listen: withRequest,
 			}, &blobhttp.UploadOptions{})
 			conn, answer := dialSlow(t, h.url)
 			if how == "link" {
@@ -104,7 +137,7 @@ func TestSlowReader(t *testing.T) {
 	require.NoError(t, err)
 	select {
 	case <-closed:
-	case <-time.After(time.Minute):
+	case <-time.After(soon):
 		t.Fatal("the server waits for a client that does not read")
 	}
 	assert.Len(t, h.trail(audit.ActionRedeem), 1)
