@@ -49,7 +49,10 @@ type UploadOptions struct {
 	// Save, if not nil, is called when all files of a request are stored, for
 	// the rows of the host's own database; see blobstore.Staged and
 	// sqlaudit.CommitTx. If it returns an error, which it must not do after its
-	// transaction was committed, the files are removed again.
+	// transaction was committed, the files are removed again. Whether it was can't
+	// always be told, as when the connection broke during the commit: an error that
+	// wraps blobstore.ErrInDoubt leaves the files to blobstore.Store.Reconcile,
+	// which keeps those whose sqlaudit.CommitTx was committed.
 	Save func(r *http.Request, files []*blobstore.Staged) error
 
 	// Answer, if not nil, answers a request whose files are stored, in place of
@@ -133,7 +136,9 @@ const (
 // file.
 //
 // Either all files of a request are stored or none: if one fails, those before
-// it are removed again. What fails is answered by [WriteError].
+// it are removed again. Only the trail may fail so late, when all are stored, that
+// some stay; that is answered as CodeAudit, and the trail shows which. What fails
+// is answered by [WriteError].
 //
 // The actor must be in the request's context; see [Middleware].
 func Upload(store *blobstore.Store, opts *UploadOptions) http.Handler {
@@ -223,6 +228,9 @@ func (f *form) store(mr *multipart.Reader) error {
 	}
 	if f.opts.Save != nil {
 		if err := f.opts.Save(f.r, f.staged()); err != nil {
+			if errors.Is(err, blobstore.ErrInDoubt) {
+				f.leave()
+			}
 			return err
 		}
 	}
@@ -343,14 +351,24 @@ func (f *form) staged() []*blobstore.Staged {
 	return out
 }
 
-func (f *form) commit() error {
+func (f *form) commit() (err error) {
 	for i := range f.files {
 		f.files[i].done = true // whatever comes of it
-		if err := f.files[i].staged.Commit(f.r.Context()); err != nil {
-			return err
+		err = errors.Join(err, f.files[i].staged.Commit(f.r.Context()))
+		if err != nil && f.opts.Save == nil {
+			return err // the others are removed
 		}
+		// Where there are rows, they stand by now, and so must all files.
 	}
-	return nil
+	return err
+}
+
+// leave leaves the files to the reconciler.
+func (f *form) leave() {
+	for i := range f.files {
+		f.files[i].done = true
+		f.files[i].staged.Leave()
+	}
 }
 
 // discard removes what was stored of a form that failed.
