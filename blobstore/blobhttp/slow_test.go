@@ -117,6 +117,31 @@ func TestSlowBody(t *testing.T) {
 	}
 }
 
+// TestSlowForm sends half of what is in a form beside its files.
+func TestSlowForm(t *testing.T) {
+	for name, half := range map[string]string{
+		"field":         "--b\r\nContent-Disposition: form-data; name=f\r\n\r\nhalf",
+		"header":        "--b\r\nContent-Disp",
+		"nothing":       "",
+		"between parts": "--b\r\nContent-Disposition: form-data; name=f\r\n\r\nx\r\n--b\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newUploadHost(t, setup{serve: func(s *http.Server) { s.ReadTimeout = patience }, listen: withRequest}, &blobhttp.UploadOptions{})
+			conn, answer := dialSlow(t, h.url)
+			_, err := fmt.Fprintf(conn, "POST /upload HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000\r\n\r\n%s", half)
+			require.NoError(t, err)
+			res, err := http.ReadResponse(answer, nil)
+			require.NoError(t, err)
+			defer res.Body.Close()
+			assert.Equal(t, http.StatusRequestTimeout, res.StatusCode)
+			var p blobhttp.Problem
+			require.NoError(t, json.NewDecoder(res.Body).Decode(&p))
+			assert.Equal(t, blobhttp.CodeSlow, p.Code)
+			assert.Empty(t, h.trail())
+		})
+	}
+}
+
 // TestSlowReader asks for more than the buffers on the way hold, and does not read it.
 func TestSlowReader(t *testing.T) {
 	closed := make(chan struct{}, 100)

@@ -206,11 +206,13 @@ func (h *uploads) upload(w http.ResponseWriter, r *http.Request) (*Uploaded, err
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, h.opts.MaxTotal)
 	}
+	sent := &sentBody{ReadCloser: r.Body}
+	r.Body = sent
 	mr, err := r.MultipartReader()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNotForm, err)
 	}
-	f := &form{uploads: h, r: r, fields: make(url.Values)}
+	f := &form{uploads: h, r: r, sent: sent, fields: make(url.Values)}
 	defer f.discard() //nolint:errcheck // if a function of the host panics; otherwise there is nothing left to discard
 	if err := f.store(mr); err != nil {
 		return nil, errors.Join(err, f.discard())
@@ -249,7 +251,8 @@ func needUser(ctx context.Context, anonymous bool) error {
 // form is a form that is being read.
 type form struct {
 	*uploads
-	r *http.Request
+	r    *http.Request
+	sent *sentBody
 
 	fields     url.Values
 	fieldBytes int64
@@ -270,7 +273,7 @@ func (f *form) read(mr *multipart.Reader) error {
 			return nil
 		}
 		if err != nil {
-			return malformed(err)
+			return f.malformed(err)
 		}
 		if name := part.FileName(); name != "" {
 			err = f.file(part, name)
@@ -284,11 +287,29 @@ func (f *form) read(mr *multipart.Reader) error {
 }
 
 // malformed is the error of a body that could not be read on.
-func malformed(err error) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) {
+func (f *form) malformed(err error) error {
+	switch {
+	case f.sent.err != nil:
+		return f.sent.err
+	case errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w: %w", errBody, err)
 	}
 	return fmt.Errorf("%w: %w", errBadForm, err)
+}
+
+// sentBody keeps why a request's body could not be read on. Who parses it may
+// find fault with what came before.
+type sentBody struct {
+	io.ReadCloser
+	err error
+}
+
+func (b *sentBody) Read(p []byte) (int, error) {
+	n, err := clientBody{b.ReadCloser}.Read(p)
+	if err != nil && err != io.EOF {
+		b.err = err
+	}
+	return n, err
 }
 
 func (f *form) field(part *multipart.Part) error {
@@ -296,7 +317,7 @@ func (f *form) field(part *multipart.Part) error {
 	left := f.opts.MaxFieldBytes - f.fieldBytes - int64(len(name))
 	value, err := io.ReadAll(io.LimitReader(part, max(left, 0)+1))
 	if err != nil {
-		return malformed(err)
+		return f.malformed(err)
 	}
 	if len(value) == 0 && part.Header.Get("Content-Type") != "" {
 		return nil // a browser's field for a file, of which none was chosen
