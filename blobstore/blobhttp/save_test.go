@@ -69,6 +69,12 @@ func TestRowsAndFilesAgree(t *testing.T) {
 		"rolled back, but nobody heard of it": {func(tx *sqlx.Tx, _ *downAtTheEnd) error {
 			return errors.Join(fmt.Errorf("%w: connection reset", blobstore.ErrInDoubt), tx.Rollback())
 		}, 503, blobhttp.CodeInDoubt, 3, 0},
+		"committed, and then a panic": {func(tx *sqlx.Tx, _ *downAtTheEnd) error {
+			panic(tx.Commit())
+		}, 0, "", 3, 3},
+		"rolled back, and then a panic": {func(tx *sqlx.Tx, _ *downAtTheEnd) error {
+			panic(tx.Rollback())
+		}, 0, "", 3, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "alice"})
@@ -106,7 +112,12 @@ func TestRowsAndFilesAgree(t *testing.T) {
 			ct, body := formBody(t, formPart{name: "f", filename: "a", content: "1"}, formPart{name: "f", filename: "b", content: "2"}, formPart{name: "f", filename: "c", content: "3"})
 			r := newRequest("POST", "/upload", body)
 			r.Header.Set("Content-Type", ct)
-			a := record(handler, r)
+			var a answer
+			if c.status == 0 {
+				require.Panics(t, func() { record(handler, r) })
+			} else {
+				a = record(handler, r)
+			}
 			require.Equal(t, c.status, a.status, a.body)
 			if c.code != "" {
 				assert.Equal(t, c.code, a.problem(t).Code)

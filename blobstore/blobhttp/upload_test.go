@@ -254,9 +254,14 @@ func TestUploadOfAClientThatGoesAway(t *testing.T) {
 
 func TestUploadWhoseHostPanics(t *testing.T) {
 	h := newUploadHost(t, setup{}, &blobhttp.UploadOptions{
-		Save: func(*http.Request, []*blobstore.Staged) error { panic(http.ErrAbortHandler) },
+		Prepare: func(_ *http.Request, f *blobhttp.FormFile) error {
+			if f.Filename == "b" {
+				panic(http.ErrAbortHandler)
+			}
+			return nil
+		},
 	})
-	ct, body := formBody(t, formPart{name: "f", filename: "a", content: digits})
+	ct, body := formBody(t, formPart{name: "f", filename: "a", content: digits}, formPart{name: "f", filename: "b", content: digits})
 	req, err := http.NewRequest("POST", h.url+"/upload", strings.NewReader(body))
 	require.NoError(t, err)
 	req.Header.Set("Content-Type", ct)
