@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -57,7 +58,8 @@ type Options struct {
 	Save func(ctx context.Context, obj *blobstore.Object) error
 
 	// AllowedOrigins are the origins, such as "https://app.example.com", whose
-	// pages may send uploads from elsewhere. None: only pages of the same origin.
+	// pages may send uploads from elsewhere. A middleware in front must let preflight
+	// requests pass. None: only pages of the same origin.
 	AllowedOrigins []string
 
 	// Anonymous lets requests of nobody through. Without it a request whose
@@ -177,7 +179,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !ok && r.URL.Path+"/" == h.base:
 	case !ok, rest != "" && !isID(rest): // before anybody makes a file name of it
-		blobhttp.WriteError(w, r, fs.ErrNotExist)
+		h.refuse(w, r, fs.ErrNotExist)
 		return
 	}
 	err := h.cross.Check(r)
@@ -188,11 +190,23 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		h.opts.OnError(r.Context(), err)
-		blobhttp.WriteError(w, r, err)
+		h.refuse(w, r, err)
 		return
 	}
 	w.Header().Set("Cache-Control", "private, no-store")
 	h.inner.ServeHTTP(w, r)
+}
+
+// refuse answers a request that the protocol's library does not get to see, so
+// that a page which may send it can read why.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	if len(h.opts.AllowedOrigins) > 0 {
+		w.Header().Add("Vary", "Origin")
+		if origin := r.Header.Get("Origin"); slices.Contains(h.opts.AllowedOrigins, origin) {
+			w.Header().Set("Access-Control-Allow-Origin", origin)
+		}
+	}
+	blobhttp.WriteError(w, r, err)
 }
 
 // NewUpload implements [handler.DataStore].
@@ -398,40 +412,6 @@ func (a *answer) WriteHeader(status int) { a.status = status }
 func (a *answer) Write(p []byte) (int, error) {
 	a.body = append(a.body, p...)
 	return len(p), nil
-}
-
-// Sweep removes the uploads whose time is over and that no request works on, and
-// returns how many there were. A service calls it now and then, such as once an
-// hour, as it does blobstore.Store.Reconcile.
-func (h *Handler) Sweep(ctx context.Context) (removed int, err error) {
-	ids, err := h.spool.ids()
-	for _, id := range ids {
-		if ctx.Err() != nil {
-			return removed, errors.Join(err, ctx.Err())
-		}
-		ok, sweepErr := h.sweepOne(ctx, id)
-		if ok {
-			removed++
-		}
-		err = errors.Join(err, sweepErr)
-	}
-	return removed, err
-}
-
-func (h *Handler) sweepOne(ctx context.Context, id string) (bool, error) {
-	lock, err := h.locks.try(ctx, id)
-	if lock == nil || err != nil {
-		return false, err // a request that works on it is let go on: the next sweep comes
-	}
-	defer lock.Unlock() //nolint:errcheck // of memory
-	u, err := h.spool.open(id)
-	if errors.Is(err, handler.ErrNotFound) {
-		u, err = h.spool.remnant(id)
-	}
-	if err != nil || u == nil || time.Since(u.begun) <= h.opts.Expiry {
-		return false, err
-	}
-	return true, u.remove()
 }
 
 // isID reports whether s can be the id of an upload.

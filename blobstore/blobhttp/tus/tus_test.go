@@ -277,6 +277,18 @@ func TestPagesOfOtherOrigins(t *testing.T) {
 	_, res, err = create(h.base, 1, nil, "Origin", "https://app.example.com.evil.example")
 	require.NoError(t, err)
 	assert.Equal(t, 403, res.StatusCode)
+	assert.Empty(t, res.Header.Get("Access-Control-Allow-Origin"))
+
+	// A page must see why it is refused: what it can't see it takes for a broken connection, and tries again.
+	_, res, err = create(h.base, 1, nil, "Origin", "https://app.example.com", "User", "nobody")
+	require.NoError(t, err)
+	assert.Equal(t, 401, res.StatusCode)
+	assert.Equal(t, "https://app.example.com", res.Header.Get("Access-Control-Allow-Origin"))
+	assert.Equal(t, []string{"Origin"}, res.Header.Values("Vary"))
+	res, err = request("HEAD", h.base+"none", nil, "Origin", "https://app.example.com")
+	require.NoError(t, err)
+	assert.Equal(t, 404, res.StatusCode)
+	assert.Equal(t, "https://app.example.com", res.Header.Get("Access-Control-Allow-Origin"))
 }
 
 // TestStoringThatFails holds that an upload of which everything has come, but which could not be stored, is stored when

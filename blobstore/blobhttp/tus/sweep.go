@@ -1,15 +1,52 @@
 package tus
 
-// Whose turn it is. A request that wants an upload on which another works has that one broken off, since it is most
-// likely the same client's, whose connection broke. A sweep is nobody's client, and must not do that.
+// Removing what is over, and whose turn it is. A request that wants an upload on which another works has that one broken
+// off, since it is most likely the same client's, whose connection broke. A sweep is nobody's client, and must not do
+// that.
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"time"
 
 	"github.com/tus/tusd/v2/pkg/handler"
 	"github.com/tus/tusd/v2/pkg/memorylocker"
 )
+
+// Sweep removes the uploads whose time is over and that no request works on, and
+// returns how many there were. A service calls it now and then, such as once an
+// hour, as it does blobstore.Store.Reconcile.
+func (h *Handler) Sweep(ctx context.Context) (removed int, err error) {
+	ids, err := h.spool.ids()
+	for _, id := range ids {
+		if ctx.Err() != nil {
+			return removed, errors.Join(err, ctx.Err())
+		}
+		ok, sweepErr := h.sweepOne(ctx, id)
+		if ok {
+			removed++
+		}
+		err = errors.Join(err, sweepErr)
+	}
+	return removed, err
+}
+
+func (h *Handler) sweepOne(ctx context.Context, id string) (bool, error) {
+	lock, err := h.locks.try(ctx, id)
+	if lock == nil || err != nil {
+		return false, err // a request that works on it is let go on: the next sweep comes
+	}
+	defer lock.Unlock() //nolint:errcheck // of memory
+	u, err := h.spool.open(id)
+	if errors.Is(err, handler.ErrNotFound) {
+		u, err = h.spool.remnant(id)
+	}
+	if err != nil || u == nil || time.Since(u.begun) <= h.opts.Expiry {
+		return false, err
+	}
+	return true, u.remove()
+}
 
 // locks are those of the protocol's library, and one way more to take them.
 type locks struct {
