@@ -40,7 +40,7 @@ type LinkOptions struct {
 	// needs [Options.Signer].
 	Gateway bool
 	Uses    int    // how often it may be used, but for HEAD; 0: any number. It needs [Options.Grants]
-	UserID  string // the only user who may use it; empty: anyone
+	UserID  string // the only user who may use it, by the actor's UserID and whatever the tenant; empty: anyone
 	IP      string // the only address that may use it; empty: any
 
 	// For PUT: what the upload must be. A constraint that nobody can enforce
