@@ -33,8 +33,8 @@ type Problem struct { //nolint:errname // it is the body of an answer first
 
 // Error implements error, so that a function of the host can refuse a request in
 // its own words: [WriteError] answers an error that wraps a *Problem with its
-// Status, Title, Code and Detail. The first three are required; the Code may be a
-// word of the host's own.
+// Status, Title, Code and Detail. The first three are required; the Status is one of
+// 400 to 599, and the Code may be a word of the host's own.
 func (p *Problem) Error() string { return p.Code + ": " + p.Title }
 
 // typeURL is where the type of a problem is explained: the constants below.
@@ -188,6 +188,9 @@ func judge(err error) verdict {
 		err = blobstore.ErrTooLarge // the host's own limit, by http.MaxBytesHandler
 	}
 	if p := (*Problem)(nil); errors.As(err, &p) {
+		if p.Status < 400 || p.Status > 599 {
+			return internal // a mistake of the host, which net/http might panic of
+		}
 		return verdict{p.Status, p.Code, p.Title, p.Detail}
 	}
 	for _, v := range verdicts {
