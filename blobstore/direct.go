@@ -365,8 +365,10 @@ func (s *Store) uploadByTicket(ctx context.Context, p *uploadPlan) (*Object, err
 		return nil, err
 	}
 	intent, err := s.claim(ctx, p.GrantID, p.event.Key)
+	failed := p.event
+	failed.RefOpID = p.GrantID
 	if errors.Is(err, audit.ErrNoIntent) {
-		return nil, fmt.Errorf("the ticket was used: %w", signurl.ErrRevoked)
+		return nil, s.record(ctx, failed, fmt.Errorf("the ticket was used: %w", signurl.ErrRevoked))
 	}
 	if err != nil {
 		return nil, err
@@ -393,8 +395,6 @@ func (s *Store) uploadByTicket(ctx context.Context, p *uploadPlan) (*Object, err
 	case errors.Is(err, ErrInDoubt):
 		return nil, err
 	case err != nil:
-		failed := p.event
-		failed.RefOpID = intent.ID()
 		return nil, both(s.record(ctx, failed, err), s.giveBack(ctx, intent))
 	}
 	if err := s.settle(ctx, intent, effect{result: resultOf(obj)}, nil); err != nil {

@@ -278,7 +278,7 @@ func TestDirectUpload(t *testing.T) {
 		require.ErrorIs(t, err, cause)
 		require.NoError(t, d.put(tk, "application/pdf", content))
 		require.ErrorIs(t, d.put(tk, "application/pdf", content), signurl.ErrRevoked)
-		require.Equal(t, []string{"generate_upload_url ok", "redeem ok", "upload failed error", "redeem ok", "upload ok", "redeem ok"}, d.entries(t))
+		require.Equal(t, []string{"generate_upload_url ok", "redeem ok", "upload failed error", "redeem ok", "upload ok", "redeem ok", "upload failed revoked"}, d.entries(t))
 	})
 }
 

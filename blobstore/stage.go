@@ -17,15 +17,16 @@ import (
 //	... insert the host's row ...
 //	err = sqlaudit.CommitTx(ctx, tx, staged) // in the host's transaction
 //	err = tx.Commit()
-//	err = staged.Commit(ctx)                 // or Discard, if it was rolled back
+//	err = staged.Commit(ctx)                 // or Discard, if it was rolled back; Leave, if that is not known
 //
 // What happens after tx.Commit needs no luck: if the process dies before
 // staged.Commit, [Store.Reconcile] settles the upload as stored; if it dies
 // before tx.Commit, Reconcile removes the object. Stage before beginning the
 // transaction, since uploads are slow and a transaction should be short.
 //
-// Either Commit or Discard must be called; until then the store can't be closed
-// and the intent's lease is renewed. Its methods may be called concurrently.
+// One of Commit, Discard and Leave must be called; until then the store can't be
+// closed and the intent's lease is renewed. Its methods may be called
+// concurrently.
 type Staged struct {
 	// Object is what was stored. Its record says ok only after Commit.
 	Object *Object
@@ -126,6 +127,21 @@ func (st *Staged) Discard(ctx context.Context) error {
 		}
 		return st.s.settle(ctx, st.intent, effect{}, errDiscarded)
 	})
+}
+
+// Leave lets go of the upload undecided. Call it if nobody can tell whether the
+// host's transaction was committed, as when the connection broke at that moment:
+// [Store.Reconcile] settles the upload as stored if sqlaudit.CommitTx was
+// committed with it, and removes the object if it was not. After Commit or Discard
+// it does nothing.
+func (st *Staged) Leave() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.release != nil {
+		st.release()
+		st.release = nil
+		st.s.leave()
+	}
 }
 
 func (st *Staged) finish(ctx context.Context, op audit.Action, fn func(context.Context) error) error {

@@ -135,6 +135,24 @@ func TestStage(t *testing.T) {
 		s.reconcile(t)
 		require.Equal(t, "ok", s.outcome(t, st.Object.Key))
 	})
+	t.Run("left undecided", func(t *testing.T) {
+		for _, committed := range []bool{true, false} {
+			s := newStaging(t, 0)
+			st := s.stage(t)
+			tx, want := s.insert(t, st), "ok"
+			if committed {
+				require.NoError(t, tx.Commit())
+			} else {
+				require.NoError(t, tx.Rollback())
+				want = "failed interrupted"
+			}
+			st.Leave()
+			st.Leave()
+			require.ErrorIs(t, st.Discard(s.ctx), errFinished)
+			s.reconcile(t)
+			require.Equal(t, want, s.outcome(t, st.Object.Key))
+		}
+	})
 	t.Run("the lease is kept while the host takes its time", func(t *testing.T) {
 		s := newStaging(t, 5*time.Second)
 		st := s.stage(t)

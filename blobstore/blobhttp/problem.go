@@ -33,8 +33,8 @@ type Problem struct { //nolint:errname // it is the body of an answer first
 
 // Error implements error, so that a function of the host can refuse a request in
 // its own words: [WriteError] answers an error that wraps a *Problem with its
-// Status, Title, Code and Detail. The first three are required; the Code may be a
-// word of the host's own.
+// Status, Title, Code and Detail. The first three are required; the Status is one of
+// 400 to 599, and the Code may be a word of the host's own.
 func (p *Problem) Error() string { return p.Code + ": " + p.Title }
 
 // typeURL is where the type of a problem is explained: the constants below.
@@ -191,6 +191,9 @@ func judge(err error) verdict {
 		err = blobstore.ErrTooLarge // the host's own limit, by http.MaxBytesHandler
 	}
 	if p := (*Problem)(nil); errors.As(err, &p) {
+		if p.Status < 400 || p.Status > 599 {
+			return internal // a mistake of the host, which net/http might panic of
+		}
 		return verdict{p.Status, p.Code, p.Title, p.Detail}
 	}
 	for _, v := range verdicts {
@@ -246,7 +249,8 @@ var dropped = []string{
 
 // WriteError answers err as a [Problem]. It gives away nothing but the kind of
 // the error: no key, folder or text of a backend. It must be called before the
-// answer has begun; on HEAD it sends no body.
+// answer has begun; on HEAD it sends no body. A 401 gets the challenge of
+// [MiddlewareOptions], unless there is one among the headers already.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	writeProblem(w, r, judge(err))
 }
@@ -278,6 +282,9 @@ func writeProblem(w http.ResponseWriter, r *http.Request, v verdict) {
 	h["Cache-Control"] = noStore
 	h["Content-Security-Policy"] = cspSandbox
 	h["Referrer-Policy"] = noReferrer
+	if v.status == http.StatusUnauthorized && h.Get("Www-Authenticate") == "" {
+		h.Set("Www-Authenticate", challenge(r))
+	}
 	w.WriteHeader(v.status)
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body) // a client that is gone needs no answer

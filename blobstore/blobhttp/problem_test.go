@@ -83,6 +83,16 @@ func TestWriteError(t *testing.T) {
 	}
 }
 
+// TestProblemOfTheHostWithoutAStatus holds that a mistake of the host is answered as one, and breaks no connection off.
+func TestProblemOfTheHostWithoutAStatus(t *testing.T) {
+	for _, status := range []int{0, 99, 200, 304, 600, 1000} {
+		a := writeError(&blobhttp.Problem{Status: status, Code: "quota", Title: "Too much"})
+		assert.Equal(t, 500, a.status, status)
+		assert.Equal(t, blobhttp.CodeInternal, a.problem(t).Code)
+	}
+	assert.Equal(t, 429, writeError(&blobhttp.Problem{Status: 429, Code: "quota", Title: "Too much"}).status)
+}
+
 // TestProblemTypesAreDocumented holds that the type of each problem is the address of a constant, and that the constants'
 // comments say what is answered.
 func TestProblemTypesAreDocumented(t *testing.T) {

@@ -118,13 +118,14 @@ func (s *service) save(ctx context.Context, i *invoice, staged *blobstore.Staged
 }
 
 // unlessCommitted returns nil if the row is there although the commit failed, as
-// when only its answer was lost.
+// when only its answer was lost. If it is not, it may still come: whether the file
+// stays is left to the reconciler, which asks the transaction.
 func (s *service) unlessCommitted(ctx context.Context, i *invoice, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	var n int
 	if err := s.db.GetContext(ctx, &n, s.db.Rebind("SELECT COUNT(*) FROM invoices WHERE id = ?"), i.ID); err != nil || n == 0 {
-		return errors.Join(fmt.Errorf("committing the invoice: %w", cause), err)
+		return errors.Join(fmt.Errorf("%w: committing the invoice: %w", blobstore.ErrInDoubt, cause), err)
 	}
 	return nil
 }
