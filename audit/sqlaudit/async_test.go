@@ -168,6 +168,24 @@ func testAsyncBesideOthers(t *testing.T, s *system) {
 	assert.Zero(t, db.count(t, "file_access_intents"))
 }
 
+// What removes something waits for its record all the same.
+func TestAsyncErasesNothingUnrecorded(t *testing.T) {
+	j, db := sqliteSystem.open(t, &sqlaudit.Options{Async: true})
+	n, err := j.Erase(officer, audit.Query{UserID: "nobody"})
+	require.NoError(t, err, "though nothing was stored before")
+	assert.Zero(t, n)
+	assert.Equal(t, 2, db.count(t, "file_access_logs"))
+
+	require.NoError(t, j.Log(t.Context(), event("k")))
+	wait(t, "the entry is stored", func() bool { return db.count(t, "file_access_logs") == 3 })
+	db.exec(t, "CREATE TRIGGER unrecorded BEFORE INSERT ON file_access_logs WHEN NEW.action IN ('erase', 'purge') BEGIN SELECT RAISE(ABORT, 'unrecorded'); END")
+	_, err = j.Erase(officer, audit.Query{UserID: "u-1"})
+	require.ErrorIs(t, err, audit.ErrEvent)
+	_, err = j.Purge(officer, sqlaudit.PurgeOptions{Before: time.Now()})
+	require.ErrorIs(t, err, audit.ErrEvent)
+	assert.Equal(t, 1, db.count(t, "file_access_logs WHERE user_id = 'u-1'"), "it is there, and whole")
+}
+
 func TestAsyncAnchorIsRefused(t *testing.T) {
 	tr := newTrail(t)
 	_, err := sqlaudit.Open(t.Context(), tr.dsn, &sqlaudit.Options{Async: true, Anchor: sqlaudit.AnchorSync, Publish: &sqlaudit.PublishOptions{Bucket: tr.bucket}})

@@ -62,7 +62,8 @@ func (j *Journal) Erase(ctx context.Context, q audit.Query) (erased int64, err e
 }
 
 // announced stores an entry that says who wants what, does it, and stores how
-// it ended.
+// it ended. It waits for both, with [Options.Async] too: what can't be undone is
+// not done before its record is stored.
 func (j *Journal) announced(ctx context.Context, action audit.Action, do func(op string) (map[string]string, error)) error {
 	actor, ok := audit.ActorFrom(ctx)
 	if !ok {
@@ -73,7 +74,7 @@ func (j *Journal) announced(ctx context.Context, action audit.Action, do func(op
 		return err
 	}
 	e := audit.Event{OpID: op.String(), Action: action, Outcome: audit.OutcomeBegun, Actor: actor}
-	if err := j.Log(ctx, e); err != nil {
+	if err := j.log(ctx, e, false); err != nil {
 		return err
 	}
 	e.Attrs, err = do(op.String())
@@ -81,7 +82,7 @@ func (j *Journal) announced(ctx context.Context, action audit.Action, do func(op
 	if err != nil {
 		e.Outcome = audit.OutcomeFailed
 	}
-	return errors.Join(err, j.Log(context.WithoutCancel(ctx), e))
+	return errors.Join(err, j.log(context.WithoutCancel(ctx), e, false))
 }
 
 // eraseSome erases the next entries in one transaction with the orders that

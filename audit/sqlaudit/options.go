@@ -39,7 +39,7 @@ type Options struct {
 	// not. While the database is away, entries wait, and Log blocks once the
 	// queue is full. What the database refuses is counted in an entry of the
 	// trail, [ActionGap]. Begin and Settle wait as ever, so that no file changes
-	// without a record.
+	// without a record, and so do Erase and Purge.
 	Async bool
 
 	// Origin names this process in file_access_writers, for people who read
