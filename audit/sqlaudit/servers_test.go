@@ -121,3 +121,29 @@ func TestWeakDurabilityIsReported(t *testing.T) {
 		})
 	}
 }
+
+// MariaDB ends the connection over a statement that is larger than it takes,
+// which is 16 MiB unless somebody says otherwise.
+func TestASettlementLargerThanAPacket(t *testing.T) {
+	j, db := systems[2].open(t, nil)
+	var packet int
+	require.NoError(t, db.Get(&packet, "SELECT @@max_allowed_packet"))
+	in, err := j.Begin(t.Context(), event("large"), 0)
+	require.NoError(t, err)
+	var also []audit.Event
+	for size := 0; size <= packet; {
+		e := event(fmt.Sprint(len(also)))
+		e.Attrs = make(map[string]string)
+		for i := range 7 {
+			e.Attrs[fmt.Sprint(i)] = strings.Repeat(`"`, 2000)
+			size += 4 * 2000 // as a JSON string in an SQL string
+		}
+		also = append(also, e)
+	}
+	require.NoError(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}, also...))
+	require.NoError(t, j.Log(t.Context(), event("after")))
+	assert.Equal(t, len(also)+2, db.count(t, "file_access_logs"))
+	report, err := j.Verify(t.Context(), nil)
+	require.NoError(t, err)
+	requireSound(t, report)
+}
