@@ -31,6 +31,9 @@ type dialect interface {
 	columns() string
 	// equal is a condition that a text column holds value, byte for byte.
 	equal(column, value string) (condition string, args []any)
+	// strays says that the database may look for the entries of one user among
+	// all entries, in the order of their ids.
+	strays() bool
 	// flush stores a batch atomically. It returns errConflict, and has stored
 	// nothing, if not all intents of the batch could come in or go out.
 	flush(ctx context.Context, db *sqlx.DB, b *batch) error

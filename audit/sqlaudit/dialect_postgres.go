@@ -20,6 +20,7 @@ type postgres struct {
 }
 
 func (*postgres) name() string { return "postgres" }
+func (*postgres) strays() bool { return true }
 func (*postgres) bind() int    { return sqlx.DOLLAR }
 func (*postgres) now() string {
 	return "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"

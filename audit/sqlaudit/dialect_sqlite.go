@@ -22,6 +22,7 @@ type sqlite struct {
 }
 
 func (*sqlite) name() string { return "sqlite" }
+func (*sqlite) strays() bool { return false }
 func (*sqlite) bind() int    { return sqlx.QUESTION }
 
 // now has milliseconds, which is what SQLite's clock gives.

@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
@@ -38,16 +40,14 @@ const AttrEntries = "entries"
 // may hold erased bytes for longer; on SQLite, set PRAGMA secure_delete and checkpoint the WAL.
 func (j *Journal) Erase(ctx context.Context, q audit.Query) (erased int64, err error) {
 	q.After, q.Newest, q.Limit = "", false, 0
-	where, args, err := j.where(q)
-	if err != nil {
+	if where, _, err := j.where(q); err != nil {
 		return 0, err
-	}
-	if len(where) == 0 {
+	} else if len(where) == 0 {
 		return 0, errors.New("sqlaudit: Erase with a query that selects every entry: want at least one field set")
 	}
 	err = j.announced(ctx, audit.ActionErase, func(op string) (map[string]string, error) {
-		for after := uuid.Nil.String(); ; {
-			n, last, err := j.eraseSome(ctx, op, after, where, args)
+		for after := ""; ; {
+			n, last, err := j.eraseSome(ctx, op, after, q)
 			erased += n
 			if err != nil || last == "" {
 				return map[string]string{AttrEntries: strconv.FormatInt(erased, 10)}, err
@@ -87,24 +87,27 @@ func (j *Journal) announced(ctx context.Context, action audit.Action, do func(op
 
 // eraseSome erases the next entries in one transaction with the orders that
 // name them. last is "" once there are no more.
-func (j *Journal) eraseSome(ctx context.Context, op, after string, where []string, args []any) (n int64, last string, err error) {
+func (j *Journal) eraseSome(ctx context.Context, op, after string, q audit.Query) (n int64, last string, err error) {
+	w, q := j.walk(q)
+	where, args, err := j.where(q)
+	if err != nil {
+		return 0, "", err
+	}
+	conditions, values, order := w.after(after)
+	where, args = slices.Concat(where, conditions, []string{"pii_salt IS NOT NULL"}), slices.Concat(args, values)
 	who := j.signing.Load()
 	if who == nil {
 		return 0, "", errors.New("no writer is registered")
 	}
 	err = j.change(ctx, func(tx *sqlx.Tx) error {
 		n, last = 0, ""
-		query := "SELECT id, writer_id, seq FROM file_access_logs WHERE id > ? AND pii_salt IS NOT NULL"
-		for _, w := range where {
-			query += " AND " + w
-		}
 		var found []struct {
 			ID       string `db:"id"`
 			WriterID string `db:"writer_id"`
 			Seq      int64  `db:"seq"`
 		}
-		query += " ORDER BY id LIMIT " + strconv.Itoa(eraseBatch)
-		if err := tx.SelectContext(ctx, &found, j.bind(query), append([]any{after}, args...)...); err != nil || len(found) == 0 {
+		query := "SELECT id, writer_id, seq FROM file_access_logs WHERE " + strings.Join(where, " AND ") + " ORDER BY " + order + " LIMIT " + strconv.Itoa(eraseBatch)
+		if err := tx.SelectContext(ctx, &found, j.bind(query), args...); err != nil || len(found) == 0 {
 			return err
 		}
 		ids := make([]string, len(found))

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+
+	"github.com/blobtrail/blobtrail/audit"
 )
 
 // What tests look at from outside.
@@ -30,6 +32,14 @@ func Maintain(j *Journal) error { return j.d.maintain(j.base, j.db) }
 
 // SweepGrants removes what is no longer needed.
 func SweepGrants(j *Journal) error { return j.sweepGrants(j.base) }
+
+// PageQuery is the statement that reads a page.
+func PageQuery(j *Journal, q audit.Query) (string, []any, error) {
+	w, rest := j.walk(q)
+	where, args, err := j.where(rest)
+	query, args := j.pageQuery(w, where, args, q.After, q.Limit)
+	return query, args, err
+}
 
 // Publish publishes what waits.
 func Publish(j *Journal) error { return j.pub.publish(j.base) }
