@@ -141,16 +141,38 @@ func (j *Journal) eraseSome(ctx context.Context, op, after string, q audit.Query
 }
 
 // change runs fn in a transaction that writes, within the journal's time limit.
+// What fails because others write at the same time is tried again: a transaction
+// that reads before it writes, as SQLite begins them in a host's pool, fails
+// whenever somebody wrote in between.
 func (j *Journal) change(ctx context.Context, fn func(tx *sqlx.Tx) error) error {
 	return j.call(ctx, func(ctx context.Context) error {
-		tx, err := j.db.BeginTxx(ctx, nil)
-		if err != nil {
-			return err
+		for attempt := 0; ; attempt++ {
+			committing, err := j.tryChange(ctx, fn)
+			if err == nil || committing || errors.Is(err, ErrTampered) || j.d.classify(err) != retry || !j.pause(ctx, attempt, err) {
+				return err
+			}
 		}
-		defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
-		if err := fn(tx); err != nil {
-			return err
-		}
-		return tx.Commit()
 	})
+}
+
+// changeOnce is change without another attempt.
+func (j *Journal) changeOnce(ctx context.Context, fn func(tx *sqlx.Tx) error) error {
+	return j.call(ctx, func(ctx context.Context) error {
+		_, err := j.tryChange(ctx, fn)
+		return err
+	})
+}
+
+// tryChange reports too whether it had come to the commit, after which nothing
+// can be concluded from an error.
+func (j *Journal) tryChange(ctx context.Context, fn func(tx *sqlx.Tx) error) (committing bool, err error) {
+	tx, err := j.db.BeginTxx(ctx, nil)
+	if err != nil {
+		return false, err
+	}
+	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
+	if err := fn(tx); err != nil {
+		return false, err
+	}
+	return true, tx.Commit()
 }
