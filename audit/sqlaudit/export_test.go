@@ -44,6 +44,10 @@ func PageQuery(j *Journal, q audit.Query) (string, []any, error) {
 // Publish publishes what waits.
 func Publish(j *Journal) error { return j.pub.publish(j.base) }
 
+// BecomeAnother makes j go on under a new writer, as after a transaction of which
+// it can't find out whether it was stored. It may not be writing.
+func BecomeAnother(j *Journal) error { return j.newTail() }
+
 // PublishOthers publishes for writers that are gone, as it is done the first time.
 func PublishOthers(j *Journal) error { return j.publishOthers(j.base, make(map[string]int64)) }
 

@@ -107,3 +107,26 @@ func TestPublishingForOthersGoesOnAfterAFailure(t *testing.T) {
 	require.ErrorContains(t, sqlaudit.PublishOthers(j), "another checkpoint stands there")
 	require.NoError(t, j.Close(context.Background()))
 }
+
+// A process that went on under another writer publishes for the first as for any
+// other, since it may have stored something that its process never heard of.
+func TestPublishesForAWriterThatItWas(t *testing.T) {
+	tr := newTrail(t)
+	j, ghost := tr.open(t), tr.open(t, func(o *sqlaudit.Options) { o.Publish = nil })
+	logMany(t, j, 3)
+	first := j.WriterID()
+	sqlaudit.BecomeCloneOf(ghost, j)
+	require.NoError(t, sqlaudit.BecomeAnother(j))
+	logMany(t, j, 1)
+	require.NoError(t, sqlaudit.Publish(j))
+	sqlaudit.SetClock(ghost, func() time.Time { return time.Now().Add(-24 * time.Hour) }) // it has been quiet since
+	require.NoError(t, ghost.Log(t.Context(), event("stored after all")))
+	require.Equal(t, first, ghost.WriterID())
+	require.NoError(t, ghost.Close(t.Context()))
+	require.EqualValues(t, 1, tr.verify(t).Unpublished())
+
+	require.NoError(t, sqlaudit.PublishOthers(j))
+	assert.Zero(t, tr.verify(t).Unpublished())
+	require.NoError(t, j.Close(context.Background()))
+	requireSound(t, tr.verify(t))
+}
