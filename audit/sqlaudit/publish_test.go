@@ -124,18 +124,17 @@ func TestPublishesByNumberAndByTime(t *testing.T) {
 func TestAFailingBucketDoesNotHoldUpTheTrail(t *testing.T) {
 	tr := newTrail(t)
 	f, bucket := openFlaky(t)
-	var log strings.Builder
-	logger := slog.New(slog.NewTextHandler(&log, nil))
+	var log buffer
 	f.down.Store(true)
 	j := tr.open(t, func(o *sqlaudit.Options) {
 		o.Publish = &sqlaudit.PublishOptions{Bucket: bucket, Every: time.Millisecond}
-		o.Logger = logger
+		o.Logger = textLogger(&log)
 	})
 	logMany(t, j, 50)
+	wait(t, "the failure is reported", func() bool { return strings.Contains(log.String(), "checkpoints can't be published") })
 	err := j.Close(context.Background())
 	require.ErrorIs(t, err, errDown)
 	assert.ErrorContains(t, err, "50 entries in no published checkpoint")
-	assert.Contains(t, log.String(), "can't be published")
 
 	tr.bucket = bucket
 	f.down.Store(false)
