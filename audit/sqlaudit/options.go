@@ -50,7 +50,8 @@ type Options struct {
 	// see [NewDeploymentKey]. All processes of a deployment have the same.
 	// Without one each writer vouches for itself, and whoever can write to the
 	// database could put a writer of their own in its place: only published
-	// checkpoints show that then.
+	// checkpoints show that then. Nothing shows that they had it order entries
+	// to be erased or removed.
 	DeploymentKey SigningKey
 
 	// Publish has checkpoints written to a bucket. Without it, whoever can
