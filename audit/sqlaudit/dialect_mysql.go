@@ -26,9 +26,10 @@ type mysql struct {
 	packet atomic.Int64
 }
 
-func (*mysql) name() string { return "mysql" }
-func (*mysql) strays() bool { return false }
-func (*mysql) bind() int    { return sqlx.QUESTION }
+func (*mysql) name() string   { return "mysql" }
+func (*mysql) moment() string { return "" }
+func (*mysql) strays() bool   { return false }
+func (*mysql) bind() int      { return sqlx.QUESTION }
 
 // now does not depend on the session's time zone.
 func (*mysql) now() string {

@@ -22,6 +22,12 @@ type postgres struct {
 func (*postgres) name() string { return "postgres" }
 func (*postgres) strays() bool { return true }
 func (*postgres) bind() int    { return sqlx.DOLLAR }
+
+// moment takes the lock before the transaction has its snapshot. A table that is
+// dropped is gone from an older snapshot too, which does not see the frontier that
+// says why.
+func (*postgres) moment() string { return "LOCK TABLE ONLY file_access_logs IN ACCESS SHARE MODE" }
+
 func (*postgres) now() string {
 	return "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 }

@@ -27,6 +27,9 @@ var Migrate = func(j *Journal, files fs.FS) error { return migrate(j.base, j.db,
 // Pools are the writer's and the readers'.
 func Pools(j *Journal) (write, read *sqlx.DB) { return j.db, j.readDB }
 
+// ReadTx begins a transaction as Verify does.
+func ReadTx(j *Journal) (*sqlx.Tx, error) { return readTx(j.base, j.readDB, j.d) }
+
 // Maintain does what is done ahead of time.
 func Maintain(j *Journal) error { return j.d.maintain(j.base, j.db) }
 
