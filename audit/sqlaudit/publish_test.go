@@ -27,13 +27,14 @@ import (
 // driver what this package uses.
 type flaky struct {
 	driver.Bucket
-	in   *blob.Bucket
-	down atomic.Bool
+	in     *blob.Bucket
+	down   atomic.Bool
+	answer error // while it is down
 }
 
 func openFlaky(t testing.TB) (*flaky, *blob.Bucket) {
 	t.Helper()
-	f := &flaky{in: memblob.OpenBucket(nil)}
+	f := &flaky{in: memblob.OpenBucket(nil), answer: errDown}
 	b := blob.NewBucket(f)
 	t.Cleanup(func() { require.NoError(t, b.Close()) })
 	return f, b
@@ -43,7 +44,7 @@ var errDown = errors.New("the bucket is down")
 
 func (f *flaky) NewTypedWriter(ctx context.Context, key, contentType string, o *driver.WriterOptions) (driver.Writer, error) {
 	if f.down.Load() {
-		return nil, errDown
+		return nil, f.answer
 	}
 	w, err := f.in.NewWriter(ctx, key, &blob.WriterOptions{ContentType: contentType, IfNotExist: o.IfNotExist})
 	return flakyWriter{w}, err
