@@ -84,8 +84,8 @@ func testWrongClocks(t *testing.T, s *system) {
 		}
 	})
 	wg.Wait()
-	// The clock is set back under the third's feet once more. It may have settled
-	// nothing above.
+	// The clock is set back under the third's feet once more, after an entry at
+	// its right time: the others may have settled all else.
 	logMany(t, journals[2], 1)
 	back.Store(int64(10 * time.Minute))
 	logMany(t, journals[2], 50)

@@ -20,7 +20,14 @@ type postgres struct {
 }
 
 func (*postgres) name() string { return "postgres" }
+func (*postgres) strays() bool { return true }
 func (*postgres) bind() int    { return sqlx.DOLLAR }
+
+// moment takes the lock before the transaction has its snapshot. A table that is
+// dropped is gone from an older snapshot too, which does not see the frontier that
+// says why.
+func (*postgres) moment() string { return "LOCK TABLE ONLY file_access_logs IN ACCESS SHARE MODE" }
+
 func (*postgres) now() string {
 	return "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 }
@@ -328,18 +335,31 @@ func (*postgres) apply(ctx context.Context, conn *sqlx.Conn, m migration) error 
 	return applyStatements(ctx, conn, m, sqlx.DOLLAR)
 }
 
-// maintain makes the partitions of the coming months while there is at least
-// one ahead. If that of a month is missing when it begins, its entries go to
-// file_access_logs_rest.
+// maintain makes the partitions of the coming months while there is at least one
+// ahead. If that of a month is missing when it begins, its entries go to
+// file_access_logs_rest, and it can't be made any more once there are some. So each
+// month is made by itself. A partition needs a lock for which it waits while
+// somebody reads, and others who come to read wait behind it: it does so briefly,
+// since there are weeks to try again.
 func (d *postgres) maintain(ctx context.Context, db *sqlx.DB) error {
 	var last bool
 	if err := db.GetContext(ctx, &last, "SELECT to_regclass('file_access_logs_' || to_char((now() AT TIME ZONE 'UTC') + interval '1 month', 'YYYY_MM')) IS NOT NULL"); err != nil || last {
 		return err
 	}
-	return d.locked(ctx, db, func(conn *sqlx.Conn) error {
-		_, err := conn.ExecContext(ctx, "SELECT file_access_make_partitions((now() AT TIME ZONE 'UTC')::date, 4)")
-		return err
-	})
+	var errs []error
+	for _, month := range []int{1, 2, 3, 0} {
+		err := d.locked(ctx, db, func(conn *sqlx.Conn) error {
+			if _, err := conn.ExecContext(ctx, "SET LOCAL lock_timeout = '"+dropWait+"'"); err != nil {
+				return err
+			}
+			_, err := conn.ExecContext(ctx, fmt.Sprintf("SELECT file_access_make_partitions(((now() AT TIME ZONE 'UTC') + interval '%d months')::date, 1)", month))
+			return err
+		})
+		if sqlState(err) != "23514" { // which says that entries of the month are elsewhere
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (d *postgres) monthsBefore(ctx context.Context, db *sqlx.DB, t time.Time) (names []string, err error) {
