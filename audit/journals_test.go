@@ -158,6 +158,11 @@ func TestMultiLog(t *testing.T) {
 	assert.Len(t, a.events, 1, "a bad event reaches nobody")
 }
 
+func TestMultiOfNothing(t *testing.T) {
+	assert.PanicsWithValue(t, "audit: Multi with a nil Logger; to keep no trail use Discard", func() { Multi(nil) })
+	assert.Panics(t, func() { Multi(Discard, new(Memory), nil) })
+}
+
 func TestMultiMirrorFailsBefore(t *testing.T) {
 	first, bad, good := &Memory{}, &script{errs: []error{errLog}}, &script{}
 	err := Multi(first, bad, good).Log(t.Context(), Event{Action: ActionDownload})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"time"
 )
 
@@ -17,8 +18,12 @@ import (
 // a mirror that fails then makes Settle fail with an error that wraps
 // [ErrMirror], though the trail is complete.
 //
-// It is a [Reader] if the first is one.
+// It is a [Reader] if the first is one. None may be nil, which panics; [Discard]
+// keeps no trail.
 func Multi(first Logger, mirrors ...Logger) Journal {
+	if first == nil || slices.Contains(mirrors, nil) {
+		panic("audit: Multi with a nil Logger; to keep no trail use Discard")
+	}
 	m := multi{Journal: AsJournal(first), mirrors: mirrors}
 	if r, ok := first.(Reader); ok {
 		return readableMulti{m, r}

@@ -237,12 +237,18 @@ func (w *writing) resumable(ctx context.Context, head []byte) error {
 	return w.amend(ctx, sw.Attrs())
 }
 
+// afterwards is how long a request may take that has to follow an upload, whatever
+// became of the upload's context.
+const afterwards = 30 * time.Second
+
 // takeBack removes an object whose content is not what was sent. The checksum of
 // content that is not known beforehand can't be sent with it.
 func (w *writing) takeBack(ctx context.Context, attrs *storage.ObjectAttrs) error {
 	err := fmt.Errorf("%w: the service stored %d bytes with CRC32C %08x, which is not what was sent", driver.ErrChecksum, attrs.Size, attrs.CRC32C)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterwards)
+	defer cancel()
 	obj := w.b.handle.Object(w.key).If(storage.Conditions{GenerationMatch: attrs.Generation})
-	if deleteErr := obj.Delete(context.WithoutCancel(ctx)); deleteErr != nil && status(deleteErr) != 404 && status(deleteErr) != 412 {
+	if deleteErr := obj.Delete(ctx); deleteErr != nil && status(deleteErr) != 404 && status(deleteErr) != 412 {
 		return driver.As(driver.ErrInDoubt, fmt.Errorf("%w; and it can't be removed: %w", err, w.b.MapError(deleteErr)))
 	}
 	return err
@@ -254,8 +260,10 @@ func (w *writing) amend(ctx context.Context, attrs *storage.ObjectAttrs) error {
 	if maps.Equal(meta, w.o.Metadata) {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterwards)
+	defer cancel()
 	obj := w.b.handle.Object(w.key).If(storage.Conditions{GenerationMatch: attrs.Generation, MetagenerationMatch: attrs.Metageneration})
-	_, err := obj.Update(context.WithoutCancel(ctx), storage.ObjectAttrsToUpdate{Metadata: meta})
+	_, err := obj.Update(ctx, storage.ObjectAttrsToUpdate{Metadata: meta})
 	if code := status(err); err == nil || code == 412 || code == 404 {
 		return nil // or somebody has replaced it since
 	}
