@@ -19,13 +19,17 @@ import (
 //	err = tx.Commit()
 //	err = staged.Commit(ctx)                 // or Discard, if it was rolled back
 //
+// If nobody can tell whether tx was committed, because the answer was lost, that
+// is for [Staged.Leave].
+//
 // What happens after tx.Commit needs no luck: if the process dies before
 // staged.Commit, [Store.Reconcile] settles the upload as stored; if it dies
 // before tx.Commit, Reconcile removes the object. Stage before beginning the
 // transaction, since uploads are slow and a transaction should be short.
 //
-// Either Commit or Discard must be called; until then the store can't be closed
-// and the intent's lease is renewed. Its methods may be called concurrently.
+// One of Commit, Discard and Leave must be called; until then the store can't be
+// closed and the intent's lease is renewed. Its methods may be called
+// concurrently.
 type Staged struct {
 	// Object is what was stored. Its record says ok only after Commit.
 	Object *Object
@@ -104,7 +108,7 @@ func (s *Store) stageEntered(ctx context.Context, p *uploadPlan) (st *Staged, er
 func (st *Staged) Intent() audit.Intent { return st.intent }
 
 // errFinished is what a second Commit or Discard fails with.
-var errFinished = errors.New("the staged upload was committed or discarded already")
+var errFinished = errors.New("the staged upload was committed, discarded or left already")
 
 // Commit settles the upload as stored. Call it after the host's transaction was
 // committed. After an error that wraps [ErrAudit] the upload stands if
@@ -126,6 +130,22 @@ func (st *Staged) Discard(ctx context.Context) error {
 		}
 		return st.s.settle(ctx, st.intent, effect{}, errDiscarded)
 	})
+}
+
+// Leave neither commits nor discards: file and record stay as they are, and
+// [Store.Reconcile] settles them by what the host's transaction left, once the
+// lease has run out. Call it when the host's commit failed and it can't be found
+// out whether it took effect: to discard might then take a row's file away. After
+// Commit or Discard it does nothing.
+func (st *Staged) Leave() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.release == nil {
+		return
+	}
+	st.release()
+	st.release = nil
+	st.s.leave()
 }
 
 func (st *Staged) finish(ctx context.Context, op audit.Action, fn func(context.Context) error) error {

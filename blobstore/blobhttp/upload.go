@@ -49,7 +49,9 @@ type UploadOptions struct {
 	// Save, if not nil, is called when all files of a request are stored, for
 	// the rows of the host's own database; see blobstore.Staged and
 	// sqlaudit.CommitTx. If it returns an error, which it must not do after its
-	// transaction was committed, the files are removed again.
+	// transaction was committed, the files are removed again. If it can't tell
+	// whether that was committed, its error wraps blobstore.ErrInDoubt: the files
+	// are then left to Store.Reconcile, and the answer is 503.
 	Save func(r *http.Request, files []*blobstore.Staged) error
 
 	// Answer, if not nil, answers a request whose files are stored, in place of
@@ -223,6 +225,9 @@ func (f *form) store(mr *multipart.Reader) error {
 	}
 	if f.opts.Save != nil {
 		if err := f.opts.Save(f.r, f.staged()); err != nil {
+			if errors.Is(err, blobstore.ErrInDoubt) {
+				f.leave()
+			}
 			return err
 		}
 	}
@@ -252,7 +257,7 @@ type form struct {
 type formUpload struct {
 	field  string
 	staged *blobstore.Staged
-	done   bool // committed, or discarded
+	done   bool // committed, discarded, or left
 }
 
 func (f *form) read(mr *multipart.Reader) error {
@@ -351,6 +356,14 @@ func (f *form) commit() error {
 		}
 	}
 	return nil
+}
+
+// leave leaves the files to the reconciler, since their rows may stand.
+func (f *form) leave() {
+	for i := range f.files {
+		f.files[i].done = true
+		f.files[i].staged.Leave()
+	}
 }
 
 // discard removes what was stored of a form that failed.

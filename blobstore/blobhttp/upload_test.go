@@ -298,6 +298,19 @@ func TestUploadSavesRows(t *testing.T) {
 	assert.ElementsMatch(t, h.keys(), saved)
 }
 
+// A host that can't tell whether its rows stand keeps their files.
+func TestUploadSaveInDoubt(t *testing.T) {
+	h := newUploadHost(t, setup{}, &blobhttp.UploadOptions{Save: func(*http.Request, []*blobstore.Staged) error {
+		return fmt.Errorf("the commit's answer was lost: %w", blobstore.ErrInDoubt)
+	}})
+	ct, body := formBody(t, formPart{name: "f", filename: "a", content: digits}, formPart{name: "f", filename: "b", content: digits})
+	a := h.do("POST", h.url+"/upload", body, "Content-Type", ct)
+	assert.Equal(t, 503, a.status)
+	assert.Equal(t, blobhttp.CodeInDoubt, a.problem(t).Code)
+	assert.Len(t, h.keys(), 2)
+	assert.Equal(t, 2, h.log.Open(), "for the reconciler")
+}
+
 // The host reads along, refuses in its own words, and answers in its own way.
 func TestUploadInTheHostsOwnWay(t *testing.T) {
 	var read bytes.Buffer

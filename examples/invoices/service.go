@@ -36,6 +36,7 @@ type service struct {
 	checked verifier
 	metrics *metrics
 
+	commit       func(*sqlx.Tx) error // a field, for tests of answers that are lost
 	passwordCost int
 	requestRate  float64       // of a user, a second
 	patience     time.Duration // with a client, beside what its content takes
@@ -44,7 +45,7 @@ type service struct {
 }
 
 func open(ctx context.Context, set *settings, log *slog.Logger) (_ *service, err error) {
-	s := &service{set: set, log: log, passwordCost: bcrypt.DefaultCost, requestRate: 20, patience: time.Minute, parsers: make(chan struct{}, 2)}
+	s := &service{set: set, log: log, commit: (*sqlx.Tx).Commit, passwordCost: bcrypt.DefaultCost, requestRate: 20, patience: time.Minute, parsers: make(chan struct{}, 2)}
 	s.checked.again.Interval = 5 * time.Second
 	s.app, err = config.Open(ctx, set.files, &config.Options{Logger: log, Store: &blobstore.Options{Authorize: ownFilesOnly}})
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -49,6 +51,51 @@ func TestRowAndFileAreOne(t *testing.T) {
 	n, err := s.journal.OpenIntents(t.Context())
 	require.NoError(t, err)
 	assert.Zero(t, n)
+}
+
+// A commit whose answer is lost leaves row and file together, whether the row can
+// be looked for, is not there, or nobody answers.
+func TestCommitsWithoutAnAnswer(t *testing.T) {
+	lost := errors.New("the connection was lost")
+	for name, tt := range map[string]struct {
+		commit          func(*sqlx.Tx) error
+		hidden          bool // the database can't be asked
+		status, settled int  // the answer, and what stands in the end
+	}{
+		"committed":              {func(tx *sqlx.Tx) error { return errors.Join(tx.Commit(), lost) }, false, 201, 1},
+		"committed, and no word": {func(tx *sqlx.Tx) error { return errors.Join(tx.Commit(), lost) }, true, 503, 1},
+		"rolled back":            {func(tx *sqlx.Tx) error { return errors.Join(tx.Rollback(), lost) }, false, 503, 0},
+		"rolled back long ago":   {func(tx *sqlx.Tx) error { return errors.Join(tx.Rollback(), sql.ErrTxDone) }, false, 500, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, nil)
+			anna := s.user("anna@north.example", "north")
+			s.commit = func(tx *sqlx.Tx) error {
+				err := tt.commit(tx)
+				if tt.hidden {
+					_, herr := s.db.Exec("ALTER TABLE invoices RENAME TO hidden")
+					err = errors.Join(err, herr)
+				}
+				return err
+			}
+			a := anna.send("/invoice/upload_file", "a.pdf", "%PDF-1.7\n", "number", "1", "date", "2026-11-02", "total", "1")
+			assert.Equal(t, tt.status, a.status, a.body)
+			if tt.hidden {
+				_, err := s.db.Exec("ALTER TABLE hidden RENAME TO invoices")
+				require.NoError(t, err)
+			}
+			_, err := s.db.Exec("UPDATE file_access_intents SET lease_until = 0") // as if the time had passed
+			require.NoError(t, err)
+			require.NoError(t, s.settle(t.Context()))
+			var rows int
+			require.NoError(t, s.db.Get(&rows, "SELECT COUNT(*) FROM invoices"))
+			assert.Equal(t, tt.settled, rows)
+			assert.Len(t, s.files(), tt.settled)
+			n, err := s.journal.OpenIntents(t.Context())
+			require.NoError(t, err)
+			assert.Zero(t, n)
+		})
+	}
 }
 
 // What a process that was killed left half done is finished by the next.
