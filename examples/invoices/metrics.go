@@ -32,6 +32,7 @@ func newMetrics(s *service) *metrics {
 		bytes:    prometheus.NewCounter(prometheus.CounterOpts{Name: "invoices_stored_bytes_total", Help: "Bytes of stored files."}),
 		settled:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "invoices_reconciled_total", Help: "Operations of killed processes that were settled, by outcome."}, []string{"outcome"}),
 	}
+	m.reconciled(blobstore.Reconciled{}) // a counter that begins with its first event shows no increase
 	m.registry.MustRegister(m.requests, m.duration, m.running, m.bytes, m.settled, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "invoices_trail_open_intents", Help: "Operations that were begun and are not settled; -1 if the database does not answer."}, func() float64 {
 			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)

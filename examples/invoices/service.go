@@ -67,8 +67,10 @@ func (s *service) close(ctx context.Context) error {
 func (s *service) handler() http.Handler {
 	mux := http.NewServeMux()
 	perUser, logins := newLimiter(s.requestRate, 60), newLimiter(0.2, 10) // requests a second, and at once
+	var patterns []string
 	handle := func(pattern string, h http.Handler) {
-		mux.Handle(pattern, s.metrics.count(pattern, s.inTime(perUser.of(byUser, h))))
+		patterns = append(patterns, pattern)
+		mux.Handle(pattern, s.inTime(perUser.of(byUser, h)))
 	}
 	users := func(pattern string, h handlerFunc) { handle(pattern, needUser(s.answer(h))) }
 
@@ -102,7 +104,20 @@ func (s *service) handler() http.Handler {
 	handle("GET /readyz", newLimiter(5, 20).of(byIP, s.answer(s.handleReady)))
 
 	identify := blobhttp.Middleware(&blobhttp.MiddlewareOptions{Identify: identify, TrustedProxies: s.set.proxies})
-	return s.secured(s.withSession(identify(http.NewCrossOriginProtection().Handler(mux))))
+	all := s.withSession(identify(http.NewCrossOriginProtection().Handler(mux)))
+	// Counted is what is refused before a route is reached, too.
+	counted := map[string]http.Handler{"": s.metrics.count("none", all)}
+	for _, pattern := range patterns {
+		counted[pattern] = s.metrics.count(pattern, all)
+	}
+	return s.secured(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, pattern := mux.Handler(r)
+		next := counted[pattern]
+		if next == nil {
+			next = counted[""]
+		}
+		next.ServeHTTP(w, r)
+	}))
 }
 
 // handleReady answers whether requests should be sent here: not while the

@@ -153,6 +153,37 @@ func TestTamperingShows(t *testing.T) {
 	assert.False(t, sound)
 }
 
+// What fails before a route is reached, because the session can't be looked up,
+// is logged and counted like everything else that fails.
+func TestFailuresOfSessionsShow(t *testing.T) {
+	s := start(t, nil)
+	anna := s.user("anna@north.example", "north")
+	_, err := s.db.Exec("ALTER TABLE sessions RENAME TO gone")
+	require.NoError(t, err)
+	a := anna.do("GET", "/invoice", nil)
+	assert.Equal(t, 503, a.status, a.body)
+	assert.Contains(t, s.log.String(), "request failed")
+	assert.Contains(t, s.log.String(), a.header.Get("X-Request-Id"))
+	assert.Equal(t, 404, do(t, "GET", s.url+"/nothing", nil).status)
+	got := s.measured()
+	assert.Contains(t, got, `invoices_http_requests_total{code="503",method="get",route="GET /invoice"} 1`)
+	assert.Contains(t, got, `invoices_http_requests_total{code="404",method="get",route="none"} 1`)
+	assert.Contains(t, got, `invoices_reconciled_total{outcome="unknown"} 0`, "there before anything was reconciled, for increase()")
+}
+
+// Style sheet and script are everybody's: they may be kept by caches, and so carry no cookie.
+func TestStaticFilesCarryNoCookies(t *testing.T) {
+	s := start(t, nil)
+	anna := s.user("anna@north.example", "north")
+	cookie := cookieRefresh + "=" + anna.Refresh
+	a := do(t, "GET", s.url+"/static/app.css", nil, "Cookie", cookie)
+	assert.Equal(t, 200, a.status)
+	assert.Empty(t, a.header.Get("Set-Cookie"))
+	a = do(t, "GET", s.url+"/", nil, "Cookie", cookie)
+	assert.NotEmpty(t, a.header.Get("Set-Cookie"), "the page itself renews the tokens")
+	assert.Contains(t, a.header.Get("Cache-Control"), "no-store")
+}
+
 func TestRateLimitOfLogins(t *testing.T) {
 	s := start(t, nil)
 	var last answer

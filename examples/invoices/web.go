@@ -131,17 +131,23 @@ type login struct {
 func (s *service) withSession(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var l login
-		if header := r.Header.Get("Authorization"); header != "" {
+		switch header := r.Header.Get("Authorization"); {
+		case strings.HasPrefix(r.URL.Path, "/static/"):
+			// These are everybody's, and caches keep them: they go out without anybody's cookies.
+		case header == "":
+			l.session, l.err = s.fromCookies(w, r)
+		default:
 			scheme, token, _ := strings.Cut(header, " ")
 			if !strings.EqualFold(scheme, "Bearer") {
 				l.err = errToken
-			} else {
-				l.session, l.err = s.authenticate(r.Context(), token)
+				break
 			}
-		} else {
-			l.session, l.err = s.fromCookies(w, r)
+			l.session, l.err = s.authenticate(r.Context(), token)
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), sessionKey{}, l)))
+		if l.err != nil && !errors.Is(l.err, errToken) && r.Context().Err() == nil {
+			s.log.Warn("request failed", "request_id", w.Header().Get("X-Request-Id"), "error", l.err)
+		}
 	})
 }
 
