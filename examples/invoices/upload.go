@@ -60,12 +60,18 @@ func (s *service) uploadHandler(from source) http.Handler {
 		f.Key = up.invoice.newKey(f.Filename)
 		f.Options.Resource = up.invoice.resource()
 		if from == fromPDF {
-			up.invoice.TransactionID = f.Fields.Get("transaction_id")
+			// Checked here, since what the PDF lacks is told otherwise.
+			if up.invoice.TransactionID = strings.TrimSpace(f.Fields.Get("transaction_id")); !goodTransaction(up.invoice.TransactionID) {
+				return refuse(422, "details", "The invoice's details are not complete", wantTransaction+".")
+			}
 			f.Body = io.TeeReader(f.Body, &up.pdf)
 			return nil
 		}
 		d := detailsOf(f.Fields)
-		if from == fromTransaction && d.TransactionID == "" {
+		if len(f.Fields) == 0 {
+			return refuse(422, "details", "The invoice's details are not complete", "Send them before the file.")
+		}
+		if from == fromTransaction && strings.TrimSpace(d.TransactionID) == "" {
 			return refuse(422, "details", "The invoice's details are not complete", "transaction_id: the transaction that it belongs to.")
 		}
 		if err := up.invoice.set(d); err != nil {
