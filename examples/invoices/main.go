@@ -56,6 +56,10 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, log *slog.Logger) (err error) {
+	adding := len(args) == 3 && args[0] == "adduser"
+	if len(args) > 0 && !adding {
+		return errors.New("usage: invoices [adduser EMAIL TENANT]")
+	}
 	// What the environment says comes before what the file says.
 	if err := godotenv.Load(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return errors.New("the file .env can't be read as lines of NAME=value") // whose error might quote a secret
@@ -73,16 +77,12 @@ func run(ctx context.Context, args []string, log *slog.Logger) (err error) {
 		defer cancel()
 		err = errors.Join(err, s.close(ctx))
 	}()
-	switch {
-	case len(args) == 0:
-	case len(args) == 3 && args[0] == "adduser":
+	if adding {
 		password, err := bufio.NewReader(os.Stdin).ReadString('\n')
 		if err != nil && password == "" {
 			return fmt.Errorf("reading the password from the standard input: %w", err)
 		}
 		return s.addUser(ctx, args[1], args[2], strings.TrimRight(password, "\r\n"))
-	default:
-		return errors.New("usage: invoices [adduser EMAIL TENANT]")
 	}
 	if err := s.store.Check(ctx); err != nil { // says what is wrong, and what would help
 		return err
@@ -97,7 +97,7 @@ func run(ctx context.Context, args []string, log *slog.Logger) (err error) {
 func serve(ctx context.Context, s *service) (err error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", s.set.Addr)
 	if err != nil {
-		return err
+		return fmt.Errorf("LISTEN_ADDR: %w", err)
 	}
 	servers := []*http.Server{newServer(s.handler(), s.log)}
 	failed := make(chan error, 2)

@@ -338,6 +338,68 @@ func TestEnvExample(t *testing.T) {
 	assert.Equal(t, tagged, named)
 }
 
+// What package config finds and what the service does come in one error.
+func TestMistakesOfBothAreReportedAtOnce(t *testing.T) {
+	for _, name := range append(config.Variables(), "JWT_SIGNING_KEY", "TRUSTED_PROXIES", "LISTEN_ADDR", "METRICS_ADDR") {
+		t.Setenv(name, "")
+	}
+	t.Setenv("APP_ENV", "production")
+	_, err := loadSettings()
+	for _, name := range []string{"LINK_SIGNING_KEYS", "LINK_BASE_URL", "JWT_SIGNING_KEY"} {
+		assert.ErrorContains(t, err, name)
+	}
+}
+
+// In production the cookies of the page are for HTTPS alone, also where the base
+// of links is not needed and so has its default.
+func TestCookiesAreSecure(t *testing.T) {
+	for base, want := range map[string]bool{
+		"": true, "https://files.example.com/files/": true, "http://files.example.com/files/": false,
+	} {
+		cfg, err := config.LoadFrom(vars{"APP_ENV": "production", "STORAGE_BACKEND": "s3", "S3_BUCKET_NAME": "files", "LINK_BASE_URL": base})
+		require.NoError(t, err)
+		s := &service{set: &settings{files: cfg}}
+		w := httptest.NewRecorder()
+		s.setCookies(w, &tokens{Access: "a", Refresh: "r"})
+		cookies := w.Result().Cookies() //nolint:bodyclose // there is none
+		require.Len(t, cookies, 2)
+		for _, c := range cookies {
+			assert.Equal(t, want, c.Secure, "%s with %q", c.Name, base)
+		}
+	}
+	cfg, err := config.LoadFrom(nil)
+	require.NoError(t, err)
+	assert.False(t, (&settings{files: cfg}).https(), "in development they are for http://localhost:8080")
+}
+
+// The demo user's password is known to everybody.
+func TestDemoUser(t *testing.T) {
+	s := start(t, nil)
+	require.NoError(t, s.demoUser(t.Context()))
+	assert.Contains(t, s.log.String(), demoPassword)
+	s.set.files.AppEnv = config.EnvProduction
+	require.ErrorContains(t, s.demoUser(t.Context()), demoEmail)
+
+	s = start(t, nil)
+	s.user("anna@north.example", "north")
+	require.NoError(t, s.demoUser(t.Context()))
+	assert.NotContains(t, s.log.String(), demoPassword, "there are users, and none is the demo user")
+	s.set.files.AppEnv = config.EnvProduction
+	require.NoError(t, s.demoUser(t.Context()))
+	require.ErrorContains(t, s.addUser(t.Context(), "Anna@North.example", "south", password), "is taken")
+}
+
+// A wrong command line is told before anything is opened.
+func TestUsage(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, args := range [][]string{{"-h"}, {"adduser"}, {"adduser", "a@b.example"}, {"serve"}} {
+		require.ErrorContains(t, run(t.Context(), args, testLogger(new(lockedBuffer))), "usage")
+	}
+	left, err := os.ReadDir(".")
+	require.NoError(t, err)
+	assert.Empty(t, left)
+}
+
 func TestSettings(t *testing.T) {
 	cfg, err := config.LoadFrom(vars{"APP_ENV": "production", "STORAGE_BACKEND": "s3", "S3_BUCKET_NAME": "files"})
 	require.NoError(t, err)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"os"
 	"strings"
 
 	"github.com/caarlos0/env/v11"
@@ -39,6 +40,7 @@ func loadSettings() (*settings, error) {
 	err := env.Parse(&s)
 	var filesErr error
 	if s.files, filesErr = config.Load(); filesErr != nil {
+		s.files.AppEnv = os.Getenv("APP_ENV") // which decides what else has to be there
 		return nil, errors.Join(err, filesErr, s.check())
 	}
 	return &s, errors.Join(err, s.check())
@@ -83,5 +85,10 @@ func (s *settings) linkPath() string {
 	return strings.TrimSuffix(u.Path, "/") + "/"
 }
 
-// https reports whether clients reach the service over HTTPS.
-func (s *settings) https() bool { return strings.HasPrefix(s.files.LinkBaseURL, "https:") }
+// https reports whether clients reach the service over HTTPS, as LINK_BASE_URL
+// says. Where that is left at its default, as it may be in production if the
+// backend signs all links itself, production goes without saying.
+func (s *settings) https() bool {
+	u, err := url.Parse(s.files.LinkBaseURL)
+	return err == nil && (u.Scheme == "https" || s.files.Production() && u.Hostname() == "localhost")
+}

@@ -293,6 +293,11 @@ func TestTokensThatAreRefused(t *testing.T) {
 		assert.Equal(t, 401, do(t, "GET", s.url+"/invoice", nil, "Authorization", scheme).status, name)
 	}
 	assert.Equal(t, 200, anna.do("GET", "/invoice/"+i.ID, nil).status)
+	ahead := forge(func(c *claims) {
+		c.IssuedAt, c.NotBefore = jwt.NewNumericDate(c.IssuedAt.Add(clockSkew/2)), jwt.NewNumericDate(c.NotBefore.Add(clockSkew/2))
+	}, jwt.SigningMethodHS256, s.set.jwtKey)
+	_, err = s.authenticate(t.Context(), ahead)
+	require.NoError(t, err, "issued by a process whose clock is ahead")
 
 	// An access token refreshes nothing, nor does one that was used before: then
 	// the session is over, for the thief and for the user.
