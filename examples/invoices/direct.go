@@ -37,7 +37,7 @@ func (s *service) directHandler() http.Handler {
 				return err
 			}
 			i.has(obj)
-			if err := s.move(r.Context(), i, stateStored); err != nil {
+			if err := s.moveOnce(r.Context(), i, stateStored); err != nil { // a second request, or the background, may be as quick
 				return err
 			}
 			locate(r, i)

@@ -158,6 +158,25 @@ func (s *service) move(ctx context.Context, i *invoice, to string) error {
 	return nil
 }
 
+// moveOnce is move for what others may be doing at the same time: it succeeds too
+// if the invoice has come to that state meanwhile.
+func (s *service) moveOnce(ctx context.Context, i *invoice, to string) error {
+	err := s.move(ctx, i, to)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var state string
+	gerr := s.db.GetContext(ctx, &state, s.db.Rebind("SELECT state FROM invoices WHERE id = ? AND tenant_id = ?"), i.ID, i.TenantID)
+	switch {
+	case gerr != nil && !errors.Is(gerr, sql.ErrNoRows):
+		return gerr
+	case state != to:
+		return err
+	}
+	i.State = to
+	return nil
+}
+
 // details are what a client says of an invoice, or a PDF does.
 type details struct {
 	Number, Date, Total, Currency, TransactionID string

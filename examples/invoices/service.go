@@ -171,16 +171,23 @@ func (s *service) background(ctx context.Context) (stop func()) {
 }
 
 // settle finishes what processes that were killed have begun: first the files,
-// then the rows.
+// then the rows. Other processes may do so at the same time.
 func (s *service) settle(ctx context.Context) error {
 	done, err := s.store.Reconcile(ctx)
 	s.metrics.reconciled(done)
+	if err = errors.Join(err, s.settleRows(ctx)); err == nil {
+		s.metrics.lastly.SetToCurrentTime()
+	}
+	return err
+}
+
+func (s *service) settleRows(ctx context.Context) error {
 	var rows []*invoice
 	// Direct uploads have their link's time and a quarter of an hour more.
 	now := time.Now()
 	over := now.Add(-s.set.files.LinkExpiry - 20*time.Minute)
-	err = errors.Join(err, s.db.SelectContext(ctx, &rows, s.db.Rebind("SELECT "+columns+" FROM invoices WHERE state = ? AND changed_at < ? OR state = ? AND changed_at < ? ORDER BY changed_at LIMIT 100"),
-		statePending, over.UnixMilli(), stateDeleting, now.Add(-time.Minute).UnixMilli()))
+	err := s.db.SelectContext(ctx, &rows, s.db.Rebind("SELECT "+columns+" FROM invoices WHERE state = ? AND changed_at < ? OR state = ? AND changed_at < ? ORDER BY changed_at LIMIT 100"),
+		statePending, over.UnixMilli(), stateDeleting, now.Add(-time.Minute).UnixMilli())
 	for _, i := range rows {
 		ctx := asSystem(ctx, i.TenantID)
 		if i.State == stateDeleting {
@@ -192,7 +199,7 @@ func (s *service) settle(ctx context.Context) error {
 		switch {
 		case serr == nil:
 			i.has(obj)
-			err = errors.Join(err, s.move(ctx, i, stateStored))
+			err = errors.Join(err, s.moveOnce(ctx, i, stateStored))
 		case errors.Is(serr, fs.ErrNotExist):
 			_, derr := s.db.ExecContext(ctx, s.db.Rebind("DELETE FROM invoices WHERE id = ? AND state = ?"), i.ID, statePending)
 			err = errors.Join(err, derr)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -116,6 +118,39 @@ func TestHalfDoneWorkIsFinished(t *testing.T) {
 	assert.Equal(t, 404, anna.do("GET", "/invoice/"+deleting.ID, nil).status)
 	assert.Equal(t, 404, anna.complete(abandoned).status)
 	assert.Equal(t, 200, anna.do("GET", "/invoice/"+sent.invoice, nil).status)
+}
+
+// Several requests and processes may finish the same work at once: all succeed.
+func TestWorkIsFinishedOnce(t *testing.T) {
+	s := start(t, nil)
+	anna := s.user("anna@north.example", "north")
+	deleting, sent := anna.store("DELETING"), anna.begin("SENT", 9)
+	require.Equal(t, 201, do(t, "PUT", sent.URL, strings.NewReader("%PDF-1.7\n"), "Content-Type", "application/pdf").status)
+	_, err := s.db.Exec(s.db.Rebind("UPDATE invoices SET state = ? WHERE id = ?"), stateDeleting, deleting.ID)
+	require.NoError(t, err)
+	ctx := asSystem(t.Context(), "north")
+	for id, to := range map[string]string{deleting.ID: stateDeleted, sent.invoice: stateStored} {
+		// Both have read the row before either changes it.
+		one, err := s.find(ctx, id, statePending, stateDeleting)
+		require.NoError(t, err)
+		other := *one
+		finish := func(i *invoice) error {
+			if to == stateDeleted {
+				return s.remove(ctx, i)
+			}
+			return s.moveOnce(ctx, i, to)
+		}
+		require.NoError(t, finish(one))
+		require.NoError(t, finish(&other))
+		assert.Equal(t, to, other.State)
+		gone := other
+		gone.ID = uuid.NewString()
+		gone.State = statePending
+		require.ErrorIs(t, s.moveOnce(ctx, &gone, stateStored), fs.ErrNotExist, "an invoice that is not there")
+	}
+	assert.Equal(t, 200, anna.complete(sent).status)
+	require.NoError(t, s.settle(t.Context()))
+	assert.NotContains(t, s.measured(), "invoices_settled_timestamp_seconds 0")
 }
 
 // An edited entry shows in the trail of its invoice, and only there.
