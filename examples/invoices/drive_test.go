@@ -4,6 +4,7 @@ package main
 // but for the form of a download.
 
 import (
+	"context"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -117,6 +118,32 @@ func plain(text string) string {
 		text = c.what.ReplaceAllString(text, c.by)
 	}
 	return text
+}
+
+// Processes that start together on an empty database all come up.
+func TestTablesAreMadeByManyAtOnce(t *testing.T) {
+	for name, dsn := range map[string]func(t *testing.T) string{
+		"SQLite":     func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "trail.db") },
+		"PostgreSQL": func(t *testing.T) string { return testdb.OwnPostgres(t).New(t) },
+		"MariaDB":    func(t *testing.T) string { return testdb.OwnMariaDB(t).New(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, vars{"AUDIT_DATABASE_URL": dsn(t)})
+			for range 10 {
+				for _, table := range []string{"users", "sessions", "invoices"} {
+					_, err := s.db.Exec("DROP TABLE " + table)
+					require.NoError(t, err)
+				}
+				made := make(chan error, 8)
+				for range cap(made) {
+					go func() { made <- createTables(context.Background(), s.db) }()
+				}
+				for range cap(made) {
+					assert.NoError(t, <-made)
+				}
+			}
+		})
+	}
 }
 
 func TestHeadersOfEveryAnswer(t *testing.T) {

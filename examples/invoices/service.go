@@ -46,7 +46,6 @@ type service struct {
 
 func open(ctx context.Context, set *settings, log *slog.Logger) (_ *service, err error) {
 	s := &service{set: set, log: log, commit: (*sqlx.Tx).Commit, passwordCost: bcrypt.DefaultCost, requestRate: 20, patience: time.Minute, parsers: make(chan struct{}, 2)}
-	s.checked.again.Interval = 5 * time.Second
 	s.app, err = config.Open(ctx, set.files, &config.Options{Logger: log, Store: &blobstore.Options{Authorize: ownFilesOnly}})
 	if err != nil {
 		return nil, err

@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
 	"github.com/blobtrail/blobtrail/config"
 )
@@ -219,6 +220,25 @@ func TestStaticFilesCarryNoCookies(t *testing.T) {
 	assert.Contains(t, a.header.Get("Cache-Control"), "no-store")
 }
 
+// As long as nothing could be verified, nothing is said of the trail.
+func TestVerificationThatFailed(t *testing.T) {
+	s := start(t, nil)
+	anna := s.user("anna@north.example", "north")
+	_, err := s.db.Exec("ALTER TABLE file_access_checkpoints RENAME TO hidden")
+	require.NoError(t, err)
+	for range 2 { // the second time is too soon to try again
+		a := anna.do("POST", "/trail/verify", nil)
+		assert.GreaterOrEqual(t, a.status, 500, a.body)
+		assert.NotContains(t, a.body, "sound")
+	}
+	_, err = s.db.Exec("ALTER TABLE hidden RENAME TO file_access_checkpoints")
+	require.NoError(t, err)
+	s.checked.tried = time.Time{}
+	a := anna.do("POST", "/trail/verify", nil)
+	assert.Equal(t, 200, a.status, a.body)
+	assert.Contains(t, a.body, `"sound":true`)
+}
+
 func TestRateLimitOfLogins(t *testing.T) {
 	s := start(t, nil)
 	var last answer
@@ -227,6 +247,14 @@ func TestRateLimitOfLogins(t *testing.T) {
 	}
 	assert.Equal(t, 429, last.status)
 	assert.Equal(t, "5", last.header.Get("Retry-After"))
+
+	// A host has a whole network of IPv6 addresses, which count as one.
+	from := func(ip string) string {
+		return byIP(httptest.NewRequest("GET", "/", nil).WithContext(audit.WithActor(t.Context(), audit.Actor{IP: ip})))
+	}
+	assert.Equal(t, from("2001:db8:1:2::1"), from("2001:db8:1:2:ffff::9"))
+	assert.NotEqual(t, from("2001:db8:1:2::1"), from("2001:db8:1:3::1"))
+	assert.NotEqual(t, from("192.0.2.1"), from("192.0.2.2"))
 
 	l := newLimiter(1, 1)
 	for n := range maxKnown + 10 {

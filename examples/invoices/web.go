@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -244,7 +245,17 @@ func newLimiter(perSecond float64, burst int) *limiter {
 	return &limiter{rate: rate.Limit(perSecond), burst: burst, known: make(map[string]*known)}
 }
 
-func byIP(r *http.Request) string { a, _ := audit.ActorFrom(r.Context()); return a.IP }
+// byIP is the client's address, or its network where that is IPv6, of which a
+// single host has all addresses.
+func byIP(r *http.Request) string {
+	a, _ := audit.ActorFrom(r.Context())
+	if ip, err := netip.ParseAddr(a.IP); err == nil && ip.Is6() && !ip.Is4In6() {
+		if network, err := ip.Prefix(64); err == nil {
+			return network.String()
+		}
+	}
+	return a.IP
+}
 
 // byUser is the address where nobody is logged in.
 func byUser(r *http.Request) string {
