@@ -16,6 +16,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/assert"
@@ -207,6 +208,13 @@ func TestPageShowsProgress(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, f.Truncate(*bigBytes))
 	require.NoError(t, f.Close())
+	// Over a line that takes seconds, whatever the machine is busy with.
+	drive(t, ctx, func(ctx context.Context, target *chromedp.Target) (v chromedp.Void, err error) {
+		_, err = cdp.Call(ctx, target, network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{
+			MatchedNetworkConditions: []*network.Conditions{{DownloadThroughput: -1, UploadThroughput: float64(*bigBytes) / 5}},
+		})
+		return v, err
+	})
 	for n, way := range []string{"form", "direct"} {
 		t.Run(way, func(t *testing.T) {
 			began := time.Now()

@@ -6,6 +6,7 @@ package integration
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"flag"
@@ -43,6 +44,9 @@ func migrateChild() {
 	if os.Getenv(envMigrateFrom) == "" {
 		return
 	}
+	// It goes on when it is told to, so that it is killed where the test says and
+	// not where the machine lets it.
+	told := bufio.NewScanner(os.Stdin)
 	err := func() error {
 		ctx := audit.WithActor(context.Background(), audit.Actor{UserID: "migrate"})
 		journal, src, dst, err := openBoth(ctx)
@@ -55,6 +59,7 @@ func migrateChild() {
 		_, err = transfer.Copy(ctx, dst, src, &transfer.Options{Parallel: 8, Each: func(r transfer.Result) {
 			if r.Status == transfer.Copied {
 				fmt.Println(r.Key)
+				told.Scan()
 			}
 		}})
 		if err != nil {
@@ -73,7 +78,8 @@ func openBoth(ctx context.Context) (journal *sqlaudit.Journal, src, dst *blobsto
 	if journal, err = sqlaudit.Open(ctx, os.Getenv(envMigrateTrail), nil); err != nil {
 		return nil, nil, nil, err
 	}
-	opts := &blobstore.Options{Lease: 2 * time.Second}
+	// Long enough that a busy machine doesn't lose it, and short enough to wait for.
+	opts := &blobstore.Options{Lease: 10 * time.Second}
 	if src, err = blobstore.Open(ctx, os.Getenv(envMigrateFrom), journal, opts); err != nil {
 		return nil, nil, nil, err
 	}
@@ -99,21 +105,32 @@ func TestMigrate(t *testing.T) {
 	began, killed := time.Now(), 0
 	for done := false; !done; {
 		cmd := exec.Command(exe)
-		cmd.Stderr = os.Stderr
+		var errOut bytes.Buffer
+		cmd.Stderr = &errOut
+		tell, err := cmd.StdinPipe()
+		require.NoError(t, err)
 		out, err := cmd.StdoutPipe()
 		require.NoError(t, err)
 		require.NoError(t, cmd.Start())
-		copied := 0
+		copied, kill := 0, false
 		for lines := bufio.NewScanner(out); lines.Scan(); {
 			if copied++; killed < *migrateKills && copied == len(sums)/(*migrateKills+2) {
 				require.NoError(t, cmd.Process.Kill())
+				kill = true
+			}
+			if !kill {
+				_, _ = fmt.Fprintln(tell) // if it died, that is told below
 			}
 		}
-		if err := cmd.Wait(); killed < *migrateKills {
-			require.Error(t, err, "it ended before it was killed")
+		err = cmd.Wait()
+		switch {
+		case kill:
+			require.Error(t, err)
 			killed++
-		} else {
-			require.NoError(t, err)
+		case killed < *migrateKills:
+			require.Fail(t, "it ended before it was killed", "%v: %s", err, &errOut)
+		default:
+			require.NoError(t, err, "%s", &errOut)
 			done = true
 		}
 	}
