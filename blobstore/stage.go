@@ -17,10 +17,7 @@ import (
 //	... insert the host's row ...
 //	err = sqlaudit.CommitTx(ctx, tx, staged) // in the host's transaction
 //	err = tx.Commit()
-//	err = staged.Commit(ctx)                 // or Discard, if it was rolled back
-//
-// If nobody can tell whether tx was committed, because the answer was lost, that
-// is for [Staged.Leave].
+//	err = staged.Commit(ctx)                 // or Discard, if it was rolled back; Leave, if that is not known
 //
 // What happens after tx.Commit needs no luck: if the process dies before
 // staged.Commit, [Store.Reconcile] settles the upload as stored; if it dies
@@ -108,7 +105,7 @@ func (s *Store) stageEntered(ctx context.Context, p *uploadPlan) (st *Staged, er
 func (st *Staged) Intent() audit.Intent { return st.intent }
 
 // errFinished is what a second Commit or Discard fails with.
-var errFinished = errors.New("the staged upload was committed, discarded or left already")
+var errFinished = errors.New("the staged upload was committed or discarded already")
 
 // Commit settles the upload as stored. Call it after the host's transaction was
 // committed. After an error that wraps [ErrAudit] the upload stands if
@@ -132,20 +129,19 @@ func (st *Staged) Discard(ctx context.Context) error {
 	})
 }
 
-// Leave neither commits nor discards: file and record stay as they are, and
-// [Store.Reconcile] settles them by what the host's transaction left, once the
-// lease has run out. Call it when the host's commit failed and it can't be found
-// out whether it took effect: to discard might then take a row's file away. After
-// Commit or Discard it does nothing.
+// Leave lets go of the upload undecided. Call it if nobody can tell whether the
+// host's transaction was committed, as when the connection broke at that moment:
+// [Store.Reconcile] settles the upload as stored if sqlaudit.CommitTx was
+// committed with it, and removes the object if it was not. After Commit or Discard
+// it does nothing.
 func (st *Staged) Leave() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.release == nil {
-		return
+	if st.release != nil {
+		st.release()
+		st.release = nil
+		st.s.leave()
 	}
-	st.release()
-	st.release = nil
-	st.s.leave()
 }
 
 func (st *Staged) finish(ctx context.Context, op audit.Action, fn func(context.Context) error) error {

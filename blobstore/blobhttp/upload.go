@@ -49,9 +49,10 @@ type UploadOptions struct {
 	// Save, if not nil, is called when all files of a request are stored, for
 	// the rows of the host's own database; see blobstore.Staged and
 	// sqlaudit.CommitTx. If it returns an error, which it must not do after its
-	// transaction was committed, the files are removed again. If it can't tell
-	// whether that was committed, its error wraps blobstore.ErrInDoubt: the files
-	// are then left to Store.Reconcile, and the answer is 503.
+	// transaction was committed, the files are removed again. Whether it was can't
+	// always be told, as when the connection broke during the commit: an error that
+	// wraps blobstore.ErrInDoubt leaves the files to blobstore.Store.Reconcile,
+	// which keeps those whose sqlaudit.CommitTx was committed.
 	Save func(r *http.Request, files []*blobstore.Staged) error
 
 	// Answer, if not nil, answers a request whose files are stored, in place of
@@ -135,7 +136,9 @@ const (
 // file.
 //
 // Either all files of a request are stored or none: if one fails, those before
-// it are removed again. What fails is answered by [WriteError].
+// it are removed again. Only the trail may fail so late, when all are stored, that
+// some stay; that is answered as CodeAudit, and the trail shows which. What fails
+// is answered by [WriteError].
 //
 // The actor must be in the request's context; see [Middleware].
 func Upload(store *blobstore.Store, opts *UploadOptions) http.Handler {
@@ -203,11 +206,13 @@ func (h *uploads) upload(w http.ResponseWriter, r *http.Request) (*Uploaded, err
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, h.opts.MaxTotal)
 	}
+	sent := &sentBody{ReadCloser: r.Body}
+	r.Body = sent
 	mr, err := r.MultipartReader()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNotForm, err)
 	}
-	f := &form{uploads: h, r: r, fields: make(url.Values)}
+	f := &form{uploads: h, r: r, sent: sent, fields: make(url.Values)}
 	defer f.discard() //nolint:errcheck // if a function of the host panics; otherwise there is nothing left to discard
 	if err := f.store(mr); err != nil {
 		return nil, errors.Join(err, f.discard())
@@ -246,7 +251,8 @@ func needUser(ctx context.Context, anonymous bool) error {
 // form is a form that is being read.
 type form struct {
 	*uploads
-	r *http.Request
+	r    *http.Request
+	sent *sentBody
 
 	fields     url.Values
 	fieldBytes int64
@@ -257,7 +263,7 @@ type form struct {
 type formUpload struct {
 	field  string
 	staged *blobstore.Staged
-	done   bool // committed, discarded, or left
+	done   bool // committed, or discarded
 }
 
 func (f *form) read(mr *multipart.Reader) error {
@@ -267,7 +273,7 @@ func (f *form) read(mr *multipart.Reader) error {
 			return nil
 		}
 		if err != nil {
-			return malformed(err)
+			return f.malformed(err)
 		}
 		if name := part.FileName(); name != "" {
 			err = f.file(part, name)
@@ -281,11 +287,29 @@ func (f *form) read(mr *multipart.Reader) error {
 }
 
 // malformed is the error of a body that could not be read on.
-func malformed(err error) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) {
+func (f *form) malformed(err error) error {
+	switch {
+	case f.sent.err != nil:
+		return f.sent.err
+	case errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w: %w", errBody, err)
 	}
 	return fmt.Errorf("%w: %w", errBadForm, err)
+}
+
+// sentBody keeps why a request's body could not be read on. Who parses it may
+// find fault with what came before.
+type sentBody struct {
+	io.ReadCloser
+	err error
+}
+
+func (b *sentBody) Read(p []byte) (int, error) {
+	n, err := clientBody{b.ReadCloser}.Read(p)
+	if err != nil && err != io.EOF {
+		b.err = err
+	}
+	return n, err
 }
 
 func (f *form) field(part *multipart.Part) error {
@@ -293,7 +317,7 @@ func (f *form) field(part *multipart.Part) error {
 	left := f.opts.MaxFieldBytes - f.fieldBytes - int64(len(name))
 	value, err := io.ReadAll(io.LimitReader(part, max(left, 0)+1))
 	if err != nil {
-		return malformed(err)
+		return f.malformed(err)
 	}
 	if len(value) == 0 && part.Header.Get("Content-Type") != "" {
 		return nil // a browser's field for a file, of which none was chosen
@@ -348,17 +372,19 @@ func (f *form) staged() []*blobstore.Staged {
 	return out
 }
 
-func (f *form) commit() error {
+func (f *form) commit() (err error) {
 	for i := range f.files {
 		f.files[i].done = true // whatever comes of it
-		if err := f.files[i].staged.Commit(f.r.Context()); err != nil {
-			return err
+		err = errors.Join(err, f.files[i].staged.Commit(f.r.Context()))
+		if err != nil && f.opts.Save == nil {
+			return err // the others are removed
 		}
+		// Where there are rows, they stand by now, and so must all files.
 	}
-	return nil
+	return err
 }
 
-// leave leaves the files to the reconciler, since their rows may stand.
+// leave leaves the files to the reconciler.
 func (f *form) leave() {
 	for i := range f.files {
 		f.files[i].done = true
