@@ -124,8 +124,8 @@ func (s *service) trailOf(ctx context.Context, i *invoice) (*trail, error) {
 			return nil, err
 		}
 		user := emails[e.Actor.UserID]
-		if user == "" {
-			user = e.Actor.UserID
+		if user == "" && e.Actor.TenantID == i.TenantID {
+			user = e.Actor.UserID // else somebody of another tenant has used a link, and who that is is theirs to know
 		}
 		te := trailEntry{e.ID, e.OccurredAt, string(e.Action), string(e.Outcome), e.ErrorCode, user, e.Actor.IP, e.Actor.UserAgent, e.Size, e.GrantID, s.checked.state(e)}
 		t.Entries = append(t.Entries, te)

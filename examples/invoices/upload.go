@@ -118,25 +118,24 @@ func (s *service) save(ctx context.Context, i *invoice, staged *blobstore.Staged
 	if err := sqlaudit.CommitTx(ctx, tx, staged); err != nil {
 		return err
 	}
-	if err := s.commit(tx); err != nil {
+	switch err := s.commit(tx); {
+	case errors.Is(err, sql.ErrTxDone): // it was rolled back before, when ctx ended
+		return fmt.Errorf("committing the invoice: %w", err)
+	case err != nil:
 		return s.unlessCommitted(ctx, i, err)
 	}
 	return nil
 }
 
 // unlessCommitted returns nil if the row is there although the commit failed, as
-// when only its answer was lost. If it is not there it may come yet, and if the
-// database does not answer nobody knows: then the file must not go, and the
-// reconciler finds out.
+// when only its answer was lost. If it is not, it may still come: whether the file
+// stays is left to the reconciler, which asks the transaction.
 func (s *service) unlessCommitted(ctx context.Context, i *invoice, cause error) error {
-	if errors.Is(cause, sql.ErrTxDone) { // it was rolled back before, with ctx
-		return fmt.Errorf("committing the invoice: %w", cause)
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	var n int
 	if err := s.db.GetContext(ctx, &n, s.db.Rebind("SELECT COUNT(*) FROM invoices WHERE id = ?"), i.ID); err != nil || n == 0 {
-		return errors.Join(blobstore.ErrInDoubt, fmt.Errorf("committing the invoice: %w", cause), err)
+		return errors.Join(fmt.Errorf("%w: committing the invoice: %w", blobstore.ErrInDoubt, cause), err)
 	}
 	return nil
 }
