@@ -26,7 +26,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -35,8 +34,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/joho/godotenv"
 )
 
 // shutdownTime is how long running requests are waited for.
@@ -60,9 +57,8 @@ func run(ctx context.Context, args []string, log *slog.Logger) (err error) {
 	if len(args) > 0 && !adding {
 		return errors.New("usage: invoices [adduser EMAIL TENANT]")
 	}
-	// What the environment says comes before what the file says.
-	if err := godotenv.Load(); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return errors.New("the file .env can't be read as lines of NAME=value") // whose error might quote a secret
+	if err := loadDotEnv(); err != nil {
+		return err
 	}
 	set, err := loadSettings()
 	if err != nil {
