@@ -8,11 +8,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/integration"
 	"github.com/blobtrail/blobtrail/internal/testdb"
@@ -143,6 +145,23 @@ func TestTablesAreMadeByManyAtOnce(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whatever a client calls its file, or itself, is no error of the database.
+func TestStrangeNamesOnPostgreSQL(t *testing.T) {
+	s := start(t, vars{"AUDIT_DATABASE_URL": testdb.OwnPostgres(t).New(t)})
+	anna := s.user("anna@north.example", "north")
+	fields := map[string]string{"number": "1", "date": "2026-11-02", "total": "1"}
+	for _, name := range []string{strings.Repeat("ü", 5000) + ".pdf", "a\x00b.pdf", "a\xffb.pdf"} {
+		a := anna.do("POST", "/invoice/direct/begin", blobhttp.DirectBegin{Filename: name, ContentType: "application/pdf", Size: 9, Fields: fields})
+		assert.Equal(t, 201, a.status, "%.20q: %s", name, a.body)
+		a = anna.send("/invoice/upload_file", strings.ReplaceAll(name, "\x00", ""), "%PDF-1.7\n", "number", "1", "date", "2026-11-02", "total", "1")
+		assert.Equal(t, 201, a.status, "%.20q: %s", name, a.body)
+	}
+	a := anna.do("POST", "/auth/login", map[string]string{"email": "a\x00@b.example", "password": password})
+	assert.Equal(t, 401, a.status, a.body)
+	a = anna.send("/invoice/upload_file", "a.pdf", "%PDF-1.7\n", "number", "a\x00b", "date", "2026-11-02", "total", "1")
+	assert.Equal(t, 422, a.status, a.body)
 }
 
 func TestHeadersOfEveryAnswer(t *testing.T) {

@@ -307,6 +307,16 @@ func TestTokensThatAreRefused(t *testing.T) {
 	_, err = s.authenticate(t.Context(), ahead)
 	require.NoError(t, err, "issued by a process whose clock is ahead")
 
+	// Clients send the token that is over along when they ask for another.
+	old := tokens["expired"]
+	for path, body := range map[string]string{
+		"/auth/login":   fmt.Sprintf(`{"email":%q,"password":%q}`, bert.email, password),
+		"/auth/refresh": fmt.Sprintf(`{"refresh_token":%q}`, bert.Refresh),
+	} {
+		a := do(t, "POST", s.url+path, strings.NewReader(body), "Authorization", "Bearer "+old, "Content-Type", "application/json")
+		assert.Equal(t, 200, a.status, "%s: %s", path, a.body)
+	}
+
 	// An access token refreshes nothing, nor does one that was used before: then
 	// the session is over, for the thief and for the user.
 	_, _, err = s.refresh(t.Context(), anna.Access)

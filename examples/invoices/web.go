@@ -135,6 +135,8 @@ func (s *service) withSession(next http.Handler) http.Handler {
 		switch header := r.Header.Get("Authorization"); {
 		case strings.HasPrefix(r.URL.Path, "/static/"):
 			// These are everybody's, and caches keep them: they go out without anybody's cookies.
+		case r.URL.Path == "/auth/login" || r.URL.Path == "/auth/refresh":
+			// Who asks for a token may send one along that is over.
 		case header == "":
 			l.session, l.err = s.fromCookies(w, r)
 		default:
