@@ -95,16 +95,20 @@ func serve(ctx context.Context, s *service) (err error) {
 	if err != nil {
 		return fmt.Errorf("LISTEN_ADDR: %w", err)
 	}
-	servers := []*http.Server{newServer(s.handler(), s.log)}
+	var servers []*http.Server
 	failed := make(chan error, 2)
-	go func() { failed <- servers[0].Serve(l) }()
+	start := func(l net.Listener, h http.Handler) {
+		server := newServer(h, s.log)
+		servers = append(servers, server)
+		go func() { failed <- server.Serve(l) }()
+	}
+	start(l, s.handler())
 	if s.set.MetricsAddr != "off" {
 		ml, err := new(net.ListenConfig).Listen(ctx, "tcp", s.set.MetricsAddr)
 		if err != nil {
 			return errors.Join(fmt.Errorf("METRICS_ADDR: %w", err), servers[0].Close())
 		}
-		servers = append(servers, newServer(s.metrics.handler(), s.log))
-		go func() { failed <- servers[1].Serve(ml) }()
+		start(ml, s.metrics.handler())
 		s.log.Info("metrics", "url", "http://"+ml.Addr().String()+"/metrics")
 	}
 	s.log.Info("serving", "url", "http://"+l.Addr().String()+"/", "files", s.store.Backend())
