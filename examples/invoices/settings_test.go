@@ -94,7 +94,7 @@ func TestCookiesAreSecure(t *testing.T) {
 		s := &service{set: &settings{files: cfg}}
 		w := httptest.NewRecorder()
 		s.setCookies(w, &tokens{Access: "a", Refresh: "r"})
-		cookies := w.Result().Cookies() //nolint:bodyclose // there is none
+		cookies := w.Result().Cookies()
 		require.Len(t, cookies, 2)
 		for _, c := range cookies {
 			assert.Equal(t, want, c.Secure, "%s with %q", c.Name, base)
