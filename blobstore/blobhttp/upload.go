@@ -52,7 +52,7 @@ type UploadOptions struct {
 	// transaction was committed, the files are removed again. Whether it was can't
 	// always be told, as when the connection broke during the commit: an error that
 	// wraps blobstore.ErrInDoubt leaves the files to blobstore.Store.Reconcile,
-	// which keeps those whose sqlaudit.CommitTx was committed.
+	// which keeps those whose sqlaudit.CommitTx was committed. So does a panic.
 	Save func(r *http.Request, files []*blobstore.Staged) error
 
 	// Answer, if not nil, answers a request whose files are stored, in place of
@@ -229,14 +229,28 @@ func (f *form) store(mr *multipart.Reader) error {
 		return errNoFile
 	}
 	if f.opts.Save != nil {
-		if err := f.opts.Save(f.r, f.staged()); err != nil {
-			if errors.Is(err, blobstore.ErrInDoubt) {
-				f.leave()
-			}
+		if err := f.save(); err != nil {
 			return err
 		}
 	}
 	return f.commit()
+}
+
+// save has the host save its rows. If nobody can tell whether they stand, the
+// files are left to the reconciler.
+func (f *form) save() (err error) {
+	undecided := true // if it panics
+	defer func() {
+		if undecided {
+			for i := range f.files {
+				f.files[i].done = true
+				f.files[i].staged.Leave()
+			}
+		}
+	}()
+	err = f.opts.Save(f.r, f.staged())
+	undecided = errors.Is(err, blobstore.ErrInDoubt)
+	return err
 }
 
 // needUser refuses a request of nobody. One without any actor is left to the
@@ -263,7 +277,7 @@ type form struct {
 type formUpload struct {
 	field  string
 	staged *blobstore.Staged
-	done   bool // committed, or discarded
+	done   bool // committed, discarded or left
 }
 
 func (f *form) read(mr *multipart.Reader) error {
@@ -382,14 +396,6 @@ func (f *form) commit() (err error) {
 		// Where there are rows, they stand by now, and so must all files.
 	}
 	return err
-}
-
-// leave leaves the files to the reconciler.
-func (f *form) leave() {
-	for i := range f.files {
-		f.files[i].done = true
-		f.files[i].staged.Leave()
-	}
 }
 
 // discard removes what was stored of a form that failed.

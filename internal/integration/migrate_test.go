@@ -6,11 +6,13 @@ package integration
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/sha256"
+	"database/sql"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -37,6 +39,7 @@ const (
 	envMigrateFrom  = "MIGRATE_CHILD_FROM"
 	envMigrateTo    = "MIGRATE_CHILD_TO"
 	envMigrateTrail = "MIGRATE_CHILD_TRAIL"
+	envMigrateStop  = "MIGRATE_CHILD_STOP" // after how many copies it waits to be killed; empty: never
 )
 
 // migrateChild does not return in a process that was started to migrate.
@@ -44,9 +47,6 @@ func migrateChild() {
 	if os.Getenv(envMigrateFrom) == "" {
 		return
 	}
-	// It goes on when it is told to, so that it is killed where the test says and
-	// not where the machine lets it.
-	told := bufio.NewScanner(os.Stdin)
 	err := func() error {
 		ctx := audit.WithActor(context.Background(), audit.Actor{UserID: "migrate"})
 		journal, src, dst, err := openBoth(ctx)
@@ -56,10 +56,15 @@ func migrateChild() {
 		if _, err := dst.Reconcile(ctx); err != nil {
 			return err
 		}
+		copied := 0
 		_, err = transfer.Copy(ctx, dst, src, &transfer.Options{Parallel: 8, Each: func(r transfer.Result) {
-			if r.Status == transfer.Copied {
-				fmt.Println(r.Key)
-				told.Scan()
+			if r.Status != transfer.Copied {
+				return
+			}
+			copied++
+			fmt.Println(r.Key)
+			if fmt.Sprint(copied) == os.Getenv(envMigrateStop) {
+				_, _ = io.Copy(io.Discard, os.Stdin) // while the others go on
 			}
 		}})
 		if err != nil {
@@ -78,12 +83,10 @@ func openBoth(ctx context.Context) (journal *sqlaudit.Journal, src, dst *blobsto
 	if journal, err = sqlaudit.Open(ctx, os.Getenv(envMigrateTrail), nil); err != nil {
 		return nil, nil, nil, err
 	}
-	// Long enough that a busy machine doesn't lose it, and short enough to wait for.
-	opts := &blobstore.Options{Lease: 10 * time.Second}
-	if src, err = blobstore.Open(ctx, os.Getenv(envMigrateFrom), journal, opts); err != nil {
+	if src, err = blobstore.Open(ctx, os.Getenv(envMigrateFrom), journal, nil); err != nil {
 		return nil, nil, nil, err
 	}
-	dst, err = blobstore.Open(ctx, os.Getenv(envMigrateTo), journal, opts)
+	dst, err = blobstore.Open(ctx, os.Getenv(envMigrateTo), journal, nil)
 	return journal, src, dst, err
 }
 
@@ -105,32 +108,30 @@ func TestMigrate(t *testing.T) {
 	began, killed := time.Now(), 0
 	for done := false; !done; {
 		cmd := exec.Command(exe)
-		var errOut bytes.Buffer
-		cmd.Stderr = &errOut
-		tell, err := cmd.StdinPipe()
+		cmd.Stderr = os.Stderr
+		in, err := cmd.StdinPipe()
 		require.NoError(t, err)
+		stop := len(sums) / (*migrateKills + 2)
+		if killed < *migrateKills {
+			cmd.Env = append(os.Environ(), fmt.Sprint(envMigrateStop, "=", stop))
+		}
 		out, err := cmd.StdoutPipe()
 		require.NoError(t, err)
 		require.NoError(t, cmd.Start())
-		copied, kill := 0, false
+		copied := 0
 		for lines := bufio.NewScanner(out); lines.Scan(); {
-			if copied++; killed < *migrateKills && copied == len(sums)/(*migrateKills+2) {
+			if copied++; killed < *migrateKills && copied == stop {
 				require.NoError(t, cmd.Process.Kill())
-				kill = true
-			}
-			if !kill {
-				_, _ = fmt.Fprintln(tell) // if it died, that is told below
 			}
 		}
+		_ = in.Close() // a killed one has closed it
 		err = cmd.Wait()
-		switch {
-		case kill:
-			require.Error(t, err)
+		leasesEnd(t, filepath.Join(dir, "trail.db"))
+		if killed < *migrateKills {
+			require.Error(t, err, "it ended before it was killed")
 			killed++
-		case killed < *migrateKills:
-			require.Fail(t, "it ended before it was killed", "%v: %s", err, &errOut)
-		default:
-			require.NoError(t, err, "%s", &errOut)
+		} else {
+			require.NoError(t, err)
 			done = true
 		}
 	}
@@ -165,6 +166,15 @@ func TestMigrate(t *testing.T) {
 	require.Len(t, sums, found)
 	require.Len(t, settled, found)
 	t.Logf("%d files, %d MiB, killed %d times, %v: all there once, whole, and in the trail", found, size>>20, killed, took.Round(time.Millisecond))
+}
+
+// leasesEnd makes those run out that dead processes held.
+func leasesEnd(t *testing.T, file string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=busy_timeout(5000)")
+	require.NoError(t, err)
+	_, err = db.ExecContext(t.Context(), "UPDATE file_access_intents SET lease_until = 0")
+	require.NoError(t, errors.Join(err, db.Close()))
 }
 
 // writeFiles writes files as another program does, and returns their digests.
