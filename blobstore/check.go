@@ -57,7 +57,8 @@ func (e *CheckError) Unwrap() error { return e.Err }
 // act, recorded as [audit.ActionCheck]: there need not be an actor, and the
 // authoriser is not asked. A link that the host's own handler honours is signed
 // and verified, but not fetched. If the object can't be deleted, the error is
-// [ErrInDoubt] too, and [Store.Reconcile] deletes it.
+// [ErrInDoubt] too, and [Store.Reconcile] deletes it, or the next Check of this
+// store, which writes no other one before.
 //
 // What only browsers and other clients meet is not seen: that the service allows
 // requests from another origin (CORS), and that a public endpoint can be reached
@@ -84,13 +85,64 @@ func (s *Store) check(ctx context.Context) error {
 	e := audit.Event{OpID: id, Action: audit.ActionCheck, Actor: actor, Key: canaryPrefix + id, Backend: info.Backend, Bucket: info.Bucket}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
+	if err := s.clearLeft(ctx, e); err != nil {
+		return err
+	}
 	err := s.change(ctx, e, func(ctx context.Context, _ audit.Intent) (effect, error) {
 		return effect{}, s.tryOut(ctx, &canary{key: e.Key, id: id, content: []byte("blobtrail check " + id)})
 	})
+	if errors.Is(err, ErrInDoubt) {
+		s.swapLeft(id)
+	}
 	if err != nil && !errors.As(err, new(*CheckError)) {
-		return &CheckError{Step: "trail", Advice: "the trail can't be written: check its database", Err: err}
+		return noTrail(err)
 	}
 	return err
+}
+
+func noTrail(err error) error {
+	return &CheckError{Step: "trail", Advice: "the trail can't be written: check its database", Err: err}
+}
+
+// swapLeft takes note of the check whose object could not be deleted, and returns
+// the one that was noted before.
+func (s *Store) swapLeft(id string) (before string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before, s.left = s.left, id
+	return before
+}
+
+// clearLeft deletes what an earlier check had to leave, and settles that, so that
+// those who ask again and again leave one object and one open intent at most. If
+// it can't be deleted, that is what the check e ends with.
+func (s *Store) clearLeft(ctx context.Context, e audit.Event) error {
+	id := s.swapLeft("")
+	if id == "" {
+		return nil
+	}
+	intent, err := s.claimBy(ctx, id, func(e audit.Event) bool { return e.Action == audit.ActionCheck })
+	if errors.Is(err, audit.ErrNoIntent) {
+		return nil // the reconciler was faster
+	}
+	if err != nil {
+		s.swapLeft(id)
+		return noTrail(err)
+	}
+	left := intent.Event()
+	if err = s.bucket.Delete(ctx, left.Key, &driver.DeleteOptions{}); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.swapLeft(id)
+		e.Key = left.Key
+		return s.record(ctx, e, &CheckError{"delete", advice(ctx, s.bucket.Info().Needs.Delete, err), driver.As(ErrInDoubt, err)})
+	}
+	sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
+	defer cancel()
+	err = intent.Settle(sctx, audit.Result{Outcome: audit.OutcomeFailed, ErrorCode: "interrupted"})
+	if err != nil && !errors.Is(err, audit.ErrNotHeld) {
+		s.swapLeft(id)
+		return noTrail(driver.As(ErrAudit, err))
+	}
+	return nil
 }
 
 // canary is the object of a check.
@@ -125,7 +177,7 @@ func (s *Store) tryOut(ctx context.Context, c *canary) error {
 		}
 		break
 	}
-	err := s.bucket.Delete(ctx, c.key)
+	err := s.bucket.Delete(ctx, c.key, &driver.DeleteOptions{})
 	switch {
 	case failed == nil && err == nil:
 		return nil

@@ -98,8 +98,7 @@ func (s *Store) copyOrMove(ctx context.Context, action audit.Action, dst, src st
 		if action == audit.ActionCopy {
 			return eff, nil
 		}
-		e.Attrs = with(e.Attrs, attrETag, copied.ETag)
-		if err := s.removeSource(ctx, e); err != nil {
+		if err := s.remove(ctx, src, copied.ETag); err != nil {
 			if errors.Is(err, ErrInDoubt) {
 				return effect{}, err
 			}
@@ -124,23 +123,26 @@ func (s *Store) copyObject(ctx context.Context, dst string, obj *Object, opID st
 		if obj.SHA256 != nil {
 			meta[driver.MetaSHA256] = hex.EncodeToString(obj.SHA256)
 		}
-		err := s.bucket.Copy(ctx, dst, obj.Key, &driver.CopyOptions{IfNotExist: !overwrite, Metadata: meta})
-		if err != nil {
+		err := s.bucket.Copy(ctx, dst, obj.Key, &driver.CopyOptions{IfNotExist: !overwrite, IfMatch: obj.ETag, Metadata: meta})
+		if err != nil && !errors.Is(err, ErrReplaced) {
 			if err = s.afterFailedWrite(ctx, dst, meta, true, overwrite, err); err != nil {
 				return nil, err
 			}
 		}
+		copied := err == nil
 		now, err := s.lookUp(ctx, obj.Key)
 		switch {
-		case err == nil && now.ETag == obj.ETag:
+		case copied && err == nil && now.ETag == obj.ETag:
 			return obj, nil
 		case err != nil && !errors.Is(err, fs.ErrNotExist):
 			return nil, inDoubt(errors.New("whether the source was replaced while it was copied"), err)
 		}
-		if whole, err := s.isCopy(ctx, dst, obj, opID); err != nil {
-			return nil, driver.As(ErrInDoubt, err)
-		} else if whole {
-			return obj, nil // it was replaced, or deleted, when the copy was made
+		if copied {
+			if whole, err := s.isCopy(ctx, dst, obj, opID); err != nil {
+				return nil, driver.As(ErrInDoubt, err)
+			} else if whole {
+				return obj, nil // it was replaced, or deleted, when the copy was made
+			}
 		}
 		if now == nil || !overwrite {
 			if err := s.removeOwn(ctx, dst, opID); err != nil {
@@ -155,7 +157,7 @@ func (s *Store) copyObject(ctx context.Context, dst string, obj *Object, opID st
 	if err := s.removeOwn(ctx, dst, opID); err != nil {
 		return nil, err
 	}
-	return nil, fmt.Errorf("source: %w %d times", errReplaced, copyTries)
+	return nil, fmt.Errorf("source: %w, %d times", ErrReplaced, copyTries)
 }
 
 // isCopy reads the copy that an operation made and reports whether it is one of
@@ -185,21 +187,6 @@ func movedAway(move audit.Event, opID string) audit.Event {
 	e.OpID, e.RefOpID, e.Outcome = "", opID, ""
 	e.Action, e.Key, e.Attrs = audit.ActionDelete, move.Attrs[audit.AttrSourceKey], nil
 	return e
-}
-
-// removeSource removes what a move has copied, unless another object has taken
-// its place.
-func (s *Store) removeSource(ctx context.Context, move audit.Event) error {
-	src := move.Attrs[audit.AttrSourceKey]
-	switch a, err := s.attributes(ctx, src); {
-	case err != nil:
-		return err
-	case a == nil:
-		return fs.ErrNotExist
-	case a.ETag != move.Attrs[attrETag]:
-		return errReplaced
-	}
-	return s.remove(ctx, src)
 }
 
 // takeBack removes the copy that a failed move made. It does so only while the

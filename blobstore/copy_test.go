@@ -54,7 +54,7 @@ func TestCopyOfASourceThatIsReplaced(t *testing.T) {
 				}
 				err := f.bucket.Bucket.Copy(ctx, dst, src, o)
 				if c.remove {
-					require.NoError(t, f.bucket.Bucket.Delete(ctx, src))
+					require.NoError(t, f.bucket.Bucket.Delete(ctx, src, &driver.DeleteOptions{}))
 				}
 				return err
 			}
@@ -69,6 +69,14 @@ func TestCopyOfASourceThatIsReplaced(t *testing.T) {
 				require.Error(t, err)
 				if !errors.Is(c.want, errAny) {
 					require.ErrorIs(t, err, c.want)
+				}
+				if c.overwrite {
+					r, err := f.store.Download(f.ctx, "b", &blobstore.DownloadOptions{Verify: true})
+					require.NoError(t, err)
+					got, err := io.ReadAll(r)
+					require.NoError(t, errors.Join(err, r.Close()))
+					assert.Equal(t, "content of b", string(got), "what was there is unharmed")
+					return
 				}
 				assert.False(t, f.exists("b"), "a copy with the digest of something else")
 				return

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
 // DeleteOptions are the options of [Store.Delete].
@@ -24,7 +25,10 @@ type DeleteOptions struct {
 // under the same key for it.
 const attrETag = "etag"
 
-// Delete removes an object. A missing one is fs.ErrNotExist.
+// Delete removes an object. A missing one is fs.ErrNotExist. If it is replaced
+// meanwhile, what took its place is removed, and recorded as what was; a deletion
+// that was held up until somebody else settled it removes nothing that came since
+// (see Capabilities.ExactDelete).
 func (s *Store) Delete(ctx context.Context, key string, opts *DeleteOptions) error {
 	ctx, span := s.trace(ctx, audit.ActionDelete)
 	if err := span.end(s.delete(ctx, key, opts)); err != nil {
@@ -50,24 +54,52 @@ func (s *Store) delete(ctx context.Context, key string, opts *DeleteOptions) err
 	}
 	e.Size, e.SHA256, e.ContentType = &obj.Size, obj.SHA256, obj.ContentType
 	e.Attrs = with(e.Attrs, attrETag, obj.ETag)
-	return s.change(ctx, e, func(ctx context.Context, _ audit.Intent) (effect, error) {
-		return effect{}, s.remove(ctx, key)
+	return s.change(ctx, e, func(ctx context.Context, intent audit.Intent) (effect, error) {
+		return s.deleteAsIs(ctx, intent, obj)
 	})
 }
 
-// remove deletes an object and, if the backend failed, finds out whether it did
-// so all the same.
-func (s *Store) remove(ctx context.Context, key string) error {
+// deleteTries is how often an object is deleted that is replaced meanwhile.
+const deleteTries = 4
+
+// deleteAsIs deletes an object, or what has replaced it since it was looked at.
+func (s *Store) deleteAsIs(ctx context.Context, intent audit.Intent, obj *Object) (eff effect, err error) {
+	for try := 1; ; try++ {
+		if err = s.remove(ctx, obj.Key, obj.ETag); try == deleteTries || !errors.Is(err, ErrReplaced) {
+			return eff, err
+		}
+		// Only while the deletion is still ours: if this process was stopped for
+		// long, others have been told that it failed.
+		rctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+		err = intent.Renew(rctx, s.opts.Lease)
+		cancel()
+		if err != nil {
+			return eff, both(ErrReplaced, driver.As(ErrAudit, err))
+		}
+		now, err := s.lookUp(ctx, obj.Key)
+		if now == nil {
+			return eff, err
+		}
+		obj = now
+		eff.result = resultOf(obj)
+	}
+}
+
+// remove deletes the version of an object that has that ETag and, if the backend
+// failed, finds out whether it did so all the same.
+func (s *Store) remove(ctx context.Context, key, etag string) error {
 	dctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
-	cause := s.bucket.Delete(dctx, key)
+	cause := s.bucket.Delete(dctx, key, &driver.DeleteOptions{IfMatch: etag})
 	cancel()
-	if cause == nil || errors.Is(cause, fs.ErrNotExist) || errors.Is(cause, ErrInDoubt) {
+	if cause == nil || errors.Is(cause, fs.ErrNotExist) || errors.Is(cause, ErrReplaced) || errors.Is(cause, ErrInDoubt) {
 		return cause
 	}
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
 	defer cancel()
-	_, err := s.bucket.Blob().Attributes(ctx, key)
+	a, err := s.bucket.Blob().Attributes(ctx, key)
 	switch err = s.bucket.MapError(err); {
+	case err == nil && a.ETag != etag:
+		return inDoubt(cause, ErrReplaced) // with or without a deletion in between
 	case err == nil:
 		return cause
 	case errors.Is(err, fs.ErrNotExist):

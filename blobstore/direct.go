@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -194,13 +193,15 @@ func newOpID() string { return uuid.Must(uuid.NewV7()).String() }
 
 // CompleteUpload checks what was sent under the ticket of that id to key, makes
 // it the object, and settles the record. Both may come from the client: the id
-// of another operation is refused and disturbs nothing. It may be called by another process than BeginUpload, and
-// again: once the upload is complete it returns the object.
+// of another operation is refused and disturbs nothing. It may be called by
+// another process than BeginUpload, and again: once the upload is complete it
+// returns the object.
 //
 // If nothing has arrived yet, the error is fs.ErrNotExist and the ticket stays
-// good. What breaks a rule is removed, and the ticket is over: [ErrTooLarge],
-// [ErrType], [ErrChecksum], io.ErrUnexpectedEOF for too few bytes, or fs.ErrExist
-// if the key was taken meanwhile.
+// good, as it does if what has arrived can't be looked at now, which is
+// [ErrInDoubt]. What breaks a rule is removed, and the ticket is over: [ErrTooLarge],
+// [ErrType], [ErrChecksum], io.ErrUnexpectedEOF for too few bytes, [ErrReplaced]
+// if it was sent again and again meanwhile, or fs.ErrExist if the key was taken.
 func (s *Store) CompleteUpload(ctx context.Context, key, ticketID string) (*Object, error) {
 	ctx, span := s.trace(ctx, opCompleteUpload)
 	obj, err := s.completeUpload(ctx, key, ticketID)
@@ -243,7 +244,7 @@ func (s *Store) completeUpload(ctx context.Context, key, id string) (*Object, er
 	}()
 	release()
 	switch {
-	case errors.Is(err, errNotArrived):
+	case errors.Is(err, errNotArrived), errors.Is(err, errUnjudged):
 		return nil, both(err, s.giveBack(ctx, intent))
 	case errors.Is(err, ErrInDoubt):
 		return nil, err
@@ -272,11 +273,15 @@ func (s *Store) arrived(ctx context.Context, key, id string) (*Object, error) {
 
 // claim takes a ticket's intent over from whoever began it.
 func (s *Store) claim(ctx context.Context, id, key string) (audit.Intent, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
-	defer cancel()
-	intent, err := s.journal.Claim(ctx, id, s.opts.Lease, func(e audit.Event) bool {
+	return s.claimBy(ctx, id, func(e audit.Event) bool {
 		return e.Action == audit.ActionUpload && e.Key == key && e.Attrs[audit.AttrExpires] != ""
 	})
+}
+
+func (s *Store) claimBy(ctx context.Context, id string, match func(audit.Event) bool) (audit.Intent, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	defer cancel()
+	intent, err := s.journal.Claim(ctx, id, s.opts.Lease, match)
 	if err != nil && !errors.Is(err, audit.ErrNoIntent) {
 		err = driver.As(ErrAudit, err)
 	}
@@ -292,104 +297,6 @@ func (s *Store) giveBack(ctx context.Context, intent audit.Intent) error {
 		left = max(time.Until(ends)+ticketGrace, time.Millisecond)
 	}
 	return driver.As(ErrAudit, intent.Renew(ctx, left))
-}
-
-// accept makes an object of the bytes that the service took for a ticket.
-func (s *Store) accept(ctx context.Context, e audit.Event) (*Object, error) {
-	staging := e.Attrs[attrStagingKey]
-	if staging == "" {
-		return s.arrived(ctx, e.Key, e.OpID) // not settled by the handler that took it
-	}
-	a, err := s.attributes(ctx, staging)
-	if err != nil {
-		return nil, driver.As(ErrInDoubt, err)
-	}
-	if a == nil {
-		return nil, errNotArrived
-	}
-	if err := s.judge(ctx, e, a); err != nil {
-		return nil, both(err, s.removeStaged(ctx, staging))
-	}
-	meta := map[string]string{driver.MetaOp: e.OpID}
-	if e.SHA256 != nil {
-		meta[driver.MetaSHA256] = hex.EncodeToString(e.SHA256)
-	}
-	name := e.Attrs[audit.AttrFilename]
-	if name != "" {
-		meta[driver.MetaFilename] = name
-	}
-	err = s.bucket.Copy(ctx, e.Key, staging, &driver.CopyOptions{IfNotExist: true, Metadata: meta})
-	if err != nil {
-		err = s.afterFailedWrite(ctx, e.Key, meta, true, false, err)
-	}
-	if errors.Is(err, ErrInDoubt) {
-		return nil, err
-	}
-	if err := both(err, s.removeStaged(ctx, staging)); err != nil {
-		return nil, err
-	}
-	return &Object{
-		Key: e.Key, Filename: name, ContentType: a.ContentType, CacheControl: a.CacheControl,
-		Size: a.Size, SHA256: e.SHA256, OpID: e.OpID,
-	}, nil
-}
-
-// judge compares what arrived with what the ticket allows.
-func (s *Store) judge(ctx context.Context, e audit.Event, a *blob.Attributes) error {
-	most, err := strconv.ParseInt(e.Attrs[attrMaxSize], 10, 64)
-	if err != nil {
-		most = a.Size
-	}
-	switch {
-	case e.Size != nil && a.Size < *e.Size:
-		return fmt.Errorf("%w: %d bytes of the %d that were announced", io.ErrUnexpectedEOF, a.Size, *e.Size)
-	case e.Size != nil && a.Size > *e.Size:
-		return fmt.Errorf("%w: %d bytes instead of %d", ErrTooLarge, a.Size, *e.Size)
-	case a.Size > most:
-		return fmt.Errorf("%w: %d bytes: the limit is %d", ErrTooLarge, a.Size, most)
-	case e.ContentType != "" && !strings.EqualFold(strings.ReplaceAll(e.ContentType, " ", ""), strings.ReplaceAll(a.ContentType, " ", "")):
-		return fmt.Errorf("%w: sent as %.100q instead of %.100q", ErrType, a.ContentType, e.ContentType)
-	}
-	if err := s.judgeType(ctx, e, a); err != nil {
-		return err
-	}
-	if e.SHA256 == nil {
-		return nil
-	}
-	sum, err := s.digest(ctx, e.Attrs[attrStagingKey])
-	if err != nil {
-		return driver.As(ErrInDoubt, err)
-	}
-	if string(sum) != string(e.SHA256) {
-		return fmt.Errorf("%w: SHA-256 is %x, not %x", ErrChecksum, sum, e.SHA256)
-	}
-	return nil
-}
-
-// judgeType looks at the beginning of what arrived, if the ticket allows some
-// types only.
-func (s *Store) judgeType(ctx context.Context, e audit.Event, a *blob.Attributes) error {
-	types := e.Attrs[attrTypes]
-	if types == "" {
-		return nil
-	}
-	up := UploadOptions{ContentType: a.ContentType, AllowedTypes: strings.Split(types, ",")}
-	if t := baseType(a.ContentType); t == "application/octet-stream" || t == "binary/octet-stream" {
-		up.ContentType = "" // which services say of what was sent without a type
-	}
-	head := make([]byte, min(a.Size, sniffBytes))
-	if len(head) > 0 { // nothing can't be read as a part
-		r, err := s.bucket.Read(ctx, e.Attrs[attrStagingKey], 0, int64(len(head)))
-		if err != nil {
-			return driver.As(ErrInDoubt, err)
-		}
-		_, err = io.ReadFull(r, head)
-		if err = errors.Join(err, r.Close()); err != nil {
-			return driver.As(ErrInDoubt, s.bucket.MapError(err))
-		}
-	}
-	_, err := up.contentType(head)
-	return err
 }
 
 // AbortUpload ends a ticket that is not to be used any more, and removes what
@@ -442,7 +349,7 @@ func (s *Store) abortUpload(ctx context.Context, key, id string) error {
 func (s *Store) removeStaged(ctx context.Context, key string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
 	defer cancel()
-	if err := s.bucket.Delete(ctx, key); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := s.bucket.Delete(ctx, key, &driver.DeleteOptions{}); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return driver.As(ErrInDoubt, err)
 	}
 	return nil
@@ -458,8 +365,10 @@ func (s *Store) uploadByTicket(ctx context.Context, p *uploadPlan) (*Object, err
 		return nil, err
 	}
 	intent, err := s.claim(ctx, p.GrantID, p.event.Key)
+	failed := p.event
+	failed.RefOpID = p.GrantID
 	if errors.Is(err, audit.ErrNoIntent) {
-		return nil, fmt.Errorf("the ticket was used: %w", signurl.ErrRevoked)
+		return nil, s.record(ctx, failed, fmt.Errorf("the ticket was used: %w", signurl.ErrRevoked))
 	}
 	if err != nil {
 		return nil, err
@@ -486,8 +395,6 @@ func (s *Store) uploadByTicket(ctx context.Context, p *uploadPlan) (*Object, err
 	case errors.Is(err, ErrInDoubt):
 		return nil, err
 	case err != nil:
-		failed := p.event
-		failed.RefOpID = intent.ID()
 		return nil, both(s.record(ctx, failed, err), s.giveBack(ctx, intent))
 	}
 	if err := s.settle(ctx, intent, effect{result: resultOf(obj)}, nil); err != nil {

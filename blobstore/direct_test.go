@@ -16,13 +16,40 @@ import (
 	"gocloud.dev/blob/memblob"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/audittest"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
 // signingBucket is a backend that signs upload links and holds none of their
 // constraints; its clients put what they like under the key that was signed.
-type signingBucket struct{ driver.Base }
+type signingBucket struct {
+	driver.Base
+	between func(step, key string) // what a client does while its upload is judged
+	readErr error
+	copied  func(dst string, o *driver.CopyOptions)
+}
+
+func (b *signingBucket) Read(ctx context.Context, key string, offset, length int64) (*driver.Reader, error) {
+	if b.between != nil {
+		b.between("read", key)
+	}
+	if b.readErr != nil {
+		return nil, b.readErr
+	}
+	return b.Base.Read(ctx, key, offset, length)
+}
+
+func (b *signingBucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOptions) error {
+	if b.between != nil {
+		b.between("copy", src)
+	}
+	err := b.Base.Copy(ctx, dst, src, o)
+	if b.copied != nil && err == nil {
+		b.copied(dst, o)
+	}
+	return err
+}
 
 func (b *signingBucket) Sign(_ context.Context, key string, o *driver.SignOptions) (*driver.Signed, error) {
 	if o.ContentType != "" || o.ContentLength != nil || o.MaxLength != 0 || o.SHA256 != nil || o.CreateOnly {
@@ -51,7 +78,7 @@ func newDirect(t *testing.T, service bool) *direct {
 			Methods: []string{http.MethodPut}, ContentLength: driver.OnCompletion, MaxLength: driver.OnCompletion,
 			ContentType: driver.OnCompletion, SHA256: driver.OnCompletion,
 		}
-		bucket = &signingBucket{base}
+		bucket = &signingBucket{Base: base}
 		d.put = func(tk *Ticket, contentType, content string) error {
 			return base.Write(d.ctx, tk.Link.URL, strings.NewReader(content), &driver.WriteOptions{ContentType: contentType})
 		}
@@ -251,6 +278,150 @@ func TestDirectUpload(t *testing.T) {
 		require.ErrorIs(t, err, cause)
 		require.NoError(t, d.put(tk, "application/pdf", content))
 		require.ErrorIs(t, d.put(tk, "application/pdf", content), signurl.ErrRevoked)
-		require.Equal(t, []string{"generate_upload_url ok", "redeem ok", "upload failed error", "redeem ok", "upload ok", "redeem ok"}, d.entries(t))
+		require.Equal(t, []string{"generate_upload_url ok", "redeem ok", "upload failed error", "redeem ok", "upload ok", "redeem ok", "upload failed revoked"}, d.entries(t))
 	})
+}
+
+// A client may use its link again while what it sent is being judged: what is
+// judged must be what becomes the object.
+func TestDirectUploadSentAgainWhileItIsJudged(t *testing.T) {
+	const pdf, html = "%PDF-1.7 direct", "<!DOCTYPE html>"
+	require.Len(t, html, len(pdf))
+	sum := sha256.Sum256([]byte(pdf))
+	allowed := []string{"application/pdf"}
+	for name, c := range map[string]struct {
+		options TicketOptions
+		first   string
+		swap    map[string]string // by step: what is sent before it
+		want    error
+	}{
+		"another type before the copy":    {TicketOptions{AllowedTypes: allowed}, pdf, map[string]string{"copy": html}, ErrType},
+		"another content before the copy": {TicketOptions{SHA256: sum[:]}, pdf, map[string]string{"copy": html}, ErrChecksum},
+		"longer before the copy":          {TicketOptions{MaxSize: int64(len(pdf))}, pdf, map[string]string{"copy": pdf + "!"}, ErrTooLarge},
+		"the right one only to be looked at": {
+			TicketOptions{AllowedTypes: allowed, SHA256: sum[:]}, html, map[string]string{"read": pdf, "copy": html}, ErrType,
+		},
+		"the same once more": {TicketOptions{AllowedTypes: allowed, SHA256: sum[:]}, pdf, map[string]string{"copy": pdf}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDirect(t, true)
+			tk, err := d.BeginUpload(d.ctx, "a/b.pdf", &c.options)
+			require.NoError(t, err)
+			require.NoError(t, d.put(tk, "application/pdf", c.first))
+			d.bucket.(*signingBucket).between = func(step, key string) {
+				content, ok := c.swap[step]
+				if !ok || key != tk.Link.URL {
+					return
+				}
+				if delete(c.swap, step); step == "copy" {
+					c.swap = nil
+				}
+				require.NoError(t, d.put(tk, "application/pdf", content))
+			}
+			obj, err := d.complete(tk)
+			require.Zero(t, d.trail.Open())
+			if c.want == nil {
+				require.NoError(t, err)
+				require.Equal(t, []string{"a/b.pdf"}, d.objects(t))
+				require.EqualValues(t, len(pdf), obj.Size)
+				return
+			}
+			require.ErrorIs(t, err, c.want)
+			require.Empty(t, d.objects(t), "nothing may be left")
+		})
+	}
+	t.Run("for ever", func(t *testing.T) {
+		d := newDirect(t, true)
+		tk, err := d.BeginUpload(d.ctx, "a/b.pdf", nil)
+		require.NoError(t, err)
+		n := 1
+		send := func() { n++; require.NoError(t, d.put(tk, "application/pdf", strings.Repeat("x", n))) }
+		send()
+		d.bucket.(*signingBucket).between = func(step, _ string) {
+			if step == "copy" {
+				send()
+			}
+		}
+		_, err = d.complete(tk)
+		require.ErrorIs(t, err, ErrReplaced)
+		require.Empty(t, d.objects(t))
+		require.Zero(t, d.trail.Open())
+	})
+}
+
+// A service that can't be read at the moment is no fault of what was sent.
+func TestDirectUploadThatCantBeJudgedNow(t *testing.T) {
+	d := newDirect(t, true)
+	tk, err := d.BeginUpload(d.ctx, "a/b.pdf", &TicketOptions{AllowedTypes: []string{"application/pdf"}, Expiry: time.Hour})
+	require.NoError(t, err)
+	require.NoError(t, d.put(tk, "application/pdf", "%PDF-1.7 direct"))
+	down := errors.New("the backend is down")
+	bucket := d.bucket.(*signingBucket)
+	bucket.readErr = down
+	_, err = d.complete(tk)
+	require.ErrorIs(t, err, down)
+	require.ErrorIs(t, err, ErrInDoubt)
+	bucket.readErr = nil
+	*d.clock = d.clock.Add(30 * time.Minute)
+	r, err := d.Reconcile(d.ctx)
+	require.NoError(t, err)
+	require.Zero(t, r, "the ticket stays good")
+	_, err = d.complete(tk)
+	require.NoError(t, err)
+	require.Equal(t, []string{"a/b.pdf"}, d.objects(t))
+	require.Zero(t, d.trail.Open())
+}
+
+// Where the ETag is of the content alone, the same content may have been sent
+// again as another type between the judgement and the copy.
+func TestDirectUploadSentAgainAsAnotherType(t *testing.T) {
+	for name, c := range map[string]struct {
+		times int
+		want  error
+	}{"once": {1, nil}, "again and again": {100, ErrReplaced}} {
+		t.Run(name, func(t *testing.T) {
+			d := newDirect(t, true)
+			tk, err := d.BeginUpload(d.ctx, "a/b.pdf", &TicketOptions{AllowedTypes: []string{"application/pdf"}})
+			require.NoError(t, err)
+			require.NoError(t, d.put(tk, "application/pdf", "%PDF-1.7 direct"))
+			bucket := d.bucket.(*signingBucket)
+			bucket.copied = func(dst string, o *driver.CopyOptions) {
+				if c.times--; c.times >= 0 {
+					require.NoError(t, bucket.Base.Write(d.ctx, dst, strings.NewReader("%PDF-1.7 direct"), &driver.WriteOptions{ContentType: "text/html", Metadata: o.Metadata}))
+				}
+			}
+			_, err = d.complete(tk)
+			require.ErrorIs(t, err, c.want)
+			require.Zero(t, d.trail.Open())
+			if c.want != nil {
+				require.Empty(t, d.objects(t))
+				return
+			}
+			obj, err := d.Stat(d.ctx, "a/b.pdf")
+			require.NoError(t, err)
+			require.Equal(t, "application/pdf", obj.ContentType)
+		})
+	}
+}
+
+// A completion that could not be settled is completed by the next one, though
+// what was sent is gone.
+func TestDirectUploadCompletedButNotSettled(t *testing.T) {
+	d := newDirect(t, true)
+	tk, err := d.BeginUpload(d.ctx, "a/b.pdf", nil)
+	require.NoError(t, err)
+	require.NoError(t, d.put(tk, "application/pdf", "%PDF-1.7 direct"))
+	down := errors.New("the trail is down")
+	faults := audittest.NewFaults(d.trail)
+	faults.Add(audittest.Fault{Call: audittest.CallSettle, Nth: 1, Err: down})
+	s, err := NewFromDriver(d.bucket, faults, nil)
+	require.NoError(t, err)
+	_, err = s.CompleteUpload(d.ctx, tk.Key, tk.ID)
+	require.ErrorIs(t, err, down)
+	require.Equal(t, []string{"a/b.pdf"}, d.objects(t))
+	obj, err := s.CompleteUpload(d.ctx, tk.Key, tk.ID)
+	require.NoError(t, err)
+	require.Equal(t, tk.ID, obj.OpID)
+	require.Zero(t, d.trail.Open())
+	require.Contains(t, d.entries(t), "upload ok")
 }

@@ -30,6 +30,9 @@ var (
 	ErrRange = driver.ErrRange
 	// ErrUnsupported: this backend cannot do that; see [Store.Capabilities].
 	ErrUnsupported = driver.ErrUnsupported
+	// ErrReplaced: another object took the place of the one that was meant, again
+	// and again.
+	ErrReplaced = driver.ErrReplaced
 	// ErrAudit: the trail could not be written. If it was before the effect,
 	// nothing happened. If it was after, the effect stands and its intent is
 	// open, to be settled by [Store.Reconcile].
@@ -78,6 +81,7 @@ var codes = []struct {
 	{ErrChecksum, "checksum"},
 	{ErrRange, "range"},
 	{ErrUnrecorded, "unrecorded"},
+	{ErrReplaced, "replaced"},
 	{fs.ErrNotExist, "not_found"},
 	{fs.ErrExist, "exists"},
 	{fs.ErrPermission, "permission"},

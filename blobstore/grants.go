@@ -119,10 +119,20 @@ func (o *LinkOptions) gateway() bool {
 // UseLink counts the use of a link that was verified. It is for the HTTP handler
 // that serves links, before it does what the link allows; a refusal wraps
 // signurl.ErrRevoked and is to be recorded with DenyLink. A link with a number of
-// uses is [ErrUnsupported] without [Options.Grants].
+// uses is [ErrUnsupported] without [Options.Grants]. One to a key outside of a
+// view is [ErrDenied], recorded as such and not counted.
 func (s *Store) UseLink(ctx context.Context, link signurl.Link) error {
-	if err := s.inView(link.Key); err != nil {
-		return &Error{Op: "redeem", Key: link.Key, Err: driver.As(ErrDenied, err)}
+	if s.inView(link.Key) != nil {
+		e := audit.Event{
+			Action: audit.ActionRedeem, Key: link.Key, GrantID: link.GrantID,
+			Attrs: map[string]string{audit.AttrMethod: link.Method},
+		}
+		err := s.enter(ctx, &e) // which refuses it
+		if err == nil {
+			s.leave()
+			err = driver.As(ErrDenied, errOutside)
+		}
+		return &Error{Op: "redeem", Key: link.Key, Err: err}
 	}
 	if s.opts.Grants == nil {
 		if link.Uses > 0 {

@@ -21,9 +21,9 @@ import (
 // delaying is a fixture whose store reads its trail, and whose next write or
 // copy fails at once and takes effect when the returned function is called.
 func delaying(t *testing.T) (f *fixture, land func()) {
-	f = newFixture(t, &blobstore.Options{Lease: short})
+	f = newFixture(t, nil)
 	var err error
-	f.store, err = blobstore.NewFromDriver(f.bucket, f.memory, &blobstore.Options{Lease: short})
+	f.store, err = blobstore.NewFromDriver(f.bucket, f.memory, nil)
 	require.NoError(t, err)
 	land = func() { require.Fail(t, "nothing was written") }
 	f.bucket.write = func(_ context.Context, key string, r io.Reader, o *driver.WriteOptions) error {

@@ -22,8 +22,8 @@ import (
 
 const short = 300 * time.Millisecond
 
-// A lease that must be kept is kept by the bubble's clock, which a busy machine
-// doesn't hold up.
+// Leases are kept and lost by the bubble's clock, which a busy machine doesn't
+// hold up.
 
 func TestLeaseIsKeptWhileASlowReaderStreams(t *testing.T) {
 	synctest.Test(t, testLeaseIsKeptWhileASlowReaderStreams)
@@ -56,6 +56,10 @@ func testLeaseSurvivesAFailedRenewal(t *testing.T) {
 }
 
 func TestLeaseThatCannotBeRenewedEndsTheUpload(t *testing.T) {
+	synctest.Test(t, testLeaseThatCannotBeRenewedEndsTheUpload)
+}
+
+func testLeaseThatCannotBeRenewedEndsTheUpload(t *testing.T) {
 	f := newFixture(t, &blobstore.Options{Lease: short})
 	f.trail.Add(audittest.Fault{Call: audittest.CallRenew, Err: errBackend})
 	_, err := f.store.Upload(f.ctx, "a", endless{func() bool { return false }}, nil)
@@ -66,6 +70,10 @@ func TestLeaseThatCannotBeRenewedEndsTheUpload(t *testing.T) {
 }
 
 func TestLostLeaseEndsTheUploadAndLeavesNothing(t *testing.T) {
+	synctest.Test(t, testLostLeaseEndsTheUploadAndLeavesNothing)
+}
+
+func testLostLeaseEndsTheUploadAndLeavesNothing(t *testing.T) {
 	f := newFixture(t, &blobstore.Options{Lease: short})
 	f.trail.Add(audittest.Fault{Call: audittest.CallRenew, Match: func(e audit.Event) bool {
 		_, err := f.memory.Claim(context.Background(), e.OpID, time.Hour, nil)
@@ -118,7 +126,7 @@ func testLeaseIsKeptWhileACancelledUploadIsClearedAway(t *testing.T) {
 		cancel()
 		return context.Cause(ctx)
 	}
-	f.bucket.del = func(dctx context.Context, key string) error {
+	f.bucket.del = func(dctx context.Context, key string, o *driver.DeleteOptions) error {
 		seen := f.trail.Calls(audittest.CallRenew)
 		begun := time.Now()
 		require.Eventually(t, func() bool {
@@ -127,7 +135,7 @@ func testLeaseIsKeptWhileACancelledUploadIsClearedAway(t *testing.T) {
 			require.Zero(t, done)
 			return time.Since(begun) > 2*short && f.trail.Calls(audittest.CallRenew) > seen+2
 		}, time.Minute, 10*time.Millisecond)
-		return f.bucket.Bucket.Delete(dctx, key)
+		return f.bucket.Bucket.Delete(dctx, key, o)
 	}
 	_, err := f.store.Upload(ctx, "a", strings.NewReader("whole"), nil)
 	require.ErrorIs(t, err, context.Canceled)

@@ -29,15 +29,18 @@ type LinkOptions struct {
 	// For GET and HEAD: what the answer says.
 
 	Filename     string // the name to save the file under; empty: the backend's choice
-	Inline       bool   // show it in the browser where that is safe, rather than save it
 	ResponseType string // the content type to answer with; empty: the object's
+	// Inline asks for showing the file in the browser, rather than saving it. The
+	// host's own handler does so where that is safe. A service does as it is told,
+	// without our headers: ask it only for types that can't hold scripts.
+	Inline bool
 
 	// Gateway asks for a link to the host's own handler on every backend, since
 	// what a service signs can't be withdrawn. Uses, UserID and IP imply it. It
 	// needs [Options.Signer].
 	Gateway bool
 	Uses    int    // how often it may be used, but for HEAD; 0: any number. It needs [Options.Grants]
-	UserID  string // the only user who may use it; empty: anyone
+	UserID  string // the only user who may use it, by the actor's UserID and whatever the tenant; empty: anyone
 	IP      string // the only address that may use it; empty: any
 
 	// For PUT: what the upload must be. A constraint that nobody can enforce
@@ -207,16 +210,14 @@ func (s *Store) signByHandler(link *Link, key string, o *LinkOptions) (err error
 
 func (s *Store) signByService(ctx context.Context, link *Link, key string, o *LinkOptions) error {
 	disposition := ""
-	if o.Filename != "" || o.Inline {
-		kind := "attachment"
+	if link.Method == http.MethodGet || link.Method == http.MethodHead {
+		disposition = "attachment" // for a service that is not told shows what it can, scripts and all
 		if o.Inline {
-			kind = "inline"
+			disposition = "inline"
 		}
-		params := map[string]string{}
 		if o.Filename != "" {
-			params["filename"] = o.Filename
+			disposition = mime.FormatMediaType(disposition, map[string]string{"filename": o.Filename})
 		}
-		disposition = mime.FormatMediaType(kind, params)
 	}
 	signed, err := s.bucket.Sign(ctx, key, &driver.SignOptions{
 		Method: link.Method, Expires: link.Expires, GrantID: link.GrantID,

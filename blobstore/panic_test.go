@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -21,37 +22,38 @@ func (panicking) Read([]byte) (int, error) { panic("the reader's own mistake") }
 // A panic of the host's own code, which a server recovers from, must neither
 // keep the store from closing nor the intent from being reconciled.
 func TestHostPanics(t *testing.T) {
-	ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
 	for name, tc := range map[string]struct {
 		opts Options
-		do   func(s *Store)
+		do   func(ctx context.Context, s *Store)
 	}{
-		"a reader, in Upload": {Options{}, func(s *Store) { _, _ = s.Upload(ctx, "a", panicking{}, nil) }},
-		"a reader, in Stage":  {Options{}, func(s *Store) { _, _ = s.Stage(ctx, "a", panicking{}, nil) }},
-		"the authoriser": {Options{Authorize: func(context.Context, audit.Event) error { panic("no") }}, func(s *Store) {
+		"a reader, in Upload": {Options{}, func(ctx context.Context, s *Store) { _, _ = s.Upload(ctx, "a", panicking{}, nil) }},
+		"a reader, in Stage":  {Options{}, func(ctx context.Context, s *Store) { _, _ = s.Stage(ctx, "a", panicking{}, nil) }},
+		"the authoriser": {Options{Authorize: func(context.Context, audit.Event) error { panic("no") }}, func(ctx context.Context, s *Store) {
 			_, _ = s.Upload(ctx, "a", strings.NewReader("x"), nil)
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			trail := new(audit.Memory)
-			bucket := &driver.Base{Bucket: memblob.OpenBucket(nil), BaseInfo: driver.Info{Backend: "mem", Bucket: "mem"}}
-			tc.opts.Lease = 60 * time.Millisecond
-			store, err := NewFromDriver(bucket, trail, &tc.opts)
-			require.NoError(t, err)
-			require.Panics(t, func() { tc.do(store) })
-			require.Eventually(t, func() bool {
-				_, err := store.Reconcile(ctx)
+			synctest.Test(t, func(t *testing.T) {
+				ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
+				trail := new(audit.Memory)
+				bucket := &driver.Base{Bucket: memblob.OpenBucket(nil), BaseInfo: driver.Info{Backend: "mem", Bucket: "mem"}}
+				store, err := NewFromDriver(bucket, trail, &tc.opts)
 				require.NoError(t, err)
-				return trail.Open() == 0
-			}, 5*time.Second, 10*time.Millisecond, "the intent's lease is renewed for ever")
-			closed := make(chan error, 1)
-			go func() { closed <- store.Close() }()
-			select {
-			case err := <-closed:
+				require.Panics(t, func() { tc.do(ctx, store) })
+				time.Sleep(2 * audit.DefaultLease) // in the bubble's own time
+				_, err = store.Reconcile(ctx)
 				require.NoError(t, err)
-			case <-time.After(5 * time.Second):
-				require.Fail(t, "the store can't be closed")
-			}
+				require.Zero(t, trail.Open(), "the intent's lease is renewed for ever")
+				closed := make(chan error, 1)
+				go func() { closed <- store.Close() }()
+				synctest.Wait()
+				select {
+				case err := <-closed:
+					require.NoError(t, err)
+				default:
+					require.Fail(t, "the store can't be closed")
+				}
+			})
 		})
 	}
 }

@@ -46,8 +46,8 @@ func (b *steps) Copy(ctx context.Context, dst, src string, o *driver.CopyOptions
 	return b.step("copy", dst, func() error { return b.Base.Copy(ctx, dst, src, o) })
 }
 
-func (b *steps) Delete(ctx context.Context, key string) error {
-	return b.step("delete", key, func() error { return b.Base.Delete(ctx, key) })
+func (b *steps) Delete(ctx context.Context, key string, o *driver.DeleteOptions) error {
+	return b.step("delete", key, func() error { return b.Base.Delete(ctx, key, o) })
 }
 
 type paused struct {
@@ -202,6 +202,46 @@ func TestMovePaused(t *testing.T) {
 		require.ErrorIs(t, p.Move(p.ctx, "dst", "src", nil), cause)
 		require.Equal(t, "content", p.get(t, "src"))
 		p.agrees(t, "src", "dst")
+	})
+}
+
+func TestDeletePaused(t *testing.T) {
+	t.Run("and replaced meanwhile", func(t *testing.T) {
+		p := newPaused(t)
+		p.put(t, p.Store, "a", "content")
+		p.bucket.before = func(string, string) error {
+			p.bucket.before = nil
+			p.put(t, p.other, "a", "newer content")
+			p.stopped(t)
+			return nil
+		}
+		require.ErrorIs(t, p.Delete(p.ctx, "a", nil), ErrReplaced)
+		require.Equal(t, "newer content", p.get(t, "a"))
+		p.agrees(t, "a")
+	})
+	t.Run("and replaced after it was settled", func(t *testing.T) {
+		p := newPaused(t)
+		p.put(t, p.Store, "a", "content")
+		p.bucket.before = func(string, string) error {
+			p.bucket.before = nil
+			require.Equal(t, Reconciled{Failed: 1}, p.stopped(t))
+			p.put(t, p.other, "a", "newer content")
+			return nil
+		}
+		require.ErrorIs(t, p.Delete(p.ctx, "a", nil), audit.ErrNotHeld)
+		require.Equal(t, "newer content", p.get(t, "a"))
+		p.agrees(t, "a")
+	})
+	t.Run("and nothing happened", func(t *testing.T) {
+		p := newPaused(t)
+		p.put(t, p.Store, "a", "content")
+		p.bucket.before = func(string, string) error {
+			p.bucket.before = nil
+			require.Equal(t, Reconciled{Failed: 1}, p.stopped(t))
+			return nil
+		}
+		require.NoError(t, p.Delete(p.ctx, "a", nil), "it is deleted, and the trail amended")
+		p.agrees(t, "a")
 	})
 }
 

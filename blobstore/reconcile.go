@@ -194,6 +194,11 @@ func (s *Store) digest(ctx context.Context, key string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.digestOf(r)
+}
+
+// digestOf computes the SHA-256 of what r reads, and closes it.
+func (s *Store) digestOf(r *driver.Reader) ([]byte, error) {
 	defer r.Close()
 	h := sha256.New()
 	buf := copyBuffers.Get().(*[256 << 10]byte)
@@ -232,7 +237,7 @@ func (s *Store) findMove(ctx context.Context, e audit.Event) (audit.Result, []au
 		return audit.Result{}, nil, err
 	}
 	if src != nil && src.ETag == e.Attrs[attrETag] {
-		if err := s.remove(ctx, e.Attrs[audit.AttrSourceKey]); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := s.remove(ctx, e.Attrs[audit.AttrSourceKey], src.ETag); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrReplaced) {
 			return audit.Result{}, nil, err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -27,9 +28,7 @@ type staging struct {
 	store   *Store
 }
 
-const stageLease = time.Second
-
-func newStaging(t *testing.T) *staging {
+func newStaging(t *testing.T, lease time.Duration) *staging {
 	ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
 	dsn := filepath.Join(t.TempDir(), "app.db")
 	journal, err := sqlaudit.Open(ctx, "sqlite:"+dsn, nil)
@@ -40,7 +39,7 @@ func newStaging(t *testing.T) *staging {
 	t.Cleanup(func() { require.NoError(t, host.Close()) })
 	host.MustExec("CREATE TABLE invoices (id TEXT PRIMARY KEY, file TEXT NOT NULL)")
 	bucket := &driver.Base{Bucket: memblob.OpenBucket(nil), BaseInfo: driver.Info{Backend: "mem", Bucket: "mem"}}
-	store, err := NewFromDriver(bucket, audit.Multi(journal), &Options{Lease: stageLease})
+	store, err := NewFromDriver(bucket, audit.Multi(journal), &Options{Lease: lease})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, store.Close()) })
 	return &staging{ctx, host, journal, store}
@@ -104,7 +103,7 @@ func (s *staging) outcome(t *testing.T, key string) string {
 
 func TestStage(t *testing.T) {
 	t.Run("committed", func(t *testing.T) {
-		s := newStaging(t)
+		s := newStaging(t, 0)
 		st := s.stage(t)
 		require.NoError(t, s.insert(t, st).Commit())
 		require.NoError(t, st.Commit(s.ctx))
@@ -113,14 +112,14 @@ func TestStage(t *testing.T) {
 		require.ErrorIs(t, st.Discard(s.ctx), errFinished)
 	})
 	t.Run("rolled back", func(t *testing.T) {
-		s := newStaging(t)
+		s := newStaging(t, 0)
 		st := s.stage(t)
 		require.NoError(t, s.insert(t, st).Rollback())
 		require.NoError(t, st.Discard(s.ctx))
 		require.Equal(t, "failed discarded", s.outcome(t, st.Object.Key))
 	})
 	t.Run("killed before the host's commit", func(t *testing.T) {
-		s := newStaging(t)
+		s := newStaging(t, 0)
 		st := s.stage(t)
 		tx := s.insert(t, st)
 		st.die()
@@ -129,7 +128,7 @@ func TestStage(t *testing.T) {
 		require.Equal(t, "failed interrupted", s.outcome(t, st.Object.Key))
 	})
 	t.Run("killed after the host's commit", func(t *testing.T) {
-		s := newStaging(t)
+		s := newStaging(t, 0)
 		st := s.stage(t)
 		require.NoError(t, s.insert(t, st).Commit())
 		st.die()
@@ -138,7 +137,7 @@ func TestStage(t *testing.T) {
 	})
 	t.Run("left undecided", func(t *testing.T) {
 		for _, committed := range []bool{true, false} {
-			s := newStaging(t)
+			s := newStaging(t, 0)
 			st := s.stage(t)
 			tx, want := s.insert(t, st), "ok"
 			if committed {
@@ -155,20 +154,24 @@ func TestStage(t *testing.T) {
 		}
 	})
 	t.Run("the lease is kept while the host takes its time", func(t *testing.T) {
-		s := newStaging(t)
+		s := newStaging(t, 5*time.Second)
 		st := s.stage(t)
-		begun := time.Now()
-		for time.Since(begun) < 2*stageLease {
-			r, err := s.store.Reconcile(s.ctx)
-			require.NoError(t, err)
-			require.Zero(t, r)
-		}
+		const lease = "SELECT lease_until FROM file_access_intents"
+		var begun int64
+		require.NoError(t, s.host.Get(&begun, lease))
+		require.Eventually(t, func() bool {
+			var now int64
+			return s.host.Get(&now, lease) == nil && now > begun
+		}, time.Minute, 10*time.Millisecond, "it is renewed")
+		r, err := s.store.Reconcile(s.ctx)
+		require.NoError(t, err)
+		require.Zero(t, r)
 		require.NoError(t, s.insert(t, st).Commit())
 		require.NoError(t, st.Commit(s.ctx))
 		require.Equal(t, "ok", s.outcome(t, st.Object.Key))
 	})
 	t.Run("too late for the host's commit", func(t *testing.T) {
-		s := newStaging(t)
+		s := newStaging(t, 0)
 		st := s.stage(t)
 		st.die()
 		s.reconcile(t)
@@ -179,18 +182,36 @@ func TestStage(t *testing.T) {
 		require.Equal(t, "failed interrupted", s.outcome(t, st.Object.Key))
 	})
 	t.Run("a failed upload stages nothing", func(t *testing.T) {
-		s := newStaging(t)
+		s := newStaging(t, 0)
 		cause := errors.New("the scanner jammed")
 		_, err := s.store.Stage(s.ctx, "a/b", &failingReader{err: cause}, nil)
 		require.ErrorIs(t, err, cause)
 		require.Equal(t, "failed error", s.outcome(t, "a/b"))
 	})
 	t.Run("refused options", func(t *testing.T) {
-		s := newStaging(t)
+		s := newStaging(t, 0)
 		for _, o := range []*UploadOptions{{Overwrite: true}, {Link: &LinkOptions{}}} {
 			_, err := s.store.Stage(s.ctx, "a/b", strings.NewReader("x"), o)
 			require.Error(t, err)
 		}
+	})
+}
+
+// A staged upload is left alone for as long as the host takes, by the clock of
+// the bubble.
+func TestStagedLeaseIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPaused(t)
+		st, err := p.Stage(p.ctx, "a", strings.NewReader("staged"), nil)
+		require.NoError(t, err)
+		for range 20 {
+			time.Sleep(audit.DefaultLease / 2)
+			r, err := p.other.Reconcile(p.ctx)
+			require.NoError(t, err)
+			require.Zero(t, r)
+		}
+		require.NoError(t, st.Commit(p.ctx))
+		p.agrees(t, "a")
 	})
 }
 

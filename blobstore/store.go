@@ -21,12 +21,13 @@ type Store struct {
 	*gate
 }
 
-// gate counts the operations of a store and of its views, so that Close can wait
-// for them.
+// gate is what a store shares with its views: it counts the operations, so that
+// Close can wait for them.
 type gate struct {
 	mu      sync.Mutex
 	running int           // operations that entered and have not left
 	idle    chan struct{} // made by Close; closed when the last of them leaves
+	left    string        // the check whose object could not be deleted; see Check
 }
 
 // Open opens the bucket that a Go CDK URL names, such as

@@ -405,7 +405,7 @@ func (s *Store) afterFailedWrite(ctx context.Context, key string, meta map[strin
 		// was gone, and removing the new one would lose both.
 		return nil
 	default:
-		if err := s.bucket.Delete(ctx, key); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := s.removeVersion(ctx, key, attrs.ETag); err != nil {
 			return inDoubt(cause, err)
 		}
 		cause = undoneError{cause}
@@ -431,10 +431,16 @@ func (s *Store) removeOwn(ctx context.Context, key, opID string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	if err := s.bucket.Delete(ctx, key); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return driver.As(ErrInDoubt, err)
+	return driver.As(ErrInDoubt, s.removeVersion(ctx, key, a.ETag))
+}
+
+// removeVersion sees to it that a version of an object is gone.
+func (s *Store) removeVersion(ctx context.Context, key, etag string) error {
+	err := s.bucket.Delete(ctx, key, &driver.DeleteOptions{IfMatch: etag})
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrReplaced) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // inDoubt returns cause as an error whose effect could not be found out because

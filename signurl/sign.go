@@ -22,7 +22,8 @@ const (
 type Options struct {
 	// MaxExpiry is the longest time until Link.Expires that Sign accepts. Default: 7 days.
 	MaxExpiry time.Duration
-	// Leeway is how long after Link.Expires Verify still accepts a link, for clocks that differ. Default: 0.
+	// Leeway is how long after Link.Expires Verify still accepts a link, for clocks that differ. Default: 0. It should be
+	// minutes: who counts the uses of links, or keeps which were withdrawn, may forget them an hour after they end.
 	Leeway time.Duration
 	// Audience is signed into every link without being part of it: a Signer refuses the links of one with another
 	// audience, even if they share keys. Default: the path of the base URL, so that two handlers under different

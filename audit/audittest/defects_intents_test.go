@@ -112,7 +112,10 @@ var intentDefects = []defect{
 	}, []string{"intents/begun with an outcome"}},
 
 	{"begins an operation twice", func(b *broken) {
+		var mu sync.Mutex // so that it does, however many look at once
 		b.begin = func(ctx context.Context, e audit.Event, d time.Duration) (audit.Intent, error) {
+			mu.Lock()
+			defer mu.Unlock()
 			if in, err := b.Memory.Claim(ctx, e.OpID, d, nil); err == nil {
 				return in, nil
 			}

@@ -31,6 +31,8 @@ type gap struct {
 	entries  int64 // that no entry mentions yet
 	from, to time.Time
 	events   []audit.Event // that Close returns
+	flushing []*job        // in the flush that runs, if nobody waits for them
+	closed   bool          // Close has returned them all
 }
 
 func (g *gap) size() int64 {
@@ -39,10 +41,27 @@ func (g *gap) size() int64 {
 	return g.entries
 }
 
+// storing takes note of what a flush stores that nobody waits for.
+func (g *gap) storing(jobs []*job) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.flushing = jobs
+}
+
+// unstored is what was lost by Close, with all of the flush that runs: of that it
+// can't wait for the end any longer.
 func (g *gap) unstored() []audit.Event {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.events
+	g.closed = true
+	if len(g.flushing) == 0 {
+		return g.events
+	}
+	var events []audit.Event
+	for _, jb := range g.flushing {
+		events = append(events, jb.events()...)
+	}
+	return events
 }
 
 // lose takes note of an asynchronous job that failed.
@@ -51,6 +70,9 @@ func (j *Journal) lose(jb *job, err error) {
 	g := &j.gap
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.closed {
+		return
+	}
 	if j.base.Err() != nil { // by Close
 		g.events = append(g.events, jb.events()...)
 		return

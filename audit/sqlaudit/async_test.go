@@ -2,6 +2,8 @@ package sqlaudit_test
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -35,7 +38,9 @@ func testAsync(t *testing.T, s *system) {
 	release() // after more than the time limit
 	in, err := begin(t, j)
 	require.NoError(t, err)
-	require.NoError(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}))
+	wait(t, "it is settled, though a second may be short", func() bool {
+		return in.Settle(context.Background(), audit.Result{Outcome: audit.OutcomeOK}) == nil
+	})
 	require.NoError(t, j.Close(t.Context()))
 	require.ErrorIs(t, j.Log(t.Context(), event("late")), audit.ErrClosed)
 
@@ -105,6 +110,65 @@ func testAsyncCloseReturnsWhatIsLost(t *testing.T, s *system) {
 	assert.Equal(t, 1, db.count(t, "file_access_logs"))
 }
 
+// A driver that does not heed its context leaves it open whether what it was given
+// is stored.
+func TestAsyncCloseReturnsWhatIsStuck(t *testing.T) {
+	dsn := sqliteSystem.dsn(t)
+	first, db := openDSN(t, dsn, nil)
+	require.NoError(t, first.Close(t.Context()))
+	stuck := make(chan struct{})
+	pool := sqlx.NewDb(sql.OpenDB(stuckConnector{"file:" + strings.TrimPrefix(dsn, "sqlite:") + "?_pragma=busy_timeout(5000)", db.Driver(), stuck}), "sqlite")
+	t.Cleanup(func() { require.NoError(t, pool.Close()) })
+	j, err := sqlaudit.New(t.Context(), pool, &sqlaudit.Options{Async: true, Logger: quiet, SkipMigrate: true})
+	require.NoError(t, err)
+	require.NoError(t, j.Log(t.Context(), event("stuck")))
+	wait(t, "the flush begins", func() bool { return sqlaudit.Waiting(j) == 0 && sqlaudit.Flushing(j) })
+	require.NoError(t, j.Log(t.Context(), event("queued")))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	err = j.Close(ctx)
+	close(stuck)
+	var unstored *sqlaudit.UnstoredError
+	require.ErrorAs(t, err, &unstored)
+	require.Len(t, unstored.Events, 2)
+	assert.Equal(t, []string{"stuck", "queued"}, []string{unstored.Events[0].Key, unstored.Events[1].Key})
+	wait(t, "the flush ends", func() bool { return !sqlaudit.Flushing(j) })
+}
+
+// stuckConnector makes SQLite connections that commit when they are let.
+type stuckConnector struct {
+	dsn string
+	d   driver.Driver
+	let <-chan struct{}
+}
+
+func (c stuckConnector) Driver() driver.Driver { return c.d }
+
+func (c stuckConnector) Connect(context.Context) (driver.Conn, error) {
+	conn, err := c.d.Open(c.dsn)
+	return stuckConn{conn.(sqliteConn), c.let}, err
+}
+
+type stuckConn struct {
+	sqliteConn
+	let <-chan struct{}
+}
+
+func (c stuckConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	tx, err := c.sqliteConn.BeginTx(ctx, opts)
+	return stuckTx{tx, c.let}, err
+}
+
+type stuckTx struct {
+	driver.Tx
+	let <-chan struct{}
+}
+
+func (tx stuckTx) Commit() error {
+	<-tx.let
+	return tx.Tx.Commit()
+}
+
 func TestAsyncRecordsItsGaps(t *testing.T) { onEach(t, testAsyncRecordsItsGaps) }
 
 func testAsyncRecordsItsGaps(t *testing.T, s *system) {
@@ -166,6 +230,24 @@ func testAsyncBesideOthers(t *testing.T, s *system) {
 	require.NoError(t, j.Close(t.Context()))
 	assert.Equal(t, 2*16*20, db.count(t, "file_access_logs"))
 	assert.Zero(t, db.count(t, "file_access_intents"))
+}
+
+// What removes something waits for its record all the same.
+func TestAsyncErasesNothingUnrecorded(t *testing.T) {
+	j, db := sqliteSystem.open(t, &sqlaudit.Options{Async: true})
+	n, err := j.Erase(officer, audit.Query{UserID: "nobody"})
+	require.NoError(t, err, "though nothing was stored before")
+	assert.Zero(t, n)
+	assert.Equal(t, 2, db.count(t, "file_access_logs"))
+
+	require.NoError(t, j.Log(t.Context(), event("k")))
+	wait(t, "the entry is stored", func() bool { return db.count(t, "file_access_logs") == 3 })
+	db.exec(t, "CREATE TRIGGER unrecorded BEFORE INSERT ON file_access_logs WHEN NEW.action IN ('erase', 'purge') BEGIN SELECT RAISE(ABORT, 'unrecorded'); END")
+	_, err = j.Erase(officer, audit.Query{UserID: "u-1"})
+	require.ErrorIs(t, err, audit.ErrEvent)
+	_, err = j.Purge(officer, sqlaudit.PurgeOptions{Before: time.Now()})
+	require.ErrorIs(t, err, audit.ErrEvent)
+	assert.Equal(t, 1, db.count(t, "file_access_logs WHERE user_id = 'u-1'"), "it is there, and whole")
 }
 
 func TestAsyncAnchorIsRefused(t *testing.T) {

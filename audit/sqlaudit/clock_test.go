@@ -84,7 +84,9 @@ func testWrongClocks(t *testing.T, s *system) {
 		}
 	})
 	wg.Wait()
-	// The clock is set back under the third's feet once more.
+	// The clock is set back under the third's feet once more, after an entry at
+	// its right time: the others may have settled all else.
+	logMany(t, journals[2], 1)
 	back.Store(int64(10 * time.Minute))
 	logMany(t, journals[2], 50)
 
@@ -104,7 +106,7 @@ func testWrongClocks(t *testing.T, s *system) {
 		assert.Equal(t, 1, n, id)
 		final += n
 	}
-	assert.Len(t, ops, 3*each+50)
+	assert.Len(t, ops, 3*each+51)
 	assert.EqualValues(t, len(open), first.Load()+second.Load(), "each was settled by one")
 	assert.Zero(t, db.count(t, "file_access_intents"))
 	assert.Equal(t, 2, steps, "the clock was set back twice")

@@ -78,17 +78,46 @@ func testCutReplies(t *testing.T, s *system) {
 	for _, n := range seen {
 		duplicates += n - 1
 	}
-	t.Logf("%d events, %d replies cut (%.1f %% of the commits): %d lost, %d duplicates", *cutEvents, cuts.Load(), 100**cutShare, lost, duplicates)
+	t.Logf("%d events, %d replies cut (%.1f %% of the commits): %d lost, %d duplicates", *cutEvents, cuts.count(), 100**cutShare, lost, duplicates)
 	assert.Zero(t, lost)
 	assert.Zero(t, duplicates)
-	assert.Positive(t, cuts.Load(), "the test cut something")
+	assert.Positive(t, cuts.count(), "the test cut something")
 	assert.Zero(t, db.count(t, "file_access_intents"))
 	requireWholeStreams(t, got)
 }
 
+// cutter cuts one in so many replies at random, but never none of them: of the
+// commits of a test there may be few.
+type cutter struct {
+	mu         sync.Mutex
+	seen, next int
+	made       int
+}
+
+func (c *cutter) cut() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	every := int(1 / *cutShare)
+	if c.seen%every == 0 {
+		c.next = c.seen + rand.IntN(every)
+	}
+	c.seen++
+	if c.seen-1 != c.next {
+		return false
+	}
+	c.made++
+	return true
+}
+
+func (c *cutter) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.made
+}
+
 // openCut opens a journal whose replies are sometimes cut.
-func openCut(t *testing.T, db *raw) (*sqlaudit.Journal, *atomic.Int64) {
-	cuts := new(atomic.Int64)
+func openCut(t *testing.T, db *raw) (*sqlaudit.Journal, *cutter) {
+	cuts := new(cutter)
 	if db.kind == "sqlite" {
 		path := strings.TrimPrefix(db.dsn, "sqlite:")
 		pool := sqlx.NewDb(sql.OpenDB(cutConnector{"file:" + path + "?_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)", db.Driver(), cuts}), "sqlite")
@@ -105,11 +134,7 @@ func openCut(t *testing.T, db *raw) (*sqlaudit.Journal, *atomic.Int64) {
 		// A commit: PostgreSQL executes a flush, MariaDB is told to commit.
 		text := string(request)
 		commit := strings.Contains(text, "COMMIT") || db.kind == "postgres" && p.greeted.Load()
-		if commit && rand.Float64() < *cutShare {
-			cuts.Add(1)
-			return true
-		}
-		return false
+		return commit && cuts.cut()
 	}
 	j, err := sqlaudit.Open(t.Context(), head+"@"+p.address+"/"+tail, &sqlaudit.Options{Logger: quiet})
 	require.NoError(t, err)
@@ -223,7 +248,7 @@ func continueUntilClosed(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
 type cutConnector struct {
 	dsn  string
 	d    driver.Driver
-	cuts *atomic.Int64
+	cuts *cutter
 }
 
 func (c cutConnector) Driver() driver.Driver { return c.d }
@@ -243,7 +268,7 @@ type sqliteConn interface {
 
 type cutConn struct {
 	sqliteConn
-	cuts *atomic.Int64
+	cuts *cutter
 }
 
 func (c cutConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
@@ -253,13 +278,12 @@ func (c cutConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx,
 
 type cutTx struct {
 	driver.Tx
-	cuts *atomic.Int64
+	cuts *cutter
 }
 
 func (tx cutTx) Commit() error {
 	err := tx.Tx.Commit()
-	if err == nil && rand.Float64() < *cutShare {
-		tx.cuts.Add(1)
+	if err == nil && tx.cuts.cut() {
 		return errors.Join(errors.New("cut"), io.ErrUnexpectedEOF)
 	}
 	return err

@@ -5,6 +5,7 @@ package sqlaudit
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -31,6 +32,12 @@ type dialect interface {
 	columns() string
 	// equal is a condition that a text column holds value, byte for byte.
 	equal(column, value string) (condition string, args []any)
+	// moment is a statement by which a transaction that reads the log keeps
+	// months from being dropped under it, or "".
+	moment() string
+	// strays says that the database may look for the entries of one user among
+	// all entries, in the order of their ids.
+	strays() bool
 	// flush stores a batch atomically. It returns errConflict, and has stored
 	// nothing, if not all intents of the batch could come in or go out.
 	flush(ctx context.Context, db *sqlx.DB, b *batch) error
@@ -95,6 +102,21 @@ func classifyCommon(err error) (c class, ok bool) {
 		return retry, true
 	}
 	return fatal, false
+}
+
+// readTx begins a transaction that sees the trail as it is at one moment. Whoever
+// calls rolls it back.
+func readTx(ctx context.Context, db *sqlx.DB, d dialect) (*sqlx.Tx, error) {
+	tx, err := db.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	if lock := d.moment(); lock != "" {
+		if _, err := tx.ExecContext(ctx, lock); err != nil {
+			return nil, errors.Join(err, tx.Rollback())
+		}
+	}
+	return tx, nil
 }
 
 // dialectOf finds the dialect of a database by asking it, since the name of a

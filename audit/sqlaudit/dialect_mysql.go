@@ -7,6 +7,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"iter"
 	"regexp"
 	"slices"
 	"strconv"
@@ -21,10 +22,14 @@ type mysql struct {
 	// whole has a flush go out as one statement. MariaDB has such statements,
 	// if the driver sends them as text.
 	whole atomic.Bool
+	// packet is how many bytes a statement may have.
+	packet atomic.Int64
 }
 
-func (*mysql) name() string { return "mysql" }
-func (*mysql) bind() int    { return sqlx.QUESTION }
+func (*mysql) name() string   { return "mysql" }
+func (*mysql) moment() string { return "" }
+func (*mysql) strays() bool   { return false }
+func (*mysql) bind() int      { return sqlx.QUESTION }
 
 // now does not depend on the session's time zone.
 func (*mysql) now() string {
@@ -69,9 +74,59 @@ func (*mysql) countTables() string {
 // 65,535 arguments of one that is prepared.
 const mysqlRows = 1000
 
+// mysqlRoom is for the text of a statement around its arguments: the names of
+// columns, and the commas and marks of the rows.
+const mysqlRoom = 256 << 10
+
+// mysqlPacket is the size of the largest statement that the driver sends.
+const mysqlPacket = 64 << 20
+
+// mysqlSize is how many bytes the arguments of one row have in a statement at
+// most, where each byte may be escaped.
+func mysqlSize(item []any) (n int64) {
+	for _, arg := range item {
+		n += 16
+		switch v := arg.(type) {
+		case string:
+			n += 2 * int64(len(v))
+		case []byte:
+			n += 2 * int64(len(v))
+		}
+	}
+	return n
+}
+
+// mysqlChunks cuts items into pieces for which one statement is large enough:
+// the server ends the connection over one that is too large, as though it had
+// gone away.
+func mysqlChunks(items [][]any, packet int64) iter.Seq[[][]any] {
+	return func(yield func([][]any) bool) {
+		from, size := 0, int64(0)
+		for i, item := range items {
+			n := mysqlSize(item)
+			if i > from && (i-from == mysqlRows || size+n > packet) {
+				if !yield(items[from:i]) {
+					return
+				}
+				from, size = i, 0
+			}
+			size += n
+		}
+		if from < len(items) {
+			yield(items[from:])
+		}
+	}
+}
+
 func (d *mysql) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
-	if d.whole.Load() {
-		err := d.flushWhole(ctx, db, b)
+	list, packet, size := parts(d, b), d.packet.Load()-mysqlRoom, int64(0)
+	for _, p := range list {
+		for _, item := range p.items {
+			size += mysqlSize(item)
+		}
+	}
+	if d.whole.Load() && size <= packet {
+		err := d.flushWhole(ctx, db, list)
 		if mysqlNumber(err) != mysqlNotPrepared {
 			return err
 		}
@@ -82,8 +137,8 @@ func (d *mysql) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
 		return retryError{err}
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
-	for _, p := range parts(d, b) {
-		for chunk := range slices.Chunk(p.items, mysqlRows) {
+	for _, p := range list {
+		for chunk := range mysqlChunks(p.items, packet) {
 			res, err := tx.ExecContext(ctx, p.query(len(chunk)), slices.Concat(chunk...)...)
 			if p.key == partBegin && mysqlNumber(err) == mysqlDuplicate {
 				return errConflict
@@ -114,12 +169,12 @@ const (
 // flushWhole is a flush in two round trips, where a transaction of single
 // statements takes four and more: one statement for all but the commit, so that
 // what hangs is not committed when nobody waits for it any more.
-func (d *mysql) flushWhole(ctx context.Context, db *sqlx.DB, b *batch) error {
+func (d *mysql) flushWhole(ctx context.Context, db *sqlx.DB, list []part) error {
 	const conflict = "SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 31001, MESSAGE_TEXT = 'conflict'"
 	var text strings.Builder
 	var args []any
 	text.WriteString("BEGIN NOT ATOMIC DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END; START TRANSACTION;\n")
-	for _, p := range parts(d, b) {
+	for _, p := range list {
 		for chunk := range slices.Chunk(p.items, mysqlRows) {
 			if p.key == partBegin {
 				text.WriteString("BEGIN DECLARE EXIT HANDLER FOR 1062 " + conflict + "; " + p.query(len(chunk)) + "; END;\n")
@@ -188,10 +243,12 @@ func (d *mysql) weakness(ctx context.Context, db *sqlx.DB) (string, error) {
 		Flush   int    `db:"f"`
 		Mode    string `db:"m"`
 		Version string `db:"v"`
+		Packet  int64  `db:"p"`
 	}
-	if err := db.GetContext(ctx, &s, "SELECT @@innodb_flush_log_at_trx_commit AS f, @@sql_mode AS m, VERSION() AS v"); err != nil {
+	if err := db.GetContext(ctx, &s, "SELECT @@innodb_flush_log_at_trx_commit AS f, @@sql_mode AS m, VERSION() AS v, @@max_allowed_packet AS p"); err != nil {
 		return "", err
 	}
+	d.packet.Store(min(s.Packet, mysqlPacket))
 	d.whole.Store(strings.Contains(s.Version, "MariaDB"))
 	if !strings.Contains(s.Mode, "STRICT_TRANS_TABLES") && !strings.Contains(s.Mode, "STRICT_ALL_TABLES") {
 		return "", fmt.Errorf("sql_mode %q is not strict: values that do not fit would be cut silently: add STRICT_TRANS_TABLES", s.Mode)

@@ -20,7 +20,14 @@ type postgres struct {
 }
 
 func (*postgres) name() string { return "postgres" }
+func (*postgres) strays() bool { return true }
 func (*postgres) bind() int    { return sqlx.DOLLAR }
+
+// moment takes the lock before the transaction has its snapshot. A table that is
+// dropped is gone from an older snapshot too, which does not see the frontier that
+// says why.
+func (*postgres) moment() string { return "LOCK TABLE ONLY file_access_logs IN ACCESS SHARE MODE" }
+
 func (*postgres) now() string {
 	return "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 }
@@ -46,8 +53,30 @@ var postgresTypes = []string{
 	"text", "text", "integer", "bytea", "bytea", "bytea",
 }
 
-// shape says which parts a flush has.
-type shape struct{ writer, settles, begins, rows, checkpoint bool }
+// shape says which parts a flush has, and of which kind they are.
+type shape struct {
+	settles, begins, rows count
+	writer, checkpoint    bool
+}
+
+// count is of how many rows a part is. One is written as it is: of a caller who
+// is alone, arrays would make the server work twice as long.
+type count int
+
+const (
+	none count = iota
+	one
+	many
+)
+
+func countOf[T any](list []T) count { return count(min(len(list), int(many))) }
+
+// The columns of what is joined or inserted, with their types.
+var (
+	heldNames, heldTypes   = []string{"op_id", "holder"}, []string{"uuid", "uuid"}
+	begunNames, begunTypes = []string{"op_id", "holder", "writer_id", "backend", "bucket", "key", "lease", "event"},
+		[]string{"uuid", "uuid", "uuid", "text", "text", "text", "bigint", "text"}
+)
 
 // statement builds the flush. It first locks the intents that go out; unless
 // all of them are there, and none of those that come in, nothing is stored.
@@ -60,44 +89,51 @@ func (d *postgres) statement(s shape) string {
 		n++
 		return fmt.Sprintf("$%d::%s", n, cast)
 	}
-	var with, checks []string
-	if s.settles {
-		ops, holders := arg("uuid[]"), arg("uuid[]")
-		with = append(with, "held AS MATERIALIZED (SELECT i.op_id FROM file_access_intents AS i JOIN unnest("+ops+", "+holders+
-			") AS s (op_id, holder) ON i.op_id = s.op_id AND i.holder = s.holder FOR UPDATE OF i)")
-		checks = append(checks, "(SELECT count(*) FROM held) = cardinality("+ops+")")
+	// source is a table of the arguments: of one row, or of columns.
+	source := func(c count, names, types []string) (table string) {
+		args := make([]string, len(types))
+		for i, t := range types {
+			if c == many {
+				t += "[]"
+			}
+			args[i] = arg(t)
+		}
+		table = strings.Join(args, ", ")
+		if c == many {
+			table = "unnest(" + table + ")"
+		} else {
+			table = "(VALUES (" + table + "))"
+		}
+		return table + " AS u (" + strings.Join(names, ", ") + ")"
 	}
-	var begin string
-	if s.begins {
-		ops := arg("uuid[]")
-		checks = append(checks, "NOT EXISTS (SELECT 1 FROM file_access_intents WHERE op_id = ANY ("+ops+"))")
-		begin = "begun AS (INSERT INTO file_access_intents (op_id, holder, writer_id, storage_backend, bucket, file_key, begun_at, lease_until, event) " +
-			"SELECT u.op_id, u.holder, u.writer_id, u.backend, u.bucket, u.key, " + d.now() + ", " + d.now() + " + u.lease, u.event FROM unnest(" +
-			ops + ", " + arg("uuid[]") + ", " + arg("uuid[]") + ", " + arg("text[]") + ", " + arg("text[]") + ", " + arg("text[]") + ", " + arg("bigint[]") + ", " + arg("text[]") +
-			") AS u (op_id, holder, writer_id, backend, bucket, key, lease, event) WHERE (SELECT ok FROM ready))"
+	var with, checks []string
+	if s.settles != none {
+		with = append(with, "expected AS MATERIALIZED (SELECT * FROM "+source(s.settles, heldNames, heldTypes)+")",
+			"held AS MATERIALIZED (SELECT i.op_id FROM file_access_intents AS i JOIN expected AS s ON i.op_id = s.op_id AND i.holder = s.holder FOR UPDATE OF i)")
+		checks = append(checks, "(SELECT count(*) FROM held) = (SELECT count(*) FROM expected)")
+	}
+	if s.begins != none {
+		with = append(with, "coming AS MATERIALIZED (SELECT * FROM "+source(s.begins, begunNames, begunTypes)+")")
+		checks = append(checks, "NOT EXISTS (SELECT 1 FROM file_access_intents WHERE op_id IN (SELECT op_id FROM coming))")
 	}
 	if len(checks) == 0 {
 		checks = []string{"true"}
 	}
 	with = append(with, "ready AS MATERIALIZED (SELECT "+strings.Join(checks, " AND ")+" AS ok)")
-	if s.settles {
+	if s.settles != none {
 		with = append(with, "gone AS (DELETE FROM file_access_intents WHERE op_id IN (SELECT op_id FROM held) AND (SELECT ok FROM ready))")
 	}
-	if s.begins {
-		with = append(with, begin)
+	if s.begins != none {
+		with = append(with, "begun AS (INSERT INTO file_access_intents (op_id, holder, writer_id, storage_backend, bucket, file_key, begun_at, lease_until, event) "+
+			"SELECT op_id, holder, writer_id, backend, bucket, key, "+d.now()+", "+d.now()+" + lease, event FROM coming WHERE (SELECT ok FROM ready))")
 	}
 	if s.writer {
 		with = append(with, "writer AS (INSERT INTO file_access_writers (writer_id, origin, public_key, certificate, started_at) SELECT "+
 			arg("uuid")+", "+arg("text")+", "+arg("bytea")+", "+arg("bytea")+", "+arg("timestamptz")+" WHERE (SELECT ok FROM ready))")
 	}
-	if s.rows {
-		arrays := make([]string, len(columns))
-		for i := range columns {
-			arrays[i] = arg(postgresTypes[i] + "[]")
-		}
+	if s.rows != none {
 		names := strings.Join(columns, ", ")
-		with = append(with, "logged AS (INSERT INTO file_access_logs ("+names+") SELECT "+names+" FROM unnest("+strings.Join(arrays, ", ")+
-			") AS u ("+names+") WHERE (SELECT ok FROM ready))")
+		with = append(with, "logged AS (INSERT INTO file_access_logs ("+names+") SELECT "+names+" FROM "+source(s.rows, columns, postgresTypes)+" WHERE (SELECT ok FROM ready))")
 	}
 	if s.checkpoint {
 		with = append(with, "signed AS (INSERT INTO file_access_checkpoints (writer_id, tree_size, note) SELECT "+
@@ -109,15 +145,24 @@ func (d *postgres) statement(s shape) string {
 }
 
 func (d *postgres) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
+	s := shape{countOf(b.settles), countOf(b.begins), countOf(b.rows), b.writer != nil, b.checkpoint != nil}
 	var args []any
-	if n := len(b.settles); n > 0 {
+	switch s.settles {
+	case one:
+		args = append(args, b.settles[0].opID, b.settles[0].holder)
+	case many:
+		n := len(b.settles)
 		ops, holders := make([]string, n), make([]string, n)
 		for i, h := range b.settles {
 			ops[i], holders[i] = h.opID, h.holder
 		}
 		args = append(args, ops, holders)
 	}
-	if n := len(b.begins); n > 0 {
+	switch s.begins {
+	case one:
+		args = append(args, b.begins[0].args()...)
+	case many:
+		n := len(b.begins)
 		ops, holders, writers, events := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 		backends, buckets, keys, leases := make([]*string, n), make([]*string, n), make([]*string, n), make([]int64, n)
 		for i, in := range b.begins {
@@ -129,7 +174,10 @@ func (d *postgres) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
 	if w := b.writer; w != nil {
 		args = append(args, w.id, w.origin, []byte(b.identity.public), []byte(b.identity.certificate), w.startedAt)
 	}
-	if len(b.rows) > 0 {
+	switch s.rows {
+	case one:
+		args = b.rows[0].args(args, d.formatTime)
+	case many:
 		args = append(args, arrays(b.rows)...)
 	}
 	if c := b.checkpoint; c != nil {
@@ -141,7 +189,7 @@ func (d *postgres) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
 	}
 	defer conn.Close()
 	var ok bool
-	err = conn.QueryRowxContext(ctx, d.statement(shape{b.writer != nil, len(b.settles) > 0, len(b.begins) > 0, len(b.rows) > 0, b.checkpoint != nil}), args...).Scan(&ok)
+	err = conn.QueryRowxContext(ctx, d.statement(s), args...).Scan(&ok)
 	switch {
 	case err == nil && !ok:
 		return errConflict
@@ -287,18 +335,31 @@ func (*postgres) apply(ctx context.Context, conn *sqlx.Conn, m migration) error 
 	return applyStatements(ctx, conn, m, sqlx.DOLLAR)
 }
 
-// maintain makes the partitions of the coming months while there is at least
-// one ahead. If that of a month is missing when it begins, its entries go to
-// file_access_logs_rest.
+// maintain makes the partitions of the coming months while there is at least one
+// ahead. If that of a month is missing when it begins, its entries go to
+// file_access_logs_rest, and it can't be made any more once there are some. So each
+// month is made by itself. A partition needs a lock for which it waits while
+// somebody reads, and others who come to read wait behind it: it does so briefly,
+// since there are weeks to try again.
 func (d *postgres) maintain(ctx context.Context, db *sqlx.DB) error {
 	var last bool
 	if err := db.GetContext(ctx, &last, "SELECT to_regclass('file_access_logs_' || to_char((now() AT TIME ZONE 'UTC') + interval '1 month', 'YYYY_MM')) IS NOT NULL"); err != nil || last {
 		return err
 	}
-	return d.locked(ctx, db, func(conn *sqlx.Conn) error {
-		_, err := conn.ExecContext(ctx, "SELECT file_access_make_partitions((now() AT TIME ZONE 'UTC')::date, 4)")
-		return err
-	})
+	var errs []error
+	for _, month := range []int{1, 2, 3, 0} {
+		err := d.locked(ctx, db, func(conn *sqlx.Conn) error {
+			if _, err := conn.ExecContext(ctx, "SET LOCAL lock_timeout = '"+dropWait+"'"); err != nil {
+				return err
+			}
+			_, err := conn.ExecContext(ctx, fmt.Sprintf("SELECT file_access_make_partitions(((now() AT TIME ZONE 'UTC') + interval '%d months')::date, 1)", month))
+			return err
+		})
+		if sqlState(err) != "23514" { // which says that entries of the month are elsewhere
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (d *postgres) monthsBefore(ctx context.Context, db *sqlx.DB, t time.Time) (names []string, err error) {

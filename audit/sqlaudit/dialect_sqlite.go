@@ -21,8 +21,10 @@ type sqlite struct {
 	stmts map[string]*sqlx.Stmt
 }
 
-func (*sqlite) name() string { return "sqlite" }
-func (*sqlite) bind() int    { return sqlx.QUESTION }
+func (*sqlite) name() string   { return "sqlite" }
+func (*sqlite) moment() string { return "" }
+func (*sqlite) strays() bool   { return false }
+func (*sqlite) bind() int      { return sqlx.QUESTION }
 
 // now has milliseconds, which is what SQLite's clock gives.
 func (*sqlite) now() string { return "CAST(unixepoch('now', 'subsec') * 1000000 AS INTEGER)" }

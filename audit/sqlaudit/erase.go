@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
@@ -38,16 +40,14 @@ const AttrEntries = "entries"
 // may hold erased bytes for longer; on SQLite, set PRAGMA secure_delete and checkpoint the WAL.
 func (j *Journal) Erase(ctx context.Context, q audit.Query) (erased int64, err error) {
 	q.After, q.Newest, q.Limit = "", false, 0
-	where, args, err := j.where(q)
-	if err != nil {
+	if where, _, err := j.where(q); err != nil {
 		return 0, err
-	}
-	if len(where) == 0 {
+	} else if len(where) == 0 {
 		return 0, errors.New("sqlaudit: Erase with a query that selects every entry: want at least one field set")
 	}
 	err = j.announced(ctx, audit.ActionErase, func(op string) (map[string]string, error) {
-		for after := uuid.Nil.String(); ; {
-			n, last, err := j.eraseSome(ctx, op, after, where, args)
+		for after := ""; ; {
+			n, last, err := j.eraseSome(ctx, op, after, q)
 			erased += n
 			if err != nil || last == "" {
 				return map[string]string{AttrEntries: strconv.FormatInt(erased, 10)}, err
@@ -62,7 +62,8 @@ func (j *Journal) Erase(ctx context.Context, q audit.Query) (erased int64, err e
 }
 
 // announced stores an entry that says who wants what, does it, and stores how
-// it ended.
+// it ended. It waits for both, with [Options.Async] too: what can't be undone is
+// not done before its record is stored.
 func (j *Journal) announced(ctx context.Context, action audit.Action, do func(op string) (map[string]string, error)) error {
 	actor, ok := audit.ActorFrom(ctx)
 	if !ok {
@@ -73,7 +74,7 @@ func (j *Journal) announced(ctx context.Context, action audit.Action, do func(op
 		return err
 	}
 	e := audit.Event{OpID: op.String(), Action: action, Outcome: audit.OutcomeBegun, Actor: actor}
-	if err := j.Log(ctx, e); err != nil {
+	if err := j.log(ctx, e, false); err != nil {
 		return err
 	}
 	e.Attrs, err = do(op.String())
@@ -81,29 +82,32 @@ func (j *Journal) announced(ctx context.Context, action audit.Action, do func(op
 	if err != nil {
 		e.Outcome = audit.OutcomeFailed
 	}
-	return errors.Join(err, j.Log(context.WithoutCancel(ctx), e))
+	return errors.Join(err, j.log(context.WithoutCancel(ctx), e, false))
 }
 
 // eraseSome erases the next entries in one transaction with the orders that
 // name them. last is "" once there are no more.
-func (j *Journal) eraseSome(ctx context.Context, op, after string, where []string, args []any) (n int64, last string, err error) {
+func (j *Journal) eraseSome(ctx context.Context, op, after string, q audit.Query) (n int64, last string, err error) {
+	w, q := j.walk(q)
+	where, args, err := j.where(q)
+	if err != nil {
+		return 0, "", err
+	}
+	conditions, values, order := w.after(after)
+	where, args = slices.Concat(where, conditions, []string{"pii_salt IS NOT NULL"}), slices.Concat(args, values)
 	who := j.signing.Load()
 	if who == nil {
 		return 0, "", errors.New("no writer is registered")
 	}
 	err = j.change(ctx, func(tx *sqlx.Tx) error {
 		n, last = 0, ""
-		query := "SELECT id, writer_id, seq FROM file_access_logs WHERE id > ? AND pii_salt IS NOT NULL"
-		for _, w := range where {
-			query += " AND " + w
-		}
 		var found []struct {
 			ID       string `db:"id"`
 			WriterID string `db:"writer_id"`
 			Seq      int64  `db:"seq"`
 		}
-		query += " ORDER BY id LIMIT " + strconv.Itoa(eraseBatch)
-		if err := tx.SelectContext(ctx, &found, j.bind(query), append([]any{after}, args...)...); err != nil || len(found) == 0 {
+		query := "SELECT id, writer_id, seq FROM file_access_logs WHERE " + strings.Join(where, " AND ") + " ORDER BY " + order + " LIMIT " + strconv.Itoa(eraseBatch)
+		if err := tx.SelectContext(ctx, &found, j.bind(query), args...); err != nil || len(found) == 0 {
 			return err
 		}
 		ids := make([]string, len(found))
@@ -137,16 +141,38 @@ func (j *Journal) eraseSome(ctx context.Context, op, after string, where []strin
 }
 
 // change runs fn in a transaction that writes, within the journal's time limit.
+// What fails because others write at the same time is tried again: a transaction
+// that reads before it writes, as SQLite begins them in a host's pool, fails
+// whenever somebody wrote in between.
 func (j *Journal) change(ctx context.Context, fn func(tx *sqlx.Tx) error) error {
 	return j.call(ctx, func(ctx context.Context) error {
-		tx, err := j.db.BeginTxx(ctx, nil)
-		if err != nil {
-			return err
+		for attempt := 0; ; attempt++ {
+			committing, err := j.tryChange(ctx, fn)
+			if err == nil || committing || errors.Is(err, ErrTampered) || j.d.classify(err) != retry || !j.pause(ctx, attempt, err) {
+				return err
+			}
 		}
-		defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
-		if err := fn(tx); err != nil {
-			return err
-		}
-		return tx.Commit()
 	})
+}
+
+// changeOnce is change without another attempt.
+func (j *Journal) changeOnce(ctx context.Context, fn func(tx *sqlx.Tx) error) error {
+	return j.call(ctx, func(ctx context.Context) error {
+		_, err := j.tryChange(ctx, fn)
+		return err
+	})
+}
+
+// tryChange reports too whether it had come to the commit, after which nothing
+// can be concluded from an error.
+func (j *Journal) tryChange(ctx context.Context, fn func(tx *sqlx.Tx) error) (committing bool, err error) {
+	tx, err := j.db.BeginTxx(ctx, nil)
+	if err != nil {
+		return false, err
+	}
+	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
+	if err := fn(tx); err != nil {
+		return false, err
+	}
+	return true, tx.Commit()
 }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+
+	"github.com/blobtrail/blobtrail/audit"
 )
 
 // What tests look at from outside.
@@ -25,14 +27,29 @@ var Migrate = func(j *Journal, files fs.FS) error { return migrate(j.base, j.db,
 // Pools are the writer's and the readers'.
 func Pools(j *Journal) (write, read *sqlx.DB) { return j.db, j.readDB }
 
+// ReadTx begins a transaction as Verify does.
+func ReadTx(j *Journal) (*sqlx.Tx, error) { return readTx(j.base, j.readDB, j.d) }
+
 // Maintain does what is done ahead of time.
 func Maintain(j *Journal) error { return j.d.maintain(j.base, j.db) }
 
 // SweepGrants removes what is no longer needed.
 func SweepGrants(j *Journal) error { return j.sweepGrants(j.base) }
 
+// PageQuery is the statement that reads a page.
+func PageQuery(j *Journal, q audit.Query) (string, []any, error) {
+	w, rest := j.walk(q)
+	where, args, err := j.where(rest)
+	query, args := j.pageQuery(w, where, args, q.After, q.Limit)
+	return query, args, err
+}
+
 // Publish publishes what waits.
 func Publish(j *Journal) error { return j.pub.publish(j.base) }
+
+// BecomeAnother makes j go on under a new writer, as after a transaction of which
+// it can't find out whether it was stored. It may not be writing.
+func BecomeAnother(j *Journal) error { return j.newTail() }
 
 // PublishOthers publishes for writers that are gone, as it is done the first time.
 func PublishOthers(j *Journal) error { return j.publishOthers(j.base, make(map[string]int64)) }

@@ -47,7 +47,11 @@ func (j *Journal) run() {
 			ctx, cancel = context.WithDeadline(j.base, until)
 		}
 		j.flushing.Store(true)
+		if jobs[0].async {
+			j.gap.storing(jobs)
+		}
 		j.store(ctx, jobs)
+		j.gap.storing(nil)
 		j.flushing.Store(false)
 		cancel()
 		j.recordGap()

@@ -48,7 +48,7 @@ func parts(d dialect, b *batch) []part {
 	if len(b.begins) > 0 {
 		items := make([][]any, len(b.begins))
 		for i, in := range b.begins {
-			items[i] = []any{in.opID, in.holder, in.writer, null(in.backend), null(in.bucket), null(in.key), in.lease.Microseconds(), in.event}
+			items[i] = in.args()
 		}
 		out = append(out, part{partBegin, items, func(n int) string {
 			return "INSERT INTO file_access_intents (op_id, holder, writer_id, storage_backend, bucket, file_key, begun_at, lease_until, event) VALUES " +

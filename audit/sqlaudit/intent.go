@@ -22,6 +22,10 @@ import (
 // Log implements [audit.Logger]. It waits for the transaction that stores e,
 // together with whatever else waits at the time, unless [Options.Async] is set.
 func (j *Journal) Log(ctx context.Context, e audit.Event) error {
+	return j.log(ctx, e, j.opts.Async)
+}
+
+func (j *Journal) log(ctx context.Context, e audit.Event, async bool) error {
 	e, err := audit.PrepareLog(e)
 	if err != nil {
 		return err
@@ -30,7 +34,7 @@ func (j *Journal) Log(ctx context.Context, e audit.Event) error {
 	if err != nil {
 		return err
 	}
-	return j.submit(ctx, &job{rows: []*row{r}, async: j.opts.Async})
+	return j.submit(ctx, &job{rows: []*row{r}, async: async})
 }
 
 // Begin implements [audit.Journal]. An operation that is open already is

@@ -157,6 +157,40 @@ func testRenewKeepsAnIntent(t *testing.T, s *system) {
 	require.NoError(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}))
 }
 
+// A lease that is renewed while its intent is settled must not keep the intent.
+func TestRenewWhileSettling(t *testing.T) { onEach(t, testRenewWhileSettling) }
+
+func testRenewWhileSettling(t *testing.T, s *system) {
+	const callers, each = 4, 25
+	j, db := s.open(t, nil)
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			for range each {
+				in, err := j.Begin(t.Context(), event("k"), time.Hour)
+				if !assert.NoError(t, err) {
+					return
+				}
+				var renewing sync.WaitGroup
+				for range 2 {
+					renewing.Go(func() {
+						for err := error(nil); err == nil; { // until it is settled
+							if err = in.Renew(t.Context(), time.Hour); err != nil {
+								assert.ErrorIs(t, err, audit.ErrNotHeld)
+							}
+						}
+					})
+				}
+				assert.NoError(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}))
+				renewing.Wait()
+			}
+		})
+	}
+	wg.Wait()
+	assert.Zero(t, db.count(t, "file_access_intents"))
+	assert.Equal(t, callers*each, db.count(t, "file_access_logs"))
+}
+
 func TestClaim(t *testing.T) { onEach(t, testClaim) }
 
 func testClaim(t *testing.T, s *system) {

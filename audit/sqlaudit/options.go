@@ -39,7 +39,7 @@ type Options struct {
 	// not. While the database is away, entries wait, and Log blocks once the
 	// queue is full. What the database refuses is counted in an entry of the
 	// trail, [ActionGap]. Begin and Settle wait as ever, so that no file changes
-	// without a record.
+	// without a record, and so do Erase and Purge.
 	Async bool
 
 	// Origin names this process in file_access_writers, for people who read
@@ -50,7 +50,8 @@ type Options struct {
 	// see [NewDeploymentKey]. All processes of a deployment have the same.
 	// Without one each writer vouches for itself, and whoever can write to the
 	// database could put a writer of their own in its place: only published
-	// checkpoints show that then.
+	// checkpoints show that then. Nothing shows that they had it order entries
+	// to be erased or removed.
 	DeploymentKey SigningKey
 
 	// Publish has checkpoints written to a bucket. Without it, whoever can

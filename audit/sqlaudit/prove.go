@@ -69,7 +69,7 @@ func (j *Journal) Prove(ctx context.Context, entryID string) (*Proof, error) {
 }
 
 func (j *Journal) prove(ctx context.Context, entryID string) (*Proof, error) {
-	tx, err := j.readDB.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	tx, err := readTx(ctx, j.readDB, j.d)
 	if err != nil {
 		return nil, err
 	}

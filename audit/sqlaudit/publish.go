@@ -94,6 +94,7 @@ type publisher struct {
 	one  sync.Mutex    // held while publishing, so that objects are written once
 
 	mu      sync.Mutex
+	current string // the writer that offered last
 	waiting map[string]*unpublished
 }
 
@@ -115,13 +116,9 @@ func (p *publisher) offer(i *identity, c *checkpointRow) {
 	u := p.waiting[c.WriterID]
 	if u == nil {
 		u = &unpublished{certificate: i.certificate}
-		p.waiting[c.WriterID] = u
-		// A journal has one writer at a time: earlier ones are of no interest
-		// once their last checkpoint is published.
-		for id, other := range p.waiting {
-			if id != c.WriterID && other.published == other.checkpoint.Size {
-				delete(p.waiting, id)
-			}
+		p.waiting[c.WriterID], p.current = u, c.WriterID
+		for id := range p.waiting {
+			p.forget(id)
 		}
 	}
 	u.checkpoint = *c
@@ -132,6 +129,16 @@ func (p *publisher) offer(i *identity, c *checkpointRow) {
 		case p.wake <- struct{}{}:
 		default:
 		}
+	}
+}
+
+// forget lets go of a writer of whom all that was offered is published, unless it
+// is the one that this process goes on as. What it may have stored after that, of
+// which its process never heard, is then published as that of any writer that is
+// gone. The caller holds p.mu.
+func (p *publisher) forget(id string) {
+	if u := p.waiting[id]; id != p.current && u.published == u.checkpoint.Size {
+		delete(p.waiting, id)
 	}
 }
 
@@ -202,6 +209,7 @@ func (p *publisher) publish(ctx context.Context) error {
 		p.mu.Lock()
 		if w := p.waiting[id]; w != nil {
 			w.certificate, w.published = "", u.checkpoint.Size
+			p.forget(id)
 		}
 		p.mu.Unlock()
 	}

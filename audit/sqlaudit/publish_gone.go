@@ -34,7 +34,7 @@ func (j *Journal) publishGone(ctx context.Context) {
 	known := make(map[string]int64)
 	for failing := false; ; {
 		err := j.publishOthers(ctx, known)
-		if ctx.Err() != nil || errors.Is(err, context.Canceled) {
+		if ctx.Err() != nil {
 			return
 		}
 		if err != nil && !failing {

@@ -90,13 +90,20 @@ func TestPublishesNothingElse(t *testing.T) {
 }
 
 func TestPublishingForOthersGoesOnAfterAFailure(t *testing.T) {
+	for name, answer := range map[string]error{"down": errDown, "hung up": fmt.Errorf("reading the answer: %w", context.Canceled)} {
+		t.Run(name, func(t *testing.T) { testPublishingForOthersGoesOn(t, answer) })
+	}
+}
+
+func testPublishingForOthersGoesOn(t *testing.T, answer error) {
 	tr := newTrail(t)
 	f, bucket := openFlaky(t)
+	f.answer = answer
 	tr.bucket = bucket
 	writer := tr.leave(t, 5)
 	f.down.Store(true)
 	j := tr.open(t, func(o *sqlaudit.Options) { o.Publish.Every = time.Millisecond })
-	wait(t, "it fails, once the writer has been quiet", func() bool { return errors.Is(sqlaudit.PublishOthers(j), errDown) })
+	wait(t, "it fails, once the writer has been quiet", func() bool { return errors.Is(sqlaudit.PublishOthers(j), answer) })
 	f.down.Store(false)
 	wait(t, "it is published", func() bool { return len(objects(t, bucket)) == 2 })
 	require.NoError(t, j.Close(context.Background()))
@@ -106,4 +113,27 @@ func TestPublishingForOthersGoesOnAfterAFailure(t *testing.T) {
 	j = tr.open(t, func(o *sqlaudit.Options) { o.Publish.Every = time.Millisecond })
 	require.ErrorContains(t, sqlaudit.PublishOthers(j), "another checkpoint stands there")
 	require.NoError(t, j.Close(context.Background()))
+}
+
+// A process that went on under another writer publishes for the first as for any
+// other, since it may have stored something that its process never heard of.
+func TestPublishesForAWriterThatItWas(t *testing.T) {
+	tr := newTrail(t)
+	j, ghost := tr.open(t), tr.open(t, func(o *sqlaudit.Options) { o.Publish = nil })
+	logMany(t, j, 3)
+	first := j.WriterID()
+	sqlaudit.BecomeCloneOf(ghost, j)
+	require.NoError(t, sqlaudit.BecomeAnother(j))
+	logMany(t, j, 1)
+	require.NoError(t, sqlaudit.Publish(j))
+	sqlaudit.SetClock(ghost, func() time.Time { return time.Now().Add(-24 * time.Hour) }) // it has been quiet since
+	require.NoError(t, ghost.Log(t.Context(), event("stored after all")))
+	require.Equal(t, first, ghost.WriterID())
+	require.NoError(t, ghost.Close(t.Context()))
+	require.EqualValues(t, 1, tr.verify(t).Unpublished())
+
+	require.NoError(t, sqlaudit.PublishOthers(j))
+	assert.Zero(t, tr.verify(t).Unpublished())
+	require.NoError(t, j.Close(context.Background()))
+	requireSound(t, tr.verify(t))
 }

@@ -27,13 +27,14 @@ import (
 // driver what this package uses.
 type flaky struct {
 	driver.Bucket
-	in   *blob.Bucket
-	down atomic.Bool
+	in     *blob.Bucket
+	down   atomic.Bool
+	answer error // while it is down
 }
 
 func openFlaky(t testing.TB) (*flaky, *blob.Bucket) {
 	t.Helper()
-	f := &flaky{in: memblob.OpenBucket(nil)}
+	f := &flaky{in: memblob.OpenBucket(nil), answer: errDown}
 	b := blob.NewBucket(f)
 	t.Cleanup(func() { require.NoError(t, b.Close()) })
 	return f, b
@@ -43,7 +44,7 @@ var errDown = errors.New("the bucket is down")
 
 func (f *flaky) NewTypedWriter(ctx context.Context, key, contentType string, o *driver.WriterOptions) (driver.Writer, error) {
 	if f.down.Load() {
-		return nil, errDown
+		return nil, f.answer
 	}
 	w, err := f.in.NewWriter(ctx, key, &blob.WriterOptions{ContentType: contentType, IfNotExist: o.IfNotExist})
 	return flakyWriter{w}, err
@@ -124,18 +125,17 @@ func TestPublishesByNumberAndByTime(t *testing.T) {
 func TestAFailingBucketDoesNotHoldUpTheTrail(t *testing.T) {
 	tr := newTrail(t)
 	f, bucket := openFlaky(t)
-	var log strings.Builder
-	logger := slog.New(slog.NewTextHandler(&log, nil))
+	var log buffer
 	f.down.Store(true)
 	j := tr.open(t, func(o *sqlaudit.Options) {
 		o.Publish = &sqlaudit.PublishOptions{Bucket: bucket, Every: time.Millisecond}
-		o.Logger = logger
+		o.Logger = textLogger(&log)
 	})
 	logMany(t, j, 50)
+	wait(t, "the failure is reported", func() bool { return strings.Contains(log.String(), "checkpoints can't be published") })
 	err := j.Close(context.Background())
 	require.ErrorIs(t, err, errDown)
 	assert.ErrorContains(t, err, "50 entries in no published checkpoint")
-	assert.Contains(t, log.String(), "can't be published")
 
 	tr.bucket = bucket
 	f.down.Store(false)

@@ -224,7 +224,7 @@ func (p *purge) step(ctx context.Context, id string, start tree, until int64) (n
 // and the checkpoint that they end at.
 func (p *purge) next(ctx context.Context, id string, start tree, until int64) (rows []row, last checkpointRow, next tree, err error) {
 	j := p.j
-	tx, err := j.readDB.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	tx, err := readTx(ctx, j.readDB, j.d)
 	if err != nil {
 		return nil, last, next, err
 	}

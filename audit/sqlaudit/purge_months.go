@@ -115,7 +115,7 @@ var errMonthChanged = errors.New("sqlaudit: entries came into the month while it
 // drop sets the frontiers and drops the partition, in one transaction. Nobody
 // else reads or writes the log while it runs, so it does nothing that takes long.
 func (p *purge) drop(ctx context.Context, name string, parts []monthPart) error {
-	return p.j.change(ctx, func(tx *sqlx.Tx) error {
+	return p.j.changeOnce(ctx, func(tx *sqlx.Tx) error { // it is tried again by month
 		for _, statement := range []string{"SET LOCAL lock_timeout = '" + dropWait + "'", "LOCK TABLE file_access_logs IN ACCESS EXCLUSIVE MODE"} {
 			if _, err := tx.ExecContext(ctx, statement); err != nil {
 				return err

@@ -166,6 +166,35 @@ func TestPurgeWaitsForReaders(t *testing.T) {
 	requireSound(t, tr.verify(t))
 }
 
+// Who looks at the log as it was at one moment finds all of it.
+func TestPurgeOfAMonthThatIsBeingVerified(t *testing.T) {
+	tr, db := newMonths(t)
+	endMonth(t, db, "")
+	before := time.Now()
+	j := tr.open(t)
+	tx, err := sqlaudit.ReadTx(j)
+	require.NoError(t, err)
+	defer tx.Rollback() //nolint:errcheck // it only reads
+	var n int
+	require.NoError(t, tx.Get(&n, "SELECT count(*) FROM file_access_writers")) // this is the moment
+	purged := make(chan error, 1)
+	go func() {
+		_, err := j.Purge(officer, sqlaudit.PurgeOptions{Before: before})
+		purged <- err
+	}()
+	other := newRaw(t, tr.dsn)
+	wait(t, "the purge waits for its lock, or is over", func() bool {
+		return len(purged) > 0 || other.count(t, "pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock' AND relation = 'file_access_logs'::regclass") > 0
+	})
+	require.NoError(t, tx.Get(&n, "SELECT count(*) FROM file_access_logs"))
+	assert.Equal(t, monthEntries, n)
+	require.NoError(t, tx.Rollback())
+	require.NoError(t, <-purged)
+	assert.Zero(t, other.tables(t, oldMonth))
+	require.NoError(t, j.Close(context.Background()))
+	requireSound(t, tr.verify(t))
+}
+
 // Tampering is not dropped with its month.
 func TestPurgeOfATamperedMonth(t *testing.T) {
 	for name, statement := range map[string]string{

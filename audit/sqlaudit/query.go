@@ -6,11 +6,11 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jmoiron/sqlx"
 
 	"github.com/blobtrail/blobtrail/audit"
 )
@@ -31,7 +31,8 @@ const pageSize = 500
 // Reading is possible until the journal is closed.
 func (j *Journal) Entries(ctx context.Context, q audit.Query) iter.Seq2[audit.Entry, error] {
 	return func(yield func(audit.Entry, error) bool) {
-		where, args, err := j.where(q)
+		w, rest := j.walk(q)
+		where, args, err := j.where(rest)
 		if err != nil {
 			yield(audit.Entry{}, err)
 			return
@@ -42,7 +43,7 @@ func (j *Journal) Entries(ctx context.Context, q audit.Query) iter.Seq2[audit.En
 			if q.Limit > 0 {
 				size = min(size, left)
 			}
-			page, err := j.page(ctx, where, args, after, q.Newest, size)
+			page, err := j.page(ctx, w, where, args, after, size)
 			if err != nil {
 				yield(audit.Entry{}, fmt.Errorf("sqlaudit: reading entries: %w", err))
 				return
@@ -66,24 +67,11 @@ func (j *Journal) Entries(ctx context.Context, q audit.Query) iter.Seq2[audit.En
 }
 
 // page reads the entries that follow the one of id after.
-func (j *Journal) page(ctx context.Context, where []string, args []any, after string, newest bool, size int) ([]row, error) {
-	order, beyond := "id", "id > ?"
-	if newest {
-		order, beyond = "id DESC", "id < ?"
-	}
-	if after != "" {
-		where = append(where[:len(where):len(where)], beyond)
-		args = append(args[:len(args):len(args)], after)
-	}
-	query := "SELECT " + j.d.columns() + " FROM file_access_logs"
-	if len(where) > 0 {
-		query += " WHERE " + strings.Join(where, " AND ")
-	}
-	query += fmt.Sprintf(" ORDER BY %s LIMIT %d", order, size)
-
+func (j *Journal) page(ctx context.Context, w walk, where []string, args []any, after string, size int) ([]row, error) {
+	query, args := j.pageQuery(w, where, args, after, size)
 	var page []row
 	err := j.call(ctx, func(ctx context.Context) error {
-		rows, err := j.readDB.QueryContext(ctx, sqlx.Rebind(j.d.bind(), query), args...)
+		rows, err := j.readDB.QueryContext(ctx, query, args...)
 		if err != nil {
 			return err
 		}
@@ -98,6 +86,16 @@ func (j *Journal) page(ctx context.Context, where []string, args []any, after st
 		return rows.Err()
 	})
 	return page, err
+}
+
+func (j *Journal) pageQuery(w walk, where []string, args []any, after string, size int) (string, []any) {
+	conditions, values, order := w.after(after)
+	where, args = slices.Concat(where, conditions), slices.Concat(args, values)
+	query := "SELECT " + j.d.columns() + " FROM file_access_logs"
+	if len(where) > 0 {
+		query += " WHERE " + strings.Join(where, " AND ")
+	}
+	return j.bind(query + fmt.Sprintf(" ORDER BY %s LIMIT %d", order, size)), args
 }
 
 // where turns the fields of q into conditions.

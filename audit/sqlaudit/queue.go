@@ -66,6 +66,11 @@ type intentRow struct {
 	lease                               time.Duration
 }
 
+// args are the values that a statement inserts it with.
+func (in *intentRow) args() []any {
+	return []any{in.opID, in.holder, in.writer, null(in.backend), null(in.bucket), null(in.key), in.lease.Microseconds(), in.event}
+}
+
 func (j *job) opID() string {
 	switch {
 	case j.begin != nil:

@@ -5,7 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,6 +63,33 @@ func testErase(t *testing.T, s *system) {
 	r := tr.verify(t)
 	requireSound(t, r)
 	assert.EqualValues(t, 620, r.Erased)
+}
+
+// In a host's pool on SQLite a transaction may find, when it comes to write, that
+// what it read is no longer the last.
+func TestEraseWhileOthersWrite(t *testing.T) {
+	db := newRaw(t, sqliteSystem.dsn(t))
+	j, err := sqlaudit.New(t.Context(), db.DB, &sqlaudit.Options{Logger: quiet})
+	require.NoError(t, err)
+	const n = 30
+	logMany(t, j, n)
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for !stop.Load() {
+				assert.NoError(t, j.Log(context.Background(), event("other")))
+			}
+		})
+	}
+	for i := range n {
+		erased, err := j.Erase(officer, audit.Query{Key: fmt.Sprint("files/", i)})
+		assert.NoError(t, err)
+		assert.EqualValues(t, 1, erased)
+	}
+	stop.Store(true)
+	wg.Wait()
+	require.NoError(t, j.Close(t.Context()))
 }
 
 func TestEraseRefuses(t *testing.T) {

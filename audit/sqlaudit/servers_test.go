@@ -68,6 +68,51 @@ func TestPostgresPartitions(t *testing.T) {
 	})
 }
 
+// openUnmaintained opens a journal that makes partitions only when it is told to.
+func openUnmaintained(t *testing.T) (*sqlaudit.Journal, *raw) {
+	dsn := systems[1].dsn(t)
+	first, _ := openDSN(t, dsn, nil)
+	require.NoError(t, first.Close(t.Context()))
+	return openDSN(t, dsn, &sqlaudit.Options{SkipMigrate: true})
+}
+
+// A month that began without a partition has its entries elsewhere, and can't have
+// one any more; the months that come can.
+func TestPostgresPartitionsAfterAMonthWithout(t *testing.T) {
+	j, db := openUnmaintained(t)
+	months := make([]string, 3)
+	for i := range months {
+		require.NoError(t, db.Get(&months[i], "SELECT 'file_access_logs_' || to_char((now() AT TIME ZONE 'UTC') + make_interval(months => $1), 'YYYY_MM')", i))
+		db.exec(t, "DROP TABLE IF EXISTS "+months[i])
+	}
+	require.NoError(t, j.Log(t.Context(), event("k")))
+	require.Equal(t, 1, db.count(t, "file_access_logs_rest"))
+	require.NoError(t, sqlaudit.Maintain(j))
+	assert.Zero(t, db.tables(t, months[0]))
+	assert.Equal(t, 1, db.tables(t, months[1]))
+	assert.Equal(t, 1, db.tables(t, months[2]))
+	assert.Equal(t, 1, db.count(t, "file_access_logs_rest"))
+	require.NoError(t, j.Log(t.Context(), event("k")))
+}
+
+// Somebody who reads for long keeps a partition from being made, for now, and the
+// wait for it keeps nobody from reading.
+func TestPostgresPartitionsWaitForNobody(t *testing.T) {
+	j, db := openUnmaintained(t)
+	var next string
+	require.NoError(t, db.Get(&next, "SELECT 'file_access_logs_' || to_char((now() AT TIME ZONE 'UTC') + interval '1 month', 'YYYY_MM')"))
+	db.exec(t, "DROP TABLE "+next)
+	tx, err := db.Beginx()
+	require.NoError(t, err)
+	defer tx.Rollback() //nolint:errcheck // it only reads
+	var n int
+	require.NoError(t, tx.Get(&n, "SELECT count(*) FROM file_access_logs"))
+	require.ErrorContains(t, sqlaudit.Maintain(j), "lock timeout")
+	require.NoError(t, tx.Rollback())
+	require.NoError(t, sqlaudit.Maintain(j))
+	assert.Equal(t, 1, db.tables(t, next))
+}
+
 func TestLenientModeIsRefused(t *testing.T) {
 	db := newRaw(t, systems[2].dsn(t))
 	db.SetMaxOpenConns(1)
@@ -120,4 +165,30 @@ func TestWeakDurabilityIsReported(t *testing.T) {
 			assert.NotContains(t, log.String(), "test-password")
 		})
 	}
+}
+
+// MariaDB ends the connection over a statement that is larger than it takes,
+// which is 16 MiB unless somebody says otherwise.
+func TestASettlementLargerThanAPacket(t *testing.T) {
+	j, db := systems[2].open(t, nil)
+	var packet int
+	require.NoError(t, db.Get(&packet, "SELECT @@max_allowed_packet"))
+	in, err := j.Begin(t.Context(), event("large"), 0)
+	require.NoError(t, err)
+	var also []audit.Event
+	for size := 0; size <= packet; {
+		e := event(fmt.Sprint(len(also)))
+		e.Attrs = make(map[string]string)
+		for i := range 7 {
+			e.Attrs[fmt.Sprint(i)] = strings.Repeat(`"`, 2000)
+			size += 4 * 2000 // as a JSON string in an SQL string
+		}
+		also = append(also, e)
+	}
+	require.NoError(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}, also...))
+	require.NoError(t, j.Log(t.Context(), event("after")))
+	assert.Equal(t, len(also)+2, db.count(t, "file_access_logs"))
+	report, err := j.Verify(t.Context(), nil)
+	require.NoError(t, err)
+	requireSound(t, report)
 }

@@ -30,7 +30,8 @@ import (
 type VerifyOptions struct {
 	// Keys are the verifier keys that may vouch for a writer: those of the
 	// deployment, present and past, as [NewDeploymentKey] returned them.
-	// Without any, writers vouch for themselves.
+	// Without any, writers vouch for themselves, and anybody's order to erase
+	// or to remove entries is taken for a valid one.
 	Keys []string
 
 	// Bucket holds the published checkpoints, and Prefix is what
@@ -153,7 +154,7 @@ func verify(ctx context.Context, db *sqlx.DB, d dialect, opts *VerifyOptions) (*
 func (v *verification) remark() {
 	add := func(format string, args ...any) { v.r.Remarks = append(v.r.Remarks, fmt.Sprintf(format, args...)) }
 	if len(v.keys) == 0 {
-		add("No deployment key was given: each writer vouches for itself. Whoever can write to the database could have put writers of their own in the place of others; of that, only published checkpoints would tell.")
+		add("No deployment key was given: each writer vouches for itself. Whoever can write to the database could have put writers of their own in the place of others; of that, only published checkpoints would tell. They could also have had such a writer order entries to be erased or removed; of that, nothing would.")
 	}
 	if v.o.Bucket == nil {
 		add("No bucket was given: the end of a log may have been cut off, writers may have been removed whole, or the database may be an older copy, and nothing here would show it.")

@@ -74,7 +74,7 @@ func (v *verification) stream(ctx context.Context, id string, bucket *anchors) e
 	if c.bucket == nil {
 		c.bucket = new(anchors)
 	}
-	tx, err := v.db.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	tx, err := readTx(ctx, v.db, v.d)
 	if err != nil {
 		return err
 	}

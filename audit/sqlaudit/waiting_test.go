@@ -120,26 +120,42 @@ func TestAHungDatabaseFailsCallersInTime(t *testing.T) {
 
 func testAHungDatabaseFailsCallersInTime(t *testing.T, s *system) {
 	const limit = 300 * time.Millisecond
-	j, db := s.open(t, &sqlaudit.Options{Timeout: limit, QueueLength: 4})
-	in, err := j.Begin(t.Context(), event("held"), time.Hour)
+	j, db := s.open(t, &sqlaudit.Options{Timeout: limit, QueueLength: 4, Lease: time.Hour})
+	in, err := begin(t, j)
 	require.NoError(t, err)
 	release := db.block(t)
 	began := time.Now()
-	results := make(chan error, 16)
-	for range 16 {
-		go func() { results <- j.Log(context.Background(), event("k")) }()
+	type result struct {
+		key string
+		err error
 	}
-	go func() { results <- in.Renew(context.Background(), 0) }()
+	results := make(chan result, 17)
+	for i := range 16 {
+		go func() { results <- result{fmt.Sprint(i), j.Log(context.Background(), event(fmt.Sprint(i)))} }()
+	}
+	go func() { results <- result{"", in.Renew(context.Background(), 0)} }()
+	allowed := []string{"begun", "after"} // to be stored
 	for range 17 {
-		require.ErrorIs(t, <-results, context.DeadlineExceeded)
+		r := <-results
+		require.ErrorIs(t, r.err, context.DeadlineExceeded)
+		if strings.Contains(r.err.Error(), "not known whether") {
+			allowed = append(allowed, r.key) // a server may hear late that nobody waits
+		}
 	}
 	assert.Less(t, time.Since(began), 10*limit)
+	assert.Less(t, len(allowed), 16, "most were never in a flush")
 	release()
 
-	require.NoError(t, j.Log(t.Context(), event("after")))
-	require.NoError(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}))
-	got := entries(t, j, audit.Query{})
-	assert.Equal(t, []string{"after", "held"}, keys(got), "what failed was not stored")
+	// It goes on by itself; but a busy machine may need more than the limit.
+	wait(t, "work goes on", func() bool { return j.Log(context.Background(), event("after")) == nil })
+	wait(t, "and what was begun is settled", func() bool { return in.Settle(context.Background(), audit.Result{Outcome: audit.OutcomeOK}) == nil })
+	reader, _ := openDSN(t, db.dsn, nil)
+	got := entries(t, reader, audit.Query{})
+	for _, key := range keys(got) {
+		assert.Contains(t, allowed, key, "what failed was not stored")
+	}
+	assert.Contains(t, keys(got), "after")
+	assert.Len(t, entries(t, reader, audit.Query{OpID: in.ID()}), 1)
 	requireWholeStreams(t, got)
 }
 

@@ -127,7 +127,7 @@ func parse(u *url.URL, env func(string) string) (*Options, error) {
 		case "cdn":
 			cdn, err = strconv.ParseBool(v)
 		default:
-			err = fmt.Errorf("there is no such parameter")
+			return nil, fmt.Errorf("there is no parameter %.100q", name) // whose value may be a secret
 		}
 		if err != nil {
 			return nil, fmt.Errorf("parameter %s=%.100q: %w", name, v, err)

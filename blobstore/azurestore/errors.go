@@ -8,13 +8,13 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/cloudhttp"
 )
 
 // kinds are what the codes of Azure stand for. That a container is missing is
@@ -45,7 +45,7 @@ var kinds = map[bloberror.Code]error{
 
 // MapError implements [driver.Bucket].
 func (b *bucket) MapError(err error) error {
-	err = withoutQuery(err)
+	err = cloudhttp.WithoutQuery(err) // a SAS token is one
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
@@ -87,25 +87,3 @@ func (e *responseError) Error() string {
 }
 
 func (e *responseError) Unwrap() error { return e.err }
-
-// withoutQuery hides the query of the URL that an error of package http names: a
-// SAS token is one.
-func withoutQuery(err error) error {
-	if ue := (*url.Error)(nil); errors.As(err, &ue) {
-		if _, query, _ := strings.Cut(ue.URL, "?"); query != "" {
-			return &redactedError{err, query}
-		}
-	}
-	return err
-}
-
-type redactedError struct {
-	err    error
-	secret string
-}
-
-func (e *redactedError) Error() string {
-	return strings.ReplaceAll(e.err.Error(), e.secret, "[redacted]")
-}
-
-func (e *redactedError) Unwrap() error { return e.err }

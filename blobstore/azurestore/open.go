@@ -165,7 +165,7 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 	}
 	b.CloseFunc = func() error { closeTransport(); return nil }
 	b.BaseInfo = driver.Info{Backend: "azure", Bucket: o.Account + "/" + o.Container, Capabilities: driver.Capabilities{
-		ExactCreate: true, AtomicReplace: true, Durable: true, KeepsSHA256: true, Links: b.signer.links(),
+		ExactCreate: true, ExactDelete: true, AtomicReplace: true, Durable: true, KeepsSHA256: true, Links: b.signer.links(),
 	}, Needs: driver.Needs{
 		Write: "the role Storage Blob Data Contributor, or in a SAS token sp=cw", Read: "the role Storage Blob Data Contributor, or in a SAS token sp=r",
 		List: "the role Storage Blob Data Contributor, or in a SAS token sp=l", Delete: "the role Storage Blob Data Contributor, or in a SAS token sp=d",

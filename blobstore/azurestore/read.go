@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	azblob "github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
@@ -116,7 +117,7 @@ func (b *bucket) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.
 
 // Delete implements [driver.Bucket]. Snapshots of the object go with it. When a
 // request got no answer and its repetition finds nothing, the first deleted it.
-func (b *bucket) Delete(ctx context.Context, key string) error {
+func (b *bucket) Delete(ctx context.Context, key string, o *driver.DeleteOptions) error {
 	lost := false
 	again := retries
 	again.ShouldRetry = func(resp *http.Response, err error) bool {
@@ -134,7 +135,21 @@ func (b *bucket) Delete(ctx context.Context, key string) error {
 		return false
 	}
 	snapshots := azblob.DeleteSnapshotsOptionTypeInclude
-	_, err := b.container.NewBlobClient(escapeKey(key)).Delete(policy.WithRetryOptions(ctx, again), &azblob.DeleteOptions{DeleteSnapshots: &snapshots})
+	opts := &azblob.DeleteOptions{DeleteSnapshots: &snapshots}
+	if o.IfMatch != "" {
+		etag := azcore.ETag(o.IfMatch)
+		opts.AccessConditions = &azblob.AccessConditions{ModifiedAccessConditions: &azblob.ModifiedAccessConditions{IfMatch: &etag}}
+	}
+	_, err := b.container.NewBlobClient(escapeKey(key)).Delete(policy.WithRetryOptions(ctx, again), opts)
+	if bloberror.HasCode(err, bloberror.ConditionNotMet) {
+		// Some services answer so as well where nothing is.
+		if _, err = b.container.NewBlobClient(escapeKey(key)).GetProperties(ctx, nil); err == nil {
+			if lost { // it may have come after the one that the first request deleted
+				return errors.New("another object is there, and the answer to the first request was lost")
+			}
+			return driver.ErrReplaced
+		}
+	}
 	if err = b.MapError(err); lost && errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -148,6 +163,9 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 	props, err := from.GetProperties(ctx, nil)
 	if err != nil {
 		return b.MapError(err)
+	}
+	if o.IfMatch != "" && o.IfMatch != string(value(props.ETag)) {
+		return driver.ErrReplaced
 	}
 	meta := props.Metadata
 	if meta == nil {
@@ -170,7 +188,7 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 	}
 	started, err := to.StartCopyFromURL(ctx, from.URL(), opts)
 	if bloberror.HasCode(err, bloberror.SourceConditionNotMet) {
-		return errors.New("the source was replaced while it was copied")
+		return driver.ErrReplaced
 	}
 	if err != nil {
 		if ctx.Err() != nil {

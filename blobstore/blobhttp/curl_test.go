@@ -27,7 +27,7 @@ func TestCurl(t *testing.T) {
 	link := h.link("a", nil)
 	dir := t.TempDir()
 	curl := func(args ...string) (string, error) {
-		cmd := exec.Command(path, append([]string{"-sS", "--fail", "--max-time", "30"}, args...)...)
+		cmd := exec.Command(path, append([]string{"-sS", "--fail", "--max-time", "300"}, args...)...)
 		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), "NO_PROXY=*")
 		var stderr bytes.Buffer
@@ -80,7 +80,7 @@ func TestCurl(t *testing.T) {
 	up := h.link("up", &blobstore.LinkOptions{Method: "PUT"})
 	must("-T", "up", up)
 	assert.Equal(t, content, must(h.link("up", nil)))
-	out, err := curl("-T", "up", "-H", "Expect: 100-continue", "--expect100-timeout", "20", "-w", "%{http_code} %{size_upload}", link)
+	out, err := curl("-T", "up", "-H", "Expect: 100-continue", "--expect100-timeout", "60", "-w", "%{http_code} %{size_upload}", link)
 	require.Error(t, err)
 	assert.Equal(t, "405 0", out)
 	out, err = curl("-T", "up", "-w", "%{http_code}", up)

@@ -91,6 +91,7 @@ func TestDeliver(t *testing.T) {
 				blobhttp.Deliver(w, r, store, c.key, &c.opts)
 			})
 			h.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+			start := time.Now()
 			a := h.do(c.method, h.url+"/invoice", "", append(c.header, "User", c.user)...)
 			require.Equal(t, c.status, a.status, a.body)
 			assert.Equal(t, "private, no-store", a.header.Get("Cache-Control"))
@@ -115,7 +116,7 @@ func TestDeliver(t *testing.T) {
 			case c.body == "{":
 				var got blobhttp.Delivered
 				require.NoError(t, json.Unmarshal([]byte(a.body), &got))
-				assert.InDelta(t, 3600, got.ExpiresInSeconds, 5)
+				assertSecondsLeft(t, start, time.Hour, got.ExpiresInSeconds)
 				assert.Equal(t, []string{"download_url", "expires_in_seconds"}, fieldNames(t, a.body))
 				assertLink(t, h, c.cloud, got.DownloadURL)
 			case c.status == 302:
@@ -158,6 +159,36 @@ func TestDeliverFromACloudShowsNothingHarmful(t *testing.T) {
 			_, disposition, _ := strings.Cut(got.DownloadURL, "?name=")
 			assert.True(t, strings.HasPrefix(disposition, c.want), disposition)
 		})
+	}
+}
+
+// TestLinksOfACloudSaveUnlessAskedToShow holds that what another program stored, without a file name, is not left to be
+// shown in the service's origin, which shows what it is not told to save.
+func TestLinksOfACloudSaveUnlessAskedToShow(t *testing.T) {
+	store := newCloud(t, new(audit.Memory))
+	ctx := audit.WithActor(context.Background(), audit.Actor{UserID: "alice"})
+	_, err := store.Upload(ctx, "a.html", strings.NewReader(html), nil)
+	require.NoError(t, err)
+	a := record(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		blobhttp.Deliver(w, r, store, "a.html", nil)
+	}), newRequest("GET", "/", ""))
+	require.Equal(t, 200, a.status, a.body)
+	var got blobhttp.Delivered
+	require.NoError(t, json.Unmarshal([]byte(a.body), &got))
+	assert.Contains(t, got.DownloadURL, "?name=attachment")
+	for name, c := range map[string]struct {
+		opts blobstore.LinkOptions
+		want string
+	}{
+		"plain":  {blobstore.LinkOptions{}, "attachment"},
+		"named":  {blobstore.LinkOptions{Filename: "a b.html"}, `attachment; filename="a b.html"`},
+		"inline": {blobstore.LinkOptions{Inline: true}, "inline"},
+		"PUT":    {blobstore.LinkOptions{Method: "PUT"}, ""},
+	} {
+		l, err := store.Link(ctx, "a.html", &c.opts)
+		require.NoError(t, err)
+		_, disposition, _ := strings.Cut(l.URL, "?name=")
+		assert.Equal(t, c.want, disposition, name)
 	}
 }
 

@@ -189,7 +189,7 @@ func (h *directs) begin(w http.ResponseWriter, r *http.Request) error {
 		return fmt.Errorf("%w: size %d", errBadRequest, in.Size)
 	}
 	if in.ContentType != "" {
-		if _, ok := baseType(in.ContentType); !ok {
+		if _, ok := baseType(in.ContentType); !ok || len(in.ContentType) > maxType {
 			return fmt.Errorf("%w: content type %.100q", errBadRequest, in.ContentType)
 		}
 	}

@@ -175,6 +175,29 @@ func TestDirectUploadAborted(t *testing.T) {
 	})
 }
 
+// TestDirectUploadUsedTwice holds that a link which is used again after its upload is refused, and that the trail does not
+// look as if it had been good.
+func TestDirectUploadUsedTwice(t *testing.T) {
+	h := newDirectHost(t, false, &blobhttp.DirectOptions{})
+	ticket := h.begin(t, blobhttp.DirectBegin{})
+	h.put(t, ticket, digits)
+	before := len(h.trail())
+	a := h.do(ticket.Method, ticket.URL, "something else")
+	require.Equal(t, 410, a.status, a.body)
+	assert.Equal(t, blobhttp.CodeRevoked, a.problem(t).Code)
+	entries := h.trail()[before:]
+	require.Len(t, entries, 2)
+	assert.Equal(t, audit.ActionRedeem, entries[0].Action)
+	assert.Equal(t, audit.ActionUpload, entries[1].Action)
+	assert.Equal(t, audit.OutcomeFailed, entries[1].Outcome)
+	assert.Equal(t, "revoked", entries[1].ErrorCode)
+	assert.Equal(t, ticket.ID, entries[1].RefOpID)
+	assert.Equal(t, ticket.ID, entries[1].GrantID)
+	require.Equal(t, 200, h.post("complete", blobhttp.DirectEnd{ID: ticket.ID, Key: ticket.Key}).status)
+	assert.Len(t, h.keys(), 1)
+	assert.Zero(t, h.log.Open())
+}
+
 // TestDirectUploadOfALie holds that content which is not what it was said to be is gone before anybody can read it.
 func TestDirectUploadOfALie(t *testing.T) {
 	eachBackend(t, func(t *testing.T, cloud bool) {
@@ -212,6 +235,7 @@ func TestDirectUploadRefused(t *testing.T) {
 		"a negative size":         {"POST", "begin", `{"size":-1}`, json, 400, blobhttp.CodeBadRequest},
 		"a digest that is none":   {"POST", "begin", `{"sha256":"00"}`, json, 400, blobhttp.CodeBadRequest},
 		"a type that is none":     {"POST", "begin", `{"content_type":"a\r\nb: c"}`, json, 400, blobhttp.CodeBadRequest},
+		"a type that is too long": {"POST", "begin", `{"content_type":"image/` + strings.Repeat("a", 250) + `"}`, json, 400, blobhttp.CodeBadRequest},
 		"too large":               {"POST", "begin", `{"size":101}`, json, 413, blobhttp.CodeTooLarge},
 		"too much JSON":           {"POST", "begin", `{"filename":"` + strings.Repeat("a", 70_000) + `"}`, json, 413, blobhttp.CodeTooLarge},
 		"a type not allowed":      {"POST", "begin", `{"content_type":"text/html"}`, json, 415, blobhttp.CodeType},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/blobtrail/blobtrail/audit"
@@ -41,8 +43,13 @@ type setup struct {
 	links blobhttp.LinksOptions
 	wrap  func(http.Handler) http.Handler
 	now   func() time.Time
-	serve func(*http.Server) // changes the server before it starts
+
+	serve  func(*http.Server)              // changes the server before it starts
+	listen func(net.Listener) net.Listener // wraps what it listens on
 }
+
+// soon is how long the tests wait for what has to come: not a matter of speed, but the end of a test that hangs.
+const soon = time.Minute
 
 func newHost(t *testing.T, s setup) *host {
 	t.Helper()
@@ -58,6 +65,9 @@ func newHost(t *testing.T, s setup) *host {
 	srv := httptest.NewUnstartedServer(handler)
 	if s.serve != nil {
 		s.serve(srv.Config)
+	}
+	if s.listen != nil {
+		srv.Listener = s.listen(srv.Listener)
 	}
 	srv.Start()
 	t.Cleanup(srv.Close)
@@ -168,6 +178,13 @@ func tamper(t *testing.T, link, name, value string) string {
 	q.Set(name, value)
 	u.RawQuery = q.Encode()
 	return u.String()
+}
+
+// assertSecondsLeft holds that a link which was issued after start, for so long, is said to hold for the rest.
+func assertSecondsLeft(t *testing.T, start time.Time, expiry time.Duration, got int64) {
+	t.Helper()
+	assert.LessOrEqual(t, got, int64(expiry/time.Second))
+	assert.GreaterOrEqual(t, got, int64((expiry-time.Since(start))/time.Second)-1, "links end on full seconds")
 }
 
 // errorLog keeps what handlers report.

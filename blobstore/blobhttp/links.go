@@ -117,6 +117,7 @@ func (h *links) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if err != nil {
+		r = r.WithContext(ctx) // which names the request as the trail does
 		h.report(r, err)
 		if errors.Is(err, signurl.ErrMethod) {
 			w.Header().Set("Allow", allowed(link.Method))
@@ -261,12 +262,14 @@ func uploadConditions(h http.Header) (createOnly bool, err error) {
 	return ok, nil
 }
 
+const maxType = 255 // bytes of a media type
+
 // declaredType is the type that a client gives its upload, if it says anything;
 // else the content shall tell.
 func declaredType(h http.Header) string {
 	t := h.Get("Content-Type")
 	base, ok := baseType(t)
-	if !ok || len(t) > 255 || base == unknownType || base == "application/x-www-form-urlencoded" { // which is what curl sends
+	if !ok || len(t) > maxType || base == unknownType || base == "application/x-www-form-urlencoded" { // which is what curl sends
 		return ""
 	}
 	return t

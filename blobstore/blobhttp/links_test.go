@@ -180,6 +180,12 @@ func TestLinksJoinIssueAndUse(t *testing.T) {
 	require.Len(t, uses, 1)
 	assert.Equal(t, obj.Link.GrantID, uses[0].GrantID)
 	assert.Equal(t, audit.Actor{IP: "127.0.0.1", UserAgent: "browser/1", RequestID: "req-1"}, uses[0].Actor, "anonymous")
+
+	// What fails names the request as the trail does, also where the id is of our making.
+	p := h.do("PUT", obj.Link.URL, "x").problem(t)
+	uses = h.trail(audit.ActionRedeem)
+	assert.NotEmpty(t, p.RequestID)
+	assert.Equal(t, uses[len(uses)-1].Actor.RequestID, p.RequestID)
 }
 
 func TestLinksPut(t *testing.T) {

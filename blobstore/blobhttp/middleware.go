@@ -23,7 +23,8 @@ type MiddlewareOptions struct {
 	// anonymous one. Nil: all requests are anonymous.
 	Identify func(*http.Request) (userID, tenantID string, err error)
 
-	// Challenge is the WWW-Authenticate header of an answer 401. Empty: "Bearer".
+	// Challenge is the WWW-Authenticate header of each answer 401 of this package,
+	// also of those that the handlers behind the middleware give. Empty: "Bearer".
 	Challenge string
 
 	// TrustedProxies are the addresses of the proxies whose word on the client's
@@ -49,27 +50,40 @@ func Middleware(opts *MiddlewareOptions) func(http.Handler) http.Handler {
 		o = *opts
 	}
 	if o.Challenge == "" {
-		o.Challenge = "Bearer"
+		o.Challenge = defaultChallenge
 	}
 	ips := newClientIPs(o.TrustedProxies, o.ProxyHeader)
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			actor := anonymous(r, ips)
+			ctx, actor := r.Context(), anonymous(r, ips)
+			if o.Challenge != defaultChallenge {
+				ctx = context.WithValue(ctx, challengeKey{}, o.Challenge)
+			}
 			w.Header().Set(requestIDHeader, actor.RequestID)
 			if o.Identify != nil {
-				var err error
-				if actor.UserID, actor.TenantID, err = o.Identify(r); err != nil {
-					err = unidentified(err)
-					if StatusOf(err) == http.StatusUnauthorized {
-						w.Header().Set("Www-Authenticate", o.Challenge)
-					}
-					WriteError(w, r, err)
+				user, tenant, err := o.Identify(r)
+				if err != nil {
+					WriteError(w, r.WithContext(audit.WithActor(ctx, actor)), unidentified(err))
 					return
 				}
+				actor.UserID, actor.TenantID = user, tenant
 			}
-			next.ServeHTTP(w, r.WithContext(audit.WithActor(r.Context(), actor)))
+			next.ServeHTTP(w, r.WithContext(audit.WithActor(ctx, actor)))
 		})
 	}
+}
+
+const defaultChallenge = "Bearer"
+
+// challengeKey is that of another challenge in the context of a request.
+type challengeKey struct{}
+
+// challenge returns the WWW-Authenticate header of a 401, which must have one.
+func challenge(r *http.Request) string {
+	if c, ok := r.Context().Value(challengeKey{}).(string); ok {
+		return c
+	}
+	return defaultChallenge
 }
 
 // anonymous returns what a request shows of its sender.

@@ -153,3 +153,41 @@ func TestMiddlewareRefuses(t *testing.T) {
 		})
 	}
 }
+
+// TestUnauthenticatedIsChallenged holds what RFC 9110, section 15.5.2, demands of every 401: clients take it for broken
+// without. The request id is that of the trail and of the answer's header.
+func TestUnauthenticatedIsChallenged(t *testing.T) {
+	h := newHost(t, setup{})
+	upload := blobhttp.Upload(h.store, &blobhttp.UploadOptions{OnError: h.errs.add})
+	deliver := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		blobhttp.Deliver(w, r, h.store, "a", &blobhttp.DeliverOptions{OnError: h.errs.add})
+	})
+	direct := blobhttp.DirectUpload(h.store, &blobhttp.DirectOptions{OnError: h.errs.add})
+	refuse := func(*http.Request) (string, string, error) { return "", "", errors.New("no session") }
+	for name, c := range map[string]struct {
+		opts    blobhttp.MiddlewareOptions
+		handler http.Handler
+		method  string
+		target  string
+		want    string
+	}{
+		"Upload":          {handler: upload, method: "POST", target: "/upload", want: "Bearer"},
+		"Deliver":         {handler: deliver, method: "GET", target: "/a", want: "Bearer"},
+		"DirectUpload":    {handler: direct, method: "POST", target: "/uploads/begin", want: "Bearer"},
+		"of the host":     {opts: blobhttp.MiddlewareOptions{Challenge: `Basic realm="files"`}, handler: upload, method: "POST", target: "/upload", want: `Basic realm="files"`},
+		"by the host":     {opts: blobhttp.MiddlewareOptions{Identify: refuse}, handler: upload, method: "POST", target: "/upload", want: "Bearer"},
+		"both":            {opts: blobhttp.MiddlewareOptions{Identify: refuse, Challenge: "DPoP"}, handler: upload, method: "POST", target: "/upload", want: "DPoP"},
+		"another refusal": {handler: upload, method: "GET", target: "/upload"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := record(blobhttp.Middleware(&c.opts)(c.handler), httptest.NewRequest(c.method, c.target, nil))
+			assert.Equal(t, c.want, a.header.Get("Www-Authenticate"))
+			if c.want != "" {
+				assert.Equal(t, 401, a.status)
+			}
+			id := a.problem(t).RequestID
+			assert.NotEmpty(t, id)
+			assert.Equal(t, a.header.Get("X-Request-Id"), id)
+		})
+	}
+}

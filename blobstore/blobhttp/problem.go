@@ -33,8 +33,8 @@ type Problem struct { //nolint:errname // it is the body of an answer first
 
 // Error implements error, so that a function of the host can refuse a request in
 // its own words: [WriteError] answers an error that wraps a *Problem with its
-// Status, Title, Code and Detail. The first three are required; the Code may be a
-// word of the host's own.
+// Status, Title, Code and Detail. The first three are required; the Status is one of
+// 400 to 599, and the Code may be a word of the host's own.
 func (p *Problem) Error() string { return p.Code + ": " + p.Title }
 
 // typeURL is where the type of a problem is explained: the constants below.
@@ -52,6 +52,7 @@ const (
 	CodeMethod          = "method"           // 405: not with this method; see the Allow header
 	CodeSlow            = "request_timeout"  // 408: the request's body came too slowly
 	CodeExists          = "exists"           // 409: the name is taken
+	CodeReplaced        = "replaced"         // 409: the file was replaced again and again meanwhile
 	CodeExpired         = "expired"          // 410: the link's time is over
 	CodeRevoked         = "revoked"          // 410: the link was withdrawn or is used up
 	CodePrecondition    = "precondition"     // 412: a condition of the request does not hold
@@ -82,6 +83,7 @@ var constants = map[string]string{
 	CodeMethod:          "CodeMethod",
 	CodeSlow:            "CodeSlow",
 	CodeExists:          "CodeExists",
+	CodeReplaced:        "CodeReplaced",
 	CodeExpired:         "CodeExpired",
 	CodeRevoked:         "CodeRevoked",
 	CodePrecondition:    "CodePrecondition",
@@ -164,6 +166,7 @@ var verdicts = []struct {
 	{blobstore.ErrType, verdict{415, CodeType, "Files of this type are not allowed", ""}},
 	{blobstore.ErrChecksum, verdict{422, CodeChecksum, "The content is not what its checksum says", ""}},
 	{blobstore.ErrRange, verdict{416, CodeRange, "The range begins behind the end of the file", ""}},
+	{blobstore.ErrReplaced, verdict{409, CodeReplaced, "The file was replaced meanwhile", "Try again."}},
 	{fs.ErrNotExist, notFound},
 	{fs.ErrExist, verdict{409, CodeExists, "There is a file of that name", ""}},
 	{blobstore.ErrUnsupported, verdict{501, CodeUnsupported, "This can't be done here", ""}},
@@ -188,6 +191,9 @@ func judge(err error) verdict {
 		err = blobstore.ErrTooLarge // the host's own limit, by http.MaxBytesHandler
 	}
 	if p := (*Problem)(nil); errors.As(err, &p) {
+		if p.Status < 400 || p.Status > 599 {
+			return internal // a mistake of the host, which net/http might panic of
+		}
 		return verdict{p.Status, p.Code, p.Title, p.Detail}
 	}
 	for _, v := range verdicts {
@@ -243,7 +249,8 @@ var dropped = []string{
 
 // WriteError answers err as a [Problem]. It gives away nothing but the kind of
 // the error: no key, folder or text of a backend. It must be called before the
-// answer has begun; on HEAD it sends no body.
+// answer has begun; on HEAD it sends no body. A 401 gets the challenge of
+// [MiddlewareOptions], unless there is one among the headers already.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	writeProblem(w, r, judge(err))
 }
@@ -275,6 +282,9 @@ func writeProblem(w http.ResponseWriter, r *http.Request, v verdict) {
 	h["Cache-Control"] = noStore
 	h["Content-Security-Policy"] = cspSandbox
 	h["Referrer-Policy"] = noReferrer
+	if v.status == http.StatusUnauthorized && h.Get("Www-Authenticate") == "" {
+		h.Set("Www-Authenticate", challenge(r))
+	}
 	w.WriteHeader(v.status)
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body) // a client that is gone needs no answer

@@ -45,6 +45,7 @@ func TestWriteError(t *testing.T) {
 		{store("download", fs.ErrNotExist), 404, blobhttp.CodeNotFound},
 		{signurl.ErrMethod, 405, blobhttp.CodeMethod},
 		{store("upload", fs.ErrExist), 409, blobhttp.CodeExists},
+		{store("delete", blobstore.ErrReplaced), 409, blobhttp.CodeReplaced},
 		{signurl.ErrExpired, 410, blobhttp.CodeExpired},
 		{signurl.ErrRevoked, 410, blobhttp.CodeRevoked},
 		{store("upload", blobstore.ErrTooLarge), 413, blobhttp.CodeTooLarge},
@@ -80,6 +81,16 @@ func TestWriteError(t *testing.T) {
 			assert.Empty(t, a.header.Get("Content-Disposition"))
 		})
 	}
+}
+
+// TestProblemOfTheHostWithoutAStatus holds that a mistake of the host is answered as one, and breaks no connection off.
+func TestProblemOfTheHostWithoutAStatus(t *testing.T) {
+	for _, status := range []int{0, 99, 200, 304, 600, 1000} {
+		a := writeError(&blobhttp.Problem{Status: status, Code: "quota", Title: "Too much"})
+		assert.Equal(t, 500, a.status, status)
+		assert.Equal(t, blobhttp.CodeInternal, a.problem(t).Code)
+	}
+	assert.Equal(t, 429, writeError(&blobhttp.Problem{Status: 429, Code: "quota", Title: "Too much"}).status)
 }
 
 // TestProblemTypesAreDocumented holds that the type of each problem is the address of a constant, and that the constants'

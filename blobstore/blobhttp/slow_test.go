@@ -35,13 +35,46 @@ func dialSlow(t *testing.T, address string) (net.Conn, *bufio.Reader) {
 	conn, err := net.Dial("tcp", u.Host)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
-	require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
+	require.NoError(t, conn.SetDeadline(time.Now().Add(soon)))
 	return conn, bufio.NewReader(conn)
+}
+
+// withRequest is a listener that hands connections over together with the first bytes of their clients: the server's
+// patience begins with the request, however late a busy machine lets the client write it.
+func withRequest(l net.Listener) net.Listener { return begunListener{l} }
+
+type begunListener struct{ net.Listener }
+
+func (l begunListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	first := make([]byte, 16<<10) // more than any request of these tests, which are written at once
+	n, err := conn.Read(first)
+	if err != nil {
+		n = 0 // the server finds out by itself
+	}
+	return &begunConn{conn, first[:n]}, nil
+}
+
+type begunConn struct {
+	net.Conn
+	first []byte
+}
+
+func (c *begunConn) Read(p []byte) (int, error) {
+	if len(c.first) == 0 {
+		return c.Conn.Read(p)
+	}
+	n := copy(p, c.first)
+	c.first = c.first[n:]
+	return n, nil
 }
 
 // TestSlowHeader sends half of a header.
 func TestSlowHeader(t *testing.T) {
-	h := newHost(t, setup{serve: func(s *http.Server) { s.ReadHeaderTimeout = patience }})
+	h := newHost(t, setup{serve: func(s *http.Server) { s.ReadHeaderTimeout = patience }, listen: withRequest})
 	conn, answer := dialSlow(t, h.url)
 	_, err := fmt.Fprintf(conn, "GET /files/a HTTP/1.1\r\nHost: x\r\nX-Slow: ")
 	require.NoError(t, err)
@@ -55,7 +88,7 @@ func TestSlowBody(t *testing.T) {
 	for _, how := range []string{"link", "form"} {
 		t.Run(how, func(t *testing.T) {
 			h := newUploadHost(t, setup{
-				store: "local://" + t.TempDir(), serve: func(s *http.Server) { s.ReadTimeout = patience },
+				store: "local://" + t.TempDir(), serve: func(s *http.Server) { s.ReadTimeout = patience }, listen: withRequest,
 			}, &blobhttp.UploadOptions{})
 			conn, answer := dialSlow(t, h.url)
 			if how == "link" {
@@ -84,6 +117,31 @@ func TestSlowBody(t *testing.T) {
 	}
 }
 
+// TestSlowForm sends half of what is in a form beside its files.
+func TestSlowForm(t *testing.T) {
+	for name, half := range map[string]string{
+		"field":         "--b\r\nContent-Disposition: form-data; name=f\r\n\r\nhalf",
+		"header":        "--b\r\nContent-Disp",
+		"nothing":       "",
+		"between parts": "--b\r\nContent-Disposition: form-data; name=f\r\n\r\nx\r\n--b\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newUploadHost(t, setup{serve: func(s *http.Server) { s.ReadTimeout = patience }, listen: withRequest}, &blobhttp.UploadOptions{})
+			conn, answer := dialSlow(t, h.url)
+			_, err := fmt.Fprintf(conn, "POST /upload HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000\r\n\r\n%s", half)
+			require.NoError(t, err)
+			res, err := http.ReadResponse(answer, nil)
+			require.NoError(t, err)
+			defer res.Body.Close()
+			assert.Equal(t, http.StatusRequestTimeout, res.StatusCode)
+			var p blobhttp.Problem
+			require.NoError(t, json.NewDecoder(res.Body).Decode(&p))
+			assert.Equal(t, blobhttp.CodeSlow, p.Code)
+			assert.Empty(t, h.trail())
+		})
+	}
+}
+
 // TestSlowReader asks for more than the buffers on the way hold, and does not read it.
 func TestSlowReader(t *testing.T) {
 	closed := make(chan struct{}, 100)
@@ -104,7 +162,7 @@ func TestSlowReader(t *testing.T) {
 	require.NoError(t, err)
 	select {
 	case <-closed:
-	case <-time.After(time.Minute):
+	case <-time.After(soon):
 		t.Fatal("the server waits for a client that does not read")
 	}
 	assert.Len(t, h.trail(audit.ActionRedeem), 1)

@@ -186,6 +186,9 @@ func CopyThrough(ctx context.Context, b Bucket, dst, src string, o *CopyOptions)
 	}
 	defer r.Close()
 	attrs := r.Attributes
+	if o.IfMatch != "" && o.IfMatch != attrs.ETag {
+		return ErrReplaced
+	}
 	meta := maps.Clone(attrs.Metadata)
 	if meta == nil {
 		meta = make(map[string]string)
@@ -223,8 +226,16 @@ func StoredSHA256(metadata map[string]string) ([]byte, error) {
 	return sum, nil
 }
 
-// Delete implements [Bucket].
-func (b *Base) Delete(ctx context.Context, key string) error {
+// Delete implements [Bucket], a condition by looking first.
+func (b *Base) Delete(ctx context.Context, key string, o *DeleteOptions) error {
+	if o.IfMatch != "" {
+		switch a, err := b.Bucket.Attributes(ctx, key); {
+		case err != nil:
+			return b.MapError(err)
+		case a.ETag != o.IfMatch:
+			return ErrReplaced
+		}
+	}
 	return b.MapError(b.Bucket.Delete(ctx, key))
 }
 

@@ -30,6 +30,8 @@ var (
 	ErrChecksum = errors.New("checksum mismatch")
 	// ErrRange: the part that was asked for begins behind the object's end.
 	ErrRange = errors.New("range begins behind the end")
+	// ErrReplaced: another object has taken the place of the one that was meant.
+	ErrReplaced = errors.New("the object was replaced meanwhile")
 	// ErrInDoubt: the backend did not say whether the effect happened, or that
 	// it will last.
 	ErrInDoubt = errors.New("outcome in doubt")
@@ -76,8 +78,9 @@ type Bucket interface {
 	// what o.Metadata replaces. The rules of Write hold.
 	Copy(ctx context.Context, dst, src string, o *CopyOptions) error
 
-	// Delete removes the object. One that is missing is fs.ErrNotExist.
-	Delete(ctx context.Context, key string) error
+	// Delete removes the object. One that is missing is fs.ErrNotExist, and one
+	// that is not the one of o.IfMatch is ErrReplaced and MUST stay.
+	Delete(ctx context.Context, key string, o *DeleteOptions) error
 
 	// List yields the objects that o selects in the order of their keys, as
 	// bytes, and with o.Delimiter one element, whose IsDir is set, for what it
@@ -125,6 +128,9 @@ type Capabilities struct {
 	// ExactCreate: of several create-only writes of a key at once, exactly one
 	// succeeds. Otherwise the check and the write are two steps.
 	ExactCreate bool
+	// ExactDelete: a deletion that is of one version of an object never removes
+	// another. Otherwise the look and the deletion are two steps.
+	ExactDelete bool
 	// AtomicReplace: a reader or a crash during a replacement sees the old or
 	// the new object, each with its own metadata, never a mixture.
 	AtomicReplace bool
@@ -182,7 +188,13 @@ type WriteOptions struct {
 // CopyOptions are the options of [Bucket.Copy].
 type CopyOptions struct {
 	IfNotExist bool              // fail with fs.ErrExist if dst is taken
+	IfMatch    string            // not empty: fail with ErrReplaced unless src has this ETag, as the attributes of Blob give it
 	Metadata   map[string]string // replaces the source's entries of these names
+}
+
+// DeleteOptions are the options of [Bucket.Delete].
+type DeleteOptions struct {
+	IfMatch string // not empty: fail with ErrReplaced unless the object has this ETag, as the attributes of Blob give it
 }
 
 // SignOptions describe a link.

@@ -150,7 +150,7 @@ func TestBaseOthers(t *testing.T) {
 	_, err := b.Sign(t.Context(), "a", &driver.SignOptions{})
 	require.ErrorIs(t, err, driver.ErrUnsupported)
 	require.NoError(t, b.Sweep(t.Context(), "a"))
-	require.ErrorIs(t, b.Delete(t.Context(), "a"), fs.ErrNotExist)
+	require.ErrorIs(t, b.Delete(t.Context(), "a", &driver.DeleteOptions{}), fs.ErrNotExist)
 	require.NoError(t, b.Write(t.Context(), "a", strings.NewReader("x"), options()))
 	for _, offset := range []int64{2, -1} {
 		_, err = b.Read(t.Context(), "a", offset, -1)

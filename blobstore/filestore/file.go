@@ -223,9 +223,9 @@ func (b *fileBucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOp
 }
 
 // Delete implements [driver.Bucket].
-func (b *fileBucket) Delete(ctx context.Context, key string) error {
+func (b *fileBucket) Delete(ctx context.Context, key string, o *driver.DeleteOptions) error {
 	defer b.lock(key)()
-	if err := b.Bucket.Delete(ctx, key); err != nil {
+	if err := b.Base.Delete(ctx, key, o); err != nil {
 		return b.MapError(err)
 	}
 	if err := b.syncDirs(b.path(key)); err != nil {

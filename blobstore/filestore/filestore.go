@@ -12,9 +12,9 @@
 //
 // Both are durable: the file, its attributes and its folder are synced before
 // an upload succeeds. What file:// cannot promise stands in its Capabilities:
-// create-only is exact only within one process, a crash while an object is
-// replaced can mix the old content with the new attributes, and the SHA-256 of a
-// stream is in the trail but not with the object.
+// create-only and the deletion of one version are exact only within one process,
+// a crash while an object is replaced can mix the old content with the new
+// attributes, and the SHA-256 of a stream is in the trail but not with the object.
 //
 // Neither can sign links, so that links need Options.Signer and the handler
 // blobhttp.Links.

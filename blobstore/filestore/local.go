@@ -39,7 +39,7 @@ func openLocal(_ context.Context, u *url.URL) (driver.Bucket, error) {
 	}
 	return &localBucket{driver.Base{Bucket: b, BaseInfo: driver.Info{
 		Backend: backend, Bucket: identity(dir),
-		Capabilities: driver.Capabilities{ExactCreate: true, AtomicReplace: true, Durable: true, KeepsSHA256: true},
+		Capabilities: driver.Capabilities{ExactCreate: true, ExactDelete: true, AtomicReplace: true, Durable: true, KeepsSHA256: true},
 		Needs:        needs,
 	}}}, nil
 }
@@ -69,8 +69,15 @@ func unsure(err error) error {
 }
 
 // Delete implements [driver.Bucket].
-func (b *localBucket) Delete(ctx context.Context, key string) error {
-	return unsure(b.Base.Delete(ctx, key))
+func (b *localBucket) Delete(ctx context.Context, key string, o *driver.DeleteOptions) error {
+	if o.IfMatch == "" {
+		return unsure(b.Base.Delete(ctx, key, o))
+	}
+	err := localblob.DeleteVersion(ctx, b.Bucket, key, o.IfMatch)
+	if errors.Is(err, localblob.ErrReplaced) {
+		return driver.ErrReplaced
+	}
+	return unsure(b.MapError(err))
 }
 
 // Copy implements [driver.Bucket].

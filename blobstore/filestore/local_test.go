@@ -56,7 +56,7 @@ func TestLocalCapabilities(t *testing.T) {
 	require.NoError(t, err)
 	defer b.Close()
 	c := b.Info().Capabilities
-	require.True(t, c.ExactCreate && c.AtomicReplace && c.Durable && c.KeepsSHA256)
+	require.True(t, c.ExactCreate && c.ExactDelete && c.AtomicReplace && c.Durable && c.KeepsSHA256)
 }
 
 func TestLocalURLs(t *testing.T) {

@@ -15,11 +15,13 @@ import (
 	"google.golang.org/api/googleapi"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/cloudhttp"
 )
 
 // MapError implements [driver.Bucket]. That a bucket is missing is not that an
 // object is: nothing can be concluded from it.
 func (b *bucket) MapError(err error) error {
+	err = cloudhttp.WithoutQuery(err) // it names the session of a resumable upload, which whoever knows it may go on with
 	var token *oauth2.RetrieveError
 	switch {
 	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

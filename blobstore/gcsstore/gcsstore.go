@@ -124,7 +124,7 @@ func parse(u *url.URL, env func(string) string) (*Options, error) {
 				err = errors.New("not supported: leave it out, or open the bucket with gcsblob and blobstore.New")
 			}
 		default:
-			err = errors.New("there is no such parameter")
+			return nil, fmt.Errorf("there is no parameter %.100q", name) // whose value may be a secret
 		}
 		if err != nil {
 			return nil, fmt.Errorf("parameter %s=%.100q: %w", name, v, err)

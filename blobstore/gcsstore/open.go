@@ -163,7 +163,7 @@ func newBucket(ctx, openCtx context.Context, o Options) (*bucket, error) {
 		return nil, errors.Join(err, b.CloseFunc())
 	}
 	b.BaseInfo = driver.Info{Backend: "gcs", Bucket: o.Bucket, Capabilities: driver.Capabilities{
-		ExactCreate: true, AtomicReplace: true, Durable: true, KeepsSHA256: true, Links: b.signer.links(),
+		ExactCreate: true, ExactDelete: true, AtomicReplace: true, Durable: true, KeepsSHA256: true, Links: b.signer.links(),
 	}, Needs: driver.Needs{
 		Write: "storage.objects.create (role Storage Object User)", Read: "storage.objects.get (role Storage Object User)",
 		List: "storage.objects.list (role Storage Object User)", Delete: "storage.objects.delete (role Storage Object User)",

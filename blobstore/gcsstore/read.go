@@ -67,15 +67,18 @@ func (r *content) Read(p []byte) (int, error) {
 
 // attributes returns what the Go CDK's gcsblob would.
 func attributes(a *storage.ObjectAttrs) *blob.Attributes {
-	etag := a.Etag
-	if !strings.HasPrefix(etag, `"`) && !strings.HasPrefix(etag, `W/"`) { // without its quotes
-		etag = strconv.Quote(etag)
-	}
 	return &blob.Attributes{
 		CacheControl: a.CacheControl, ContentDisposition: a.ContentDisposition, ContentEncoding: a.ContentEncoding,
 		ContentLanguage: a.ContentLanguage, ContentType: a.ContentType, Metadata: a.Metadata,
-		CreateTime: a.Created, ModTime: a.Updated, Size: a.Size, MD5: a.MD5, ETag: etag,
+		CreateTime: a.Created, ModTime: a.Updated, Size: a.Size, MD5: a.MD5, ETag: etagOf(a),
 	}
+}
+
+func etagOf(a *storage.ObjectAttrs) string {
+	if strings.HasPrefix(a.Etag, `"`) || strings.HasPrefix(a.Etag, `W/"`) {
+		return a.Etag
+	}
+	return strconv.Quote(a.Etag) // it comes without its quotes
 }
 
 // List implements [driver.Bucket].
@@ -85,8 +88,23 @@ func (b *bucket) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.
 
 // Delete implements [driver.Bucket]. It is not repeated: the second answer would
 // be that there is no such object.
-func (b *bucket) Delete(ctx context.Context, key string) error {
-	return b.MapError(b.handle.Object(key).Delete(ctx))
+func (b *bucket) Delete(ctx context.Context, key string, o *driver.DeleteOptions) error {
+	obj := b.handle.Object(key).Retryer(storage.WithPolicy(storage.RetryNever))
+	if o.IfMatch != "" {
+		attrs, err := b.handle.Object(key).Attrs(ctx)
+		if err != nil {
+			return b.MapError(err)
+		}
+		if etagOf(attrs) != o.IfMatch {
+			return driver.ErrReplaced
+		}
+		obj = obj.If(storage.Conditions{GenerationMatch: attrs.Generation})
+	}
+	err := obj.Delete(ctx)
+	if status(err) == http.StatusPreconditionFailed {
+		return driver.ErrReplaced
+	}
+	return b.MapError(err)
 }
 
 // Copy implements [driver.Bucket]; the service does it.
@@ -94,6 +112,9 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 	attrs, err := b.handle.Object(src).Attrs(ctx)
 	if err != nil {
 		return b.MapError(err)
+	}
+	if o.IfMatch != "" && o.IfMatch != etagOf(attrs) {
+		return driver.ErrReplaced
 	}
 	meta := maps.Clone(attrs.Metadata)
 	if meta == nil {

@@ -14,6 +14,7 @@ import (
 	"io"
 	"maps"
 	"net/url"
+	"sync"
 
 	"gocloud.dev/blob/memblob"
 
@@ -34,15 +35,18 @@ func init() {
 
 // New returns an empty bucket.
 func New() driver.Bucket {
-	return &bucket{driver.Base{
+	return &bucket{Base: driver.Base{
 		Bucket: memblob.OpenBucket(nil),
 		BaseInfo: driver.Info{Backend: "mem", Bucket: "mem", Capabilities: driver.Capabilities{
-			ExactCreate: true, AtomicReplace: true, KeepsSHA256: true,
+			ExactCreate: true, ExactDelete: true, AtomicReplace: true, KeepsSHA256: true,
 		}},
 	}}
 }
 
-type bucket struct{ driver.Base }
+type bucket struct {
+	driver.Base
+	mu sync.Mutex // held while an object is stored or removed
+}
 
 // Write implements [driver.Bucket]. The content is read before it is stored,
 // since it ends up in memory anyway and its digest belongs to its metadata.
@@ -53,10 +57,20 @@ func (b *bucket) Write(ctx context.Context, key string, r io.Reader, o *driver.W
 	}
 	with := *o
 	if o.Final != nil {
-		with.Metadata = maps.Clone(o.Metadata)
+		with.Metadata = make(map[string]string)
+		maps.Copy(with.Metadata, o.Metadata)
 		maps.Copy(with.Metadata, o.Final())
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	return b.Base.Write(ctx, key, bytes.NewReader(content), &with)
+}
+
+// Delete implements [driver.Bucket].
+func (b *bucket) Delete(ctx context.Context, key string, o *driver.DeleteOptions) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Base.Delete(ctx, key, o)
 }
 
 // Copy implements [driver.Bucket].

@@ -27,6 +27,9 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 	if err != nil {
 		return b.MapError(err)
 	}
+	if o.IfMatch != "" && o.IfMatch != aws.ToString(head.ETag) {
+		return driver.ErrReplaced
+	}
 	meta := maps.Clone(head.Metadata)
 	if meta == nil {
 		meta = make(map[string]string)
@@ -61,7 +64,7 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 func sourceChanged(err error) error {
 	if code(err) == "PreconditionFailed" {
 		// Without the original, which would read as "the key is taken".
-		return fmt.Errorf("the source was replaced while it was copied")
+		return driver.ErrReplaced
 	}
 	return err
 }

@@ -151,11 +151,16 @@ func (b *bucket) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.
 
 // Delete implements [driver.Bucket]. S3 deletes what is not there without a
 // word, so that has to be asked first. In a bucket with versions the object is
-// hidden behind a marker.
-func (b *bucket) Delete(ctx context.Context, key string) error {
-	if _, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: &key}); err != nil {
+// hidden behind a marker. The condition is not sent along: some services refuse
+// it, others ignore it, and an ETag may be of the content alone.
+func (b *bucket) Delete(ctx context.Context, key string, o *driver.DeleteOptions) error {
+	head, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: &key})
+	if err != nil {
 		return b.MapError(err)
 	}
-	_, err := b.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &b.name, Key: &key})
+	if o.IfMatch != "" && o.IfMatch != aws.ToString(head.ETag) {
+		return driver.ErrReplaced
+	}
+	_, err = b.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &b.name, Key: &key})
 	return b.MapError(err)
 }

@@ -3,13 +3,19 @@ package storetest
 // Copying, moving, deleting.
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"io/fs"
+	"strings"
+	"sync"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
 func copyCases() []testCase {
@@ -202,6 +208,68 @@ func deleteCases() []testCase {
 			assert.Equal(e, "not_found", entry.ErrorCode)
 			e.settled()
 		}},
+		{"a deletion of one version MUST leave another", func(e *env) {
+			e.put(e.key("a"), []byte("one"), nil)
+			was := e.stat(e.key("a"))
+			require.ErrorIs(e, e.bucket.Delete(e.ctx, e.key("none"), &driver.DeleteOptions{IfMatch: was.ETag}), fs.ErrNotExist)
+			e.put(e.key("a"), []byte("another"), &blobstore.UploadOptions{Overwrite: true})
+			is := e.stat(e.key("a"))
+			err := e.bucket.Delete(e.ctx, e.key("a"), &driver.DeleteOptions{IfMatch: was.ETag})
+			require.ErrorIs(e, err, blobstore.ErrReplaced)
+			require.NotErrorIs(e, err, fs.ErrExist)
+			e.same(is, []byte("another"))
+			require.NoError(e, e.bucket.Delete(e.ctx, e.key("a"), &driver.DeleteOptions{IfMatch: is.ETag}))
+			e.has()
+		}},
+		{"a copy of one version MUST NOT take another", func(e *env) {
+			e.put(e.key("a"), []byte("one"), nil)
+			was := e.stat(e.key("a"))
+			e.put(e.key("a"), []byte("another"), &blobstore.UploadOptions{Overwrite: true})
+			for _, create := range []bool{true, false} {
+				err := e.bucket.Copy(e.ctx, e.key("b"), e.key("a"), &driver.CopyOptions{IfMatch: was.ETag, IfNotExist: create})
+				require.ErrorIs(e, err, blobstore.ErrReplaced)
+				require.NotErrorIs(e, err, fs.ErrExist)
+			}
+			e.has("a")
+			require.NoError(e, e.bucket.Copy(e.ctx, e.key("b"), e.key("a"), &driver.CopyOptions{IfMatch: e.stat(e.key("a")).ETag}))
+			assert.Equal(e, "another", string(e.get(e.key("b"))))
+		}},
+		{"a deletion of one version MUST NOT remove the one that replaces it at this moment", func(e *env) {
+			e.need(e.can().ExactDelete, "ExactDelete")
+			for round := range 20 {
+				key := e.key(fmt.Sprint("race", round))
+				e.put(key, []byte("one"), nil)
+				was := e.stat(key)
+				var wg sync.WaitGroup
+				wg.Go(func() {
+					err := e.bucket.Delete(e.ctx, key, &driver.DeleteOptions{IfMatch: was.ETag})
+					if !errors.Is(err, blobstore.ErrReplaced) {
+						assert.NoError(e, err)
+					}
+				})
+				wg.Go(func() {
+					_, err := e.store.Upload(e.ctx, key, strings.NewReader("another"), &blobstore.UploadOptions{Overwrite: true})
+					assert.NoError(e, err)
+				})
+				wg.Wait()
+				require.Equal(e, "another", string(e.get(key)))
+			}
+		}},
+		{"an object that is replaced while it is deleted MUST be deleted and recorded as what it was", func(e *env) {
+			if e.h.Store != nil {
+				e.Skip("the store is of another bucket than the case's")
+			}
+			e.put(e.key("a"), []byte("one"), nil)
+			b := &replacing{Bucket: keptOpen{e.bucket}, do: func() { e.put(e.key("a"), []byte("another"), &blobstore.UploadOptions{Overwrite: true}) }}
+			s, err := blobstore.NewFromDriver(b, e.trail, nil)
+			require.NoError(e, err)
+			added := e.since(func() { require.NoError(e, s.Delete(e.ctx, e.key("a"), nil)) })
+			require.Len(e, added, 2, "of the upload and of the deletion")
+			e.recorded(added[1], audit.ActionDelete, audit.OutcomeOK, e.key("a"))
+			assert.Equal(e, int64(len("another")), *added[1].Size)
+			e.has()
+			e.settled()
+		}},
 		{"an object whose own records are broken MUST be deletable", func(e *env) {
 			e.put(e.key("a"), content(10), nil)
 			e.damageDigest(e.key("a"))
@@ -213,4 +281,18 @@ func deleteCases() []testCase {
 			e.has()
 		}},
 	}
+}
+
+// replacing does something before the first deletion.
+type replacing struct {
+	driver.Bucket
+	do func()
+}
+
+func (b *replacing) Delete(ctx context.Context, key string, o *driver.DeleteOptions) error {
+	if do := b.do; do != nil {
+		b.do = nil
+		do()
+	}
+	return b.Bucket.Delete(ctx, key, o)
 }

@@ -292,12 +292,3 @@ func (e *env) tamper(key string, data []byte) {
 		Size: -1, ContentType: a.ContentType, CacheControl: a.CacheControl, Metadata: maps.Clone(a.Metadata),
 	}))
 }
-
-// deadlineOf is when an upload that is to miss its deadline has it: late enough
-// for a slow service to have begun.
-func deadlineOf(e *env) time.Duration {
-	if e.h.Shared {
-		return 500 * time.Millisecond
-	}
-	return 50 * time.Millisecond
-}

@@ -61,8 +61,9 @@ func listCases() []testCase {
 			}
 			inParallel(e, n, func(i int) {
 				_, err := e.store.Upload(e.ctx, e.key(want[i]), &failing{1, io.EOF}, nil)
-				require.NoError(e, err)
+				assert.NoError(e, err)
 			})
+			require.False(e, e.Failed())
 			slices.Sort(want)
 			assert.Equal(e, want, e.list(blobstore.ListOptions{}))
 		}},

@@ -124,7 +124,7 @@ func reconcileCases() []testCase {
 		{"a deletion that was cut off after its effect MUST be settled as done", func(e *env) {
 			e.fill()
 			e.begin(func() error { return e.store.Delete(e.ctx, e.key("a"), nil) })
-			require.NoError(e, e.bucket.Delete(e.ctx, e.key("a")))
+			require.NoError(e, e.bucket.Delete(e.ctx, e.key("a"), &driver.DeleteOptions{}))
 			entry := e.reconciled(blobstore.Reconciled{OK: 1})[0]
 			e.recorded(entry, audit.ActionDelete, audit.OutcomeOK, e.key("a"))
 		}},
@@ -172,7 +172,7 @@ func reconcileCases() []testCase {
 			e.fill()
 			id := e.begin(func() error { return e.store.Move(e.ctx, e.key("c"), e.key("a"), nil) })
 			require.NoError(e, e.bucket.Copy(e.ctx, e.key("c"), e.key("a"), &driver.CopyOptions{Metadata: map[string]string{driver.MetaOp: id}}))
-			require.NoError(e, e.bucket.Delete(e.ctx, e.key("a")))
+			require.NoError(e, e.bucket.Delete(e.ctx, e.key("a"), &driver.DeleteOptions{}))
 			added := e.reconciled(blobstore.Reconciled{OK: 1})
 			require.Len(e, added, 2)
 			e.recorded(added[0], audit.ActionMove, audit.OutcomeOK, e.key("c"))

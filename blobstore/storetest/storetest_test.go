@@ -62,7 +62,7 @@ type flawed struct {
 	driver.Bucket
 	write func(b driver.Bucket, ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) error
 	read  func(b driver.Bucket, ctx context.Context, key string, offset, length int64) (*driver.Reader, error)
-	del   func(b driver.Bucket, ctx context.Context, key string) error
+	del   func(b driver.Bucket, ctx context.Context, key string, o *driver.DeleteOptions) error
 	list  func(b driver.Bucket, ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error]
 	errs  func(error) error
 }
@@ -81,11 +81,11 @@ func (f *flawed) Read(ctx context.Context, key string, offset, length int64) (*d
 	return f.Bucket.Read(ctx, key, offset, length)
 }
 
-func (f *flawed) Delete(ctx context.Context, key string) error {
+func (f *flawed) Delete(ctx context.Context, key string, o *driver.DeleteOptions) error {
 	if f.del != nil {
-		return f.del(f.Bucket, ctx, key)
+		return f.del(f.Bucket, ctx, key, o)
 	}
-	return f.Bucket.Delete(ctx, key)
+	return f.Bucket.Delete(ctx, key, o)
 }
 
 func (f *flawed) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error] {
@@ -131,8 +131,11 @@ func TestFlawedBucketsFail(t *testing.T) {
 		"ignores lengths": {flawed{read: func(b driver.Bucket, ctx context.Context, key string, offset, _ int64) (*driver.Reader, error) {
 			return b.Read(ctx, key, offset, -1)
 		}}, []string{"a part in the middle MUST be exact"}},
-		"does not delete": {flawed{del: func(driver.Bucket, context.Context, string) error { return nil }},
+		"does not delete": {flawed{del: func(driver.Bucket, context.Context, string, *driver.DeleteOptions) error { return nil }},
 			[]string{"a deleted object MUST be gone with all that was kept with it", "a move MUST take content, type, name and metadata along"}},
+		"deletes whatever is there": {flawed{del: func(b driver.Bucket, ctx context.Context, key string, _ *driver.DeleteOptions) error {
+			return b.Delete(ctx, key, &driver.DeleteOptions{})
+		}}, []string{"a deletion of one version MUST leave another"}},
 		"maps no error": {flawed{errs: func(err error) error { return err }},
 			[]string{"a missing object MUST be fs.ErrNotExist everywhere"}},
 		"lists the reverse": {flawed{list: func(b driver.Bucket, ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error] {

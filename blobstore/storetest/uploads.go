@@ -344,9 +344,8 @@ func failedUploadCases() []testCase {
 			return ctx, nil, &cancelling{n: mib, cancel: func() { cancel(errReader) }}, blobstore.UploadOptions{}
 		}, want: []error{context.Canceled, errReader}, code: "canceled"},
 		{name: "whose deadline passes", prepare: func(e *env) (context.Context, *blobstore.Store, io.Reader, blobstore.UploadOptions) {
-			ctx, cancel := context.WithTimeout(e.ctx, deadlineOf(e))
-			e.Cleanup(cancel)
-			return ctx, nil, &expiring{ctx: ctx, n: mib}, blobstore.UploadOptions{}
+			ctx := e.deadline()
+			return ctx, nil, &cancelling{n: mib, cancel: ctx.pass}, blobstore.UploadOptions{}
 		}, want: []error{context.DeadlineExceeded}, code: "deadline"},
 		{name: "that is longer than its MaxSize", prepare: options(mib+1, blobstore.UploadOptions{MaxSize: mib}), want: []error{blobstore.ErrTooLarge}, code: "too_large"},
 		{name: "that is longer than the store's MaxSize", prepare: func(e *env) (context.Context, *blobstore.Store, io.Reader, blobstore.UploadOptions) {

@@ -210,8 +210,8 @@ func (b bombBucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOpt
 	return err
 }
 
-func (b bombBucket) Delete(ctx context.Context, key string) error {
-	err := b.Bucket.Delete(ctx, key)
+func (b bombBucket) Delete(ctx context.Context, key string, o *driver.DeleteOptions) error {
+	err := b.Bucket.Delete(ctx, key, o)
 	b.b.pass(afterDelete)
 	return err
 }

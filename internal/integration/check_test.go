@@ -203,7 +203,7 @@ func TestErrorsHoldNoSASToken(t *testing.T) {
 	}
 	for name, err := range map[string]error{
 		"write": write(ctx, b, "k", []byte("x"), -1, true), "read": readErr, "attributes": b.MapError(attrsErr), "list": listErr,
-		"delete": b.Delete(ctx, "k"), "copy": b.Copy(ctx, "k", "l", &driver.CopyOptions{}),
+		"delete": b.Delete(ctx, "k", &driver.DeleteOptions{}), "copy": b.Copy(ctx, "k", "l", &driver.CopyOptions{}),
 	} {
 		require.Error(t, err, name)
 		require.NotContains(t, err.Error(), "sig=", name)

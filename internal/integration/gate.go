@@ -146,7 +146,8 @@ func (w *corsWriter) Write(p []byte) (int, error) {
 }
 
 // serve passes a request on. On copies fake-gcs-server ignores the condition
-// that nothing may stand at the destination.
+// that nothing may stand at the destination, and on deletions that of the
+// generation.
 func (g *Gate) serve(w http.ResponseWriter, r *http.Request) {
 	if _, to, ok := strings.Cut(r.URL.Path, "/rewriteTo/b/"); ok && r.URL.Query().Get("ifGenerationMatch") == "0" {
 		g.puts.Lock()
@@ -157,6 +158,10 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	if r.Method == http.MethodDelete && r.URL.Query().Has("ifGenerationMatch") {
+		g.deleteGeneration(w, r)
+		return
+	}
 	if strings.HasPrefix(r.URL.Path, "/storage/v1/") {
 		w = withoutMetadata{w}
 	}
@@ -165,6 +170,25 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	g.next.ServeHTTP(w, r)
+}
+
+// deleteGeneration deletes an object if it is of the generation that is asked
+// for. fake-gcs-server knows how to remove a generation, which is the same in a
+// bucket without versions.
+func (g *Gate) deleteGeneration(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	q.Set("generation", q.Get("ifGenerationMatch"))
+	q.Del("ifGenerationMatch")
+	u := *r.URL
+	u.RawQuery = q.Encode()
+	r = r.Clone(r.Context())
+	r.URL = &u
+	rec := httptest.NewRecorder()
+	if g.next.ServeHTTP(rec, r); rec.Code == http.StatusNotFound {
+		refuse(w, http.StatusPreconditionFailed, "conditionNotMet", errors.New("another generation, or none, is there"))
+		return
+	}
+	w.WriteHeader(rec.Code)
 }
 
 // serveChunk takes a part of a resumable upload. Bytes that are there already

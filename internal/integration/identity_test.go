@@ -182,7 +182,7 @@ func TestS3VirtualHost(t *testing.T) {
 	require.Equal(t, 200, resp.StatusCode)
 	require.EqualValues(t, 9<<20, resp.ContentLength)
 	require.NoError(t, b.Copy(t.Context(), "copy", key, &driver.CopyOptions{IfNotExist: true}))
-	require.NoError(t, b.Delete(t.Context(), key))
+	require.NoError(t, b.Delete(t.Context(), key, &driver.DeleteOptions{}))
 }
 
 // Where clients reach the service by another address than the program, links

@@ -308,7 +308,7 @@ func TestCopy(t *testing.T) {
 func TestDelete(t *testing.T) {
 	everywhere(t, func(t *testing.T, be backend, b driver.Bucket) {
 		require.NoError(t, write(t.Context(), b, "k", []byte("x"), -1, true))
-		require.NoError(t, b.Delete(t.Context(), "k"))
-		require.ErrorIs(t, b.Delete(t.Context(), "k"), fs.ErrNotExist)
+		require.NoError(t, b.Delete(t.Context(), "k", &driver.DeleteOptions{}))
+		require.ErrorIs(t, b.Delete(t.Context(), "k", &driver.DeleteOptions{}), fs.ErrNotExist)
 	})
 }

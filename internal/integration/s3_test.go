@@ -86,7 +86,7 @@ func TestS3Sweep(t *testing.T) {
 		go func() {
 			wrote <- b.Write(ctx, "dir/k", slow, &driver.WriteOptions{Size: -1, ContentType: "text/plain"})
 		}()
-		require.Eventually(t, func() bool { return len(uploads(t, b)) == 3 }, 10*time.Second, 50*time.Millisecond)
+		require.Eventually(t, func() bool { return len(uploads(t, b)) == 3 }, time.Minute, 50*time.Millisecond)
 		begun := time.Now()
 		require.Eventually(t, func() bool {
 			require.NoError(t, b.Sweep(ctx, "dir/k"))

@@ -19,6 +19,7 @@ type mariadb struct{}
 func (mariadb) name() string               { return "MariaDB" }
 func (mariadb) packageName() string        { return "mariadb-server" }
 func (mariadb) driver() string             { return "mysql" }
+func (mariadb) data() string               { return "SELECT @@datadir" }
 func (mariadb) stopSignal() syscall.Signal { return syscall.SIGTERM }
 
 func (mariadb) find() error {

@@ -19,6 +19,7 @@ type postgres struct{}
 func (postgres) name() string               { return "PostgreSQL" }
 func (postgres) packageName() string        { return "postgresql" }
 func (postgres) driver() string             { return "pgx" }
+func (postgres) data() string               { return "SHOW data_directory" }
 func (postgres) stopSignal() syscall.Signal { return syscall.SIGINT } // "fast": cuts off its clients
 
 func (postgres) find() error {

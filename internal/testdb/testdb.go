@@ -41,9 +41,9 @@ type Server struct {
 	as   *account
 	sync bool
 
-	mu     sync.Mutex
-	cmd    *exec.Cmd
-	exited bool
+	mu   sync.Mutex
+	cmd  *exec.Cmd
+	done chan struct{} // closed when cmd has ended
 }
 
 // kind is what differs between the two.
@@ -57,6 +57,8 @@ type kind interface {
 	command(dir string, port int, sync bool) *exec.Cmd
 	stopSignal() syscall.Signal
 	driver() string
+	// data is a query for the folder of a server's data.
+	data() string
 	// admin is the driver's data source name for the administrator.
 	admin(port int) string
 	// dsn is the URL of a database or schema.
@@ -173,12 +175,19 @@ func (s *Server) init() error {
 	if err := s.kind.create(s.dir, s.as); err != nil {
 		return err
 	}
-	var err error
-	if s.port, err = freePort(); err != nil {
-		return err
+	for attempt := 0; ; attempt++ {
+		var err error
+		if s.port, err = freePort(); err != nil {
+			return err
+		}
+		// Somebody else may take the port before the server does.
+		if err = s.start(); !errors.Is(err, errEnded) || attempt == 4 {
+			return err
+		}
 	}
-	return s.start()
 }
+
+var errEnded = errors.New("it ended, or another server has its port")
 
 // Start starts a server that was stopped or killed, on the same port, and
 // waits until it answers.
@@ -201,8 +210,13 @@ func (s *Server) start() error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
+	done := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(done)
+	}()
 	s.mu.Lock()
-	s.cmd, s.exited = cmd, false
+	s.cmd, s.done = cmd, done
 	s.mu.Unlock()
 
 	db, err := sql.Open(s.kind.driver(), s.kind.admin(s.port))
@@ -210,18 +224,37 @@ func (s *Server) start() error {
 		return err
 	}
 	defer db.Close()
+	fail := func(err error) error {
+		s.end(syscall.SIGKILL)
+		text, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+		return fmt.Errorf("%s does not answer: %w\n%s", s.kind.name(), err, text)
+	}
 	deadline := time.Now().Add(30 * time.Second)
 	for {
-		err := db.Ping()
-		if err == nil {
+		var data string
+		err := db.QueryRow(s.kind.data()).Scan(&data)
+		if err == nil && s.has(data) {
 			return nil
 		}
-		if time.Now().After(deadline) || syscall.Kill(cmd.Process.Pid, 0) != nil {
-			text, _ := os.ReadFile(filepath.Join(s.dir, "log"))
-			return fmt.Errorf("%s does not answer: %w\n%s", s.kind.name(), err, text)
+		if err == nil {
+			return fail(errEnded)
 		}
-		time.Sleep(20 * time.Millisecond) // between two attempts to connect
+		select {
+		case <-done:
+			return fail(errEnded)
+		case <-time.After(20 * time.Millisecond): // between two attempts to connect
+		}
+		if time.Now().After(deadline) {
+			return fail(err)
+		}
 	}
+}
+
+// has reports whether data is the folder of the server's data.
+func (s *Server) has(data string) bool {
+	theirs, err1 := os.Stat(data)
+	ours, err2 := os.Stat(filepath.Join(s.dir, "data"))
+	return err1 == nil && err2 == nil && os.SameFile(theirs, ours)
 }
 
 // Shutdown ends the server in its orderly way, cutting off its clients.
@@ -246,8 +279,13 @@ func (s *Server) Dir() string { return s.dir }
 func (s *Server) end(signal syscall.Signal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cmd == nil || s.exited {
+	if s.cmd == nil {
 		return
+	}
+	select {
+	case <-s.done:
+		return
+	default:
 	}
 	var children []int
 	if signal == syscall.SIGKILL {
@@ -261,9 +299,8 @@ func (s *Server) end(signal syscall.Signal) {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 	killer := time.AfterFunc(20*time.Second, func() { _ = s.cmd.Process.Kill() })
-	_ = s.cmd.Wait()
+	<-s.done
 	killer.Stop()
-	s.exited = true
 	for deadline := time.Now().Add(10 * time.Second); slices.ContainsFunc(children, runs) && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond) // between two looks
 	}
@@ -299,7 +336,8 @@ func (s *Server) Admin(tb testing.TB) *sql.DB {
 	return db
 }
 
-func freePort() (int, error) {
+// freePort is replaced by tests.
+var freePort = func() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, err

@@ -38,6 +38,36 @@ func TestSharedServerIsOne(t *testing.T) {
 	assert.Same(t, Postgres(t), Postgres(t))
 }
 
+// Between a look for a free port and its use somebody else may take it, even
+// another server of this kind, which would answer.
+func TestAPortThatIsTaken(t *testing.T) {
+	for name, tc := range map[string]struct {
+		kind  kind
+		other func(testing.TB) *Server
+	}{"PostgreSQL": {postgres{}, Postgres}, "MariaDB": {mariadb{}, MariaDB}} {
+		t.Run(name, func(t *testing.T) {
+			other := tc.other(t)
+			look, taken := freePort, []int{other.Port()}
+			defer func() { freePort = look }()
+			freePort = func() (int, error) {
+				if len(taken) == 0 {
+					return look()
+				}
+				port := taken[0]
+				taken = taken[1:]
+				return port, nil
+			}
+			s, err := create(tc.kind, false)
+			tr.NoError(t, err)
+			defer s.remove()
+			assert.NotEqual(t, other.Port(), s.Port())
+			db := other.Admin(t)
+			defer db.Close()
+			tr.NoError(t, db.Ping(), "the other one is unharmed")
+		})
+	}
+}
+
 func TestMissingServers(t *testing.T) {
 	t.Setenv("PATH", "")
 	t.Run("skip", func(t *testing.T) {

@@ -107,7 +107,7 @@ func TestMain(m *testing.M) {
 	case "client":
 		err = clientMain(os.Args[1])
 	case "server":
-		err = serverMain(os.Args[1], os.Args[2])
+		err = serverMain(os.Args[1])
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -130,8 +130,8 @@ func clientMain(url string) error {
 	return nil
 }
 
-// serverMain serves uploads at an address until it is killed.
-func serverMain(dir, addr string) error {
+// serverMain serves uploads until it is killed.
+func serverMain(dir string) error {
 	ctx := context.Background()
 	journal, err := openJournal(ctx, dir)
 	if err != nil {
@@ -145,7 +145,7 @@ func serverMain(dir, addr string) error {
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", addr)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}

@@ -19,9 +19,10 @@
 // finishes it. What breaks a rule is removed, and the client told why. Unfinished
 // uploads expire; [Handler.Sweep] removes them.
 //
-// The folder is of one process at a time, which holds a lock on it as long as it
-// lives. A service of several processes gives each its own folder, and leads a
-// client that resumes to the one where it began.
+// The folder is of one process at a time, which on Unix holds a lock on it as long
+// as it lives. A service of several processes gives each its own folder, on a disk
+// that outlives the process, and leads a client that resumes to the one where it
+// began; at another its upload does not exist (404), and it begins anew.
 //
 // An upload belongs to the user and tenant who began it; for others it does not
 // exist.

@@ -21,6 +21,7 @@ import (
 
 const (
 	noteExt = ".json"
+	newExt  = ".new" // of a note that is being written
 	lockExt = "lock"
 )
 
@@ -119,16 +120,43 @@ func (s *spool) open(id string) (*spooled, error) {
 	return u, errors.Join(err, f.Sync(), f.Close())
 }
 
-// ids returns the uploads that there are.
+// ids returns the uploads of which there is anything, each once.
 func (s *spool) ids() ([]string, error) {
-	entries, err := fs.ReadDir(s.root.FS(), ".")
+	entries, err := fs.ReadDir(s.root.FS(), ".") // by name, so that the files of one are next to each other
 	var ids []string
 	for _, e := range entries {
-		if id, ok := strings.CutSuffix(e.Name(), noteExt); ok && isID(id) {
+		id := strings.TrimSuffix(strings.TrimSuffix(e.Name(), newExt), noteExt)
+		if isID(id) && (len(ids) == 0 || ids[len(ids)-1] != id) {
 			ids = append(ids, id)
 		}
 	}
 	return ids, err
+}
+
+// files are the names that the files of an upload can have.
+func files(id string) [3]string { return [...]string{id + noteExt, id, id + noteExt + newExt} }
+
+// remnant returns what a process left that was killed while it made or removed an
+// upload, and since when nobody has touched it; nil if there is nothing.
+func (s *spool) remnant(id string) (*spooled, error) {
+	u := &spooled{spool: s, info: handler.FileInfo{ID: id}}
+	found := false
+	for _, name := range files(id) {
+		fi, err := s.root.Stat(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if found = true; fi.ModTime().After(u.begun) {
+			u.begun = fi.ModTime()
+		}
+	}
+	if !found {
+		return nil, nil
+	}
+	return u, nil
 }
 
 // complete reports whether everything has come.
@@ -162,7 +190,7 @@ func (u *spooled) finished() error {
 
 // remove removes the upload.
 func (u *spooled) remove() error {
-	for _, name := range []string{u.info.ID + noteExt, u.info.ID} {
+	for _, name := range files(u.info.ID) {
 		if err := u.spool.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -177,7 +205,7 @@ func (u *spooled) writeNote() error {
 		return err
 	}
 	name := u.info.ID + noteExt
-	f, err := u.spool.root.OpenFile(name+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := u.spool.root.OpenFile(name+newExt, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
@@ -185,7 +213,7 @@ func (u *spooled) writeNote() error {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := u.spool.root.Rename(name+".new", name); err != nil {
+	if err := u.spool.root.Rename(name+newExt, name); err != nil {
 		return err
 	}
 	return syncDir(filepath.Clean(u.spool.dir))

@@ -11,12 +11,12 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/tus/tusd/v2/pkg/handler"
-	"github.com/tus/tusd/v2/pkg/memorylocker"
 	expslog "golang.org/x/exp/slog"
 
 	"github.com/blobtrail/blobtrail/audit"
@@ -48,7 +48,8 @@ type Options struct {
 	// Prepare, if not nil, is called before an upload begins, and again with the
 	// same Filename and Fields, which are all that is kept, when it is complete.
 	// It may change the file's options, the first time its key, and refuse it by
-	// an error: one that wraps blobstore.ErrDenied, or a *blobhttp.Problem.
+	// an error: one that wraps blobstore.ErrDenied, or a *blobhttp.Problem. What is
+	// stored already, but not yet saved, it can't refuse any more.
 	Prepare func(ctx context.Context, f *File) error
 
 	// Save, if not nil, is called when an upload is stored, for the rows of the
@@ -57,7 +58,8 @@ type Options struct {
 	Save func(ctx context.Context, obj *blobstore.Object) error
 
 	// AllowedOrigins are the origins, such as "https://app.example.com", whose
-	// pages may send uploads from elsewhere. None: only pages of the same origin.
+	// pages may send uploads from elsewhere. A middleware in front must let preflight
+	// requests pass. None: only pages of the same origin.
 	AllowedOrigins []string
 
 	// Anonymous lets requests of nobody through. Without it a request whose
@@ -86,19 +88,20 @@ type Handler struct {
 	opts  Options
 	spool *spool
 	inner http.Handler
-	locks *memorylocker.MemoryLocker
+	locks *locks
 	cross *http.CrossOriginProtection
 	base  string // the path that it is mounted under
 }
 
 // New returns a handler for uploads to store, which keeps those under way in the
-// folder dir and makes it if it does not exist. It fails if another process uses
-// that folder. The caller closes the handler when no request runs any more.
+// folder dir and makes it if it does not exist. It fails if another handler uses
+// that folder, on Unix; elsewhere it is up to the host that only one does. The
+// caller closes the handler when no request runs any more.
 func New(store *blobstore.Store, dir string, opts *Options) (*Handler, error) {
 	if store == nil {
 		return nil, errors.New("tus: nil store")
 	}
-	h := &Handler{store: store, locks: memorylocker.New(), cross: http.NewCrossOriginProtection()}
+	h := &Handler{store: store, locks: newLocks(), cross: http.NewCrossOriginProtection()}
 	if opts != nil {
 		h.opts = *opts
 	}
@@ -127,7 +130,7 @@ func New(store *blobstore.Store, dir string, opts *Options) (*Handler, error) {
 	composer := handler.NewStoreComposer()
 	composer.UseCore(h)
 	composer.UseTerminater(h)
-	h.locks.UseIn(composer)
+	composer.UseLocker(h.locks)
 	inner, err := handler.NewHandler(handler.Config{
 		StoreComposer: composer, BasePath: o.BasePath, MaxSize: o.MaxBytes, Cors: cors,
 		DisableDownload: true, DisableConcatenation: true,
@@ -176,7 +179,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !ok && r.URL.Path+"/" == h.base:
 	case !ok, rest != "" && !isID(rest): // before anybody makes a file name of it
-		blobhttp.WriteError(w, r, fs.ErrNotExist)
+		h.refuse(w, r, fs.ErrNotExist)
 		return
 	}
 	err := h.cross.Check(r)
@@ -187,11 +190,23 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		h.opts.OnError(r.Context(), err)
-		blobhttp.WriteError(w, r, err)
+		h.refuse(w, r, err)
 		return
 	}
 	w.Header().Set("Cache-Control", "private, no-store")
 	h.inner.ServeHTTP(w, r)
+}
+
+// refuse answers a request that the protocol's library does not get to see, so
+// that a page which may send it can read why.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	if len(h.opts.AllowedOrigins) > 0 {
+		w.Header().Add("Vary", "Origin")
+		if origin := r.Header.Get("Origin"); slices.Contains(h.opts.AllowedOrigins, origin) {
+			w.Header().Set("Access-Control-Allow-Origin", origin)
+		}
+	}
+	blobhttp.WriteError(w, r, err)
 }
 
 // NewUpload implements [handler.DataStore].
@@ -313,6 +328,11 @@ func (h *Handler) file(ctx context.Context, info handler.FileInfo) (*File, error
 func (h *Handler) finish(ctx context.Context, u *spooled) (*blobstore.Object, error) {
 	f, err := h.file(ctx, u.info)
 	if err != nil {
+		// What an earlier try has stored is there, whatever the host says now.
+		found, statErr := h.stored(ctx, u)
+		if found != nil || statErr != nil {
+			return found, statErr
+		}
 		return nil, err
 	}
 	content, err := u.content()
@@ -328,14 +348,25 @@ func (h *Handler) finish(ctx context.Context, u *spooled) (*blobstore.Object, er
 	o.Metadata[metaID] = u.info.ID
 	obj, err := h.store.Upload(ctx, u.key, content, &o)
 	if errors.Is(err, fs.ErrExist) {
-		// It may have been stored by an earlier try, of which nobody heard.
-		found, statErr := h.store.Stat(ctx, u.key)
-		if statErr == nil && found.Metadata[metaID] == u.info.ID {
-			return found, nil
+		found, statErr := h.stored(ctx, u)
+		if found != nil || statErr != nil {
+			return found, statErr
 		}
-		err = errors.Join(err, statErr)
 	}
 	return obj, err
+}
+
+// stored returns the object of an upload that was stored by an earlier try, of
+// which nobody heard or whose row could not be saved; nil if there is none.
+func (h *Handler) stored(ctx context.Context, u *spooled) (*blobstore.Object, error) {
+	obj, err := h.store.Stat(ctx, u.key)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil || obj.Metadata[metaID] != u.info.ID:
+		return nil, err
+	}
+	return obj, nil
 }
 
 // owner is who an upload belongs to.
@@ -381,46 +412,6 @@ func (a *answer) WriteHeader(status int) { a.status = status }
 func (a *answer) Write(p []byte) (int, error) {
 	a.body = append(a.body, p...)
 	return len(p), nil
-}
-
-// Sweep removes the uploads whose time is over and that no request works on, and
-// returns how many there were. A service calls it now and then, such as once an
-// hour, as it does blobstore.Store.Reconcile.
-func (h *Handler) Sweep(ctx context.Context) (removed int, err error) {
-	ids, err := h.spool.ids()
-	for _, id := range ids {
-		if ctx.Err() != nil {
-			return removed, errors.Join(err, ctx.Err())
-		}
-		ok, sweepErr := h.sweepOne(ctx, id)
-		if ok {
-			removed++
-		}
-		err = errors.Join(err, sweepErr)
-	}
-	return removed, err
-}
-
-func (h *Handler) sweepOne(ctx context.Context, id string) (bool, error) {
-	lock, err := h.locks.NewLock(id)
-	if err != nil {
-		return false, err
-	}
-	// A request that holds the lock is let go on: the next sweep comes.
-	now, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
-	defer cancel()
-	if err := lock.Lock(now, func() {}); err != nil {
-		return false, nil //nolint:nilerr // as said
-	}
-	defer lock.Unlock() //nolint:errcheck // of memory
-	u, err := h.spool.open(id)
-	if errors.Is(err, handler.ErrNotFound) {
-		return false, nil
-	}
-	if err != nil || time.Since(u.begun) <= h.opts.Expiry {
-		return false, err
-	}
-	return true, u.remove()
 }
 
 // isID reports whether s can be the id of an upload.

@@ -277,6 +277,18 @@ func TestPagesOfOtherOrigins(t *testing.T) {
 	_, res, err = create(h.base, 1, nil, "Origin", "https://app.example.com.evil.example")
 	require.NoError(t, err)
 	assert.Equal(t, 403, res.StatusCode)
+	assert.Empty(t, res.Header.Get("Access-Control-Allow-Origin"))
+
+	// A page must see why it is refused: what it can't see it takes for a broken connection, and tries again.
+	_, res, err = create(h.base, 1, nil, "Origin", "https://app.example.com", "User", "nobody")
+	require.NoError(t, err)
+	assert.Equal(t, 401, res.StatusCode)
+	assert.Equal(t, "https://app.example.com", res.Header.Get("Access-Control-Allow-Origin"))
+	assert.Equal(t, []string{"Origin"}, res.Header.Values("Vary"))
+	res, err = request("HEAD", h.base+"none", nil, "Origin", "https://app.example.com")
+	require.NoError(t, err)
+	assert.Equal(t, 404, res.StatusCode)
+	assert.Equal(t, "https://app.example.com", res.Header.Get("Access-Control-Allow-Origin"))
 }
 
 // TestStoringThatFails holds that an upload of which everything has come, but which could not be stored, is stored when
@@ -318,6 +330,37 @@ func TestStoringThatFails(t *testing.T) {
 	assert.Zero(t, h.log.Open())
 }
 
+// TestStoredIsNotRefusedAfterwards holds that what is stored, but not yet saved, is saved when its client asks again,
+// even if the host would not let it begin any more, such as by a quota that it has used up itself.
+func TestStoredIsNotRefusedAfterwards(t *testing.T) {
+	var stored *blobstore.Object
+	saved := 0
+	h := newHost(t, tus.Options{
+		Prepare: func(context.Context, *tus.File) error {
+			if stored != nil {
+				return blobstore.ErrDenied
+			}
+			return nil
+		},
+		Save: func(_ context.Context, obj *blobstore.Object) error {
+			if stored == nil {
+				stored = obj
+				return errors.New("the database is down")
+			}
+			assert.Equal(t, stored.Key, obj.Key)
+			saved++
+			return nil
+		},
+	})
+	url := h.create(pdf, nil)
+	res, _ := h.send(url, 0, pdf)
+	require.Equal(t, 500, res.StatusCode)
+	require.Len(t, h.objects(), 1)
+	assert.EqualValues(t, len(pdf), h.offset(url))
+	assert.Equal(t, 1, saved)
+	assert.Len(t, h.objects(), 1)
+}
+
 func TestSweep(t *testing.T) {
 	h := newHost(t, tus.Options{Expiry: time.Hour})
 	url := h.create(pdf, nil)
@@ -345,6 +388,76 @@ func TestSweep(t *testing.T) {
 	assert.Len(t, h.objects(), 1, "what is stored stays")
 	h.tus, err = tus.New(h.store, t.TempDir(), nil) // for the cleanup to close
 	require.NoError(t, err)
+}
+
+// TestSweepLeavesRunningRequestsAlone holds that a sweep breaks off no request, be the time of its upload over or not.
+func TestSweepLeavesRunningRequestsAlone(t *testing.T) {
+	for name, expired := range map[string]bool{"in time": false, "too late": true} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t, tus.Options{Expiry: time.Hour})
+			url := h.create(pdf, nil)
+			file := h.dir + "/" + url[strings.LastIndex(url, "/")+1:]
+			body, feed := io.Pipe()
+			type result struct {
+				status int
+				body   string
+				err    error
+			}
+			sent := make(chan result, 1)
+			go func() {
+				res, answer, err := send(url, 0, body)
+				if err != nil {
+					sent <- result{err: err}
+					return
+				}
+				sent <- result{res.StatusCode, answer, nil}
+			}()
+			_, err := io.WriteString(feed, pdf[:5])
+			require.NoError(t, err)
+			until(t, "it has begun to come", func() bool { return size(file) == 5 })
+			if expired {
+				note, err := os.ReadFile(file + ".json")
+				require.NoError(t, err)
+				var fields map[string]any
+				require.NoError(t, json.Unmarshal(note, &fields))
+				fields["begun"] = time.Now().Add(-2 * time.Hour)
+				note, err = json.Marshal(fields)
+				require.NoError(t, err)
+				require.NoError(t, os.WriteFile(file+".json", note, 0o600))
+			}
+			n, err := h.tus.Sweep(t.Context())
+			require.NoError(t, err)
+			assert.Zero(t, n)
+			_, err = io.WriteString(feed, pdf[5:])
+			require.NoError(t, err)
+			require.NoError(t, feed.Close())
+			got := <-sent
+			require.NoError(t, got.err)
+			assert.Equal(t, 204, got.status, got.body)
+			assert.Len(t, h.objects(), 1)
+		})
+	}
+}
+
+// TestSweepRemovesWhatAKillLeft gives the files of which a process that was killed wrote or removed a part only.
+func TestSweepRemovesWhatAKillLeft(t *testing.T) {
+	h := newHost(t, tus.Options{Expiry: time.Hour})
+	id := func(c string) string { return strings.Repeat(c, 32) }
+	old, fresh := []string{id("a"), id("b") + ".json.new", id("c") + ".json"}, []string{id("d"), id("e") + ".json.new"}
+	foreign := "notes.txt"
+	for _, name := range append(append([]string{foreign}, old...), fresh...) {
+		require.NoError(t, os.WriteFile(h.dir+"/"+name, []byte(`{"begun":"2020-01-01T00:00:00Z"}`), 0o600))
+		past := time.Now().Add(-2 * time.Hour)
+		if name[0] != 'd' && name[0] != 'e' {
+			require.NoError(t, os.Chtimes(h.dir+"/"+name, past, past))
+		}
+	}
+	url := h.create(pdf, nil)
+	n, err := h.tus.Sweep(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, len(old), n)
+	left := append(fresh, foreign, url[strings.LastIndex(url, "/")+1:], url[strings.LastIndex(url, "/")+1:]+".json")
+	assert.ElementsMatch(t, left, h.spooled(), "what may just be made stays, and what is not of uploads")
 }
 
 func TestNewRefuses(t *testing.T) {
@@ -429,7 +542,7 @@ func TestServerIsKilledAndResumes(t *testing.T) {
 	dir := t.TempDir()
 	all := content()
 	half := int64(len(all) / 2)
-	srv := startChild(t, "server", dir, "127.0.0.1:0")
+	srv := startChild(t, "server", dir)
 	addr := srv.line(t)
 	url, _, err := create("http://"+addr+"/uploads/", int64(len(all)), map[string]string{"filename": "a.bin"})
 	require.NoError(t, err)
@@ -448,8 +561,9 @@ func TestServerIsKilledAndResumes(t *testing.T) {
 	require.NoError(t, feed.CloseWithError(io.ErrUnexpectedEOF))
 	require.Error(t, <-sending)
 
-	srv = startChild(t, "server", dir, addr)
-	require.Equal(t, addr, srv.line(t))
+	// At an address of its own: the old one may be another program's by now.
+	srv = startChild(t, "server", dir)
+	url = strings.Replace(url, addr, srv.line(t), 1)
 	from, _, err := offset(url)
 	require.NoError(t, err)
 	t.Logf("killed after %d of %d bytes", from, len(all))

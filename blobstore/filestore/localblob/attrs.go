@@ -36,6 +36,8 @@ type tag struct {
 
 func tagOf(fi fs.FileInfo) tag { return tag{Size: fi.Size(), MTime: fi.ModTime().UnixNano()} }
 
+func (t tag) etag() string { return fmt.Sprintf("\"%x-%x\"", t.MTime, t.Size) }
+
 // sidecar is the file: the newest record, and, since the sidecar is replaced just before the data file is, the
 // record of the version before it.
 type sidecar struct {

@@ -58,7 +58,7 @@ func Open(dir string, opts *Options) (*blob.Bucket, error) {
 }
 
 func open(dir string, opts *Options) (*bucket, error) {
-	b := new(bucket)
+	b := &bucket{locks: newLocks()}
 	if opts != nil {
 		b.opts = *opts
 	}
@@ -225,7 +225,7 @@ func attributes(fi fs.FileInfo, r record) *driver.Attributes {
 		ModTime:            fi.ModTime(),
 		Size:               fi.Size(),
 		MD5:                r.MD5,
-		ETag:               fmt.Sprintf("\"%x-%x\"", t.MTime, t.Size),
+		ETag:               t.etag(),
 	}
 }
 
@@ -377,16 +377,49 @@ func (b *bucket) Delete(ctx context.Context, key string, opts *driver.DeleteOpti
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	return b.remove(ctx, key, name, "")
+}
+
+// ErrReplaced: another version of the object is there than the one that was to be deleted.
+var ErrReplaced = errors.New("localblob: another version of the object is there")
+
+// DeleteVersion deletes an object of a bucket that Open opened if it is the version with this ETag, as its attributes
+// give it. Another one stays, and is ErrReplaced. The errors work with errors.Is.
+func DeleteVersion(ctx context.Context, bkt *blob.Bucket, key, etag string) error {
+	var b *bucket
+	if !bkt.As(&b) {
+		return errors.New("localblob: DeleteVersion needs a bucket that localblob.Open opened")
+	}
+	name, err := fileName(key, false)
+	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return b.remove(ctx, key, name, etag)
+}
+
+// remove deletes an object, or only the version with that ETag.
+func (b *bucket) remove(ctx context.Context, key, name, etag string) error {
 	if _, err := b.stat(name); err != nil {
 		return keyError("delete", key, err)
 	}
-	unlock, err := b.lock(name)
+	unlock, err := b.lock(ctx, name)
 	if err != nil {
 		return keyError("delete", key, err)
 	}
 	defer unlock()
 	if fi, err := b.fs.root.Lstat(name); err == nil && fi.IsDir() {
 		return keyError("delete", key, fs.ErrNotExist)
+	}
+	if etag != "" {
+		switch fi, err := b.stat(name); {
+		case err != nil:
+			return keyError("delete", key, err)
+		case tagOf(fi).etag() != etag:
+			return ErrReplaced
+		}
 	}
 	if err := b.fs.remove(name); err != nil {
 		return keyError("delete", key, err)

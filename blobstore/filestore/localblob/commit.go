@@ -10,6 +10,7 @@
 package localblob
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,7 +33,7 @@ func (w *writer) commit() error {
 	}
 	defer func() { p.discard() }() // whichever plan it is by then
 
-	unlock, err := b.lock(w.name)
+	unlock, err := b.lock(w.ctx, w.name)
 	if err != nil {
 		return keyError("write", w.key, err)
 	}
@@ -223,9 +224,14 @@ func (w *writer) install(p *plan) error {
 	return keyError("write", w.key, err)
 }
 
+// undoTimeout is how long the lock is waited for to take an object back.
+const undoTimeout = 15 * time.Second
+
 // undo takes back a new object that could not be made durable.
 func (w *writer) undo(p *plan) {
-	unlock, err := w.b.lock(w.name)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), undoTimeout)
+	defer cancel()
+	unlock, err := w.b.lock(ctx, w.name)
 	if err != nil {
 		return
 	}

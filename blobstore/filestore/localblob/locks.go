@@ -3,48 +3,78 @@
 package localblob
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"io/fs"
 	"os"
-	"sync"
 )
 
 // stripes is the number of lock files that all keys share. It is part of the layout: every process must agree on it.
 const stripes = 256
 
-type locks [stripes]sync.Mutex
+// locks are semaphores rather than mutexes, since who waits may have a deadline.
+type locks [stripes]chan struct{}
 
-// lock locks the key whose file is name until unlock is called. The mutex comes first so that goroutines of one
-// process do not each block a thread in flock.
-func (b *bucket) lock(name string) (unlock func(), err error) {
+func newLocks() (l locks) {
+	for i := range l {
+		l[i] = make(chan struct{}, 1)
+	}
+	return l
+}
+
+// lock locks the key whose file is name until unlock is called. The semaphore comes first so that goroutines of one
+// process do not each block a thread in flock. Another process may hold the lock for as long as it is stopped: when ctx
+// ends before it is had, that is the error.
+func (b *bucket) lock(ctx context.Context, name string) (unlock func(), err error) {
 	h := fnv.New32a()
 	h.Write([]byte(name))
 	i := h.Sum32() % stripes
-	b.locks[i].Lock()
+	mine := b.locks[i]
+	select {
+	case mine <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 
-	file := fmt.Sprintf("%s/%02x", lockDir, i)
-	open := func() (*os.File, error) {
-		return b.fs.root.OpenFile(file, os.O_RDWR|os.O_CREATE, b.opts.FileMode)
-	}
-	f, err := open()
-	if errors.Is(err, fs.ErrNotExist) {
-		if err = b.fs.mkdirs(lockDir, b.opts.DirMode); err == nil {
-			f, err = open()
-		}
-	}
-	if err == nil {
-		if err = flock(f, true); err != nil {
-			f.Close()
-		}
-	}
+	f, err := b.openLock(fmt.Sprintf("%s/%02x", lockDir, i))
 	if err != nil {
-		b.locks[i].Unlock()
+		<-mine
 		return nil, err
 	}
-	return func() {
+	release := func() {
 		f.Close() // releases the flock
-		b.locks[i].Unlock()
-	}, nil
+		<-mine
+	}
+	if flock(f, false) == nil {
+		return release, nil
+	}
+	waited := make(chan error, 1)
+	go func() { waited <- flock(f, true) }()
+	select {
+	case err = <-waited:
+	case <-ctx.Done():
+		// The thread can't be called back. The semaphore stays taken until it returns, so that there is but one.
+		go func() {
+			<-waited
+			release()
+		}()
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		release()
+		return nil, err
+	}
+	return release, nil
+}
+
+func (b *bucket) openLock(file string) (*os.File, error) {
+	f, err := b.fs.root.OpenFile(file, os.O_RDWR|os.O_CREATE, b.opts.FileMode)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = b.fs.mkdirs(lockDir, b.opts.DirMode); err == nil {
+			f, err = b.fs.root.OpenFile(file, os.O_RDWR|os.O_CREATE, b.opts.FileMode)
+		}
+	}
+	return f, err
 }

@@ -5,6 +5,7 @@ package localblob
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gocloud.dev/blob"
+	"gocloud.dev/blob/memblob"
 	"gocloud.dev/gcerrors"
 )
 
@@ -88,6 +90,32 @@ func TestReadersDuringDeletes(t *testing.T) {
 	wg.Wait()
 	assert.Empty(t, files(t, dir))
 	assert.NoDirExists(t, dir+"/a")
+}
+
+// Two buckets on one folder share no mutex, only the lock files, as two processes do.
+func TestDeleteVersionDuringOverwrites(t *testing.T) {
+	dir := t.TempDir()
+	one, _ := openTest(t, dir, &Options{NoSync: true})
+	two, _ := openTest(t, dir, &Options{NoSync: true})
+	ctx := context.Background()
+	require.ErrorIs(t, DeleteVersion(ctx, one, "k", `"1-1"`), fs.ErrNotExist)
+	for i := range *raceCount {
+		require.NoError(t, put(ctx, one, "k", fmt.Sprint("old", i), false))
+		a, err := two.Attributes(ctx, "k")
+		require.NoError(t, err)
+		var wg sync.WaitGroup
+		wg.Go(func() { assert.NoError(t, put(ctx, one, "k", fmt.Sprint("new", i), false)) })
+		wg.Go(func() {
+			if err := DeleteVersion(ctx, two, "k", a.ETag); err != nil {
+				assert.ErrorIs(t, err, ErrReplaced)
+			}
+		})
+		wg.Wait()
+		require.Equal(t, fmt.Sprint("new", i), version(t, two, "k"))
+	}
+	mem := memblob.OpenBucket(nil)
+	defer mem.Close()
+	require.ErrorContains(t, DeleteVersion(ctx, mem, "k", "x"), "localblob.Open")
 }
 
 func TestVersionsHaveIncreasingTimes(t *testing.T) {

@@ -54,7 +54,7 @@ func SweepKey(ctx context.Context, bkt *blob.Bucket, key string) error {
 	if _, err := b.fs.root.Lstat(name + attrsExt); err != nil {
 		return keyError("sweep", key, gone(err))
 	}
-	_, err = b.sweepSidecar(name)
+	_, err = b.sweepSidecar(ctx, name)
 	return keyError("sweep", key, err)
 }
 
@@ -125,7 +125,7 @@ func (b *bucket) sweepSidecars(ctx context.Context, dir string, removed *int) er
 		if !ok || !e.Type().IsRegular() || there[path.Base(data)] {
 			continue
 		}
-		gone, err := b.sweepSidecar(data)
+		gone, err := b.sweepSidecar(ctx, data)
 		if err != nil {
 			return keyError("sweep", name, err)
 		}
@@ -138,8 +138,8 @@ func (b *bucket) sweepSidecars(ctx context.Context, dir string, removed *int) er
 
 // sweepSidecar removes the sidecar of the data file name if that is not there. Under the key's lock no writer is
 // between placing the one and the other. A file that only happens to have the name of a sidecar stays.
-func (b *bucket) sweepSidecar(name string) (bool, error) {
-	unlock, err := b.lock(name)
+func (b *bucket) sweepSidecar(ctx context.Context, name string) (bool, error) {
+	unlock, err := b.lock(ctx, name)
 	if err != nil {
 		return false, err
 	}

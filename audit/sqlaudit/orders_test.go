@@ -1,0 +1,49 @@
+package sqlaudit
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+)
+
+// An order is as good as the key that vouches for who signed it. Without any, one
+// that an attacker signs as a writer of their own is obeyed, and the report says
+// that it may be.
+func TestAnOrderOfAnAttacker(t *testing.T) {
+	s := newScene(t, "sqlite:"+filepath.Join(t.TempDir(), "trail.db"))
+	s.attack(t, 0, func(a *attacker) {
+		victim, size := s.ended[1], int64(0)
+		require.NoError(t, a.tx.Get(&size, "SELECT min(tree_size) FROM file_access_checkpoints WHERE writer_id = ? AND tree_size > 20", victim))
+		var gone tree
+		for _, r := range a.rows(victim)[:size] {
+			gone.append(r.leaf)
+		}
+		w := writer{id: uuid.Must(uuid.NewV7()).String(), origin: "elsewhere", startedAt: microseconds(time.Now())}
+		who, err := newIdentity(w, nil)
+		require.NoError(t, err)
+		op := uuid.Must(uuid.NewV7()).String()
+		order, err := who.sign(frontierText(op, victim, size, gone.root()))
+		require.NoError(t, err)
+		a.exec("INSERT INTO file_access_writers (writer_id, origin, public_key, certificate, started_at) VALUES (?, ?, ?, ?, ?)",
+			w.id, w.origin, []byte(who.public), []byte(who.certificate), s.d.formatTime(w.startedAt))
+		a.exec("INSERT INTO file_access_frontiers (writer_id, tree_size, hashes, note) VALUES (?, ?, ?, ?)", victim, size, gone.bytes(), order)
+		a.exec("DELETE FROM file_access_logs WHERE writer_id = ? AND seq < ?", victim, size)
+		a.exec("DELETE FROM file_access_checkpoints WHERE writer_id = ? AND tree_size < ?", victim, size)
+	})
+	r, err := Verify(t.Context(), s.db, &VerifyOptions{Keys: []string{s.key}, Bucket: s.bucket})
+	require.NoError(t, err)
+	require.ErrorIs(t, r.Err(), ErrTampered)
+	kinds := make(map[FindingKind]bool)
+	for _, f := range r.Findings {
+		kinds[f.Kind] = true
+	}
+	require.True(t, kinds[FindingFrontier], "%v", r.Findings)
+
+	r, err = Verify(t.Context(), s.db, &VerifyOptions{Bucket: s.bucket})
+	require.NoError(t, err)
+	require.NoError(t, r.Err(), "%v", r.Findings)
+	require.Contains(t, r.Remarks[0], "order entries to be erased or removed")
+}

@@ -1,0 +1,21 @@
+package gcsstore
+
+import (
+	"net/url"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Who takes a secret for a parameter must not find it in a log.
+func TestUnknownParametersAreNamedWithoutTheirValue(t *testing.T) {
+	u, err := url.Parse("gs://name?acount_key=c2VjcmV0")
+	require.NoError(t, err)
+	_, err = parse(u, func(string) string { return "" })
+	require.ErrorContains(t, err, "acount_key")
+	require.NotContains(t, err.Error(), "c2VjcmV0")
+	u, err = url.Parse("gs://name?create=perhaps")
+	require.NoError(t, err)
+	_, err = parse(u, func(string) string { return "" })
+	require.ErrorContains(t, err, "perhaps")
+}

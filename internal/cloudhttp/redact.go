@@ -1,0 +1,29 @@
+package cloudhttp
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+)
+
+// WithoutQuery hides the query of the URL that an error of package http names:
+// what is in it may be all that a request needs to be let in.
+func WithoutQuery(err error) error {
+	if ue := (*url.Error)(nil); errors.As(err, &ue) {
+		if _, query, _ := strings.Cut(ue.URL, "?"); query != "" {
+			return &redactedError{err, query}
+		}
+	}
+	return err
+}
+
+type redactedError struct {
+	err    error
+	secret string
+}
+
+func (e *redactedError) Error() string {
+	return strings.ReplaceAll(e.err.Error(), e.secret, "[redacted]")
+}
+
+func (e *redactedError) Unwrap() error { return e.err }
