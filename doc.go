@@ -13,6 +13,8 @@
 //     effect; blobstore/all imports all of them.
 //   - blobstore/blobhttp is what a server mounts: the middleware that tells who
 //     acts, and the handler that honours signed links.
+//   - blobstore/transfer moves the files of one store to another, while the
+//     program goes on if need be.
 //   - audit/sqlaudit keeps the trail in an SQL database.
 //   - audit is the vocabulary of the trail: events, actors, journals. It links
 //     the standard library only.

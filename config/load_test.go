@@ -87,6 +87,8 @@ func TestEveryMistakeIsReportedByName(t *testing.T) {
 	made, verifying, err := sqlaudit.NewDeploymentKey("acme.example/files")
 	require.NoError(t, err)
 	signing := string(made)
+	_, foreign, err := sqlaudit.NewDeploymentKey("acme.example/files") // of the same name
+	require.NoError(t, err)
 	tests := []struct {
 		name string
 		env  vars
@@ -162,6 +164,7 @@ func TestEveryMistakeIsReportedByName(t *testing.T) {
 		{"signing key without its verifier", vars{"AUDIT_DEPLOYMENT_KEY": signing}, []string{"AUDIT_VERIFIER_KEYS"}},
 		{"signing key that is none", vars{"AUDIT_DEPLOYMENT_KEY": secretKey, "AUDIT_VERIFIER_KEYS": verifying}, []string{"AUDIT_DEPLOYMENT_KEY"}},
 		{"keys in each other's place", vars{"AUDIT_DEPLOYMENT_KEY": verifying, "AUDIT_VERIFIER_KEYS": signing}, []string{"AUDIT_DEPLOYMENT_KEY", "AUDIT_VERIFIER_KEYS"}},
+		{"verifier key of another deployment", vars{"AUDIT_DEPLOYMENT_KEY": signing, "AUDIT_VERIFIER_KEYS": foreign}, []string{"AUDIT_VERIFIER_KEYS"}},
 		{"verifier key cut off", vars{"AUDIT_VERIFIER_KEYS": verifying + "," + verifying[:20]}, []string{"AUDIT_VERIFIER_KEYS"}},
 		{"checkpoints to no URL", vars{"AUDIT_CHECKPOINTS_URL": "checkpoints"}, []string{"AUDIT_CHECKPOINTS_URL"}},
 		{"checkpoints with a password", vars{"AUDIT_CHECKPOINTS_URL": "s3://u:" + password + "@b"}, []string{"AUDIT_CHECKPOINTS_URL"}},
@@ -216,6 +219,10 @@ func problemsOf(t *testing.T, err error) (names []string) {
 }
 
 func TestGoodConfigurations(t *testing.T) {
+	signing, verifying, err := sqlaudit.NewDeploymentKey("acme.example/files")
+	require.NoError(t, err)
+	_, old, err := sqlaudit.NewDeploymentKey("acme.example/files")
+	require.NoError(t, err)
 	key := filepath.Join(t.TempDir(), "key.json")
 	require.NoError(t, os.WriteFile(key, []byte("{}"), 0o600))
 	tests := []struct {
@@ -247,6 +254,7 @@ func TestGoodConfigurations(t *testing.T) {
 		{"gcs by default credentials", gcs(nil), "gs://files"},
 		{"postgres", vars{"AUDIT_DATABASE_URL": "postgres://u:" + password + "@db:5432/files?sslmode=require"}, "local://./uploads?create=true"},
 		{"mariadb", vars{"AUDIT_DATABASE_URL": "mariadb://u:" + password + "@db:3306/files"}, "local://./uploads?create=true"},
+		{"keys that were rotated", vars{"AUDIT_DEPLOYMENT_KEY": string(signing), "AUDIT_VERIFIER_KEYS": old + ", " + verifying}, "local://./uploads?create=true"},
 		{"mysql", vars{"AUDIT_DATABASE_URL": "mysql:u:" + password + "@tcp(db:3306)/files"}, "local://./uploads?create=true"},
 	}
 	for _, tt := range tests {

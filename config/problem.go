@@ -8,7 +8,7 @@ import (
 // Problem is one mistake in the configuration. The error of [Load],
 // [Config.Validate] and [Open] joins all of them; its Unwrap() []error gives
 // each, and errors.As the first. No problem quotes a secret.
-type Problem struct { //nolint:errname // it is one of several that an error joins //nolint:errname // callers say config.Problem, which is what it is
+type Problem struct { //nolint:errname // callers say config.Problem, which is what it is
 	Variable string // the environment variable, such as S3_BUCKET_NAME
 	Wrong    string // what is wrong with it
 	Want     string // what would be right

@@ -21,6 +21,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+	_ "github.com/blobtrail/blobtrail/blobstore/filestore"
 )
 
 const root = ".."
@@ -228,6 +231,21 @@ func TestNamesExist(t *testing.T) {
 			assert.Contains(t, variables, name, page)
 		}
 	}
+}
+
+// The URLs of local folders are ones that can be opened, but for the folder.
+func TestURLsOpen(t *testing.T) {
+	n := 0
+	for _, page := range append(pages(t, root), root+"/.env.example") {
+		for _, m := range regexp.MustCompile(`\b(local|file)://(/[a-z/]+)?(\?[a-z_=&0-9]+)?`).FindAllStringSubmatch(read(t, page), -1) {
+			n++
+			b, err := driver.Open(t.Context(), m[1]+"://"+filepath.ToSlash(t.TempDir())+m[3])
+			if assert.NoError(t, err, "%s: %s", page, m[0]) {
+				require.NoError(t, b.Close())
+			}
+		}
+	}
+	require.Greater(t, n, 5)
 }
 
 func pages(t *testing.T, dir string) (found []string) {

@@ -60,7 +60,7 @@ func (c *Cutover) stores() (first, second *blobstore.Store) {
 // Upload stores the content in both stores: in the one that counts from r, and in
 // the other one from there. If only the latter failed, object and error are both
 // not nil, and the error wraps [ErrBehind]. A link that opts ask for is one of the
-// store that counts.
+// store that counts; if it can't be had, object and error are both not nil too.
 func (c *Cutover) Upload(ctx context.Context, key string, r io.Reader, opts *blobstore.UploadOptions) (*blobstore.Object, error) {
 	first, second := c.stores()
 	if opts == nil || !opts.Overwrite {
@@ -70,19 +70,20 @@ func (c *Cutover) Upload(ctx context.Context, key string, r io.Reader, opts *blo
 		}
 	}
 	obj, err := first.Upload(ctx, key, r, opts)
-	if err != nil {
-		return obj, err
+	if obj == nil {
+		return nil, err
 	}
+	// Stored it is, also if the link that opts ask for could not be had.
 	follow := &copier{dst: second, src: first}
 	follow.Overwrite = opts != nil && opts.Overwrite
 	if opts != nil {
 		resource := opts.Resource
 		follow.Resource = func(*blobstore.Object) audit.Resource { return resource }
 	}
-	if err := follow.copy(ctx, obj, key); err != nil {
-		return obj, fmt.Errorf("%w: %w", ErrBehind, err)
+	if behind := follow.copy(ctx, obj, key); behind != nil {
+		err = errors.Join(fmt.Errorf("%w: %w", ErrBehind, behind), err)
 	}
-	return obj, nil
+	return obj, err
 }
 
 // Download reads from the store that counts, or, if the object is not there, from

@@ -21,6 +21,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/audit/audittest"
 	"github.com/blobtrail/blobtrail/blobstore"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
 	_ "github.com/blobtrail/blobtrail/blobstore/filestore"
 	"github.com/blobtrail/blobtrail/blobstore/memstore"
 	"github.com/blobtrail/blobtrail/blobstore/transfer"
@@ -249,6 +250,44 @@ func TestTheRateIsLimited(t *testing.T) {
 	require.NoError(t, err)
 	// A burst of 64 KiB is free.
 	assert.Greater(t, report.Elapsed.Seconds(), 0.1)
+}
+
+// noSigner says that it signs links, and does not.
+type noSigner struct{ driver.Bucket }
+
+var errNoSignature = errors.New("the signing service does not answer")
+
+func (b noSigner) Info() driver.Info {
+	i := b.Bucket.Info()
+	i.Capabilities.Links.Methods = []string{"GET"}
+	return i
+}
+
+func (noSigner) Sign(context.Context, string, *driver.SignOptions) (*driver.Signed, error) {
+	return nil, errNoSignature
+}
+
+// An object that is stored without its link is written to both stores too.
+func TestCutoverWithoutALink(t *testing.T) {
+	old := &side{memory: &audit.Memory{}}
+	var err error
+	old.Store, err = blobstore.NewFromDriver(noSigner{memstore.New()}, old.memory, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, old.Close()) })
+	to := inMemory(t)
+	c := &transfer.Cutover{Old: old.Store, New: to.Store}
+	obj, err := c.Upload(ctxOf(t), "a", strings.NewReader("1"), &blobstore.UploadOptions{Link: &blobstore.LinkOptions{}})
+	require.ErrorIs(t, err, errNoSignature)
+	require.NotNil(t, obj)
+	assert.Equal(t, "1", old.get(t, "a"))
+	require.Equal(t, []string{"a"}, to.keys(t), "both have it")
+	require.NotErrorIs(t, err, transfer.ErrBehind)
+
+	to.trail.Add(audittest.Fault{Call: audittest.CallBegin, Err: errors.New("down")})
+	obj, err = c.Upload(ctxOf(t), "b", strings.NewReader("2"), &blobstore.UploadOptions{Link: &blobstore.LinkOptions{}})
+	require.ErrorIs(t, err, errNoSignature)
+	require.ErrorIs(t, err, transfer.ErrBehind)
+	require.NotNil(t, obj)
 }
 
 func TestCutover(t *testing.T) {

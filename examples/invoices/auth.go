@@ -21,6 +21,7 @@ const (
 	accessTime   = 15 * time.Minute
 	sessionTime  = 14 * 24 * time.Hour
 	refreshGrace = 10 * time.Second // in which two tabs may use the same refresh token
+	clockSkew    = time.Minute      // by which the clocks of two processes may differ
 
 	issuer          = "invoices"
 	audienceAccess  = "invoices"
@@ -47,7 +48,7 @@ type tokens struct {
 func (s *service) sign(c claims, audience string, life time.Duration) (string, error) {
 	now := time.Now()
 	c.Issuer, c.Audience = issuer, jwt.ClaimStrings{audience}
-	c.IssuedAt, c.NotBefore, c.ExpiresAt = jwt.NewNumericDate(now), jwt.NewNumericDate(now), jwt.NewNumericDate(now.Add(life))
+	c.IssuedAt, c.NotBefore, c.ExpiresAt = jwt.NewNumericDate(now), jwt.NewNumericDate(now.Add(-clockSkew)), jwt.NewNumericDate(now.Add(life))
 	return jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString(s.set.jwtKey)
 }
 
@@ -57,7 +58,7 @@ func (s *service) parse(token, audience string) (*claims, error) {
 	c := new(claims)
 	_, err := jwt.ParseWithClaims(token, c, func(*jwt.Token) (any, error) { return s.set.jwtKey, nil },
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithIssuer(issuer), jwt.WithAudience(audience),
-		jwt.WithExpirationRequired(), jwt.WithIssuedAt())
+		jwt.WithExpirationRequired())
 	if err != nil {
 		return nil, errors.Join(errToken, err)
 	}
@@ -119,7 +120,10 @@ func (s *service) login(ctx context.Context, email, password string) (*session, 
 		TenantID string `db:"tenant_id"`
 		Hash     string `db:"password_hash"`
 	}
-	err := s.db.GetContext(ctx, &u, s.db.Rebind("SELECT id, tenant_id, password_hash FROM users WHERE email = ?"), strings.ToLower(strings.TrimSpace(email)))
+	if email = strings.ToLower(strings.TrimSpace(email)); !storable(email) {
+		email = "" // which nobody has
+	}
+	err := s.db.GetContext(ctx, &u, s.db.Rebind("SELECT id, tenant_id, password_hash FROM users WHERE email = ?"), email)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return nil, nil, err
 	}
@@ -189,12 +193,18 @@ var (
 func (s *service) addUser(ctx context.Context, email, tenant, password string) error {
 	email = strings.ToLower(email)
 	switch {
-	case !emailName.MatchString(email) || len(email) > 190:
+	case !emailName.MatchString(email) || len(email) > 190 || !storable(email):
 		return fmt.Errorf("%q is no email address", email)
 	case !tenantName.MatchString(tenant):
 		return fmt.Errorf("the tenant %q: want up to 40 of a-z, 0-9 and hyphens", tenant)
 	case len(password) < 10 || len(password) > 72: // what bcrypt takes
 		return errors.New("the password: want 10 to 72 bytes")
+	}
+	switch taken, err := s.hasUser(ctx, email); {
+	case err != nil:
+		return err
+	case taken:
+		return fmt.Errorf("%q is taken: there is a user of that email address", email)
 	}
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), s.passwordCost)
 	if err != nil {
@@ -214,21 +224,39 @@ const (
 	demoPassword = "demo-password"
 )
 
+func (s *service) hasUser(ctx context.Context, email string) (bool, error) {
+	var n int
+	err := s.db.GetContext(ctx, &n, s.db.Rebind("SELECT COUNT(*) FROM users WHERE email = ?"), email)
+	return n > 0, err
+}
+
+// demoUser adds the user of a service that has none, in development alone: in
+// production a user whose password everybody knows is refused.
 func (s *service) demoUser(ctx context.Context) error {
 	var users int
 	if err := s.db.GetContext(ctx, &users, "SELECT COUNT(*) FROM users"); err != nil {
 		return err
 	}
-	switch {
-	case s.set.files.Production() && users == 0:
+	demo, err := s.hasUser(ctx, demoEmail)
+	if err != nil {
+		return err
+	}
+	switch production := s.set.files.Production(); {
+	case production && demo:
+		return fmt.Errorf("with APP_ENV=%s the database has the user %s, whose password everybody knows: remove it by DELETE FROM users WHERE email = '%s'", s.set.files.AppEnv, demoEmail, demoEmail)
+	case production && users == 0:
 		s.log.Warn("there are no users: add one with adduser EMAIL TENANT")
-	case !s.set.files.Production() && users == 0:
+	case production:
+	case users == 0:
 		if err := s.addUser(ctx, demoEmail, demoTenant, demoPassword); err != nil {
 			return err
 		}
+		demo = true
 		fallthrough
-	case !s.set.files.Production():
-		s.log.Info("for trying it out", "email", demoEmail, "password", demoPassword)
+	default:
+		if demo {
+			s.log.Info("for trying it out", "email", demoEmail, "password", demoPassword)
+		}
 	}
 	return nil
 }

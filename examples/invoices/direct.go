@@ -27,7 +27,7 @@ func (s *service) directHandler() http.Handler {
 			}
 			f.Key = i.newKey(f.Filename)
 			f.Options.Resource, f.Options.Attrs = i.resource(), i.attrs()
-			i.State, i.FileKey, i.Filename, i.Size, i.ContentType = statePending, f.Key, f.Filename, f.Options.Size, f.Options.ContentType
+			i.State, i.FileKey = statePending, f.Key // the rest is known when the file is there, and not what its client calls it
 			locate(r, i)
 			return insert(r.Context(), s.db, i)
 		},
@@ -37,7 +37,7 @@ func (s *service) directHandler() http.Handler {
 				return err
 			}
 			i.has(obj)
-			if err := s.move(r.Context(), i, stateStored); err != nil {
+			if err := s.moveOnce(r.Context(), i, stateStored); err != nil { // a second request, or the background, may be as quick
 				return err
 			}
 			locate(r, i)

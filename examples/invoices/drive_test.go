@@ -4,6 +4,7 @@ package main
 // but for the form of a download.
 
 import (
+	"context"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/integration"
 	"github.com/blobtrail/blobtrail/internal/testdb"
@@ -69,11 +71,11 @@ func TestEveryEndpointWithCurl(t *testing.T) {
 			out, err := exec.CommandContext(t.Context(), "testdata/drive.sh", s.url, demoEmail, demoPassword, pdf).CombinedOutput()
 			require.NoError(t, err, "%s\n%s", out, s.log)
 			text := string(out)
-			form := "download form: the file"
+			form := regexp.MustCompile(`download form: the file`)
 			if tt.name != backends[0].name {
-				form = "download form: download_url, expires_in_seconds 3600"
+				form = regexp.MustCompile(`download form: download_url, expires_in_seconds (3600|35\d\d)\n`)
 			}
-			assert.Equal(t, 3, strings.Count(text, form), text)
+			assert.Len(t, form.FindAllString(text, -1), 3, text)
 			got := plain(text)
 			if want == "" {
 				want = got
@@ -108,7 +110,7 @@ var changing = []struct {
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z`), "TIME"},
 	{regexp.MustCompile(`"user_agent":"curl[^"]*"`), `"user_agent":"curl"`},
 	{regexp.MustCompile(`download form: .*`), "download form"},
-	{regexp.MustCompile(`"expires_in_seconds":3(600|599)`), `"expires_in_seconds":3600`}, // a second may pass
+	{regexp.MustCompile(`"expires_in_seconds":(3600|35\d\d)\b`), `"expires_in_seconds":3600`}, // seconds may pass
 	{regexp.MustCompile(`\{"entry_id":"[^{}]*"action":"(download|generate_url)"[^{}]*\},?`), ""},
 }
 
@@ -117,6 +119,49 @@ func plain(text string) string {
 		text = c.what.ReplaceAllString(text, c.by)
 	}
 	return text
+}
+
+// Processes that start together on an empty database all come up.
+func TestTablesAreMadeByManyAtOnce(t *testing.T) {
+	for name, dsn := range map[string]func(t *testing.T) string{
+		"SQLite":     func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "trail.db") },
+		"PostgreSQL": func(t *testing.T) string { return testdb.OwnPostgres(t).New(t) },
+		"MariaDB":    func(t *testing.T) string { return testdb.OwnMariaDB(t).New(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, vars{"AUDIT_DATABASE_URL": dsn(t)})
+			for range 10 {
+				for _, table := range []string{"users", "sessions", "invoices"} {
+					_, err := s.db.Exec("DROP TABLE " + table)
+					require.NoError(t, err)
+				}
+				made := make(chan error, 8)
+				for range cap(made) {
+					go func() { made <- createTables(context.Background(), s.db) }()
+				}
+				for range cap(made) {
+					assert.NoError(t, <-made)
+				}
+			}
+		})
+	}
+}
+
+// Whatever a client calls its file, or itself, is no error of the database.
+func TestStrangeNamesOnPostgreSQL(t *testing.T) {
+	s := start(t, vars{"AUDIT_DATABASE_URL": testdb.OwnPostgres(t).New(t)})
+	anna := s.user("anna@north.example", "north")
+	fields := map[string]string{"number": "1", "date": "2026-11-02", "total": "1"}
+	for _, name := range []string{strings.Repeat("ü", 5000) + ".pdf", "a\x00b.pdf", "a\xffb.pdf"} {
+		a := anna.do("POST", "/invoice/direct/begin", blobhttp.DirectBegin{Filename: name, ContentType: "application/pdf", Size: 9, Fields: fields})
+		assert.Equal(t, 201, a.status, "%.20q: %s", name, a.body)
+		a = anna.send("/invoice/upload_file", strings.ReplaceAll(name, "\x00", ""), "%PDF-1.7\n", "number", "1", "date", "2026-11-02", "total", "1")
+		assert.Equal(t, 201, a.status, "%.20q: %s", name, a.body)
+	}
+	a := anna.do("POST", "/auth/login", map[string]string{"email": "a\x00@b.example", "password": password})
+	assert.Equal(t, 401, a.status, a.body)
+	a = anna.send("/invoice/upload_file", "a.pdf", "%PDF-1.7\n", "number", "a\x00b", "date", "2026-11-02", "total", "1")
+	assert.Equal(t, 422, a.status, a.body)
 }
 
 func TestHeadersOfEveryAnswer(t *testing.T) {

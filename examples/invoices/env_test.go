@@ -74,6 +74,19 @@ func start(t testing.TB, more vars) *running {
 	return r
 }
 
+// measured returns the service's own metrics, as Prometheus gets them.
+func (r *running) measured() (counters []string) {
+	r.t.Helper()
+	server := httptest.NewServer(r.metrics.handler())
+	defer server.Close()
+	for _, line := range lines(do(r.t, "GET", server.URL+"/metrics", nil).body) {
+		if strings.HasPrefix(line, "invoices_") && !strings.HasPrefix(line, "invoices_http_request_seconds") {
+			counters = append(counters, line)
+		}
+	}
+	return counters
+}
+
 // user is a client that is logged in.
 type user struct {
 	*running

@@ -88,12 +88,12 @@ func (s *service) handleDelete(w http.ResponseWriter, r *http.Request) error {
 }
 
 // remove deletes the file of an invoice that is being deleted. If it is cut short
-// the background goes on.
+// the background of any process goes on.
 func (s *service) remove(ctx context.Context, i *invoice) error {
 	if err := s.store.Delete(ctx, i.FileKey, &blobstore.DeleteOptions{Resource: i.resource()}); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return s.move(ctx, i, stateDeleted)
+	return s.moveOnce(ctx, i, stateDeleted)
 }
 
 func (s *service) handleLogin(w http.ResponseWriter, r *http.Request) error {

@@ -26,7 +26,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -35,8 +34,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/joho/godotenv"
 )
 
 // shutdownTime is how long running requests are waited for.
@@ -56,9 +53,12 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, log *slog.Logger) (err error) {
-	// What the environment says comes before what the file says.
-	if err := godotenv.Load(); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return errors.New("the file .env can't be read as lines of NAME=value") // whose error might quote a secret
+	adding := len(args) == 3 && args[0] == "adduser"
+	if len(args) > 0 && !adding {
+		return errors.New("usage: invoices [adduser EMAIL TENANT]")
+	}
+	if err := loadDotEnv(); err != nil {
+		return err
 	}
 	set, err := loadSettings()
 	if err != nil {
@@ -73,16 +73,12 @@ func run(ctx context.Context, args []string, log *slog.Logger) (err error) {
 		defer cancel()
 		err = errors.Join(err, s.close(ctx))
 	}()
-	switch {
-	case len(args) == 0:
-	case len(args) == 3 && args[0] == "adduser":
+	if adding {
 		password, err := bufio.NewReader(os.Stdin).ReadString('\n')
 		if err != nil && password == "" {
 			return fmt.Errorf("reading the password from the standard input: %w", err)
 		}
 		return s.addUser(ctx, args[1], args[2], strings.TrimRight(password, "\r\n"))
-	default:
-		return errors.New("usage: invoices [adduser EMAIL TENANT]")
 	}
 	if err := s.store.Check(ctx); err != nil { // says what is wrong, and what would help
 		return err
@@ -97,18 +93,22 @@ func run(ctx context.Context, args []string, log *slog.Logger) (err error) {
 func serve(ctx context.Context, s *service) (err error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", s.set.Addr)
 	if err != nil {
-		return err
+		return fmt.Errorf("LISTEN_ADDR: %w", err)
 	}
-	servers := []*http.Server{newServer(s.handler(), s.log)}
+	var servers []*http.Server
 	failed := make(chan error, 2)
-	go func() { failed <- servers[0].Serve(l) }()
+	start := func(l net.Listener, h http.Handler) {
+		server := newServer(h, s.log)
+		servers = append(servers, server)
+		go func() { failed <- server.Serve(l) }()
+	}
+	start(l, s.handler())
 	if s.set.MetricsAddr != "off" {
 		ml, err := new(net.ListenConfig).Listen(ctx, "tcp", s.set.MetricsAddr)
 		if err != nil {
 			return errors.Join(fmt.Errorf("METRICS_ADDR: %w", err), servers[0].Close())
 		}
-		servers = append(servers, newServer(s.metrics.handler(), s.log))
-		go func() { failed <- servers[1].Serve(ml) }()
+		start(ml, s.metrics.handler())
 		s.log.Info("metrics", "url", "http://"+ml.Addr().String()+"/metrics")
 	}
 	s.log.Info("serving", "url", "http://"+l.Addr().String()+"/", "files", s.store.Backend())

@@ -21,6 +21,7 @@ type metrics struct {
 	running  prometheus.Gauge
 	bytes    prometheus.Counter
 	settled  *prometheus.CounterVec
+	lastly   prometheus.Gauge
 }
 
 func newMetrics(s *service) *metrics {
@@ -30,9 +31,11 @@ func newMetrics(s *service) *metrics {
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "invoices_http_request_seconds", Help: "How long requests took, with their content.", Buckets: []float64{.005, .02, .1, .5, 2, 10, 60, 600}}, []string{"route"}),
 		running:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "invoices_http_requests_running", Help: "Requests that are being served."}),
 		bytes:    prometheus.NewCounter(prometheus.CounterOpts{Name: "invoices_stored_bytes_total", Help: "Bytes of stored files."}),
+		lastly:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "invoices_settled_timestamp_seconds", Help: "When what was left half done was last settled without an error; 0: never."}),
 		settled:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "invoices_reconciled_total", Help: "Operations of killed processes that were settled, by outcome."}, []string{"outcome"}),
 	}
-	m.registry.MustRegister(m.requests, m.duration, m.running, m.bytes, m.settled, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	m.reconciled(blobstore.Reconciled{}) // a counter that begins with its first event shows no increase
+	m.registry.MustRegister(m.requests, m.duration, m.running, m.bytes, m.settled, m.lastly, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "invoices_trail_open_intents", Help: "Operations that were begun and are not settled; -1 if the database does not answer."}, func() float64 {
 			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 			defer cancel()

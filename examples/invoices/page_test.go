@@ -16,6 +16,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/assert"
@@ -150,12 +151,20 @@ func TestPage(t *testing.T) {
 	until(t, ctx, `document.getElementById("said").classList.contains("bad")`)
 	assert.Contains(t, of(t, ctx, chromedp.Text(chromedp.CSS("#said"))), "not allowed")
 	sound("refused")
+	assert.Equal(t, of(t, ctx, chromedp.Text(chromedp.CSS("#said"))), of(t, ctx, eval[string](`document.getElementById("spoken").textContent`)), "and read out")
+
+	// What the bucket refuses is given up at once, not when its link has expired.
+	drive(t, ctx, chromedp.Click(chromedp.CSS(`input[value=direct]`)), chromedp.Click(chromedp.CSS("#upload button.main")))
+	until(t, ctx, `document.getElementById("said").classList.contains("bad")`)
+	require.Eventually(t, func() bool { n, err := s.journal.OpenIntents(t.Context()); return err == nil && n == 0 }, time.Minute, 20*time.Millisecond)
 	drive(t, ctx, chromedp.Navigate(s.url+"/"), chromedp.WaitVisible(chromedp.CSS("tr[data-id]")))
 	sound("list")
 
 	drive(t, ctx, chromedp.Click(chromedp.CSS("tr[data-id] .link")), chromedp.WaitVisible(chromedp.CSS("#linked-url")))
 	link := of(t, ctx, chromedp.Value(chromedp.CSS("#linked-url")))
 	sound("link")
+	drive(t, ctx, eval[chromedp.Void](`Object.defineProperty(navigator, "clipboard", {value: undefined})`), chromedp.Click(chromedp.CSS("#copy")))
+	until(t, ctx, `document.getElementById("copied").textContent.includes("Ctrl+C")`) // as on a page without HTTPS
 	assert.Equal(t, string(pdf), do(t, "GET", link, nil).body)
 
 	// The trail of the one that has a link.
@@ -179,6 +188,7 @@ func TestPage(t *testing.T) {
 
 	drive(t, ctx, chromedp.EmulateViewport(1100, 900), chromedp.Click(chromedp.CSS("tr[data-id] .remove")), chromedp.WaitVisible(chromedp.CSS("#sure")))
 	sound("delete")
+	assert.Equal(t, "no", of(t, ctx, eval[string](`document.activeElement.value`)), "Enter keeps it")
 	drive(t, ctx, chromedp.Click(chromedp.CSS(`#sure button[value=yes]`)))
 	until(t, ctx, `document.querySelectorAll("tr[data-id]").length === 1`)
 	drive(t, ctx, chromedp.Click(chromedp.CSS(".who button")), chromedp.WaitVisible(chromedp.CSS("#email")))
@@ -198,13 +208,23 @@ func TestPageShowsProgress(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, f.Truncate(*bigBytes))
 	require.NoError(t, f.Close())
+	// Over a line that takes seconds, whatever the machine is busy with.
+	drive(t, ctx, func(ctx context.Context, target *chromedp.Target) (v chromedp.Void, err error) {
+		_, err = cdp.Call(ctx, target, network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{
+			MatchedNetworkConditions: []*network.Conditions{{DownloadThroughput: -1, UploadThroughput: float64(*bigBytes) / 5}},
+		})
+		return v, err
+	})
 	for n, way := range []string{"form", "direct"} {
 		t.Run(way, func(t *testing.T) {
 			began := time.Now()
 			drive(t, ctx, chromedp.Click(chromedp.CSS(`input[value=`+way+`]`)), fillIn("LARGE-"+way), chromedp.SetUploadFiles(chromedp.CSS("#file"), []string{big}), eval[chromedp.Void](`(() => {
 				window.seen = [];
-				new MutationObserver(() => window.seen.push([bar.value, said.textContent])).observe(said, {childList: true, characterData: true, subtree: true});
-				window.addEventListener("pagehide", () => sessionStorage.setItem("seen", JSON.stringify(window.seen)));
+				const all = {childList: true, characterData: true, subtree: true};
+				new MutationObserver(() => window.seen.push([bar.value, said.textContent])).observe(said, all);
+				let spoken = 0;
+				new MutationObserver(() => spoken++).observe(document.querySelector("#upload [role=status]"), all);
+				window.addEventListener("pagehide", () => { sessionStorage.setItem("seen", JSON.stringify(window.seen)); sessionStorage.setItem("spoken", spoken); });
 			})()`), chromedp.Click(chromedp.CSS("#upload button.main")))
 			if *shots != "" {
 				until(t, ctx, `bar.value > 20`)
@@ -217,6 +237,8 @@ func TestPageShowsProgress(t *testing.T) {
 			assert.Equal(t, *bigBytes, size)
 			shown := strings.Count(seen, " % of ") + strings.Count(seen, " %, ")
 			assert.Greater(t, shown, 3, "progress was shown: %s", seen)
+			spoken := of(t, ctx, eval[float64](`Number(sessionStorage.getItem("spoken"))`))
+			assert.LessOrEqual(t, spoken, 8., "a screen reader is told of each quarter, not of each step")
 			t.Logf("%d MiB in %v; the progress was shown %d times", *bigBytes>>20, time.Since(began).Round(time.Millisecond), shown)
 		})
 	}

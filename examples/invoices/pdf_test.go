@@ -30,10 +30,38 @@ func TestParseCents(t *testing.T) {
 		assert.True(t, ok, text)
 		assert.Equal(t, want, got, text)
 	}
-	for _, text := range []string{"", ".", "1.", ".5.", "1,5", "1.234", "1e3", "0x10", "--1", "1-", "1.-5", "NaN", "99999999999999"} {
+	for _, text := range []string{"", ".", "1.", ".5.", "1,5", "1.234", "1e3", "0x10", "-", "-.5", "--1", "1-", "1.-5", "NaN", "99999999999999"} {
 		_, ok := parseCents(text)
 		assert.False(t, ok, text)
 	}
+}
+
+// What one database would refuse, or keep as something else, all of them do.
+func TestDetailsThatAreRefused(t *testing.T) {
+	good := details{Number: strings.Repeat("ü", 64), Date: "2026-11-02", Total: "1", TransactionID: strings.Repeat("ß", 64)}
+	require.NoError(t, new(invoice).set(good))
+	for _, text := range []string{"a\x00b", "a\xffb", "a\nb", strings.Repeat("ü", 65)} {
+		d := good
+		d.Number = text
+		require.ErrorContains(t, new(invoice).set(d), "details", "%q", text)
+		d = good
+		d.TransactionID = text
+		require.ErrorContains(t, new(invoice).set(d), "details", "%q", text)
+	}
+
+	s := start(t, nil)
+	anna := s.user("anna@north.example", "north")
+	a := anna.send("/invoice/upload_file_direct", "a.pdf", "%PDF-1.7\n", "number", "1", "date", "2026-11-02", "total", "1", "transaction_id", " ")
+	assert.Equal(t, 422, a.status, a.body)
+	a = anna.send("/invoice/upload_file", "a.pdf", "%PDF-1.7\n")
+	assert.Equal(t, 422, a.status, a.body)
+	assert.Contains(t, a.body, "before the file")
+	pdf, err := os.ReadFile(invoicePDF)
+	require.NoError(t, err)
+	a = anna.send("/invoice/upload_file_auto", "a.pdf", string(pdf), "transaction_id", "a\x00b")
+	assert.Equal(t, 422, a.status, a.body)
+	assert.Contains(t, a.body, "transaction_id")
+	assert.Equal(t, 401, anna.do("POST", "/auth/login", map[string]string{"email": "a\x00@b.example", "password": password}).status)
 }
 
 // A parser of what anybody sends may fail, but answers, and takes nobody along.

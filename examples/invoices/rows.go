@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
@@ -156,6 +158,25 @@ func (s *service) move(ctx context.Context, i *invoice, to string) error {
 	return nil
 }
 
+// moveOnce is move for what others may be doing at the same time: it succeeds too
+// if the invoice has come to that state meanwhile.
+func (s *service) moveOnce(ctx context.Context, i *invoice, to string) error {
+	err := s.move(ctx, i, to)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var state string
+	gerr := s.db.GetContext(ctx, &state, s.db.Rebind("SELECT state FROM invoices WHERE id = ? AND tenant_id = ?"), i.ID, i.TenantID)
+	switch {
+	case gerr != nil && !errors.Is(gerr, sql.ErrNoRows):
+		return gerr
+	case state != to:
+		return err
+	}
+	i.State = to
+	return nil
+}
+
 // details are what a client says of an invoice, or a PDF does.
 type details struct {
 	Number, Date, Total, Currency, TransactionID string
@@ -164,8 +185,8 @@ type details struct {
 // set checks d and takes it over. The error names what is wrong.
 func (i *invoice) set(d details) error {
 	var wrong []string
-	number := strings.TrimSpace(d.Number)
-	if number == "" || len(number) > 64 {
+	number, transaction := strings.TrimSpace(d.Number), strings.TrimSpace(d.TransactionID)
+	if n := utf8.RuneCountInString(number); n == 0 || n > 64 || !storable(number) {
 		wrong = append(wrong, "number: 1 to 64 characters")
 	}
 	if _, err := time.Parse(time.DateOnly, d.Date); err != nil {
@@ -182,20 +203,29 @@ func (i *invoice) set(d details) error {
 	if len(currency) != 3 || strings.Trim(currency, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
 		wrong = append(wrong, "currency: three letters such as EUR")
 	}
-	if len(d.TransactionID) > 64 {
-		wrong = append(wrong, "transaction_id: at most 64 characters")
+	if !goodTransaction(transaction) {
+		wrong = append(wrong, wantTransaction)
 	}
 	if len(wrong) > 0 {
 		return refuse(422, "details", "The invoice's details are not complete", strings.Join(wrong, "; ")+".")
 	}
-	i.Number, i.IssuedOn, i.TotalCents, i.Currency, i.TransactionID = number, d.Date, cents, currency, d.TransactionID
+	i.Number, i.IssuedOn, i.TotalCents, i.Currency, i.TransactionID = number, d.Date, cents, currency, transaction
 	return nil
+}
+
+const wantTransaction = "transaction_id: at most 64 characters"
+
+func goodTransaction(id string) bool { return utf8.RuneCountInString(id) <= 64 && storable(id) }
+
+// storable reports whether every database takes a text, and the same one.
+func storable(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl)
 }
 
 // parseCents reads an amount with a point and at most two decimals.
 func parseCents(text string) (int64, bool) {
 	whole, frac, hasFrac := strings.Cut(strings.TrimSpace(text), ".")
-	if whole == "" || len(whole) > 13 || hasFrac && (len(frac) == 0 || len(frac) > 2) || strings.Trim(whole+frac, "-0123456789") != "" || strings.Contains(frac, "-") {
+	if whole == "" || whole == "-" || len(whole) > 13 || hasFrac && (len(frac) == 0 || len(frac) > 2) || strings.Trim(whole+frac, "-0123456789") != "" || strings.Contains(frac, "-") {
 		return 0, false
 	}
 	n, err := strconv.ParseInt(whole+(frac + "00")[:2], 10, 64)

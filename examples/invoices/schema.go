@@ -57,7 +57,13 @@ func createTables(ctx context.Context, db *sqlx.DB) error {
 		if db.DriverName() == "mysql" && statement[:12] == "CREATE TABLE" {
 			statement += " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 		}
-		if _, err := db.ExecContext(ctx, statement); err != nil {
+		_, err := db.ExecContext(ctx, statement)
+		if err != nil {
+			// PostgreSQL fails, IF NOT EXISTS or not, when another process makes the same
+			// at that moment; then that process has made it.
+			_, err = db.ExecContext(ctx, statement)
+		}
+		if err != nil {
 			return fmt.Errorf("making the tables of the service: %w", err)
 		}
 	}

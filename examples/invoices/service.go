@@ -36,6 +36,7 @@ type service struct {
 	checked verifier
 	metrics *metrics
 
+	commit       func(*sqlx.Tx) error // a field, for tests of answers that are lost
 	passwordCost int
 	requestRate  float64       // of a user, a second
 	patience     time.Duration // with a client, beside what its content takes
@@ -44,8 +45,7 @@ type service struct {
 }
 
 func open(ctx context.Context, set *settings, log *slog.Logger) (_ *service, err error) {
-	s := &service{set: set, log: log, passwordCost: bcrypt.DefaultCost, requestRate: 20, patience: time.Minute, parsers: make(chan struct{}, 2)}
-	s.checked.again.Interval = 5 * time.Second
+	s := &service{set: set, log: log, commit: (*sqlx.Tx).Commit, passwordCost: bcrypt.DefaultCost, requestRate: 20, patience: time.Minute, parsers: make(chan struct{}, 2)}
 	s.app, err = config.Open(ctx, set.files, &config.Options{Logger: log, Store: &blobstore.Options{Authorize: ownFilesOnly}})
 	if err != nil {
 		return nil, err
@@ -66,8 +66,10 @@ func (s *service) close(ctx context.Context) error {
 func (s *service) handler() http.Handler {
 	mux := http.NewServeMux()
 	perUser, logins := newLimiter(s.requestRate, 60), newLimiter(0.2, 10) // requests a second, and at once
+	var patterns []string
 	handle := func(pattern string, h http.Handler) {
-		mux.Handle(pattern, s.metrics.count(pattern, s.inTime(perUser.of(byUser, h))))
+		patterns = append(patterns, pattern)
+		mux.Handle(pattern, s.inTime(perUser.of(byUser, h)))
 	}
 	users := func(pattern string, h handlerFunc) { handle(pattern, needUser(s.answer(h))) }
 
@@ -101,7 +103,20 @@ func (s *service) handler() http.Handler {
 	handle("GET /readyz", newLimiter(5, 20).of(byIP, s.answer(s.handleReady)))
 
 	identify := blobhttp.Middleware(&blobhttp.MiddlewareOptions{Identify: identify, TrustedProxies: s.set.proxies})
-	return s.secured(s.withSession(identify(http.NewCrossOriginProtection().Handler(mux))))
+	all := s.withSession(identify(http.NewCrossOriginProtection().Handler(mux)))
+	// Counted is what is refused before a route is reached, too.
+	counted := map[string]http.Handler{"": s.metrics.count("none", all)}
+	for _, pattern := range patterns {
+		counted[pattern] = s.metrics.count(pattern, all)
+	}
+	return s.secured(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, pattern := mux.Handler(r)
+		next := counted[pattern]
+		if next == nil {
+			next = counted[""]
+		}
+		next.ServeHTTP(w, r)
+	}))
 }
 
 // handleReady answers whether requests should be sent here: not while the
@@ -155,16 +170,23 @@ func (s *service) background(ctx context.Context) (stop func()) {
 }
 
 // settle finishes what processes that were killed have begun: first the files,
-// then the rows.
+// then the rows. Other processes may do so at the same time.
 func (s *service) settle(ctx context.Context) error {
 	done, err := s.store.Reconcile(ctx)
 	s.metrics.reconciled(done)
+	if err = errors.Join(err, s.settleRows(ctx)); err == nil {
+		s.metrics.lastly.SetToCurrentTime()
+	}
+	return err
+}
+
+func (s *service) settleRows(ctx context.Context) error {
 	var rows []*invoice
 	// Direct uploads have their link's time and a quarter of an hour more.
 	now := time.Now()
 	over := now.Add(-s.set.files.LinkExpiry - 20*time.Minute)
-	err = errors.Join(err, s.db.SelectContext(ctx, &rows, s.db.Rebind("SELECT "+columns+" FROM invoices WHERE state = ? AND changed_at < ? OR state = ? AND changed_at < ? ORDER BY changed_at LIMIT 100"),
-		statePending, over.UnixMilli(), stateDeleting, now.Add(-time.Minute).UnixMilli()))
+	err := s.db.SelectContext(ctx, &rows, s.db.Rebind("SELECT "+columns+" FROM invoices WHERE state = ? AND changed_at < ? OR state = ? AND changed_at < ? ORDER BY changed_at LIMIT 100"),
+		statePending, over.UnixMilli(), stateDeleting, now.Add(-time.Minute).UnixMilli())
 	for _, i := range rows {
 		ctx := asSystem(ctx, i.TenantID)
 		if i.State == stateDeleting {
@@ -176,7 +198,7 @@ func (s *service) settle(ctx context.Context) error {
 		switch {
 		case serr == nil:
 			i.has(obj)
-			err = errors.Join(err, s.move(ctx, i, stateStored))
+			err = errors.Join(err, s.moveOnce(ctx, i, stateStored))
 		case errors.Is(serr, fs.ErrNotExist):
 			_, derr := s.db.ExecContext(ctx, s.db.Rebind("DELETE FROM invoices WHERE id = ? AND state = ?"), i.ID, statePending)
 			err = errors.Join(err, derr)

@@ -2,23 +2,27 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
 	"github.com/blobtrail/blobtrail/config"
 )
@@ -51,6 +55,51 @@ func TestRowAndFileAreOne(t *testing.T) {
 	assert.Zero(t, n)
 }
 
+// A commit whose answer is lost leaves row and file together, whether the row can
+// be looked for, is not there, or nobody answers.
+func TestCommitsWithoutAnAnswer(t *testing.T) {
+	lost := errors.New("the connection was lost")
+	for name, tt := range map[string]struct {
+		commit          func(*sqlx.Tx) error
+		hidden          bool // the database can't be asked
+		status, settled int  // the answer, and what stands in the end
+	}{
+		"committed":              {func(tx *sqlx.Tx) error { return errors.Join(tx.Commit(), lost) }, false, 201, 1},
+		"committed, and no word": {func(tx *sqlx.Tx) error { return errors.Join(tx.Commit(), lost) }, true, 503, 1},
+		"rolled back":            {func(tx *sqlx.Tx) error { return errors.Join(tx.Rollback(), lost) }, false, 503, 0},
+		"rolled back long ago":   {func(tx *sqlx.Tx) error { return errors.Join(tx.Rollback(), sql.ErrTxDone) }, false, 500, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, nil)
+			anna := s.user("anna@north.example", "north")
+			s.commit = func(tx *sqlx.Tx) error {
+				err := tt.commit(tx)
+				if tt.hidden {
+					_, herr := s.db.Exec("ALTER TABLE invoices RENAME TO hidden")
+					err = errors.Join(err, herr)
+				}
+				return err
+			}
+			a := anna.send("/invoice/upload_file", "a.pdf", "%PDF-1.7\n", "number", "1", "date", "2026-11-02", "total", "1")
+			assert.Equal(t, tt.status, a.status, a.body)
+			if tt.hidden {
+				_, err := s.db.Exec("ALTER TABLE hidden RENAME TO invoices")
+				require.NoError(t, err)
+			}
+			_, err := s.db.Exec("UPDATE file_access_intents SET lease_until = 0") // as if the time had passed
+			require.NoError(t, err)
+			require.NoError(t, s.settle(t.Context()))
+			var rows int
+			require.NoError(t, s.db.Get(&rows, "SELECT COUNT(*) FROM invoices"))
+			assert.Equal(t, tt.settled, rows)
+			assert.Len(t, s.files(), tt.settled)
+			n, err := s.journal.OpenIntents(t.Context())
+			require.NoError(t, err)
+			assert.Zero(t, n)
+		})
+	}
+}
+
 // What a process that was killed left half done is finished by the next.
 func TestHalfDoneWorkIsFinished(t *testing.T) {
 	s := start(t, nil)
@@ -69,6 +118,39 @@ func TestHalfDoneWorkIsFinished(t *testing.T) {
 	assert.Equal(t, 404, anna.do("GET", "/invoice/"+deleting.ID, nil).status)
 	assert.Equal(t, 404, anna.complete(abandoned).status)
 	assert.Equal(t, 200, anna.do("GET", "/invoice/"+sent.invoice, nil).status)
+}
+
+// Several requests and processes may finish the same work at once: all succeed.
+func TestWorkIsFinishedOnce(t *testing.T) {
+	s := start(t, nil)
+	anna := s.user("anna@north.example", "north")
+	deleting, sent := anna.store("DELETING"), anna.begin("SENT", 9)
+	require.Equal(t, 201, do(t, "PUT", sent.URL, strings.NewReader("%PDF-1.7\n"), "Content-Type", "application/pdf").status)
+	_, err := s.db.Exec(s.db.Rebind("UPDATE invoices SET state = ? WHERE id = ?"), stateDeleting, deleting.ID)
+	require.NoError(t, err)
+	ctx := asSystem(t.Context(), "north")
+	for id, to := range map[string]string{deleting.ID: stateDeleted, sent.invoice: stateStored} {
+		// Both have read the row before either changes it.
+		one, err := s.find(ctx, id, statePending, stateDeleting)
+		require.NoError(t, err)
+		other := *one
+		finish := func(i *invoice) error {
+			if to == stateDeleted {
+				return s.remove(ctx, i)
+			}
+			return s.moveOnce(ctx, i, to)
+		}
+		require.NoError(t, finish(one))
+		require.NoError(t, finish(&other))
+		assert.Equal(t, to, other.State)
+		gone := other
+		gone.ID = uuid.NewString()
+		gone.State = statePending
+		require.ErrorIs(t, s.moveOnce(ctx, &gone, stateStored), fs.ErrNotExist, "an invoice that is not there")
+	}
+	assert.Equal(t, 200, anna.complete(sent).status)
+	require.NoError(t, s.settle(t.Context()))
+	assert.NotContains(t, s.measured(), "invoices_settled_timestamp_seconds 0")
 }
 
 // An edited entry shows in the trail of its invoice, and only there.
@@ -106,14 +188,72 @@ func TestTamperingShows(t *testing.T) {
 	assert.False(t, sound)
 }
 
+// What fails before a route is reached, because the session can't be looked up,
+// is logged and counted like everything else that fails.
+func TestFailuresOfSessionsShow(t *testing.T) {
+	s := start(t, nil)
+	anna := s.user("anna@north.example", "north")
+	_, err := s.db.Exec("ALTER TABLE sessions RENAME TO gone")
+	require.NoError(t, err)
+	a := anna.do("GET", "/invoice", nil)
+	assert.Equal(t, 503, a.status, a.body)
+	assert.Contains(t, s.log.String(), "request failed")
+	assert.Contains(t, s.log.String(), a.header.Get("X-Request-Id"))
+	assert.Equal(t, 404, do(t, "GET", s.url+"/nothing", nil).status)
+	got := s.measured()
+	assert.Contains(t, got, `invoices_http_requests_total{code="503",method="get",route="GET /invoice"} 1`)
+	assert.Contains(t, got, `invoices_http_requests_total{code="404",method="get",route="none"} 1`)
+	assert.Contains(t, got, `invoices_reconciled_total{outcome="unknown"} 0`, "there before anything was reconciled, for increase()")
+}
+
+// Style sheet and script are everybody's: they may be kept by caches, and so carry no cookie.
+func TestStaticFilesCarryNoCookies(t *testing.T) {
+	s := start(t, nil)
+	anna := s.user("anna@north.example", "north")
+	cookie := cookieRefresh + "=" + anna.Refresh
+	a := do(t, "GET", s.url+"/static/app.css", nil, "Cookie", cookie)
+	assert.Equal(t, 200, a.status)
+	assert.Empty(t, a.header.Get("Set-Cookie"))
+	a = do(t, "GET", s.url+"/", nil, "Cookie", cookie)
+	assert.NotEmpty(t, a.header.Get("Set-Cookie"), "the page itself renews the tokens")
+	assert.Contains(t, a.header.Get("Cache-Control"), "no-store")
+}
+
+// As long as nothing could be verified, nothing is said of the trail.
+func TestVerificationThatFailed(t *testing.T) {
+	s := start(t, nil)
+	anna := s.user("anna@north.example", "north")
+	_, err := s.db.Exec("ALTER TABLE file_access_checkpoints RENAME TO hidden")
+	require.NoError(t, err)
+	for range 2 { // the second time is too soon to try again
+		a := anna.do("POST", "/trail/verify", nil)
+		assert.GreaterOrEqual(t, a.status, 500, a.body)
+		assert.NotContains(t, a.body, "sound")
+	}
+	_, err = s.db.Exec("ALTER TABLE hidden RENAME TO file_access_checkpoints")
+	require.NoError(t, err)
+	s.checked.tried = time.Time{}
+	a := anna.do("POST", "/trail/verify", nil)
+	assert.Equal(t, 200, a.status, a.body)
+	assert.Contains(t, a.body, `"sound":true`)
+}
+
 func TestRateLimitOfLogins(t *testing.T) {
 	s := start(t, nil)
 	var last answer
-	for range 12 {
+	for n := 0; n < 100 && last.status != 429; n++ { // however many come back meanwhile
 		last = do(t, "POST", s.url+"/auth/login", strings.NewReader("no JSON, which is quickly refused"), "Content-Type", "application/json")
 	}
 	assert.Equal(t, 429, last.status)
 	assert.Equal(t, "5", last.header.Get("Retry-After"))
+
+	// A host has a whole network of IPv6 addresses, which count as one.
+	from := func(ip string) string {
+		return byIP(httptest.NewRequest("GET", "/", nil).WithContext(audit.WithActor(t.Context(), audit.Actor{IP: ip})))
+	}
+	assert.Equal(t, from("2001:db8:1:2::1"), from("2001:db8:1:2:ffff::9"))
+	assert.NotEqual(t, from("2001:db8:1:2::1"), from("2001:db8:1:3::1"))
+	assert.NotEqual(t, from("192.0.2.1"), from("192.0.2.2"))
 
 	l := newLimiter(1, 1)
 	for n := range maxKnown + 10 {
@@ -179,25 +319,27 @@ func TestTabsRefreshAtOnce(t *testing.T) {
 // Requests that run when the process is told to end are answered.
 func TestGracefulShutdown(t *testing.T) {
 	dir := t.TempDir()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	addr := l.Addr().String()
-	require.NoError(t, l.Close())
 	cfg, err := config.LoadFrom(vars{
-		"LOCAL_STORAGE_PATH": filepath.Join(dir, "files"), "AUDIT_DATABASE_URL": "sqlite:" + filepath.Join(dir, "trail.db"), "LINK_BASE_URL": "http://" + addr + "/files/",
+		"LOCAL_STORAGE_PATH": filepath.Join(dir, "files"), "AUDIT_DATABASE_URL": "sqlite:" + filepath.Join(dir, "trail.db"),
 	})
 	require.NoError(t, err)
-	set := &settings{files: cfg, Addr: addr, MetricsAddr: "127.0.0.1:0"}
+	set := &settings{files: cfg, Addr: "127.0.0.1:0", MetricsAddr: "127.0.0.1:0"}
 	require.NoError(t, set.check())
-	r := &running{t: t, url: "http://" + addr, log: new(lockedBuffer)}
+	r := &running{t: t, log: new(lockedBuffer)}
 	r.service, err = open(t.Context(), set, testLogger(r.log))
 	require.NoError(t, err)
 	anna := r.user("anna@north.example", "north")
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- serve(ctx, r.service) }()
+	var addr string
 	require.Eventually(t, func() bool {
-		res, err := http.Get(r.url + "/readyz")
+		m := regexp.MustCompile(`msg=serving url=http://([0-9.:]+)/`).FindStringSubmatch(r.log.String())
+		if m == nil {
+			return false
+		}
+		addr = m[1]
+		res, err := http.Get("http://" + addr + "/readyz")
 		return err == nil && res.Body.Close() == nil && res.StatusCode == 200
 	}, 20*time.Second, 20*time.Millisecond)
 
@@ -222,54 +364,4 @@ func TestGracefulShutdown(t *testing.T) {
 	require.NoError(t, <-served)
 	require.NoError(t, r.close(context.Background()))
 	assert.Len(t, r.files(), 1)
-}
-
-// A file .env is read, and its mistakes are all reported, without its secrets.
-func TestDotEnv(t *testing.T) {
-	t.Chdir(t.TempDir())
-	const text = "STORAGE_BACKEND=s4\nMAX_UPLOAD_BYTES=lots\nJWT_SIGNING_KEY=very-secret\nTRUSTED_PROXIES=all\n"
-	require.NoError(t, os.WriteFile(".env", []byte(text), 0o600))
-	for _, line := range lines(text) {
-		name, _, _ := strings.Cut(line, "=")
-		t.Cleanup(func() { _ = os.Unsetenv(name) })
-	}
-	err := run(t.Context(), nil, testLogger(new(lockedBuffer)))
-	for _, name := range []string{"STORAGE_BACKEND", "MAX_UPLOAD_BYTES", "JWT_SIGNING_KEY", "TRUSTED_PROXIES"} {
-		assert.ErrorContains(t, err, name)
-	}
-
-	require.NoError(t, os.WriteFile(".env", []byte("very-secret without a name\n"), 0o600))
-	err = run(t.Context(), nil, testLogger(new(lockedBuffer)))
-	require.ErrorContains(t, err, ".env")
-	assert.NotContains(t, err.Error(), "very-secret")
-}
-
-// .env.example names the variables that the settings have.
-func TestEnvExample(t *testing.T) {
-	text, err := os.ReadFile(".env.example")
-	require.NoError(t, err)
-	var named, tagged []string
-	for _, m := range regexp.MustCompile(`(?m)^([A-Z_]+)=`).FindAllStringSubmatch(string(text), -1) {
-		named = append(named, m[1])
-	}
-	for f := range reflect.TypeFor[settings]().Fields() {
-		if tag := f.Tag.Get("env"); tag != "" {
-			tagged = append(tagged, tag)
-		}
-	}
-	assert.Equal(t, tagged, named)
-}
-
-func TestSettings(t *testing.T) {
-	cfg, err := config.LoadFrom(vars{"APP_ENV": "production", "STORAGE_BACKEND": "s3", "S3_BUCKET_NAME": "files"})
-	require.NoError(t, err)
-	s := settings{files: cfg, Proxies: []string{"10.0.0.0/8", "everybody"}}
-	err = s.check()
-	for _, name := range []string{"JWT_SIGNING_KEY", "TRUSTED_PROXIES"} {
-		assert.ErrorContains(t, err, name)
-	}
-	assert.NotContains(t, err.Error(), "very-secret")
-	var p *config.Problem
-	require.True(t, errors.As(err, &p))
-	assert.EqualValues(t, defaultMaxUpload, s.files.MaxUploadBytes)
 }

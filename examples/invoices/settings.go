@@ -7,8 +7,11 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"net/url"
+	"os"
+	"regexp"
 	"strings"
 
 	"github.com/caarlos0/env/v11"
@@ -33,12 +36,46 @@ const (
 	defaultMaxUpload = 1 << 30
 )
 
+var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// loadDotEnv takes from the file .env, if there is one, what the environment does
+// not say. Values stand as they are, as with docker run --env-file: what expands
+// variables or cuts off comments changes some passwords.
+func loadDotEnv() error {
+	text, err := os.ReadFile(".env")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		n++
+		if line = strings.TrimRight(line, "\r\n"); line == "" || line[0] == '#' {
+			continue
+		}
+		name, value, ok := strings.Cut(line, "=")
+		if !ok || !envName.MatchString(name) {
+			return fmt.Errorf(".env, line %d: want NAME=value, or a comment that begins with #", n) // quoting nothing: it may be a secret
+		}
+		if _, set := os.LookupEnv(name); set {
+			continue
+		}
+		if err := os.Setenv(name, value); err != nil {
+			return fmt.Errorf(".env, line %d: %s can't be set", n, name)
+		}
+	}
+	return nil
+}
+
 // loadSettings reports every mistake at once.
 func loadSettings() (*settings, error) {
 	var s settings
 	err := env.Parse(&s)
 	var filesErr error
 	if s.files, filesErr = config.Load(); filesErr != nil {
+		s.files.AppEnv = os.Getenv("APP_ENV") // which decides what else has to be there
 		return nil, errors.Join(err, filesErr, s.check())
 	}
 	return &s, errors.Join(err, s.check())
@@ -83,5 +120,10 @@ func (s *settings) linkPath() string {
 	return strings.TrimSuffix(u.Path, "/") + "/"
 }
 
-// https reports whether clients reach the service over HTTPS.
-func (s *settings) https() bool { return strings.HasPrefix(s.files.LinkBaseURL, "https:") }
+// https reports whether clients reach the service over HTTPS, as LINK_BASE_URL
+// says. Where that is left at its default, as it may be in production if the
+// backend signs all links itself, production goes without saying.
+func (s *settings) https() bool {
+	u, err := url.Parse(s.files.LinkBaseURL)
+	return err == nil && (u.Scheme == "https" || s.files.Production() && u.Hostname() == "localhost")
+}

@@ -128,7 +128,7 @@ func nothingOf(t *testing.T, a answer, secrets []string) {
 // A link is for whoever has it, and for nothing else: it can't be bent to the
 // file of another tenant, nor a ticket to another key.
 func TestLinksCannotBeBent(t *testing.T) {
-	_, anna, bert := twoTenants(t)
+	s, anna, bert := twoTenants(t)
 	theirs, own := anna.store("NORTH-1"), bert.store("SOUTH-1")
 	link := func(u *user, id string) string {
 		var d struct {
@@ -161,6 +161,14 @@ func TestLinksCannotBeBent(t *testing.T) {
 			assert.NotContains(t, got.body, "of anna")
 		}
 	}
+	// Bert is logged in when he uses it; anna's tenant learns that it was used, not by whom.
+	assert.Contains(t, do(t, "GET", annas, nil, "Authorization", "Bearer "+bert.Access).body, "of anna")
+	used := anna.do("GET", "/invoice/"+theirs.ID+"/trail", nil).body
+	assert.Contains(t, used, `"action":"redeem"`)
+	claims, err := s.parse(bert.Access, audienceAccess)
+	require.NoError(t, err)
+	assert.NotContains(t, used, claims.Subject)
+
 	for _, method := range []string{"DELETE", "PUT", "POST"} { // a link to read does nothing else
 		assert.GreaterOrEqual(t, do(t, method, annas, strings.NewReader("x")).status, 400)
 	}
@@ -293,6 +301,21 @@ func TestTokensThatAreRefused(t *testing.T) {
 		assert.Equal(t, 401, do(t, "GET", s.url+"/invoice", nil, "Authorization", scheme).status, name)
 	}
 	assert.Equal(t, 200, anna.do("GET", "/invoice/"+i.ID, nil).status)
+	ahead := forge(func(c *claims) {
+		c.IssuedAt, c.NotBefore = jwt.NewNumericDate(c.IssuedAt.Add(clockSkew/2)), jwt.NewNumericDate(c.NotBefore.Add(clockSkew/2))
+	}, jwt.SigningMethodHS256, s.set.jwtKey)
+	_, err = s.authenticate(t.Context(), ahead)
+	require.NoError(t, err, "issued by a process whose clock is ahead")
+
+	// Clients send the token that is over along when they ask for another.
+	old := tokens["expired"]
+	for path, body := range map[string]string{
+		"/auth/login":   fmt.Sprintf(`{"email":%q,"password":%q}`, bert.email, password),
+		"/auth/refresh": fmt.Sprintf(`{"refresh_token":%q}`, bert.Refresh),
+	} {
+		a := do(t, "POST", s.url+path, strings.NewReader(body), "Authorization", "Bearer "+old, "Content-Type", "application/json")
+		assert.Equal(t, 200, a.status, "%s: %s", path, a.body)
+	}
 
 	// An access token refreshes nothing, nor does one that was used before: then
 	// the session is over, for the thief and for the user.

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 )
@@ -26,7 +24,8 @@ const (
 // verifier keeps what the last verification found.
 type verifier struct {
 	running sync.Mutex
-	again   rate.Sometimes
+	tried   time.Time // when a request last asked for it, and what came of it
+	failed  error
 
 	mu     sync.Mutex
 	report *sqlaudit.Report
@@ -38,6 +37,10 @@ type verifier struct {
 func (s *service) verify(ctx context.Context) error {
 	s.checked.running.Lock()
 	defer s.checked.running.Unlock()
+	return s.verifyLocked(ctx)
+}
+
+func (s *service) verifyLocked(ctx context.Context) error {
 	at := time.Now().UTC()
 	opts := s.app.VerifyOptions()
 	opts.LatestPublished = true
@@ -121,8 +124,8 @@ func (s *service) trailOf(ctx context.Context, i *invoice) (*trail, error) {
 			return nil, err
 		}
 		user := emails[e.Actor.UserID]
-		if user == "" {
-			user = e.Actor.UserID
+		if user == "" && e.Actor.TenantID == i.TenantID {
+			user = e.Actor.UserID // else somebody of another tenant has used a link, and who that is is theirs to know
 		}
 		te := trailEntry{e.ID, e.OccurredAt, string(e.Action), string(e.Outcome), e.ErrorCode, user, e.Actor.IP, e.Actor.UserAgent, e.Size, e.GrantID, s.checked.state(e)}
 		t.Entries = append(t.Entries, te)
@@ -158,7 +161,10 @@ func (s *service) handleTrail(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, 200, t)
 }
 
-// handleVerify verifies the trail now, at most every 5 seconds.
+// verifyPause is how long requests get what the last of them got.
+const verifyPause = 5 * time.Second
+
+// handleVerify verifies the trail now, or tells what was found a moment ago.
 func (s *service) handleVerify(w http.ResponseWriter, r *http.Request) error {
 	if err := s.verifyNow(r.Context()); err != nil {
 		return err
@@ -167,7 +173,14 @@ func (s *service) handleVerify(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, 200, map[string]any{"verified_at": at, "sound": sound})
 }
 
-func (s *service) verifyNow(ctx context.Context) (err error) {
-	s.checked.again.Do(func() { err = s.verify(ctx) })
-	return err
+func (s *service) verifyNow(ctx context.Context) error {
+	v := &s.checked
+	v.running.Lock()
+	defer v.running.Unlock()
+	if time.Since(v.tried) >= verifyPause {
+		// For all who wait, whether or not this client does.
+		v.failed = s.verifyLocked(context.WithoutCancel(ctx))
+		v.tried = time.Now()
+	}
+	return v.failed
 }

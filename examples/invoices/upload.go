@@ -6,6 +6,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -59,12 +60,18 @@ func (s *service) uploadHandler(from source) http.Handler {
 		f.Key = up.invoice.newKey(f.Filename)
 		f.Options.Resource = up.invoice.resource()
 		if from == fromPDF {
-			up.invoice.TransactionID = f.Fields.Get("transaction_id")
+			// Checked here, since what the PDF lacks is told otherwise.
+			if up.invoice.TransactionID = strings.TrimSpace(f.Fields.Get("transaction_id")); !goodTransaction(up.invoice.TransactionID) {
+				return refuse(422, "details", "The invoice's details are not complete", wantTransaction+".")
+			}
 			f.Body = io.TeeReader(f.Body, &up.pdf)
 			return nil
 		}
 		d := detailsOf(f.Fields)
-		if from == fromTransaction && d.TransactionID == "" {
+		if len(f.Fields) == 0 {
+			return refuse(422, "details", "The invoice's details are not complete", "Send them before the file.")
+		}
+		if from == fromTransaction && strings.TrimSpace(d.TransactionID) == "" {
 			return refuse(422, "details", "The invoice's details are not complete", "transaction_id: the transaction that it belongs to.")
 		}
 		if err := up.invoice.set(d); err != nil {
@@ -111,7 +118,10 @@ func (s *service) save(ctx context.Context, i *invoice, staged *blobstore.Staged
 	if err := sqlaudit.CommitTx(ctx, tx, staged); err != nil {
 		return err
 	}
-	if err := tx.Commit(); err != nil {
+	switch err := s.commit(tx); {
+	case errors.Is(err, sql.ErrTxDone): // it was rolled back before, when ctx ended
+		return fmt.Errorf("committing the invoice: %w", err)
+	case err != nil:
 		return s.unlessCommitted(ctx, i, err)
 	}
 	return nil

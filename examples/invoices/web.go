@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -131,17 +132,25 @@ type login struct {
 func (s *service) withSession(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var l login
-		if header := r.Header.Get("Authorization"); header != "" {
+		switch header := r.Header.Get("Authorization"); {
+		case strings.HasPrefix(r.URL.Path, "/static/"):
+			// These are everybody's, and caches keep them: they go out without anybody's cookies.
+		case r.URL.Path == "/auth/login" || r.URL.Path == "/auth/refresh":
+			// Who asks for a token may send one along that is over.
+		case header == "":
+			l.session, l.err = s.fromCookies(w, r)
+		default:
 			scheme, token, _ := strings.Cut(header, " ")
 			if !strings.EqualFold(scheme, "Bearer") {
 				l.err = errToken
-			} else {
-				l.session, l.err = s.authenticate(r.Context(), token)
+				break
 			}
-		} else {
-			l.session, l.err = s.fromCookies(w, r)
+			l.session, l.err = s.authenticate(r.Context(), token)
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), sessionKey{}, l)))
+		if l.err != nil && !errors.Is(l.err, errToken) && r.Context().Err() == nil {
+			s.log.Warn("request failed", "request_id", w.Header().Get("X-Request-Id"), "error", l.err)
+		}
 	})
 }
 
@@ -238,7 +247,17 @@ func newLimiter(perSecond float64, burst int) *limiter {
 	return &limiter{rate: rate.Limit(perSecond), burst: burst, known: make(map[string]*known)}
 }
 
-func byIP(r *http.Request) string { a, _ := audit.ActorFrom(r.Context()); return a.IP }
+// byIP is the client's address, or its network where that is IPv6, of which a
+// single host has all addresses.
+func byIP(r *http.Request) string {
+	a, _ := audit.ActorFrom(r.Context())
+	if ip, err := netip.ParseAddr(a.IP); err == nil && ip.Is6() && !ip.Is4In6() {
+		if network, err := ip.Prefix(64); err == nil {
+			return network.String()
+		}
+	}
+	return a.IP
+}
 
 // byUser is the address where nobody is logged in.
 func byUser(r *http.Request) string {

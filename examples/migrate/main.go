@@ -78,7 +78,7 @@ func parse(args []string, errOut io.Writer) (*settings, error) {
 	flags.StringVar(&s.Prefix, "prefix", "", "copy only the keys that begin with this")
 	flags.StringVar(&s.to, "to", "", "put this `prefix` before every key at the destination")
 	flags.IntVar(&s.Parallel, "parallel", 4, "how many objects to copy at a time")
-	flags.Func("rate", "how much to read a second at most, such as 20MiB (default: no limit)", func(text string) (err error) {
+	flags.Func("rate", "read at most this `size` a second, such as 20MiB (default: no limit)", func(text string) (err error) {
 		s.BytesPerSecond, err = parseSize(text)
 		return err
 	})
@@ -87,6 +87,10 @@ func parse(args []string, errOut io.Writer) (*settings, error) {
 	flags.BoolVar(&s.Reread, "reread", false, "read every copy again and compare it")
 	flags.StringVar(&s.report, "report", "", "write what became of each object to this `file`, as JSON Lines")
 	flags.BoolVar(&s.quiet, "quiet", false, "show no progress")
+	flags.Usage = func() {
+		fmt.Fprintln(errOut, "usage: migrate [flags] SOURCE DESTINATION")
+		flags.PrintDefaults()
+	}
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
@@ -126,6 +130,9 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	switch {
 	case err == nil:
 		return exitDone
+	case ctx.Err() != nil:
+		fmt.Fprintln(errOut, "migrate: stopped; the same command goes on where this one ended")
+		return exitIncomplete
 	case errors.Is(err, transfer.ErrIncomplete):
 		fmt.Fprintln(errOut, "migrate:", err)
 		return exitIncomplete

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,6 +49,24 @@ func TestMigrate(t *testing.T) {
 	code, out, _ = migrate(t, args...)
 	assert.Equal(t, exitDone, code)
 	assert.Contains(t, out, "0 copied (0 bytes), 3 there already, 0 failed")
+}
+
+// A run that is stopped says that it can go on.
+func TestStopped(t *testing.T) {
+	dir := filepath.ToSlash(t.TempDir())
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "a.txt"), []byte("a"), 0o600))
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	var out, errOut bytes.Buffer
+	code := run(ctx, []string{"-trail", "sqlite::memory:", "local://" + dir, "mem://"}, &out, &errOut)
+	assert.Equal(t, exitIncomplete, code)
+	assert.Contains(t, errOut.String(), "the same command goes on")
+}
+
+func TestHelpNamesTheURLs(t *testing.T) {
+	code, _, errOut := migrate(t, "-help")
+	assert.Equal(t, exitDone, code)
+	assert.Contains(t, errOut, "SOURCE DESTINATION")
 }
 
 func TestBadCommandLines(t *testing.T) {

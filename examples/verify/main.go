@@ -8,8 +8,8 @@
 // "postgres://user:password@host/name" or "mysql://user:password@host/name". It
 // needs the right to read the tables, nothing else; it changes nothing. KEY is
 // the deployment's verifier key, as sqlaudit.NewDeploymentKey returned it.
-// The URL of the bucket is one of the Go CDK; this program knows
-// file:///folder, and a program that imports other drivers knows others.
+// URL is what AUDIT_CHECKPOINTS_URL says, such as s3://checkpoints?region=eu-central-1
+// or file:///folder; its credentials come from the environment of the service.
 //
 // Exit codes: 0 if the trail is as it was recorded, 1 if it is not, 2 if it
 // could not be checked.
@@ -28,11 +28,11 @@ import (
 
 	_ "github.com/go-sql-driver/mysql" // mysql:
 	_ "github.com/jackc/pgx/v5/stdlib" // postgres:
-	"gocloud.dev/blob"
-	_ "gocloud.dev/blob/fileblob" // file:// buckets
-	_ "modernc.org/sqlite"        // sqlite:
+	_ "modernc.org/sqlite"             // sqlite:
 
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
+	_ "github.com/blobtrail/blobtrail/blobstore/all" // buckets
+	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
 const (
@@ -91,10 +91,12 @@ func check(ctx context.Context, dsn, bucket string, o *sqlaudit.VerifyOptions) (
 		}
 	}
 	if bucket != "" {
-		if o.Bucket, err = blob.OpenBucket(ctx, bucket); err != nil {
+		b, err := driver.Open(ctx, bucket)
+		if err != nil {
 			return nil, fmt.Errorf("opening the bucket: %w", err)
 		}
-		defer func() { err = errors.Join(err, o.Bucket.Close()) }()
+		defer func() { err = errors.Join(err, b.Close()) }()
+		o.Bucket = b.Blob()
 	}
 	journal, err := sqlaudit.Open(ctx, dsn, &sqlaudit.Options{SkipMigrate: true})
 	if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"net/url"
 	"path/filepath"
 	"testing"
@@ -14,7 +15,35 @@ import (
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
+	"github.com/blobtrail/blobtrail/config"
 )
+
+// What AUDIT_CHECKPOINTS_URL publishes to, this program reads.
+func TestBucketsOfEveryProvider(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	cfg, err := config.LoadFrom(map[string]string{
+		"LOCAL_STORAGE_PATH": filepath.Join(dir, "files"), "AUDIT_DATABASE_URL": "sqlite:" + filepath.Join(dir, "trail.db"),
+		"AUDIT_CHECKPOINTS_URL": "local://" + filepath.ToSlash(dir) + "/checkpoints?create=true",
+	})
+	require.NoError(t, err)
+	app, err := config.Open(ctx, cfg, &config.Options{Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	require.NoError(t, app.Journal.Log(ctx, audit.Event{Action: audit.ActionDownload, Key: "a", Actor: audit.Actor{UserID: "u"}}))
+	require.NoError(t, app.Close(ctx))
+
+	var out, errOut bytes.Buffer
+	code := run(ctx, &out, &errOut, []string{"-bucket", "local://" + filepath.ToSlash(dir) + "/checkpoints", "sqlite:" + filepath.Join(dir, "trail.db")})
+	assert.Equal(t, exitSound, code, errOut.String())
+	assert.Contains(t, out.String(), "1 published one")
+	for _, bucket := range []string{"s3://", "azblob://", "gs://"} {
+		errOut.Reset()
+		code = run(ctx, &out, &errOut, []string{"-bucket", bucket, "sqlite:" + filepath.Join(dir, "trail.db")})
+		assert.Equal(t, exitFailed, code)
+		assert.NotContains(t, errOut.String(), "no provider", bucket)
+		assert.NotContains(t, errOut.String(), "no driver", bucket)
+	}
+}
 
 func TestVerify(t *testing.T) {
 	ctx := context.Background()

@@ -15,7 +15,13 @@ const size = (n) => {
 	return `${u ? n.toFixed(1) : n} ${units[u]}`;
 };
 
+// say shows a text and has it read out; show does not, for what changes all the time.
 function say(text, bad) {
+	show(text, bad);
+	by("spoken").textContent = text;
+}
+
+function show(text, bad) {
 	said.textContent = text;
 	said.classList.toggle("bad", Boolean(bad));
 }
@@ -39,10 +45,16 @@ function send(method, url, headers, body, total) {
 		xhr.open(method, url);
 		for (const [name, value] of Object.entries(headers)) xhr.setRequestHeader(name, value);
 		if (total) {
+			let told = 0;
 			xhr.upload.onprogress = (e) => {
 				const part = e.loaded / (e.total || total), rate = e.loaded / (performance.now() - began) * 1000;
 				bar.value = Math.round(part * 100);
-				say(part < 1 ? `${bar.value} %, ${size(e.loaded)} of ${size(total)}, ${size(rate)}/s` : "Recording …");
+				if (part >= 1) return say("Recording …");
+				show(`${bar.value} %, ${size(e.loaded)} of ${size(total)}, ${size(rate)}/s`);
+				if (part * 4 >= told + 1) {
+					told = Math.floor(part * 4);
+					by("spoken").textContent = `${told * 25} %`;
+				}
 			};
 		}
 		xhr.onload = () => xhr.status < 300 ? resolve(xhr) : reject(new Error(problem(xhr)));
@@ -64,8 +76,15 @@ async function direct(f) {
 		for (const [name, value] of Object.entries(t.fields || {})) body.append(name, value);
 		body.append("file", f);
 	}
-	await send(t.method, t.url, t.headers || {}, body, f.size);
-	await send("POST", "/invoice/direct/complete", json, JSON.stringify({ id: t.id, key: t.key }));
+	const end = JSON.stringify({ id: t.id, key: t.key });
+	try {
+		await send(t.method, t.url, t.headers || {}, body, f.size);
+	} catch (err) {
+		// Given up at once, rather than when the link has expired.
+		fetch("/invoice/direct/abort", { method: "POST", headers: json, body: end, keepalive: true }).catch(() => {});
+		throw err;
+	}
+	await send("POST", "/invoice/direct/complete", json, end);
 }
 
 // through sends the form to the service, its fields before the file.
@@ -161,6 +180,12 @@ document.querySelectorAll("tr[data-id]").forEach((row) => {
 });
 
 by("copy").addEventListener("click", async () => {
-	await navigator.clipboard.writeText(by("linked-url").value);
-	by("copied").textContent = "Copied.";
+	by("linked-url").select();
+	try {
+		await navigator.clipboard.writeText(by("linked-url").value);
+		by("copied").textContent = "Copied.";
+	} catch { // not allowed, or not there, as without HTTPS
+		by("linked-url").focus();
+		by("copied").textContent = "Press Ctrl+C to copy it.";
+	}
 });

@@ -1,0 +1,148 @@
+package main
+
+// What the environment, the file .env and the command line say, and what is refused of it.
+
+import (
+	"errors"
+	"net/http/httptest"
+	"os"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/config"
+)
+
+// A file .env is read, and its mistakes are all reported, without its secrets.
+func TestDotEnv(t *testing.T) {
+	t.Chdir(t.TempDir())
+	const text = "STORAGE_BACKEND=s4\nMAX_UPLOAD_BYTES=lots\nJWT_SIGNING_KEY=very-secret\nTRUSTED_PROXIES=all\n"
+	require.NoError(t, os.WriteFile(".env", []byte(text), 0o600))
+	for _, line := range lines(text) {
+		name, _, _ := strings.Cut(line, "=")
+		t.Cleanup(func() { _ = os.Unsetenv(name) })
+	}
+	err := run(t.Context(), nil, testLogger(new(lockedBuffer)))
+	for _, name := range []string{"STORAGE_BACKEND", "MAX_UPLOAD_BYTES", "JWT_SIGNING_KEY", "TRUSTED_PROXIES"} {
+		assert.ErrorContains(t, err, name)
+	}
+
+	require.NoError(t, os.WriteFile(".env", []byte("A=1\n\nvery-secret without a name\n"), 0o600))
+	err = run(t.Context(), nil, testLogger(new(lockedBuffer)))
+	require.ErrorContains(t, err, ".env, line 3")
+	assert.NotContains(t, err.Error(), "very-secret")
+	t.Cleanup(func() { _ = os.Unsetenv("A") })
+}
+
+// Values stand as they are, as .env.example says, and the environment comes first.
+func TestDotEnvValues(t *testing.T) {
+	t.Chdir(t.TempDir())
+	require.NoError(t, loadDotEnv(), "there is none")
+	t.Setenv("DOT_ENV_SET", "by the environment")
+	require.NoError(t, os.WriteFile(".env", []byte("# a comment\r\n\nDOT_ENV_URL=postgres://u:pa$WORD@h/db?a=b\r\nDOT_ENV_HASH=a #b\nDOT_ENV_QUOTES=\"a\"\nDOT_ENV_NONE=\nDOT_ENV_SET=by the file"), 0o600))
+	for _, name := range []string{"DOT_ENV_URL", "DOT_ENV_HASH", "DOT_ENV_QUOTES", "DOT_ENV_NONE"} {
+		t.Cleanup(func() { _ = os.Unsetenv(name) })
+	}
+	require.NoError(t, loadDotEnv())
+	for name, want := range map[string]string{
+		"DOT_ENV_URL": "postgres://u:pa$WORD@h/db?a=b", "DOT_ENV_HASH": "a #b", "DOT_ENV_QUOTES": `"a"`, "DOT_ENV_NONE": "", "DOT_ENV_SET": "by the environment",
+	} {
+		assert.Equal(t, want, os.Getenv(name), name)
+	}
+}
+
+// .env.example names the variables that the settings have.
+func TestEnvExample(t *testing.T) {
+	text, err := os.ReadFile(".env.example")
+	require.NoError(t, err)
+	var named, tagged []string
+	for _, m := range regexp.MustCompile(`(?m)^([A-Z_]+)=`).FindAllStringSubmatch(string(text), -1) {
+		named = append(named, m[1])
+	}
+	for f := range reflect.TypeFor[settings]().Fields() {
+		if tag := f.Tag.Get("env"); tag != "" {
+			tagged = append(tagged, tag)
+		}
+	}
+	assert.Equal(t, tagged, named)
+}
+
+// What package config finds and what the service does come in one error.
+func TestMistakesOfBothAreReportedAtOnce(t *testing.T) {
+	for _, name := range append(config.Variables(), "JWT_SIGNING_KEY", "TRUSTED_PROXIES", "LISTEN_ADDR", "METRICS_ADDR") {
+		t.Setenv(name, "")
+	}
+	t.Setenv("APP_ENV", "production")
+	_, err := loadSettings()
+	for _, name := range []string{"LINK_SIGNING_KEYS", "LINK_BASE_URL", "JWT_SIGNING_KEY"} {
+		assert.ErrorContains(t, err, name)
+	}
+}
+
+// In production the cookies of the page are for HTTPS alone, also where the base
+// of links is not needed and so has its default.
+func TestCookiesAreSecure(t *testing.T) {
+	for base, want := range map[string]bool{
+		"": true, "https://files.example.com/files/": true, "http://files.example.com/files/": false,
+	} {
+		cfg, err := config.LoadFrom(vars{"APP_ENV": "production", "STORAGE_BACKEND": "s3", "S3_BUCKET_NAME": "files", "LINK_BASE_URL": base})
+		require.NoError(t, err)
+		s := &service{set: &settings{files: cfg}}
+		w := httptest.NewRecorder()
+		s.setCookies(w, &tokens{Access: "a", Refresh: "r"})
+		cookies := w.Result().Cookies()
+		require.Len(t, cookies, 2)
+		for _, c := range cookies {
+			assert.Equal(t, want, c.Secure, "%s with %q", c.Name, base)
+		}
+	}
+	cfg, err := config.LoadFrom(nil)
+	require.NoError(t, err)
+	assert.False(t, (&settings{files: cfg}).https(), "in development they are for http://localhost:8080")
+}
+
+// The demo user's password is known to everybody.
+func TestDemoUser(t *testing.T) {
+	s := start(t, nil)
+	require.NoError(t, s.demoUser(t.Context()))
+	assert.Contains(t, s.log.String(), demoPassword)
+	s.set.files.AppEnv = config.EnvProduction
+	require.ErrorContains(t, s.demoUser(t.Context()), demoEmail)
+
+	s = start(t, nil)
+	s.user("anna@north.example", "north")
+	require.NoError(t, s.demoUser(t.Context()))
+	assert.NotContains(t, s.log.String(), demoPassword, "there are users, and none is the demo user")
+	s.set.files.AppEnv = config.EnvProduction
+	require.NoError(t, s.demoUser(t.Context()))
+	require.ErrorContains(t, s.addUser(t.Context(), "Anna@North.example", "south", password), "is taken")
+}
+
+// A wrong command line is told before anything is opened.
+func TestUsage(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, args := range [][]string{{"-h"}, {"adduser"}, {"adduser", "a@b.example"}, {"serve"}} {
+		require.ErrorContains(t, run(t.Context(), args, testLogger(new(lockedBuffer))), "usage")
+	}
+	left, err := os.ReadDir(".")
+	require.NoError(t, err)
+	assert.Empty(t, left)
+}
+
+func TestSettings(t *testing.T) {
+	cfg, err := config.LoadFrom(vars{"APP_ENV": "production", "STORAGE_BACKEND": "s3", "S3_BUCKET_NAME": "files"})
+	require.NoError(t, err)
+	s := settings{files: cfg, Proxies: []string{"10.0.0.0/8", "everybody"}}
+	err = s.check()
+	for _, name := range []string{"JWT_SIGNING_KEY", "TRUSTED_PROXIES"} {
+		assert.ErrorContains(t, err, name)
+	}
+	assert.NotContains(t, err.Error(), "very-secret")
+	var p *config.Problem
+	require.True(t, errors.As(err, &p))
+	assert.EqualValues(t, defaultMaxUpload, s.files.MaxUploadBytes)
+}
