@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"strconv"
 	"syscall"
 )
 
@@ -36,7 +37,11 @@ type tag struct {
 
 func tagOf(fi fs.FileInfo) tag { return tag{Size: fi.Size(), MTime: fi.ModTime().UnixNano()} }
 
-func (t tag) etag() string { return fmt.Sprintf("\"%x-%x\"", t.MTime, t.Size) }
+func (t tag) etag() string {
+	b := append(make([]byte, 0, 36), '"')
+	b = append(strconv.AppendInt(b, t.MTime, 16), '-')
+	return string(append(strconv.AppendInt(b, t.Size, 16), '"'))
+}
 
 // sidecar is the file: the newest record, and, since the sidecar is replaced just before the data file is, the
 // record of the version before it.
