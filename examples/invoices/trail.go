@@ -1,7 +1,7 @@
 package main
 
 // The trail of an invoice, and whether it is as it was recorded. The whole trail is verified in the background; what is
-// told of that is only what concerns the invoice, for the rest is of other tenants too.
+// told of that is what concerns the invoice, and whether all of it is sound: where it is not may be another tenant's.
 
 import (
 	"context"
