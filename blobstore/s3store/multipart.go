@@ -22,10 +22,12 @@ import (
 	"github.com/aws/smithy-go/middleware"
 )
 
-const (
-	abortTimeout = 15 * time.Second
-	beatPart     = 10_000 // the number of the part that shows that a writer lives
-)
+const abortTimeout = 15 * time.Second
+
+// beatParts are the numbers of the parts that show, in turn, that a writer lives.
+// Of two one is always there: a part that is being written anew is missing from
+// the listings of some services meanwhile.
+var beatParts = [2]int32{maxParts + 1, maxParts + 2}
 
 // upload is a multipart upload that is running. Its methods are not safe for
 // concurrent use.
@@ -110,7 +112,7 @@ func (u *upload) beat(ctx context.Context) {
 	pause := u.b.opts.StaleAfter / 3
 	tick := time.NewTicker(pause / 2)
 	defer tick.Stop()
-	for {
+	for n := 0; ; {
 		select {
 		case <-ctx.Done():
 			return
@@ -126,8 +128,9 @@ func (u *upload) beat(ctx context.Context) {
 			// may bring it back. If it fails, the next one may not; if none
 			// succeeds, the upload is swept and its writer gets an error.
 			once, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
-			_, _ = u.putNumber(once, beatPart, []byte{0})
+			_, _ = u.putNumber(once, beatParts[n%len(beatParts)], []byte{0})
 			cancel()
+			n++
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"sync"
 
@@ -31,7 +32,7 @@ const (
 	maxPartBytes = 16 << 20
 	maxOnePut    = 16 << 20 // known sizes below it are one request
 	hashAgain    = 8 << 10  // up to which the SDK hashes once more in less time than it takes to tell it the hash
-	maxParts     = 9_999    // one less than the service allows: see upload.beat
+	maxParts     = 9_998    // two less than the service allows: see beatParts
 	growAfter    = 5_000    // parts, after which those of an upload of unknown size get larger
 )
 
@@ -214,7 +215,25 @@ func (b *bucket) putAll(ctx context.Context, key string, content []byte, o *driv
 		opts = append(opts, withPayloadHash(sum))
 	}
 	_, err := b.client.PutObject(ctx, in, opts...)
+	if o.IfNotExist && unanswered(err) {
+		err = b.taken(ctx, key, meta, err)
+	}
 	return err
+}
+
+// taken adds to the error of a create-only request without an answer that the key
+// is taken, if it is: a service that refuses the request before it has read the
+// content may close the connection, and its answer is lost with it.
+func (b *bucket) taken(ctx context.Context, key string, meta map[string]string, cause error) error {
+	head, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: &key})
+	if err != nil {
+		return cause
+	}
+	same := func(name string) bool { return head.Metadata[cloudhttp.S3Name(name)] == meta[cloudhttp.S3Name(name)] }
+	if same(driver.MetaOp) && same(driver.MetaTry) {
+		return cause // it may be what the request stored
+	}
+	return driver.As(fs.ErrExist, cause)
 }
 
 // withPayloadHash signs the digest that is known already, which saves the SDK

@@ -81,10 +81,14 @@ func content(n int) []byte {
 
 // write stores content as a store would.
 func write(ctx context.Context, b driver.Bucket, key string, content []byte, size int64, ifNotExist bool) error {
+	return writeAs(ctx, b, "op-1", key, content, size, ifNotExist)
+}
+
+func writeAs(ctx context.Context, b driver.Bucket, op, key string, content []byte, size int64, ifNotExist bool) error {
 	c := driver.NewContent(bytes.NewReader(content), size, -1, nil)
 	return b.Write(ctx, key, c, &driver.WriteOptions{
 		IfNotExist: ifNotExist, Size: size, ContentType: "text/plain; charset=utf-8", CacheControl: "no-cache",
-		Metadata: map[string]string{driver.MetaOp: "op-1", driver.MetaFilename: "Rechnung März “7”.pdf", "color": "blue & green=+%"},
+		Metadata: map[string]string{driver.MetaOp: op, driver.MetaFilename: "Rechnung März “7”.pdf", "color": "blue & green=+%"},
 		Final:    func() map[string]string { return map[string]string{driver.MetaSHA256: hex.EncodeToString(c.SHA256())} },
 	})
 }
@@ -126,7 +130,7 @@ func TestWriteAndRead(t *testing.T) {
 					size = int64(tt.n)
 				}
 				require.NoError(t, write(t.Context(), b, key, want, size, true))
-				require.ErrorIs(t, write(t.Context(), b, key, want, size, true), fs.ErrExist)
+				require.ErrorIs(t, writeAs(t.Context(), b, "op-2", key, want, size, true), fs.ErrExist)
 
 				got, r := readAll(t, b, key, 0, -1)
 				require.True(t, bytes.Equal(want, got))

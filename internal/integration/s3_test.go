@@ -4,7 +4,13 @@ import (
 	"bytes"
 	"io"
 	"io/fs"
+	"net"
+	"net/http"
+	"regexp"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,6 +22,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/blobstore/s3store"
+	"github.com/blobtrail/blobtrail/internal/cloudhttp"
 )
 
 // s3Servers runs a test on each S3 server.
@@ -102,6 +109,127 @@ func TestS3Sweep(t *testing.T) {
 
 		require.Equal(t, []string{"dir/k2"}, uploads(t, b))
 	})
+}
+
+// A service may refuse a create-only request before it has read the content, and
+// close the connection: the answer is then lost.
+func TestS3AnswerThatAKeyIsTakenIsLost(t *testing.T) {
+	reset := &resetting{base: cloudhttp.Transport(0)}
+	o := MinIO(t).options()
+	o.Transport = reset
+	b := openS3(t, o)
+	require.NoError(t, write(t.Context(), b, "taken", []byte("one"), 3, true))
+	reset.on.Store(true)
+	require.ErrorIs(t, writeAs(t.Context(), b, "op-2", "taken", []byte("two"), 3, true), fs.ErrExist)
+	for name, err := range map[string]error{
+		"perhaps its own object": write(t.Context(), b, "taken", []byte("one"), 3, true),
+		"a free key":             write(t.Context(), b, "free", []byte("one"), 3, true),
+		"not create-only":        writeAs(t.Context(), b, "op-2", "taken", []byte("two"), 3, false),
+	} {
+		require.ErrorIs(t, err, syscall.ECONNRESET, name)
+		require.NotErrorIs(t, err, fs.ErrExist, name)
+	}
+}
+
+// resetting breaks off each PUT.
+type resetting struct {
+	base http.RoundTripper
+	on   atomic.Bool
+}
+
+func (c *resetting) RoundTrip(r *http.Request) (*http.Response, error) {
+	if c.on.Load() && r.Method == http.MethodPut {
+		return nil, &net.OpError{Op: "write", Net: "tcp", Err: syscall.ECONNRESET}
+	}
+	return c.base.RoundTrip(r)
+}
+
+// A part that is being written anew is missing from the listings of some services
+// meanwhile. A sweep that looks at that moment still sees that the writer lives.
+func TestS3SweepWhileABeatComesIn(t *testing.T) {
+	s := MinIO(t)
+	hiding := &hidingParts{base: cloudhttp.Transport(0), writing: make(map[string]bool), hold: make(chan chan struct{})}
+	o := s.options()
+	o.StaleAfter, o.Transport = 9*time.Second, hiding
+	b := openS3(t, o)
+	release, wrote := make(chan struct{}), make(chan error, 1)
+	go func() {
+		slow := io.MultiReader(bytes.NewReader(content(9<<20)), waiting(release))
+		wrote <- b.Write(t.Context(), "k", slow, &driver.WriteOptions{Size: -1})
+	}()
+	require.Eventually(t, func() bool { return len(uploads(t, b)) == 1 }, time.Minute, 10*time.Millisecond)
+	stale := time.After(o.StaleAfter + 2*time.Second)
+	for waits := true; waits; {
+		beat := <-hiding.hold // each beat comes in here, and goes on when the channel is closed
+		select {
+		case <-stale:
+			require.NoError(t, b.Sweep(t.Context(), "k"))
+			assert.Equal(t, []string{"k"}, uploads(t, b))
+			waits = false
+			close(release)
+			go func() {
+				for later := range hiding.hold {
+					close(later)
+				}
+			}()
+		default:
+		}
+		close(beat)
+	}
+	require.NoError(t, <-wrote)
+	close(hiding.hold)
+}
+
+// hidingParts takes a part that is being written out of the listings, and holds
+// each part of one byte until it is let go.
+type hidingParts struct {
+	base    http.RoundTripper
+	hold    chan chan struct{}
+	mu      sync.Mutex
+	writing map[string]bool // by number
+}
+
+var listedPart = regexp.MustCompile(`(?s)<Part>.*?</Part>`)
+
+func (h *hidingParts) RoundTrip(r *http.Request) (*http.Response, error) {
+	number := r.URL.Query().Get("partNumber")
+	switch {
+	case r.Method == http.MethodPut && number != "" && r.ContentLength == 1:
+		h.mu.Lock()
+		h.writing[number] = true
+		h.mu.Unlock()
+		goOn := make(chan struct{})
+		h.hold <- goOn
+		<-goOn
+		defer func() {
+			h.mu.Lock()
+			delete(h.writing, number)
+			h.mu.Unlock()
+		}()
+	case r.Method == http.MethodGet && r.URL.Query().Has("uploadId"):
+		resp, err := h.base.RoundTrip(r)
+		if err != nil {
+			return nil, err
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			return nil, err
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		text = listedPart.ReplaceAllFunc(text, func(part []byte) []byte {
+			for n := range h.writing {
+				if bytes.Contains(part, []byte("<PartNumber>"+n+"</PartNumber>")) {
+					return nil
+				}
+			}
+			return part
+		})
+		resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
+		return resp, nil
+	}
+	return h.base.RoundTrip(r)
 }
 
 // waiting is empty, but only ends when c is closed.
