@@ -122,6 +122,21 @@ func TestDemoUser(t *testing.T) {
 	require.ErrorContains(t, s.addUser(t.Context(), "Anna@North.example", "south", password), "is taken")
 }
 
+// Processes that start together on an empty database all come up, also where each
+// finds that there is no user yet.
+func TestDemoUserOfManyProcesses(t *testing.T) {
+	s := start(t, nil)
+	s.passwordCost = 10 // which takes long enough for all to have looked
+	added := make(chan error, 4)
+	for range cap(added) {
+		go func() { added <- s.demoUser(t.Context()) }()
+	}
+	for range cap(added) {
+		require.NoError(t, <-added)
+	}
+	assert.Equal(t, cap(added), strings.Count(s.log.String(), demoPassword))
+}
+
 // A wrong command line is told before anything is opened.
 func TestUsage(t *testing.T) {
 	t.Chdir(t.TempDir())
