@@ -55,11 +55,11 @@ type LinksOptions struct {
 //
 // GET and HEAD answer the object with single and multiple ranges, conditional
 // requests, and an ETag that is the SHA-256 of the content where it is kept. PUT
-// stores the body under the link's constraints and answers 201 with the ETag; a
-// key that is taken is 409, or 412 if the request says "If-None-Match: *". DELETE
-// answers 204. Each use is in the trail, as redeem under the link's grant, before
-// its first effect or byte; so is each refusal of a link that was truly issued.
-// What fails is answered by [WriteError].
+// stores the body under the link's constraints and answers 201 with the ETag, also
+// where it replaced a file; a key that is taken is 409, or 412 if the request says
+// "If-None-Match: *". DELETE answers 204. Each use is in the trail, as redeem under
+// the link's grant, before its first effect or byte; so is each refusal of a link
+// that was truly issued. What fails is answered by [WriteError].
 //
 // A link may be bound to a user or an address, withdrawn (410), or good for a
 // number of uses only, of which every GET, PUT and DELETE is one, whether it

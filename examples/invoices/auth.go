@@ -204,7 +204,7 @@ func (s *service) addUser(ctx context.Context, email, tenant, password string) e
 	case err != nil:
 		return err
 	case taken:
-		return fmt.Errorf("%q is taken: there is a user of that email address", email)
+		return fmt.Errorf("%q: %w", email, errTaken)
 	}
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), s.passwordCost)
 	if err != nil {
@@ -212,10 +212,15 @@ func (s *service) addUser(ctx context.Context, email, tenant, password string) e
 	}
 	if _, err := s.db.ExecContext(ctx, s.db.Rebind("INSERT INTO users (id, tenant_id, email, password_hash, created_at) VALUES (?, ?, ?, ?, ?)"),
 		uuid.NewString(), tenant, email, string(hash), time.Now().UnixMilli()); err != nil {
+		if taken, _ := s.hasUser(ctx, email); taken { // by another process, meanwhile
+			return fmt.Errorf("%q: %w", email, errTaken)
+		}
 		return fmt.Errorf("adding the user: %w", err)
 	}
 	return nil
 }
+
+var errTaken = errors.New("it is taken: there is a user of that email address")
 
 // The user that a service in development begins with.
 const (
@@ -248,7 +253,7 @@ func (s *service) demoUser(ctx context.Context) error {
 		s.log.Warn("there are no users: add one with adduser EMAIL TENANT")
 	case production:
 	case users == 0:
-		if err := s.addUser(ctx, demoEmail, demoTenant, demoPassword); err != nil {
+		if err := s.addUser(ctx, demoEmail, demoTenant, demoPassword); err != nil && !errors.Is(err, errTaken) {
 			return err
 		}
 		demo = true

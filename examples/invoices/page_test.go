@@ -194,6 +194,32 @@ func TestPage(t *testing.T) {
 	drive(t, ctx, chromedp.Click(chromedp.CSS(".who button")), chromedp.WaitVisible(chromedp.CSS("#email")))
 }
 
+// What was sent whole may be stored, whatever becomes of the answer: that nothing was can't be said any more.
+func TestPageCancelsNothingThatMayBeStored(t *testing.T) {
+	ctx := browser(t)
+	s := start(t, nil)
+	require.NoError(t, s.demoUser(t.Context()))
+	signIn(t, ctx, s.url)
+	file, err := filepath.Abs(invoicePDF)
+	require.NoError(t, err)
+	for _, c := range []struct{ way, last string }{{"form", "/invoice/upload_file"}, {"direct", "/invoice/direct/complete"}} {
+		t.Run(c.way, func(t *testing.T) {
+			drive(t, ctx, chromedp.Click(chromedp.CSS(`input[value=`+c.way+`]`)), fillIn("1"), chromedp.SetUploadFiles(chromedp.CSS("#file"), []string{file}), eval[chromedp.Void](fmt.Sprintf(`(() => {
+				const open = XMLHttpRequest.prototype.open;
+				XMLHttpRequest.prototype.open = function (method, url) {
+					open.apply(this, arguments);
+					Object.defineProperty(this, "onload", {set(f) { this.addEventListener("load", () => url === %q ? window.answered = true : f()); }});
+				};
+			})()`, c.last)), chromedp.Click(chromedp.CSS("#upload button.main")))
+			until(t, ctx, `window.answered === true`)
+			assert.Len(t, s.files(), 1)
+			assert.True(t, of(t, ctx, eval[bool](`document.getElementById("cancel").disabled`)))
+			drive(t, ctx, chromedp.Navigate(s.url+"/"), chromedp.WaitVisible(chromedp.CSS("tr[data-id] .remove")), chromedp.Click(chromedp.CSS("tr[data-id] .remove")), chromedp.WaitVisible(chromedp.CSS("#sure")), chromedp.Click(chromedp.CSS("#sure button[value=yes]")))
+			until(t, ctx, `document.querySelectorAll("tr[data-id]").length === 0`)
+		})
+	}
+}
+
 // A large upload shows its progress, through the service and straight to the
 // bucket.
 func TestPageShowsProgress(t *testing.T) {

@@ -50,9 +50,9 @@ func loadDotEnv() error {
 		return err
 	}
 	n := 0
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(strings.TrimPrefix(string(text), "\ufeff")) { // which some editors begin a file with
 		n++
-		if line = strings.TrimRight(line, "\r\n"); line == "" || line[0] == '#' {
+		if line = strings.TrimLeft(strings.TrimRight(line, "\r\n"), " \t"); line == "" || line[0] == '#' {
 			continue
 		}
 		name, value, ok := strings.Cut(line, "=")

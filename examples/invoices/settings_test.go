@@ -43,13 +43,13 @@ func TestDotEnvValues(t *testing.T) {
 	t.Chdir(t.TempDir())
 	require.NoError(t, loadDotEnv(), "there is none")
 	t.Setenv("DOT_ENV_SET", "by the environment")
-	require.NoError(t, os.WriteFile(".env", []byte("# a comment\r\n\nDOT_ENV_URL=postgres://u:pa$WORD@h/db?a=b\r\nDOT_ENV_HASH=a #b\nDOT_ENV_QUOTES=\"a\"\nDOT_ENV_NONE=\nDOT_ENV_SET=by the file"), 0o600))
+	require.NoError(t, os.WriteFile(".env", []byte("\ufeff# a comment\r\n\n \t\n  # another\nDOT_ENV_URL=postgres://u:pa$WORD@h/db?a=b\r\nDOT_ENV_HASH=a #b\n  DOT_ENV_QUOTES=\"a\" \nDOT_ENV_NONE=\nDOT_ENV_SET=by the file"), 0o600))
 	for _, name := range []string{"DOT_ENV_URL", "DOT_ENV_HASH", "DOT_ENV_QUOTES", "DOT_ENV_NONE"} {
 		t.Cleanup(func() { _ = os.Unsetenv(name) })
 	}
 	require.NoError(t, loadDotEnv())
 	for name, want := range map[string]string{
-		"DOT_ENV_URL": "postgres://u:pa$WORD@h/db?a=b", "DOT_ENV_HASH": "a #b", "DOT_ENV_QUOTES": `"a"`, "DOT_ENV_NONE": "", "DOT_ENV_SET": "by the environment",
+		"DOT_ENV_URL": "postgres://u:pa$WORD@h/db?a=b", "DOT_ENV_HASH": "a #b", "DOT_ENV_QUOTES": `"a" `, "DOT_ENV_NONE": "", "DOT_ENV_SET": "by the environment",
 	} {
 		assert.Equal(t, want, os.Getenv(name), name)
 	}
@@ -120,6 +120,21 @@ func TestDemoUser(t *testing.T) {
 	s.set.files.AppEnv = config.EnvProduction
 	require.NoError(t, s.demoUser(t.Context()))
 	require.ErrorContains(t, s.addUser(t.Context(), "Anna@North.example", "south", password), "is taken")
+}
+
+// Processes that start together on an empty database all come up, also where each
+// finds that there is no user yet.
+func TestDemoUserOfManyProcesses(t *testing.T) {
+	s := start(t, nil)
+	s.passwordCost = 10 // which takes long enough for all to have looked
+	added := make(chan error, 4)
+	for range cap(added) {
+		go func() { added <- s.demoUser(t.Context()) }()
+	}
+	for range cap(added) {
+		require.NoError(t, <-added)
+	}
+	assert.Equal(t, cap(added), strings.Count(s.log.String(), demoPassword))
 }
 
 // A wrong command line is told before anything is opened.

@@ -300,6 +300,9 @@ func TestTokensThatAreRefused(t *testing.T) {
 	for name, scheme := range map[string]string{"Basic": "Basic " + anna.Access, "bare": anna.Access} {
 		assert.Equal(t, 401, do(t, "GET", s.url+"/invoice", nil, "Authorization", scheme).status, name)
 	}
+	a := do(t, "GET", s.url+"/invoice", nil)
+	assert.Equal(t, 401, a.status)
+	assert.Equal(t, "Bearer", a.header.Get("Www-Authenticate"))
 	assert.Equal(t, 200, anna.do("GET", "/invoice/"+i.ID, nil).status)
 	ahead := forge(func(c *claims) {
 		c.IssuedAt, c.NotBefore = jwt.NewNumericDate(c.IssuedAt.Add(clockSkew/2)), jwt.NewNumericDate(c.NotBefore.Add(clockSkew/2))

@@ -199,7 +199,6 @@ func identify(r *http.Request) (user, tenant string, err error) {
 func needUser(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if sessionOf(r) == nil {
-			w.Header().Set("WWW-Authenticate", "Bearer")
 			blobhttp.WriteError(w, r, refuse(401, blobhttp.CodeUnauthenticated, "Log in first", ""))
 			return
 		}

@@ -9,7 +9,9 @@
 // needs the right to read the tables, nothing else; it changes nothing. KEY is
 // the deployment's verifier key, as sqlaudit.NewDeploymentKey returned it.
 // URL is what AUDIT_CHECKPOINTS_URL says, such as s3://checkpoints?region=eu-central-1
-// or file:///folder; its credentials come from the environment of the service.
+// or local:///folder. Its credentials are those that the SDK of its service finds,
+// as in AWS_ACCESS_KEY_ID, AZURE_STORAGE_CONNECTION_STRING or
+// GOOGLE_APPLICATION_CREDENTIALS; S3_ACCESS_KEY and the like are not read.
 //
 // Exit codes: 0 if the trail is as it was recorded, 1 if it is not, 2 if it
 // could not be checked.
@@ -21,6 +23,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/signal"
 	"strings"
@@ -91,9 +94,9 @@ func check(ctx context.Context, dsn, bucket string, o *sqlaudit.VerifyOptions) (
 		}
 	}
 	if bucket != "" {
-		b, err := driver.Open(ctx, bucket)
-		if err != nil {
-			return nil, fmt.Errorf("opening the bucket: %w", err)
+		b, openErr := driver.Open(ctx, existing(bucket))
+		if openErr != nil {
+			return nil, fmt.Errorf("opening the bucket: %w", openErr)
 		}
 		defer func() { err = errors.Join(err, b.Close()) }()
 		o.Bucket = b.Blob()
@@ -104,6 +107,23 @@ func check(ctx context.Context, dsn, bucket string, o *sqlaudit.VerifyOptions) (
 	}
 	defer func() { err = errors.Join(err, journal.Close(context.WithoutCancel(ctx))) }()
 	return journal.Verify(ctx, o)
+}
+
+// existing returns the URL of a bucket without what has it made if it is missing,
+// for the same reason.
+func existing(bucket string) string {
+	u, err := url.Parse(bucket)
+	if err != nil {
+		return bucket // opening it says so
+	}
+	q := u.Query()
+	if !q.Has("create") && !q.Has("create_dir") {
+		return bucket
+	}
+	q.Del("create")
+	q.Del("create_dir")
+	u.RawQuery = q.Encode()
+	return u.String()
 }
 
 func say(out io.Writer, r *sqlaudit.Report, took time.Duration) {

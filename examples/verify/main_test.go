@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"net/url"
 	"path/filepath"
@@ -12,9 +13,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gocloud.dev/blob"
+	"gocloud.dev/blob/memblob"
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/config"
 )
 
@@ -44,6 +47,44 @@ func TestBucketsOfEveryProvider(t *testing.T) {
 		assert.NotContains(t, errOut.String(), "no driver", bucket)
 	}
 }
+
+// The URL may ask for the bucket to be made, as the one that the service was given
+// does: a mistyped one is an error here all the same, and nothing is made.
+func TestNoBucketIsMade(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	journal, err := sqlaudit.Open(ctx, "sqlite:"+filepath.Join(dir, "trail.db"), nil)
+	require.NoError(t, err)
+	require.NoError(t, journal.Close(ctx))
+	missing := filepath.Join(dir, "mistyped")
+	for _, bucket := range []string{
+		"local://" + filepath.ToSlash(missing) + "?create=true", "file://" + filepath.ToSlash(missing) + "?create=true", "file://" + filepath.ToSlash(missing) + "?create_dir=true",
+	} {
+		var out, errOut bytes.Buffer
+		assert.Equal(t, exitFailed, run(ctx, &out, &errOut, []string{"-bucket", bucket, "sqlite:" + filepath.Join(dir, "trail.db")}), "%s: %s", bucket, out.String())
+		assert.Contains(t, errOut.String(), "opening the bucket", bucket)
+		assert.NoDirExists(t, missing, bucket)
+	}
+}
+
+// A bucket that can't be closed is an error, as a database is.
+func TestBucketThatDoesNotClose(t *testing.T) {
+	ctx := context.Background()
+	dsn := "sqlite:" + filepath.Join(t.TempDir(), "trail.db")
+	journal, err := sqlaudit.Open(ctx, dsn, nil)
+	require.NoError(t, err)
+	require.NoError(t, journal.Close(ctx))
+	driver.Register("unclosable", func(context.Context, *url.URL) (driver.Bucket, error) {
+		return unclosable{&driver.Base{Bucket: memblob.OpenBucket(nil)}}, nil
+	})
+	var out, errOut bytes.Buffer
+	assert.Equal(t, exitFailed, run(ctx, &out, &errOut, []string{"-bucket", "unclosable://", dsn}), out.String())
+	assert.Contains(t, errOut.String(), "does not close")
+}
+
+type unclosable struct{ driver.Bucket }
+
+func (unclosable) Close() error { return errors.New("it does not close") }
 
 func TestVerify(t *testing.T) {
 	ctx := context.Background()

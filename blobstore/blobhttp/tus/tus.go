@@ -397,7 +397,11 @@ func refusal(ctx context.Context, err error) handler.HTTPResponse {
 
 // isFinal reports whether an upload that is refused so will be refused again.
 func isFinal(status int) bool {
-	return status >= 400 && status < 500 && status != http.StatusUnauthorized && status != http.StatusRequestTimeout
+	switch status {
+	case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusLocked, http.StatusTooEarly, http.StatusTooManyRequests:
+		return false
+	}
+	return status >= 400 && status < 500
 }
 
 // answer keeps an answer.

@@ -204,6 +204,28 @@ func TestUploadThatIsRefused(t *testing.T) {
 	}
 }
 
+// A host that is asked too often, or is busy with the row, says nothing of the file.
+func TestRefusedForNow(t *testing.T) {
+	for _, status := range []int{401, 408, 423, 425, 429} {
+		t.Run(strconv.Itoa(status), func(t *testing.T) {
+			var busy atomic.Bool
+			h := newHost(t, tus.Options{Prepare: func(context.Context, *tus.File) error {
+				if busy.Load() {
+					return &blobhttp.Problem{Status: status, Code: "busy", Title: "Not now"}
+				}
+				return nil
+			}})
+			url := h.create(pdf, nil)
+			busy.Store(true)
+			res, body := h.send(url, 0, pdf)
+			require.Equal(t, status, res.StatusCode, body)
+			busy.Store(false)
+			assert.EqualValues(t, len(pdf), h.offset(url))
+			assert.Len(t, h.objects(), 1)
+		})
+	}
+}
+
 func TestRequestsThatAreRefused(t *testing.T) {
 	h := newHost(t, tus.Options{MaxBytes: 100, Prepare: func(_ context.Context, f *tus.File) error {
 		switch f.Filename {

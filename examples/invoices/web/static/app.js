@@ -49,7 +49,10 @@ function send(method, url, headers, body, total) {
 			xhr.upload.onprogress = (e) => {
 				const part = e.loaded / (e.total || total), rate = e.loaded / (performance.now() - began) * 1000;
 				bar.value = Math.round(part * 100);
-				if (part >= 1) return say("Recording …");
+				if (part >= 1) {
+					by("cancel").disabled = true; // it may be stored from now on, whatever is answered
+					return say("Recording …");
+				}
 				show(`${bar.value} %, ${size(e.loaded)} of ${size(total)}, ${size(rate)}/s`);
 				if (part * 4 >= told + 1) {
 					told = Math.floor(part * 4);
@@ -134,6 +137,7 @@ form.addEventListener("submit", async (e) => {
 	const button = form.querySelector("button.main");
 	button.disabled = true;
 	bar.value = 0;
+	by("cancel").disabled = false;
 	by("progress").hidden = false;
 	say("Sending …");
 	try {
