@@ -372,6 +372,21 @@ func TestDirectUploadThatCantBeJudgedNow(t *testing.T) {
 	require.Zero(t, d.trail.Open())
 }
 
+// A copy may have its type written in another way.
+func TestDirectUploadWhoseTypeIsWrittenInAnotherWay(t *testing.T) {
+	d := newDirect(t, true)
+	tk, err := d.BeginUpload(d.ctx, "a", &TicketOptions{ContentType: "text/plain; charset=utf-8"})
+	require.NoError(t, err)
+	require.NoError(t, d.put(tk, "text/plain; charset=utf-8", "text"))
+	bucket := d.bucket.(*signingBucket)
+	bucket.copied = func(dst string, o *driver.CopyOptions) {
+		require.NoError(t, bucket.Base.Write(d.ctx, dst, strings.NewReader("text"), &driver.WriteOptions{ContentType: "text/plain;charset=UTF-8", Metadata: o.Metadata}))
+	}
+	_, err = d.complete(tk)
+	require.NoError(t, err)
+	require.Equal(t, []string{"a"}, d.objects(t))
+}
+
 // Where the ETag is of the content alone, the same content may have been sent
 // again as another type between the judgement and the copy.
 func TestDirectUploadSentAgainAsAnotherType(t *testing.T) {

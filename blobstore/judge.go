@@ -96,7 +96,7 @@ func (s *Store) judgeCopy(ctx context.Context, e audit.Event, judged *blob.Attri
 	if err != nil {
 		return driver.As(ErrInDoubt, err)
 	}
-	if a == nil || declaredType(a.ContentType) == declaredType(judged.ContentType) {
+	if a == nil || sameType(declaredType(a.ContentType), declaredType(judged.ContentType)) {
 		return nil
 	}
 	return both(ErrReplaced, s.removeOwn(ctx, e.Key, e.OpID))
@@ -120,7 +120,7 @@ func (s *Store) judge(ctx context.Context, e audit.Event, a *blob.Attributes) er
 		return fmt.Errorf("%w: %d bytes instead of %d", ErrTooLarge, a.Size, *e.Size)
 	case a.Size > most:
 		return fmt.Errorf("%w: %d bytes: the limit is %d", ErrTooLarge, a.Size, most)
-	case e.ContentType != "" && !strings.EqualFold(strings.ReplaceAll(e.ContentType, " ", ""), strings.ReplaceAll(a.ContentType, " ", "")):
+	case e.ContentType != "" && !sameType(e.ContentType, a.ContentType):
 		return fmt.Errorf("%w: sent as %.100q instead of %.100q", ErrType, a.ContentType, e.ContentType)
 	}
 	if err := s.judgeType(ctx, e, a); err != nil {
@@ -174,6 +174,11 @@ func declaredType(t string) string {
 		return ""
 	}
 	return t
+}
+
+// sameType reports whether two types are one, however they are written.
+func sameType(a, b string) bool {
+	return strings.EqualFold(strings.ReplaceAll(a, " ", ""), strings.ReplaceAll(b, " ", ""))
 }
 
 // openStaged opens what was sent for a ticket, if it is still that of a.
