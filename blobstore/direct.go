@@ -265,7 +265,7 @@ var errNotArrived = driver.As(fs.ErrNotExist, errors.New("nothing was uploaded y
 // arrived returns the object of a ticket whose bytes came through the handler.
 func (s *Store) arrived(ctx context.Context, key, id string) (*Object, error) {
 	obj, err := s.lookUp(ctx, key)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && obj.OpID != id {
+	if errors.Is(err, fs.ErrNotExist) || obj != nil && obj.OpID != id {
 		return nil, errNotArrived
 	}
 	return obj, err

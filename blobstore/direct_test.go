@@ -420,23 +420,33 @@ func TestDirectUploadSentAgainAsAnotherType(t *testing.T) {
 }
 
 // A completion that could not be settled is completed by the next one, though
-// what was sent is gone.
+// what was sent is gone, or was sent anew.
 func TestDirectUploadCompletedButNotSettled(t *testing.T) {
-	d := newDirect(t, true)
-	tk, err := d.BeginUpload(d.ctx, "a/b.pdf", nil)
-	require.NoError(t, err)
-	require.NoError(t, d.put(tk, "application/pdf", "%PDF-1.7 direct"))
-	down := errors.New("the trail is down")
-	faults := audittest.NewFaults(d.trail)
-	faults.Add(audittest.Fault{Call: audittest.CallSettle, Nth: 1, Err: down})
-	s, err := NewFromDriver(d.bucket, faults, nil)
-	require.NoError(t, err)
-	_, err = s.CompleteUpload(d.ctx, tk.Key, tk.ID)
-	require.ErrorIs(t, err, down)
-	require.Equal(t, []string{"a/b.pdf"}, d.objects(t))
-	obj, err := s.CompleteUpload(d.ctx, tk.Key, tk.ID)
-	require.NoError(t, err)
-	require.Equal(t, tk.ID, obj.OpID)
-	require.Zero(t, d.trail.Open())
-	require.Contains(t, d.entries(t), "upload ok")
+	const pdf = "%PDF-1.7 direct"
+	for name, again := range map[string]string{"": "", "and sent again, longer": pdf + "!", "and sent again, too long": pdf + "!!!"} {
+		t.Run(name, func(t *testing.T) {
+			d := newDirect(t, true)
+			tk, err := d.BeginUpload(d.ctx, "a/b.pdf", &TicketOptions{MaxSize: int64(len(pdf) + 2)})
+			require.NoError(t, err)
+			require.NoError(t, d.put(tk, "application/pdf", pdf))
+			down := errors.New("the trail is down")
+			faults := audittest.NewFaults(d.trail)
+			faults.Add(audittest.Fault{Call: audittest.CallSettle, Nth: 1, Err: down})
+			s, err := NewFromDriver(d.bucket, faults, nil)
+			require.NoError(t, err)
+			_, err = s.CompleteUpload(d.ctx, tk.Key, tk.ID)
+			require.ErrorIs(t, err, down)
+			require.Equal(t, []string{"a/b.pdf"}, d.objects(t))
+			if again != "" {
+				require.NoError(t, d.put(tk, "application/pdf", again))
+			}
+			obj, err := s.CompleteUpload(d.ctx, tk.Key, tk.ID)
+			require.NoError(t, err)
+			require.Equal(t, tk.ID, obj.OpID)
+			require.EqualValues(t, len(pdf), obj.Size)
+			require.Equal(t, []string{"a/b.pdf"}, d.objects(t))
+			require.Zero(t, d.trail.Open())
+			require.Contains(t, d.entries(t), "upload ok")
+		})
+	}
 }

@@ -38,6 +38,16 @@ func (s *Store) accept(ctx context.Context, e audit.Event) (obj *Object, err err
 	if errors.Is(err, errNotArrived) || errors.Is(err, ErrInDoubt) {
 		return nil, err
 	}
+	if err != nil {
+		// Unless it was sent anew, and is the object already, which could not be settled.
+		made, lookErr := s.arrived(ctx, e.Key, e.OpID)
+		switch {
+		case lookErr == nil:
+			obj, err = made, nil
+		case !errors.Is(lookErr, errNotArrived):
+			return nil, both(err, unjudged(lookErr))
+		}
+	}
 	if err := both(err, s.removeStaged(ctx, staging)); err != nil {
 		return nil, err
 	}
@@ -70,7 +80,8 @@ func (s *Store) acceptVersion(ctx context.Context, e audit.Event, staging string
 		meta[driver.MetaFilename] = name
 	}
 	err = s.bucket.Copy(ctx, e.Key, staging, &driver.CopyOptions{IfNotExist: true, IfMatch: a.ETag, Metadata: meta})
-	if err != nil && !errors.Is(err, ErrReplaced) {
+	failed := err != nil
+	if failed && !errors.Is(err, ErrReplaced) {
 		err = s.afterFailedWrite(ctx, e.Key, meta, true, false, err)
 	}
 	if err == nil {
@@ -78,6 +89,10 @@ func (s *Store) acceptVersion(ctx context.Context, e audit.Event, staging string
 	}
 	if err != nil {
 		return nil, err
+	}
+	if failed { // but it stands: perhaps from an earlier call, which copied what was there then
+		obj, err := s.arrived(ctx, e.Key, e.OpID)
+		return obj, driver.As(ErrInDoubt, err)
 	}
 	return &Object{
 		Key: e.Key, Filename: name, ContentType: a.ContentType, CacheControl: a.CacheControl,
