@@ -88,11 +88,13 @@ func (s *Store) check(ctx context.Context) error {
 	if err := s.clearLeft(ctx, e); err != nil {
 		return err
 	}
-	err := s.change(ctx, e, func(ctx context.Context, _ audit.Intent) (effect, error) {
+	var begun audit.Intent
+	err := s.change(ctx, e, func(ctx context.Context, intent audit.Intent) (effect, error) {
+		begun = intent
 		return effect{}, s.tryOut(ctx, &canary{key: e.Key, id: id, content: []byte("blobtrail check " + id)})
 	})
 	if errors.Is(err, ErrInDoubt) {
-		s.swapLeft(id)
+		s.swapLeft(begun)
 	}
 	if err != nil && !errors.As(err, new(*CheckError)) {
 		return noTrail(err)
@@ -106,10 +108,10 @@ func noTrail(err error) error {
 
 // swapLeft takes note of the check whose object could not be deleted, and returns
 // the one that was noted before.
-func (s *Store) swapLeft(id string) (before string) {
+func (s *Store) swapLeft(check audit.Intent) (before audit.Intent) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before, s.left = s.left, id
+	before, s.left = s.left, check
 	return before
 }
 
@@ -117,21 +119,21 @@ func (s *Store) swapLeft(id string) (before string) {
 // those who ask again and again leave one object and one open intent at most. If
 // it can't be deleted, that is what the check e ends with.
 func (s *Store) clearLeft(ctx context.Context, e audit.Event) error {
-	id := s.swapLeft("")
-	if id == "" {
+	intent := s.swapLeft(nil)
+	if intent == nil {
 		return nil
 	}
-	intent, err := s.claimBy(ctx, id, func(e audit.Event) bool { return e.Action == audit.ActionCheck })
-	if errors.Is(err, audit.ErrNoIntent) {
+	err := intent.Renew(ctx, s.opts.Lease)
+	if errors.Is(err, audit.ErrNotHeld) {
 		return nil // the reconciler was faster
 	}
 	if err != nil {
-		s.swapLeft(id)
-		return noTrail(err)
+		s.swapLeft(intent)
+		return noTrail(driver.As(ErrAudit, err))
 	}
 	left := intent.Event()
 	if err = s.bucket.Delete(ctx, left.Key, &driver.DeleteOptions{}); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.swapLeft(id)
+		s.swapLeft(intent)
 		e.Key = left.Key
 		return s.record(ctx, e, &CheckError{"delete", advice(ctx, s.bucket.Info().Needs.Delete, err), driver.As(ErrInDoubt, err)})
 	}
@@ -139,7 +141,7 @@ func (s *Store) clearLeft(ctx context.Context, e audit.Event) error {
 	defer cancel()
 	err = intent.Settle(sctx, audit.Result{Outcome: audit.OutcomeFailed, ErrorCode: "interrupted"})
 	if err != nil && !errors.Is(err, audit.ErrNotHeld) {
-		s.swapLeft(id)
+		s.swapLeft(intent)
 		return noTrail(driver.As(ErrAudit, err))
 	}
 	return nil

@@ -190,6 +190,20 @@ func TestCheckLeavesOneObjectAtMost(t *testing.T) {
 		require.NoError(t, store.Check(t.Context()))
 		require.Equal(t, []string{"failed interrupted", "ok "}, outcomes(trail))
 	})
+	t.Run("while the trail holds no intents", func(t *testing.T) {
+		b, trail := &checked{hooked: hooked{Bucket: memstore.New()}, fails: map[string]error{"delete": refused}}, &audit.Memory{}
+		store, err := blobstore.NewFromDriver(b, struct{ audit.Logger }{trail}, nil)
+		require.NoError(t, err)
+		defer store.Close()
+		for range 3 {
+			require.ErrorIs(t, store.Check(t.Context()), refused)
+			require.Equal(t, 1, objects(b))
+		}
+		clear(b.fails)
+		require.NoError(t, store.Check(t.Context()))
+		require.Zero(t, objects(b))
+		require.Equal(t, []string{"begun ", "failed permission", "failed permission", "failed interrupted", "begun ", "ok "}, outcomes(trail))
+	})
 	t.Run("when the trail can't be written", func(t *testing.T) {
 		b, trail, store := newChecked(t)
 		b.fails["delete"] = refused

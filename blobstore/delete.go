@@ -65,7 +65,9 @@ const deleteTries = 4
 // deleteAsIs deletes an object, or what has replaced it since it was looked at.
 func (s *Store) deleteAsIs(ctx context.Context, intent audit.Intent, obj *Object) (eff effect, err error) {
 	for try := 1; ; try++ {
-		if err = s.remove(ctx, obj.Key, obj.ETag); try == deleteTries || !errors.Is(err, ErrReplaced) {
+		err = s.remove(ctx, obj.Key, obj.ETag)
+		// In doubt it may be deleted, and what is there now may have come since.
+		if try == deleteTries || !errors.Is(err, ErrReplaced) || errors.Is(err, ErrInDoubt) {
 			return eff, err
 		}
 		// Only while the deletion is still ours: if this process was stopped for

@@ -265,7 +265,7 @@ var errNotArrived = driver.As(fs.ErrNotExist, errors.New("nothing was uploaded y
 // arrived returns the object of a ticket whose bytes came through the handler.
 func (s *Store) arrived(ctx context.Context, key, id string) (*Object, error) {
 	obj, err := s.lookUp(ctx, key)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && obj.OpID != id {
+	if errors.Is(err, fs.ErrNotExist) || obj != nil && obj.OpID != id {
 		return nil, errNotArrived
 	}
 	return obj, err
@@ -273,15 +273,11 @@ func (s *Store) arrived(ctx context.Context, key, id string) (*Object, error) {
 
 // claim takes a ticket's intent over from whoever began it.
 func (s *Store) claim(ctx context.Context, id, key string) (audit.Intent, error) {
-	return s.claimBy(ctx, id, func(e audit.Event) bool {
-		return e.Action == audit.ActionUpload && e.Key == key && e.Attrs[audit.AttrExpires] != ""
-	})
-}
-
-func (s *Store) claimBy(ctx context.Context, id string, match func(audit.Event) bool) (audit.Intent, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	intent, err := s.journal.Claim(ctx, id, s.opts.Lease, match)
+	intent, err := s.journal.Claim(ctx, id, s.opts.Lease, func(e audit.Event) bool {
+		return e.Action == audit.ActionUpload && e.Key == key && e.Attrs[audit.AttrExpires] != ""
+	})
 	if err != nil && !errors.Is(err, audit.ErrNoIntent) {
 		err = driver.As(ErrAudit, err)
 	}

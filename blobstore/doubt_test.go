@@ -162,6 +162,24 @@ func TestDeleteThatFailed(t *testing.T) {
 	}
 }
 
+// What came after a deletion whose reply was lost is not what was to be deleted.
+func TestDeleteWhoseReplyWasLostLeavesWhatCameSince(t *testing.T) {
+	f := newFixture(t, nil)
+	f.put("a")
+	f.bucket.del = func(ctx context.Context, key string, o *driver.DeleteOptions) error {
+		f.bucket.del = nil
+		require.NoError(t, f.bucket.Bucket.Delete(ctx, key, o))
+		f.put("a") // which creates only
+		return errBackend
+	}
+	err := f.store.Delete(f.ctx, "a", nil)
+	require.ErrorIs(t, err, blobstore.ErrInDoubt)
+	require.ErrorIs(t, err, errBackend)
+	assert.True(t, f.exists("a"))
+	f.reconcile(blobstore.Reconciled{Unknown: 1})
+	assert.True(t, f.exists("a"))
+}
+
 func TestMoveWhoseSourceStaysIsTakenBack(t *testing.T) {
 	f := newFixture(t, nil)
 	f.put("a")

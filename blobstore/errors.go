@@ -30,8 +30,7 @@ var (
 	ErrRange = driver.ErrRange
 	// ErrUnsupported: this backend cannot do that; see [Store.Capabilities].
 	ErrUnsupported = driver.ErrUnsupported
-	// ErrReplaced: another object took the place of the one that was meant, again
-	// and again.
+	// ErrReplaced: another object took the place of the one that was meant.
 	ErrReplaced = driver.ErrReplaced
 	// ErrAudit: the trail could not be written. If it was before the effect,
 	// nothing happened. If it was after, the effect stands and its intent is

@@ -38,6 +38,16 @@ func (s *Store) accept(ctx context.Context, e audit.Event) (obj *Object, err err
 	if errors.Is(err, errNotArrived) || errors.Is(err, ErrInDoubt) {
 		return nil, err
 	}
+	if err != nil {
+		// Unless it was sent anew, and is the object already, which could not be settled.
+		made, lookErr := s.arrived(ctx, e.Key, e.OpID)
+		switch {
+		case lookErr == nil:
+			obj, err = made, nil
+		case !errors.Is(lookErr, errNotArrived):
+			return nil, both(err, unjudged(lookErr))
+		}
+	}
 	if err := both(err, s.removeStaged(ctx, staging)); err != nil {
 		return nil, err
 	}
@@ -70,7 +80,8 @@ func (s *Store) acceptVersion(ctx context.Context, e audit.Event, staging string
 		meta[driver.MetaFilename] = name
 	}
 	err = s.bucket.Copy(ctx, e.Key, staging, &driver.CopyOptions{IfNotExist: true, IfMatch: a.ETag, Metadata: meta})
-	if err != nil && !errors.Is(err, ErrReplaced) {
+	failed := err != nil
+	if failed && !errors.Is(err, ErrReplaced) {
 		err = s.afterFailedWrite(ctx, e.Key, meta, true, false, err)
 	}
 	if err == nil {
@@ -78,6 +89,10 @@ func (s *Store) acceptVersion(ctx context.Context, e audit.Event, staging string
 	}
 	if err != nil {
 		return nil, err
+	}
+	if failed { // but it stands: perhaps from an earlier call, which copied what was there then
+		obj, err := s.arrived(ctx, e.Key, e.OpID)
+		return obj, driver.As(ErrInDoubt, err)
 	}
 	return &Object{
 		Key: e.Key, Filename: name, ContentType: a.ContentType, CacheControl: a.CacheControl,
@@ -96,7 +111,7 @@ func (s *Store) judgeCopy(ctx context.Context, e audit.Event, judged *blob.Attri
 	if err != nil {
 		return driver.As(ErrInDoubt, err)
 	}
-	if a == nil || declaredType(a.ContentType) == declaredType(judged.ContentType) {
+	if a == nil || sameType(declaredType(a.ContentType), declaredType(judged.ContentType)) {
 		return nil
 	}
 	return both(ErrReplaced, s.removeOwn(ctx, e.Key, e.OpID))
@@ -120,7 +135,7 @@ func (s *Store) judge(ctx context.Context, e audit.Event, a *blob.Attributes) er
 		return fmt.Errorf("%w: %d bytes instead of %d", ErrTooLarge, a.Size, *e.Size)
 	case a.Size > most:
 		return fmt.Errorf("%w: %d bytes: the limit is %d", ErrTooLarge, a.Size, most)
-	case e.ContentType != "" && !strings.EqualFold(strings.ReplaceAll(e.ContentType, " ", ""), strings.ReplaceAll(a.ContentType, " ", "")):
+	case e.ContentType != "" && !sameType(e.ContentType, a.ContentType):
 		return fmt.Errorf("%w: sent as %.100q instead of %.100q", ErrType, a.ContentType, e.ContentType)
 	}
 	if err := s.judgeType(ctx, e, a); err != nil {
@@ -174,6 +189,11 @@ func declaredType(t string) string {
 		return ""
 	}
 	return t
+}
+
+// sameType reports whether two types are one, however they are written.
+func sameType(a, b string) bool {
+	return strings.EqualFold(strings.ReplaceAll(a, " ", ""), strings.ReplaceAll(b, " ", ""))
 }
 
 // openStaged opens what was sent for a ticket, if it is still that of a.

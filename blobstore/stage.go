@@ -104,8 +104,8 @@ func (s *Store) stageEntered(ctx context.Context, p *uploadPlan) (st *Staged, er
 // Intent is the open operation, for sqlaudit.CommitTx.
 func (st *Staged) Intent() audit.Intent { return st.intent }
 
-// errFinished is what a second Commit or Discard fails with.
-var errFinished = errors.New("the staged upload was committed or discarded already")
+// errFinished is what Commit and Discard fail with after one of them, or Leave.
+var errFinished = errors.New("the staged upload was committed, discarded or left already")
 
 // Commit settles the upload as stored. Call it after the host's transaction was
 // committed. After an error that wraps [ErrAudit] the upload stands if

@@ -27,7 +27,7 @@ type gate struct {
 	mu      sync.Mutex
 	running int           // operations that entered and have not left
 	idle    chan struct{} // made by Close; closed when the last of them leaves
-	left    string        // the check whose object could not be deleted; see Check
+	left    audit.Intent  // the check whose object could not be deleted; see Check
 }
 
 // Open opens the bucket that a Go CDK URL names, such as

@@ -62,6 +62,7 @@ type flawed struct {
 	driver.Bucket
 	write func(b driver.Bucket, ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) error
 	read  func(b driver.Bucket, ctx context.Context, key string, offset, length int64) (*driver.Reader, error)
+	copy  func(b driver.Bucket, ctx context.Context, dst, src string, o *driver.CopyOptions) error
 	del   func(b driver.Bucket, ctx context.Context, key string, o *driver.DeleteOptions) error
 	list  func(b driver.Bucket, ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error]
 	errs  func(error) error
@@ -79,6 +80,13 @@ func (f *flawed) Read(ctx context.Context, key string, offset, length int64) (*d
 		return f.read(f.Bucket, ctx, key, offset, length)
 	}
 	return f.Bucket.Read(ctx, key, offset, length)
+}
+
+func (f *flawed) Copy(ctx context.Context, dst, src string, o *driver.CopyOptions) error {
+	if f.copy != nil {
+		return f.copy(f.Bucket, ctx, dst, src, o)
+	}
+	return f.Bucket.Copy(ctx, dst, src, o)
 }
 
 func (f *flawed) Delete(ctx context.Context, key string, o *driver.DeleteOptions) error {
@@ -136,6 +144,9 @@ func TestFlawedBucketsFail(t *testing.T) {
 		"deletes whatever is there": {flawed{del: func(b driver.Bucket, ctx context.Context, key string, _ *driver.DeleteOptions) error {
 			return b.Delete(ctx, key, &driver.DeleteOptions{})
 		}}, []string{"a deletion of one version MUST leave another"}},
+		"copies whatever is there": {flawed{copy: func(b driver.Bucket, ctx context.Context, dst, src string, o *driver.CopyOptions) error {
+			return b.Copy(ctx, dst, src, &driver.CopyOptions{IfNotExist: o.IfNotExist, Metadata: o.Metadata})
+		}}, []string{"a copy of one version MUST NOT take another"}},
 		"maps no error": {flawed{errs: func(err error) error { return err }},
 			[]string{"a missing object MUST be fs.ErrNotExist everywhere"}},
 		"lists the reverse": {flawed{list: func(b driver.Bucket, ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error] {

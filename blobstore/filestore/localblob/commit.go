@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"syscall"
 	"time"
@@ -61,17 +60,16 @@ func (w *writer) commit() error {
 
 	if err := b.fs.syncDir(path.Dir(w.name)); err != nil {
 		err = keyError("write", w.key, err)
-		if p.present != nil {
+		if p.present != nil || !w.undo(p) {
 			return fmt.Errorf("%w: %w", ErrNotSynced, err)
 		}
-		w.undo(p)
 		return err
 	}
 	return nil
 }
 
-// ErrNotSynced: an object was replaced or removed, but the folder could not be synced, so that a loss of power may bring
-// the old one back. Either is whole.
+// ErrNotSynced: an object was stored or removed, but the folder could not be synced, so that after a loss of power there
+// may be what was there before. Either is whole.
 var ErrNotSynced = errors.New("localblob: done, but perhaps not for good")
 
 // plan is a commit that is ready to be made, if the present object is still the one it is to replace.
@@ -227,20 +225,27 @@ func (w *writer) install(p *plan) error {
 // undoTimeout is how long the lock is waited for to take an object back.
 const undoTimeout = 15 * time.Second
 
-// undo takes back a new object that could not be made durable.
-func (w *writer) undo(p *plan) {
+// undo takes back a new object that could not be made durable, and reports whether it is gone.
+func (w *writer) undo(p *plan) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), undoTimeout)
 	defer cancel()
 	unlock, err := w.b.lock(ctx, w.name)
 	if err != nil {
-		return
+		return false
 	}
 	defer unlock()
-	if fi, err := w.b.stat(w.name); err != nil || !os.SameFile(fi, p.written) || tagOf(fi) != tagOf(p.written) {
-		return
+	switch fi, err := w.b.stat(w.name); {
+	case errors.Is(err, fs.ErrNotExist):
+		return true
+	case err != nil:
+		return false
+	case !sameVersion(fi, p.written):
+		return true
 	}
-	if w.b.fs.remove(w.name) == nil {
-		_ = w.b.fs.remove(w.name + attrsExt) // else a sweep will
-		w.b.fs.prune(path.Dir(w.name))
+	if w.b.fs.remove(w.name) != nil {
+		return false
 	}
+	_ = w.b.fs.remove(w.name + attrsExt) // else a sweep will
+	w.b.fs.prune(path.Dir(w.name))
+	return true
 }

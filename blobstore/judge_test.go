@@ -1,0 +1,185 @@
+package blobstore
+
+// What clients do while, and after, what they sent to a service is judged.
+
+import (
+	"crypto/sha256"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/audit/audittest"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+)
+
+// A client may use its link again while what it sent is being judged: what is
+// judged must be what becomes the object.
+func TestDirectUploadSentAgainWhileItIsJudged(t *testing.T) {
+	const pdf, html = "%PDF-1.7 direct", "<!DOCTYPE html>"
+	require.Len(t, html, len(pdf))
+	sum := sha256.Sum256([]byte(pdf))
+	allowed := []string{"application/pdf"}
+	for name, c := range map[string]struct {
+		options TicketOptions
+		first   string
+		swap    map[string]string // by step: what is sent before it
+		want    error
+	}{
+		"another type before the copy":    {TicketOptions{AllowedTypes: allowed}, pdf, map[string]string{"copy": html}, ErrType},
+		"another content before the copy": {TicketOptions{SHA256: sum[:]}, pdf, map[string]string{"copy": html}, ErrChecksum},
+		"longer before the copy":          {TicketOptions{MaxSize: int64(len(pdf))}, pdf, map[string]string{"copy": pdf + "!"}, ErrTooLarge},
+		"the right one only to be looked at": {
+			TicketOptions{AllowedTypes: allowed, SHA256: sum[:]}, html, map[string]string{"read": pdf, "copy": html}, ErrType,
+		},
+		"the same once more": {TicketOptions{AllowedTypes: allowed, SHA256: sum[:]}, pdf, map[string]string{"copy": pdf}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDirect(t, true)
+			tk, err := d.BeginUpload(d.ctx, "a/b.pdf", &c.options)
+			require.NoError(t, err)
+			require.NoError(t, d.put(tk, "application/pdf", c.first))
+			d.bucket.(*signingBucket).between = func(step, key string) {
+				content, ok := c.swap[step]
+				if !ok || key != tk.Link.URL {
+					return
+				}
+				if delete(c.swap, step); step == "copy" {
+					c.swap = nil
+				}
+				require.NoError(t, d.put(tk, "application/pdf", content))
+			}
+			obj, err := d.complete(tk)
+			require.Zero(t, d.trail.Open())
+			if c.want == nil {
+				require.NoError(t, err)
+				require.Equal(t, []string{"a/b.pdf"}, d.objects(t))
+				require.EqualValues(t, len(pdf), obj.Size)
+				return
+			}
+			require.ErrorIs(t, err, c.want)
+			require.Empty(t, d.objects(t), "nothing may be left")
+		})
+	}
+	t.Run("for ever", func(t *testing.T) {
+		d := newDirect(t, true)
+		tk, err := d.BeginUpload(d.ctx, "a/b.pdf", nil)
+		require.NoError(t, err)
+		n := 1
+		send := func() { n++; require.NoError(t, d.put(tk, "application/pdf", strings.Repeat("x", n))) }
+		send()
+		d.bucket.(*signingBucket).between = func(step, _ string) {
+			if step == "copy" {
+				send()
+			}
+		}
+		_, err = d.complete(tk)
+		require.ErrorIs(t, err, ErrReplaced)
+		require.Empty(t, d.objects(t))
+		require.Zero(t, d.trail.Open())
+	})
+}
+
+// A service that can't be read at the moment is no fault of what was sent.
+func TestDirectUploadThatCantBeJudgedNow(t *testing.T) {
+	d := newDirect(t, true)
+	tk, err := d.BeginUpload(d.ctx, "a/b.pdf", &TicketOptions{AllowedTypes: []string{"application/pdf"}, Expiry: time.Hour})
+	require.NoError(t, err)
+	require.NoError(t, d.put(tk, "application/pdf", "%PDF-1.7 direct"))
+	down := errors.New("the backend is down")
+	bucket := d.bucket.(*signingBucket)
+	bucket.readErr = down
+	_, err = d.complete(tk)
+	require.ErrorIs(t, err, down)
+	require.ErrorIs(t, err, ErrInDoubt)
+	bucket.readErr = nil
+	*d.clock = d.clock.Add(30 * time.Minute)
+	r, err := d.Reconcile(d.ctx)
+	require.NoError(t, err)
+	require.Zero(t, r, "the ticket stays good")
+	_, err = d.complete(tk)
+	require.NoError(t, err)
+	require.Equal(t, []string{"a/b.pdf"}, d.objects(t))
+	require.Zero(t, d.trail.Open())
+}
+
+// A copy may have its type written in another way.
+func TestDirectUploadWhoseTypeIsWrittenInAnotherWay(t *testing.T) {
+	d := newDirect(t, true)
+	tk, err := d.BeginUpload(d.ctx, "a", &TicketOptions{ContentType: "text/plain; charset=utf-8"})
+	require.NoError(t, err)
+	require.NoError(t, d.put(tk, "text/plain; charset=utf-8", "text"))
+	bucket := d.bucket.(*signingBucket)
+	bucket.copied = func(dst string, o *driver.CopyOptions) {
+		require.NoError(t, bucket.Base.Write(d.ctx, dst, strings.NewReader("text"), &driver.WriteOptions{ContentType: "text/plain;charset=UTF-8", Metadata: o.Metadata}))
+	}
+	_, err = d.complete(tk)
+	require.NoError(t, err)
+	require.Equal(t, []string{"a"}, d.objects(t))
+}
+
+// Where the ETag is of the content alone, the same content may have been sent
+// again as another type between the judgement and the copy.
+func TestDirectUploadSentAgainAsAnotherType(t *testing.T) {
+	for name, c := range map[string]struct {
+		times int
+		want  error
+	}{"once": {1, nil}, "again and again": {100, ErrReplaced}} {
+		t.Run(name, func(t *testing.T) {
+			d := newDirect(t, true)
+			tk, err := d.BeginUpload(d.ctx, "a/b.pdf", &TicketOptions{AllowedTypes: []string{"application/pdf"}})
+			require.NoError(t, err)
+			require.NoError(t, d.put(tk, "application/pdf", "%PDF-1.7 direct"))
+			bucket := d.bucket.(*signingBucket)
+			bucket.copied = func(dst string, o *driver.CopyOptions) {
+				if c.times--; c.times >= 0 {
+					require.NoError(t, bucket.Base.Write(d.ctx, dst, strings.NewReader("%PDF-1.7 direct"), &driver.WriteOptions{ContentType: "text/html", Metadata: o.Metadata}))
+				}
+			}
+			_, err = d.complete(tk)
+			require.ErrorIs(t, err, c.want)
+			require.Zero(t, d.trail.Open())
+			if c.want != nil {
+				require.Empty(t, d.objects(t))
+				return
+			}
+			obj, err := d.Stat(d.ctx, "a/b.pdf")
+			require.NoError(t, err)
+			require.Equal(t, "application/pdf", obj.ContentType)
+		})
+	}
+}
+
+// A completion that could not be settled is completed by the next one, though
+// what was sent is gone, or was sent anew.
+func TestDirectUploadCompletedButNotSettled(t *testing.T) {
+	const pdf = "%PDF-1.7 direct"
+	for name, again := range map[string]string{"": "", "and sent again, longer": pdf + "!", "and sent again, too long": pdf + "!!!"} {
+		t.Run(name, func(t *testing.T) {
+			d := newDirect(t, true)
+			tk, err := d.BeginUpload(d.ctx, "a/b.pdf", &TicketOptions{MaxSize: int64(len(pdf) + 2)})
+			require.NoError(t, err)
+			require.NoError(t, d.put(tk, "application/pdf", pdf))
+			down := errors.New("the trail is down")
+			faults := audittest.NewFaults(d.trail)
+			faults.Add(audittest.Fault{Call: audittest.CallSettle, Nth: 1, Err: down})
+			s, err := NewFromDriver(d.bucket, faults, nil)
+			require.NoError(t, err)
+			_, err = s.CompleteUpload(d.ctx, tk.Key, tk.ID)
+			require.ErrorIs(t, err, down)
+			require.Equal(t, []string{"a/b.pdf"}, d.objects(t))
+			if again != "" {
+				require.NoError(t, d.put(tk, "application/pdf", again))
+			}
+			obj, err := s.CompleteUpload(d.ctx, tk.Key, tk.ID)
+			require.NoError(t, err)
+			require.Equal(t, tk.ID, obj.OpID)
+			require.EqualValues(t, len(pdf), obj.Size)
+			require.Equal(t, []string{"a/b.pdf"}, d.objects(t))
+			require.Zero(t, d.trail.Open())
+			require.Contains(t, d.entries(t), "upload ok")
+		})
+	}
+}
