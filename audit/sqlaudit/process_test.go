@@ -105,7 +105,7 @@ func TestOpenWaitsForAFileThatIsBeingSetUp(t *testing.T) {
 		defer db.Close()
 		tx, err := db.Begin()
 		require.NoError(t, err)
-		defer tx.Rollback() //nolint:errcheck // the lock is what it is for
+		defer tx.Rollback()
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
 		_, err = sqlaudit.Open(ctx, "sqlite:"+path, &sqlaudit.Options{Logger: quiet})

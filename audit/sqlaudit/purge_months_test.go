@@ -174,7 +174,7 @@ func TestPurgeOfAMonthThatIsBeingVerified(t *testing.T) {
 	j := tr.open(t)
 	tx, err := sqlaudit.ReadTx(j)
 	require.NoError(t, err)
-	defer tx.Rollback() //nolint:errcheck // it only reads
+	defer tx.Rollback()
 	var n int
 	require.NoError(t, tx.Get(&n, "SELECT count(*) FROM file_access_writers")) // this is the moment
 	purged := make(chan error, 1)

@@ -104,7 +104,7 @@ func TestPostgresPartitionsWaitForNobody(t *testing.T) {
 	db.exec(t, "DROP TABLE "+next)
 	tx, err := db.Beginx()
 	require.NoError(t, err)
-	defer tx.Rollback() //nolint:errcheck // it only reads
+	defer tx.Rollback()
 	var n int
 	require.NoError(t, tx.Get(&n, "SELECT count(*) FROM file_access_logs"))
 	require.ErrorContains(t, sqlaudit.Maintain(j), "lock timeout")

@@ -50,10 +50,14 @@ func (b *bucket) lock(ctx context.Context, name string) (unlock func(), err erro
 	if flock(f, false) == nil {
 		return release, nil
 	}
-	waited := make(chan error, 1)
-	go func() { waited <- flock(f, true) }()
+	waited := make(chan struct{})
+	var locked error
+	go func() {
+		defer close(waited)
+		locked = flock(f, true)
+	}()
 	select {
-	case err = <-waited:
+	case <-waited:
 	case <-ctx.Done():
 		// The thread can't be called back. The semaphore stays taken until it returns, so that there is but one.
 		go func() {
@@ -62,9 +66,9 @@ func (b *bucket) lock(ctx context.Context, name string) (unlock func(), err erro
 		}()
 		return nil, ctx.Err()
 	}
-	if err != nil {
+	if locked != nil {
 		release()
-		return nil, err
+		return nil, locked
 	}
 	return release, nil
 }
