@@ -18,6 +18,9 @@ var (
 	// ErrEvent: the event can't be stored because of a mistake in the program
 	// that made it.
 	ErrEvent = errors.New("audit: bad event")
+	// ErrUntrusted: a stored record does not carry the signature that it needs
+	// to be acted upon. It is left as it is.
+	ErrUntrusted = errors.New("audit: a stored record does not verify")
 	// ErrClosed: the logger is closed.
 	ErrClosed = errors.New("audit: closed")
 )
@@ -47,7 +50,9 @@ type Journal interface {
 	// Each is taken over by the caller for q.Lease before it is yielded, so
 	// that of several reconcilers one gets it; an intent that the loop did not
 	// reach stays dangling. It ends when none is left, or after the first
-	// error. The loop may use the journal, such as to settle what it is given.
+	// error. A stored intent that does not verify is left alone and does not hold
+	// up the others: the error about it comes last and wraps [ErrUntrusted].
+	// The loop may use the journal, such as to settle what it is given.
 	Dangling(ctx context.Context, q DanglingQuery) iter.Seq2[Intent, error]
 
 	// Claim takes the open intent of that operation over for the lease,

@@ -36,10 +36,18 @@ func CommitTx(ctx context.Context, tx *sqlx.Tx, staged interface{ Intent() audit
 	if err != nil {
 		return fmt.Errorf("sqlaudit: %w", err)
 	}
-	// renewals tells a reconciler that saw the intent before, that it is not
-	// what it was.
+	id := in.j.signing.Load()
+	if id == nil { // the flush that stored the intent registered a writer
+		return errors.New("sqlaudit: the intent's journal has no registered writer")
+	}
+	sig, err := id.signIntent(in.held, string(text))
+	if err != nil {
+		return err
+	}
+	// The change of renewals stops a reconciler that has read the intent before.
 	res, err := tx.ExecContext(ctx, sqlx.Rebind(in.j.d.bind(),
-		"UPDATE file_access_intents SET event = ?, renewals = renewals + 1 WHERE op_id = ? AND holder = ?"), string(text), in.opID, in.holder)
+		"UPDATE file_access_intents SET event = ?, writer_id = ?, signature = ?, renewals = renewals + 1 WHERE op_id = ? AND holder = ?"),
+		string(text), id.id, sig, in.opID, in.holder)
 	if err != nil {
 		return fmt.Errorf("sqlaudit: committing a staged upload: %w", err)
 	}

@@ -74,8 +74,8 @@ func countOf[T any](list []T) count { return count(min(len(list), int(many))) }
 // The columns of what is joined or inserted, with their types.
 var (
 	heldNames, heldTypes   = []string{"op_id", "holder"}, []string{"uuid", "uuid"}
-	begunNames, begunTypes = []string{"op_id", "holder", "writer_id", "backend", "bucket", "key", "lease", "event"},
-		[]string{"uuid", "uuid", "uuid", "text", "text", "text", "bigint", "text"}
+	begunNames, begunTypes = []string{"op_id", "holder", "writer_id", "backend", "bucket", "key", "lease", "event", "signature"},
+		[]string{"uuid", "uuid", "uuid", "text", "text", "text", "bigint", "text", "bytea"}
 )
 
 // statement builds the flush. It first locks the intents that go out; unless
@@ -124,8 +124,8 @@ func (d *postgres) statement(s shape) string {
 		with = append(with, "gone AS (DELETE FROM file_access_intents WHERE op_id IN (SELECT op_id FROM held) AND (SELECT ok FROM ready))")
 	}
 	if s.begins != none {
-		with = append(with, "begun AS (INSERT INTO file_access_intents (op_id, holder, writer_id, storage_backend, bucket, file_key, begun_at, lease_until, event) "+
-			"SELECT op_id, holder, writer_id, backend, bucket, key, "+d.now()+", "+d.now()+" + lease, event FROM coming WHERE (SELECT ok FROM ready))")
+		with = append(with, "begun AS (INSERT INTO file_access_intents (op_id, holder, writer_id, storage_backend, bucket, file_key, begun_at, lease_until, event, signature) "+
+			"SELECT op_id, holder, writer_id, backend, bucket, key, "+d.now()+", "+d.now()+" + lease, event, signature FROM coming WHERE (SELECT ok FROM ready))")
 	}
 	if s.writer {
 		with = append(with, "writer AS (INSERT INTO file_access_writers (writer_id, origin, public_key, certificate, started_at) SELECT "+
@@ -165,11 +165,13 @@ func (d *postgres) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
 		n := len(b.begins)
 		ops, holders, writers, events := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 		backends, buckets, keys, leases := make([]*string, n), make([]*string, n), make([]*string, n), make([]int64, n)
+		signatures := make([][]byte, n)
 		for i, in := range b.begins {
 			ops[i], holders[i], writers[i], events[i] = in.opID, in.holder, in.writer, in.event
 			backends[i], buckets[i], keys[i], leases[i] = nullText(in.backend), nullText(in.bucket), nullText(in.key), in.lease.Microseconds()
+			signatures[i] = in.signature
 		}
-		args = append(args, ops, holders, writers, backends, buckets, keys, leases, events)
+		args = append(args, ops, holders, writers, backends, buckets, keys, leases, events, signatures)
 	}
 	if w := b.writer; w != nil {
 		args = append(args, w.id, w.origin, []byte(b.identity.public), []byte(b.identity.certificate), w.startedAt)

@@ -24,8 +24,10 @@ type batch struct {
 	begins  []*intentRow
 	rows    []*row
 
-	// With rows: who signs, the tree that they make, and what is signed.
-	identity   *identity
+	register bool // the writer must be stored, even without rows
+	identity *identity
+
+	// With rows: the tree that they make, and what is signed.
 	tree       tree
 	checkpoint *checkpointRow
 }
@@ -66,10 +68,17 @@ func (j *Journal) prepare(jobs []*job) (*batch, error) {
 		if jb.settle != nil {
 			b.settles = append(b.settles, jb.settle)
 		}
-		if jb.begin != nil {
-			jb.begin.writer = j.tail.writer.id
-			b.begins = append(b.begins, jb.begin)
+		if in := jb.begin; in != nil {
+			if !in.signed {
+				var err error
+				in.writer = j.tail.writer.id
+				if in.signature, err = j.tail.identity.signIntent(in.held, in.event); err != nil {
+					return nil, err
+				}
+			}
+			b.begins = append(b.begins, in)
 		}
+		b.register = b.register || jb.register || jb.begin != nil
 		b.rows = append(b.rows, jb.rows...)
 	}
 	random := make([]byte, 40*len(b.rows))
@@ -83,19 +92,20 @@ func (j *Journal) prepare(jobs []*job) (*batch, error) {
 			jb.ids.add(jb.rows[0].ID)
 		}
 	}
+	b.identity = j.tail.identity
+	if !j.tail.registered && (b.register || len(b.rows) > 0) {
+		b.writer = &j.tail.writer
+	}
 	if len(b.rows) == 0 {
 		return b, nil
 	}
-	b.identity, b.tree = j.tail.identity, j.tail.tree.clone()
+	b.tree = j.tail.tree.clone()
 	for _, r := range b.rows {
 		b.tree.append(r.leaf)
 	}
 	var err error
 	if b.checkpoint, err = b.identity.checkpoint(&b.tree); err != nil {
 		return nil, err
-	}
-	if !j.tail.registered {
-		b.writer = &j.tail.writer
 	}
 	return b, nil
 }
@@ -126,8 +136,8 @@ func (j *Journal) store(ctx context.Context, jobs []*job) {
 		}
 		class := j.d.classify(err)
 		unknown = unknown || class == unclear
-		if unknown && len(b.rows) > 0 {
-			there, existsErr := j.exists(ctx, b.rows[0].ID)
+		if unknown && (len(b.rows) > 0 || b.writer != nil) {
+			there, existsErr := j.committed(ctx, b)
 			if existsErr == nil && there {
 				j.stored(ctx, b)
 				return
@@ -345,6 +355,18 @@ func (j *Journal) notHeld(ctx context.Context, jb *job) (verdict, err error) {
 		}
 	}
 	return audit.ErrNotHeld, nil
+}
+
+// committed reports whether a transaction with the rows or the writer of b was
+// stored.
+func (j *Journal) committed(ctx context.Context, b *batch) (bool, error) {
+	if len(b.rows) > 0 {
+		return j.exists(ctx, b.rows[0].ID)
+	}
+	ctx, cancel := context.WithTimeout(ctx, j.opts.Timeout)
+	defer cancel()
+	w, err := loadWriter(ctx, j.db, j.d, b.writer.id)
+	return w != nil, err
 }
 
 // exists reports whether the entry of that id is stored.

@@ -51,8 +51,8 @@ func parts(d dialect, b *batch) []part {
 			items[i] = in.args()
 		}
 		out = append(out, part{partBegin, items, func(n int) string {
-			return "INSERT INTO file_access_intents (op_id, holder, writer_id, storage_backend, bucket, file_key, begun_at, lease_until, event) VALUES " +
-				repeat("(?, ?, ?, ?, ?, ?, "+d.now()+", "+d.now()+" + ?, ?)", n)
+			return "INSERT INTO file_access_intents (op_id, holder, writer_id, storage_backend, bucket, file_key, begun_at, lease_until, event, signature) VALUES " +
+				repeat("(?, ?, ?, ?, ?, ?, "+d.now()+", "+d.now()+" + ?, ?, ?)", n)
 		}})
 	}
 	if len(b.rows) > 0 {

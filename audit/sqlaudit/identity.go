@@ -58,13 +58,33 @@ func checkKeyName(name string) error {
 func (k SigningKey) signer() (note.Signer, error) {
 	s, err := note.NewSigner(string(k))
 	if err != nil {
-		return nil, errors.New("it is not a key that NewDeploymentKey made")
+		return nil, errNoKey
 	}
 	if err := checkKeyName(s.Name()); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
+
+// verifier returns the public key that belongs to k, as a verifier.
+func (k SigningKey) verifier() (note.Verifier, error) {
+	parts := strings.SplitN(string(k), "+", 5) // PRIVATE+KEY+name+hash+data, whose data may have a '+'
+	if len(parts) != 5 {
+		return nil, errNoKey
+	}
+	seed, err := base64.StdEncoding.DecodeString(parts[4])
+	if err != nil || len(seed) != 1+ed25519.SeedSize {
+		return nil, errNoKey
+	}
+	public := ed25519.NewKeyFromSeed(seed[1:]).Public().(ed25519.PublicKey)
+	verifying, err := note.NewEd25519VerifierKey(parts[2], public)
+	if err != nil {
+		return nil, errNoKey
+	}
+	return note.NewVerifier(verifying)
+}
+
+var errNoKey = errors.New("it is not a key that NewDeploymentKey made")
 
 // verifiers reads verifier keys. The errors may show them: they are public.
 func verifiers(keys []string) ([]note.Verifier, error) {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -52,27 +53,28 @@ func (j *Journal) Begin(ctx context.Context, e audit.Event, lease time.Duration)
 		return nil, fmt.Errorf("sqlaudit: %w", err)
 	}
 	in := &intent{j: j, held: held{e.OpID, newHolder()}, event: e}
-	if err := j.submit(ctx, &job{begin: &intentRow{
+	row := &intentRow{
 		held: in.held, backend: e.Backend, bucket: e.Bucket, key: e.Key, event: string(text), source: e, lease: j.lease(lease),
-	}}); err != nil {
+	}
+	// Callers sign concurrently, before they wait for the flush. Only the first
+	// flush of a process signs for them, since it registers the writer.
+	if id := j.signing.Load(); id != nil {
+		if err := row.sign(id); err != nil {
+			return nil, err
+		}
+	}
+	if err := j.submit(ctx, &job{begin: row}); err != nil {
 		return nil, err
 	}
 	return in, nil
 }
 
-// Dangling implements [audit.Journal]. It looks at 100 intents at a time and
-// holds no connection while the loop's body runs. An intent whose event can't be
-// read, since somebody else changed it, stays; the last thing that is yielded is
-// an error that names it.
+// Dangling implements [audit.Journal]. It reads 100 intents at a time and holds
+// no connection while the loop's body runs. It yields only intents that a
+// certified writer signed and that are not settled. It leaves every other row
+// alone and yields one error about them, last, which wraps [audit.ErrUntrusted].
 func (j *Journal) Dangling(ctx context.Context, q audit.DanglingQuery) iter.Seq2[audit.Intent, error] {
 	return func(yield func(audit.Intent, error) bool) {
-		type candidate struct {
-			OpID     string `db:"op_id"`
-			Holder   string `db:"holder"`
-			BegunAt  int64  `db:"begun_at"`
-			Renewals int64  `db:"renewals"`
-			Event    string `db:"event"`
-		}
 		const page = 100
 		where, args := "lease_until <= "+j.d.now(), []any(nil)
 		for _, field := range [][2]string{{"storage_backend", q.Backend}, {"bucket", q.Bucket}} {
@@ -81,12 +83,12 @@ func (j *Journal) Dangling(ctx context.Context, q audit.DanglingQuery) iter.Seq2
 				where, args = where+" AND "+condition, append(args, values...)
 			}
 		}
-		query := "SELECT op_id, holder, begun_at, renewals, event FROM file_access_intents WHERE " + where +
+		query := "SELECT " + intentColumns + " FROM file_access_intents WHERE " + where +
 			" AND (begun_at > ? OR (begun_at = ? AND op_id > ?)) ORDER BY begun_at, op_id LIMIT 100"
-		last := candidate{BegunAt: -1, OpID: uuid.Nil.String()}
-		var unreadable []error
+		last := storedIntent{BegunAt: math.MinInt64, OpID: uuid.Nil.String()}
+		var left refusals
 		for {
-			var found []candidate
+			var found []storedIntent
 			err := j.call(ctx, func(ctx context.Context) error {
 				return j.db.SelectContext(ctx, &found, sqlx.Rebind(j.d.bind(), query),
 					append(args[:len(args):len(args)], last.BegunAt, last.BegunAt, last.OpID)...)
@@ -97,27 +99,26 @@ func (j *Journal) Dangling(ctx context.Context, q audit.DanglingQuery) iter.Seq2
 			}
 			for _, c := range found {
 				last = c
-				e, err := loadEvent(c.OpID, c.Event)
-				if err != nil {
-					unreadable = append(unreadable, err)
-					continue
+				var in audit.Intent
+				e, err := j.believe(ctx, &c)
+				if err == nil {
+					// Only a caller that still finds the row as it was read, with
+					// a lease that has run out, gets the intent.
+					in, err = j.takeOver(ctx, &c, e, q.Lease, "lease_until <= "+j.d.now())
 				}
-				// Only who still finds it as it was seen, with a lease that has
-				// run out, gets it.
-				in, err := j.takeOver(ctx, c.OpID, e, q.Lease, "holder = ? AND renewals = ? AND lease_until <= "+j.d.now(), c.Holder, c.Renewals)
-				if errors.Is(err, audit.ErrNoIntent) {
-					continue
-				}
-				if err != nil {
+				switch {
+				case errors.Is(err, audit.ErrNoIntent):
+				case errors.Is(err, audit.ErrUntrusted):
+					left.add(err)
+				case err != nil:
 					yield(nil, err)
 					return
-				}
-				if !yield(in, nil) {
+				case !yield(in, nil):
 					return
 				}
 			}
 			if len(found) < page {
-				if err := errors.Join(unreadable...); err != nil {
+				if err := left.err(); err != nil {
 					yield(nil, err)
 				}
 				return
@@ -126,50 +127,59 @@ func (j *Journal) Dangling(ctx context.Context, q audit.DanglingQuery) iter.Seq2
 	}
 }
 
-// Claim implements [audit.Journal].
+// Claim implements [audit.Journal]. A row that no certified writer signed, or
+// whose operation is settled, is an error that wraps [audit.ErrUntrusted].
 func (j *Journal) Claim(ctx context.Context, opID string, lease time.Duration, match func(audit.Event) bool) (audit.Intent, error) {
-	if _, err := uuid.Parse(opID); err != nil || len(opID) != 36 {
+	if checkUUID(opID) != nil {
 		return nil, audit.ErrNoIntent
 	}
 	for {
-		var seen struct {
-			Renewals int64  `db:"renewals"`
-			Event    string `db:"event"`
-		}
+		var seen storedIntent
 		err := j.call(ctx, func(ctx context.Context) error {
-			return j.db.GetContext(ctx, &seen, sqlx.Rebind(j.d.bind(), "SELECT renewals, event FROM file_access_intents WHERE op_id = ?"), opID)
+			return j.db.GetContext(ctx, &seen, j.bind("SELECT "+intentColumns+" FROM file_access_intents WHERE op_id = ?"), opID)
 		})
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil, audit.ErrNoIntent
 		}
+		var e audit.Event
+		if err == nil {
+			e, err = j.believe(ctx, &seen)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("sqlaudit: claiming an intent: %w", err)
-		}
-		e, err := loadEvent(opID, seen.Event)
-		if err != nil {
-			return nil, err
 		}
 		if match != nil && !match(e) {
 			return nil, audit.ErrNoIntent
 		}
-		// Its event may change, so only what was just seen is taken over.
-		in, err := j.takeOver(ctx, opID, e, lease, "renewals = ?", seen.Renewals)
+		// Its event may change, so only the row that was just read is taken over.
+		in, err := j.takeOver(ctx, &seen, e, lease, "1 = 1")
 		if !errors.Is(err, audit.ErrNoIntent) {
 			return in, err
 		}
 	}
 }
 
-// takeOver makes the caller the holder of the intent if the condition holds.
-func (j *Journal) takeOver(ctx context.Context, opID string, e audit.Event, lease time.Duration, condition string, args ...any) (audit.Intent, error) {
-	in := &intent{j: j, held: held{opID, newHolder()}, event: e}
-	n, err := j.exec(ctx, "UPDATE file_access_intents SET holder = ?, lease_until = "+j.d.now()+" + ?, renewals = renewals + 1 WHERE op_id = ? AND "+condition,
-		append([]any{in.holder, j.lease(lease).Microseconds(), opID}, args...)...)
+// takeOver makes the caller the holder of the intent if its row is still as it
+// was read, its operation is not settled, and the condition holds. The new
+// holder signs the intent anew.
+func (j *Journal) takeOver(ctx context.Context, seen *storedIntent, e audit.Event, lease time.Duration, condition string) (audit.Intent, error) {
+	in := &intent{j: j, held: held{seen.OpID, newHolder()}, event: e}
+	id, err := j.signer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sig, err := id.signIntent(in.held, *seen.Event)
+	if err != nil {
+		return nil, err
+	}
+	n, err := j.exec(ctx, "UPDATE file_access_intents SET holder = ?, writer_id = ?, signature = ?, lease_until = "+j.d.now()+" + ?, renewals = renewals + 1 "+
+		"WHERE op_id = ? AND holder = ? AND renewals = ? AND event = ? AND "+condition+" AND NOT "+settled,
+		in.holder, id.id, sig, j.lease(lease).Microseconds(), in.opID, seen.Holder, seen.Renewals, *seen.Event, in.opID)
 	if err != nil {
 		return nil, fmt.Errorf("sqlaudit: taking over an intent: %w", err)
 	}
 	if n == 0 {
-		return nil, audit.ErrNoIntent
+		return nil, j.notTaken(ctx, seen)
 	}
 	return in, nil
 }
@@ -322,7 +332,7 @@ func loadEvent(opID, text string) (audit.Event, error) {
 		_, err = audit.PrepareIntent(e)
 	}
 	if err != nil {
-		return audit.Event{}, fmt.Errorf("sqlaudit: intent %s: its event can't be read: %v", opID, err) //nolint:errorlint // no mistake of the caller's, whatever it wraps
+		return audit.Event{}, fmt.Errorf("its event can't be read: %w", err)
 	}
 	return e, nil
 }

@@ -35,6 +35,7 @@ type Journal struct {
 
 	deployment note.Signer              // certifies the writers' keys; nil without a key
 	signing    atomic.Pointer[identity] // of the last writer that is registered
+	trust      trust                    // which writers' intents are acted upon
 	pub        *publisher               // nil: nothing is published
 
 	gap         gap
@@ -167,7 +168,7 @@ func start(ctx context.Context, db, readDB *sqlx.DB, d dialect, o Options) (*Jou
 	if weak != "" {
 		o.Logger.LogAttrs(ctx, slog.LevelWarn, "sqlaudit: a power cut may lose acknowledged entries", slog.String("reason", weak))
 	}
-	j := &Journal{db: db, readDB: readDB, d: d, opts: o, finished: make(chan struct{}), closed: make(chan struct{}), clock: time.Now}
+	j := &Journal{db: db, readDB: readDB, d: d, opts: o, finished: make(chan struct{}), closed: make(chan struct{}), clock: time.Now, trust: trust{d: d}}
 	if j.metrics, err = newMetrics(d); err != nil {
 		return nil, fmt.Errorf("sqlaudit: making metrics: %w", err)
 	}
@@ -176,6 +177,15 @@ func start(ctx context.Context, db, readDB *sqlx.DB, d dialect, o Options) (*Jou
 		if j.deployment, err = o.DeploymentKey.signer(); err != nil {
 			return nil, fmt.Errorf("sqlaudit: Options.DeploymentKey: %w", err)
 		}
+		own, err := o.DeploymentKey.verifier()
+		if err != nil {
+			return nil, fmt.Errorf("sqlaudit: Options.DeploymentKey: %w", err)
+		}
+		trusted, err := verifiers(o.TrustedKeys)
+		if err != nil {
+			return nil, fmt.Errorf("sqlaudit: Options.TrustedKeys: %w", err)
+		}
+		j.trust.keys = append(trusted, own)
 	}
 	j.base, j.stop = context.WithCancel(context.Background())
 	if err := j.newTail(); err != nil {

@@ -51,8 +51,16 @@ type Options struct {
 	// Without one each writer vouches for itself, and whoever can write to the
 	// database could put a writer of their own in its place: only published
 	// checkpoints show that then. Nothing shows that they had it order entries
-	// to be erased or removed.
+	// to be erased or removed, and such a writer could begin operations that
+	// this process then settles. With a key, this process acts only on
+	// operations that a certified writer began.
 	DeploymentKey SigningKey
+
+	// TrustedKeys are further verifier keys whose writers this process
+	// believes, such as that of the previous deployment key while some
+	// operations of its writers are still open. They need a DeploymentKey.
+	// Default: none.
+	TrustedKeys []string
 
 	// Publish has checkpoints written to a bucket. Without it, whoever can
 	// write to the database can cut off the end of the trail, or put an older
@@ -91,6 +99,8 @@ func (o *Options) withDefaults() (Options, error) {
 		return out, fmt.Errorf("sqlaudit: Options.Origin has %d bytes: want at most 255", len(out.Origin))
 	case !utf8.ValidString(out.Origin) || strings.ContainsRune(out.Origin, 0):
 		return out, fmt.Errorf("sqlaudit: Options.Origin %q is not text in UTF-8", out.Origin)
+	case len(out.TrustedKeys) > 0 && out.DeploymentKey == "":
+		return out, errors.New("sqlaudit: Options.TrustedKeys without DeploymentKey: set the key that certifies this process's own writers")
 	case out.Anchor != AnchorAsync && out.Anchor != AnchorSync:
 		return out, fmt.Errorf("sqlaudit: Options.Anchor is %d: want AnchorAsync or AnchorSync", out.Anchor)
 	case out.Anchor == AnchorSync && out.Async:

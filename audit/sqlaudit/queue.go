@@ -20,8 +20,11 @@ type job struct {
 	begin  *intentRow // to insert, or nil
 	settle *held      // to delete, or nil
 	rows   []*row
-	ids    *attempts   // of a settlement: the ids its first row was given
-	prior  []*attempts // of earlier calls to settle the same intent that failed
+
+	register bool // the writer must be stored, even without an entry
+
+	ids   *attempts   // of a settlement: the ids its first row was given
+	prior []*attempts // of earlier calls to settle the same intent that failed
 
 	async bool       // nobody waits for it: it is tried until it is stored
 	until time.Time  // nobody waits for it any longer
@@ -62,13 +65,22 @@ type held struct{ opID, holder string }
 type intentRow struct {
 	held
 	writer, backend, bucket, key, event string
+	signature                           []byte
+	signed                              bool // by a writer that is registered
 	source                              audit.Event
 	lease                               time.Duration
 }
 
+// sign signs the intent with the key of a registered writer.
+func (in *intentRow) sign(id *identity) (err error) {
+	in.writer, in.signed = id.id, true
+	in.signature, err = id.signIntent(in.held, in.event)
+	return err
+}
+
 // args are the values that a statement inserts it with.
 func (in *intentRow) args() []any {
-	return []any{in.opID, in.holder, in.writer, null(in.backend), null(in.bucket), null(in.key), in.lease.Microseconds(), in.event}
+	return []any{in.opID, in.holder, in.writer, null(in.backend), null(in.bucket), null(in.key), in.lease.Microseconds(), in.event, in.signature}
 }
 
 func (j *job) opID() string {

@@ -30,6 +30,7 @@ const (
 	FindingCertificate FindingKind = "certificate" // the writer's key is vouched for by nobody who may
 	FindingWriter      FindingKind = "writer"      // a writer is missing
 	FindingFrontier    FindingKind = "frontier"    // the beginning of a log is gone, and nobody who may ordered it
+	FindingIntent      FindingKind = "intent"      // an open intent that no certified writer signed
 	FindingPublished   FindingKind = "published"   // a published checkpoint and the database disagree
 )
 

@@ -146,6 +146,9 @@ func verify(ctx context.Context, db *sqlx.DB, d dialect, opts *VerifyOptions) (*
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
+	if err := v.checkIntents(ctx); err != nil {
+		return nil, err
+	}
 	v.remark()
 	return v.report(), nil
 }

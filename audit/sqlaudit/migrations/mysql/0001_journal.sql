@@ -92,7 +92,9 @@ END IF;
 
 -- The operations that were begun and are not yet settled. begun_at and
 -- lease_until are microseconds since 1970 by the database's own clock, so that
--- processes whose clocks differ agree on whose lease has run out.
+-- processes whose clocks differ agree on whose lease has run out. The writer
+-- signs the operation, the holder and the event. A row without its signature is
+-- never acted upon.
 CREATE TABLE IF NOT EXISTS file_access_intents (
 	op_id           CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
 	holder          CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
@@ -103,7 +105,8 @@ CREATE TABLE IF NOT EXISTS file_access_intents (
 	begun_at        BIGINT NOT NULL,
 	lease_until     BIGINT NOT NULL,
 	renewals        BIGINT NOT NULL DEFAULT 0,
-	event           MEDIUMTEXT NOT NULL
+	event           MEDIUMTEXT NOT NULL,
+	signature       VARBINARY(64) NOT NULL
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
 -- The processes that appended entries, each a stream of its own.

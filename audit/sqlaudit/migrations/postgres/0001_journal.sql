@@ -147,7 +147,9 @@ SELECT file_access_make_partitions((now() AT TIME ZONE 'UTC')::date - 1, 3);
 
 -- The operations that were begun and are not yet settled. begun_at and
 -- lease_until are microseconds since 1970 by the database's own clock, so that
--- processes whose clocks differ agree on whose lease has run out. Rows come and
+-- processes whose clocks differ agree on whose lease has run out. The writer
+-- signs the operation, the holder and the event. A row without its signature is
+-- never acted upon. Rows come and
 -- go with every operation, hence the eager vacuum.
 CREATE TABLE file_access_intents (
 	op_id           uuid    NOT NULL PRIMARY KEY,
@@ -159,7 +161,8 @@ CREATE TABLE file_access_intents (
 	begun_at        bigint  NOT NULL,
 	lease_until     bigint  NOT NULL,
 	renewals        bigint  NOT NULL DEFAULT 0,
-	event           text    NOT NULL
+	event           text    NOT NULL,
+	signature       bytea   NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 
 -- The processes that appended entries, each a stream of its own.

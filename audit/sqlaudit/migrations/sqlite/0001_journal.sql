@@ -107,7 +107,9 @@ END;
 
 -- The operations that were begun and are not yet settled. begun_at and
 -- lease_until are microseconds since 1970 by the database's own clock, so that
--- processes whose clocks differ agree on whose lease has run out.
+-- processes whose clocks differ agree on whose lease has run out. The writer
+-- signs the operation, the holder and the event. A row without its signature is
+-- never acted upon.
 CREATE TABLE file_access_intents (
 	op_id           TEXT    NOT NULL PRIMARY KEY,
 	holder          TEXT    NOT NULL,
@@ -118,8 +120,9 @@ CREATE TABLE file_access_intents (
 	begun_at        INTEGER NOT NULL,
 	lease_until     INTEGER NOT NULL,
 	renewals        INTEGER NOT NULL DEFAULT 0,
-	event           TEXT    NOT NULL
-) WITHOUT ROWID;
+	event           TEXT    NOT NULL,
+	signature       BLOB    NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- The processes that appended entries, each a stream of its own.
 CREATE TABLE file_access_writers (
