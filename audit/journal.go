@@ -118,4 +118,11 @@ type Query struct {
 	After    string    // the ID of the last entry of the previous page
 	Newest   bool      // newest first
 	Limit    int       // at most that many; 0: all
+
+	// Verified yields only entries whose writer's signature covers them, for
+	// callers that act on what they read. An entry that does not verify is left
+	// out, and the last error names it and wraps [ErrUntrusted]. In an SQL trail
+	// each entry costs as much as its proof. A trail in the memory of the process
+	// needs no check.
+	Verified bool
 }

@@ -63,6 +63,9 @@ func (s *Store) copyOrMove(ctx context.Context, action audit.Action, dst, src st
 	if err := CheckKey(src); err != nil {
 		return fmt.Errorf("source: %w", err)
 	}
+	if err := checkAttrs(o.Attrs); err != nil {
+		return err
+	}
 	if src == dst {
 		return errors.New("source and destination are the same key")
 	}

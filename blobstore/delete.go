@@ -42,6 +42,9 @@ func (s *Store) delete(ctx context.Context, key string, opts *DeleteOptions) err
 	if opts != nil {
 		o = *opts
 	}
+	if err := checkAttrs(o.Attrs); err != nil {
+		return err
+	}
 	e := audit.Event{Action: audit.ActionDelete, Key: key, Resource: o.Resource, GrantID: o.GrantID, Attrs: o.Attrs}
 	if err := s.enter(ctx, &e); err != nil {
 		return err

@@ -75,6 +75,9 @@ func (s *Store) download(ctx context.Context, key string, opts *DownloadOptions)
 	case o.Verify && partial:
 		return nil, fmt.Errorf("%w: only a whole object can be verified", ErrUnsupported)
 	}
+	if err := checkAttrs(o.Attrs); err != nil {
+		return nil, err
+	}
 	e := audit.Event{Action: audit.ActionDownload, Key: key, Resource: o.Resource, GrantID: o.GrantID, Attrs: o.Attrs}
 	if o.GrantID != "" {
 		e.Action = audit.ActionRedeem

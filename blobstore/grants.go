@@ -187,6 +187,9 @@ func (s *Store) revoke(ctx context.Context, key, grantID string, o *RevokeOption
 	case len(s.Capabilities().Links.Methods) > 0 && !strings.HasPrefix(grantID, gatewayPrefix):
 		return fmt.Errorf("%w: backend %q honours this link by itself until it expires", ErrUnsupported, s.Backend())
 	}
+	if err := checkAttrs(o.Attrs); err != nil {
+		return err
+	}
 	expires := o.Expires
 	if expires.IsZero() {
 		expires = time.Now().Add(s.opts.MaxLinkExpiry)

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -42,7 +43,7 @@ func (s *Store) amendLate(ctx context.Context) (amended int, first error) {
 		if e.Backend != info.Backend || e.Bucket != info.Bucket || !mayLand(e) {
 			continue
 		}
-		done, err := s.amendOne(ctx, trail, e.Event)
+		done, err := s.amendOne(ctx, trail, e)
 		if err != nil && first == nil {
 			first = fmt.Errorf("%s of %.300q: %w", e.Action, e.Key, err)
 		}
@@ -62,11 +63,33 @@ func mayLand(e audit.Entry) bool {
 	return e.SettledBy == audit.SettledByReconciler
 }
 
-// amendOne appends an entry about the operation of e if its object stands and
-// there is none yet. Of two that look at the same time, both may do so.
-func (s *Store) amendOne(ctx context.Context, trail audit.Reader, e audit.Event) (bool, error) {
-	r, err := s.findWrite(ctx, e)
+// amendOne appends an entry about the operation of late if its object exists and
+// no such entry does. Two processes that look at the same time may both append
+// one. The object is removed, and the entry signed, only on the word of an entry
+// that a certified writer signed: anybody who can insert a row could otherwise
+// have both done to any object.
+func (s *Store) amendOne(ctx context.Context, trail audit.Reader, late audit.Entry) (bool, error) {
+	r, err := s.findWrite(ctx, late.Event)
 	if err != nil || r.Outcome != audit.OutcomeOK {
+		return false, err
+	}
+	var e audit.Event
+	var known []audit.Entry
+	for prior, err := range trail.Entries(ctx, audit.Query{OpID: late.OpID, Verified: true}) {
+		if err != nil {
+			return false, driver.As(ErrAudit, err)
+		}
+		if prior.ID == late.ID {
+			e = prior.Event
+		} else if prior.OpID == late.OpID && prior.Outcome == audit.OutcomeOK {
+			return false, nil // the operation was settled as it is
+		}
+		known = append(known, prior)
+	}
+	if e.OpID == "" {
+		return false, nil // purged since
+	}
+	if err := checkOperation(e); err != nil {
 		return false, err
 	}
 	if e.Action == audit.ActionMove {
@@ -76,13 +99,9 @@ func (s *Store) amendOne(ctx context.Context, trail audit.Reader, e audit.Event)
 	if staged {
 		r = audit.Result{Outcome: audit.OutcomeFailed, ErrorCode: errorCode(errDiscarded)}
 	}
-	said := false
-	for prior, err := range trail.Entries(ctx, audit.Query{OpID: e.OpID}) {
-		if err != nil {
-			return false, driver.As(ErrAudit, err)
-		}
-		said = said || prior.RefOpID == e.OpID && prior.Action == e.Action && prior.Outcome == r.Outcome
-	}
+	said := slices.ContainsFunc(known, func(prior audit.Entry) bool {
+		return prior.RefOpID == e.OpID && prior.Action == e.Action && prior.Outcome == r.Outcome
+	})
 	if !said {
 		if err := s.log(ctx, amendment(e, r)); err != nil {
 			return false, err

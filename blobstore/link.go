@@ -135,6 +135,9 @@ func (s *Store) checkLink(o *LinkOptions) error {
 	if most := s.longestLink(o); o.Expiry < 0 || o.Expiry > most {
 		return fmt.Errorf("expiry of %v: want more than 0 and at most %v", o.Expiry, most)
 	}
+	if err := checkAttrs(o.Attrs); err != nil {
+		return err
+	}
 	// Its entry may come after an upload that can't be taken back any more.
 	probe := audit.Event{Action: linkAction(o.Method), Resource: o.Resource, Attrs: with(with(o.Attrs, audit.AttrMethod, ""), audit.AttrExpires, "")}
 	if _, err := audit.PrepareLog(probe); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -43,6 +44,10 @@ type PartsOptions struct {
 	// Attrs are further facts for the trail; see [audit.Event].
 	Attrs map[string]string
 
+	// Head asks for the object's description alone, to answer a HEAD request:
+	// Choose must return no parts, and the trail keeps the method HEAD.
+	Head bool
+
 	// GrantID is set by a handler that serves a link: the use of that link is
 	// recorded in place of a download.
 	GrantID string
@@ -74,7 +79,13 @@ func (s *Store) downloadParts(ctx context.Context, key string, o *PartsOptions) 
 	if o == nil || o.Choose == nil {
 		return nil, errors.New("nil PartsOptions.Choose: it must say what to read")
 	}
+	if err := checkAttrs(o.Attrs); err != nil {
+		return nil, err
+	}
 	e := audit.Event{Action: audit.ActionDownload, Key: key, Resource: o.Resource, GrantID: o.GrantID, Attrs: o.Attrs}
+	if o.Head {
+		e.Attrs = with(e.Attrs, audit.AttrMethod, http.MethodHead)
+	}
 	if o.GrantID != "" {
 		e.Action = audit.ActionRedeem
 	}
@@ -84,6 +95,9 @@ func (s *Store) downloadParts(ctx context.Context, key string, o *PartsOptions) 
 	defer s.leave()
 
 	p, err := s.openParts(ctx, key, o)
+	if err == nil && o.Head && len(p.parts) > 0 {
+		err = errors.New("PartsOptions.Choose returned parts, although Head asks for none")
+	}
 	if err == nil {
 		total, ranges := p.sum()
 		e.Size, e.SHA256, e.ContentType = &total, p.Object.SHA256, p.Object.ContentType

@@ -92,10 +92,10 @@ func (s *Store) reconcileOne(ctx context.Context, intent audit.Intent) (audit.Ou
 	ctx, release := s.keep(ctx, intent)
 	defer release()
 	e := intent.Event()
-	for _, key := range []string{e.Key, e.Attrs[audit.AttrSourceKey]} {
-		if key == "" {
-			continue
-		}
+	if err := checkOperation(e); err != nil {
+		return "", err
+	}
+	for _, key := range touched(e) {
 		if err := s.bucket.Sweep(ctx, key); err != nil {
 			return "", err
 		}
@@ -137,6 +137,41 @@ func (s *Store) reconcileOne(ctx context.Context, intent audit.Intent) (audit.Ou
 		return "", driver.As(ErrAudit, err)
 	}
 	return r.Outcome, nil
+}
+
+// checkOperation refuses an event with keys that no operation of a Store has.
+// Private keys belong to the operation that they name, and to it alone.
+func checkOperation(e audit.Event) error {
+	refuse := func(key string) error {
+		return fmt.Errorf("operation %s is left alone: %w: no %s by a store has the key %.300q", e.OpID, audit.ErrUntrusted, e.Action, key)
+	}
+	if staging, ok := e.Attrs[attrStagingKey]; ok && (e.Action != audit.ActionUpload || staging != stagingPrefix+e.OpID) {
+		return refuse(staging)
+	}
+	if e.Action == audit.ActionCheck {
+		if e.Key != canaryPrefix+e.OpID {
+			return refuse(e.Key)
+		}
+		return nil
+	}
+	for _, key := range touched(e) {
+		if CheckKey(key) != nil {
+			return refuse(key)
+		}
+	}
+	return nil
+}
+
+// touched returns the keys that an operation of that kind may change. It
+// returns none for the actions of the host, which Reconcile settles as unknown.
+func touched(e audit.Event) []string {
+	switch e.Action {
+	case audit.ActionUpload, audit.ActionDelete, audit.ActionCheck:
+		return []string{e.Key}
+	case audit.ActionCopy, audit.ActionMove:
+		return []string{e.Key, e.Attrs[audit.AttrSourceKey]}
+	}
+	return nil
 }
 
 // attributes returns nil attributes for an object that is not there.

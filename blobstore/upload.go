@@ -256,6 +256,9 @@ func (o *UploadOptions) metadata() (map[string]string, error) {
 	if o.Size < 0 {
 		return nil, fmt.Errorf("size %d is negative: leave it 0 if it is not known", o.Size)
 	}
+	if err := checkAttrs(o.Attrs); err != nil {
+		return nil, err
+	}
 	meta, total := make(map[string]string, len(o.Metadata)+3), 0
 	for k, v := range o.Metadata {
 		if !utf8.ValidString(k) || !utf8.ValidString(v) {

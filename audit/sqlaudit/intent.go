@@ -118,7 +118,7 @@ func (j *Journal) Dangling(ctx context.Context, q audit.DanglingQuery) iter.Seq2
 				}
 			}
 			if len(found) < page {
-				if err := left.err(); err != nil {
+				if err := left.err("open intents"); err != nil {
 					yield(nil, err)
 				}
 				return

@@ -65,6 +65,7 @@ type storedIntent struct {
 	Renewals  int64   `db:"renewals"`
 	Event     *string `db:"event"` // nil: longer than maxStoredEvent
 	Signature []byte  `db:"signature"`
+	Settled   bool    `db:"settled"` // read by Verify alone
 }
 
 // intentColumns selects a storedIntent. A stranger may have stored values of
@@ -173,9 +174,13 @@ func (j *Journal) notTaken(ctx context.Context, in *storedIntent) error {
 	case err != nil:
 		return fmt.Errorf("sqlaudit: taking over an intent: %w", err)
 	case n > 0:
-		return fmt.Errorf("intent %s: %w: the trail has its settlement already", in.OpID, audit.ErrUntrusted)
+		return settledAlready(in.OpID)
 	}
 	return audit.ErrNoIntent
+}
+
+func settledAlready(opID string) error {
+	return fmt.Errorf("intent %s: %w: the trail has its settlement already", opID, audit.ErrUntrusted)
 }
 
 // settled is the condition that the trail has an entry of the operation.
@@ -196,13 +201,13 @@ func (r *refusals) add(err error) {
 	}
 }
 
-func (r *refusals) err() error {
+func (r *refusals) err(rows string) error {
 	err := errors.Join(r.errs...)
 	if more := r.total - len(r.errs); more > 0 {
 		err = errors.Join(err, fmt.Errorf("and %d more", more))
 	}
 	if err != nil {
-		err = fmt.Errorf("sqlaudit: %d open intents were left alone: %w", r.total, err)
+		err = fmt.Errorf("sqlaudit: %d %s were left out: %w", r.total, rows, err)
 	}
 	return err
 }
@@ -211,7 +216,9 @@ func (r *refusals) err() error {
 // signed, a page at a time.
 func (v *verification) checkIntents(ctx context.Context) error {
 	t := &trust{d: v.d, keys: v.keys}
-	query := sqlx.Rebind(v.d.bind(), "SELECT "+intentColumns+" FROM file_access_intents WHERE op_id > ? ORDER BY op_id LIMIT 100")
+	query := sqlx.Rebind(v.d.bind(), "SELECT "+intentColumns+
+		", EXISTS (SELECT 1 FROM file_access_logs AS l WHERE l.op_id = file_access_intents.op_id) AS settled"+
+		" FROM file_access_intents WHERE op_id > ? ORDER BY op_id LIMIT 100")
 	for last := "00000000-0000-0000-0000-000000000000"; ; {
 		var found []storedIntent
 		if err := v.db.SelectContext(ctx, &found, query, last); err != nil {
@@ -220,6 +227,9 @@ func (v *verification) checkIntents(ctx context.Context) error {
 		for i := range found {
 			last = found[i].OpID
 			_, err := t.check(ctx, v.db, &found[i])
+			if err == nil && found[i].Settled {
+				err = settledAlready(found[i].OpID)
+			}
 			switch {
 			case errors.Is(err, audit.ErrUntrusted):
 				v.find(Finding{Kind: FindingIntent, WriterID: found[i].WriterID, Seq: -1, Last: -1, Detail: err.Error()})

@@ -61,89 +61,111 @@ func (j *Journal) Prove(ctx context.Context, entryID string) (*Proof, error) {
 	if checkUUID(entryID) != nil {
 		return nil, fmt.Errorf("%w: %.64q is not a lower-case UUID", ErrNoEntry, entryID)
 	}
-	p, err := j.prove(ctx, entryID)
+	p, _, err := j.prove(ctx, entryID)
 	if err != nil {
 		return nil, fmt.Errorf("sqlaudit: proving entry %s: %w", entryID, err)
 	}
 	return p, nil
 }
 
-func (j *Journal) prove(ctx context.Context, entryID string) (*Proof, error) {
+// authentic returns the entry of that ID as its proof shows it. An error that
+// wraps [audit.ErrUntrusted] means that no certified writer signed it.
+func (j *Journal) authentic(ctx context.Context, entryID string) (audit.Entry, error) {
+	p, own, err := j.prove(ctx, entryID)
+	if err != nil && !errors.Is(err, ErrTampered) && !errors.Is(err, ErrNoEntry) {
+		return audit.Entry{}, err
+	}
+	var e audit.Entry
+	if err == nil {
+		trusted := j.trust.keys
+		if len(trusted) == 0 {
+			trusted = []note.Verifier{own}
+		}
+		e, err = verifyProof(p, trusted)
+	}
+	if err != nil {
+		return audit.Entry{}, fmt.Errorf("entry %.64q: %w: %v", entryID, audit.ErrUntrusted, err) //nolint:errorlint // the trail is at fault, not the caller
+	}
+	return e, nil
+}
+
+// prove also returns the verifier of the entry's writer.
+func (j *Journal) prove(ctx context.Context, entryID string) (*Proof, note.Verifier, error) {
 	tx, err := readTx(ctx, j.readDB, j.d)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer tx.Rollback() //nolint:errcheck // it only reads
 	list, err := j.readRows(ctx, tx, "id = ?", "1", entryID)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(list) == 0 {
-		return nil, ErrNoEntry
+		return nil, nil, ErrNoEntry
 	}
 	r := &list[0]
 	w, err := loadWriter(ctx, tx, j.d, r.WriterID)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if w == nil {
-		return nil, fmt.Errorf("%w: its writer is not in the database", ErrTampered)
+		return nil, nil, fmt.Errorf("%w: its writer is not in the database", ErrTampered)
 	}
 	var c checkpointRow
 	err = tx.GetContext(ctx, &c, j.bind("SELECT writer_id, tree_size, note FROM file_access_checkpoints WHERE writer_id = ? AND tree_size > ? ORDER BY tree_size LIMIT 1"), r.WriterID, r.Seq)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, fmt.Errorf("%w: no checkpoint covers it", ErrTampered)
+		return nil, nil, fmt.Errorf("%w: no checkpoint covers it", ErrTampered)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var start tree
 	if f, err := lastFrontier(ctx, tx, j.d, r.WriterID); err != nil {
-		return nil, err
+		return nil, nil, err
 	} else if f != nil {
 		if start, err = treeOf(f.Size, f.Hashes); err != nil {
-			return nil, fmt.Errorf("%w: its frontier: %w", ErrTampered, err)
+			return nil, nil, fmt.Errorf("%w: its frontier: %w", ErrTampered, err)
 		}
 	}
 	if r.Seq < start.size {
-		return nil, fmt.Errorf("%w: it stands before the beginning of its log", ErrTampered)
+		return nil, nil, fmt.Errorf("%w: it stands before the beginning of its log", ErrTampered)
 	}
 
 	path := newPathTree(start, r.Seq)
 	rows, err := tx.QueryContext(ctx, j.bind("SELECT seq, leaf FROM file_access_logs WHERE writer_id = ? AND seq >= ? AND seq < ? ORDER BY seq"), r.WriterID, start.size, c.Size)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var seq int64
 		var leaf sql.RawBytes
 		if err := rows.Scan(&seq, &leaf); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if seq != path.size || len(leaf) != tlog.HashSize {
-			return nil, fmt.Errorf("%w: the log has no entry %d, or no hash for it", ErrTampered, path.size)
+			return nil, nil, fmt.Errorf("%w: the log has no entry %d, or no hash for it", ErrTampered, path.size)
 		}
 		path.append(tlog.Hash(leaf))
 	}
 	if err := rows.Err(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if path.size != c.Size {
-		return nil, fmt.Errorf("%w: the log has no entry %d", ErrTampered, path.size)
+		return nil, nil, fmt.Errorf("%w: the log has no entry %d", ErrTampered, path.size)
 	}
 	p := &Proof{Version: 1, Entry: string(r.canonical(nil)), Index: r.Seq, Checkpoint: c.Note, Certificate: string(w.certificate), Personal: personalOf(r)}
 	p.Path, _ = path.proof()
 
 	// What would not convince anybody is not handed out.
-	_, key, err := writerVerifier(w.id, w.public)
+	own, _, err := writerVerifier(w.id, w.public)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrTampered, err)
+		return nil, nil, fmt.Errorf("%w: %w", ErrTampered, err)
 	}
-	if _, err := VerifyProof(p, key); err != nil {
-		return nil, err
+	if _, err := verifyProof(p, []note.Verifier{own}); err != nil {
+		return nil, nil, fmt.Errorf("%w: the proof does not hold: %w", ErrTampered, err)
 	}
-	return p, nil
+	return p, own, nil
 }
 
 func personalOf(r *row) *ProofPersonal {
@@ -199,21 +221,21 @@ func (j *Journal) readRows(ctx context.Context, tx *sqlx.Tx, where, limit string
 // It proves that a writer for which one of keys vouches signed a log with this
 // entry in that place. An error wraps [ErrTampered] if that is not so.
 func VerifyProof(p *Proof, keys ...string) (audit.Entry, error) {
-	e, err := verifyProof(p, keys)
+	var e audit.Entry
+	trusted, err := verifiers(keys)
+	if err == nil {
+		e, err = verifyProof(p, trusted)
+	}
 	if err != nil {
 		return audit.Entry{}, fmt.Errorf("%w: the proof does not hold: %w", ErrTampered, err)
 	}
 	return e, nil
 }
 
-func verifyProof(p *Proof, keys []string) (audit.Entry, error) {
+func verifyProof(p *Proof, trusted []note.Verifier) (audit.Entry, error) {
 	var none audit.Entry
 	if p == nil || p.Version != 1 {
 		return none, errors.New("it is not of version 1")
-	}
-	trusted, err := verifiers(keys)
-	if err != nil {
-		return none, err
 	}
 	if len(trusted) == 0 {
 		return none, errors.New("no key was given to check it with")

@@ -4,6 +4,7 @@ package sqlaudit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -38,6 +39,7 @@ func (j *Journal) Entries(ctx context.Context, q audit.Query) iter.Seq2[audit.En
 			return
 		}
 		left, after := q.Limit, q.After
+		var refused refusals
 		for {
 			size := pageSize
 			if q.Limit > 0 {
@@ -53,12 +55,24 @@ func (j *Journal) Entries(ctx context.Context, q audit.Query) iter.Seq2[audit.En
 					yield(audit.Entry{}, err)
 					return
 				}
-				if !yield(r.Entry, nil) {
+				if q.Verified {
+					r.Entry, err = j.authentic(ctx, r.ID)
+				}
+				switch {
+				case errors.Is(err, audit.ErrUntrusted):
+					refused.add(err)
+				case err != nil:
+					yield(audit.Entry{}, fmt.Errorf("sqlaudit: reading entries: %w", err))
+					return
+				case !yield(r.Entry, nil):
 					return
 				}
 			}
 			left -= len(page)
 			if len(page) < size || (q.Limit > 0 && left == 0) {
+				if err := refused.err("entries"); err != nil {
+					yield(audit.Entry{}, err)
+				}
 				return
 			}
 			after = page[len(page)-1].ID
