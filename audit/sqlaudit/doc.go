@@ -194,6 +194,26 @@
 // testdata has test vectors: vectors.json for entries, proof.json for a proof,
 // and verify.py, a verifier for SQLite that was written from this comment.
 //
-// Leases in file_access_intents are microseconds since 1970 by the database's
-// clock.
+// # Open operations
+//
+// A row of file_access_intents is acted upon only with the signature of the
+// writer that holds it. The column signature has 64 bytes: the Ed25519
+// signature, by the key of writer_id, over these four lines, each of which ends
+// in a newline:
+//
+//	blobtrail intent v1
+//	op <op_id>
+//	holder <holder>
+//	event <SHA-256 of the column event, in lower-case hexadecimal digits>
+//
+// A process that takes over an intent signs it anew as its holder.
+// [Journal.Dangling] and [Journal.Claim] check that signature, the certificate
+// of its writer by the key of [Options.DeploymentKey] or one of
+// [Options.TrustedKeys], and that the trail has no entry of op_id yet. They leave
+// every other row as it is and return an error that wraps audit.ErrUntrusted.
+// [Verify] reports these rows as findings. Without a deployment key, anyone who
+// may insert into file_access_writers can add a writer whose signature counts.
+//
+// The signature does not cover the lease. Times in file_access_intents are
+// microseconds since 1970 by the database's clock.
 package sqlaudit
