@@ -14,6 +14,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 	"github.com/blobtrail/blobtrail/config"
+	"github.com/blobtrail/blobtrail/secret"
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
@@ -22,11 +23,13 @@ type vars = map[string]string
 func TestDefaults(t *testing.T) {
 	cfg, err := config.LoadFrom(nil)
 	require.NoError(t, err)
+	assert.Equal(t, "sqlite:blobtrail.db", cfg.AuditDatabaseURL.Reveal())
+	cfg.AuditDatabaseURL = secret.Text{} // which can't be compared
 	assert.Equal(t, config.Config{
 		AppEnv: "development", Backend: "local", LocalPath: "./uploads",
 		S3:          config.S3{Region: "us-east-1", SSE: "AES256"},
 		LinkExpiry:  time.Hour,
-		LinkBaseURL: "http://localhost:8080/files/", AuditDatabaseURL: config.NewSecret("sqlite:blobtrail.db"),
+		LinkBaseURL: "http://localhost:8080/files/",
 	}, cfg)
 }
 
@@ -86,7 +89,7 @@ func TestEveryMistakeIsReportedByName(t *testing.T) {
 	key := signurl.NewKey().Encode()
 	made, verifying, err := sqlaudit.NewDeploymentKey("acme.example/files")
 	require.NoError(t, err)
-	signing := string(made)
+	signing := made.Reveal()
 	_, foreign, err := sqlaudit.NewDeploymentKey("acme.example/files") // of the same name
 	require.NoError(t, err)
 	tests := []struct {
@@ -254,7 +257,7 @@ func TestGoodConfigurations(t *testing.T) {
 		{"gcs by default credentials", gcs(nil), "gs://files"},
 		{"postgres", vars{"AUDIT_DATABASE_URL": "postgres://u:" + password + "@db:5432/files?sslmode=require"}, "local://./uploads?create=true"},
 		{"mariadb", vars{"AUDIT_DATABASE_URL": "mariadb://u:" + password + "@db:3306/files"}, "local://./uploads?create=true"},
-		{"keys that were rotated", vars{"AUDIT_DEPLOYMENT_KEY": string(signing), "AUDIT_VERIFIER_KEYS": old + ", " + verifying}, "local://./uploads?create=true"},
+		{"keys that were rotated", vars{"AUDIT_DEPLOYMENT_KEY": signing.Reveal(), "AUDIT_VERIFIER_KEYS": old + ", " + verifying}, "local://./uploads?create=true"},
 		{"mysql", vars{"AUDIT_DATABASE_URL": "mysql:u:" + password + "@tcp(db:3306)/files"}, "local://./uploads?create=true"},
 	}
 	for _, tt := range tests {

@@ -144,7 +144,7 @@ func warnLocal(ctx context.Context, cfg Config, log *slog.Logger) {
 func newSigner(ctx context.Context, cfg Config, log *slog.Logger) (*signurl.Signer, error) {
 	var keys []signurl.Key
 	switch {
-	case cfg.LinkSigningKeys.IsSet():
+	case !cfg.LinkSigningKeys.IsZero():
 		var err error
 		if keys, err = signurl.ParseKeys(cfg.LinkSigningKeys.Reveal()); err != nil {
 			return nil, fmt.Errorf("LINK_SIGNING_KEYS: %w", err)
@@ -184,8 +184,8 @@ func openJournal(ctx context.Context, cfg Config, app *App, o *Options) (*sqlaud
 	if opts.Logger == nil {
 		opts.Logger = o.Logger
 	}
-	if opts.DeploymentKey == "" {
-		opts.DeploymentKey = sqlaudit.SigningKey(cfg.AuditDeploymentKey.Reveal())
+	if opts.DeploymentKey.IsZero() {
+		opts.DeploymentKey = cfg.AuditDeploymentKey
 	}
 	if app.checkpoints != nil {
 		opts.Publish = &sqlaudit.PublishOptions{Bucket: app.checkpoints.Blob()}
@@ -233,7 +233,7 @@ func openStore(ctx context.Context, cfg Config, app *App, opts *blobstore.Option
 
 // storageVariable names what decided where the files are.
 func (c Config) storageVariable() string {
-	if c.URL.IsSet() {
+	if !c.URL.IsZero() {
 		return "STORAGE_URL"
 	}
 	return "STORAGE_BACKEND"
@@ -243,10 +243,10 @@ func (c Config) storageVariable() string {
 // holds them; nil if the provider is to find its own.
 func (c Config) credentials() (*driver.Credentials, string) {
 	switch b := c.backend(); {
-	case b == BackendS3 && c.S3.AccessKey.IsSet():
-		return &driver.Credentials{AccessKey: c.S3.AccessKey.Reveal(), SecretKey: c.S3.SecretKey.Reveal()}, "S3_ACCESS_KEY"
-	case b == BackendAzure && c.Azure.ConnectionString.IsSet():
-		return &driver.Credentials{ConnectionString: c.Azure.ConnectionString.Reveal()}, "AZURE_STORAGE_CONNECTION_STRING"
+	case b == BackendS3 && !c.S3.AccessKey.IsZero():
+		return &driver.Credentials{AccessKey: c.S3.AccessKey, SecretKey: c.S3.SecretKey}, "S3_ACCESS_KEY"
+	case b == BackendAzure && !c.Azure.ConnectionString.IsZero():
+		return &driver.Credentials{ConnectionString: c.Azure.ConnectionString}, "AZURE_STORAGE_CONNECTION_STRING"
 	case b == BackendGCS && c.GCS.CredentialsPath != "":
 		return &driver.Credentials{KeyFile: c.GCS.CredentialsPath}, "GCS_CREDENTIALS_PATH"
 	}

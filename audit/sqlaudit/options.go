@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/secret"
 )
 
 // Options configure a [Journal]. Nil, or the zero value of a field, means the
@@ -52,7 +53,7 @@ type Options struct {
 	// database could put a writer of their own in its place: only published
 	// checkpoints show that then. Nothing shows that they had it order entries
 	// to be erased or removed.
-	DeploymentKey SigningKey
+	DeploymentKey secret.Text
 
 	// Publish has checkpoints written to a bucket. Without it, whoever can
 	// write to the database can cut off the end of the trail, or put an older

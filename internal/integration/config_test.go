@@ -14,6 +14,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/config"
+	"github.com/blobtrail/blobtrail/secret"
 )
 
 func TestConfigReachesTheServices(t *testing.T) {
@@ -53,7 +54,7 @@ func TestConfigReachesTheServices(t *testing.T) {
 // driverBucket makes a bucket, which config never does on S3.
 func driverBucket(t *testing.T, s *S3, name string) {
 	t.Helper()
-	ctx := driver.WithCredentials(t.Context(), &driver.Credentials{AccessKey: s.AccessKey, SecretKey: s.SecretKey})
+	ctx := driver.WithCredentials(t.Context(), &driver.Credentials{AccessKey: secret.New(s.AccessKey), SecretKey: secret.New(s.SecretKey)})
 	b, err := driver.Open(ctx, "s3://"+name+"?create=true&region=us-east-1&use_path_style=true&sse=none&endpoint="+s.Endpoint)
 	require.NoError(t, err)
 	require.NoError(t, b.Close())
