@@ -56,8 +56,10 @@ type Config struct {
 	// reach it. Default: http://localhost:8080/files/.
 	LinkBaseURL string `env:"LINK_BASE_URL" envDefault:"http://localhost:8080/files/"`
 
-	// LinkSigningKeys sign the links that the backend does not sign itself: see
-	// signurl.ParseKeys. The first signs, all of them verify. Default: none.
+	// LinkSigningKeys sign the links that the program's own handler serves: see
+	// signurl.ParseKeys. The first signs, all of them verify. Default: a key that
+	// ends with the process, see [Open]; required in production and staging. Neither
+	// depends on the backend.
 	LinkSigningKeys secret.Text `env:"LINK_SIGNING_KEYS"`
 
 	// MaxUploadBytes limits every upload. 0, the default: no limit.
@@ -153,13 +155,4 @@ func (c Config) backend() string {
 	}
 	scheme, _, _ := strings.Cut(c.URL.Reveal(), "://")
 	return schemes[scheme]
-}
-
-// needsSigner reports whether the backend cannot sign links itself.
-func (c Config) needsSigner() bool {
-	switch c.backend() {
-	case BackendS3, BackendAzure, BackendGCS:
-		return false
-	}
-	return true
 }

@@ -163,6 +163,10 @@ func TestEveryMistakeIsReportedByName(t *testing.T) {
 
 		{"production on defaults", vars{"APP_ENV": "production"}, []string{"LINK_BASE_URL", "LINK_SIGNING_KEYS"}},
 		{"staging on defaults", vars{"APP_ENV": "staging"}, []string{"LINK_BASE_URL", "LINK_SIGNING_KEYS"}},
+		{"production on s3", s3(vars{"APP_ENV": "production"}), []string{"LINK_BASE_URL", "LINK_SIGNING_KEYS"}},
+		{"staging on azure", azure(vars{"APP_ENV": "staging", "AZURE_STORAGE_ACCOUNT_URL": "https://a.blob.core.windows.net"}), []string{"LINK_BASE_URL", "LINK_SIGNING_KEYS"}},
+		{"production on gcs", gcs(vars{"APP_ENV": "production", "LINK_BASE_URL": "https://files.example.com/"}), []string{"LINK_SIGNING_KEYS"}},
+		{"production on s3 by URL", vars{"APP_ENV": "production", "STORAGE_URL": "s3://files", "LINK_BASE_URL": "https://files.example.com/"}, []string{"LINK_SIGNING_KEYS"}},
 		{"production with links to 127.0.0.1", production(vars{"LINK_BASE_URL": "http://127.0.0.1:8080/"}), []string{"LINK_BASE_URL"}},
 		{"signing key without its verifier", vars{"AUDIT_DEPLOYMENT_KEY": signing}, []string{"AUDIT_VERIFIER_KEYS"}},
 		{"signing key that is none", vars{"AUDIT_DEPLOYMENT_KEY": secretKey, "AUDIT_VERIFIER_KEYS": verifying}, []string{"AUDIT_DEPLOYMENT_KEY"}},
@@ -242,7 +246,7 @@ func TestGoodConfigurations(t *testing.T) {
 		{"a URL of somebody else's provider", vars{"STORAGE_URL": "swift://files"}, "swift://files"},
 		{"memory", vars{"STORAGE_URL": "mem://"}, "mem://"},
 		{"s3", s3(nil), "s3://files?region=us-east-1&sse=AES256"},
-		{"s3 in production needs no signing keys", s3(vars{"APP_ENV": "production"}), "s3://files?region=us-east-1&sse=AES256"},
+		{"s3 in production", s3(production(nil)), "s3://files?region=us-east-1&sse=AES256"},
 		{"s3 elsewhere", s3(vars{
 			"S3_REGION": "auto", "S3_ENDPOINT": "http://127.0.0.1:9000", "S3_PUBLIC_ENDPOINT": "https://cdn.example.com", "S3_USE_PATH_STYLE": "true",
 			"S3_SSE": "none", "S3_ACCESS_KEY": accessKey, "S3_SECRET_KEY": secretKey,

@@ -36,8 +36,7 @@ type App struct {
 	Store   *blobstore.Store
 	Journal *sqlaudit.Journal
 	// Signer signs and verifies the links that the program's own handler
-	// honours. It is nil if the backend signs its links itself and
-	// LINK_SIGNING_KEYS is not set.
+	// serves, for blobhttp.Links. It is never nil, on any backend.
 	Signer *signurl.Signer
 	// Config is what it was opened with.
 	Config Config
@@ -49,11 +48,12 @@ type App struct {
 // the storage provider and the SQL driver; a missing one is an error that names
 // the line to add. On an error nothing stays open.
 //
-// Without LINK_SIGNING_KEYS, a backend that cannot sign links gets a key that
-// was made up, with a warning: other processes don't know it, and links end with
-// this one. In production and staging that is a [Problem]. Local files in
-// production or staging are worth one warning in each process, or in strict mode
-// a Problem.
+// Without LINK_SIGNING_KEYS, the links of the program's own handler are signed
+// with a key that was made up, with a warning: other processes don't know it, and
+// links end with this one. In production and staging that is a [Problem]. Both
+// hold on every backend: one that signs links itself signs none that can be
+// revoked, counted or bound to a user. Local files in production or staging are
+// worth one warning in each process, or in strict mode a Problem.
 //
 // ctx bounds the opening only.
 func Open(ctx context.Context, cfg Config, opts *Options) (*App, error) {
@@ -140,20 +140,15 @@ func warnLocal(ctx context.Context, cfg Config, log *slog.Logger) {
 	}
 }
 
-// newSigner returns nil if there is neither a key nor a need.
+// newSigner signs with the configured keys, or with a new one.
 func newSigner(ctx context.Context, cfg Config, log *slog.Logger) (*signurl.Signer, error) {
-	var keys []signurl.Key
-	switch {
-	case !cfg.LinkSigningKeys.IsZero():
-		var err error
-		if keys, err = signurl.ParseKeys(cfg.LinkSigningKeys.Reveal()); err != nil {
-			return nil, fmt.Errorf("LINK_SIGNING_KEYS: %w", err)
-		}
-	case cfg.needsSigner():
-		keys = []signurl.Key{signurl.NewKey()}
+	if cfg.LinkSigningKeys.IsZero() {
 		log.WarnContext(ctx, "config: LINK_SIGNING_KEYS is not set: links are signed with a key that was made up and end with this process")
-	default:
-		return nil, nil //nolint:nilnil // no signer is an answer, and documented at App.Signer
+		return signurl.New(cfg.LinkBaseURL, []signurl.Key{signurl.NewKey()}, nil)
+	}
+	keys, err := signurl.ParseKeys(cfg.LinkSigningKeys.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("LINK_SIGNING_KEYS: %w", err)
 	}
 	return signurl.New(cfg.LinkBaseURL, keys, nil)
 }

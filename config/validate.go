@@ -249,7 +249,7 @@ func checkEndpoint(ps *problems, name, value string) {
 func (c Config) validateLinks(ps *problems) {
 	if _, err := signurl.New(c.LinkBaseURL, []signurl.Key{signurl.NewKey()}, nil); err != nil {
 		ps.add("LINK_BASE_URL", strings.TrimPrefix(err.Error(), "signurl: base URL: "), "the URL of the handler of links, such as https://files.example.com/files/")
-	} else if c.Production() && (c.needsSigner() || !c.LinkSigningKeys.IsZero()) && onlyHere(c.LinkBaseURL) {
+	} else if c.Production() && onlyHere(c.LinkBaseURL) {
 		ps.add("LINK_BASE_URL", "with APP_ENV="+c.AppEnv+" its host is the client's own machine", "the URL of the handler of links as clients reach it")
 	}
 	switch {
@@ -257,7 +257,7 @@ func (c Config) validateLinks(ps *problems) {
 		if _, err := signurl.ParseKeys(c.LinkSigningKeys.Reveal()); err != nil {
 			ps.add("LINK_SIGNING_KEYS", strings.TrimPrefix(err.Error(), "signurl: "), "id:secret with 32 random bytes in base64url, several of them separated by commas")
 		}
-	case c.Production() && c.needsSigner():
+	case c.Production():
 		ps.add("LINK_SIGNING_KEYS", "it is not set, and with APP_ENV="+c.AppEnv+" no key is made up", "id:secret with 32 random bytes in base64url, the same in every process")
 	}
 }
