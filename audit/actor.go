@@ -19,7 +19,8 @@ func (a Actor) IsZero() bool { return a == Actor{} }
 type actorKey struct{}
 
 // WithActor returns a context that carries a. It is set once, by a middleware
-// or at the start of a job.
+// or at the start of a job. Stores and loggers take the actor from it; a zero a
+// gives a context without an actor.
 func WithActor(ctx context.Context, a Actor) context.Context {
 	return context.WithValue(ctx, actorKey{}, a)
 }

@@ -25,14 +25,19 @@ func AsJournal(l Logger) Journal {
 
 type loggerJournal struct{ Logger }
 
+// Log gives e the actor of ctx, whether or not the Logger does.
+func (j loggerJournal) Log(ctx context.Context, e Event) error {
+	return j.Logger.Log(ctx, withActorOf(ctx, e))
+}
+
 func (j loggerJournal) Begin(ctx context.Context, e Event, lease time.Duration) (Intent, error) {
-	e, err := PrepareIntent(e)
+	e, err := PrepareIntent(ctx, e)
 	if err != nil {
 		return nil, err
 	}
 	begun := e
 	begun.Outcome = OutcomeBegun
-	if err := j.Log(ctx, begun); err != nil {
+	if err := j.Logger.Log(prepared(ctx, begun), begun); err != nil {
 		return nil, err
 	}
 	return &loggerIntent{log: j.Logger, event: e}, nil
@@ -66,7 +71,7 @@ func (in *loggerIntent) Renew(context.Context, time.Duration) error {
 }
 
 func (in *loggerIntent) Settle(ctx context.Context, r Result, also ...Event) error {
-	events, err := PrepareSettlement(in.event, r, also...)
+	events, err := PrepareSettlement(ctx, in.event, r, also...)
 	if err != nil {
 		return err
 	}
@@ -76,7 +81,7 @@ func (in *loggerIntent) Settle(ctx context.Context, r Result, also ...Event) err
 		return ErrNotHeld
 	}
 	for in.logged < len(events) {
-		if err := in.log.Log(ctx, events[in.logged]); err != nil {
+		if err := in.log.Log(prepared(ctx, events[in.logged]), events[in.logged]); err != nil {
 			return err
 		}
 		in.logged++

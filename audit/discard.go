@@ -18,7 +18,7 @@ func (discard) Log(ctx context.Context, e Event) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	_, err := PrepareLog(e)
+	_, err := PrepareLog(ctx, e)
 	return err
 }
 
@@ -26,7 +26,7 @@ func (discard) Begin(ctx context.Context, e Event, lease time.Duration) (Intent,
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	e, err := PrepareIntent(e)
+	e, err := PrepareIntent(ctx, e)
 	if err != nil {
 		return nil, err
 	}
@@ -51,6 +51,6 @@ func (in discardIntent) Settle(ctx context.Context, r Result, also ...Event) err
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	_, err := PrepareSettlement(in.event, r, also...)
+	_, err := PrepareSettlement(ctx, in.event, r, also...)
 	return err
 }

@@ -26,6 +26,14 @@ var (
 )
 
 // Logger stores events. It must be safe for concurrent use.
+//
+// An event whose Actor is the zero one is stored with the actor of ctx, as
+// [ActorFrom] returns it, if there is one. An event with any field of its Actor
+// set keeps it as it is; nothing is added from ctx. The rule holds for the
+// events of Log, for those of [Journal.Begin], and for the further events of
+// [Intent.Settle]. To store an event without an actor, pass a context without
+// one: WithActor(ctx, Actor{}). Implementations call [PrepareLog], which does
+// it, or do the same.
 type Logger interface {
 	// Log stores e. A nil error means that e is durable. After an error e may
 	// or may not have been stored; whatever depends on it must not happen.
@@ -43,7 +51,7 @@ type Journal interface {
 	// Begin makes e durable as an open intent, held by the caller for the
 	// lease (0: a minute). e.Outcome must be empty, and no other intent of
 	// its OpID open; else the error wraps [ErrEvent]. On an error the effect
-	// must not happen.
+	// must not happen. If e has no actor, the intent has that of ctx.
 	Begin(ctx context.Context, e Event, lease time.Duration) (Intent, error)
 
 	// Dangling yields the open intents whose lease has run out, oldest first.
@@ -80,7 +88,9 @@ type Intent interface {
 	// appends an entry for each further event, in one transaction: either all
 	// of it is durable (nil) or, at the latest when the lease runs out, the
 	// intent is dangling. r.Outcome is required. An error that wraps
-	// [ErrEvent] leaves the intent held, to be settled otherwise.
+	// [ErrEvent] leaves the intent held, to be settled otherwise. The entry
+	// keeps the intent's actor, whoever settles it; the actor of ctx is only
+	// for further events that have none.
 	Settle(ctx context.Context, r Result, also ...Event) error
 }
 

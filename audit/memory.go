@@ -79,7 +79,7 @@ func (m *Memory) Log(ctx context.Context, e Event) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	e, err := PrepareLog(m.timed(e))
+	e, err := PrepareLog(ctx, m.timed(e))
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (m *Memory) Begin(ctx context.Context, e Event, lease time.Duration) (Inten
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	e, err := PrepareIntent(m.timed(e))
+	e, err := PrepareIntent(ctx, m.timed(e))
 	if err != nil {
 		return nil, err
 	}
@@ -243,7 +243,7 @@ func (in *memoryIntent) Settle(ctx context.Context, r Result, also ...Event) err
 	for i := range also {
 		also[i] = m.timed(also[i])
 	}
-	events, err := PrepareSettlement(in.event, r, also...)
+	events, err := PrepareSettlement(ctx, in.event, r, also...)
 	if err != nil {
 		return err
 	}

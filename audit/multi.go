@@ -46,18 +46,19 @@ type multi struct {
 }
 
 func (m multi) Log(ctx context.Context, e Event) error {
-	e, err := PrepareLog(e) // once, so that all store the same OpID and time
+	e, err := PrepareLog(ctx, e) // once, so that all store the same OpID and time
 	if err != nil {
 		return err
 	}
 	if err := m.mirror(ctx, e); err != nil {
 		return err
 	}
-	return m.Journal.Log(ctx, e)
+	return m.Journal.Log(prepared(ctx, e), e)
 }
 
 func (m multi) mirror(ctx context.Context, events ...Event) error {
 	var errs []error
+	ctx = prepared(ctx, events...)
 	for _, l := range m.mirrors {
 		for _, e := range events {
 			errs = append(errs, l.Log(ctx, e))
@@ -100,11 +101,11 @@ type multiIntent struct {
 func (in multiIntent) Unwrap() Intent { return in.Intent }
 
 func (in multiIntent) Settle(ctx context.Context, r Result, also ...Event) error {
-	events, err := PrepareSettlement(in.Event(), r, also...)
+	events, err := PrepareSettlement(ctx, in.Event(), r, also...)
 	if err != nil {
 		return err
 	}
-	if err := in.Intent.Settle(ctx, r, events[1:]...); err != nil {
+	if err := in.Intent.Settle(prepared(ctx, events[1:]...), r, events[1:]...); err != nil {
 		return err
 	}
 	if err := in.m.mirror(ctx, events...); err != nil {

@@ -148,7 +148,7 @@ func TestPreparedAttrNamesThatMeet(t *testing.T) {
 }
 
 func TestPrepareSettlement(t *testing.T) {
-	intent, err := PrepareIntent(Event{Action: ActionUpload, Attrs: map[string]string{"a": "1", "b": "1"}})
+	intent, err := PrepareIntent(t.Context(), Event{Action: ActionUpload, Attrs: map[string]string{"a": "1", "b": "1"}})
 	require.NoError(t, err)
 
 	for _, tc := range []struct {
@@ -164,12 +164,12 @@ func TestPrepareSettlement(t *testing.T) {
 		{"bad further event", Result{Outcome: OutcomeOK}, []Event{{Action: "Bad Action"}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, err := PrepareSettlement(intent, tc.r, tc.also...)
+			_, err := PrepareSettlement(t.Context(), intent, tc.r, tc.also...)
 			require.ErrorIs(t, err, ErrEvent)
 		})
 	}
 
-	events, err := PrepareSettlement(intent, Result{
+	events, err := PrepareSettlement(t.Context(), intent, Result{
 		Outcome: OutcomeFailed, ErrorCode: "disk_full", Size: new(int64(7)), SHA256: make([]byte, 32),
 		ContentType: "text/plain", GrantID: "g", Attrs: map[string]string{"b": "2", "c": "3"},
 		SettledBy: SettledByReconciler,
@@ -185,14 +185,14 @@ func TestPrepareSettlement(t *testing.T) {
 	assert.Equal(t, OutcomeOK, events[1].Outcome, "an event without an outcome went well")
 	assert.Equal(t, map[string]string{"a": "1", "b": "1"}, intent.Attrs, "the intent's own attrs stay as they were")
 
-	events, err = PrepareSettlement(events[0], Result{Outcome: OutcomeOK})
+	events, err = PrepareSettlement(t.Context(), events[0], Result{Outcome: OutcomeOK})
 	require.NoError(t, err)
 	want.Outcome = OutcomeOK
 	assert.Equal(t, want, events[0], "what a result leaves out stays")
 }
 
 func TestPrepareIntentRefusesOutcome(t *testing.T) {
-	_, err := PrepareIntent(Event{Action: ActionUpload, Outcome: OutcomeOK})
+	_, err := PrepareIntent(t.Context(), Event{Action: ActionUpload, Outcome: OutcomeOK})
 	require.ErrorIs(t, err, ErrEvent)
 	assert.ErrorContains(t, err, "logged, not begun")
 }

@@ -20,7 +20,7 @@ func (s Slog) Log(ctx context.Context, e Event) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	e, err := PrepareLog(e)
+	e, err := PrepareLog(ctx, e)
 	if err != nil {
 		return err
 	}

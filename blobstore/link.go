@@ -140,7 +140,7 @@ func (s *Store) checkLink(o *LinkOptions) error {
 	}
 	// Its entry may come after an upload that can't be taken back any more.
 	probe := audit.Event{Action: linkAction(o.Method), Resource: o.Resource, Attrs: with(with(o.Attrs, audit.AttrMethod, ""), audit.AttrExpires, "")}
-	if _, err := audit.PrepareLog(probe); err != nil {
+	if _, err := audit.PrepareLog(context.Background(), probe); err != nil {
 		return err
 	}
 	if !s.signsItself(o) && s.opts.Signer == nil {

@@ -98,9 +98,22 @@ func (s *Store) record(ctx context.Context, e audit.Event, cause error) error {
 }
 
 func (s *Store) log(ctx context.Context, e audit.Event) error {
-	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	ctx, cancel := context.WithTimeout(asRecorded(ctx, e), s.opts.Timeout)
 	defer cancel()
 	return driver.As(ErrAudit, s.journal.Log(ctx, e))
+}
+
+// asRecorded returns a context by which the journal stores the events with the
+// actors that they have. enter has chosen them, and an event without one is that
+// of an operation whose actor is unknown, such as one that was erased: the actor
+// of ctx, who may be another, must not be put in its place.
+func asRecorded(ctx context.Context, events ...audit.Event) context.Context {
+	for _, e := range events {
+		if e.Actor.IsZero() {
+			return audit.WithActor(ctx, audit.Actor{})
+		}
+	}
+	return ctx
 }
 
 // both returns an error that is a and b, of which either may be nil.
@@ -149,7 +162,7 @@ func (s *Store) begin(ctx context.Context, e audit.Event) (audit.Intent, error) 
 			return nil, err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	ctx, cancel := context.WithTimeout(asRecorded(ctx, e), s.opts.Timeout)
 	defer cancel()
 	intent, err := s.journal.Begin(ctx, e, s.opts.Lease)
 	return intent, driver.As(ErrAudit, err)
@@ -165,15 +178,14 @@ func (s *Store) settle(ctx context.Context, intent audit.Intent, eff effect, cau
 		r = audit.Result{Outcome: audit.OutcomeFailed, ErrorCode: errorCode(cause)}
 		eff.also = nil
 	}
-	err := intent.Settle(ctx, r, eff.also...)
+	err := intent.Settle(asRecorded(ctx, eff.also...), r, eff.also...)
 	if errors.Is(err, audit.ErrNotHeld) && (cause == nil || errors.As(cause, new(undoneError))) {
 		// Somebody settled it while we were cut off, from what could be seen
 		// then: an object that came later, or one that was cleared away since.
 		// The trail gets the truth as a second entry that refers to it.
-		err = s.journal.Log(ctx, amendment(intent.Event(), r))
-		for _, e := range eff.also {
-			if err == nil {
-				err = s.journal.Log(ctx, e)
+		for _, e := range append([]audit.Event{amendment(intent.Event(), r)}, eff.also...) {
+			if err = s.journal.Log(asRecorded(ctx, e), e); err != nil {
+				break
 			}
 		}
 	}

@@ -130,7 +130,7 @@ func (s *Store) reconcileOne(ctx context.Context, intent audit.Intent) (audit.Ou
 	r.SettledBy = audit.SettledByReconciler
 	sctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	if err := intent.Settle(sctx, r, also...); err != nil {
+	if err := intent.Settle(asRecorded(sctx, also...), r, also...); err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx) // such as a lease that could not be kept
 		}

@@ -3,6 +3,8 @@ package config
 import (
 	"strings"
 	"time"
+
+	"github.com/blobtrail/blobtrail/secret"
 )
 
 // The values of Config.Backend.
@@ -36,7 +38,7 @@ type Config struct {
 	// URL, if set, is a Go CDK URL that says where the files are, in place of
 	// Backend and of the names, places and options of its backend. Credentials
 	// stay in their own variables.
-	URL Secret `env:"STORAGE_URL"`
+	URL secret.Text `env:"STORAGE_URL"`
 
 	// LocalPath is the folder of backend local; Open makes it if it is missing.
 	// A relative one begins at the working directory. Default: ./uploads.
@@ -54,21 +56,23 @@ type Config struct {
 	// reach it. Default: http://localhost:8080/files/.
 	LinkBaseURL string `env:"LINK_BASE_URL" envDefault:"http://localhost:8080/files/"`
 
-	// LinkSigningKeys sign the links that the backend does not sign itself: see
-	// signurl.ParseKeys. The first signs, all of them verify. Default: none.
-	LinkSigningKeys Secret `env:"LINK_SIGNING_KEYS"`
+	// LinkSigningKeys sign the links that the program's own handler serves: see
+	// signurl.ParseKeys. The first signs, all of them verify. Default: a key that
+	// ends with the process, see [Open]; required in production and staging. Neither
+	// depends on the backend.
+	LinkSigningKeys secret.Text `env:"LINK_SIGNING_KEYS"`
 
 	// MaxUploadBytes limits every upload. 0, the default: no limit.
 	MaxUploadBytes int64 `env:"MAX_UPLOAD_BYTES" envDefault:"0"`
 
 	// AuditDatabaseURL is the database of the trail: see sqlaudit.Open. Default:
 	// sqlite:blobtrail.db.
-	AuditDatabaseURL Secret `env:"AUDIT_DATABASE_URL" envDefault:"sqlite:blobtrail.db"`
+	AuditDatabaseURL secret.Text `env:"AUDIT_DATABASE_URL" envDefault:"sqlite:blobtrail.db"`
 
 	// AuditDeploymentKey vouches for the processes that write the trail, the same
 	// in each of them: see sqlaudit.NewDeploymentKey. Default: none, so that each
 	// vouches for itself.
-	AuditDeploymentKey Secret `env:"AUDIT_DEPLOYMENT_KEY"`
+	AuditDeploymentKey secret.Text `env:"AUDIT_DEPLOYMENT_KEY"`
 
 	// AuditVerifierKeys are the deployment's verifier keys, present and past,
 	// separated by commas; see App.VerifyOptions. Required with
@@ -93,8 +97,8 @@ type S3 struct {
 	Region string `env:"S3_REGION" envDefault:"us-east-1"`
 
 	// Both keys, or neither: then the SDK's default chain finds credentials.
-	AccessKey Secret `env:"S3_ACCESS_KEY"`
-	SecretKey Secret `env:"S3_SECRET_KEY"`
+	AccessKey secret.Text `env:"S3_ACCESS_KEY"`
+	SecretKey secret.Text `env:"S3_SECRET_KEY"`
 
 	// Endpoint is the service's URL, if it is not Amazon's.
 	Endpoint string `env:"S3_ENDPOINT"`
@@ -114,8 +118,8 @@ type S3 struct {
 
 // Azure is Azure Blob Storage. Either ConnectionString or AccountURL is needed.
 type Azure struct {
-	Container        string `env:"AZURE_CONTAINER_NAME"`
-	ConnectionString Secret `env:"AZURE_STORAGE_CONNECTION_STRING"`
+	Container        string      `env:"AZURE_CONTAINER_NAME"`
+	ConnectionString secret.Text `env:"AZURE_STORAGE_CONNECTION_STRING"`
 	// AccountURL is for access by a token, which the SDK's default chain finds:
 	// https://ACCOUNT.blob.core.windows.net.
 	AccountURL string `env:"AZURE_STORAGE_ACCOUNT_URL"`
@@ -146,18 +150,9 @@ const backendMemory = "mem" // reached by STORAGE_URL=mem:// only
 // backend is the one in effect: that of URL if it is set, which is "" for
 // providers that this library does not know.
 func (c Config) backend() string {
-	if !c.URL.IsSet() {
+	if c.URL.IsZero() {
 		return c.Backend
 	}
 	scheme, _, _ := strings.Cut(c.URL.Reveal(), "://")
 	return schemes[scheme]
-}
-
-// needsSigner reports whether the backend cannot sign links itself.
-func (c Config) needsSigner() bool {
-	switch c.backend() {
-	case BackendS3, BackendAzure, BackendGCS:
-		return false
-	}
-	return true
 }

@@ -12,7 +12,7 @@
 // in blobtrail.db, a SQLite file. The variables are described in the file
 // .env.example at the root of the module, and at the fields of [Config].
 //
-// Secrets are of type [Secret], which prints as "[redacted]": a Config can be
+// Secrets are of type [secret.Text], which prints as "[redacted]": a Config can be
 // logged as a whole.
 //
 // This package links no storage provider and no SQL driver. As with

@@ -12,6 +12,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore"
 	"github.com/blobtrail/blobtrail/config"
+	"github.com/blobtrail/blobtrail/secret"
 )
 
 // A program that takes its whole set-up from the environment.
@@ -67,8 +68,8 @@ func ExampleLoadFrom_mistakes() {
 }
 
 // A Config can be logged as a whole.
-func ExampleSecret() {
-	cfg := config.Config{AuditDatabaseURL: config.NewSecret("postgres://app:hunter2@db/files")}
+func ExampleConfig() {
+	cfg := config.Config{AuditDatabaseURL: secret.New("postgres://app:hunter2@db/files")}
 	fmt.Println(cfg.AuditDatabaseURL)
 	// Output: postgres:[redacted]
 }

@@ -12,6 +12,8 @@ import (
 	"unicode"
 
 	"github.com/caarlos0/env/v11"
+
+	"github.com/blobtrail/blobtrail/secret"
 )
 
 // Load reads the environment and checks it. The error joins every [*Problem]
@@ -150,6 +152,8 @@ func wantOf(t reflect.Type) string {
 		return "true or false"
 	case reflect.TypeFor[time.Duration]():
 		return "a whole number of seconds, 1 to 604800"
+	case reflect.TypeFor[secret.Text]():
+		return "the secret itself, instead of what was printed for it"
 	}
 	return "a whole number of bytes, such as 10485760"
 }

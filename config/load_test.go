@@ -14,6 +14,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 	"github.com/blobtrail/blobtrail/config"
+	"github.com/blobtrail/blobtrail/secret"
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
@@ -22,11 +23,13 @@ type vars = map[string]string
 func TestDefaults(t *testing.T) {
 	cfg, err := config.LoadFrom(nil)
 	require.NoError(t, err)
+	assert.Equal(t, "sqlite:blobtrail.db", cfg.AuditDatabaseURL.Reveal())
+	cfg.AuditDatabaseURL = secret.Text{} // which can't be compared
 	assert.Equal(t, config.Config{
 		AppEnv: "development", Backend: "local", LocalPath: "./uploads",
 		S3:          config.S3{Region: "us-east-1", SSE: "AES256"},
 		LinkExpiry:  time.Hour,
-		LinkBaseURL: "http://localhost:8080/files/", AuditDatabaseURL: config.NewSecret("sqlite:blobtrail.db"),
+		LinkBaseURL: "http://localhost:8080/files/",
 	}, cfg)
 }
 
@@ -86,7 +89,7 @@ func TestEveryMistakeIsReportedByName(t *testing.T) {
 	key := signurl.NewKey().Encode()
 	made, verifying, err := sqlaudit.NewDeploymentKey("acme.example/files")
 	require.NoError(t, err)
-	signing := string(made)
+	signing := made.Reveal()
 	_, foreign, err := sqlaudit.NewDeploymentKey("acme.example/files") // of the same name
 	require.NoError(t, err)
 	tests := []struct {
@@ -160,6 +163,10 @@ func TestEveryMistakeIsReportedByName(t *testing.T) {
 
 		{"production on defaults", vars{"APP_ENV": "production"}, []string{"LINK_BASE_URL", "LINK_SIGNING_KEYS"}},
 		{"staging on defaults", vars{"APP_ENV": "staging"}, []string{"LINK_BASE_URL", "LINK_SIGNING_KEYS"}},
+		{"production on s3", s3(vars{"APP_ENV": "production"}), []string{"LINK_BASE_URL", "LINK_SIGNING_KEYS"}},
+		{"staging on azure", azure(vars{"APP_ENV": "staging", "AZURE_STORAGE_ACCOUNT_URL": "https://a.blob.core.windows.net"}), []string{"LINK_BASE_URL", "LINK_SIGNING_KEYS"}},
+		{"production on gcs", gcs(vars{"APP_ENV": "production", "LINK_BASE_URL": "https://files.example.com/"}), []string{"LINK_SIGNING_KEYS"}},
+		{"production on s3 by URL", vars{"APP_ENV": "production", "STORAGE_URL": "s3://files", "LINK_BASE_URL": "https://files.example.com/"}, []string{"LINK_SIGNING_KEYS"}},
 		{"production with links to 127.0.0.1", production(vars{"LINK_BASE_URL": "http://127.0.0.1:8080/"}), []string{"LINK_BASE_URL"}},
 		{"signing key without its verifier", vars{"AUDIT_DEPLOYMENT_KEY": signing}, []string{"AUDIT_VERIFIER_KEYS"}},
 		{"signing key that is none", vars{"AUDIT_DEPLOYMENT_KEY": secretKey, "AUDIT_VERIFIER_KEYS": verifying}, []string{"AUDIT_DEPLOYMENT_KEY"}},
@@ -239,7 +246,7 @@ func TestGoodConfigurations(t *testing.T) {
 		{"a URL of somebody else's provider", vars{"STORAGE_URL": "swift://files"}, "swift://files"},
 		{"memory", vars{"STORAGE_URL": "mem://"}, "mem://"},
 		{"s3", s3(nil), "s3://files?region=us-east-1&sse=AES256"},
-		{"s3 in production needs no signing keys", s3(vars{"APP_ENV": "production"}), "s3://files?region=us-east-1&sse=AES256"},
+		{"s3 in production", s3(production(nil)), "s3://files?region=us-east-1&sse=AES256"},
 		{"s3 elsewhere", s3(vars{
 			"S3_REGION": "auto", "S3_ENDPOINT": "http://127.0.0.1:9000", "S3_PUBLIC_ENDPOINT": "https://cdn.example.com", "S3_USE_PATH_STYLE": "true",
 			"S3_SSE": "none", "S3_ACCESS_KEY": accessKey, "S3_SECRET_KEY": secretKey,
@@ -254,7 +261,7 @@ func TestGoodConfigurations(t *testing.T) {
 		{"gcs by default credentials", gcs(nil), "gs://files"},
 		{"postgres", vars{"AUDIT_DATABASE_URL": "postgres://u:" + password + "@db:5432/files?sslmode=require"}, "local://./uploads?create=true"},
 		{"mariadb", vars{"AUDIT_DATABASE_URL": "mariadb://u:" + password + "@db:3306/files"}, "local://./uploads?create=true"},
-		{"keys that were rotated", vars{"AUDIT_DEPLOYMENT_KEY": string(signing), "AUDIT_VERIFIER_KEYS": old + ", " + verifying}, "local://./uploads?create=true"},
+		{"keys that were rotated", vars{"AUDIT_DEPLOYMENT_KEY": signing.Reveal(), "AUDIT_VERIFIER_KEYS": old + ", " + verifying}, "local://./uploads?create=true"},
 		{"mysql", vars{"AUDIT_DATABASE_URL": "mysql:u:" + password + "@tcp(db:3306)/files"}, "local://./uploads?create=true"},
 	}
 	for _, tt := range tests {

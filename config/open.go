@@ -36,8 +36,7 @@ type App struct {
 	Store   *blobstore.Store
 	Journal *sqlaudit.Journal
 	// Signer signs and verifies the links that the program's own handler
-	// honours. It is nil if the backend signs its links itself and
-	// LINK_SIGNING_KEYS is not set.
+	// serves, for blobhttp.Links. It is never nil, on any backend.
 	Signer *signurl.Signer
 	// Config is what it was opened with.
 	Config Config
@@ -49,11 +48,12 @@ type App struct {
 // the storage provider and the SQL driver; a missing one is an error that names
 // the line to add. On an error nothing stays open.
 //
-// Without LINK_SIGNING_KEYS, a backend that cannot sign links gets a key that
-// was made up, with a warning: other processes don't know it, and links end with
-// this one. In production and staging that is a [Problem]. Local files in
-// production or staging are worth one warning in each process, or in strict mode
-// a Problem.
+// Without LINK_SIGNING_KEYS, the links of the program's own handler are signed
+// with a key that was made up, with a warning: other processes don't know it, and
+// links end with this one. In production and staging that is a [Problem]. Both
+// hold on every backend: one that signs links itself signs none that can be
+// revoked, counted or bound to a user. Local files in production or staging are
+// worth one warning in each process, or in strict mode a Problem.
 //
 // ctx bounds the opening only.
 func Open(ctx context.Context, cfg Config, opts *Options) (*App, error) {
@@ -140,20 +140,15 @@ func warnLocal(ctx context.Context, cfg Config, log *slog.Logger) {
 	}
 }
 
-// newSigner returns nil if there is neither a key nor a need.
+// newSigner signs with the configured keys, or with a new one.
 func newSigner(ctx context.Context, cfg Config, log *slog.Logger) (*signurl.Signer, error) {
-	var keys []signurl.Key
-	switch {
-	case cfg.LinkSigningKeys.IsSet():
-		var err error
-		if keys, err = signurl.ParseKeys(cfg.LinkSigningKeys.Reveal()); err != nil {
-			return nil, fmt.Errorf("LINK_SIGNING_KEYS: %w", err)
-		}
-	case cfg.needsSigner():
-		keys = []signurl.Key{signurl.NewKey()}
+	if cfg.LinkSigningKeys.IsZero() {
 		log.WarnContext(ctx, "config: LINK_SIGNING_KEYS is not set: links are signed with a key that was made up and end with this process")
-	default:
-		return nil, nil //nolint:nilnil // no signer is an answer, and documented at App.Signer
+		return signurl.New(cfg.LinkBaseURL, []signurl.Key{signurl.NewKey()}, nil)
+	}
+	keys, err := signurl.ParseKeys(cfg.LinkSigningKeys.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("LINK_SIGNING_KEYS: %w", err)
 	}
 	return signurl.New(cfg.LinkBaseURL, keys, nil)
 }
@@ -184,8 +179,8 @@ func openJournal(ctx context.Context, cfg Config, app *App, o *Options) (*sqlaud
 	if opts.Logger == nil {
 		opts.Logger = o.Logger
 	}
-	if opts.DeploymentKey == "" {
-		opts.DeploymentKey = sqlaudit.SigningKey(cfg.AuditDeploymentKey.Reveal())
+	if opts.DeploymentKey.IsZero() {
+		opts.DeploymentKey = cfg.AuditDeploymentKey
 	}
 	if app.checkpoints != nil {
 		opts.Publish = &sqlaudit.PublishOptions{Bucket: app.checkpoints.Blob()}
@@ -233,7 +228,7 @@ func openStore(ctx context.Context, cfg Config, app *App, opts *blobstore.Option
 
 // storageVariable names what decided where the files are.
 func (c Config) storageVariable() string {
-	if c.URL.IsSet() {
+	if !c.URL.IsZero() {
 		return "STORAGE_URL"
 	}
 	return "STORAGE_BACKEND"
@@ -243,10 +238,10 @@ func (c Config) storageVariable() string {
 // holds them; nil if the provider is to find its own.
 func (c Config) credentials() (*driver.Credentials, string) {
 	switch b := c.backend(); {
-	case b == BackendS3 && c.S3.AccessKey.IsSet():
-		return &driver.Credentials{AccessKey: c.S3.AccessKey.Reveal(), SecretKey: c.S3.SecretKey.Reveal()}, "S3_ACCESS_KEY"
-	case b == BackendAzure && c.Azure.ConnectionString.IsSet():
-		return &driver.Credentials{ConnectionString: c.Azure.ConnectionString.Reveal()}, "AZURE_STORAGE_CONNECTION_STRING"
+	case b == BackendS3 && !c.S3.AccessKey.IsZero():
+		return &driver.Credentials{AccessKey: c.S3.AccessKey, SecretKey: c.S3.SecretKey}, "S3_ACCESS_KEY"
+	case b == BackendAzure && !c.Azure.ConnectionString.IsZero():
+		return &driver.Credentials{ConnectionString: c.Azure.ConnectionString}, "AZURE_STORAGE_CONNECTION_STRING"
 	case b == BackendGCS && c.GCS.CredentialsPath != "":
 		return &driver.Credentials{KeyFile: c.GCS.CredentialsPath}, "GCS_CREDENTIALS_PATH"
 	}

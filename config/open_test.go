@@ -124,7 +124,7 @@ func TestOpenWithProof(t *testing.T) {
 	require.NoError(t, err)
 	checkpoints := filepath.ToSlash(t.TempDir())
 	cfg, _ := local(t, vars{
-		"AUDIT_DEPLOYMENT_KEY": string(signing), "AUDIT_VERIFIER_KEYS": verifying, "AUDIT_CHECKPOINTS_URL": "local://" + checkpoints,
+		"AUDIT_DEPLOYMENT_KEY": signing.Reveal(), "AUDIT_VERIFIER_KEYS": verifying, "AUDIT_CHECKPOINTS_URL": "local://" + checkpoints,
 	})
 	app, err := config.Open(ctx, cfg, nil)
 	require.NoError(t, err)

@@ -14,7 +14,7 @@ import (
 // else one made of the variables of the backend. One that was made contains no
 // secret. The configuration must be valid.
 func (c Config) StorageURL() (string, error) {
-	if c.URL.IsSet() {
+	if !c.URL.IsZero() {
 		return c.URL.Reveal(), nil
 	}
 	switch c.Backend {

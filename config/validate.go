@@ -52,7 +52,7 @@ func (c Config) validateStorage(ps *problems) {
 	default:
 		ps.add("STORAGE_BACKEND", shown(c.Backend)+" is not known", "local, s3, azure or gcs")
 	}
-	if c.URL.IsSet() {
+	if !c.URL.IsZero() {
 		c.validateURL(ps)
 	}
 	switch c.backend() {
@@ -63,11 +63,11 @@ func (c Config) validateStorage(ps *problems) {
 			ps.add("STORAGE_URL", "with APP_ENV="+c.AppEnv+" files in memory are lost with the process", "a backend that keeps them")
 		}
 	case BackendS3:
-		c.S3.validate(ps, c.URL.IsSet())
+		c.S3.validate(ps, !c.URL.IsZero())
 	case BackendAzure:
-		c.Azure.validate(ps, c.URL.IsSet())
+		c.Azure.validate(ps, !c.URL.IsZero())
 	case BackendGCS:
-		c.GCS.validate(ps, c.URL.IsSet())
+		c.GCS.validate(ps, !c.URL.IsZero())
 	}
 }
 
@@ -86,7 +86,7 @@ func (c Config) validateURL(ps *problems) {
 
 func (c Config) validateLocal(ps *problems) {
 	variable := "LOCAL_STORAGE_PATH"
-	if c.URL.IsSet() {
+	if !c.URL.IsZero() {
 		variable = "STORAGE_URL"
 	} else {
 		switch info, err := os.Stat(c.LocalPath); {
@@ -139,9 +139,9 @@ func (s S3) validate(ps *problems, byURL bool) {
 	}
 	const want = "both S3_ACCESS_KEY and S3_SECRET_KEY, or neither for the default credential chain"
 	switch {
-	case s.AccessKey.IsSet() && !s.SecretKey.IsSet():
+	case !s.AccessKey.IsZero() && s.SecretKey.IsZero():
 		ps.add("S3_SECRET_KEY", "it is not set but S3_ACCESS_KEY is", want)
-	case s.SecretKey.IsSet() && !s.AccessKey.IsSet():
+	case !s.SecretKey.IsZero() && s.AccessKey.IsZero():
 		ps.add("S3_ACCESS_KEY", "it is not set but S3_SECRET_KEY is", want)
 	}
 }
@@ -155,15 +155,15 @@ func (a Azure) validate(ps *problems, byURL bool) {
 			ps.add("AZURE_CONTAINER_NAME", "it can't be a container's name", "3 to 63 lower-case letters, digits and single hyphens")
 		}
 		switch {
-		case a.AccountURL != "" && a.ConnectionString.IsSet():
+		case a.AccountURL != "" && !a.ConnectionString.IsZero():
 			ps.add("AZURE_STORAGE_ACCOUNT_URL", "AZURE_STORAGE_CONNECTION_STRING is set too", "one of the two")
 		case a.AccountURL != "":
 			a.checkAccountURL(ps)
-		case !a.ConnectionString.IsSet():
+		case a.ConnectionString.IsZero():
 			ps.add("AZURE_STORAGE_CONNECTION_STRING", "it is not set, and neither is AZURE_STORAGE_ACCOUNT_URL", "one of the two")
 		}
 	}
-	if a.ConnectionString.IsSet() {
+	if !a.ConnectionString.IsZero() {
 		if wrong := connectionStringProblem(a.ConnectionString.Reveal()); wrong != "" {
 			ps.add("AZURE_STORAGE_CONNECTION_STRING", wrong, "the text that Azure shows under Access keys: DefaultEndpointsProtocol=https;AccountName=...;AccountKey=...;EndpointSuffix=core.windows.net")
 		}
@@ -249,15 +249,15 @@ func checkEndpoint(ps *problems, name, value string) {
 func (c Config) validateLinks(ps *problems) {
 	if _, err := signurl.New(c.LinkBaseURL, []signurl.Key{signurl.NewKey()}, nil); err != nil {
 		ps.add("LINK_BASE_URL", strings.TrimPrefix(err.Error(), "signurl: base URL: "), "the URL of the handler of links, such as https://files.example.com/files/")
-	} else if c.Production() && (c.needsSigner() || c.LinkSigningKeys.IsSet()) && onlyHere(c.LinkBaseURL) {
+	} else if c.Production() && onlyHere(c.LinkBaseURL) {
 		ps.add("LINK_BASE_URL", "with APP_ENV="+c.AppEnv+" its host is the client's own machine", "the URL of the handler of links as clients reach it")
 	}
 	switch {
-	case c.LinkSigningKeys.IsSet():
+	case !c.LinkSigningKeys.IsZero():
 		if _, err := signurl.ParseKeys(c.LinkSigningKeys.Reveal()); err != nil {
 			ps.add("LINK_SIGNING_KEYS", strings.TrimPrefix(err.Error(), "signurl: "), "id:secret with 32 random bytes in base64url, several of them separated by commas")
 		}
-	case c.Production() && c.needsSigner():
+	case c.Production():
 		ps.add("LINK_SIGNING_KEYS", "it is not set, and with APP_ENV="+c.AppEnv+" no key is made up", "id:secret with 32 random bytes in base64url, the same in every process")
 	}
 }
@@ -296,7 +296,7 @@ func (c Config) validateDatabase(ps *problems) {
 func (c Config) validateProof(ps *problems) {
 	// The errors are left out: they may quote a key.
 	var signer note.Signer
-	if c.AuditDeploymentKey.IsSet() {
+	if !c.AuditDeploymentKey.IsZero() {
 		var err error
 		if signer, err = note.NewSigner(c.AuditDeploymentKey.Reveal()); err != nil {
 			ps.add("AUDIT_DEPLOYMENT_KEY", "it is no signing key", "the first that sqlaudit.NewDeploymentKey returns, beginning with PRIVATE+KEY+")

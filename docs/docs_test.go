@@ -33,7 +33,7 @@ var imports = map[string]string{
 	"audit": "github.com/blobtrail/blobtrail/audit", "sqlaudit": "github.com/blobtrail/blobtrail/audit/sqlaudit", "audittest": "github.com/blobtrail/blobtrail/audit/audittest",
 	"blobstore": "github.com/blobtrail/blobtrail/blobstore", "blobhttp": "github.com/blobtrail/blobtrail/blobstore/blobhttp", "driver": "github.com/blobtrail/blobtrail/blobstore/driver",
 	"storetest": "github.com/blobtrail/blobtrail/blobstore/storetest", "transfer": "github.com/blobtrail/blobtrail/blobstore/transfer", "config": "github.com/blobtrail/blobtrail/config",
-	"signurl": "github.com/blobtrail/blobtrail/signurl", "memstore": "github.com/blobtrail/blobtrail/blobstore/memstore", "blob": "gocloud.dev/blob", "sqlx": "github.com/jmoiron/sqlx",
+	"signurl": "github.com/blobtrail/blobtrail/signurl", "secret": "github.com/blobtrail/blobtrail/secret", "memstore": "github.com/blobtrail/blobtrail/blobstore/memstore", "blob": "gocloud.dev/blob", "sqlx": "github.com/jmoiron/sqlx",
 	"context": "context", "errors": "errors", "fmt": "fmt", "fs": "io/fs", "http": "net/http", "io": "io", "json": "encoding/json", "log": "log", "netip": "net/netip", "os": "os",
 	"slog": "log/slog", "strings": "strings", "testing": "testing", "time": "time",
 }
@@ -42,7 +42,7 @@ var imports = map[string]string{
 var prelude = []struct{ name, typ string }{
 	{"ctx", "context.Context"}, {"journal", "*sqlaudit.Journal"}, {"store", "*blobstore.Store"}, {"signer", "*signurl.Signer"}, {"db", "*sqlx.DB"}, {"mux", "*http.ServeMux"},
 	{"w", "http.ResponseWriter"}, {"r", "*http.Request"}, {"file", "io.Reader"}, {"key", "string"}, {"bucket", "*blob.Bucket"}, {"keys", "[]signurl.Key"},
-	{"deploymentKey", "sqlaudit.SigningKey"}, {"verifierKey", "string"}, {"oldStore", "*blobstore.Store"}, {"newStore", "*blobstore.Store"}, {"t", "*testing.T"},
+	{"deploymentKey", "secret.Text"}, {"verifierKey", "string"}, {"oldStore", "*blobstore.Store"}, {"newStore", "*blobstore.Store"}, {"t", "*testing.T"},
 	{"size", "int64"}, {"entryID", "string"}, {"export", "*os.File"}, {"out", "io.Writer"}, {"err", "error"},
 }
 

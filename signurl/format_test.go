@@ -120,5 +120,5 @@ func TestSecondImplementation(t *testing.T) {
 func TestOnlyStandardLibrary(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
 	require.NoError(t, err)
-	assert.Equal(t, []string{"github.com/blobtrail/blobtrail/signurl"}, strings.Fields(string(out)))
+	assert.Equal(t, []string{"github.com/blobtrail/blobtrail/secret", "github.com/blobtrail/blobtrail/signurl"}, strings.Fields(string(out)))
 }

@@ -1,10 +1,8 @@
 package signurl
 
-// Keys of links, and how they are kept from being printed. The secret sits in a closure because methods do not suffice:
-// fmt calls none on values in unexported fields, nor for %p, and prints what it finds byte by byte, behind a pointer too.
+// Keys of links. Package secret keeps the secret out of everything that is printed.
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
@@ -12,6 +10,8 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+
+	"github.com/blobtrail/blobtrail/secret"
 )
 
 const (
@@ -31,23 +31,21 @@ type Key struct {
 	// ID tells which key signed a link: 1 to 32 characters of A-Z a-z 0-9 . _ -. It is not a secret.
 	ID string
 
-	secret func() []byte
+	secret secret.Text // bytes
 }
-
-func hide(secret []byte) func() []byte { return func() []byte { return secret } }
 
 // NewKey makes a key with a random ID and 32 random bytes. Store what [Key.Encode] returns where the application keeps
 // its secrets.
 func NewKey() Key {
 	b := make([]byte, minSecret)
 	rand.Read(b) // never fails: the program is stopped instead
-	return Key{ID: strings.ToLower(rand.Text()[:8]), secret: hide(b)}
+	return Key{ID: strings.ToLower(rand.Text()[:8]), secret: secret.New(string(b))}
 }
 
-// MakeKey makes a key of a secret that comes from elsewhere, such as a key management service. The secret must be 32
+// MakeKey makes a key of a secret that comes from elsewhere, such as a key management service. The content must be 32
 // to 1,024 bytes of randomness, not a password; it is copied.
-func MakeKey(id string, secret []byte) (Key, error) {
-	k := Key{ID: id, secret: hide(bytes.Clone(secret))}
+func MakeKey(id string, content []byte) (Key, error) {
+	k := Key{ID: id, secret: secret.New(string(content))}
 	if err := k.check(); err != nil {
 		return Key{}, fmt.Errorf("signurl: key: %w", err)
 	}
@@ -86,7 +84,7 @@ func parseKey(text string) (Key, error) {
 	if err != nil || strings.ContainsAny(enc, "\r\n") {
 		return Key{}, errors.New("the secret is not base64url without padding, as Key.Encode writes it")
 	}
-	k := Key{ID: id, secret: hide(b)}
+	k := Key{ID: id, secret: secret.New(string(b))}
 	return k, k.check()
 }
 
@@ -113,10 +111,10 @@ func (k Key) check() error {
 	if k.ID == "" || len(k.ID) > maxKeyID || !only(k.ID, isKeyID) {
 		return fmt.Errorf("the ID must be 1 to %d characters of A-Z a-z 0-9 . _ -", maxKeyID)
 	}
-	if k.secret == nil {
+	if k.secret.IsZero() {
 		return errors.New("it has no secret; make keys with NewKey, MakeKey or ParseKeys")
 	}
-	if n := len(k.secret()); n < minSecret || n > maxSecret {
+	if n := len(k.secret.Reveal()); n < minSecret || n > maxSecret {
 		return fmt.Errorf("the secret has %d bytes; want %d to %d", n, minSecret, maxSecret)
 	}
 	return nil
@@ -125,10 +123,10 @@ func (k Key) check() error {
 // Encode returns "id:secret" with the secret in base64url without padding, for storing it in configuration. It is the
 // one way to get the secret's text; treat the result as a password. The zero Key gives "".
 func (k Key) Encode() string {
-	if k.secret == nil {
+	if k.secret.IsZero() {
 		return ""
 	}
-	return k.ID + ":" + base64.RawURLEncoding.EncodeToString(k.secret())
+	return k.ID + ":" + base64.RawURLEncoding.EncodeToString([]byte(k.secret.Reveal()))
 }
 
 // String returns the ID and "[redacted]".

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/blobtrail/blobtrail/internal/secrettest"
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
@@ -128,6 +129,8 @@ func TestKeyNeverPrints(t *testing.T) {
 			shown(t, log.String())
 		})
 	}
+	secrettest.HoldsDeep(t, k, string(secret))
+	secrettest.HoldsDeep(t, s, string(secret))
 	assert.Equal(t, "k1:[redacted]", k.String())
 	assert.Equal(t, "k1:[redacted]", fmt.Sprintf("%x", k))
 	assert.Equal(t, "k1:[redacted]", fmt.Sprintf("%#v", k))

@@ -161,7 +161,7 @@ type macState struct {
 }
 
 func newMACKey(k Key) *macKey {
-	secret := k.secret()
+	secret := []byte(k.secret.Reveal())
 	return &macKey{k.ID, &sync.Pool{New: func() any {
 		return &macState{mac: hmac.New(sha256.New, secret), buf: make([]byte, 0, 512)}
 	}}}

@@ -190,7 +190,7 @@ func TestTheSuiteFindsDefects(t *testing.T) {
 		byName[c.name] = c
 	}
 	seen := map[string]bool{}
-	defects := slices.Concat(intentDefects, entryDefects, queryDefects)
+	defects := slices.Concat(intentDefects, entryDefects, actorDefects, queryDefects)
 	for _, d := range defects {
 		t.Run(d.name, func(t *testing.T) {
 			for _, name := range d.cases {

@@ -99,7 +99,7 @@ func (j *Journal) recordGap() {
 	if n == 0 {
 		return
 	}
-	e, err := audit.PrepareLog(audit.Event{Action: ActionGap, Outcome: audit.OutcomeFailed, Attrs: map[string]string{
+	e, err := audit.PrepareLog(context.Background(), audit.Event{Action: ActionGap, Outcome: audit.OutcomeFailed, Attrs: map[string]string{
 		AttrEntries: strconv.FormatInt(n, 10), AttrFrom: from.Format(timeFormat), AttrTo: to.Format(timeFormat),
 	}})
 	if err == nil {

@@ -76,7 +76,7 @@ func insertEntry(b *testing.B, db *sqlx.DB, d dialect) func(i int64) error {
 	require.NoError(b, err)
 	b.Cleanup(func() { stmt.Close() })
 	return func(i int64) error {
-		e, err := audit.PrepareLog(benchEvent(i))
+		e, err := audit.PrepareLog(b.Context(), benchEvent(i))
 		if err != nil {
 			return err
 		}

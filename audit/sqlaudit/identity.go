@@ -8,40 +8,29 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
+
+	"github.com/blobtrail/blobtrail/secret"
 )
-
-// SigningKey is a secret key that [NewDeploymentKey] made. It prints as
-// "[redacted]" in whatever way it is printed; convert it to a string to store
-// it.
-type SigningKey string
-
-const redacted = "[redacted]"
-
-func (SigningKey) String() string               { return redacted }
-func (SigningKey) Format(s fmt.State, _ rune)   { _, _ = s.Write([]byte(redacted)) }
-func (SigningKey) MarshalText() ([]byte, error) { return []byte(redacted), nil }
-func (SigningKey) LogValue() slog.Value         { return slog.StringValue(redacted) }
 
 // NewDeploymentKey makes the key pair by which the processes of a deployment
 // vouch for each other. The name says whose it is, such as "acme.example/files";
-// it has neither spaces nor '+'. Keep signing with the program's other secrets,
-// for [Options.DeploymentKey], and never in the database that holds the trail.
+// it has neither spaces nor '+'. Keep signing, whose text signing.Reveal returns,
+// with the program's other secrets for [Options.DeploymentKey], and never in the database that holds the trail.
 // Give verifying to whoever checks the trail, for [VerifyOptions.Keys].
 //
 // Both are in the format of golang.org/x/mod/sumdb/note, with Ed25519.
-func NewDeploymentKey(name string) (signing SigningKey, verifying string, err error) {
+func NewDeploymentKey(name string) (signing secret.Text, verifying string, err error) {
 	if err := checkKeyName(name); err != nil {
-		return "", "", err
+		return secret.Text{}, "", err
 	}
 	s, v, err := note.GenerateKey(rand.Reader, name)
 	if err != nil {
-		return "", "", fmt.Errorf("sqlaudit: making a deployment key: %w", err)
+		return secret.Text{}, "", fmt.Errorf("sqlaudit: making a deployment key: %w", err)
 	}
-	return SigningKey(s), v, nil
+	return secret.New(s), v, nil
 }
 
 func checkKeyName(name string) error {
@@ -54,9 +43,11 @@ func checkKeyName(name string) error {
 	return nil
 }
 
-// signer returns the key's signer. Its errors do not show the key.
-func (k SigningKey) signer() (note.Signer, error) {
-	s, err := note.NewSigner(string(k))
+// deploymentSigner returns the signer of a deployment's key. Its errors do not
+// show the key, and neither does printing the signer: package note keeps the key
+// in a function.
+func deploymentSigner(key secret.Text) (note.Signer, error) {
+	s, err := note.NewSigner(key.Reveal())
 	if err != nil {
 		return nil, errNoKey
 	}
@@ -66,9 +57,9 @@ func (k SigningKey) signer() (note.Signer, error) {
 	return s, nil
 }
 
-// verifier returns the public key that belongs to k, as a verifier.
-func (k SigningKey) verifier() (note.Verifier, error) {
-	parts := strings.SplitN(string(k), "+", 5) // PRIVATE+KEY+name+hash+data, whose data may have a '+'
+// deploymentVerifier returns the verifier that belongs to a deployment's key.
+func deploymentVerifier(key secret.Text) (note.Verifier, error) {
+	parts := strings.SplitN(key.Reveal(), "+", 5) // PRIVATE+KEY+name+hash+data, whose data may have a '+'
 	if len(parts) != 5 {
 		return nil, errNoKey
 	}
@@ -116,11 +107,11 @@ type identity struct {
 
 // newIdentity mints a key for w and has it certified.
 func newIdentity(w writer, deployment note.Signer) (*identity, error) {
-	secret, verifying, err := note.GenerateKey(rand.Reader, writerKeyPrefix+w.id)
+	private, verifying, err := note.GenerateKey(rand.Reader, writerKeyPrefix+w.id)
 	if err != nil {
 		return nil, fmt.Errorf("sqlaudit: making the writer's key: %w", err)
 	}
-	signer, err := note.NewSigner(secret)
+	signer, err := note.NewSigner(private)
 	if err != nil {
 		return nil, fmt.Errorf("sqlaudit: making the writer's key: %w", err)
 	}

@@ -27,7 +27,7 @@ func (j *Journal) Log(ctx context.Context, e audit.Event) error {
 }
 
 func (j *Journal) log(ctx context.Context, e audit.Event, async bool) error {
-	e, err := audit.PrepareLog(e)
+	e, err := audit.PrepareLog(ctx, e)
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (j *Journal) log(ctx context.Context, e audit.Event, async bool) error {
 // Begin implements [audit.Journal]. An operation that is open already is
 // refused with an error that wraps [audit.ErrEvent].
 func (j *Journal) Begin(ctx context.Context, e audit.Event, lease time.Duration) (audit.Intent, error) {
-	e, err := audit.PrepareIntent(e)
+	e, err := audit.PrepareIntent(ctx, e)
 	if err != nil {
 		return nil, err
 	}
@@ -258,7 +258,7 @@ func (in *intent) Renew(ctx context.Context, lease time.Duration) error {
 // Settle implements [audit.Intent]. It may be called again after an error: if
 // the first call was stored after all, the second finds out and returns nil.
 func (in *intent) Settle(ctx context.Context, r audit.Result, also ...audit.Event) error {
-	events, err := audit.PrepareSettlement(in.event, r, also...)
+	events, err := audit.PrepareSettlement(ctx, in.event, r, also...)
 	if err != nil {
 		return err
 	}
@@ -329,7 +329,7 @@ func loadEvent(opID, text string) (audit.Event, error) {
 		err = fmt.Errorf("it is that of operation %.64q", e.OpID)
 	}
 	if err == nil {
-		_, err = audit.PrepareIntent(e)
+		_, err = audit.PrepareIntent(context.Background(), e)
 	}
 	if err != nil {
 		return audit.Event{}, fmt.Errorf("its event can't be read: %w", err)

@@ -65,7 +65,7 @@ func testHostileTextIsStored(t *testing.T, s *system) {
 	e.Actor.UserAgent = strings.Repeat("ä\x00", 9000)
 	e.Attrs = map[string]string{"n\x00": "v\xfe"}
 	require.NoError(t, j.Log(t.Context(), e))
-	want, err := audit.PrepareLog(e)
+	want, err := audit.PrepareLog(t.Context(), e)
 	require.NoError(t, err)
 	assert.Equal(t, want.Key, entries(t, j, audit.Query{Key: want.Key})[0].Key)
 }

@@ -173,11 +173,11 @@ func start(ctx context.Context, db, readDB *sqlx.DB, d dialect, o Options) (*Jou
 		return nil, fmt.Errorf("sqlaudit: making metrics: %w", err)
 	}
 	j.q = newQueue(o.QueueLength, j.metrics.queued)
-	if o.DeploymentKey != "" {
-		if j.deployment, err = o.DeploymentKey.signer(); err != nil {
+	if !o.DeploymentKey.IsZero() {
+		if j.deployment, err = deploymentSigner(o.DeploymentKey); err != nil {
 			return nil, fmt.Errorf("sqlaudit: Options.DeploymentKey: %w", err)
 		}
-		own, err := o.DeploymentKey.verifier()
+		own, err := deploymentVerifier(o.DeploymentKey)
 		if err != nil {
 			return nil, fmt.Errorf("sqlaudit: Options.DeploymentKey: %w", err)
 		}

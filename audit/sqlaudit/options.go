@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/secret"
 )
 
 // Options configure a [Journal]. Nil, or the zero value of a field, means the
@@ -54,7 +55,7 @@ type Options struct {
 	// to be erased or removed, and such a writer could begin operations that
 	// this process then settles. With a key, this process acts only on
 	// operations that a certified writer began.
-	DeploymentKey SigningKey
+	DeploymentKey secret.Text
 
 	// TrustedKeys are further verifier keys whose writers this process
 	// believes, such as that of the previous deployment key while some
@@ -99,7 +100,7 @@ func (o *Options) withDefaults() (Options, error) {
 		return out, fmt.Errorf("sqlaudit: Options.Origin has %d bytes: want at most 255", len(out.Origin))
 	case !utf8.ValidString(out.Origin) || strings.ContainsRune(out.Origin, 0):
 		return out, fmt.Errorf("sqlaudit: Options.Origin %q is not text in UTF-8", out.Origin)
-	case len(out.TrustedKeys) > 0 && out.DeploymentKey == "":
+	case len(out.TrustedKeys) > 0 && out.DeploymentKey.IsZero():
 		return out, errors.New("sqlaudit: Options.TrustedKeys without DeploymentKey: set the key that certifies this process's own writers")
 	case out.Anchor != AnchorAsync && out.Anchor != AnchorSync:
 		return out, fmt.Errorf("sqlaudit: Options.Anchor is %d: want AnchorAsync or AnchorSync", out.Anchor)

@@ -2,11 +2,9 @@ package sqlaudit_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,6 +19,8 @@ import (
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
+	"github.com/blobtrail/blobtrail/internal/secrettest"
+	"github.com/blobtrail/blobtrail/secret"
 )
 
 // flaky is a bucket in memory that takes nothing while it is down. It has of a
@@ -175,17 +175,18 @@ func TestAnchorSync(t *testing.T) {
 func TestSecretsStayOut(t *testing.T) {
 	signing, _, err := sqlaudit.NewDeploymentKey("example.com/x")
 	require.NoError(t, err)
-	o := sqlaudit.Options{DeploymentKey: signing}
-	data, err := json.Marshal(signing)
+	seed := signing.Reveal()[len(signing.Reveal())-20:]
+	secrettest.HoldsDeep(t, signing, seed, "PRIVATE+KEY")
+	o := sqlaudit.Options{DeploymentKey: signing, Logger: quiet}
+	secrettest.HoldsDeep(t, o, seed, "PRIVATE+KEY")
+	j, err := sqlaudit.Open(t.Context(), "sqlite::memory:", &o)
 	require.NoError(t, err)
-	var log strings.Builder
-	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "key", signing)
-	seed := string(signing)[len(signing)-20:]
-	for _, printed := range []string{fmt.Sprint(o), fmt.Sprintf("%+v %#v %q %x %d %s %v", o, o, signing, signing, signing, signing, &o), string(data), log.String()} {
-		assert.NotContains(t, printed, seed)
-		assert.NotContains(t, printed, "PRIVATE")
-	}
-	_, err = sqlaudit.Open(t.Context(), "sqlite::memory:", &sqlaudit.Options{DeploymentKey: signing + "x"})
+	require.NoError(t, j.Log(t.Context(), audit.Event{Action: audit.ActionUpload}), "which registers a writer")
+	require.NoError(t, j.Close(t.Context()), "since printing reads what it writes")
+	secrettest.Holds(t, j, seed, "PRIVATE+KEY")
+	secrettest.Holds(t, struct{ audit.Journal }{j}, seed, "PRIVATE+KEY")
+
+	_, err = sqlaudit.Open(t.Context(), "sqlite::memory:", &sqlaudit.Options{DeploymentKey: secret.New(signing.Reveal() + "x")})
 	require.ErrorContains(t, err, "DeploymentKey")
 	assert.NotContains(t, err.Error(), seed)
 	for _, name := range []string{"", "a b", "a+b", "blobtrail/x", strings.Repeat("x", 200)} {

@@ -14,12 +14,13 @@ import (
 	"gocloud.dev/blob/memblob"
 
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
+	"github.com/blobtrail/blobtrail/secret"
 )
 
 // trail is a database with the keys of its deployment, and a bucket.
 type trail struct {
 	dsn     string
-	signing sqlaudit.SigningKey
+	signing secret.Text
 	key     string
 	bucket  *blob.Bucket
 }

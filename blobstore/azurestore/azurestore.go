@@ -65,6 +65,7 @@ import (
 	"time"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/secret"
 )
 
 // Scheme is the URL scheme of this provider.
@@ -92,12 +93,12 @@ func parse(u *url.URL, env func(string) string) (*Options, error) {
 		return nil, fmt.Errorf("the URL has the path %q: want just azblob://container; for a folder in it use a key prefix", u.Path)
 	}
 	o := &Options{
-		Container: u.Host, Account: env("AZURE_STORAGE_ACCOUNT"), Key: env("AZURE_STORAGE_KEY"), SASToken: env("AZURE_STORAGE_SAS_TOKEN"),
+		Container: u.Host, Account: env("AZURE_STORAGE_ACCOUNT"), Key: secret.New(env("AZURE_STORAGE_KEY")), SASToken: secret.New(env("AZURE_STORAGE_SAS_TOKEN")),
 	}
-	if o.Key == "" && o.SASToken == "" {
-		o.ConnectionString = env("AZURE_STORAGE_CONNECTION_STRING")
-		if o.ConnectionString == "" {
-			o.ConnectionString = env("AZURE_STORAGEBLOB_CONNECTIONSTRING")
+	if o.Key.IsZero() && o.SASToken.IsZero() {
+		o.ConnectionString = secret.New(env("AZURE_STORAGE_CONNECTION_STRING"))
+		if o.ConnectionString.IsZero() {
+			o.ConnectionString = secret.New(env("AZURE_STORAGEBLOB_CONNECTIONSTRING"))
 		}
 	}
 	domain, protocol := env("AZURE_STORAGE_DOMAIN"), env("AZURE_STORAGE_PROTOCOL")
@@ -133,11 +134,11 @@ func parse(u *url.URL, env func(string) string) (*Options, error) {
 			return nil, fmt.Errorf("parameter %s=%.100q: %w", name, v, err)
 		}
 	}
-	if o.SASToken != "" && moved {
+	if !o.SASToken.IsZero() && moved {
 		// The token would be sent to whom the URL names.
 		return nil, fmt.Errorf("domain and account_url can't be set by the URL while AZURE_STORAGE_SAS_TOKEN is set")
 	}
-	if o.AccountURL == "" && o.ConnectionString == "" && o.Account != "" {
+	if o.AccountURL == "" && o.ConnectionString.IsZero() && o.Account != "" {
 		o.AccountURL = accountURL(o.Account, domain, protocol, emulator, cdn)
 	}
 	return o, nil

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -22,6 +21,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/cloudhttp"
+	"github.com/blobtrail/blobtrail/secret"
 )
 
 // Options describe a container. Of the credentials the first that is set is
@@ -31,7 +31,7 @@ type Options struct {
 	Container string
 
 	// ConnectionString is what the Azure portal shows for an account.
-	ConnectionString string
+	ConnectionString secret.Text
 	// AccountURL is the address of the account, such as
 	// https://myaccount.blob.core.windows.net. Not needed with a connection
 	// string; empty: made of Account.
@@ -39,9 +39,9 @@ type Options struct {
 	// Account is the account's name. Empty: found in AccountURL.
 	Account string
 	// Key is the account's key.
-	Key string
+	Key secret.Text
 	// SASToken is a shared access signature for the container or the account.
-	SASToken string
+	SASToken secret.Text
 	// Credential is a token credential, such as a managed identity.
 	Credential azcore.TokenCredential
 
@@ -61,18 +61,6 @@ type Options struct {
 const openTimeout = 5 * time.Second
 
 var retries = policy.RetryOptions{MaxRetries: 3, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 5 * time.Second}
-
-// String describes the options without the secrets.
-func (o Options) String() string {
-	u, _, _ := strings.Cut(o.AccountURL, "?") // what follows may be a SAS token
-	return fmt.Sprintf("azblob://%s?storage_account=%s&account_url=%s", o.Container, o.Account, u)
-}
-
-// GoString implements [fmt.GoStringer].
-func (o Options) GoString() string { return o.String() }
-
-// LogValue implements [slog.LogValuer].
-func (o Options) LogValue() slog.Value { return slog.StringValue(o.String()) }
 
 // bucket adds to the Go CDK's azureblob what it lacks.
 type bucket struct {
@@ -115,8 +103,8 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 	target := base.JoinPath(o.Container)
 	var svc *service.Client
 	switch {
-	case o.Key != "":
-		cred, err := container.NewSharedKeyCredential(o.Account, o.Key)
+	case !o.Key.IsZero():
+		cred, err := container.NewSharedKeyCredential(o.Account, o.Key.Reveal())
 		if err != nil {
 			return nil, errors.New("the account key is not base64") // the error of the SDK might quote it
 		}
@@ -125,8 +113,8 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 		if err != nil {
 			return nil, err
 		}
-	case o.SASToken != "":
-		target.RawQuery = strings.TrimPrefix(o.SASToken, "?")
+	case !o.SASToken.IsZero():
+		target.RawQuery = strings.TrimPrefix(o.SASToken.Reveal(), "?")
 		if b.container, err = container.NewClientWithNoCredential(target.String(), &container.ClientOptions{ClientOptions: opts}); err != nil {
 			return nil, errors.New("the SAS token can't be used")
 		}
@@ -176,7 +164,7 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 
 // complete fills in what follows from the other options.
 func (o *Options) complete() error {
-	if o.ConnectionString != "" {
+	if !o.ConnectionString.IsZero() {
 		if err := o.takeConnectionString(); err != nil {
 			return err
 		}
@@ -199,7 +187,7 @@ func (o *Options) complete() error {
 
 func (o *Options) takeConnectionString() error {
 	parts := map[string]string{"DefaultEndpointsProtocol": "https", "EndpointSuffix": "core.windows.net"}
-	for part := range strings.SplitSeq(o.ConnectionString, ";") {
+	for part := range strings.SplitSeq(o.ConnectionString.Reveal(), ";") {
 		if strings.TrimSpace(part) == "" {
 			continue
 		}
@@ -212,7 +200,7 @@ func (o *Options) takeConnectionString() error {
 	if parts["UseDevelopmentStorage"] != "" {
 		return errors.New("UseDevelopmentStorage is not understood: write the emulator's BlobEndpoint, AccountName and AccountKey out")
 	}
-	o.Account, o.Key, o.SASToken = parts["AccountName"], parts["AccountKey"], parts["SharedAccessSignature"]
+	o.Account, o.Key, o.SASToken = parts["AccountName"], secret.New(parts["AccountKey"]), secret.New(parts["SharedAccessSignature"])
 	o.AccountURL = strings.TrimSuffix(parts["BlobEndpoint"], "/")
 	if o.AccountURL == "" && o.Account != "" {
 		o.AccountURL = accountURL(o.Account, "blob."+parts["EndpointSuffix"], parts["DefaultEndpointsProtocol"], false, false)
@@ -220,9 +208,9 @@ func (o *Options) takeConnectionString() error {
 	switch {
 	case o.AccountURL == "":
 		return errors.New("the connection string has neither AccountName nor BlobEndpoint")
-	case o.Key == "" && o.SASToken == "":
+	case o.Key.IsZero() && o.SASToken.IsZero():
 		return errors.New("the connection string has neither AccountKey nor SharedAccessSignature")
-	case o.Key != "" && o.Account == "":
+	case !o.Key.IsZero() && o.Account == "":
 		return errors.New("the connection string has an AccountKey but no AccountName")
 	}
 	return nil

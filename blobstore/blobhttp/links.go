@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -68,19 +70,44 @@ type LinksOptions struct {
 //
 // The actor is the one that [Middleware] put into the context, or else an
 // anonymous one with the address of the connection.
+//
+// Without a signer no link can be valid: each request is answered 404 and
+// reported to OnError, and Links logs that once with slog.Default. A nil store
+// panics.
 func Links(store *blobstore.Store, signer *signurl.Signer, opts *LinksOptions) http.Handler {
-	if store == nil || signer == nil {
-		panic("blobhttp: Links needs a store and a signer")
+	if store == nil {
+		panic("blobhttp: Links needs a store")
 	}
 	h := &links{store: store, signer: signer}
 	if opts != nil {
 		h.opts = *opts
+	}
+	if signer == nil {
+		return unsigned(h.opts)
 	}
 	if h.opts.InlineTypes == nil {
 		h.opts.InlineTypes = DefaultInlineTypes
 	}
 	h.report = reportTo(h.opts.OnError)
 	return h
+}
+
+var errNoSigner = fmt.Errorf("%w: the program serves no links: blobhttp.Links was given no signer", fs.ErrNotExist)
+
+// unsigned is the handler of a program that has no signer.
+func unsigned(opts LinksOptions) http.Handler {
+	slog.Error("blobhttp: Links was given no signer and answers each link 404: want the signer of blobstore.Options, as config.App has it")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if allowOrigin(w, r, opts.AllowedOrigins) {
+			return
+		}
+		ctx, _ := withActor(r)
+		r = r.WithContext(ctx)
+		if opts.OnError != nil {
+			opts.OnError(r, errNoSigner)
+		}
+		WriteError(w, r, errNoSigner)
+	})
 }
 
 type links struct {

@@ -6,9 +6,11 @@ import (
 	"encoding/hex"
 	"io"
 	"io/fs"
+	"log/slog"
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
@@ -349,8 +351,37 @@ func TestLinksOfAMissingObject(t *testing.T) {
 	assert.Equal(t, "not_found", uses[0].ErrorCode)
 }
 
-func TestLinksNeedStoreAndSigner(t *testing.T) {
+func TestLinksNeedAStore(t *testing.T) {
 	assert.Panics(t, func() { blobhttp.Links(nil, nil, nil) })
+}
+
+// A program without a signer starts, serves everything else, and hears of it.
+func TestLinksWithoutASigner(t *testing.T) {
+	h := newHost(t, setup{})
+	h.put("a", "hello", nil)
+	link := h.link("a", nil)
+	var log bytes.Buffer
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+	defer slog.SetDefault(before)
+	var reported []error
+	silent := blobhttp.Links(h.store, nil, nil)
+	reporting := blobhttp.Links(h.store, nil, &blobhttp.LinksOptions{OnError: func(_ *http.Request, err error) { reported = append(reported, err) }})
+	assert.Equal(t, 2, strings.Count(log.String(), "no signer"), "once for each: %s", log.String())
+	for _, method := range []string{"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "POST"} {
+		for _, handler := range []http.Handler{silent, reporting} {
+			for _, address := range []string{link, "/files/a", "/"} {
+				w := httptest.NewRecorder()
+				handler.ServeHTTP(w, httptest.NewRequest(method, address, strings.NewReader("x")))
+				assert.Equal(t, 404, w.Code, "%s %.20s", method, address)
+				assert.NotContains(t, w.Body.String(), "signer")
+			}
+		}
+	}
+	assert.Equal(t, 2, strings.Count(log.String(), "no signer"), "not with every request")
+	require.Len(t, reported, 18)
+	assert.ErrorContains(t, reported[0], "no signer")
+	assert.Empty(t, h.trail(audit.ActionRedeem))
 }
 
 func TestLinksLargeObjectInParts(t *testing.T) {

@@ -5,14 +5,16 @@ package driver
 import (
 	"context"
 	"sync/atomic"
+
+	"github.com/blobtrail/blobtrail/secret"
 )
 
 // Credentials are explicit ones, in place of those that a provider finds in the
 // environment. Each provider has fields of its own; the others are empty.
 type Credentials struct {
-	AccessKey, SecretKey string // s3
-	ConnectionString     string // azblob
-	KeyFile              string // gs: the path of a service account's JSON key
+	AccessKey, SecretKey secret.Text // s3
+	ConnectionString     secret.Text // azblob
+	KeyFile              string      // gs: the path of a service account's JSON key
 
 	taken atomic.Bool
 }
@@ -20,12 +22,6 @@ type Credentials struct {
 // Taken reports whether a provider has asked for them. One that has not uses
 // others.
 func (c *Credentials) Taken() bool { return c.taken.Load() }
-
-// String tells nothing of them.
-func (*Credentials) String() string { return "[redacted]" }
-
-// GoString implements fmt.GoStringer.
-func (*Credentials) GoString() string { return "[redacted]" }
 
 type credentialsKey struct{}
 

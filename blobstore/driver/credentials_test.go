@@ -2,7 +2,6 @@ package driver_test
 
 import (
 	"context"
-	"fmt"
 	"net/url"
 	"testing"
 
@@ -11,6 +10,8 @@ import (
 	"gocloud.dev/blob/memblob"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/secrettest"
+	"github.com/blobtrail/blobtrail/secret"
 )
 
 func TestCredentialsReachTheProvider(t *testing.T) {
@@ -31,14 +32,14 @@ func TestCredentialsReachTheProvider(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, b.Close())
 	}
-	c := &driver.Credentials{SecretKey: "very-secret"}
+	c := &driver.Credentials{AccessKey: secret.New("very-accessible"), SecretKey: secret.New("very-secret"), ConnectionString: secret.New("very-connected")}
 	open(c)
 	assert.False(t, c.Taken())
 	heed = true
 	open(c)
 	assert.True(t, c.Taken())
-	assert.Equal(t, "very-secret", got.SecretKey)
+	assert.Equal(t, "very-secret", got.SecretKey.Reveal())
 	open(nil)
 	assert.Nil(t, got)
-	assert.NotContains(t, fmt.Sprintf("%v %+v %#v %s", c, c, c, c), "very-secret")
+	secrettest.HoldsDeep(t, c, "very-accessible", "very-secret", "very-connected")
 }

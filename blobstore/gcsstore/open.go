@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
@@ -26,6 +25,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/cloudhttp"
+	"github.com/blobtrail/blobtrail/secret"
 )
 
 // Options describe a bucket. Only Bucket is required.
@@ -38,7 +38,7 @@ type Options struct {
 	// CredentialsFile is the key file of a service account.
 	CredentialsFile string
 	// CredentialsJSON is the content of such a file.
-	CredentialsJSON []byte
+	CredentialsJSON secret.Text
 	// TokenSource gives the tokens, where neither of them is set. Nil: Google's
 	// application default credentials.
 	TokenSource oauth2.TokenSource
@@ -75,17 +75,6 @@ const (
 	openTimeout = 5 * time.Second
 	attempts    = 4 // of a request that may be repeated
 )
-
-// String describes the options without the secrets.
-func (o Options) String() string {
-	return fmt.Sprintf("gs://%s?project_id=%s&access_id=%s", o.Bucket, o.ProjectID, o.AccessID)
-}
-
-// GoString implements [fmt.GoStringer].
-func (o Options) GoString() string { return o.String() }
-
-// LogValue implements [slog.LogValuer].
-func (o Options) LogValue() slog.Value { return slog.StringValue(o.String()) }
 
 // bucket adds to the Go CDK's gcsblob what it lacks.
 type bucket struct {
@@ -194,14 +183,14 @@ func credentials(ctx context.Context, o *Options) (*google.Credentials, error) {
 		return nil, nil
 	}
 	const scope = storage.ScopeFullControl
-	key := o.CredentialsJSON
+	key := []byte(o.CredentialsJSON.Reveal())
 	if o.CredentialsFile != "" {
 		var err error
 		if key, err = os.ReadFile(o.CredentialsFile); err != nil {
 			return nil, fmt.Errorf("the credentials file can't be read: %w", err)
 		}
 	}
-	if key != nil {
+	if len(key) > 0 || o.CredentialsFile != "" {
 		// Only a service account's key: other kinds make the library fetch from
 		// addresses, or run programs, that the file names.
 		creds, err := google.CredentialsFromJSONWithType(ctx, key, google.ServiceAccount, scope, cloudPlatform)

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -16,13 +15,13 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"gocloud.dev/blob/s3blob"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/cloudhttp"
+	"github.com/blobtrail/blobtrail/secret"
 )
 
 // Options describe a bucket. Only Bucket is required.
@@ -34,7 +33,7 @@ type Options struct {
 	// AccessKey and SecretKey are explicit credentials: both or neither. Neither
 	// means those of Config, or of the AWS default chain. SessionToken belongs
 	// to temporary ones.
-	AccessKey, SecretKey, SessionToken string
+	AccessKey, SecretKey, SessionToken secret.Text
 
 	// Endpoint is the address of a service other than Amazon's, such as
 	// https://minio.internal:9000.
@@ -77,17 +76,6 @@ const (
 	attempts          = 4                  // of a request that may be repeated
 	maxExpiry         = 7 * 24 * time.Hour // of a signed URL
 )
-
-// String describes the options without the secrets.
-func (o Options) String() string {
-	return fmt.Sprintf("s3://%s?region=%s&endpoint=%s", o.Bucket, o.Region, o.Endpoint)
-}
-
-// GoString implements [fmt.GoStringer].
-func (o Options) GoString() string { return o.String() }
-
-// LogValue implements [slog.LogValuer].
-func (o Options) LogValue() slog.Value { return slog.StringValue(o.String()) }
 
 // bucket adds to the Go CDK's s3blob what it lacks.
 type bucket struct {
@@ -230,7 +218,7 @@ func awsConfig(ctx context.Context, o *Options, client *http.Client) (aws.Config
 		if o.Region != "" {
 			load = append(load, config.WithRegion(o.Region))
 		}
-		if o.AccessKey != "" {
+		if !o.AccessKey.IsZero() {
 			load = append(load, config.WithCredentialsProvider(aws.AnonymousCredentials{})) // replaced below
 		}
 		var err error
@@ -245,10 +233,16 @@ func awsConfig(ctx context.Context, o *Options, client *http.Client) (aws.Config
 		cfg.Region = "us-east-1"
 	}
 	switch {
-	case (o.AccessKey == "") != (o.SecretKey == ""):
+	case o.AccessKey.IsZero() != o.SecretKey.IsZero():
 		return cfg, errors.New("an access key without its secret key, or the reverse: give both, or neither for the default credentials")
-	case o.AccessKey != "":
-		cfg.Credentials = aws.NewCredentialsCache(credentials.NewStaticCredentialsProvider(o.AccessKey, o.SecretKey, o.SessionToken))
+	case !o.AccessKey.IsZero():
+		// A function, so that printing the client does not reveal them. Static
+		// credentials need no cache.
+		cfg.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{
+				AccessKeyID: o.AccessKey.Reveal(), SecretAccessKey: o.SecretKey.Reveal(), SessionToken: o.SessionToken.Reveal(), Source: "s3store.Options",
+			}, nil
+		})
 	}
 	cfg.HTTPClient = client
 	return cfg, nil

@@ -12,13 +12,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/secret"
 )
 
 // The endpoint is resolved once, in place of for every link by the SDK's own
 // presigner: both must lead to the same place, for the same signing region and
 // service.
 func TestLinksLeadWhereTheSDKsDo(t *testing.T) {
-	base := Options{Region: "eu-central-1", AccessKey: "AKIDEXAMPLE", SecretKey: "secret"}
+	base := Options{Region: "eu-central-1", AccessKey: secret.New("AKIDEXAMPLE"), SecretKey: secret.New("secret")}
 	with := func(change func(o *Options)) Options {
 		o := base
 		o.Bucket = "files"
@@ -31,7 +32,7 @@ func TestLinksLeadWhereTheSDKsDo(t *testing.T) {
 		"a dotted bucket":          with(func(o *Options) { o.Bucket = "files.example.com" }),
 		"first region":             with(func(o *Options) { o.Region = "us-east-1" }),
 		"China":                    with(func(o *Options) { o.Region = "cn-north-1" }),
-		"session token":            with(func(o *Options) { o.SessionToken = "a/b+c=" }),
+		"session token":            with(func(o *Options) { o.SessionToken = secret.New("a/b+c=") }),
 		"accelerate":               with(func(o *Options) { o.accelerate = true }),
 		"another service":          with(func(o *Options) { o.Endpoint = "https://minio.internal:9000" }),
 		"another service, by path": with(func(o *Options) { o.Endpoint, o.UsePathStyle = "https://minio.internal:9000/s3", true }),
@@ -64,7 +65,7 @@ func TestLinksLeadWhereTheSDKsDo(t *testing.T) {
 // What is signed for several regions at once has another algorithm.
 func TestNoLinksOfMultiRegionAccessPoints(t *testing.T) {
 	b, err := newBucket(t.Context(), Options{
-		Bucket: "arn:aws:s3::123456789012:accesspoint/mine.mrap", Region: "eu-central-1", AccessKey: "AKIDEXAMPLE", SecretKey: "secret",
+		Bucket: "arn:aws:s3::123456789012:accesspoint/mine.mrap", Region: "eu-central-1", AccessKey: secret.New("AKIDEXAMPLE"), SecretKey: secret.New("secret"),
 	})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, b.Close()) }()

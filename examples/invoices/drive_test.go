@@ -18,6 +18,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/integration"
 	"github.com/blobtrail/blobtrail/internal/testdb"
+	"github.com/blobtrail/blobtrail/secret"
 )
 
 // backends are what the service runs on, by environment alone.
@@ -51,7 +52,7 @@ var backends = []struct {
 
 func makeBucket(t *testing.T, s *integration.S3, name string) {
 	t.Helper()
-	ctx := driver.WithCredentials(t.Context(), &driver.Credentials{AccessKey: s.AccessKey, SecretKey: s.SecretKey})
+	ctx := driver.WithCredentials(t.Context(), &driver.Credentials{AccessKey: secret.New(s.AccessKey), SecretKey: secret.New(s.SecretKey)})
 	b, err := driver.Open(ctx, "s3://"+name+"?create=true&region=us-east-1&use_path_style=true&sse=none&endpoint="+s.Endpoint)
 	require.NoError(t, err)
 	require.NoError(t, b.Close())

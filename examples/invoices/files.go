@@ -53,14 +53,14 @@ func (s *service) handleDownload(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// handleLink issues a link that anybody may use until it expires: where there are
-// keys to sign it with, one whose uses the trail records, on any backend.
+// handleLink issues a link that anybody may use until it expires. The trail
+// records its uses, on any backend.
 func (s *service) handleLink(w http.ResponseWriter, r *http.Request) error {
 	i, err := s.find(r.Context(), r.PathValue("id"), stateStored)
 	if err != nil {
 		return err
 	}
-	link, err := s.store.Link(r.Context(), i.FileKey, &blobstore.LinkOptions{Resource: i.resource(), Filename: i.Filename, Gateway: s.app.Signer != nil})
+	link, err := s.store.Link(r.Context(), i.FileKey, &blobstore.LinkOptions{Resource: i.resource(), Filename: i.Filename, Gateway: true})
 	if err != nil {
 		return err
 	}

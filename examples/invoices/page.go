@@ -68,7 +68,6 @@ type view struct {
 	MaxBytes int64
 	MaxPDF   int64
 	Backend  string
-	Recorded bool // the trail has the uses of links
 
 	Invoice *invoice // the trail of one
 	Trail   *trail
@@ -129,7 +128,7 @@ func (s *service) pageList(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return s.render(w, r, 200, "list.html", view{
-		Title: "Invoices", Invoices: invoices, Page: page, More: more, MaxBytes: s.set.files.MaxUploadBytes, MaxPDF: maxPDF, Backend: s.store.Backend(), Recorded: s.app.Signer != nil,
+		Title: "Invoices", Invoices: invoices, Page: page, More: more, MaxBytes: s.set.files.MaxUploadBytes, MaxPDF: maxPDF, Backend: s.store.Backend(),
 	})
 }
 

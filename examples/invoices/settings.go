@@ -17,13 +17,14 @@ import (
 	"github.com/caarlos0/env/v11"
 
 	"github.com/blobtrail/blobtrail/config"
+	"github.com/blobtrail/blobtrail/secret"
 )
 
 type settings struct {
-	Addr        string        `env:"LISTEN_ADDR" envDefault:"localhost:8080"`
-	MetricsAddr string        `env:"METRICS_ADDR" envDefault:"localhost:9464"`
-	JWTKey      config.Secret `env:"JWT_SIGNING_KEY"`
-	Proxies     []string      `env:"TRUSTED_PROXIES"`
+	Addr        string      `env:"LISTEN_ADDR" envDefault:"localhost:8080"`
+	MetricsAddr string      `env:"METRICS_ADDR" envDefault:"localhost:9464"`
+	JWTKey      secret.Text `env:"JWT_SIGNING_KEY"`
+	Proxies     []string    `env:"TRUSTED_PROXIES"`
 
 	files   config.Config
 	jwtKey  []byte
@@ -87,9 +88,9 @@ func (s *settings) check() error {
 		problems = append(problems, &config.Problem{Variable: variable, Wrong: wrong, Want: want})
 	}
 	switch key, err := base64.RawURLEncoding.DecodeString(s.JWTKey.Reveal()); {
-	case !s.JWTKey.IsSet() && s.files.Production():
+	case s.JWTKey.IsZero() && s.files.Production():
 		add("JWT_SIGNING_KEY", "it is not set, and with APP_ENV="+s.files.AppEnv+" no key is made up", "32 random bytes in base64url, the same in every process")
-	case !s.JWTKey.IsSet():
+	case s.JWTKey.IsZero():
 		s.jwtKey = make([]byte, jwtKeyBytes)
 		_, _ = rand.Read(s.jwtKey) // never fails
 	case err != nil || len(key) < jwtKeyBytes:

@@ -20,6 +20,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/blobstore/s3store"
+	"github.com/blobtrail/blobtrail/secret"
 )
 
 var cloudPuts = []row{
@@ -56,7 +57,7 @@ func s3Puts(e *env, service *sink, size int) (ours, theirs func() error, err err
 	content := make([]byte, size)
 	_, _ = rand.Read(content) // never fails
 	b, err := s3store.New(e, &s3store.Options{
-		Bucket: "files", Region: "eu-central-1", AccessKey: s3AccessKey, SecretKey: s3SecretKey, Endpoint: service.URL, UsePathStyle: true,
+		Bucket: "files", Region: "eu-central-1", AccessKey: secret.New(s3AccessKey), SecretKey: secret.New(s3SecretKey), Endpoint: service.URL, UsePathStyle: true,
 	})
 	if err != nil {
 		return nil, nil, err

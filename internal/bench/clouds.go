@@ -33,6 +33,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/blobstore/gcsstore"
 	"github.com/blobtrail/blobtrail/blobstore/s3store"
+	"github.com/blobtrail/blobtrail/secret"
 )
 
 var cloudLinks = []row{
@@ -73,7 +74,7 @@ var cloudLinks = []row{
 		open: func(e *env) (side, side, error) {
 			key := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("k", 64)))
 			address := emptyService(e) + "/account"
-			b, err := azurestore.New(e, &azurestore.Options{Container: "files", Account: "account", Key: key, AccountURL: address})
+			b, err := azurestore.New(e, &azurestore.Options{Container: "files", Account: "account", Key: secret.New(key), AccountURL: address})
 			if err != nil {
 				return nil, nil, err
 			}
@@ -151,7 +152,7 @@ const s3AccessKey, s3SecretKey = "bench-access", "bench-secret-that-opens-nothin
 
 func openS3(e *env) (driver.Bucket, error) {
 	b, err := s3store.New(e, &s3store.Options{
-		Bucket: "files", Region: "eu-central-1", AccessKey: s3AccessKey, SecretKey: s3SecretKey,
+		Bucket: "files", Region: "eu-central-1", AccessKey: secret.New(s3AccessKey), SecretKey: secret.New(s3SecretKey),
 		Endpoint: emptyService(e), UsePathStyle: true,
 	})
 	if err == nil {

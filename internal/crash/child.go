@@ -243,8 +243,8 @@ func (in bombIntent) Settle(ctx context.Context, r audit.Result, also ...audit.E
 // write their log line when they are done. The harness must find what that loses.
 type lateJournal struct{ audit.Journal }
 
-func (j lateJournal) Begin(_ context.Context, e audit.Event, _ time.Duration) (audit.Intent, error) {
-	e, err := audit.PrepareIntent(e)
+func (j lateJournal) Begin(ctx context.Context, e audit.Event, _ time.Duration) (audit.Intent, error) {
+	e, err := audit.PrepareIntent(ctx, e)
 	return lateIntent{j, e}, err
 }
 

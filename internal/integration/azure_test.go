@@ -12,11 +12,12 @@ import (
 
 	"github.com/blobtrail/blobtrail/blobstore/azurestore"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/secret"
 )
 
 // options describe a fresh container of a.
 func (a *Azure) options() *azurestore.Options {
-	return &azurestore.Options{Container: bucketName(), ConnectionString: a.ConnectionString, Create: true}
+	return &azurestore.Options{Container: bucketName(), ConnectionString: secret.New(a.ConnectionString), Create: true}
 }
 
 func openAzure(t testing.TB, o *azurestore.Options) driver.Bucket {
@@ -45,16 +46,18 @@ func TestAzureOpen(t *testing.T) {
 	require.ErrorContains(t, err, "does not exist")
 	require.ErrorContains(t, err, "create=true")
 	wrong := base64.StdEncoding.EncodeToString([]byte("wrong"))
-	err = open(func(o *azurestore.Options) { o.ConnectionString = strings.Replace(a.ConnectionString, a.Key, wrong, 1) })
+	err = open(func(o *azurestore.Options) {
+		o.ConnectionString = secret.New(strings.Replace(a.ConnectionString, a.Key, wrong, 1))
+	})
 	require.ErrorIs(t, err, fs.ErrPermission)
 	require.ErrorContains(t, err, "does not accept the credentials")
 	require.NotContains(t, err.Error(), wrong)
 	err = open(func(o *azurestore.Options) {
-		o.ConnectionString = strings.Replace(a.ConnectionString, a.Endpoint, "http://127.0.0.1:1/x", 1)
+		o.ConnectionString = secret.New(strings.Replace(a.ConnectionString, a.Endpoint, "http://127.0.0.1:1/x", 1))
 	})
 	require.ErrorContains(t, err, "127.0.0.1:1")
-	require.ErrorContains(t, open(func(o *azurestore.Options) { o.ConnectionString = "nonsense" }), "Name=value")
-	require.ErrorContains(t, open(func(o *azurestore.Options) { o.ConnectionString = "AccountName=x" }), "AccountKey")
+	require.ErrorContains(t, open(func(o *azurestore.Options) { o.ConnectionString = secret.New("nonsense") }), "Name=value")
+	require.ErrorContains(t, open(func(o *azurestore.Options) { o.ConnectionString = secret.New("AccountName=x") }), "AccountKey")
 	require.NoError(t, open(func(*azurestore.Options) {}))
 
 	t.Setenv("AZURE_STORAGE_CONNECTION_STRING", a.ConnectionString)

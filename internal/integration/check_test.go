@@ -25,6 +25,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore"
 	"github.com/blobtrail/blobtrail/blobstore/azurestore"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/secret"
 )
 
 // checking makes a store over b and checks it.
@@ -88,7 +89,7 @@ func TestCheckNamesThePermissionOnS3(t *testing.T) {
 			creds := &swapped{}
 			creds.Store(&aws.Credentials{AccessKeyID: s.AccessKey, SecretAccessKey: s.SecretKey})
 			o.Config = &aws.Config{Credentials: creds}
-			o.AccessKey, o.SecretKey = "", ""
+			o.AccessKey, o.SecretKey = secret.Text{}, secret.Text{}
 			b := openS3(t, o)
 			policy := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}%s]}`
 			deny := ""
@@ -118,7 +119,7 @@ func TestCheckNamesThePermissionOnAzure(t *testing.T) {
 				Protocol: sas.ProtocolHTTPSandHTTP, ExpiryTime: time.Now().Add(time.Hour).UTC(), ContainerName: o.Container, Permissions: may,
 			}.SignWithSharedKey(cred)
 			require.NoError(t, err)
-			o.ConnectionString, o.AccountURL, o.SASToken = "", a.Endpoint, q.Encode()
+			o.ConnectionString, o.AccountURL, o.SASToken = secret.Text{}, a.Endpoint, secret.New(q.Encode())
 			err = checking(t, openAzure(t, o))
 			if step == "" {
 				require.NoError(t, err)
@@ -191,7 +192,7 @@ func TestErrorsHoldNoSASToken(t *testing.T) {
 	}.SignWithSharedKey(cred)
 	require.NoError(t, err)
 	f := newFaulty(t, strings.TrimSuffix(a.Endpoint, "/"+a.Account))
-	o.ConnectionString, o.AccountURL, o.SASToken = "", f.URL+"/"+a.Account, q.Encode()
+	o.ConnectionString, o.AccountURL, o.SASToken = secret.Text{}, f.URL+"/"+a.Account, secret.New(q.Encode())
 	b := openAzure(t, o)
 	f.CloseClientConnections()
 	require.NoError(t, f.Listener.Close())

@@ -4,16 +4,22 @@ package integration
 
 import (
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	_ "modernc.org/sqlite"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore"
+	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/config"
+	"github.com/blobtrail/blobtrail/secret"
 )
 
 func TestConfigReachesTheServices(t *testing.T) {
@@ -45,15 +51,37 @@ func TestConfigReachesTheServices(t *testing.T) {
 			ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
 			_, err = app.Store.Upload(ctx, "a", strings.NewReader("hello"), nil)
 			require.NoError(t, err)
+			redeemAndRevoke(t, app)
 			require.NoError(t, app.Close(ctx))
 		})
 	}
 }
 
+// redeemAndRevoke serves links as docs/start.md does, with nothing set for them.
+func redeemAndRevoke(t *testing.T, app *config.App) {
+	t.Helper()
+	handler := blobhttp.Links(app.Store, app.Signer, nil)
+	get := func(link *blobstore.Link) int {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, link.URL, nil))
+		return w.Code
+	}
+	ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
+	link, err := app.Store.Link(ctx, "a", &blobstore.LinkOptions{Gateway: true})
+	require.NoError(t, err)
+	assert.Equal(t, http.StatusOK, get(link))
+	require.NoError(t, app.Store.Revoke(ctx, "a", link.GrantID, nil))
+	assert.Equal(t, http.StatusGone, get(link))
+	once, err := app.Store.Link(ctx, "a", &blobstore.LinkOptions{Uses: 1})
+	require.NoError(t, err)
+	assert.Equal(t, http.StatusOK, get(once))
+	assert.Equal(t, http.StatusGone, get(once))
+}
+
 // driverBucket makes a bucket, which config never does on S3.
 func driverBucket(t *testing.T, s *S3, name string) {
 	t.Helper()
-	ctx := driver.WithCredentials(t.Context(), &driver.Credentials{AccessKey: s.AccessKey, SecretKey: s.SecretKey})
+	ctx := driver.WithCredentials(t.Context(), &driver.Credentials{AccessKey: secret.New(s.AccessKey), SecretKey: secret.New(s.SecretKey)})
 	b, err := driver.Open(ctx, "s3://"+name+"?create=true&region=us-east-1&use_path_style=true&sse=none&endpoint="+s.Endpoint)
 	require.NoError(t, err)
 	require.NoError(t, b.Close())

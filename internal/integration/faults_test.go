@@ -24,6 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/secret"
 )
 
 // faulty stands between a provider and its service.
@@ -85,7 +86,7 @@ var throughFaults = map[string]func(t *testing.T) (direct, faulted driver.Bucket
 		u, err := url.Parse(a.Endpoint)
 		require.NoError(t, err)
 		f := newFaulty(t, "http://"+u.Host)
-		o.ConnectionString = strings.Replace(o.ConnectionString, "http://"+u.Host, f.URL, 1)
+		o.ConnectionString = secret.New(strings.Replace(o.ConnectionString.Reveal(), "http://"+u.Host, f.URL, 1))
 		o.StallTimeout = stall
 		return direct, openAzure(t, o), f
 	},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/blobstore/gcsstore"
+	"github.com/blobtrail/blobtrail/secret"
 )
 
 // options describe a fresh bucket of g.
@@ -50,7 +51,7 @@ func TestGCSOpen(t *testing.T) {
 	err = open(func(o *gcsstore.Options) { o.Endpoint = "http://127.0.0.1:1" })
 	require.ErrorContains(t, err, "127.0.0.1:1")
 	err = open(func(o *gcsstore.Options) {
-		o.CredentialsFile, o.CredentialsJSON = "", []byte(`{"private_key":"hush-hush"}`)
+		o.CredentialsFile, o.CredentialsJSON = "", secret.New(`{"private_key":"hush-hush"}`)
 	})
 	require.ErrorContains(t, err, "key file of a service account")
 	require.NotContains(t, err.Error(), "hush")

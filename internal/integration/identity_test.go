@@ -29,6 +29,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/blobstore/gcsstore"
 	"github.com/blobtrail/blobtrail/blobstore/s3store"
+	"github.com/blobtrail/blobtrail/secret"
 )
 
 // identity is a token credential of the form that Azurite looks at.
@@ -122,7 +123,7 @@ func TestS3SessionToken(t *testing.T) {
 	o := s.options()
 	_ = openS3(t, o)
 	creds := s.assumed(t, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}`)
-	o.AccessKey, o.SecretKey, o.SessionToken = creds.AccessKeyID, creds.SecretAccessKey, creds.SessionToken
+	o.AccessKey, o.SecretKey, o.SessionToken = secret.New(creds.AccessKeyID), secret.New(creds.SecretAccessKey), secret.New(creds.SessionToken)
 	b := openS3(t, o)
 	require.NoError(t, write(t.Context(), b, "k", []byte("content"), -1, true))
 	for name, so := range map[string]driver.SignOptions{
@@ -150,7 +151,7 @@ func TestS3SessionToken(t *testing.T) {
 			require.Less(t, status, 300)
 		})
 	}
-	o.SessionToken = ""
+	o.SessionToken = secret.Text{}
 	_, err := s3store.New(t.Context(), o)
 	require.ErrorIs(t, err, fs.ErrPermission)
 }
@@ -202,7 +203,7 @@ func TestPublicEndpoint(t *testing.T) {
 			u, err := url.Parse(a.Endpoint)
 			require.NoError(t, err)
 			f := newFaulty(t, "http://"+u.Host)
-			o.ConnectionString = strings.Replace(o.ConnectionString, "http://"+u.Host, f.URL, 1)
+			o.ConnectionString = secret.New(strings.Replace(o.ConnectionString.Reveal(), "http://"+u.Host, f.URL, 1))
 			o.PublicEndpoint = a.Endpoint
 			return openAzure(t, o), f.URL, a.Endpoint
 		},

@@ -23,6 +23,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/blobstore/s3store"
 	"github.com/blobtrail/blobtrail/internal/cloudhttp"
+	"github.com/blobtrail/blobtrail/secret"
 )
 
 // s3Servers runs a test on each S3 server.
@@ -35,7 +36,7 @@ func s3Servers(t *testing.T, test func(t *testing.T, s *S3)) {
 // options describe a fresh bucket of s.
 func (s *S3) options() *s3store.Options {
 	return &s3store.Options{
-		Bucket: bucketName(), Endpoint: s.Endpoint, UsePathStyle: true, AccessKey: s.AccessKey, SecretKey: s.SecretKey, Create: true,
+		Bucket: bucketName(), Endpoint: s.Endpoint, UsePathStyle: true, AccessKey: secret.New(s.AccessKey), SecretKey: secret.New(s.SecretKey), Create: true,
 	}
 }
 
@@ -284,22 +285,22 @@ func TestS3Open(t *testing.T) {
 			assert.Less(t, time.Since(begun), 15*time.Second) // 5 on a machine that has time
 			if err == nil {
 				assert.NoError(t, b.Close())
-			} else if o.SecretKey != "" {
-				assert.NotContains(t, err.Error(), o.SecretKey)
+			} else if !o.SecretKey.IsZero() {
+				assert.NotContains(t, err.Error(), o.SecretKey.Reveal())
 			}
 			return err
 		}
 		err := open(func(o *s3store.Options) { o.Create = false })
 		require.ErrorContains(t, err, "does not exist")
 		require.ErrorContains(t, err, "create=true")
-		err = open(func(o *s3store.Options) { o.SecretKey = "wrong-secret-key" })
+		err = open(func(o *s3store.Options) { o.SecretKey = secret.New("wrong-secret-key") })
 		require.ErrorIs(t, err, fs.ErrPermission)
 		require.ErrorContains(t, err, "does not accept the credentials")
-		err = open(func(o *s3store.Options) { o.AccessKey = "wrong-access" })
+		err = open(func(o *s3store.Options) { o.AccessKey = secret.New("wrong-access") })
 		require.ErrorIs(t, err, fs.ErrPermission)
 		err = open(func(o *s3store.Options) { o.Endpoint = "http://127.0.0.1:1" })
 		require.ErrorContains(t, err, "127.0.0.1:1")
-		require.ErrorContains(t, open(func(o *s3store.Options) { o.SecretKey = "" }), "give both")
+		require.ErrorContains(t, open(func(o *s3store.Options) { o.SecretKey = secret.Text{} }), "give both")
 		require.ErrorContains(t, open(func(o *s3store.Options) { o.Endpoint = "localhost:9000" }), "https://")
 		require.ErrorContains(t, open(func(o *s3store.Options) { o.Encryption = "rot13" }), "AES256")
 		require.NoError(t, open(func(*s3store.Options) {}))
