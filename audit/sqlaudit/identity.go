@@ -66,6 +66,29 @@ func (k SigningKey) signer() (note.Signer, error) {
 	return s, nil
 }
 
+// verifier returns the verifier of the key's own signatures.
+func (k SigningKey) verifier() (note.Verifier, error) {
+	s, err := k.signer()
+	if err != nil {
+		return nil, err
+	}
+	// PRIVATE+KEY+name+hash+base64 of the algorithm and the seed.
+	parts := strings.SplitN(string(k), "+", 5) // base64 may have a "+" too
+	seed, err := base64.StdEncoding.DecodeString(parts[len(parts)-1])
+	if err != nil || len(seed) != 1+ed25519.SeedSize {
+		return nil, errors.New("it is not a key that NewDeploymentKey made")
+	}
+	public, ok := ed25519.NewKeyFromSeed(seed[1:]).Public().(ed25519.PublicKey)
+	if !ok {
+		return nil, errors.New("it is not a key that NewDeploymentKey made")
+	}
+	verifying, err := note.NewEd25519VerifierKey(s.Name(), public)
+	if err != nil {
+		return nil, errors.New("it is not a key that NewDeploymentKey made")
+	}
+	return note.NewVerifier(verifying)
+}
+
 // verifiers reads verifier keys. The errors may show them: they are public.
 func verifiers(keys []string) ([]note.Verifier, error) {
 	var out []note.Verifier

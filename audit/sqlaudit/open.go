@@ -34,6 +34,7 @@ type Journal struct {
 	tail     tail          // the flusher's own
 
 	deployment note.Signer              // certifies the writers' keys; nil without a key
+	certifiers []note.Verifier          // of the writers that others publish for
 	signing    atomic.Pointer[identity] // of the last writer that is registered
 	pub        *publisher               // nil: nothing is published
 
@@ -176,6 +177,20 @@ func start(ctx context.Context, db, readDB *sqlx.DB, d dialect, o Options) (*Jou
 		if j.deployment, err = o.DeploymentKey.signer(); err != nil {
 			return nil, fmt.Errorf("sqlaudit: Options.DeploymentKey: %w", err)
 		}
+		if o.Publish != nil {
+			own, err := o.DeploymentKey.verifier()
+			if err != nil {
+				return nil, fmt.Errorf("sqlaudit: Options.DeploymentKey: %w", err)
+			}
+			j.certifiers = []note.Verifier{own}
+		}
+	}
+	if o.Publish != nil {
+		former, err := verifiers(o.Publish.Keys)
+		if err != nil {
+			return nil, fmt.Errorf("sqlaudit: PublishOptions.Keys: %w", err)
+		}
+		j.certifiers = append(j.certifiers, former...)
 	}
 	j.base, j.stop = context.WithCancel(context.Background())
 	if err := j.newTail(); err != nil {

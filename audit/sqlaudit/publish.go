@@ -25,13 +25,21 @@ type PublishOptions struct {
 	// until the journal is closed.
 	Bucket *blob.Bucket
 
-	// Prefix comes before each object's key, such as "checkpoints/".
+	// Prefix comes before each object's key, such as "checkpoints/". Whoever
+	// verifies gives the same one in [VerifyOptions.Prefix].
 	Prefix string
 
 	// Every is the longest that a checkpoint waits. Default: 10 s. When a
 	// process was killed, another one of those that publish does so for it,
-	// between 6 and 12 times Every later, or when it starts.
+	// between 6 and 12 times Every later, or when it starts. It does so only
+	// for a writer that [Options.DeploymentKey] or one of Keys certifies:
+	// whoever can write to the database could have made up another.
 	Every time.Duration
+
+	// Keys are the verifier keys of former deployment keys. After a change of
+	// the key, the last checkpoints of killed processes that it certified are
+	// published only if it is among them.
+	Keys []string
 
 	// Entries is after how many new entries a checkpoint is published at once.
 	// Default: 1,000.
