@@ -338,7 +338,10 @@ func (*postgres) classify(err error) class {
 
 func (*postgres) refuses(err error) bool {
 	code := sqlState(err)
-	if code == "" || code == "42501" { // insufficient privilege
+	switch code {
+	case "": // of the driver: a column has another type than its argument
+		return strings.Contains(err.Error(), "failed to encode args")
+	case "42501": // insufficient privilege
 		return false
 	}
 	switch code[:2] {

@@ -5,9 +5,11 @@ package sqlaudit
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 	"strings"
 
 	"github.com/jmoiron/sqlx"
@@ -160,6 +162,11 @@ func (c *streamCheck) begin(ctx context.Context, tx *sqlx.Tx) error {
 		}
 		c.find(c.finding(FindingFrontier, f.Size, "the entries before this one are said to be gone: %v", err))
 	}
+	if c.next == 0 && len(list) > 0 {
+		if err := c.beginAnyway(ctx, tx, list); err != nil {
+			return err
+		}
+	}
 	c.first = c.tree.clone()
 	c.erasures = erasureCursor{c: c}
 
@@ -181,6 +188,32 @@ func (c *streamCheck) begin(ctx context.Context, tx *sqlx.Tx) error {
 	}
 	if n > 0 {
 		c.find(c.finding(FindingSignature, -1, "%d checkpoints are stored for fewer than one entry", n))
+	}
+	return nil
+}
+
+// beginAnyway begins where the entries do, if one of the frontiers that are not
+// valid says that this is the beginning: what is missing before it was reported.
+func (c *streamCheck) beginAnyway(ctx context.Context, tx *sqlx.Tx, list []frontierRow) error {
+	var first sql.NullInt64
+	if err := tx.GetContext(ctx, &first, sqlx.Rebind(c.d.bind(), "SELECT min(seq) FROM file_access_logs WHERE writer_id = ?"+inLogs.and(c.d)), c.id); err != nil {
+		return err
+	}
+	for _, f := range list {
+		if f.err != nil || f.Size < 1 || f.Size > maxPlace || !first.Valid || f.Size != first.Int64 {
+			continue
+		}
+		// Without the right hashes, with those of some tree of that size.
+		t, err := treeOf(f.Size, f.Hashes)
+		if err != nil {
+			t, err = treeOf(f.Size, make([]byte, bits.OnesCount64(uint64(f.Size))*tlog.HashSize))
+		}
+		if err != nil {
+			return err
+		}
+		c.tree, c.stream.First, c.lost = t, f.Size, true
+		c.next, c.good, c.covered = f.Size, f.Size, f.Size
+		return nil
 	}
 	return nil
 }

@@ -1,7 +1,5 @@
 -- The trail itself. Times are UTC text with microseconds, which sorts as it
--- reads; ids are UUIDv7 and sort by the time of the commit. The tables are
--- STRICT, so that a column holds values of its own type only: text that is
--- stored as a BLOB would be hidden from the indexes.
+-- reads; ids are UUIDv7 and sort by the time of the commit.
 CREATE TABLE file_access_logs (
 	id              TEXT    NOT NULL PRIMARY KEY,
 	op_id           TEXT    NOT NULL,
@@ -34,7 +32,7 @@ CREATE TABLE file_access_logs (
 	pii_commitment  BLOB    NOT NULL,
 	leaf            BLOB    NOT NULL,
 	UNIQUE (writer_id, seq)
-) STRICT;
+);
 
 CREATE INDEX file_access_logs_operation ON file_access_logs (op_id, id);
 
@@ -130,7 +128,7 @@ CREATE TABLE file_access_writers (
 	public_key  BLOB,
 	certificate BLOB,
 	started_at  TEXT NOT NULL
-) STRICT;
+);
 
 CREATE TRIGGER file_access_writers_no_replace BEFORE INSERT ON file_access_writers
 WHEN EXISTS (SELECT 1 FROM file_access_writers WHERE writer_id = NEW.writer_id OR rowid = NEW.rowid)

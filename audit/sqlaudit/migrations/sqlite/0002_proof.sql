@@ -6,7 +6,7 @@ CREATE TABLE file_access_checkpoints (
 	tree_size INTEGER NOT NULL,
 	note      TEXT    NOT NULL,
 	PRIMARY KEY (writer_id, tree_size)
-) STRICT, WITHOUT ROWID;
+) WITHOUT ROWID;
 
 -- Where a log goes on whose beginning was exported and removed: the hashes of
 -- the complete subtrees of what is gone, and the signed order to remove it.
@@ -16,7 +16,7 @@ CREATE TABLE file_access_frontiers (
 	hashes    BLOB    NOT NULL,
 	note      TEXT    NOT NULL,
 	PRIMARY KEY (writer_id, tree_size)
-) STRICT, WITHOUT ROWID;
+) WITHOUT ROWID;
 
 -- The signed orders to erase personal fields, so that what was erased can be
 -- told from what somebody blanked.
@@ -26,7 +26,7 @@ CREATE TABLE file_access_erasures (
 	op_id     TEXT    NOT NULL,
 	note      TEXT    NOT NULL,
 	PRIMARY KEY (writer_id, first_seq, op_id)
-) STRICT, WITHOUT ROWID;
+) WITHOUT ROWID;
 
 -- A frontier stands at a checkpoint, and before it are only entries that go in
 -- the same transaction.
