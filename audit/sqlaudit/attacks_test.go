@@ -171,7 +171,7 @@ func (a *attacker) rows(writer string) []*row {
 	var out []*row
 	for rows.Next() {
 		r := new(row)
-		require.NoError(a.t, r.scan(rows))
+		require.NoError(a.t, r.scan(rows, a.s.d.form()))
 		out = append(out, r)
 	}
 	require.NoError(a.t, rows.Err())

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -17,6 +18,16 @@ type checkpointRow struct {
 	WriterID string `db:"writer_id"`
 	Size     int64  `db:"tree_size"`
 	Note     string `db:"note"`
+
+	err error // why the row is not one that this package stored
+}
+
+// open returns the text of the checkpoint if v signed it.
+func (p *checkpointRow) open(v note.Verifier) (string, error) {
+	if p.err != nil {
+		return "", fmt.Errorf("its row %w", p.err)
+	}
+	return openNote(p.Note, v)
 }
 
 // checkpointText is the body of a C2SP tlog-checkpoint.
@@ -29,7 +40,7 @@ func (i *identity) checkpoint(t *tree) (*checkpointRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &checkpointRow{i.id, t.size, signed}, nil
+	return &checkpointRow{WriterID: i.id, Size: t.size, Note: signed}, nil
 }
 
 // parseCheckpoint reads the text of a checkpoint.

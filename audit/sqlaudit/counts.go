@@ -58,6 +58,10 @@ type Count struct {
 // statement. What does not occur is not in the list. The database reads every
 // entry that the query selects, within [Options.Timeout]: of a long trail,
 // select a part by From and To.
+//
+// An entry whose time, action or outcome is not stored as it was written can't be
+// counted. Then the counts of all others come with an error that wraps
+// [ErrTampered] and says how many there are.
 func (j *Journal) Counts(ctx context.Context, q CountQuery) ([]Count, error) {
 	q.After, q.Newest, q.Limit = "", false, 0
 	where, args, err := j.where(q.Query)
@@ -72,30 +76,49 @@ func (j *Journal) Counts(ctx context.Context, q CountQuery) ([]Count, error) {
 	if width > 0 {
 		interval = fmt.Sprintf("substr(%s, 1, %d)", j.d.timeText("occurred_at"), width)
 	}
-	query := "SELECT " + interval + " AS start, action, outcome, count(*) AS entries FROM file_access_logs"
+	query := "SELECT " + interval + ", " + j.d.short(valueOf("action")) + ", " + j.d.short(valueOf("outcome")) + ", count(*) FROM file_access_logs"
 	if len(where) > 0 {
 		query += " WHERE " + strings.Join(where, " AND ")
 	}
-	var found []struct {
-		Start   string        `db:"start"`
-		Action  audit.Action  `db:"action"`
-		Outcome audit.Outcome `db:"outcome"`
-		Entries int64         `db:"entries"`
-	}
+	counts, odd := []Count{}, int64(0)
 	err = j.call(ctx, func(ctx context.Context) error {
-		return j.readDB.SelectContext(ctx, &found, j.bind(query+" GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"), args...)
+		counts, odd = []Count{}, 0
+		return selectRaw(ctx, j.readDB, j.bind(query+" GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"), args, 4, func(v []any) {
+			n, _ := j.d.form().integer(v[3])
+			c, err := readCount(j.d.form(), v, width)
+			if err != nil {
+				odd += n
+				return
+			}
+			c.Entries = n
+			counts = append(counts, c)
+		})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("sqlaudit: counting entries: %w", err)
 	}
-	counts := make([]Count, len(found))
-	for i, f := range found {
-		counts[i] = Count{Action: f.Action, Outcome: f.Outcome, Entries: f.Entries}
-		if width > 0 {
-			if counts[i].Start, err = time.Parse("2006-01-02 15"[:width], strings.Replace(f.Start, "T", " ", 1)); err != nil {
-				return nil, fmt.Errorf("sqlaudit: counting entries: %w", err)
-			}
-		}
+	if odd > 0 {
+		return counts, fmt.Errorf("sqlaudit: counting entries: %w: %d of them could not be counted, since they are not stored as they were written", ErrTampered, odd)
 	}
 	return counts, nil
+}
+
+// readCount reads the interval, the action and the outcome of a count.
+func readCount(f form, v []any, width int) (c Count, err error) {
+	if width > 0 {
+		start, err := f.text(v[0])
+		if err != nil {
+			return c, err
+		}
+		if c.Start, err = time.Parse("2006-01-02 15"[:width], strings.Replace(start, "T", " ", 1)); err != nil {
+			return c, err
+		}
+	}
+	action, err := f.text(v[1])
+	if err != nil {
+		return c, err
+	}
+	outcome, err := f.text(v[2])
+	c.Action, c.Outcome = audit.Action(action), audit.Outcome(outcome)
+	return c, err
 }

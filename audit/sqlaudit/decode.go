@@ -1,19 +1,30 @@
 package sqlaudit
 
-// Reading rows of file_access_logs. What the driver gives and what it means are
-// two steps, since Verify does them in two goroutines: the first is the slower
-// one, and must not wait for the second.
+// This file implements reading rows of file_access_logs. It accepts exactly the
+// form in which this package writes them: another storage class, text form or
+// encoding would have the same leaf, but other queries would find the entry.
+// Scanning and decoding are two steps, since Verify does them in two
+// goroutines: the first is the slower one, and must not wait for the second.
 
 import (
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/blobtrail/blobtrail/audit"
 )
+
+// form is how the driver of a database returns values.
+type form struct {
+	octets bool   // text arrives as bytes, like binary columns
+	native bool   // times of file_access_logs arrive as time.Time
+	layout string // of times that arrive as text
+}
 
 // raw is a row as the driver gives it, in the order of columns.
 type raw [len(columnNames)]any
@@ -27,31 +38,66 @@ func (v *raw) scan(rows *sql.Rows) error {
 }
 
 // scan reads the current row of rows.
-func (r *row) scan(rows *sql.Rows) error {
-	if err := r.scanColumns(rows, false); err != nil {
-		return err
-	}
-	if r.attrs != "" {
-		if err := json.Unmarshal([]byte(r.attrs), &r.Attrs); err != nil {
-			return fmt.Errorf("entry %s: its attrs are no JSON object of strings: %w", r.ID, err)
-		}
-	}
-	return nil
-}
-
-// scanColumns leaves attrs as text. If strict, it refuses what this package
-// never stores although it would read it.
-func (r *row) scanColumns(rows *sql.Rows, strict bool) error {
+func (r *row) scan(rows *sql.Rows, f form) error {
 	var v raw
 	if err := v.scan(rows); err != nil {
 		return err
 	}
-	return r.decode(&v, strict)
+	return r.decode(&v, f)
 }
 
-func (r *row) decode(v *raw, strict bool) error {
-	d := decoder{left: v[:], strict: strict}
-	r.ID, r.OpID, r.RefOpID, r.WriterID = d.required(), d.required(), d.text(), d.required()
+// bytes is the number of bytes that the values of v hold.
+func (v *raw) bytes() (n int) {
+	for _, value := range v {
+		switch value := value.(type) {
+		case string:
+			n += len(value)
+		case []byte:
+			n += len(value)
+		}
+	}
+	return n
+}
+
+// text returns the value of one column for use in a message, shortened.
+func (v *raw) text(column int) string {
+	switch value := v[column].(type) {
+	case nil:
+		return ""
+	case string:
+		return printable(value)
+	case []byte:
+		return printable(string(value))
+	default:
+		return printable(fmt.Sprint(value))
+	}
+}
+
+// printable shortens text of unknown origin and escapes what isn't printable.
+func printable(s string) string {
+	if len(s) > 64 {
+		s = s[:64] + "…"
+	}
+	if quoted := strconv.Quote(s); quoted != `"`+s+`"` {
+		return quoted
+	}
+	return s
+}
+
+// place is what paging needs of an entry.
+func (v *raw) place(f form) (int64, error) {
+	d := decoder{left: v[seqColumn:], form: f}
+	seq := d.required64()
+	if d.err == nil && (seq < 0 || seq > maxPlace) {
+		d.err = fmt.Errorf("column seq holds %d, which no log reaches", seq)
+	}
+	return seq, d.err
+}
+
+// decode fills r. The map of the attributes is filled too, and their text kept.
+func (r *row) decode(v *raw, f form) error {
+	d := decoder{left: v[:], form: f}
+	r.ID, r.OpID, r.RefOpID, r.WriterID = d.uuid(), d.uuid(), d.optionalUUID(), d.uuid()
 	r.Seq = d.required64()
 	r.OccurredAt, r.CreatedAt = d.time(), d.time()
 	r.Action, r.Outcome, r.SettledBy = audit.Action(d.required()), audit.Outcome(d.required()), audit.SettledBy(d.required())
@@ -61,27 +107,29 @@ func (r *row) decode(v *raw, strict bool) error {
 	} {
 		*s = d.text()
 	}
-	r.Size, r.SHA256 = d.integer(), d.octets()
-	r.ContentType, r.ErrorCode, r.attrs = d.text(), d.text(), d.text()
+	r.Size, r.SHA256 = d.integer(), d.octets(32)
+	r.ContentType, r.ErrorCode = d.text(), d.text()
+	r.Attrs, r.attrs = d.attrs()
 	r.schema = int(d.required64())
-	r.salt, r.commitment = d.octets(), d.octets()
-	leaf := d.octets()
-	if d.err != nil {
+	r.salt, r.commitment = d.octets(32), d.octets(32)
+	leaf := d.octets(len(r.leaf))
+	switch {
+	case d.err != nil:
 		return d.err
-	}
-	if len(leaf) != len(r.leaf) {
-		return fmt.Errorf("entry %s: its leaf has %d bytes instead of %d", r.ID, len(leaf), len(r.leaf))
+	case r.schema != schemaVersion:
+		return fmt.Errorf("column schema_version holds %d: want %d", r.schema, schemaVersion)
+	case r.commitment == nil || leaf == nil:
+		return errors.New("column pii_commitment or leaf is NULL")
 	}
 	copy(r.leaf[:], leaf)
 	return nil
 }
 
-// decoder takes values one after the other, whichever of their forms the driver
-// chose, and keeps the first error.
+// decoder takes values one after the other and keeps the first error.
 type decoder struct {
-	left   []any
-	strict bool // a text that is not NULL is not empty
-	err    error
+	left []any
+	form form
+	err  error
 }
 
 func (d *decoder) next() any {
@@ -99,21 +147,51 @@ func (d *decoder) fail(format string, args ...any) {
 
 // text takes a text; NULL is "".
 func (d *decoder) text() string {
-	var s string
-	switch v := d.next().(type) {
-	case nil:
+	v := d.next()
+	if v == nil {
 		return ""
-	case string:
-		s = v
-	case []byte:
-		s = string(v)
-	default:
-		d.fail("holds %T instead of text", v)
 	}
-	if s == "" && d.strict {
-		d.fail("holds an empty text, where there should be NULL")
+	s, err := d.form.text(v)
+	if err != nil {
+		d.fail("%w", err)
 	}
 	return s
+}
+
+// text returns a text that isn't NULL.
+func (f form) text(v any) (string, error) {
+	s, ok := v.(string)
+	if b, isBytes := v.([]byte); isBytes && f.octets {
+		s, ok = string(b), true
+	}
+	switch {
+	case !ok:
+		return "", fmt.Errorf("holds a value of type %s instead of text", kindOf(v))
+	case s == "":
+		return "", errors.New("holds an empty text, where NULL was written")
+	case s[0] == oddLength[0]:
+		return "", errors.New(oddLengthText(s))
+	case !utf8.ValidString(s):
+		return "", errors.New("holds text that is not valid UTF-8")
+	}
+	return s, nil
+}
+
+// kindOf names the storage class of a value.
+func kindOf(v any) string {
+	switch v.(type) {
+	case nil:
+		return "NULL"
+	case string:
+		return "text"
+	case []byte:
+		return "bytes"
+	case int64:
+		return "integer"
+	case float64:
+		return "real"
+	}
+	return fmt.Sprintf("%T", v)
 }
 
 // required takes a text that is not NULL.
@@ -126,25 +204,61 @@ func (d *decoder) required() string {
 	return d.text()
 }
 
-func (d *decoder) integer() *int64 {
-	var n int64
-	var err error
-	switch v := d.next().(type) {
-	case nil:
-		return nil
-	case int64:
-		n = v
-	case []byte: // a driver's text protocol
-		n, err = strconv.ParseInt(string(v), 10, 64)
-	case string:
-		n, err = strconv.ParseInt(v, 10, 64)
-	default:
-		err = fmt.Errorf("%T", v)
+func (d *decoder) uuid() string {
+	s := d.required()
+	if d.err == nil && !isUUID(s) {
+		d.fail("holds %.64q, which is not a lower-case UUID", s)
 	}
+	return s
+}
+
+func (d *decoder) optionalUUID() string {
+	if d.left[0] == nil {
+		return d.text()
+	}
+	return d.uuid()
+}
+
+// isUUID is checkUUID, fast.
+func isUUID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if i == 8 || i == 13 || i == 18 || i == 23 {
+			if c != '-' {
+				return false
+			}
+		} else if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+func (d *decoder) integer() *int64 {
+	v := d.next()
+	if v == nil {
+		return nil
+	}
+	n, err := d.form.integer(v)
 	if err != nil {
-		d.fail("holds no whole number: %w", err)
+		d.fail("%w", err)
 	}
 	return &n
+}
+
+func (f form) integer(v any) (int64, error) {
+	if n, ok := v.(int64); ok {
+		return n, nil
+	}
+	if b, ok := v.([]byte); ok && f.octets { // a driver's text protocol
+		if n, err := strconv.ParseInt(string(b), 10, 64); err == nil && strconv.FormatInt(n, 10) == string(b) {
+			return n, nil
+		}
+	}
+	return 0, fmt.Errorf("holds a value of type %s instead of an integer", kindOf(v))
 }
 
 func (d *decoder) required64() int64 {
@@ -156,42 +270,105 @@ func (d *decoder) required64() int64 {
 	return *n
 }
 
-func (d *decoder) octets() []byte {
-	switch v := d.next().(type) {
-	case nil:
-	case []byte:
-		return v
-	case string:
-		return []byte(v)
-	default:
-		d.fail("holds %T instead of bytes", v)
+// octets takes so many bytes, or NULL.
+func (d *decoder) octets(want int) []byte {
+	v := d.next()
+	if v == nil {
+		return nil
 	}
-	return nil
+	b, ok := v.([]byte)
+	switch {
+	case !ok:
+		d.fail("holds a value of type %s instead of bytes", kindOf(v))
+	case isOddLength(b):
+		d.fail("%s", oddLengthText(string(b)))
+	case len(b) != want:
+		d.fail("holds %d bytes: want %d", len(b), want)
+	}
+	return b
 }
 
 func (d *decoder) time() time.Time {
-	var t timestamp
 	v := d.next()
-	if err := t.Scan(v); err != nil {
-		d.fail("holds no time: %w", err)
+	if t, ok := v.(time.Time); ok && d.form.native {
+		return t.UTC()
 	}
-	return t.Time
+	t, err := d.form.time(v)
+	if d.form.native {
+		err = fmt.Errorf("holds a value of type %s instead of a time", kindOf(v))
+	}
+	if err != nil {
+		d.fail("%w", err)
+	}
+	return t
 }
 
-// timestamp scans a time, whichever way the driver gives it.
-type timestamp struct{ time.Time }
-
-func (t *timestamp) Scan(src any) (err error) {
-	switch v := src.(type) {
-	case time.Time:
-		t.Time = v.UTC()
-	case string:
-		// SQLite: as timeFormat has it. MariaDB: without the T and the Z.
-		t.Time, err = time.Parse("2006-01-02 15:04:05.000000", strings.Replace(strings.TrimSuffix(v, "Z"), "T", " ", 1))
-	case []byte:
-		return t.Scan(string(v))
-	default:
-		return fmt.Errorf("%T", src)
+// time reads a time that a SELECT returns as text.
+func (f form) time(v any) (time.Time, error) {
+	if v == nil {
+		return time.Time{}, errors.New("is NULL")
 	}
-	return err
+	s, err := f.text(v)
+	if err != nil {
+		return time.Time{}, err
+	}
+	t, err := time.Parse(f.layout, s)
+	if err != nil || t.Format(f.layout) != s {
+		return time.Time{}, fmt.Errorf("holds %.40q, which is not a time of the form %s", s, f.layout)
+	}
+	return t, nil
+}
+
+// attrs takes the attributes. Their text goes into the canonical form as it is,
+// so it must be the one encoding that they have: text that holds more than a
+// JSON object, or has it in another form, could stand for other columns.
+func (d *decoder) attrs() (map[string]string, string) {
+	s := d.text()
+	if s == "" || d.err != nil {
+		return nil, ""
+	}
+	var attrs map[string]string
+	if err := json.Unmarshal([]byte(s), &attrs); err != nil {
+		d.fail("is not a JSON object of texts: %w", err)
+		return nil, ""
+	}
+	if len(attrs) == 0 || string(appendAttrs(make([]byte, 0, len(s)), attrs)) != s {
+		d.fail("is not in its canonical form")
+		return nil, ""
+	}
+	return attrs, s
+}
+
+// oddLength begins the text that a SELECT returns in place of a value that is
+// empty or too long to be read; the number of its bytes follows. This package
+// stores no text with control characters.
+const oddLength = "\x01"
+
+func isOddLength(b []byte) bool {
+	return len(b) > 1 && b[0] == oddLength[0] && strings.Trim(string(b[1:]), "0123456789") == ""
+}
+
+func oddLengthText(s string) string {
+	if !isOddLength([]byte(s)) {
+		return "holds a control character"
+	}
+	return "holds a value of " + s[1:] + " bytes, which is too long or too short to be read"
+}
+
+// maxPlace is more than any log has entries. What is beyond it would overflow.
+const maxPlace = 1 << 53
+
+// Places of columns in a row.
+var (
+	idColumn, opColumn, writerColumn = indexOf("id"), indexOf("op_id"), indexOf("writer_id")
+	seqColumn                        = indexOf("seq")
+)
+
+func indexOf(column string) int {
+	for i, c := range columnNames {
+		if c == column {
+			return i
+		}
+	}
+	panic("sqlaudit: no such column: " + column)
 }

@@ -28,8 +28,17 @@ type dialect interface {
 	// timeText is an SQL expression for a time column as text in UTC, as
 	// timeFormat has it or without the T and the Z.
 	timeText(column string) string
-	// columns lists those of file_access_logs for a SELECT that row.scan reads.
+	// columns lists those of file_access_logs for a SELECT that raw.scan reads,
+	// bounded as short does.
 	columns() string
+	// short is an SQL expression for a column: its value, unless that is empty
+	// or longer than its limit. Then it is oddLength and the number of bytes.
+	short(v value) string
+	// form is how values arrive from the driver.
+	form() form
+	// odd is a condition that a column of ids or of integers holds a value of
+	// another kind; "" if the types of the columns exclude it.
+	odd(ids, integers []string) string
 	// equal is a condition that a text column holds value, byte for byte.
 	equal(column, value string) (condition string, args []any)
 	// moment is a statement by which a transaction that reads the log keeps
@@ -43,6 +52,9 @@ type dialect interface {
 	flush(ctx context.Context, db *sqlx.DB, b *batch) error
 	// classify says what an error of the database means.
 	classify(error) class
+	// refuses says that an error is about the tables or their content, and not
+	// about the connection, the server or the rights of the session.
+	refuses(error) bool
 	// countTables is a query for the number of tables of one name, 0 or 1.
 	countTables() string
 	// weakness says in words why a commit of this database may not be durable;

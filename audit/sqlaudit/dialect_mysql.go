@@ -43,15 +43,24 @@ func (*mysql) formatTime(t time.Time) any { return t.UTC().Format("2006-01-02 15
 // timeText does without whatever the driver makes of times.
 func (*mysql) timeText(column string) string { return "CAST(" + column + " AS CHAR(26))" }
 
-var mysqlColumns = func() string {
-	list := slices.Clone(columns)
-	for i, c := range list {
-		if c == "occurred_at" || c == "created_at" {
-			list[i] = new(mysql).timeText(c)
-		}
+func (*mysql) form() form { return form{octets: true, layout: "2006-01-02 15:04:05.000000"} }
+
+func (*mysql) short(v value) string {
+	return fmt.Sprintf("CASE WHEN OCTET_LENGTH(%[1]s) NOT BETWEEN 1 AND %[2]d THEN CONCAT(CHAR(1), OCTET_LENGTH(%[1]s)) ELSE %[1]s END", v.column, v.limit)
+}
+
+// odd is "" since the types of the columns are exact.
+func (*mysql) odd([]string, []string) string { return "" }
+
+var mysqlColumns = listOf(func(c string) string {
+	switch c {
+	case "occurred_at", "created_at":
+		return new(mysql).timeText(c)
+	case "seq", "size", "schema_version":
+		return c
 	}
-	return strings.Join(list, ", ")
-}()
+	return new(mysql).short(valueOf(c))
+})
 
 func (*mysql) columns() string { return mysqlColumns }
 func (*mysql) close() error    { return nil }
@@ -236,6 +245,14 @@ func (*mysql) classify(err error) class {
 		return retry
 	}
 	return poison
+}
+
+func (*mysql) refuses(err error) bool {
+	switch mysqlNumber(err) {
+	case 1051, 1054, 1109, 1146, 1267, 1292, 1305, 1347, 1356, 1366, 1411, 1525, 1690: // names, types, views, values
+		return true
+	}
+	return false
 }
 
 func (d *mysql) weakness(ctx context.Context, db *sqlx.DB) (string, error) {

@@ -35,7 +35,29 @@ func (*postgres) formatTime(t time.Time) any { return t.UTC() }
 func (*postgres) timeText(column string) string {
 	return "to_char(" + column + " AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"
 }
-func (*postgres) columns() string { return strings.Join(columns, ", ") }
+func (*postgres) form() form { return form{native: true, layout: "2006-01-02 15:04:05.000000"} }
+
+// short asks for the length first, for which PostgreSQL reads no more of a long
+// value than where it is.
+func (*postgres) short(v value) string {
+	odd := "chr(1) || octet_length(" + v.column + ")"
+	if v.binary {
+		odd = "convert_to(" + odd + ", 'UTF8')"
+	}
+	return fmt.Sprintf("CASE WHEN octet_length(%[1]s) NOT BETWEEN 1 AND %[2]d THEN %[3]s ELSE %[1]s END", v.column, v.limit, odd)
+}
+
+// odd is "" since the types of the columns are exact.
+func (*postgres) odd([]string, []string) string { return "" }
+
+var postgresColumns = listOf(func(c string) string {
+	if fixed(c) {
+		return c
+	}
+	return new(postgres).short(valueOf(c))
+})
+
+func (*postgres) columns() string { return postgresColumns }
 func (*postgres) close() error    { return nil }
 
 func (*postgres) equal(column, value string) (string, []any) { return column + " = ?", []any{value} }
@@ -314,6 +336,21 @@ func (*postgres) classify(err error) class {
 		return retry
 	}
 	return fatal
+}
+
+func (*postgres) refuses(err error) bool {
+	code := sqlState(err)
+	switch code {
+	case "": // of the driver: a column has another type than its argument
+		return strings.Contains(err.Error(), "failed to encode args")
+	case "42501": // insufficient privilege
+		return false
+	}
+	switch code[:2] {
+	case "22", "2F", "38", "39", "42", "54", "P0", "XX": // data, functions, names and types, limits, RAISE, corrupted
+		return true
+	}
+	return false
 }
 
 func (*postgres) weakness(ctx context.Context, db *sqlx.DB) (string, error) {

@@ -29,7 +29,29 @@ func (*sqlite) bind() int      { return sqlx.QUESTION }
 // now has milliseconds, which is what SQLite's clock gives.
 func (*sqlite) now() string { return "CAST(unixepoch('now', 'subsec') * 1000000 AS INTEGER)" }
 
-func (*sqlite) columns() string { return strings.Join(columns, ", ") }
+func (*sqlite) form() form { return form{layout: timeFormat} }
+
+// short asks for the length first, for which SQLite reads the head of a row.
+func (*sqlite) short(v value) string {
+	return fmt.Sprintf("CASE WHEN octet_length(%[1]s) NOT BETWEEN 1 AND %[2]d THEN char(1) || octet_length(%[1]s) ELSE %[1]s END", v.column, v.limit)
+}
+
+// odd is needed since a column takes values of any kind, in a table that is not
+// STRICT.
+func (*sqlite) odd(ids, integers []string) string {
+	var list []string
+	for _, c := range ids {
+		list = append(list, "typeof("+c+") <> 'text'", "octet_length("+c+") <> 36")
+	}
+	for _, c := range integers {
+		list = append(list, "typeof("+c+") <> 'integer'")
+	}
+	return "(" + strings.Join(list, " OR ") + ")"
+}
+
+var sqliteColumns = listOf(func(c string) string { return new(sqlite).short(valueOf(c)) })
+
+func (*sqlite) columns() string { return sqliteColumns }
 
 func (*sqlite) equal(column, value string) (string, []any) { return column + " = ?", []any{value} }
 
@@ -37,7 +59,7 @@ func (*sqlite) maintain(context.Context, *sqlx.DB) error { return nil }
 
 func (*sqlite) monthsBefore(context.Context, *sqlx.DB, time.Time) ([]string, error) { return nil, nil }
 
-func (*sqlite) timeText(column string) string { return column }
+func (d *sqlite) timeText(column string) string { return d.short(valueOf(column)) }
 
 func (*sqlite) formatTime(t time.Time) any { return t.UTC().Format(timeFormat) }
 
@@ -170,6 +192,18 @@ func (*sqlite) classify(err error) class {
 		return poison
 	}
 	return fatal // sqliteFull, READONLY, IOERR, CORRUPT, no such table, …
+}
+
+func (*sqlite) refuses(err error) bool {
+	var e sqliteError
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Code() & 0xff {
+	case 1, 11, 18, 20: // ERROR, such as no such column; CORRUPT, TOOBIG, MISMATCH
+		return true
+	}
+	return false
 }
 
 func (*sqlite) countTables() string {

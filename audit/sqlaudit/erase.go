@@ -32,7 +32,10 @@ const AttrEntries = "entries"
 // The trail says who asked, the actor of ctx, in two entries of one operation:
 // one that it begins, stored before anything is erased, and one how it ended.
 // They do not repeat what q selects by, which may be personal itself. An error
-// may leave some of the entries erased; calling again erases the rest.
+// may leave some of the entries erased; calling again erases the rest. An entry
+// without a proper id, writer or seq, because somebody changed the database, can't
+// be named in an order and is left as it is; when all others are erased, the error
+// wraps [ErrTampered] and names up to ten of them.
 //
 // q.After, q.Newest and q.Limit mean nothing here. A query that selects
 // everything is refused. Intents that are still open keep the actor until they are
@@ -45,12 +48,13 @@ func (j *Journal) Erase(ctx context.Context, q audit.Query) (erased int64, err e
 	} else if len(where) == 0 {
 		return 0, errors.New("sqlaudit: Erase with a query that selects every entry: want at least one field set")
 	}
+	odd := new(oddEntries)
 	err = j.announced(ctx, audit.ActionErase, func(op string) (map[string]string, error) {
-		for after := ""; ; {
-			n, last, err := j.eraseSome(ctx, op, after, q)
+		for after := any(nil); ; {
+			n, last, err := j.eraseSome(ctx, op, after, q, odd)
 			erased += n
-			if err != nil || last == "" {
-				return map[string]string{AttrEntries: strconv.FormatInt(erased, 10)}, err
+			if err != nil || last == nil {
+				return map[string]string{AttrEntries: strconv.FormatInt(erased, 10)}, errors.Join(err, odd.err())
 			}
 			after = last
 		}
@@ -86,38 +90,55 @@ func (j *Journal) announced(ctx context.Context, action audit.Action, do func(op
 }
 
 // eraseSome erases the next entries in one transaction with the orders that
-// name them. last is "" once there are no more.
-func (j *Journal) eraseSome(ctx context.Context, op, after string, q audit.Query) (n int64, last string, err error) {
+// name them. last is nil once there are no more.
+func (j *Journal) eraseSome(ctx context.Context, op string, after any, q audit.Query, odd *oddEntries) (n int64, last any, err error) {
 	w, q := j.walk(q)
 	where, args, err := j.where(q)
 	if err != nil {
-		return 0, "", err
+		return 0, nil, err
 	}
 	conditions, values, order := w.after(after)
 	where, args = slices.Concat(where, conditions, []string{"pii_salt IS NOT NULL"}), slices.Concat(args, values)
+	if j.d.name() != "postgres" {
+		where = append(where, "octet_length(id) BETWEEN 1 AND "+strconv.Itoa(maxText)) // one can go on from it
+	}
 	who := j.signing.Load()
 	if who == nil {
-		return 0, "", errors.New("no writer is registered")
+		return 0, nil, errors.New("no writer is registered")
 	}
-	err = j.change(ctx, func(tx *sqlx.Tx) error {
-		n, last = 0, ""
-		var found []struct {
-			ID       string `db:"id"`
-			WriterID string `db:"writer_id"`
-			Seq      int64  `db:"seq"`
+	list := make([]string, 3)
+	for i, c := range []string{"id", "writer_id", "seq"} {
+		if list[i] = c; !fixed(c) || j.d.name() != "postgres" {
+			list[i] = j.d.short(valueOf(c))
 		}
-		query := "SELECT id, writer_id, seq FROM file_access_logs WHERE " + strings.Join(where, " AND ") + " ORDER BY " + order + " LIMIT " + strconv.Itoa(eraseBatch)
-		if err := tx.SelectContext(ctx, &found, j.bind(query), args...); err != nil || len(found) == 0 {
+	}
+	query := "SELECT " + strings.Join(list, ", ") + " FROM file_access_logs WHERE " + strings.Join(where, " AND ") + " ORDER BY " + order + " LIMIT " + strconv.Itoa(eraseBatch)
+	var left oddEntries // of this transaction
+	err = j.change(ctx, func(tx *sqlx.Tx) error {
+		n, last, left = 0, nil, oddEntries{}
+		var ids []any
+		seqs := make(map[string][]int64)
+		form := j.d.form()
+		err := selectRaw(ctx, tx, j.bind(query), args, 3, func(v []any) {
+			last = form.key(v[0])
+			id, err := form.text(v[0])
+			writer, errWriter := form.text(v[1])
+			seq, errSeq := form.integer(v[2])
+			if err := errors.Join(err, errWriter, errSeq); err != nil || !isUUID(id) || !isUUID(writer) || seq < 0 || seq > maxPlace {
+				var r raw
+				r[idColumn] = v[0]
+				left.add(&r, errors.Join(errors.New("its id, writer or seq is not one"), err))
+				return
+			}
+			ids = append(ids, id)
+			seqs[writer] = append(seqs[writer], seq)
+		})
+		if err != nil || len(ids) == 0 {
 			return err
 		}
-		ids := make([]string, len(found))
-		seqs := make(map[string][]int64)
-		for i, f := range found {
-			ids[i] = f.ID
-			seqs[f.WriterID] = append(seqs[f.WriterID], f.Seq) // ids ascend with seq
-		}
 		for writer, list := range seqs {
-			spans := spansOf(list)
+			slices.Sort(list)
+			spans := spansOf(slices.Compact(list))
 			order, err := who.sign(erasureText(op, writer, spans))
 			if err != nil {
 				return err
@@ -134,9 +155,16 @@ func (j *Journal) eraseSome(ctx context.Context, op, after string, q audit.Query
 		if _, err := tx.ExecContext(ctx, j.bind(update), values...); err != nil {
 			return err
 		}
-		n, last = int64(len(found)), found[len(found)-1].ID
+		n = int64(len(ids))
 		return nil
 	})
+	if err == nil {
+		odd.count += left.count
+		odd.first = append(odd.first, left.first...)[:min(oddNamed, len(odd.first)+len(left.first))]
+		if same(last, after) {
+			last = nil
+		}
+	}
 	return n, last, err
 }
 

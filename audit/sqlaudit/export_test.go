@@ -40,7 +40,11 @@ func SweepGrants(j *Journal) error { return j.sweepGrants(j.base) }
 func PageQuery(j *Journal, q audit.Query) (string, []any, error) {
 	w, rest := j.walk(q)
 	where, args, err := j.where(rest)
-	query, args := j.pageQuery(w, where, args, q.After, q.Limit)
+	var after any
+	if q.After != "" {
+		after = q.After
+	}
+	query, args := j.pageQuery(w, where, args, after, q.Limit)
 	return query, args, err
 }
 

@@ -41,12 +41,18 @@ func (g *Grants) Use(ctx context.Context, grantID string, limit int, expires tim
 		switch {
 		case seen != nil && (seen.Revoked || limit > 0 && seen.Used >= int64(limit)):
 			return true, signurl.ErrRevoked
+		case seen != nil && seen.Used < 0:
+			return true, fmt.Errorf("%w: the grant's row says that it was used %d times", ErrTampered, seen.Used)
 		case limit <= 0:
 			return true, nil
 		case seen == nil:
 			return g.insert(ctx, grantID, 1, 0, expires)
 		}
-		return g.exec(ctx, "UPDATE file_access_grants SET used = used + 1 WHERE grant_id = ? AND used < ? AND revoked = 0", grantID, limit)
+		// Its end too: a row that somebody made before, with an earlier one, could
+		// be deleted while the link lasts, and the link be used again.
+		at := expires.UnixMicro()
+		return g.exec(ctx, "UPDATE file_access_grants SET used = used + 1, expires_at = CASE WHEN expires_at < ? THEN ? ELSE expires_at END WHERE grant_id = ? AND used >= 0 AND used < ? AND revoked = 0",
+			at, at, grantID, limit)
 	})
 }
 

@@ -76,7 +76,7 @@ func (j *Journal) Begin(ctx context.Context, e audit.Event, lease time.Duration)
 func (j *Journal) Dangling(ctx context.Context, q audit.DanglingQuery) iter.Seq2[audit.Intent, error] {
 	return func(yield func(audit.Intent, error) bool) {
 		const page = 100
-		where, args := "lease_until <= "+j.d.now(), []any(nil)
+		where, args := "lease_until <= "+j.d.now()+inIntents.and(j.d), []any(nil)
 		for _, field := range [][2]string{{"storage_backend", q.Backend}, {"bucket", q.Bucket}} {
 			if field[1] != "" {
 				condition, values := j.d.equal(field[0], field[1])
@@ -119,7 +119,7 @@ func (j *Journal) Dangling(ctx context.Context, q audit.DanglingQuery) iter.Seq2
 			}
 			if len(found) < page {
 				if err := left.err("open intents"); err != nil {
-					yield(nil, err)
+					yield(nil, fmt.Errorf("sqlaudit: looking for dangling intents: %w", err))
 				}
 				return
 			}

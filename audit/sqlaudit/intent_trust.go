@@ -84,6 +84,8 @@ type trust struct {
 	writers map[string]*signerState
 }
 
+var errWriterID = errors.New("its writer_id is not the ID of a writer")
+
 // maxTrusted bounds how many writers a trust remembers.
 const maxTrusted = 1000
 
@@ -94,7 +96,7 @@ func (t *trust) writer(ctx context.Context, db getter, id string) (*signerState,
 		return s, nil
 	}
 	if checkUUID(id) != nil {
-		return &signerState{err: errors.New("its writer_id is not the ID of a writer")}, nil
+		return &signerState{err: errWriterID}, nil
 	}
 	w, err := loadWriter(ctx, db, t.d, id)
 	if err != nil {
@@ -207,22 +209,46 @@ func (r *refusals) err(rows string) error {
 		err = errors.Join(err, fmt.Errorf("and %d more", more))
 	}
 	if err != nil {
-		err = fmt.Errorf("sqlaudit: %d %s were left out: %w", r.total, rows, err)
+		err = fmt.Errorf("%d %s were left out: %w", r.total, rows, err)
 	}
 	return err
 }
 
+// inIntents finds the rows of file_access_intents that no stranger gave another
+// kind of ID or number than this package stores.
+var inIntents = proofTable{"file_access_intents", []string{"op_id", "holder", "writer_id"}, []string{"begun_at", "renewals"}}
+
 // checkIntents has Verify report the open intents that no certified writer
-// signed, a page at a time.
+// signed.
 func (v *verification) checkIntents(ctx context.Context) error {
+	err := v.oddRows(ctx, inIntents)
+	if err == nil {
+		err = v.openIntents(ctx)
+	}
+	if v.refused(ctx, err) {
+		v.find(Finding{Kind: FindingUnreadable, Seq: -1, Last: -1, Detail: fmt.Sprintf("the database can't read the table file_access_intents: %v", err)})
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("sqlaudit: checking the open intents: %w", err)
+	}
+	return nil
+}
+
+func (v *verification) openIntents(ctx context.Context) error {
+	const page = 100
 	t := &trust{d: v.d, keys: v.keys}
-	query := sqlx.Rebind(v.d.bind(), "SELECT "+intentColumns+
-		", EXISTS (SELECT 1 FROM file_access_logs AS l WHERE l.op_id = file_access_intents.op_id) AS settled"+
-		" FROM file_access_intents WHERE op_id > ? ORDER BY op_id LIMIT 100")
-	for last := "00000000-0000-0000-0000-000000000000"; ; {
+	query := "SELECT " + intentColumns +
+		", EXISTS (SELECT 1 FROM file_access_logs AS l WHERE l.op_id = file_access_intents.op_id) AS settled" +
+		" FROM file_access_intents WHERE op_id %s ?" + inIntents.and(v.d) + " ORDER BY op_id LIMIT 100"
+	last := ""
+	if v.d.name() == "postgres" {
+		last = nilUUID
+	}
+	for operator := ">="; ; operator = ">" {
 		var found []storedIntent
-		if err := v.db.SelectContext(ctx, &found, query, last); err != nil {
-			return fmt.Errorf("sqlaudit: reading the open intents: %w", err)
+		if err := v.db.SelectContext(ctx, &found, sqlx.Rebind(v.d.bind(), fmt.Sprintf(query, operator)), last); err != nil {
+			return err
 		}
 		for i := range found {
 			last = found[i].OpID
@@ -234,10 +260,10 @@ func (v *verification) checkIntents(ctx context.Context) error {
 			case errors.Is(err, audit.ErrUntrusted):
 				v.find(Finding{Kind: FindingIntent, WriterID: found[i].WriterID, Seq: -1, Last: -1, Detail: err.Error()})
 			case err != nil:
-				return fmt.Errorf("sqlaudit: checking the open intents: %w", err)
+				return err
 			}
 		}
-		if len(found) < 100 {
+		if len(found) < page {
 			return nil
 		}
 	}

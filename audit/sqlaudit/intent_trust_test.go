@@ -111,6 +111,10 @@ func testForgedIntents(t *testing.T, s *system) {
 		db.exec(t, "INSERT INTO file_access_writers (writer_id, origin, public_key, certificate, started_at) VALUES (?, 'x', ?, ?, '2026-01-01 00:00:00.000000')", in.writer, []byte(public), []byte("none"))
 		in.signature = ed25519.Sign(secret, fmt.Appendf(nil, "blobtrail intent v1\nop %s\nholder %s\nevent %x\n", in.op, in.holder, sha256.Sum256([]byte(in.event))))
 	})
+	add("a writer whose row can't be read", func(in *forgedIntent) {
+		in.writer = uuid.NewString()
+		db.exec(t, "INSERT INTO file_access_writers (writer_id, origin, public_key, certificate, started_at) VALUES (?, 'x', ?, ?, '2026-01-01 00:00:00')", in.writer, []byte("k"), []byte("none"))
+	})
 	add("a settled one again", func(in *forgedIntent) {
 		in.op, in.holder, in.key, in.event, in.signature = replayed.ID(), row.Holder, "replayed.pdf", row.Event, row.Signature
 	})

@@ -58,9 +58,9 @@ type Options struct {
 	DeploymentKey secret.Text
 
 	// TrustedKeys are further verifier keys whose writers this process
-	// believes, such as that of the previous deployment key while some
-	// operations of its writers are still open. They need a DeploymentKey.
-	// Default: none.
+	// believes, such as that of the previous deployment key: it settles the
+	// operations that they left open, and publishes their last checkpoints.
+	// They need a DeploymentKey. Default: none.
 	TrustedKeys []string
 
 	// Publish has checkpoints written to a bucket. Without it, whoever can

@@ -29,6 +29,8 @@ type frontierRow struct {
 	Size     int64  `db:"tree_size"`
 	Hashes   []byte `db:"hashes"`
 	Note     string `db:"note"`
+
+	err error // why the row is not one that this package stored
 }
 
 // span is a run of sequence numbers, both ends included.

@@ -4,11 +4,11 @@ package sqlaudit
 
 import (
 	"context"
-	"database/sql"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -111,11 +111,7 @@ func (j *Journal) prove(ctx context.Context, entryID string) (*Proof, note.Verif
 	if w == nil {
 		return nil, nil, fmt.Errorf("%w: its writer is not in the database", ErrTampered)
 	}
-	var c checkpointRow
-	err = tx.GetContext(ctx, &c, j.bind("SELECT writer_id, tree_size, note FROM file_access_checkpoints WHERE writer_id = ? AND tree_size > ? ORDER BY tree_size LIMIT 1"), r.WriterID, r.Seq)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil, fmt.Errorf("%w: no checkpoint covers it", ErrTampered)
-	}
+	c, err := j.checkpointAbove(ctx, tx, w, r.Seq)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -131,24 +127,19 @@ func (j *Journal) prove(ctx context.Context, entryID string) (*Proof, note.Verif
 		return nil, nil, fmt.Errorf("%w: it stands before the beginning of its log", ErrTampered)
 	}
 
-	path := newPathTree(start, r.Seq)
-	rows, err := tx.QueryContext(ctx, j.bind("SELECT seq, leaf FROM file_access_logs WHERE writer_id = ? AND seq >= ? AND seq < ? ORDER BY seq"), r.WriterID, start.size, c.Size)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var seq int64
-		var leaf sql.RawBytes
-		if err := rows.Scan(&seq, &leaf); err != nil {
-			return nil, nil, err
-		}
-		if seq != path.size || len(leaf) != tlog.HashSize {
-			return nil, nil, fmt.Errorf("%w: the log has no entry %d, or no hash for it", ErrTampered, path.size)
-		}
-		path.append(tlog.Hash(leaf))
-	}
-	if err := rows.Err(); err != nil {
+	path, wrong := newPathTree(start, r.Seq), error(nil)
+	err = selectRaw(ctx, tx, j.bind("SELECT seq, "+j.d.short(valueOf("leaf"))+" FROM file_access_logs WHERE writer_id = ? AND seq >= ? AND seq < ?"+inLogs.and(j.d)+" ORDER BY seq"),
+		[]any{r.WriterID, start.size, c.Size}, 2, func(v []any) {
+			seq, errSeq := j.d.form().integer(v[0])
+			leaf, errLeaf := octets(v[1])
+			if err := errors.Join(errSeq, errLeaf); err != nil || seq != path.size || len(leaf) != tlog.HashSize {
+				wrong = fmt.Errorf("%w: the log has no entry %d, or no hash for it", ErrTampered, path.size)
+			}
+			if wrong == nil {
+				path.append(tlog.Hash(leaf))
+			}
+		})
+	if err = errors.Join(err, wrong); err != nil {
 		return nil, nil, err
 	}
 	if path.size != c.Size {
@@ -185,17 +176,70 @@ func personalOf(r *row) *ProofPersonal {
 
 func (j *Journal) bind(query string) string { return sqlx.Rebind(j.d.bind(), query) }
 
-// lastFrontier returns nil if the log has its beginning.
-func lastFrontier(ctx context.Context, db getter, d dialect, writer string) (*frontierRow, error) {
-	var f frontierRow
-	err := db.QueryRowxContext(ctx, sqlx.Rebind(d.bind(), "SELECT writer_id, tree_size, hashes, note FROM file_access_frontiers WHERE writer_id = ? ORDER BY tree_size DESC LIMIT 1"), writer).StructScan(&f)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
+// checkpointAbove returns the next checkpoint that the writer signed and that
+// covers the entry.
+func (j *Journal) checkpointAbove(ctx context.Context, tx *sqlx.Tx, w *writerRow, seq int64) (*checkpointRow, error) {
+	v, _, err := w.certified(nil)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrTampered, err)
 	}
-	return &f, err
+	const page = 100
+	query := j.bind("SELECT tree_size, " + j.d.short(value{column: "note", limit: maxSigned}) + " FROM file_access_checkpoints WHERE writer_id = ? AND tree_size > ?" +
+		inCheckpoints.and(j.d) + " ORDER BY tree_size LIMIT " + strconv.Itoa(page))
+	for {
+		var list []checkpointRow
+		err := selectRaw(ctx, tx, query, []any{w.id, seq}, 2, func(v []any) { list = append(list, readCheckpoint(j.d, w.id, v)) })
+		if err != nil {
+			return nil, err
+		}
+		for i := range list {
+			if _, err := list[i].open(v); err == nil {
+				return &list[i], nil
+			}
+		}
+		if len(list) < page {
+			return nil, fmt.Errorf("%w: no checkpoint covers it", ErrTampered)
+		}
+		seq = list[page-1].Size
+	}
 }
 
-// readRows reads whole rows, attrs as text.
+// lastFrontier returns nil if the log has its beginning.
+func lastFrontier(ctx context.Context, db sqlx.QueryerContext, d dialect, writer string) (*frontierRow, error) {
+	var found *frontierRow
+	err := selectRaw(ctx, db, sqlx.Rebind(d.bind(), frontierQuery(d, 1)), []any{writer}, 3, func(v []any) {
+		f := readFrontier(d, writer, v)
+		found = &f
+	})
+	if err == nil && found != nil && found.err != nil {
+		err = fmt.Errorf("%w: its frontier %w", ErrTampered, found.err)
+	}
+	return found, err
+}
+
+// frontierQuery selects the last frontiers of a writer for readFrontier.
+func frontierQuery(d dialect, limit int) string {
+	return "SELECT tree_size, " + d.short(value{"hashes", true, maxHashes}) + ", " + d.short(value{column: "note", limit: maxSigned}) +
+		" FROM file_access_frontiers WHERE writer_id = ?" + inFrontiers.and(d) + " ORDER BY tree_size DESC LIMIT " + strconv.Itoa(limit)
+}
+
+func readFrontier(d dialect, writer string, v []any) frontierRow {
+	f := frontierRow{WriterID: writer}
+	f.Size, f.err = d.form().integer(v[0])
+	if f.err == nil {
+		f.Hashes, f.err = octets(v[1])
+	}
+	if f.err == nil {
+		f.Note, f.err = d.form().text(v[2])
+	}
+	return f
+}
+
+// readLimit bounds the bytes of the entries that readRows returns.
+const readLimit = 256 << 20
+
+// readRows reads whole rows. An entry that is not stored as it was written is an
+// error that wraps ErrTampered.
 func (j *Journal) readRows(ctx context.Context, tx *sqlx.Tx, where, limit string, args ...any) ([]row, error) {
 	rows, err := tx.QueryContext(ctx, j.bind("SELECT "+j.d.columns()+" FROM file_access_logs WHERE "+where+" LIMIT "+limit), args...)
 	if err != nil {
@@ -203,10 +247,17 @@ func (j *Journal) readRows(ctx context.Context, tx *sqlx.Tx, where, limit string
 	}
 	defer rows.Close()
 	var out []row
-	for rows.Next() {
+	for size := 0; rows.Next(); {
+		var v raw
 		var r row
-		if err := r.scanColumns(rows, true); err != nil {
+		if err := v.scan(rows); err != nil {
 			return nil, err
+		}
+		if err := r.decode(&v, j.d.form()); err != nil {
+			return nil, fmt.Errorf("%w: entry %s is not stored as it was written: %w", ErrTampered, v.text(idColumn), err)
+		}
+		if size += v.bytes(); size > readLimit {
+			return nil, fmt.Errorf("%w: more than %d bytes of entries without a checkpoint", ErrTampered, readLimit)
 		}
 		out = append(out, r)
 	}

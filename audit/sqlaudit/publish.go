@@ -25,12 +25,16 @@ type PublishOptions struct {
 	// until the journal is closed.
 	Bucket *blob.Bucket
 
-	// Prefix comes before each object's key, such as "checkpoints/".
+	// Prefix comes before each object's key, such as "checkpoints/". Whoever
+	// verifies gives the same one in [VerifyOptions.Prefix].
 	Prefix string
 
 	// Every is the longest that a checkpoint waits. Default: 10 s. When a
 	// process was killed, another one of those that publish does so for it,
-	// between 6 and 12 times Every later, or when it starts.
+	// between 6 and 12 times Every later, or when it starts. It does so only
+	// for a writer that [Options.DeploymentKey] or one of
+	// [Options.TrustedKeys] certifies:
+	// whoever can write to the database could have made up another.
 	Every time.Duration
 
 	// Entries is after how many new entries a checkpoint is published at once.

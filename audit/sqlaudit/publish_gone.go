@@ -9,9 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
+	"strconv"
 	"time"
 
 	"gocloud.dev/gcerrors"
+	"golang.org/x/mod/sumdb/note"
 )
 
 const (
@@ -52,21 +55,27 @@ func (j *Journal) publishGone(ctx context.Context) {
 // publishOthers publishes the last checkpoint of each quiet writer. known has
 // the size up to which nothing is left to do, for each writer.
 func (j *Journal) publishOthers(ctx context.Context, known map[string]int64) error {
+	if len(j.trust.keys) == 0 {
+		return nil
+	}
 	type head struct {
 		WriterID string `db:"writer_id"`
 		Size     int64  `db:"size"`
 	}
 	var errs []error
-	for last := (head{WriterID: "00000000-0000-0000-0000-000000000000"}); ; {
-		const page = 500
+	query := j.bind(`SELECT w.writer_id, COALESCE((SELECT max(c.tree_size) FROM file_access_checkpoints AS c WHERE c.writer_id = w.writer_id` + inCheckpoints.and(j.d) + `), 0) AS size
+		FROM file_access_writers AS w WHERE w.writer_id > ?` + inWriters.and(j.d) + ` ORDER BY w.writer_id LIMIT ` + strconv.Itoa(headsPage))
+	for last := nilUUID; ; {
 		var heads []head
-		if err := j.readDB.SelectContext(ctx, &heads, j.bind(`SELECT w.writer_id, COALESCE((SELECT max(c.tree_size) FROM file_access_checkpoints AS c WHERE c.writer_id = w.writer_id), 0) AS size
-			FROM file_access_writers AS w WHERE w.writer_id > ? ORDER BY w.writer_id LIMIT `+fmt.Sprint(page)), last.WriterID); err != nil {
+		if err := j.readDB.SelectContext(ctx, &heads, query, last); err != nil {
 			return errors.Join(append(errs, fmt.Errorf("looking for writers: %w", err))...)
 		}
 		for _, h := range heads {
-			last = h
-			if h.Size == known[h.WriterID] || j.pub.has(h.WriterID) {
+			if h.WriterID <= last {
+				return errors.Join(append(errs, fmt.Errorf("looking for writers: after %s comes %.40q", last, h.WriterID))...)
+			}
+			last = h.WriterID
+			if h.Size == known[h.WriterID] || !isUUID(h.WriterID) || j.pub.has(h.WriterID) {
 				continue
 			}
 			done, err := j.publishOther(ctx, h.WriterID, h.Size)
@@ -77,31 +86,20 @@ func (j *Journal) publishOthers(ctx context.Context, known map[string]int64) err
 				known[h.WriterID] = h.Size
 			}
 		}
-		if len(heads) < page {
+		if len(heads) < headsPage {
 			return errors.Join(errs...)
 		}
 	}
 }
 
-// publishOther publishes the checkpoint of that size, unless its writer may still
-// do so itself, or its entries are gone or old.
+// headsPage is how many writers are looked at with one statement.
+const headsPage = 500
+
+// publishOther publishes the last checkpoint of a writer, of which the database
+// has one for size entries. It doesn't if the writer may still do so itself, if
+// its entries are gone or old, or if its key is not certified. Whoever can write
+// to the database could have made up the writer, and checkpoints of others.
 func (j *Journal) publishOther(ctx context.Context, id string, size int64) (done bool, err error) {
-	var at timestamp
-	err = j.readDB.QueryRowxContext(ctx, j.bind("SELECT "+j.d.timeText("created_at")+" FROM file_access_logs WHERE writer_id = ? AND seq = ?"), id, size-1).Scan(&at)
-	switch age := time.Since(at.Time); {
-	case errors.Is(err, sql.ErrNoRows):
-		return true, nil
-	case err != nil:
-		return false, fmt.Errorf("looking at writer %s: %w", id, err)
-	case age > goneWithin:
-		return true, nil
-	case age < j.quiet():
-		return false, nil
-	}
-	c := checkpointRow{WriterID: id, Size: size}
-	if err := j.readDB.GetContext(ctx, &c.Note, j.bind("SELECT note FROM file_access_checkpoints WHERE writer_id = ? AND tree_size = ?"), id, size); err != nil {
-		return false, fmt.Errorf("reading the checkpoint of writer %s: %w", id, err)
-	}
 	w, err := loadWriter(ctx, j.readDB, j.d, id)
 	if err == nil && w == nil {
 		err = errors.New("it is not in the database")
@@ -109,19 +107,62 @@ func (j *Journal) publishOther(ctx context.Context, id string, size int64) (done
 	if err != nil {
 		return false, fmt.Errorf("looking at writer %s: %w", id, err)
 	}
-	// What is not the writer's is left to Verify to report.
-	v, _, err := w.certified(nil)
+	v, by, err := w.certified(j.trust.keys)
+	if err != nil || by == "" {
+		return true, nil //nolint:nilerr // left to Verify to report
+	}
+	c, err := j.lastSigned(ctx, id, v)
 	if err != nil {
-		return true, nil //nolint:nilerr // see above
+		return false, fmt.Errorf("reading the checkpoints of writer %s: %w", id, err)
 	}
-	text, err := openNote(c.Note, v)
-	if err != nil {
-		return true, nil //nolint:nilerr // see above
+	if c == nil {
+		return true, nil
 	}
-	if writer, n, _, err := parseCheckpoint(text); err != nil || writer != id || n != size {
-		return true, nil //nolint:nilerr // see above
+	var at any
+	err = j.readDB.QueryRowxContext(ctx, j.bind("SELECT "+j.d.timeText("created_at")+" FROM file_access_logs WHERE writer_id = ? AND seq = ?"), id, c.Size-1).Scan(&at)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return c.Size == size, nil
+	case err != nil:
+		return false, fmt.Errorf("looking at writer %s: %w", id, err)
 	}
-	return j.pub.publishFor(ctx, string(w.certificate), c)
+	created, err := j.d.form().time(at)
+	switch age := time.Since(created); {
+	case err != nil || age > goneWithin: // an odd time is left to Verify to report
+		return c.Size == size, nil //nolint:nilerr // see above
+	case age < j.quiet():
+		return false, nil
+	}
+	done, err = j.pub.publishFor(ctx, string(w.certificate), *c)
+	return done && c.Size == size, err
+}
+
+// lastSigned returns the largest checkpoint that the writer signed; nil if there
+// is none.
+func (j *Journal) lastSigned(ctx context.Context, id string, v note.Verifier) (*checkpointRow, error) {
+	const page = 100
+	query := j.bind("SELECT tree_size, " + j.d.short(value{column: "note", limit: maxSigned}) + " FROM file_access_checkpoints WHERE writer_id = ? AND tree_size <= ?" +
+		inCheckpoints.and(j.d) + " ORDER BY tree_size DESC LIMIT " + strconv.Itoa(page))
+	for below := int64(math.MaxInt64); ; {
+		var list []checkpointRow
+		err := selectRaw(ctx, j.readDB, query, []any{id, below}, 2, func(v []any) { list = append(list, readCheckpoint(j.d, id, v)) })
+		if err != nil {
+			return nil, err
+		}
+		for i := range list {
+			text, err := list[i].open(v)
+			if err != nil {
+				continue
+			}
+			if writer, n, _, err := parseCheckpoint(text); err == nil && writer == id && n == list[i].Size {
+				return &list[i], nil
+			}
+		}
+		if len(list) < page || list[page-1].Size < 2 {
+			return nil, nil
+		}
+		below = list[page-1].Size - 1
+	}
 }
 
 // has reports whether a writer is, or was, this process's own.

@@ -67,7 +67,8 @@ type exportWriter struct {
 // Purge removes, from the beginning of each writer's log, the entries that were
 // committed before o.Before, up to the last checkpoint among them, so a few may
 // stay. What it removes it verifies: a log that does not give the root its
-// writer signed is left as it is, and the error wraps [ErrTampered]. Each step
+// writer signed is left as it is, and the error, which wraps [ErrTampered], comes
+// when those of all others are done. Each step
 // removes up to 2,000 entries in one transaction, with a signed order in
 // file_access_frontiers. On PostgreSQL, a month that may go whole is dropped with
 // its partition, if the role of the session owns that; nobody reads or writes the
@@ -103,21 +104,40 @@ func (j *Journal) purge(ctx context.Context, op string, o PurgeOptions, res *Pur
 		return errors.New("no writer is registered")
 	}
 	p := &purge{j: j, op: op, o: o, who: who, res: res, writers: make(map[string]bool)}
-	if err := p.months(ctx); err != nil {
+	// What is not as it was written stays; everything else goes.
+	if err := p.months(ctx); err != nil && !errors.Is(err, ErrTampered) {
 		return err
 	}
 	var ids []string
 	err := j.call(ctx, func(ctx context.Context) error {
-		return j.readDB.SelectContext(ctx, &ids, j.bind("SELECT writer_id FROM file_access_writers WHERE started_at < ? ORDER BY writer_id"), j.d.formatTime(o.Before))
+		ids = nil
+		return j.readDB.SelectContext(ctx, &ids, j.bind("SELECT writer_id FROM file_access_writers WHERE started_at < ?"+inWriters.and(j.d)+" ORDER BY writer_id"), j.d.formatTime(o.Before))
 	})
 	if err != nil {
 		return err
 	}
+	var errs []error
 	for _, id := range ids {
-		for more := true; more; {
-			if more, err = p.rows(ctx, id); err != nil {
-				return fmt.Errorf("writer %s: %w", id, err)
-			}
+		err := p.writer(ctx, id)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("writer %s: %w", id, err))
+		}
+		if err != nil && !errors.Is(err, ErrTampered) {
+			break
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// writer removes from one log what may go.
+func (p *purge) writer(ctx context.Context, id string) error {
+	if !isUUID(id) {
+		return fmt.Errorf("%w: it has no id", ErrTampered)
+	}
+	for more := true; more; {
+		var err error
+		if more, err = p.rows(ctx, id); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -202,7 +222,7 @@ func (p *purge) step(ctx context.Context, id string, start tree, until int64) (n
 	if err != nil {
 		return start, fmt.Errorf("%w: %w", ErrTampered, err)
 	}
-	text, err := openNote(last.Note, v)
+	text, err := last.open(v)
 	if err != nil || text != checkpointText(id, next.size, next.root()) {
 		return start, fmt.Errorf("%w: entries %d to %d are not those that it signed", ErrTampered, start.size, next.size-1)
 	}
@@ -231,25 +251,24 @@ func (p *purge) next(ctx context.Context, id string, start tree, until int64) (r
 	defer tx.Rollback() //nolint:errcheck // it only reads
 	// A settlement of many entries has one checkpoint for all.
 	limit, first := int64(purgeBatch), sql.NullInt64{}
-	if err := tx.GetContext(ctx, &first, j.bind("SELECT min(tree_size) FROM file_access_checkpoints WHERE writer_id = ? AND tree_size > ?"), id, start.size); err != nil || !first.Valid {
+	if err := tx.GetContext(ctx, &first, j.bind("SELECT min(tree_size) FROM file_access_checkpoints WHERE writer_id = ? AND tree_size > ?"+inCheckpoints.and(j.d)), id, start.size); err != nil || !first.Valid {
 		return nil, last, next, err
 	}
 	limit = max(limit, first.Int64-start.size)
 	if until > 0 {
 		limit = min(limit, until-start.size)
 	}
-	if rows, err = j.readRows(ctx, tx, "writer_id = ? AND seq >= ? ORDER BY seq", strconv.FormatInt(limit, 10), id, start.size); err != nil {
+	if rows, err = j.readRows(ctx, tx, "writer_id = ? AND seq >= ?"+inLogs.and(j.d)+" ORDER BY seq", strconv.FormatInt(limit, 10), id, start.size); err != nil {
 		return nil, last, next, err
 	}
 	if i := slices.IndexFunc(rows, func(r row) bool { return !r.CreatedAt.Before(p.o.Before) }); i >= 0 {
 		rows = rows[:i]
 	}
-	err = tx.GetContext(ctx, &last, j.bind("SELECT writer_id, tree_size, note FROM file_access_checkpoints WHERE writer_id = ? AND tree_size > ? AND tree_size <= ? ORDER BY tree_size DESC LIMIT 1"),
-		id, start.size, start.size+int64(len(rows)))
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, last, next, nil
-	}
-	if err != nil {
+	found := false
+	query := j.bind("SELECT tree_size, " + j.d.short(value{column: "note", limit: maxSigned}) + " FROM file_access_checkpoints WHERE writer_id = ? AND tree_size > ? AND tree_size <= ?" +
+		inCheckpoints.and(j.d) + " ORDER BY tree_size DESC LIMIT 1")
+	err = selectRaw(ctx, tx, query, []any{id, start.size, start.size + int64(len(rows))}, 2, func(v []any) { last, found = readCheckpoint(j.d, id, v), true })
+	if err != nil || !found {
 		return nil, last, next, err
 	}
 	next, rows = start.clone(), rows[:last.Size-start.size]

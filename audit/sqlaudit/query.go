@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,6 +25,12 @@ const pageSize = 500
 // nobody's way. Entries that are committed while the loop runs may be among
 // those it yields.
 //
+// An entry that is not stored as it was written, because somebody changed the
+// database, is left out and does not count for q.Limit. After all others, the
+// loop gets an error that wraps [ErrTampered] and names up to ten of those that
+// were left out. What it can't see is an entry that somebody changed in the very
+// column that q selects by: [Verify] finds that.
+//
 // Ids ascend within a writer. Of two processes, one may commit an id that is
 // slightly older than one the other has committed before: whoever follows the
 // trail with [audit.Query.After] should stay behind by the length of
@@ -38,16 +45,23 @@ func (j *Journal) Entries(ctx context.Context, q audit.Query) iter.Seq2[audit.En
 			yield(audit.Entry{}, err)
 			return
 		}
-		left, after := q.Limit, q.After
+		var after any
+		if q.After != "" {
+			after = q.After
+		}
+		left, odd, bounded := q.Limit, new(oddEntries), false
 		var refused refusals
 		for {
 			size := pageSize
 			if q.Limit > 0 {
 				size = min(size, left)
 			}
-			page, err := j.page(ctx, w, where, args, after, size)
+			page, next, last, err := j.page(ctx, w, where, args, after, size, odd)
+			if errors.Is(err, errNoWayOn) && !bounded {
+				where, bounded, err = append(where, "octet_length(id) BETWEEN 1 AND "+strconv.Itoa(maxText)), true, nil
+			}
 			if err != nil {
-				yield(audit.Entry{}, fmt.Errorf("sqlaudit: reading entries: %w", err))
+				yield(audit.Entry{}, fmt.Errorf("sqlaudit: reading entries: %w", errors.Join(err, odd.err())))
 				return
 			}
 			for _, r := range page {
@@ -69,40 +83,111 @@ func (j *Journal) Entries(ctx context.Context, q audit.Query) iter.Seq2[audit.En
 				}
 			}
 			left -= len(page)
-			if len(page) < size || (q.Limit > 0 && left == 0) {
-				if err := refused.err("entries"); err != nil {
-					yield(audit.Entry{}, err)
-				}
-				return
+			if last || q.Limit > 0 && left == 0 {
+				break
 			}
-			after = page[len(page)-1].ID
+			after = next
+		}
+		if err := errors.Join(odd.err(), refused.err("entries")); err != nil {
+			yield(audit.Entry{}, fmt.Errorf("sqlaudit: reading entries: %w", err))
 		}
 	}
 }
 
-// page reads the entries that follow the one of id after.
-func (j *Journal) page(ctx context.Context, w walk, where []string, args []any, after string, size int) ([]row, error) {
+// oddEntries collects the entries that are not stored as they were written.
+type oddEntries struct {
+	count int
+	first []string
+}
+
+// oddNamed is how many of them an error names.
+const oddNamed = 10
+
+func (o *oddEntries) add(v *raw, err error) {
+	o.count++
+	if len(o.first) < oddNamed {
+		o.first = append(o.first, fmt.Sprintf("entry %s: %v", v.text(idColumn), err))
+	}
+}
+
+func (o *oddEntries) err() error {
+	if o.count == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %d entries were left out, since they are not stored as they were written: %s", ErrTampered, o.count, strings.Join(o.first, "; "))
+}
+
+// errNoWayOn says that a page ended early, at an entry whose id is too long to go
+// on from.
+var errNoWayOn = errors.New("an entry has an id that nothing follows")
+
+// page reads the entries that follow the one of id after. It returns the good
+// ones, the id to go on from, and whether they were the last.
+func (j *Journal) page(ctx context.Context, w walk, where []string, args []any, after any, size int, odd *oddEntries) (page []row, next any, last bool, err error) {
 	query, args := j.pageQuery(w, where, args, after, size)
-	var page []row
-	err := j.call(ctx, func(ctx context.Context) error {
+	form := j.d.form()
+	next = after
+	err = j.call(ctx, func(ctx context.Context) error {
 		rows, err := j.readDB.QueryContext(ctx, query, args...)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
-		for rows.Next() {
+		n := 0
+		for ; rows.Next(); n++ {
+			var v raw
 			var r row
-			if err := r.scan(rows); err != nil {
+			if err := v.scan(rows); err != nil {
 				return err
 			}
-			page = append(page, r)
+			err := r.decode(&v, form)
+			if err != nil {
+				odd.add(&v, err)
+			} else {
+				page = append(page, r)
+			}
+			id := form.key(v[idColumn])
+			if id == nil || err != nil && same(id, after) {
+				return errNoWayOn
+			}
+			next = id
 		}
+		last = n < size
 		return rows.Err()
 	})
-	return page, err
+	return page, next, last, err
 }
 
-func (j *Journal) pageQuery(w walk, where []string, args []any, after string, size int) (string, []any) {
+// key returns the value of a column of ids as an argument for a comparison; nil
+// if it was not read.
+func (f form) key(v any) any {
+	switch v := v.(type) {
+	case string:
+		if isOddLength([]byte(v)) {
+			return nil
+		}
+	case []byte:
+		if isOddLength(v) {
+			return nil
+		}
+		if f.octets {
+			return string(v)
+		}
+	}
+	return v
+}
+
+// same compares the values of two ids.
+func same(a, b any) bool {
+	x, xBytes := a.([]byte)
+	y, yBytes := b.([]byte)
+	if xBytes || yBytes {
+		return xBytes && yBytes && string(x) == string(y)
+	}
+	return a == b
+}
+
+func (j *Journal) pageQuery(w walk, where []string, args []any, after any, size int) (string, []any) {
 	conditions, values, order := w.after(after)
 	where, args = slices.Concat(where, conditions), slices.Concat(args, values)
 	query := "SELECT " + j.d.columns() + " FROM file_access_logs"

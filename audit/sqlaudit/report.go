@@ -11,8 +11,48 @@ import (
 	"time"
 )
 
-// ErrTampered is wrapped by [Report.Err].
-var ErrTampered = errors.New("sqlaudit: the trail is not as it was recorded")
+var (
+	// ErrTampered is wrapped by [Report.Err].
+	ErrTampered = errors.New("sqlaudit: the trail is not as it was recorded")
+	// ErrNotCheckable is wrapped by [Report.Err] if the bucket has nothing that
+	// this trail published.
+	ErrNotCheckable = errors.New("sqlaudit: the trail can't be checked")
+)
+
+// Verdict is the result of [Verify] in a word.
+type Verdict string
+
+// The verdicts. A program that reports one by its exit code uses
+// [Verdict.ExitCode].
+const (
+	// VerdictSound means that nothing was found, and that published checkpoints
+	// agree with the database.
+	VerdictSound Verdict = "sound"
+	// VerdictTampered means that at least one finding was made.
+	VerdictTampered Verdict = "tampered"
+	// VerdictNotCheckable means that nothing was found in the database, but
+	// that the bucket, below the prefix, has no checkpoint that this trail
+	// published. The prefix or the bucket is the wrong one, nothing was
+	// published yet, or the writers of the trail were removed.
+	VerdictNotCheckable Verdict = "not checkable"
+	// VerdictNotAnchored means that nothing was found in the database, and that
+	// no bucket was given to compare it with.
+	VerdictNotAnchored Verdict = "sound, but not anchored"
+)
+
+// ExitCode returns 0 for [VerdictSound], 1 for [VerdictTampered], 3 for
+// [VerdictNotAnchored], and 2 for anything else.
+func (v Verdict) ExitCode() int {
+	switch v {
+	case VerdictSound:
+		return 0
+	case VerdictTampered:
+		return 1
+	case VerdictNotAnchored:
+		return 3
+	}
+	return 2
+}
 
 // FindingKind says what is wrong with an entry or a writer.
 type FindingKind string
@@ -37,7 +77,7 @@ const (
 // Finding is one thing that is not as it was recorded.
 type Finding struct {
 	Kind     FindingKind
-	WriterID string
+	WriterID string // "" if it concerns no writer in particular
 	// Seq is the place of the entry, or of the first of several, in the log of
 	// its writer; -1 if it concerns the writer.
 	Seq     int64
@@ -48,6 +88,9 @@ type Finding struct {
 
 func (f Finding) String() string {
 	where := "writer " + f.WriterID
+	if f.WriterID == "" {
+		where = "the trail"
+	}
 	switch {
 	case f.Seq >= 0 && f.Last > f.Seq:
 		where += fmt.Sprintf(", entries %d to %d", f.Seq, f.Last)
@@ -81,6 +124,9 @@ func (s Stream) Unpublished() int64 { return max(0, s.Size-max(s.Published, s.Fi
 // Report is what [Verify] found. It has no Findings if the trail is as it was
 // recorded, as far as can be seen: Remarks says what can't be.
 type Report struct {
+	// Verdict is the result in a word.
+	Verdict Verdict
+
 	Entries     int64 // that were checked
 	Erased      int64 // of these, without personal fields
 	Checkpoints int64
@@ -92,16 +138,22 @@ type Report struct {
 	Remarks  []string  // what this report does not cover, in words
 }
 
-// OK reports whether nothing was found.
-func (r *Report) OK() bool { return r.Total == 0 }
+// OK reports whether [Report.Err] is nil.
+func (r *Report) OK() bool { return r.Err() == nil }
 
-// Err returns nil if nothing was found, and else an error that wraps
-// [ErrTampered] and names the first finding.
+// Err returns nil if the verdict is [VerdictSound] or [VerdictNotAnchored]. An
+// error wraps [ErrTampered] and names the first finding, or wraps
+// [ErrNotCheckable].
 func (r *Report) Err() error {
-	if r.OK() {
-		return nil
+	switch {
+	case r.Total > 0 && len(r.Findings) > 0:
+		return fmt.Errorf("%w: %d findings, the first: %s", ErrTampered, r.Total, r.Findings[0])
+	case r.Total > 0 || r.Verdict == VerdictTampered:
+		return fmt.Errorf("%w: %d findings", ErrTampered, r.Total)
+	case r.Verdict == VerdictNotCheckable:
+		return fmt.Errorf("%w: the bucket has no checkpoint that this trail published: check VerifyOptions.Bucket and Prefix", ErrNotCheckable)
 	}
-	return fmt.Errorf("%w: %d findings, the first: %s", ErrTampered, r.Total, r.Findings[0])
+	return nil
 }
 
 // Unpublished is the number of entries that no published checkpoint covers.

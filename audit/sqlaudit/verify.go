@@ -5,15 +5,15 @@ package sqlaudit
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io"
 	"runtime"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -94,6 +94,9 @@ type verification struct {
 	o       VerifyOptions
 	keys    []note.Verifier
 	signers sync.Map // the writers that may sign orders: id to *signerState
+
+	anchored   atomic.Bool  // the bucket has a checkpoint that this trail published
+	unverified atomic.Int64 // objects in the bucket that no writer of this trail signed
 }
 
 func verify(ctx context.Context, db *sqlx.DB, d dialect, opts *VerifyOptions) (*Report, error) {
@@ -137,7 +140,12 @@ func verify(ctx context.Context, db *sqlx.DB, d dialect, opts *VerifyOptions) (*
 	g.SetLimit(v.o.Parallel)
 	for id := range ids {
 		g.Go(func() error {
-			if err := v.stream(gctx, id, published[id]); err != nil {
+			err := v.stream(gctx, id, published[id])
+			if v.refused(gctx, err) {
+				v.find(Finding{Kind: FindingUnreadable, WriterID: id, Seq: -1, Last: -1, Detail: fmt.Sprintf("the database can't read its rows: %v", err)})
+				return nil
+			}
+			if err != nil {
 				return fmt.Errorf("sqlaudit: verifying writer %s: %w", id, err)
 			}
 			return nil
@@ -150,7 +158,23 @@ func verify(ctx context.Context, db *sqlx.DB, d dialect, opts *VerifyOptions) (*
 		return nil, err
 	}
 	v.remark()
+	switch {
+	case v.r.Total > 0:
+		v.r.Verdict = VerdictTampered
+	case v.o.Bucket == nil:
+		v.r.Verdict = VerdictNotAnchored
+	case !v.anchored.Load():
+		v.r.Verdict = VerdictNotCheckable
+	default:
+		v.r.Verdict = VerdictSound
+	}
 	return v.report(), nil
+}
+
+// refused says that err is a finding: the database itself can't make sense of
+// the tables or of what they hold.
+func (v *verification) refused(ctx context.Context, err error) bool {
+	return err != nil && ctx.Err() == nil && v.d.refuses(err)
 }
 
 // remark says what the report can't know.
@@ -164,39 +188,12 @@ func (v *verification) remark() {
 		return
 	}
 	add("What was recorded after the last published checkpoint of its writer could have been cut off unseen; %d entries that are there are that new.", v.r.Unpublished())
+	if n := v.unverified.Load(); n > 0 {
+		add("%d objects below the prefix %q were left out: no writer of this trail signed them, or no key that was given certifies their writer.", n, v.o.Prefix)
+	}
 	if v.o.LatestPublished {
 		add("Of the published checkpoints only the last of each writer was fetched.")
 	}
-}
-
-// storedWriters are the ids of all that the tables know, from each table: a
-// writer's row may be missing where its entries are not.
-func (v *verification) storedWriters(ctx context.Context) (map[string]bool, error) {
-	ids := make(map[string]bool)
-	for _, table := range []string{"file_access_writers", "file_access_logs", "file_access_checkpoints", "file_access_frontiers"} {
-		// One index lookup for each writer, however many entries it has.
-		query := sqlx.Rebind(v.d.bind(), "SELECT writer_id FROM "+table+" WHERE writer_id > ? ORDER BY writer_id LIMIT 1")
-		last := "00000000-0000-0000-0000-000000000000"
-		for {
-			err := v.db.GetContext(ctx, &last, query, last)
-			if errors.Is(err, sql.ErrNoRows) {
-				break
-			}
-			if err != nil {
-				return nil, fmt.Errorf("sqlaudit: looking for writers: %w", err)
-			}
-			ids[last] = true
-		}
-	}
-	// What sorts before the least id is no id.
-	var odd int
-	if err := v.db.GetContext(ctx, &odd, sqlx.Rebind(v.d.bind(), "SELECT count(*) FROM file_access_logs WHERE writer_id <= ?"), "00000000-0000-0000-0000-000000000000"); err != nil {
-		return nil, fmt.Errorf("sqlaudit: looking for writers: %w", err)
-	}
-	if odd > 0 {
-		v.find(Finding{Kind: FindingUnreadable, Seq: -1, Last: -1, Detail: fmt.Sprintf("%d entries have a writer_id that is no id of a writer", odd)})
-	}
-	return ids, nil
 }
 
 // anchors is what the bucket has of one writer.
@@ -233,69 +230,19 @@ func (v *verification) publishedWriters(ctx context.Context) (map[string]*anchor
 		switch {
 		case name == certificateObject:
 			a.certificate = true
-		case err == nil && obj.Key == objectKey(v.o.Prefix, writer, size):
+		case err == nil && size > 0 && obj.Key == objectKey(v.o.Prefix, writer, size):
 			a.sizes = append(a.sizes, size)
 		default:
 			others++
 		}
 	}
 	for _, a := range out {
-		sort.Slice(a.sizes, func(i, k int) bool { return a.sizes[i] < a.sizes[k] })
-		if n := len(a.sizes); v.o.LatestPublished && n > 1 {
-			a.sizes = a.sizes[n-1:]
-		}
+		slices.Sort(a.sizes)
 	}
 	if others > 0 {
 		v.r.Remarks = append(v.r.Remarks, fmt.Sprintf("%d objects below the prefix %q are not published checkpoints and were left out.", others, v.o.Prefix))
 	}
 	return out, nil
-}
-
-// writerRow is a row of file_access_writers.
-type writerRow struct {
-	writer
-	public, certificate []byte
-}
-
-type getter interface {
-	QueryRowxContext(ctx context.Context, query string, args ...any) *sqlx.Row
-}
-
-// loadWriter returns nil if there is no such writer.
-func loadWriter(ctx context.Context, db getter, d dialect, id string) (*writerRow, error) {
-	w := writerRow{writer: writer{id: id}}
-	var at timestamp
-	err := db.QueryRowxContext(ctx, sqlx.Rebind(d.bind(), "SELECT origin, public_key, certificate, "+d.timeText("started_at")+" FROM file_access_writers WHERE writer_id = ?"), id).
-		Scan(&w.origin, &w.public, &w.certificate, &at)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	w.startedAt = at.Time
-	return &w, err
-}
-
-// certified checks the certificate of w. It returns the verifier of what w
-// signed, and the name of the key that vouches for it, "" if there is none.
-func (w *writerRow) certified(keys []note.Verifier) (_ note.Verifier, by string, _ error) {
-	v, verifying, err := writerVerifier(w.id, w.public)
-	if err != nil {
-		return nil, "", fmt.Errorf("its public key can't be read: %w", err)
-	}
-	text, err := openNote(string(w.certificate), v)
-	if err != nil {
-		return v, "", fmt.Errorf("its certificate is not signed by its own key: %w", err)
-	}
-	if text != certificateText(w.writer, verifying) {
-		return v, "", errors.New("its certificate was made for another key, origin or start than the database has")
-	}
-	if len(keys) == 0 {
-		return v, "", nil
-	}
-	n, err := note.Open(w.certificate, note.VerifierList(keys...))
-	if err != nil {
-		return v, "", errors.New("none of the keys that may vouch for a writer vouches for this one")
-	}
-	return v, n.Sigs[0].Name, nil
 }
 
 // signerState is whether a writer may sign orders.

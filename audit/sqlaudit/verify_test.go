@@ -45,6 +45,7 @@ func TestVerifyWhileTheTrailGrows(t *testing.T) { onEach(t, testVerifyWhileTheTr
 
 func testVerifyWhileTheTrailGrows(t *testing.T, s *system) {
 	tr := newTrailOn(t, s)
+	tr.write(t, 1) // so that something is published
 	j := tr.open(t, func(o *sqlaudit.Options) { o.Publish.Entries = 20 })
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error)
@@ -111,7 +112,7 @@ func TestVerifyOfOddValues(t *testing.T) {
 		"text for a place":    {"UPDATE file_access_logs SET seq = 'x' WHERE seq = 2", sqlaudit.FindingUnreadable},
 		"a time that is none": {"UPDATE file_access_logs SET created_at = 'now' WHERE seq = 2", sqlaudit.FindingUnreadable},
 		"a short leaf":        {"UPDATE file_access_logs SET leaf = x'00' WHERE seq = 2", sqlaudit.FindingUnreadable},
-		"attrs spaced out":    {"UPDATE file_access_logs SET attrs = '{ }' WHERE seq = 2", sqlaudit.FindingLeaf},
+		"attrs spaced out":    {"UPDATE file_access_logs SET attrs = '{ }' WHERE seq = 2", sqlaudit.FindingUnreadable},
 		"a writer of its own": {"UPDATE file_access_logs SET writer_id = 'x' WHERE seq = 2", sqlaudit.FindingWriter},
 		"a writer of no name": {"UPDATE file_access_logs SET writer_id = '' WHERE seq = 2", sqlaudit.FindingUnreadable},
 		"before the start":    {"UPDATE file_access_logs SET seq = -1 WHERE seq = 2", sqlaudit.FindingSequence},
@@ -121,7 +122,7 @@ func TestVerifyOfOddValues(t *testing.T) {
 		"no certificate":      {"UPDATE file_access_writers SET certificate = NULL", sqlaudit.FindingCertificate},
 		"no key":              {"UPDATE file_access_writers SET public_key = NULL", sqlaudit.FindingCertificate},
 		"no note":             {"UPDATE file_access_checkpoints SET note = ''", sqlaudit.FindingSignature},
-		"a moved checkpoint":  {"UPDATE file_access_checkpoints SET tree_size = tree_size + 1 WHERE tree_size = 5", sqlaudit.FindingCut},
+		"a moved checkpoint":  {"UPDATE file_access_checkpoints SET tree_size = tree_size + 1 WHERE tree_size = 5", sqlaudit.FindingSignature},
 		"a false frontier":    {"INSERT INTO file_access_frontiers SELECT writer_id, tree_size, x'', note FROM file_access_checkpoints", sqlaudit.FindingFrontier},
 		"a false order":       {"INSERT INTO file_access_erasures SELECT writer_id, 0, writer_id, note FROM file_access_checkpoints LIMIT 1", sqlaudit.FindingErasure},
 	} {

@@ -44,8 +44,8 @@ func (j *Journal) walk(q audit.Query) (walk, audit.Query) {
 	return w, q
 }
 
-// after selects what follows the entry of id, or all if that is "".
-func (w walk) after(id string) (where []string, args []any, order string) {
+// after selects what follows the entry of id, or all if that is nil.
+func (w walk) after(id any) (where []string, args []any, order string) {
 	beyond, direction := "id > ?", ""
 	if w.newest {
 		beyond, direction = "id < ?", " DESC"
@@ -58,7 +58,7 @@ func (w walk) after(id string) (where []string, args []any, order string) {
 	case w.few:
 		order = `id::text COLLATE "C"` + direction
 	}
-	if id != "" {
+	if id != nil {
 		where, args = append(where, beyond), append(args, id)
 	}
 	return where, args, order

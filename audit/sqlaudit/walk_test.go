@@ -71,7 +71,7 @@ func TestPagesDoNotReadTheRest(t *testing.T) {
 	j, db := systems[1].open(t, nil)
 	db.exec(t, `INSERT INTO file_access_logs (id, op_id, writer_id, seq, occurred_at, created_at, action, outcome, settled_by, schema_version, pii_commitment, leaf,
 			user_id, tenant_id, file_key, grant_id, resource_type, resource_id)
-		SELECT (left(h, 8) || '-' || substr(h, 9) || '-7000-8000-000000000000')::uuid, gen_random_uuid(), '01941f29-7c00-7000-8000-000000000001', i, now(), now(), 'upload', 'ok', 'writer', 1, '', decode(repeat('00', 32), 'hex'),
+		SELECT (left(h, 8) || '-' || substr(h, 9) || '-7000-8000-000000000000')::uuid, gen_random_uuid(), '01941f29-7c00-7000-8000-000000000001', i, now(), now(), 'upload', 'ok', 'writer', 1, decode(repeat('00', 32), 'hex'), decode(repeat('00', 32), 'hex'),
 			name, name, name, name, name, name
 		FROM generate_series(1, 20000) AS i, lpad(to_hex((extract(epoch FROM now()) * 1000)::bigint - 1000000 + i), 12, '0') AS h,
 			LATERAL (SELECT CASE WHEN i <= 2000 THEN 'old' WHEN i > 18000 THEN 'new' ELSE 'other' END AS name) AS n`)

@@ -3,8 +3,8 @@
 -- go.
 CREATE TABLE file_access_grants (
 	grant_id   text COLLATE "C" NOT NULL PRIMARY KEY,
-	used       bigint   NOT NULL,
-	revoked    smallint NOT NULL,
+	used       bigint   NOT NULL CHECK (used >= 0),
+	revoked    smallint NOT NULL CHECK (revoked IN (0, 1)),
 	expires_at bigint   NOT NULL
 );
 

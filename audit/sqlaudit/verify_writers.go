@@ -1,0 +1,251 @@
+package sqlaudit
+
+// This file implements finding the writers of a trail for Verify, and what the
+// tables hold that belongs to none of them.
+
+import (
+	"context"
+	"crypto/ed25519"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jmoiron/sqlx"
+	"golang.org/x/mod/sumdb/note"
+)
+
+// proofTable is a table with the columns by which Verify finds its rows.
+type proofTable struct {
+	name          string
+	ids, integers []string
+}
+
+var proofTables = []proofTable{
+	{"file_access_writers", []string{"writer_id"}, nil},
+	{"file_access_logs", []string{"writer_id"}, []string{"seq"}},
+	{"file_access_checkpoints", []string{"writer_id"}, []string{"tree_size"}},
+	{"file_access_frontiers", []string{"writer_id"}, []string{"tree_size"}},
+	{"file_access_erasures", []string{"writer_id", "op_id"}, []string{"first_seq"}},
+}
+
+// and returns the condition that a row of the table can be found, to be put
+// behind another one.
+func (t proofTable) and(d dialect) string {
+	if odd := d.odd(t.ids, t.integers); odd != "" {
+		return " AND NOT " + odd
+	}
+	return ""
+}
+
+// tableOf returns a table of proofTables.
+func tableOf(name string) proofTable {
+	for _, t := range proofTables {
+		if t.name == name {
+			return t
+		}
+	}
+	panic("sqlaudit: no such table: " + name)
+}
+
+var (
+	inWriters, inLogs       = tableOf("file_access_writers"), tableOf("file_access_logs")
+	inCheckpoints           = tableOf("file_access_checkpoints")
+	inFrontiers, inErasures = tableOf("file_access_frontiers"), tableOf("file_access_erasures")
+)
+
+const nilUUID = "00000000-0000-0000-0000-000000000000"
+
+var errWriterUnreadable = errors.New("its row in file_access_writers can't be read")
+
+// storedWriters returns the ids of the writers in all tables, since the row of a
+// writer may be missing while its entries exist. Whatever else the tables hold is
+// a finding.
+func (v *verification) storedWriters(ctx context.Context) (map[string]bool, error) {
+	ids := make(map[string]bool)
+	for _, table := range proofTables {
+		err := v.writersOf(ctx, table, ids)
+		if err == nil {
+			err = v.oddRows(ctx, table)
+		}
+		if v.refused(ctx, err) {
+			v.find(Finding{Kind: FindingUnreadable, Seq: -1, Last: -1, Detail: fmt.Sprintf("the database can't read the table %s: %v", table.name, err)})
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("sqlaudit: looking for writers in %s: %w", table.name, err)
+		}
+	}
+	return ids, nil
+}
+
+// writersOf adds the writers of one table to ids: one index lookup for each,
+// regardless of the number of its rows.
+func (v *verification) writersOf(ctx context.Context, table proofTable, ids map[string]bool) error {
+	// PostgreSQL has ids; elsewhere a text could be before the least of them.
+	next, last := "writer_id", nilUUID
+	if v.d.name() != "postgres" {
+		next, last = v.d.short(value{column: "writer_id", limit: 36}), ""
+	}
+	query := "SELECT " + next + " FROM " + table.name + " WHERE writer_id %s ?" + proofTable{ids: []string{"writer_id"}}.and(v.d) + " ORDER BY writer_id LIMIT 1"
+	seen := make(map[string]bool)
+	for operator := ">="; ; operator = ">" {
+		var found any
+		err := v.db.QueryRowxContext(ctx, sqlx.Rebind(v.d.bind(), fmt.Sprintf(query, operator)), last).Scan(&found)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		id, ok := found.(string)
+		if b, isBytes := found.([]byte); isBytes {
+			id, ok = string(b), true
+		}
+		if id == oddLength+"0" {
+			id = ""
+		}
+		if !ok || seen[id] || isOddLength([]byte(id)) {
+			v.find(Finding{Kind: FindingUnreadable, Seq: -1, Last: -1, Detail: fmt.Sprintf("the writers in %s can't be gone through: after %q follows %q", table.name, printable(last), printable(id))})
+			return nil
+		}
+		seen[id], last = true, id
+		if isUUID(id) {
+			ids[id] = true
+		} else {
+			v.find(Finding{Kind: FindingWriter, Seq: -1, Last: -1, Detail: fmt.Sprintf("%s has rows of the writer %q, which is not the id of one", table.name, printable(id))})
+		}
+	}
+}
+
+// oddRows reports the rows whose ids or numbers have another kind than this
+// package stores. No index lookup finds them.
+func (v *verification) oddRows(ctx context.Context, table proofTable) error {
+	odd := v.d.odd(table.ids, table.integers)
+	if odd == "" {
+		return nil
+	}
+	list := make([]string, 0, 3)
+	for _, c := range append(append([]string{}, table.ids...), table.integers...) {
+		list = append(list, v.d.short(value{column: c, limit: 64}))
+	}
+	rows, err := v.db.QueryContext(ctx, "SELECT "+strings.Join(list, ", ")+" FROM "+table.name+" WHERE "+odd)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for count := 0; rows.Next(); count++ {
+		values := make([]any, len(list))
+		for i := range values {
+			values[i] = new(any)
+		}
+		if err := rows.Scan(values...); err != nil {
+			return err
+		}
+		v.find(oddRow(table, values))
+	}
+	return rows.Err()
+}
+
+func oddRow(table proofTable, values []any) Finding {
+	f := Finding{Kind: FindingUnreadable, Seq: -1, Last: -1}
+	var told []string
+	for i, column := range append(append([]string{}, table.ids...), table.integers...) {
+		value := *values[i].(*any)
+		text := fmt.Sprint(value)
+		if b, ok := value.([]byte); ok {
+			text = string(b)
+		}
+		if s, ok := value.(string); ok && i == 0 && s != "" && s[0] != oddLength[0] && len(s) != 36 {
+			f.Kind = FindingWriter // entries of a writer that can't exist
+		}
+		if i == 0 && isUUID(text) {
+			f.WriterID = text
+		}
+		told = append(told, fmt.Sprintf("%s %q of type %s", column, printable(text), kindOf(value)))
+	}
+	f.Detail = "a row of " + table.name + " has " + strings.Join(told, ", ") + ", which this package never stores"
+	return f
+}
+
+// writerRow is a row of file_access_writers.
+type writerRow struct {
+	writer
+	public, certificate []byte
+	odd                 error // why the row is not one that this package stored
+}
+
+type getter interface {
+	QueryRowxContext(ctx context.Context, query string, args ...any) *sqlx.Row
+}
+
+// loadWriter returns nil if there is no such writer.
+func loadWriter(ctx context.Context, db getter, d dialect, id string) (*writerRow, error) {
+	w := writerRow{writer: writer{id: id}}
+	query := "SELECT " + d.short(value{column: "origin", limit: maxText}) + ", " + d.short(value{"public_key", true, 64}) + ", " +
+		d.short(value{"certificate", true, maxCertificate}) + ", " + d.timeText("started_at") + " FROM file_access_writers WHERE writer_id = ?"
+	var v [4]any
+	err := db.QueryRowxContext(ctx, sqlx.Rebind(d.bind(), query), id).Scan(&v[0], &v[1], &v[2], &v[3])
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	odd := func(column string, err error) {
+		if err != nil && w.odd == nil {
+			w.odd = fmt.Errorf("%w: column %s %w", errWriterUnreadable, column, err)
+		}
+	}
+	w.origin, err = d.form().text(v[0])
+	odd("origin", err)
+	w.public, err = octets(v[1])
+	odd("public_key", err)
+	w.certificate, err = octets(v[2])
+	odd("certificate", err)
+	w.startedAt, err = d.form().time(v[3])
+	odd("started_at", err)
+	return &w, nil
+}
+
+// octets returns the bytes of a column that isn't NULL.
+func octets(v any) ([]byte, error) {
+	b, ok := v.([]byte)
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("holds a value of type %s instead of bytes", kindOf(v))
+	case isOddLength(b):
+		return nil, errors.New(oddLengthText(string(b)))
+	}
+	return b, nil
+}
+
+// certified checks the certificate of w. It returns the verifier of w's
+// signatures, and the name of the key that certifies it, "" if none does.
+func (w *writerRow) certified(keys []note.Verifier) (_ note.Verifier, by string, _ error) {
+	if w.odd != nil {
+		return nil, "", w.odd
+	}
+	if len(w.public) != ed25519.PublicKeySize {
+		return nil, "", fmt.Errorf("its public key has %d bytes: want %d", len(w.public), ed25519.PublicKeySize)
+	}
+	v, verifying, err := writerVerifier(w.id, w.public)
+	if err != nil {
+		return nil, "", fmt.Errorf("its public key can't be read: %w", err)
+	}
+	text, err := openNote(string(w.certificate), v)
+	if err != nil {
+		return v, "", fmt.Errorf("its certificate is not signed by its own key: %w", err)
+	}
+	if text != certificateText(w.writer, verifying) {
+		return v, "", errors.New("its certificate was made for another key, origin or start than the database has")
+	}
+	if len(keys) == 0 {
+		return v, "", nil
+	}
+	n, err := note.Open(w.certificate, note.VerifierList(keys...))
+	if err != nil {
+		return v, "", errors.New("none of the keys that may vouch for a writer vouches for this one")
+	}
+	return v, n.Sigs[0].Name, nil
+}
