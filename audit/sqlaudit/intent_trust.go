@@ -70,9 +70,16 @@ type storedIntent struct {
 
 // intentColumns selects a storedIntent. A stranger may have stored values of
 // any length: what is too long is not read.
-var intentColumns = fmt.Sprintf("op_id, holder, writer_id, storage_backend, bucket, file_key, begun_at, renewals, "+
-	"CASE WHEN OCTET_LENGTH(event) <= %d THEN event END AS event, "+
-	"CASE WHEN OCTET_LENGTH(signature) <= 64 THEN signature END AS signature", maxStoredEvent)
+var intentColumns = "op_id, holder, writer_id, begun_at, renewals, " +
+	boundedText("storage_backend") + boundedText("bucket") + boundedText("file_key") +
+	fmt.Sprintf("CASE WHEN OCTET_LENGTH(event) <= %d THEN event END AS event, "+
+		"CASE WHEN OCTET_LENGTH(signature) <= 64 THEN signature END AS signature", maxStoredEvent)
+
+// boundedText selects a text column. A text that is longer than the fields of an
+// event is cut, but not to one that a field can have.
+func boundedText(column string) string {
+	return fmt.Sprintf("SUBSTR(%s, 1, %d) AS %s, ", column, maxText+1, column)
+}
 
 // trust decides which writers' signatures count. It remembers writers, and may
 // be used concurrently.
