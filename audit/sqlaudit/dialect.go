@@ -41,6 +41,11 @@ type dialect interface {
 	// flush stores a batch atomically. It returns errConflict, and has stored
 	// nothing, if not all intents of the batch could come in or go out.
 	flush(ctx context.Context, db *sqlx.DB, b *batch) error
+	// busy reports whether jb would have to wait for a lock on its intent.
+	busy(ctx context.Context, db *sqlx.DB, jb *job) (bool, error)
+	// updateIntent is an UPDATE of the intents that where selects, which fails
+	// at once if one of them is locked.
+	updateIntent(set, where string) string
 	// classify says what an error of the database means.
 	classify(error) class
 	// countTables is a query for the number of tables of one name, 0 or 1.
@@ -71,6 +76,7 @@ const (
 	unclear               // the commit's reply is missing
 	conflict              // an intent exists already, or is no longer held
 	poison                // the database refuses one of the values
+	locked                // an open transaction has locked an intent; nothing is stored
 )
 
 // errConflict: the number of intents that came in or went out is not what the

@@ -78,8 +78,9 @@ var (
 		[]string{"uuid", "uuid", "uuid", "text", "text", "text", "bigint", "text"}
 )
 
-// statement builds the flush. It first locks the intents that go out; unless
-// all of them are there, and none of those that come in, nothing is stored.
+// statement builds the flush. It first locks the intents that go out, without
+// waiting for those that are locked; unless it has all of them, and there are
+// none of those that come in, nothing is stored.
 func (d *postgres) statement(s shape) string {
 	if text, ok := d.texts.Load(s); ok {
 		return text.(string)
@@ -109,7 +110,7 @@ func (d *postgres) statement(s shape) string {
 	var with, checks []string
 	if s.settles != none {
 		with = append(with, "expected AS MATERIALIZED (SELECT * FROM "+source(s.settles, heldNames, heldTypes)+")",
-			"held AS MATERIALIZED (SELECT i.op_id FROM file_access_intents AS i JOIN expected AS s ON i.op_id = s.op_id AND i.holder = s.holder FOR UPDATE OF i)")
+			"held AS MATERIALIZED (SELECT i.op_id FROM file_access_intents AS i JOIN expected AS s ON i.op_id = s.op_id AND i.holder = s.holder FOR UPDATE OF i SKIP LOCKED)")
 		checks = append(checks, "(SELECT count(*) FROM held) = (SELECT count(*) FROM expected)")
 	}
 	if s.begins != none {
@@ -202,6 +203,18 @@ func (d *postgres) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
 		return err
 	}
 	return unclearError{err}
+}
+
+// busy looks at intents that go out: nothing keeps one from coming in.
+func (d *postgres) busy(ctx context.Context, db *sqlx.DB, jb *job) (bool, error) {
+	if jb.settle == nil {
+		return false, nil
+	}
+	return busyRow(ctx, db, d, jb.settle.opID)
+}
+
+func (*postgres) updateIntent(set, where string) string {
+	return "UPDATE file_access_intents SET " + set + " WHERE op_id = (SELECT op_id FROM file_access_intents WHERE " + where + " FOR UPDATE NOWAIT)"
 }
 
 func nullText(s string) *string {
@@ -302,6 +315,8 @@ func (*postgres) classify(err error) class {
 	switch {
 	case code == "23505" && strings.Contains(err.Error(), "file_access_intents"):
 		return conflict // begun by somebody else between the look and the insertion
+	case code == "55P03": // lock_not_available
+		return locked
 	case code == "53100": // disk full
 		return fatal
 	}

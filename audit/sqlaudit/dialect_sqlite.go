@@ -62,6 +62,13 @@ func firstSQLite(ctx context.Context, db *sqlx.DB) error {
 	}
 }
 
+// busy is always false: a transaction locks the whole database.
+func (*sqlite) busy(context.Context, *sqlx.DB, *job) (bool, error) { return false, nil }
+
+func (*sqlite) updateIntent(set, where string) string {
+	return "UPDATE file_access_intents SET " + set + " WHERE " + where
+}
+
 // sqliteSizes are the numbers of rows that prepared statements take.
 var sqliteSizes = []int{64, 16, 4, 1}
 

@@ -34,6 +34,7 @@ type batch struct {
 // It does not linger: while one batch is stored, the next one gathers.
 func (j *Journal) run() {
 	defer close(j.finished)
+	defer j.aside.Wait()
 	for jobs := j.q.take(j.opts.MaxBatch); jobs != nil; jobs = j.q.take(j.opts.MaxBatch) {
 		// A flush does not outlive the last of its callers, if there are any.
 		ctx, cancel := j.base, func() {}
@@ -148,8 +149,11 @@ func (j *Journal) store(ctx context.Context, jobs []*job) {
 			}
 			j.giveUp(jobs, err, unknown)
 			return
-		case class == conflict && (!unknown || len(b.rows) == 0):
+		case (class == conflict || class == locked) && (!unknown || len(b.rows) == 0):
 			rest, refuseErr := j.refuse(ctx, jobs)
+			if refuseErr == nil && len(rest) == len(jobs) {
+				rest, refuseErr = j.setAside(ctx, jobs)
+			}
 			if refuseErr != nil {
 				if j.pause(ctx, attempt, refuseErr) {
 					continue
@@ -287,6 +291,9 @@ func (j *Journal) refuse(ctx context.Context, jobs []*job) (rest []*job, err err
 		if op := jb.opID(); op != "" {
 			ids = append(ids, op)
 		}
+	}
+	if len(ids) == 0 {
+		return jobs, nil
 	}
 	query, args, err := sqlx.In("SELECT op_id, holder FROM file_access_intents WHERE op_id IN (?)", ids)
 	if err != nil {

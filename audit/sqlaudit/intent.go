@@ -62,8 +62,8 @@ func (j *Journal) Begin(ctx context.Context, e audit.Event, lease time.Duration)
 
 // Dangling implements [audit.Journal]. It looks at 100 intents at a time and
 // holds no connection while the loop's body runs. An intent whose event can't be
-// read, since somebody else changed it, stays; the last thing that is yielded is
-// an error that names it.
+// read, since somebody else changed it, or whose row an open transaction has
+// locked, stays; the last thing that is yielded is an error that names it.
 func (j *Journal) Dangling(ctx context.Context, q audit.DanglingQuery) iter.Seq2[audit.Intent, error] {
 	return func(yield func(audit.Intent, error) bool) {
 		type candidate struct {
@@ -106,6 +106,10 @@ func (j *Journal) Dangling(ctx context.Context, q audit.DanglingQuery) iter.Seq2
 				// run out, gets it.
 				in, err := j.takeOver(ctx, c.OpID, e, q.Lease, "holder = ? AND renewals = ? AND lease_until <= "+j.d.now(), c.Holder, c.Renewals)
 				if errors.Is(err, audit.ErrNoIntent) {
+					continue
+				}
+				if errors.Is(err, ErrLocked) {
+					unreadable = append(unreadable, err)
 					continue
 				}
 				if err != nil {
@@ -163,7 +167,7 @@ func (j *Journal) Claim(ctx context.Context, opID string, lease time.Duration, m
 // takeOver makes the caller the holder of the intent if the condition holds.
 func (j *Journal) takeOver(ctx context.Context, opID string, e audit.Event, lease time.Duration, condition string, args ...any) (audit.Intent, error) {
 	in := &intent{j: j, held: held{opID, newHolder()}, event: e}
-	n, err := j.exec(ctx, "UPDATE file_access_intents SET holder = ?, lease_until = "+j.d.now()+" + ?, renewals = renewals + 1 WHERE op_id = ? AND "+condition,
+	n, err := j.updateIntent(ctx, opID, "holder = ?, lease_until = "+j.d.now()+" + ?, renewals = renewals + 1", "op_id = ? AND "+condition,
 		append([]any{in.holder, j.lease(lease).Microseconds(), opID}, args...)...)
 	if err != nil {
 		return nil, fmt.Errorf("sqlaudit: taking over an intent: %w", err)
@@ -234,7 +238,7 @@ func (in *intent) Event() audit.Event { return in.event.Clone() }
 
 // Renew implements [audit.Intent].
 func (in *intent) Renew(ctx context.Context, lease time.Duration) error {
-	n, err := in.j.exec(ctx, "UPDATE file_access_intents SET lease_until = "+in.j.d.now()+" + ?, renewals = renewals + 1 WHERE op_id = ? AND holder = ?",
+	n, err := in.j.updateIntent(ctx, in.opID, "lease_until = "+in.j.d.now()+" + ?, renewals = renewals + 1", "op_id = ? AND holder = ?",
 		in.j.lease(lease).Microseconds(), in.opID, in.holder)
 	if err != nil {
 		return fmt.Errorf("sqlaudit: renewing a lease: %w", err)

@@ -39,8 +39,10 @@ type Journal struct {
 
 	gap         gap
 	maintenance sync.WaitGroup
+	aside       sync.WaitGroup // the jobs whose intents are locked
 
 	clock    func() time.Time // the writer's; leases go by the database's
+	lockWait time.Duration    // lockWait, except in tests
 	writerID atomic.Pointer[string]
 	flushing atomic.Bool
 }
@@ -167,7 +169,7 @@ func start(ctx context.Context, db, readDB *sqlx.DB, d dialect, o Options) (*Jou
 	if weak != "" {
 		o.Logger.LogAttrs(ctx, slog.LevelWarn, "sqlaudit: a power cut may lose acknowledged entries", slog.String("reason", weak))
 	}
-	j := &Journal{db: db, readDB: readDB, d: d, opts: o, finished: make(chan struct{}), closed: make(chan struct{}), clock: time.Now}
+	j := &Journal{db: db, readDB: readDB, d: d, opts: o, finished: make(chan struct{}), closed: make(chan struct{}), clock: time.Now, lockWait: lockWait}
 	if j.metrics, err = newMetrics(d); err != nil {
 		return nil, fmt.Errorf("sqlaudit: making metrics: %w", err)
 	}
