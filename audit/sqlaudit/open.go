@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -93,7 +94,7 @@ func Open(ctx context.Context, dsn string, opts *Options) (*Journal, error) {
 	}
 	db, err := sqlx.Open(s.driver, s.write)
 	if err != nil {
-		return nil, fmt.Errorf("sqlaudit: opening the database: %w", err)
+		return nil, s.parseError(err)
 	}
 	readDB := db
 	if s.single {
@@ -117,6 +118,9 @@ func Open(ctx context.Context, dsn string, opts *Options) (*Journal, error) {
 	}
 	j, err := start(ctx, db, readDB, s.dialect, o)
 	if err != nil {
+		if s.driver == "pgx" && strings.Contains(err.Error(), "cannot parse `") { // which it tries when it connects
+			err = s.parseError(err)
+		}
 		err = errors.Join(err, db.Close())
 		if readDB != db {
 			err = errors.Join(err, readDB.Close())
