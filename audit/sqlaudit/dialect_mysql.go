@@ -3,6 +3,7 @@ package sqlaudit
 // MariaDB and MySQL.
 
 import (
+	"cmp"
 	"context"
 	"database/sql/driver"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +28,9 @@ type mysql struct {
 	maria atomic.Bool
 	// packet is how many bytes a statement may have.
 	packet atomic.Int64
+
+	mu      sync.Mutex
+	checked []any // the driver's connections that are known to be set up well
 }
 
 func (*mysql) name() string   { return "mysql" }
@@ -134,7 +139,15 @@ func (d *mysql) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
 		}
 		d.whole.Store(false)
 	}
-	tx, err := db.BeginTxx(ctx, nil)
+	conn, err := db.Connx(ctx)
+	if err != nil {
+		return retryError{err}
+	}
+	defer conn.Close()
+	if err := d.check(ctx, conn); err != nil {
+		return err
+	}
+	tx, err := conn.BeginTxx(ctx, nil)
 	if err != nil {
 		return retryError{err}
 	}
@@ -238,6 +251,7 @@ const (
 	mysqlNotPrepared = 1295  // this statement can't be prepared
 	mysqlLocked      = 3572  // with NOWAIT
 	mysqlConflict    = 31001 // is signalled by flushWhole
+	mysqlWrongly     = 31002 // so is this: the session is set up wrongly
 )
 
 // flushWhole is a flush in two round trips, where a transaction of single
@@ -247,7 +261,9 @@ func (d *mysql) flushWhole(ctx context.Context, db *sqlx.DB, list []part) error 
 	const conflict = "SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 31001, MESSAGE_TEXT = 'conflict'"
 	var text strings.Builder
 	var args []any
-	text.WriteString("BEGIN NOT ATOMIC DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END; START TRANSACTION;\n")
+	text.WriteString("BEGIN NOT ATOMIC DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END;\n")
+	text.WriteString("IF NOT (" + mysqlSettings + ") THEN SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 31002, MESSAGE_TEXT = 'settings'; END IF;\n")
+	text.WriteString("START TRANSACTION;\n")
 	for _, p := range list {
 		for chunk := range slices.Chunk(p.items, mysqlRows) {
 			if p.key == partBegin {
@@ -265,8 +281,11 @@ func (d *mysql) flushWhole(ctx context.Context, db *sqlx.DB, list []part) error 
 	}
 	defer conn.Close()
 	if _, err := conn.ExecContext(ctx, text.String(), args...); err != nil {
-		if mysqlNumber(err) == mysqlConflict {
+		switch mysqlNumber(err) {
+		case mysqlConflict:
 			return errConflict
+		case mysqlWrongly:
+			return cmp.Or(d.settings(ctx, conn), error(retryError{err})) // it may have been set right since
 		}
 		return err
 	}
@@ -314,23 +333,82 @@ func (*mysql) classify(err error) class {
 	return poison
 }
 
+// mysqlSettings is a condition that a session stores and reads text as it is.
+const mysqlSettings = "@@character_set_client = 'utf8mb4' AND @@character_set_connection = 'utf8mb4' AND COALESCE(@@character_set_results, 'utf8mb4') = 'utf8mb4'" +
+	" AND (FIND_IN_SET('STRICT_TRANS_TABLES', @@sql_mode) OR FIND_IN_SET('STRICT_ALL_TABLES', @@sql_mode)) AND NOT FIND_IN_SET('EMPTY_STRING_IS_NULL', @@sql_mode) AND NOT FIND_IN_SET('ORACLE', @@sql_mode) AND @@autocommit"
+
+func (*mysql) settings(ctx context.Context, q sqlx.QueryerContext) error {
+	var s struct {
+		OK         bool    `db:"ok"`
+		Client     string  `db:"c"`
+		Connection string  `db:"n"`
+		Results    *string `db:"r"`
+		Mode       string  `db:"m"`
+		Auto       bool    `db:"a"`
+	}
+	err := sqlx.GetContext(ctx, q, &s, "SELECT s.* FROM (SELECT "+mysqlSettings+" AS ok, @@character_set_client AS c, @@character_set_connection AS n, @@character_set_results AS r, @@sql_mode AS m, @@autocommit AS a) AS s")
+	switch {
+	case err != nil && strings.Contains(err.Error(), "missing destination name s."):
+		return &settingsError{"columnsWithAlias", "true", "leave it out"}
+	case err != nil:
+		return fmt.Errorf("sqlaudit: asking the database for its settings: %w", err)
+	}
+	const charset = "add charset=utf8mb4 to the data source name, and no other character set or collation"
+	switch {
+	case s.OK:
+		return nil
+	case s.Client != "utf8mb4":
+		return &settingsError{"character_set_client", s.Client, charset}
+	case s.Connection != "utf8mb4":
+		return &settingsError{"character_set_connection", s.Connection, charset}
+	case s.Results != nil && *s.Results != "utf8mb4":
+		return &settingsError{"character_set_results", *s.Results, charset}
+	case strings.Contains(s.Mode, "EMPTY_STRING_IS_NULL"), strings.Contains(s.Mode, "ORACLE"):
+		return &settingsError{"sql_mode", s.Mode, "leave out EMPTY_STRING_IS_NULL and ORACLE"}
+	case !s.Auto:
+		return &settingsError{"autocommit", "0", "leave it on"}
+	}
+	return &settingsError{"sql_mode", s.Mode, "it is not strict: values that do not fit would be cut silently: add STRICT_TRANS_TABLES"}
+}
+
+// check refuses connections whose session is set up wrongly, each of the last few
+// once.
+func (d *mysql) check(ctx context.Context, conn *sqlx.Conn) error {
+	var session any
+	if err := conn.Raw(func(c any) error { session = c; return nil }); err != nil {
+		return retryError{err}
+	}
+	d.mu.Lock()
+	known := slices.Contains(d.checked, session)
+	d.mu.Unlock()
+	if known {
+		return nil
+	}
+	if err := d.settings(ctx, conn); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.checked = append(d.checked, session)
+	if len(d.checked) > 16 {
+		d.checked = slices.Delete(d.checked, 0, 1)
+	}
+	return nil
+}
+
 func (d *mysql) weakness(ctx context.Context, db *sqlx.DB) (string, error) {
 	var s struct {
 		Flush   int    `db:"f"`
-		Mode    string `db:"m"`
 		Version string `db:"v"`
 		Packet  int64  `db:"p"`
 	}
-	if err := db.GetContext(ctx, &s, "SELECT @@innodb_flush_log_at_trx_commit AS f, @@sql_mode AS m, VERSION() AS v, @@max_allowed_packet AS p"); err != nil {
+	if err := db.GetContext(ctx, &s, "SELECT @@innodb_flush_log_at_trx_commit AS f, VERSION() AS v, @@max_allowed_packet AS p"); err != nil {
 		return "", err
 	}
 	d.packet.Store(min(s.Packet, mysqlPacket))
 	maria := strings.Contains(s.Version, "MariaDB")
 	d.maria.Store(maria)
 	d.whole.Store(maria)
-	if !strings.Contains(s.Mode, "STRICT_TRANS_TABLES") && !strings.Contains(s.Mode, "STRICT_ALL_TABLES") {
-		return "", fmt.Errorf("sql_mode %q is not strict: values that do not fit would be cut silently: add STRICT_TRANS_TABLES", s.Mode)
-	}
 	if s.Flush != 1 {
 		return fmt.Sprintf("innodb_flush_log_at_trx_commit is %d", s.Flush), nil
 	}

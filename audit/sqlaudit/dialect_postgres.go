@@ -4,6 +4,7 @@ package sqlaudit
 // statement is a transaction of its own.
 
 import (
+	"bytes"
 	"context"
 	"database/sql/driver"
 	"errors"
@@ -117,9 +118,7 @@ func (d *postgres) statement(s shape) string {
 		with = append(with, "coming AS MATERIALIZED (SELECT * FROM "+source(s.begins, begunNames, begunTypes)+")")
 		checks = append(checks, "NOT EXISTS (SELECT 1 FROM file_access_intents WHERE op_id IN (SELECT op_id FROM coming))")
 	}
-	if len(checks) == 0 {
-		checks = []string{"true"}
-	}
+	checks = append(checks, postgresEncoding+" IN ('UTF8', 'SQL_ASCII')")
 	with = append(with, "ready AS MATERIALIZED (SELECT "+strings.Join(checks, " AND ")+" AS ok)")
 	if s.settles != none {
 		with = append(with, "gone AS (DELETE FROM file_access_intents WHERE op_id IN (SELECT op_id FROM held) AND (SELECT ok FROM ready))")
@@ -140,7 +139,7 @@ func (d *postgres) statement(s shape) string {
 		with = append(with, "signed AS (INSERT INTO file_access_checkpoints (writer_id, tree_size, note) SELECT "+
 			arg("uuid")+", "+arg("bigint")+", "+arg("text")+" WHERE (SELECT ok FROM ready))")
 	}
-	text := "WITH " + strings.Join(with, ",\n") + "\nSELECT ok FROM ready"
+	text := "WITH " + strings.Join(with, ",\n") + "\nSELECT ok, " + postgresEncoding + " FROM ready"
 	d.texts.Store(s, text)
 	return text
 }
@@ -190,8 +189,11 @@ func (d *postgres) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
 	}
 	defer conn.Close()
 	var ok bool
-	err = conn.QueryRowxContext(ctx, d.statement(s), args...).Scan(&ok)
+	var encoding string
+	err = conn.QueryRowxContext(ctx, d.statement(s), args...).Scan(&ok, &encoding)
 	switch {
+	case err == nil && !ok && !postgresText(encoding):
+		return postgresEncodingError(encoding)
 	case err == nil && !ok:
 		return errConflict
 	case err == nil:
@@ -203,6 +205,47 @@ func (d *postgres) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
 		return err
 	}
 	return unclearError{err}
+}
+
+const postgresEncoding = "current_setting('client_encoding')"
+
+// postgresText says that text in that encoding is exchanged byte for byte.
+func postgresText(encoding string) bool { return encoding == "UTF8" || encoding == "SQL_ASCII" }
+
+func postgresEncodingError(encoding string) error {
+	return &settingsError{"client_encoding", encoding, "set client_encoding=UTF8"}
+}
+
+func (*postgres) settings(ctx context.Context, q sqlx.QueryerContext) error {
+	var s struct {
+		Client string `db:"c"`
+		Server string `db:"s"`
+		Bytea  string `db:"b"`
+		Date   string `db:"d"`
+	}
+	if err := sqlx.GetContext(ctx, q, &s, "SELECT "+postgresEncoding+" AS c, current_setting('server_encoding') AS s, current_setting('bytea_output') AS b, current_setting('DateStyle') AS d"); err != nil {
+		return fmt.Errorf("sqlaudit: asking the database for its settings: %w", err)
+	}
+	// With the simple protocol, pgx reads some forms of text only.
+	var probe struct {
+		Octets []byte    `db:"o"`
+		Time   time.Time `db:"t"`
+	}
+	octets, at := []byte("\x00\\'\xff"), time.Date(2006, 1, 2, 3, 4, 5, 678901000, time.UTC)
+	err := sqlx.GetContext(ctx, q, &probe, "SELECT $1::bytea AS o, $2::timestamptz AS t", octets, at)
+	switch {
+	case (err != nil || !bytes.Equal(probe.Octets, octets)) && s.Bytea != "hex":
+		return &settingsError{"bytea_output", s.Bytea, "set bytea_output=hex, or use another protocol than the simple one"}
+	case (err != nil || !probe.Time.Equal(at)) && !strings.HasPrefix(s.Date, "ISO"):
+		return &settingsError{"DateStyle", s.Date, "set DateStyle=ISO, or use another protocol than the simple one"}
+	case err != nil:
+		return fmt.Errorf("sqlaudit: reading values of the database: %w", err)
+	case !postgresText(s.Server):
+		return &settingsError{"server_encoding", s.Server, "use a database with ENCODING 'UTF8'"}
+	case !postgresText(s.Client):
+		return postgresEncodingError(s.Client)
+	}
+	return nil
 }
 
 // busy looks at intents that go out: nothing keeps one from coming in.

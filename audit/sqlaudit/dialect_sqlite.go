@@ -69,6 +69,17 @@ func (*sqlite) updateIntent(set, where string) string {
 	return "UPDATE file_access_intents SET " + set + " WHERE " + where
 }
 
+func (*sqlite) settings(ctx context.Context, q sqlx.QueryerContext) error {
+	var encoding string
+	if err := sqlx.GetContext(ctx, q, &encoding, "PRAGMA encoding"); err != nil {
+		return fmt.Errorf("sqlaudit: asking the database for its settings: %w", err)
+	}
+	if encoding != "UTF-8" {
+		return &settingsError{"PRAGMA encoding", encoding, "make a new database file with UTF-8, the default"}
+	}
+	return nil
+}
+
 // sqliteSizes are the numbers of rows that prepared statements take.
 var sqliteSizes = []int{64, 16, 4, 1}
 

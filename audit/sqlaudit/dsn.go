@@ -192,7 +192,7 @@ func mysqlParams(query string) (string, error) {
 		}
 		timeout = timeout || key == "timeout"
 		switch strings.ToLower(key) {
-		case "", "sql_mode", "interpolateparams", "charset", "collation",
+		case "", "sql_mode", "interpolateparams", "charset", "collation", "columnswithalias",
 			"character_set_client", "character_set_connection", "character_set_results", "collation_connection":
 		default:
 			kept = append(kept, param)

@@ -116,7 +116,10 @@ func Open(ctx context.Context, dsn string, opts *Options) (*Journal, error) {
 		}
 		readDB.SetMaxOpenConns(4)
 	}
-	j, err := start(ctx, db, readDB, s.dialect, o)
+	var j *Journal
+	if err = checkSettings(ctx, db, s.dialect, 1); err == nil {
+		j, err = start(ctx, db, readDB, s.dialect, o)
+	}
 	if err != nil {
 		if s.driver == "pgx" && strings.Contains(err.Error(), "cannot parse `") { // which it tries when it connects
 			err = s.parseError(err)
@@ -150,6 +153,9 @@ func New(ctx context.Context, db *sqlx.DB, opts *Options) (*Journal, error) {
 	}
 	d, err := dialectOf(ctx, db)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkSettings(ctx, db, d, connectionsChecked); err != nil {
 		return nil, err
 	}
 	return start(ctx, db, db, d, o)
