@@ -36,6 +36,9 @@ func CommitTx(ctx context.Context, tx *sqlx.Tx, staged interface{ Intent() audit
 	if err != nil {
 		return fmt.Errorf("sqlaudit: %w", err)
 	}
+	if err := in.j.checkFile(ctx); err != nil {
+		return err
+	}
 	// renewals tells a reconciler that saw the intent before, that it is not
 	// what it was.
 	res, err := tx.ExecContext(ctx, sqlx.Rebind(in.j.d.bind(),

@@ -80,6 +80,7 @@ const (
 	conflict              // an intent exists already, or is no longer held
 	poison                // the database refuses one of the values
 	locked                // an open transaction has locked an intent; nothing is stored
+	gone                  // it was stored in a file that is not at its path any more
 )
 
 // errConflict: the number of intents that came in or went out is not what the
@@ -103,8 +104,12 @@ func classifyCommon(err error) (c class, ok bool) {
 	var u unclearError
 	var r retryError
 	var s *settingsError
+	var f *fileError
+	var g goneError
 	switch {
-	case errors.As(err, &s):
+	case errors.As(err, &g):
+		return gone, true
+	case errors.As(err, &s), errors.As(err, &f):
 		return fatal, true
 	case errors.Is(err, errConflict):
 		return conflict, true

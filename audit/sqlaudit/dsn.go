@@ -25,7 +25,9 @@ type source struct {
 	write      string // the driver's own form
 	read       string // the same for the pool of readers; "" if they share one
 	dialect    dialect
-	single     bool // SQLite: one writer
+	single     bool        // SQLite: one writer
+	path       string      // SQLite: of the file, or ""
+	info       os.FileInfo // of what is there
 }
 
 func parseDSN(dsn string) (source, error) {
@@ -284,9 +286,14 @@ func parseSQLite(path string) (source, error) {
 	case !errors.Is(err, fs.ErrExist):
 		return s, fmt.Errorf("sqlaudit: creating the SQLite database: %w", err)
 	}
-	file := "file:" + (&url.URL{Path: filepath.ToSlash(abs)}).EscapedPath()
-	s.write = file + "?_txlock=immediate&" + settings
-	s.read = file + "?" + settings + "&_pragma=query_only(1)"
+	if s.info, err = os.Stat(abs); err != nil {
+		return s, fmt.Errorf("sqlaudit: SQLite path %q: %w", path, err)
+	}
+	s.path = abs
+	// With mode=rw, no connection that is opened later makes a new file.
+	file := "file:" + (&url.URL{Path: filepath.ToSlash(abs)}).EscapedPath() + "?mode=rw&"
+	s.write = file + "_txlock=immediate&" + settings
+	s.read = file + settings + "&_pragma=query_only(1)"
 	return s, nil
 }
 

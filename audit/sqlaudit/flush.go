@@ -127,7 +127,8 @@ func (j *Journal) store(ctx context.Context, jobs []*job) {
 		}
 		class := j.d.classify(err)
 		unknown = unknown || class == unclear
-		if unknown && len(b.rows) > 0 {
+		var moved *fileError
+		if unknown && len(b.rows) > 0 && !errors.As(err, &moved) {
 			there, existsErr := j.exists(ctx, b.rows[0].ID)
 			if existsErr == nil && there {
 				j.stored(ctx, b)
@@ -140,6 +141,9 @@ func (j *Journal) store(ctx context.Context, jobs []*job) {
 
 		j.metrics.attemptFailed(ctx, class)
 		switch {
+		case class == gone:
+			j.giveUp(jobs, err, true)
+			return
 		case class == retry || class == unclear || class == fatal && jobs[0].async:
 			// An intent may be inserted again only while its first insertion
 			// can't have run out and been settled by somebody else.

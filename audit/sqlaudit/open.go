@@ -118,6 +118,9 @@ func Open(ctx context.Context, dsn string, opts *Options) (*Journal, error) {
 	}
 	var j *Journal
 	if err = checkSettings(ctx, db, s.dialect, 1); err == nil {
+		err = watchFile(ctx, db, s.dialect, s.path, s.info)
+	}
+	if err == nil {
 		j, err = start(ctx, db, readDB, s.dialect, o)
 	}
 	if err != nil {
@@ -156,6 +159,9 @@ func New(ctx context.Context, db *sqlx.DB, opts *Options) (*Journal, error) {
 		return nil, err
 	}
 	if err := checkSettings(ctx, db, d, connectionsChecked); err != nil {
+		return nil, err
+	}
+	if err := watchFile(ctx, db, d, "", nil); err != nil {
 		return nil, err
 	}
 	return start(ctx, db, db, d, o)
