@@ -50,8 +50,8 @@ type dialect interface {
 	classify(error) class
 	// countTables is a query for the number of tables of one name, 0 or 1.
 	countTables() string
-	// settings refuses a connection whose session would store or read something
-	// else than is sent, and says what to set. The database may have several.
+	// settings returns a *settingsError if the connection's settings would change
+	// values on their way to the database or back.
 	settings(ctx context.Context, q sqlx.QueryerContext) error
 	// weakness says in words why a commit of this database may not be durable;
 	// "" if it is.
@@ -137,45 +137,6 @@ func readTx(ctx context.Context, db *sqlx.DB, d dialect) (*sqlx.Tx, error) {
 		return nil, errors.Join(err, tx.Rollback())
 	}
 	return tx, nil
-}
-
-// settingsError says that a session is set up in a way that changes what is
-// stored or read.
-type settingsError struct{ setting, value, want string }
-
-func (e *settingsError) Error() string {
-	return fmt.Sprintf("sqlaudit: %s of the database connection is %q, which would change what is stored or read: %s", e.setting, e.value, e.want)
-}
-
-// connectionsChecked bounds how many connections of the program's pool New asks
-// for their settings: each may have been set up in another way.
-const connectionsChecked = 4
-
-// checkSettings asks up to n connections at once for their settings, as far as
-// the pool has that many to give.
-func checkSettings(ctx context.Context, db *sqlx.DB, d dialect, n int) error {
-	for i := range n {
-		wait, cancel := ctx, context.CancelFunc(func() {})
-		if i > 0 { // others may wait for those that are held here
-			wait, cancel = context.WithTimeout(ctx, time.Second)
-		}
-		conn, err := db.Connx(wait)
-		cancel()
-		if err != nil && i > 0 && ctx.Err() == nil {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("sqlaudit: connecting to the database: %w", err)
-		}
-		defer conn.Close() // not before, so that the next is another one
-		if err := d.settings(ctx, conn); err != nil {
-			return err
-		}
-		if s := db.Stats(); s.MaxOpenConnections > 0 && s.InUse >= s.MaxOpenConnections {
-			return nil
-		}
-	}
-	return nil
 }
 
 // dialectOf finds the dialect of a database by asking it, since the name of a

@@ -333,69 +333,6 @@ func (*mysql) classify(err error) class {
 	return poison
 }
 
-// mysqlSettings is a condition that a session stores and reads text as it is.
-const mysqlSettings = "@@character_set_client = 'utf8mb4' AND @@character_set_connection = 'utf8mb4' AND COALESCE(@@character_set_results, 'utf8mb4') = 'utf8mb4'" +
-	" AND (FIND_IN_SET('STRICT_TRANS_TABLES', @@sql_mode) OR FIND_IN_SET('STRICT_ALL_TABLES', @@sql_mode)) AND NOT FIND_IN_SET('EMPTY_STRING_IS_NULL', @@sql_mode) AND NOT FIND_IN_SET('ORACLE', @@sql_mode) AND @@autocommit"
-
-func (*mysql) settings(ctx context.Context, q sqlx.QueryerContext) error {
-	var s struct {
-		OK         bool    `db:"ok"`
-		Client     string  `db:"c"`
-		Connection string  `db:"n"`
-		Results    *string `db:"r"`
-		Mode       string  `db:"m"`
-		Auto       bool    `db:"a"`
-	}
-	err := sqlx.GetContext(ctx, q, &s, "SELECT s.* FROM (SELECT "+mysqlSettings+" AS ok, @@character_set_client AS c, @@character_set_connection AS n, @@character_set_results AS r, @@sql_mode AS m, @@autocommit AS a) AS s")
-	switch {
-	case err != nil && strings.Contains(err.Error(), "missing destination name s."):
-		return &settingsError{"columnsWithAlias", "true", "leave it out"}
-	case err != nil:
-		return fmt.Errorf("sqlaudit: asking the database for its settings: %w", err)
-	}
-	const charset = "add charset=utf8mb4 to the data source name, and no other character set or collation"
-	switch {
-	case s.OK:
-		return nil
-	case s.Client != "utf8mb4":
-		return &settingsError{"character_set_client", s.Client, charset}
-	case s.Connection != "utf8mb4":
-		return &settingsError{"character_set_connection", s.Connection, charset}
-	case s.Results != nil && *s.Results != "utf8mb4":
-		return &settingsError{"character_set_results", *s.Results, charset}
-	case strings.Contains(s.Mode, "EMPTY_STRING_IS_NULL"), strings.Contains(s.Mode, "ORACLE"):
-		return &settingsError{"sql_mode", s.Mode, "leave out EMPTY_STRING_IS_NULL and ORACLE"}
-	case !s.Auto:
-		return &settingsError{"autocommit", "0", "leave it on"}
-	}
-	return &settingsError{"sql_mode", s.Mode, "it is not strict: values that do not fit would be cut silently: add STRICT_TRANS_TABLES"}
-}
-
-// check refuses connections whose session is set up wrongly, each of the last few
-// once.
-func (d *mysql) check(ctx context.Context, conn *sqlx.Conn) error {
-	var session any
-	if err := conn.Raw(func(c any) error { session = c; return nil }); err != nil {
-		return retryError{err}
-	}
-	d.mu.Lock()
-	known := slices.Contains(d.checked, session)
-	d.mu.Unlock()
-	if known {
-		return nil
-	}
-	if err := d.settings(ctx, conn); err != nil {
-		return err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.checked = append(d.checked, session)
-	if len(d.checked) > 16 {
-		d.checked = slices.Delete(d.checked, 0, 1)
-	}
-	return nil
-}
-
 func (d *mysql) weakness(ctx context.Context, db *sqlx.DB) (string, error) {
 	var s struct {
 		Flush   int    `db:"f"`

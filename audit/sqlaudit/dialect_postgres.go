@@ -4,7 +4,6 @@ package sqlaudit
 // statement is a transaction of its own.
 
 import (
-	"bytes"
 	"context"
 	"database/sql/driver"
 	"errors"
@@ -205,47 +204,6 @@ func (d *postgres) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
 		return err
 	}
 	return unclearError{err}
-}
-
-const postgresEncoding = "current_setting('client_encoding')"
-
-// postgresText says that text in that encoding is exchanged byte for byte.
-func postgresText(encoding string) bool { return encoding == "UTF8" || encoding == "SQL_ASCII" }
-
-func postgresEncodingError(encoding string) error {
-	return &settingsError{"client_encoding", encoding, "set client_encoding=UTF8"}
-}
-
-func (*postgres) settings(ctx context.Context, q sqlx.QueryerContext) error {
-	var s struct {
-		Client string `db:"c"`
-		Server string `db:"s"`
-		Bytea  string `db:"b"`
-		Date   string `db:"d"`
-	}
-	if err := sqlx.GetContext(ctx, q, &s, "SELECT "+postgresEncoding+" AS c, current_setting('server_encoding') AS s, current_setting('bytea_output') AS b, current_setting('DateStyle') AS d"); err != nil {
-		return fmt.Errorf("sqlaudit: asking the database for its settings: %w", err)
-	}
-	// With the simple protocol, pgx reads some forms of text only.
-	var probe struct {
-		Octets []byte    `db:"o"`
-		Time   time.Time `db:"t"`
-	}
-	octets, at := []byte("\x00\\'\xff"), time.Date(2006, 1, 2, 3, 4, 5, 678901000, time.UTC)
-	err := sqlx.GetContext(ctx, q, &probe, "SELECT $1::bytea AS o, $2::timestamptz AS t", octets, at)
-	switch {
-	case (err != nil || !bytes.Equal(probe.Octets, octets)) && s.Bytea != "hex":
-		return &settingsError{"bytea_output", s.Bytea, "set bytea_output=hex, or use another protocol than the simple one"}
-	case (err != nil || !probe.Time.Equal(at)) && !strings.HasPrefix(s.Date, "ISO"):
-		return &settingsError{"DateStyle", s.Date, "set DateStyle=ISO, or use another protocol than the simple one"}
-	case err != nil:
-		return fmt.Errorf("sqlaudit: reading values of the database: %w", err)
-	case !postgresText(s.Server):
-		return &settingsError{"server_encoding", s.Server, "use a database with ENCODING 'UTF8'"}
-	case !postgresText(s.Client):
-		return postgresEncodingError(s.Client)
-	}
-	return nil
 }
 
 // busy looks at intents that go out: nothing keeps one from coming in.

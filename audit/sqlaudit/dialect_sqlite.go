@@ -70,21 +70,6 @@ func (*sqlite) updateIntent(set, where string) string {
 	return "UPDATE file_access_intents SET " + set + " WHERE " + where
 }
 
-// settings also looks whether what is read is the file that was opened.
-func (d *sqlite) settings(ctx context.Context, q sqlx.QueryerContext) error {
-	if err := d.check(ctx); err != nil {
-		return err
-	}
-	var encoding string
-	if err := sqlx.GetContext(ctx, q, &encoding, "PRAGMA encoding"); err != nil {
-		return fmt.Errorf("sqlaudit: asking the database for its settings: %w", err)
-	}
-	if encoding != "UTF-8" {
-		return &settingsError{"PRAGMA encoding", encoding, "make a new database file with UTF-8, the default"}
-	}
-	return nil
-}
-
 // sqliteSizes are the numbers of rows that prepared statements take.
 var sqliteSizes = []int{64, 16, 4, 1}
 

@@ -1,9 +1,8 @@
 package sqlaudit
 
-// This file implements what happens to a job whose intent is locked by an open
-// transaction of the program, such as one of CommitTx: the job is set aside, so
-// that the flusher goes on with all others, and returns to the queue once the
-// lock is gone.
+// This file implements the wait for an intent that an open transaction has
+// locked, such as one with CommitTx. The flusher sets the job aside and continues
+// with all others. The job returns to the queue when the lock is released.
 
 import (
 	"context"
@@ -16,18 +15,22 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// ErrLocked reports that an open transaction, such as that of a [CommitTx] or
-// of a SELECT … FOR UPDATE, holds a lock on the operation's row in
-// file_access_intents. Nothing was stored. The call can be repeated after that
-// transaction has ended. On PostgreSQL, MariaDB and MySQL the journal waits half
-// a second for such a lock; other calls do not wait with it. SQLite locks whole
-// databases: there every call waits, up to [Options.Timeout].
+// ErrLocked reports that an open transaction holds a lock on the operation's row
+// in file_access_intents, such as one with [CommitTx] or SELECT … FOR UPDATE. The
+// call stored nothing and can be repeated after that transaction has ended.
+//
+// On PostgreSQL, MariaDB and MySQL a call waits half a second for such a lock, and
+// no other call waits with it. On MariaDB and MySQL a transaction can also lock
+// the gap that a new operation belongs in; MySQL then delays all writes until
+// [Options.Timeout]. SQLite locks whole databases: every call waits, up to
+// [Options.Timeout].
 var ErrLocked = errors.New("sqlaudit: an open transaction has locked the operation")
 
 // lockWait bounds the time that a call waits for a lock on its intent.
 const lockWait = 500 * time.Millisecond
 
-// lockPause is the time between two looks at a lock: at first, and at most.
+// lockPause is the first pause between two checks of a lock, and maxLockPause
+// bounds the pauses, which double.
 const (
 	lockPause    = 2 * time.Millisecond
 	maxLockPause = 50 * time.Millisecond
@@ -37,8 +40,8 @@ func lockedError(opID string) error {
 	return fmt.Errorf("%w: operation %s: commit or roll back the transaction that holds its row of file_access_intents, then repeat the call", ErrLocked, opID)
 }
 
-// setAside takes the jobs whose intents are locked out of the flush, and returns
-// the others.
+// setAside removes the jobs with locked intents from the flush and returns the
+// others.
 func (j *Journal) setAside(ctx context.Context, jobs []*job) (rest []*job, err error) {
 	var locked []*job
 	for _, jb := range jobs {
@@ -70,8 +73,8 @@ func (j *Journal) busy(ctx context.Context, jb *job) (bool, error) {
 	return j.d.busy(ctx, j.db, jb)
 }
 
-// waitForLock returns jb to the queue once its intent is not locked, or fails it
-// after lockWait. An error of the database is left to the flush to judge.
+// waitForLock returns jb to the queue when the lock on its intent is released, or
+// fails jb after lockWait.
 func (j *Journal) waitForLock(jb *job) {
 	if jb.lockedUntil.IsZero() {
 		jb.lockedUntil = time.Now().Add(j.lockWait)
@@ -99,14 +102,15 @@ func (j *Journal) waitForLock(jb *job) {
 	}
 }
 
-// endAside fails a job that is set aside, unless it has ended.
+// endAside fails a job that is set aside. It does nothing if the job has ended.
 func (j *Journal) endAside(jb *job, err error) {
 	if j.q.takeAside(jb) {
 		j.finish([]*job{jb}, err)
 	}
 }
 
-// setAside keeps a job that a flush took for later, unless its caller has left.
+// setAside keeps a job of a flush for later. It returns false if the caller has
+// left.
 func (q *queue) setAside(jb *job) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -125,12 +129,12 @@ func (q *queue) takeAside(jb *job) bool {
 	defer q.mu.Unlock()
 	was := q.aside[jb]
 	delete(q.aside, jb)
-	q.signal() // a closed queue may be empty now
+	q.signal() // the flusher of a closed queue waits for the last one
 	return was
 }
 
-// putBack queues a job again that is set aside; one that is not any more has
-// ended. It returns false if ctx ended before there was a place in the queue.
+// putBack queues a job again that is set aside. It does nothing if the job has
+// ended, and returns false if ctx ended before the queue had room.
 func (q *queue) putBack(ctx context.Context, jb *job) bool {
 	select {
 	case q.slots <- struct{}{}:

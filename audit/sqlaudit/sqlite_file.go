@@ -1,8 +1,8 @@
 package sqlaudit
 
-// This file implements the watch over a SQLite database file: SQLite goes on to
-// write to a file that was removed or replaced, and would lose with it what it
-// acknowledges.
+// This file implements the watch over a SQLite database file. SQLite continues to
+// write to a file that was removed or replaced, and acknowledged entries would be
+// lost with that file.
 
 import (
 	"bytes"
@@ -22,28 +22,27 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// fileError says that the file at the database's path is not the one that is
-// open. It does not wrap what os.Stat said, which callers would take for an
-// object that is not there.
+// fileError reports that the file at the database's path is not the open one. It
+// wraps no error of os.Stat: callers would take fs.ErrNotExist for a missing object.
 type fileError struct{ path, what string }
 
 func (e *fileError) Error() string {
-	return fmt.Sprintf("sqlaudit: the SQLite file %s %s while it was open: put the file back that was there, or restart the program to use what is there now", e.path, e.what)
+	return fmt.Sprintf("sqlaudit: the SQLite file %s %s while it was open: restore the original file, or restart the program to use the file that is there now", e.path, e.what)
 }
 
-// goneError marks a fileError that was found after a commit, which went to
-// wherever the file is now.
+// goneError marks a fileError that was found after a commit. The commit went to the
+// file that is no longer at its path.
 type goneError struct{ error }
 
 func (e goneError) Unwrap() error { return e.error }
 
-// sqliteFile is a database file as it was when it was opened.
+// sqliteFile is an open database file.
 type sqliteFile struct {
 	paths []string // the names it must have: as SQLite resolved it, and as given
 	db    *sqlx.DB
 
 	mu      sync.Mutex
-	info    os.FileInfo // as it was last, when its content was known to be good
+	info    os.FileInfo // of the last check that found its content intact
 	content sqliteContent
 
 	session  any  // the driver's connection that wrote last
@@ -52,17 +51,18 @@ type sqliteFile struct {
 	head     []byte // of the log
 }
 
-// sqliteContent is what only grows in a database file, as it is without its
-// write-ahead log.
+// sqliteContent describes the content of a database file without its write-ahead
+// log.
 type sqliteContent struct {
 	tables    bool
 	last      string  // the greatest id of an entry
-	same      bool    // it also has the entry that was the last before
-	frontiers float64 // grow with every purge, which may remove that entry
+	same      bool    // the file still has the greatest id of the check before
+	frontiers float64 // the sum of their sizes: it grows with a purge, which may remove that entry
 }
 
-// watch begins to watch the file of db, if it has one. given is the path by which
-// it was opened, and before what was there then; "" and nil if they are not known.
+// watch begins to watch the file of db; a database in memory has none. given is the
+// path that the caller of Open named, and before the file there before SQLite
+// opened it. New knows neither.
 func (d *sqlite) watch(ctx context.Context, db *sqlx.DB, given string, before os.FileInfo) error {
 	var list []struct {
 		Seq  int    `db:"seq"`
@@ -101,7 +101,7 @@ func (d *sqlite) watch(ctx context.Context, db *sqlx.DB, given string, before os
 	return nil
 }
 
-// watchFile has the dialect watch its file, if it is SQLite's.
+// watchFile begins to watch the file of a SQLite database.
 func watchFile(ctx context.Context, db *sqlx.DB, d dialect, path string, info os.FileInfo) error {
 	if d, ok := d.(*sqlite); ok {
 		return d.watch(ctx, db, path, info)
@@ -109,9 +109,9 @@ func watchFile(ctx context.Context, db *sqlx.DB, d dialect, path string, info os
 	return nil
 }
 
-// check reports a *fileError if the file at any of the paths is not the one that
-// is open, or has lost content. It costs a call of stat, and more only after the
-// file was written, as it is at checkpoints.
+// check returns a *fileError if the file at one of the paths is not the open one,
+// or has lost content. It calls os.Stat, and reads the file only if that has
+// changed, as it does at checkpoints.
 func (d *sqlite) check(ctx context.Context) error {
 	if d.file == nil {
 		return nil
@@ -138,8 +138,9 @@ func (d *sqlite) check(ctx context.Context) error {
 	return f.checkContent(ctx, info)
 }
 
-// checkContent compares the file's content with what it was. Another process may
-// be moving pages from the write-ahead log to the file: then it is looked at again.
+// checkContent compares the file's content with that of the last check. While
+// another process moves pages from the write-ahead log to the file, the content is
+// inconsistent. So checkContent tries again.
 func (f *sqliteFile) checkContent(ctx context.Context, info os.FileInfo) error {
 	for attempt := 0; ; attempt++ {
 		content, err := f.read(ctx)
@@ -169,13 +170,12 @@ func (f *sqliteFile) checkContent(ctx context.Context, info os.FileInfo) error {
 
 var errNoTables = errors.New("no tables")
 
-// read reads the file without its write-ahead log. It leaves that to SQLite: if
-// this package closed a file that SQLite has open, the process would lose its
-// locks.
+// read reads the file without its write-ahead log. It uses SQLite, because the
+// process would lose SQLite's locks if this package opened and closed the file.
 func (f *sqliteFile) read(ctx context.Context) (c sqliteContent, err error) {
 	uri := "file:" + (&url.URL{Path: filepath.ToSlash(f.paths[0])}).EscapedPath() + "?mode=ro&immutable=1"
 	db := sqlx.NewDb(sql.OpenDB(fileConnector{f.db.Driver(), uri}), "sqlite")
-	defer db.Close()
+	defer func() { err = errors.Join(err, db.Close()) }()
 	var tables int
 	if err := db.GetContext(ctx, &tables, "SELECT count(*) FROM sqlite_master WHERE name IN ('file_access_logs', 'file_access_frontiers')"); err != nil {
 		return c, err
@@ -202,9 +202,9 @@ type fileConnector struct {
 func (c fileConnector) Connect(context.Context) (driver.Conn, error) { return c.driver.Open(c.name) }
 func (c fileConnector) Driver() driver.Driver                        { return c.driver }
 
-// checkLog looks at the files next to the database's, which tx has written to but
-// not committed. All connections share them, and they remain the same while one
-// of these is open; so they are learned anew with each connection.
+// checkLog checks the write-ahead log and its index, after tx has written and
+// before it commits. All connections share these files, which exist while one of
+// the connections is open. So checkLog accepts new ones with a new connection.
 func (d *sqlite) checkLog(ctx context.Context, tx *sqlx.Tx, session any) error {
 	f := d.file
 	if f == nil {
@@ -252,7 +252,8 @@ func (f *sqliteFile) sameLog() error {
 	return nil
 }
 
-// committed checks where a commit went.
+// committed returns a goneError if a commit went to another file than the one at
+// the path.
 func (d *sqlite) committed(ctx context.Context) error {
 	f := d.file
 	if f == nil {
@@ -276,8 +277,9 @@ func (d *sqlite) committed(ctx context.Context) error {
 	return nil
 }
 
-// checkHead looks whether the log was cut off: then its beginning is missing, or it
-// is shorter although it has not begun anew, which gives it another head.
+// checkHead checks that the write-ahead log was not cut off. A log without a head
+// was, and so was a log that is shorter than before with the same head: SQLite
+// writes another head when it starts the log again.
 func (f *sqliteFile) checkHead() error {
 	name := f.paths[0] + "-wal"
 	file, err := os.Open(name) // SQLite has no locks on this one
@@ -297,8 +299,8 @@ func (f *sqliteFile) checkHead() error {
 	return nil
 }
 
-// checkFile reports a *fileError if the journal's database is a file that is not
-// the one at its path any more.
+// checkFile returns a *fileError if the journal's SQLite file is not the one at its
+// path.
 func (j *Journal) checkFile(ctx context.Context) error {
 	if d, ok := j.d.(*sqlite); ok {
 		return d.check(ctx)

@@ -127,8 +127,8 @@ func TestNothingIsStoredInAFileThatIsGone(t *testing.T) {
 				require.Error(t, err)
 			}
 			if strings.HasSuffix(name, "removed") || name == "removed with its log" || name == "moved away" {
-				for range j.Entries(t.Context(), audit.Query{}) { // whatever that finds
-					break
+				for _, err := range j.Entries(t.Context(), audit.Query{}) {
+					t.Log("reading:", err) // whatever that finds
 				}
 				require.NoError(t, j.Close(t.Context()))
 				if name != "log removed" && name != "index removed" {
