@@ -20,8 +20,11 @@ import (
 // that wraps [audit.ErrNotHeld] says that the upload was settled meanwhile, or
 // that tx is of another database.
 //
-// staged is what blobstore.Store.Stage returned. CommitTx writes one row; on
-// SQLite, tx should be short, since nobody else can write while it is open.
+// staged is what blobstore.Store.Stage returned. CommitTx writes one row, which tx
+// locks until it ends. Until then a call on the same operation, such as Discard,
+// fails after half a second with an error that wraps [ErrLocked]; others are not
+// delayed. On SQLite tx locks the whole database, and every call of the journal
+// waits for its end, up to [Options.Timeout]: keep tx short there.
 func CommitTx(ctx context.Context, tx *sqlx.Tx, staged interface{ Intent() audit.Intent }) error {
 	in, err := unwrap(staged.Intent())
 	if err != nil {
@@ -42,6 +45,9 @@ func CommitTx(ctx context.Context, tx *sqlx.Tx, staged interface{ Intent() audit
 	}
 	sig, err := id.signIntent(in.held, string(text))
 	if err != nil {
+		return err
+	}
+	if err := in.j.checkFile(ctx); err != nil {
 		return err
 	}
 	// The change of renewals stops a reconciler that has read the intent before.

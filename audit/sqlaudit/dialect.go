@@ -50,6 +50,11 @@ type dialect interface {
 	// flush stores a batch atomically. It returns errConflict, and has stored
 	// nothing, if not all intents of the batch could come in or go out.
 	flush(ctx context.Context, db *sqlx.DB, b *batch) error
+	// busy reports whether jb would have to wait for a lock on its intent.
+	busy(ctx context.Context, db *sqlx.DB, jb *job) (bool, error)
+	// updateIntent is an UPDATE of the intents that where selects, which fails
+	// at once if one of them is locked.
+	updateIntent(set, where string) string
 	// classify says what an error of the database means.
 	classify(error) class
 	// refuses says that an error is about the tables or their content, and not
@@ -57,6 +62,9 @@ type dialect interface {
 	refuses(error) bool
 	// countTables is a query for the number of tables of one name, 0 or 1.
 	countTables() string
+	// settings returns a *settingsError if the connection's settings would change
+	// values on their way to the database or back.
+	settings(ctx context.Context, q sqlx.QueryerContext) error
 	// weakness says in words why a commit of this database may not be durable;
 	// "" if it is.
 	weakness(ctx context.Context, db *sqlx.DB) (string, error)
@@ -83,6 +91,8 @@ const (
 	unclear               // the commit's reply is missing
 	conflict              // an intent exists already, or is no longer held
 	poison                // the database refuses one of the values
+	locked                // an open transaction has locked an intent; nothing is stored
+	gone                  // it was stored in a file that is not at its path any more
 )
 
 // errConflict: the number of intents that came in or went out is not what the
@@ -105,7 +115,14 @@ func (e retryError) Unwrap() error { return e.error }
 func classifyCommon(err error) (c class, ok bool) {
 	var u unclearError
 	var r retryError
+	var s *settingsError
+	var f *fileError
+	var g goneError
 	switch {
+	case errors.As(err, &g):
+		return gone, true
+	case errors.As(err, &s), errors.As(err, &f):
+		return fatal, true
 	case errors.Is(err, errConflict):
 		return conflict, true
 	case errors.As(err, &u):
@@ -127,6 +144,9 @@ func readTx(ctx context.Context, db *sqlx.DB, d dialect) (*sqlx.Tx, error) {
 		if _, err := tx.ExecContext(ctx, lock); err != nil {
 			return nil, errors.Join(err, tx.Rollback())
 		}
+	}
+	if err := d.settings(ctx, tx); err != nil {
+		return nil, errors.Join(err, tx.Rollback())
 	}
 	return tx, nil
 }

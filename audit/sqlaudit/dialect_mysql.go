@@ -3,6 +3,7 @@ package sqlaudit
 // MariaDB and MySQL.
 
 import (
+	"cmp"
 	"context"
 	"database/sql/driver"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,8 +24,13 @@ type mysql struct {
 	// whole has a flush go out as one statement. MariaDB has such statements,
 	// if the driver sends them as text.
 	whole atomic.Bool
+	// maria says that it is MariaDB, which can bound the wait of one statement.
+	maria atomic.Bool
 	// packet is how many bytes a statement may have.
 	packet atomic.Int64
+
+	mu      sync.Mutex
+	checked []any // the driver's connections that are known to be set up well
 }
 
 func (*mysql) name() string   { return "mysql" }
@@ -141,14 +148,25 @@ func (d *mysql) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
 		}
 		d.whole.Store(false)
 	}
-	tx, err := db.BeginTxx(ctx, nil)
+	conn, err := db.Connx(ctx)
+	if err != nil {
+		return retryError{err}
+	}
+	defer conn.Close()
+	if err := d.check(ctx, conn); err != nil {
+		return err
+	}
+	tx, err := conn.BeginTxx(ctx, nil)
 	if err != nil {
 		return retryError{err}
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
+	if err := d.lockIntents(ctx, tx, b); err != nil {
+		return err
+	}
 	for _, p := range list {
 		for chunk := range mysqlChunks(p.items, packet) {
-			res, err := tx.ExecContext(ctx, p.query(len(chunk)), slices.Concat(chunk...)...)
+			res, err := tx.ExecContext(ctx, d.unwaiting(p.key, p.query(len(chunk))), slices.Concat(chunk...)...)
 			if p.key == partBegin && mysqlNumber(err) == mysqlDuplicate {
 				return errConflict
 			}
@@ -168,11 +186,81 @@ func (d *mysql) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
 	return nil
 }
 
+// unwaiting has a statement on intents fail at once if one of them is locked,
+// with the error of a lock that was waited for too long.
+func (d *mysql) unwaiting(key, query string) string {
+	if key == partRelease {
+		// Of a small table it would read all rows, and lock each.
+		query = strings.Replace(query, "DELETE FROM file_access_intents", "DELETE i FROM file_access_intents AS i FORCE INDEX (PRIMARY)", 1)
+	}
+	if d.maria.Load() && (key == partRelease || key == partBegin) {
+		return mariaUnwaiting + query
+	}
+	return query
+}
+
+const mariaUnwaiting = "SET STATEMENT innodb_lock_wait_timeout = 0 FOR "
+
+// lockIntents locks those that go out, or fails at once. MySQL needs it, which
+// can't bound the wait of a DELETE.
+func (d *mysql) lockIntents(ctx context.Context, tx *sqlx.Tx, b *batch) error {
+	if d.maria.Load() {
+		return nil
+	}
+	for chunk := range slices.Chunk(b.settles, mysqlRows) {
+		args := make([]any, len(chunk))
+		for i, h := range chunk {
+			args[i] = h.opID
+		}
+		var found []string
+		if err := tx.SelectContext(ctx, &found, "SELECT op_id FROM file_access_intents FORCE INDEX (PRIMARY) WHERE op_id IN "+marks(len(chunk))+" FOR UPDATE NOWAIT", args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// busy also looks at intents that come in: a transaction that locks a range of
+// them, or one that is not there, keeps out all that belong there. MySQL can't
+// be asked for that without waiting.
+func (d *mysql) busy(ctx context.Context, db *sqlx.DB, jb *job) (bool, error) {
+	switch {
+	case jb.settle != nil:
+		return busyRow(ctx, db, d, jb.settle.opID)
+	case jb.begin == nil || !d.maria.Load():
+		return false, nil
+	}
+	tx, err := db.BeginTxx(ctx, nil)
+	if err != nil {
+		return false, err
+	}
+	defer tx.Rollback() //nolint:errcheck // it was only to see whether it can be
+	for _, p := range parts(d, &batch{begins: []*intentRow{jb.begin}}) {
+		_, err = tx.ExecContext(ctx, d.unwaiting(p.key, p.query(1)), p.items[0]...)
+	}
+	if err != nil && d.classify(err) == locked {
+		return true, nil
+	}
+	return false, nil // the flush finds out about all else
+}
+
+// updateIntent waits on MySQL.
+func (d *mysql) updateIntent(set, where string) string {
+	query := "UPDATE file_access_intents SET " + set + " WHERE " + where
+	if d.maria.Load() {
+		return mariaUnwaiting + query
+	}
+	return query
+}
+
 // Numbers of errors that mean something here.
 const (
 	mysqlDuplicate   = 1062
+	mysqlLockTimeout = 1205
 	mysqlNotPrepared = 1295  // this statement can't be prepared
+	mysqlLocked      = 3572  // with NOWAIT
 	mysqlConflict    = 31001 // is signalled by flushWhole
+	mysqlWrongly     = 31002 // so is this: the session is set up wrongly
 )
 
 // flushWhole is a flush in two round trips, where a transaction of single
@@ -182,13 +270,15 @@ func (d *mysql) flushWhole(ctx context.Context, db *sqlx.DB, list []part) error 
 	const conflict = "SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 31001, MESSAGE_TEXT = 'conflict'"
 	var text strings.Builder
 	var args []any
-	text.WriteString("BEGIN NOT ATOMIC DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END; START TRANSACTION;\n")
+	text.WriteString("BEGIN NOT ATOMIC DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END;\n")
+	text.WriteString("IF NOT (" + mysqlSettings + ") THEN SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 31002, MESSAGE_TEXT = 'settings'; END IF;\n")
+	text.WriteString("START TRANSACTION;\n")
 	for _, p := range list {
 		for chunk := range slices.Chunk(p.items, mysqlRows) {
 			if p.key == partBegin {
-				text.WriteString("BEGIN DECLARE EXIT HANDLER FOR 1062 " + conflict + "; " + p.query(len(chunk)) + "; END;\n")
+				text.WriteString("BEGIN DECLARE EXIT HANDLER FOR 1062 " + conflict + "; " + d.unwaiting(p.key, p.query(len(chunk))) + "; END;\n")
 			} else {
-				fmt.Fprintf(&text, "%s; IF ROW_COUNT() <> %d THEN %s; END IF;\n", p.query(len(chunk)), len(chunk), conflict)
+				fmt.Fprintf(&text, "%s; IF ROW_COUNT() <> %d THEN %s; END IF;\n", d.unwaiting(p.key, p.query(len(chunk))), len(chunk), conflict)
 			}
 			args = append(args, slices.Concat(chunk...)...)
 		}
@@ -200,8 +290,11 @@ func (d *mysql) flushWhole(ctx context.Context, db *sqlx.DB, list []part) error 
 	}
 	defer conn.Close()
 	if _, err := conn.ExecContext(ctx, text.String(), args...); err != nil {
-		if mysqlNumber(err) == mysqlConflict {
+		switch mysqlNumber(err) {
+		case mysqlConflict:
 			return errConflict
+		case mysqlWrongly:
+			return cmp.Or(d.settings(ctx, conn), error(retryError{err})) // it may have been set right since
 		}
 		return err
 	}
@@ -241,7 +334,9 @@ func (*mysql) classify(err error) class {
 		return retry
 	case 3, 20, 1021, 1026, 1030, 1114, 1041, 1037, 1044, 1045, 1049, 1054, 1142, 1143, 1146: // full, out of memory, no right, no such table
 		return fatal
-	case 1040, 1053, 1152, 1184, 1203, 1205, 1213, 1226, 1290, 1317, 1836, 1927: // too many, shutdown, locks, read only, killed
+	case mysqlLockTimeout, mysqlLocked:
+		return locked
+	case 1040, 1053, 1152, 1184, 1203, 1213, 1226, 1290, 1317, 1836, 1927: // too many, shutdown, locks, read only, killed
 		return retry
 	}
 	return poison
@@ -258,18 +353,16 @@ func (*mysql) refuses(err error) bool {
 func (d *mysql) weakness(ctx context.Context, db *sqlx.DB) (string, error) {
 	var s struct {
 		Flush   int    `db:"f"`
-		Mode    string `db:"m"`
 		Version string `db:"v"`
 		Packet  int64  `db:"p"`
 	}
-	if err := db.GetContext(ctx, &s, "SELECT @@innodb_flush_log_at_trx_commit AS f, @@sql_mode AS m, VERSION() AS v, @@max_allowed_packet AS p"); err != nil {
+	if err := db.GetContext(ctx, &s, "SELECT @@innodb_flush_log_at_trx_commit AS f, VERSION() AS v, @@max_allowed_packet AS p"); err != nil {
 		return "", err
 	}
 	d.packet.Store(min(s.Packet, mysqlPacket))
-	d.whole.Store(strings.Contains(s.Version, "MariaDB"))
-	if !strings.Contains(s.Mode, "STRICT_TRANS_TABLES") && !strings.Contains(s.Mode, "STRICT_ALL_TABLES") {
-		return "", fmt.Errorf("sql_mode %q is not strict: values that do not fit would be cut silently: add STRICT_TRANS_TABLES", s.Mode)
-	}
+	maria := strings.Contains(s.Version, "MariaDB")
+	d.maria.Store(maria)
+	d.whole.Store(maria)
 	if s.Flush != 1 {
 		return fmt.Sprintf("innodb_flush_log_at_trx_commit is %d", s.Flush), nil
 	}

@@ -100,8 +100,9 @@ var (
 		[]string{"uuid", "uuid", "uuid", "text", "text", "text", "bigint", "text", "bytea"}
 )
 
-// statement builds the flush. It first locks the intents that go out; unless
-// all of them are there, and none of those that come in, nothing is stored.
+// statement builds the flush. It first locks the intents that go out, without
+// waiting for those that are locked; unless it has all of them, and there are
+// none of those that come in, nothing is stored.
 func (d *postgres) statement(s shape) string {
 	if text, ok := d.texts.Load(s); ok {
 		return text.(string)
@@ -131,16 +132,14 @@ func (d *postgres) statement(s shape) string {
 	var with, checks []string
 	if s.settles != none {
 		with = append(with, "expected AS MATERIALIZED (SELECT * FROM "+source(s.settles, heldNames, heldTypes)+")",
-			"held AS MATERIALIZED (SELECT i.op_id FROM file_access_intents AS i JOIN expected AS s ON i.op_id = s.op_id AND i.holder = s.holder FOR UPDATE OF i)")
+			"held AS MATERIALIZED (SELECT i.op_id FROM file_access_intents AS i JOIN expected AS s ON i.op_id = s.op_id AND i.holder = s.holder FOR UPDATE OF i SKIP LOCKED)")
 		checks = append(checks, "(SELECT count(*) FROM held) = (SELECT count(*) FROM expected)")
 	}
 	if s.begins != none {
 		with = append(with, "coming AS MATERIALIZED (SELECT * FROM "+source(s.begins, begunNames, begunTypes)+")")
 		checks = append(checks, "NOT EXISTS (SELECT 1 FROM file_access_intents WHERE op_id IN (SELECT op_id FROM coming))")
 	}
-	if len(checks) == 0 {
-		checks = []string{"true"}
-	}
+	checks = append(checks, postgresEncoding+" IN ('UTF8', 'SQL_ASCII')")
 	with = append(with, "ready AS MATERIALIZED (SELECT "+strings.Join(checks, " AND ")+" AS ok)")
 	if s.settles != none {
 		with = append(with, "gone AS (DELETE FROM file_access_intents WHERE op_id IN (SELECT op_id FROM held) AND (SELECT ok FROM ready))")
@@ -161,7 +160,7 @@ func (d *postgres) statement(s shape) string {
 		with = append(with, "signed AS (INSERT INTO file_access_checkpoints (writer_id, tree_size, note) SELECT "+
 			arg("uuid")+", "+arg("bigint")+", "+arg("text")+" WHERE (SELECT ok FROM ready))")
 	}
-	text := "WITH " + strings.Join(with, ",\n") + "\nSELECT ok FROM ready"
+	text := "WITH " + strings.Join(with, ",\n") + "\nSELECT ok, " + postgresEncoding + " FROM ready"
 	d.texts.Store(s, text)
 	return text
 }
@@ -213,8 +212,11 @@ func (d *postgres) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
 	}
 	defer conn.Close()
 	var ok bool
-	err = conn.QueryRowxContext(ctx, d.statement(s), args...).Scan(&ok)
+	var encoding string
+	err = conn.QueryRowxContext(ctx, d.statement(s), args...).Scan(&ok, &encoding)
 	switch {
+	case err == nil && !ok && !postgresText(encoding):
+		return postgresEncodingError(encoding)
 	case err == nil && !ok:
 		return errConflict
 	case err == nil:
@@ -226,6 +228,18 @@ func (d *postgres) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
 		return err
 	}
 	return unclearError{err}
+}
+
+// busy looks at intents that go out: nothing keeps one from coming in.
+func (d *postgres) busy(ctx context.Context, db *sqlx.DB, jb *job) (bool, error) {
+	if jb.settle == nil {
+		return false, nil
+	}
+	return busyRow(ctx, db, d, jb.settle.opID)
+}
+
+func (*postgres) updateIntent(set, where string) string {
+	return "UPDATE file_access_intents SET " + set + " WHERE op_id = (SELECT op_id FROM file_access_intents WHERE " + where + " FOR UPDATE NOWAIT)"
 }
 
 func nullText(s string) *string {
@@ -326,6 +340,8 @@ func (*postgres) classify(err error) class {
 	switch {
 	case code == "23505" && strings.Contains(err.Error(), "file_access_intents"):
 		return conflict // begun by somebody else between the look and the insertion
+	case code == "55P03": // lock_not_available
+		return locked
 	case code == "53100": // disk full
 		return fatal
 	}

@@ -19,6 +19,7 @@ import (
 type sqlite struct {
 	mu    sync.Mutex
 	stmts map[string]*sqlx.Stmt
+	file  *sqliteFile // nil if it is in memory
 }
 
 func (*sqlite) name() string   { return "sqlite" }
@@ -84,15 +85,34 @@ func firstSQLite(ctx context.Context, db *sqlx.DB) error {
 	}
 }
 
+// busy is always false: a transaction locks the whole database.
+func (*sqlite) busy(context.Context, *sqlx.DB, *job) (bool, error) { return false, nil }
+
+func (*sqlite) updateIntent(set, where string) string {
+	return "UPDATE file_access_intents SET " + set + " WHERE " + where
+}
+
 // sqliteSizes are the numbers of rows that prepared statements take.
 var sqliteSizes = []int{64, 16, 4, 1}
 
 func (d *sqlite) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
+	if err := d.check(ctx); err != nil {
+		return err
+	}
 	steps, err := d.plan(ctx, db, b)
 	if err != nil {
 		return err
 	}
-	tx, err := db.BeginTxx(ctx, nil)
+	conn, err := db.Connx(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	var session any
+	if err := conn.Raw(func(c any) error { session = c; return nil }); err != nil {
+		return err
+	}
+	tx, err := conn.BeginTxx(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -108,11 +128,14 @@ func (d *sqlite) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
 			return errConflict
 		}
 	}
+	if err := d.checkLog(ctx, tx, session); err != nil {
+		return err
+	}
 	err = tx.Commit()
 	var e sqliteError
 	switch {
 	case err == nil:
-		return nil
+		return d.committed(ctx)
 	case errors.As(err, &e) && e.Code()&0xff == sqliteFull:
 		return err // there was no room for the pages, much less for the commit
 	}

@@ -25,7 +25,9 @@ type source struct {
 	write      string // the driver's own form
 	read       string // the same for the pool of readers; "" if they share one
 	dialect    dialect
-	single     bool // SQLite: one writer
+	single     bool        // SQLite: one writer
+	path       string      // SQLite: of the file, or ""
+	info       os.FileInfo // of what is there
 }
 
 func parseDSN(dsn string) (source, error) {
@@ -46,65 +48,210 @@ func parseDSN(dsn string) (source, error) {
 
 const wantDSN = `"sqlite:PATH", "postgres://user:password@host/name" or "mysql://user:password@host/name"`
 
-// parsePostgres adds what makes an acknowledged commit a durable one.
+// parsePostgres adds settings that the journal relies on: commits that are
+// durable, and text in UTF-8. It leaves the rest as it is, since pgx reads a name
+// by the rules of libpq, which are not those of net/url.
 func parsePostgres(dsn string) (source, error) {
 	s := source{driver: "pgx", importLine: `import _ "github.com/jackc/pgx/v5/stdlib"`, dialect: &postgres{}}
-	u, err := url.Parse(dsn)
-	if err != nil { // whose message would show the password
-		return s, errors.New(`sqlaudit: the data source name is no URL: want "postgres://user:password@host:5432/name", special characters of the password as %XX`)
+	notURL := errors.New(`sqlaudit: the data source name is no URL: want "postgres://user:password@host:5432/name", special characters of the user, the password and the name as %XX`)
+	_, body, ok := strings.Cut(dsn, "://")
+	if !ok || strings.ContainsRune(dsn, 0) {
+		return s, notURL
 	}
-	q := u.Query()
-	if !q.Has("synchronous_commit") {
-		q.Set("synchronous_commit", "on")
+	if i := strings.IndexAny(body, "@/"); i >= 0 && body[i] == '@' {
+		if _, err := url.PathUnescape(body[:i]); err != nil {
+			return s, notURL
+		}
+		body = body[i+1:]
 	}
-	u.RawQuery = q.Encode()
-	s.write = u.String()
+	query := ""
+	if i := postgresQuery(body); i >= 0 {
+		body, query = body[:i], body[i+1:]
+	} else {
+		dsn += "?"
+	}
+	if strings.ContainsRune(body, '@') {
+		return s, notURL // an '@' or a slash of the password, whose rest would be shown as a host or a name
+	}
+	durable := false
+	for param := range strings.SplitSeq(query, "&") {
+		param, _ = url.PathUnescape(param)
+		key, value, _ := strings.Cut(param, "=")
+		durable = durable || key == "synchronous_commit" || key == "options" && strings.Contains(value, "synchronous_commit")
+	}
+	add := func(param string) {
+		if !strings.HasSuffix(dsn, "?") && !strings.HasSuffix(dsn, "&") {
+			dsn += "&"
+		}
+		dsn += param
+	}
+	if !durable {
+		add("synchronous_commit=on")
+	}
+	add("client_encoding=UTF8") // the last one counts
+	s.write = dsn
 	return s, nil
 }
+
+// postgresQuery finds the '?' of a URL without its scheme and user, or -1. Hosts
+// in brackets may contain one.
+func postgresQuery(p string) int {
+	for i := 0; i < len(p); i++ {
+		switch p[i] {
+		case '[':
+			if end := strings.IndexByte(p[i:], ']'); end > 0 {
+				i += end
+			}
+		case '/', '?':
+			if j := strings.IndexByte(p[i:], '?'); j >= 0 {
+				return i + j
+			}
+			return -1
+		}
+	}
+	return -1
+}
+
+const wantMySQL = `want "mysql://user:password@host:3306/name" or "mysql:user:password@tcp(host:3306)/name"`
 
 // parseMySQL takes a URL, or the driver's own form.
 func parseMySQL(rest string) (source, error) {
 	s := source{driver: "mysql", importLine: `import _ "github.com/go-sql-driver/mysql"`, dialect: &mysql{}}
-	const want = `want "mysql://user:password@host:3306/name" or "mysql:user:password@tcp(host:3306)/name"`
-	body, query, _ := strings.Cut(rest, "?")
-	if i := strings.LastIndexByte(rest, '/'); i >= 0 { // a password may hold a '?'
-		var name string
-		name, query, _ = strings.Cut(rest[i:], "?")
-		body = rest[:i] + name
-	}
-	if strings.HasPrefix(body, "//") {
-		u, err := url.Parse("mysql:" + body)
-		if err != nil {
-			return s, errors.New("sqlaudit: the data source name is no URL: " + want + ", special characters of the password as %XX")
+	var body, query string
+	if url, ok := strings.CutPrefix(rest, "//"); ok {
+		var err error
+		if body, query, err = fromMySQLURL(url); err != nil {
+			return s, err
 		}
-		host := u.Host
-		if u.Port() == "" {
-			host = net.JoinHostPort(u.Hostname(), "3306")
+	} else {
+		body, query, _ = strings.Cut(rest, "?")
+		if i := strings.LastIndexByte(rest, '/'); i >= 0 { // a password may hold a '?'
+			var name string
+			name, query, _ = strings.Cut(rest[i:], "?")
+			body = rest[:i] + name
 		}
-		body = ""
-		if u.User != nil {
-			body = u.User.Username()
-			if password, ok := u.User.Password(); ok {
-				body += ":" + password
-			}
-			body += "@"
-		}
-		body += "tcp(" + host + ")" + u.EscapedPath()
 	}
 	if i := strings.LastIndexByte(body, '/'); i < 0 || i == len(body)-1 {
-		return s, errors.New("sqlaudit: the data source name names no database: " + want)
+		return s, errors.New("sqlaudit: the data source name names no database: " + wantMySQL)
 	}
-	q, err := url.ParseQuery(query)
+	params, err := mysqlParams(query)
 	if err != nil {
-		return s, errors.New("sqlaudit: the parameters of the data source name can't be read: " + want)
+		return s, err
 	}
-	q.Set("sql_mode", "'TRADITIONAL'") // strict: nothing is cut silently
-	q.Set("interpolateParams", "true") // one round trip for a statement
-	if !q.Has("timeout") {
-		q.Set("timeout", "5s") // of connecting
-	}
-	s.write = body + "?" + q.Encode()
+	s.write = body + "?" + params
 	return s, nil
+}
+
+// fromMySQLURL turns a URL without its scheme into the driver's form.
+func fromMySQLURL(rest string) (body, query string, err error) {
+	notURL := errors.New("sqlaudit: the data source name is no URL: " + wantMySQL + ", special characters of the user, the password and the name as %XX")
+	authority, path, _ := strings.Cut(rest, "/")
+	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
+		user, password, hasPassword := strings.Cut(authority[:at], ":")
+		user, err1 := url.PathUnescape(user)
+		password, err2 := url.PathUnescape(password)
+		switch {
+		case err1 != nil || err2 != nil:
+			return "", "", notURL // their text would show the password
+		case strings.ContainsRune(user, ':'):
+			return "", "", errors.New("sqlaudit: the user in the data source name has a colon, which the driver takes for the end of the name")
+		}
+		body = user
+		if hasPassword {
+			body += ":" + password
+		}
+		body, authority = body+"@", authority[at+1:]
+	}
+	name, query, _ := strings.Cut(path, "?")
+	if strings.ContainsAny(name, "/@") || strings.ContainsRune(authority, '?') && path == "" {
+		return "", "", notURL
+	}
+	if socket, err := url.PathUnescape(authority); err == nil && strings.HasPrefix(socket, "/") {
+		return body + "unix(" + socket + ")/" + name, query, nil
+	}
+	u, err := url.Parse("mysql://" + authority)
+	if err != nil || u.Host != authority {
+		return "", "", notURL
+	}
+	host := authority
+	if u.Port() == "" {
+		host = net.JoinHostPort(u.Hostname(), "3306")
+	}
+	// The driver takes the last slash for the one before the name.
+	return body + "tcp(" + host + ")/" + name, strings.ReplaceAll(query, "/", "%2F"), nil
+}
+
+// mysqlParams adds what the journal relies on to parameters of the driver.
+func mysqlParams(query string) (string, error) {
+	var kept []string
+	collation, timeout := "", false
+	for param := range strings.SplitSeq(query, "&") {
+		key, value, _ := strings.Cut(param, "=")
+		if value, err := url.QueryUnescape(value); err != nil {
+			return "", errors.New("sqlaudit: the parameters of the data source name can't be read: want key=value&key=value, special characters as %XX")
+		} else if key == "collation" {
+			collation = value
+		}
+		timeout = timeout || key == "timeout"
+		switch strings.ToLower(key) {
+		case "", "sql_mode", "interpolateparams", "charset", "collation", "columnswithalias",
+			"character_set_client", "character_set_connection", "character_set_results", "collation_connection":
+		default:
+			kept = append(kept, param)
+		}
+	}
+	kept = append(kept, "sql_mode=%27TRADITIONAL%27", // strict: nothing is cut silently
+		"interpolateParams=true", // one round trip for a statement
+		"charset=utf8mb4")        // text is stored and read as it is
+	if strings.HasPrefix(collation, "utf8mb4_") {
+		kept = append(kept, "collation="+collation)
+	}
+	if !timeout {
+		kept = append(kept, "timeout=5s") // of connecting
+	}
+	return strings.Join(kept, "&"), nil
+}
+
+// parseError is an error of a driver that can't read s.write. Its text may quote
+// what was meant as a password, and what it wraps may hold all of it.
+func (s source) parseError(err error) error {
+	text := err.Error()
+	if first, last := strings.IndexByte(text, '`'), strings.LastIndex(text, "`: "); first < last { // pgx quotes the whole name
+		text = "cannot parse the data source name" + text[last+1:]
+	}
+	for _, secret := range s.secrets() {
+		if strings.Contains(text, secret) {
+			text = "the driver can't read the data source name, and its reason would show a part of the password: write special characters of the password as %XX"
+			break
+		}
+	}
+	return errors.New("sqlaudit: opening the database: " + text)
+}
+
+// secrets lists the texts of s.write that may be a password or a part of it, if
+// characters in it that have a meaning were not escaped.
+func (s source) secrets() []string {
+	body := strings.TrimPrefix(strings.TrimPrefix(s.write, "postgresql://"), "postgres://")
+	span := body
+	if i := strings.LastIndexByte(span, '@'); i >= 0 {
+		span = span[:i]
+	} else if i := strings.LastIndexByte(span, '/'); i >= 0 {
+		span = span[:i]
+	}
+	_, span, _ = strings.Cut(span, ":")
+	found := strings.FieldsFunc(span, func(r rune) bool { return strings.ContainsRune("/?#@:&=()` ", r) })
+	for param := range strings.FieldsFuncSeq(body, func(r rune) bool { return strings.ContainsRune("?&", r) }) {
+		key, value, _ := strings.Cut(param, "=")
+		if key, _ = url.PathUnescape(key); strings.Contains(strings.ToLower(key), "pass") && value != "" {
+			found = append(found, value)
+		}
+	}
+	for _, secret := range found {
+		if plain, err := url.PathUnescape(secret); err == nil && plain != secret {
+			found = append(found, plain)
+		}
+	}
+	return found
 }
 
 // sqliteBusyTimeout is how long a statement waits for other processes.
@@ -139,9 +286,14 @@ func parseSQLite(path string) (source, error) {
 	case !errors.Is(err, fs.ErrExist):
 		return s, fmt.Errorf("sqlaudit: creating the SQLite database: %w", err)
 	}
-	file := "file:" + (&url.URL{Path: filepath.ToSlash(abs)}).EscapedPath()
-	s.write = file + "?_txlock=immediate&" + settings
-	s.read = file + "?" + settings + "&_pragma=query_only(1)"
+	if s.info, err = os.Stat(abs); err != nil {
+		return s, fmt.Errorf("sqlaudit: SQLite path %q: %w", path, err)
+	}
+	s.path = abs
+	// With mode=rw, no connection that is opened later makes a new file.
+	file := "file:" + (&url.URL{Path: filepath.ToSlash(abs)}).EscapedPath() + "?mode=rw&"
+	s.write = file + "_txlock=immediate&" + settings
+	s.read = file + settings + "&_pragma=query_only(1)"
 	return s, nil
 }
 

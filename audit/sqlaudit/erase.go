@@ -194,6 +194,9 @@ func (j *Journal) changeOnce(ctx context.Context, fn func(tx *sqlx.Tx) error) er
 // tryChange reports too whether it had come to the commit, after which nothing
 // can be concluded from an error.
 func (j *Journal) tryChange(ctx context.Context, fn func(tx *sqlx.Tx) error) (committing bool, err error) {
+	if err := j.checkFile(ctx); err != nil {
+		return false, err
+	}
 	tx, err := j.db.BeginTxx(ctx, nil)
 	if err != nil {
 		return false, err
@@ -202,5 +205,8 @@ func (j *Journal) tryChange(ctx context.Context, fn func(tx *sqlx.Tx) error) (co
 	if err := fn(tx); err != nil {
 		return false, err
 	}
-	return true, tx.Commit()
+	if err := tx.Commit(); err != nil {
+		return true, err
+	}
+	return true, j.checkFile(ctx)
 }

@@ -61,6 +61,9 @@ func PublishOthers(j *Journal) error { return j.publishOthers(j.base, make(map[s
 // SetClock gives a journal that has not written yet another clock.
 func SetClock(j *Journal, clock func() time.Time) { j.clock = clock }
 
+// SetLockWait gives a journal that has not written yet another patience.
+func SetLockWait(j *Journal, d time.Duration) { j.lockWait = d }
+
 // BecomeCloneOf makes j go on where other stands, as a machine does that was
 // cloned while it ran. Neither may be writing.
 func BecomeCloneOf(j, other *Journal) {
@@ -68,4 +71,11 @@ func BecomeCloneOf(j, other *Journal) {
 	j.tail.tree = other.tail.tree.clone()
 	id := other.WriterID()
 	j.writerID.Store(&id)
+}
+
+// Aside is the number of jobs that wait for a lock.
+func Aside(j *Journal) int {
+	j.q.mu.Lock()
+	defer j.q.mu.Unlock()
+	return len(j.q.aside)
 }

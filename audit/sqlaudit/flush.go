@@ -36,6 +36,7 @@ type batch struct {
 // It does not linger: while one batch is stored, the next one gathers.
 func (j *Journal) run() {
 	defer close(j.finished)
+	defer j.aside.Wait()
 	for jobs := j.q.take(j.opts.MaxBatch); jobs != nil; jobs = j.q.take(j.opts.MaxBatch) {
 		// A flush does not outlive the last of its callers, if there are any.
 		ctx, cancel := j.base, func() {}
@@ -136,7 +137,8 @@ func (j *Journal) store(ctx context.Context, jobs []*job) {
 		}
 		class := j.d.classify(err)
 		unknown = unknown || class == unclear
-		if unknown && (len(b.rows) > 0 || b.writer != nil) {
+		var moved *fileError
+		if unknown && (len(b.rows) > 0 || b.writer != nil) && !errors.As(err, &moved) {
 			there, existsErr := j.committed(ctx, b)
 			if existsErr == nil && there {
 				j.stored(ctx, b)
@@ -149,6 +151,9 @@ func (j *Journal) store(ctx context.Context, jobs []*job) {
 
 		j.metrics.attemptFailed(ctx, class)
 		switch {
+		case class == gone:
+			j.giveUp(jobs, err, true)
+			return
 		case class == retry || class == unclear || class == fatal && jobs[0].async:
 			// An intent may be inserted again only while its first insertion
 			// can't have run out and been settled by somebody else.
@@ -158,8 +163,11 @@ func (j *Journal) store(ctx context.Context, jobs []*job) {
 			}
 			j.giveUp(jobs, err, unknown)
 			return
-		case class == conflict && (!unknown || len(b.rows) == 0):
+		case (class == conflict || class == locked) && (!unknown || len(b.rows) == 0):
 			rest, refuseErr := j.refuse(ctx, jobs)
+			if refuseErr == nil && len(rest) == len(jobs) {
+				rest, refuseErr = j.setAside(ctx, jobs)
+			}
 			if refuseErr != nil {
 				if j.pause(ctx, attempt, refuseErr) {
 					continue
@@ -297,6 +305,9 @@ func (j *Journal) refuse(ctx context.Context, jobs []*job) (rest []*job, err err
 		if op := jb.opID(); op != "" {
 			ids = append(ids, op)
 		}
+	}
+	if len(ids) == 0 {
+		return jobs, nil
 	}
 	query, args, err := sqlx.In("SELECT op_id, holder FROM file_access_intents WHERE op_id IN (?)", ids)
 	if err != nil {

@@ -4,6 +4,7 @@ package sqlaudit
 // all processes, so that a link which may be used once is used once.
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -128,12 +129,15 @@ func (g *Grants) insert(ctx context.Context, grantID string, used, revoked int, 
 
 // exec runs a statement and reports whether it changed the row.
 func (g *Grants) exec(ctx context.Context, query string, args ...any) (done bool, err error) {
+	if err := g.j.checkFile(ctx); err != nil {
+		return false, err
+	}
 	res, err := g.j.db.ExecContext(ctx, g.j.bind(query), args...)
 	if err != nil {
 		return false, err
 	}
 	n, err := res.RowsAffected()
-	return n == 1, err
+	return n == 1, cmp.Or(err, g.j.checkFile(ctx))
 }
 
 // grantsSwept is how many grants one statement removes.

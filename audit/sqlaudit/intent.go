@@ -3,6 +3,7 @@ package sqlaudit
 // The journal's methods: entries, intents, and taking over what others left.
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -72,7 +73,9 @@ func (j *Journal) Begin(ctx context.Context, e audit.Event, lease time.Duration)
 // Dangling implements [audit.Journal]. It reads 100 intents at a time and holds
 // no connection while the loop's body runs. It yields only intents that a
 // certified writer signed and that are not settled. It leaves every other row
-// alone and yields one error about them, last, which wraps [audit.ErrUntrusted].
+// alone, as it does one that an open transaction has locked, and yields one
+// error about them, last. About rows that don't verify it wraps
+// [audit.ErrUntrusted].
 func (j *Journal) Dangling(ctx context.Context, q audit.DanglingQuery) iter.Seq2[audit.Intent, error] {
 	return func(yield func(audit.Intent, error) bool) {
 		const page = 100
@@ -108,7 +111,7 @@ func (j *Journal) Dangling(ctx context.Context, q audit.DanglingQuery) iter.Seq2
 				}
 				switch {
 				case errors.Is(err, audit.ErrNoIntent):
-				case errors.Is(err, audit.ErrUntrusted):
+				case errors.Is(err, audit.ErrUntrusted), errors.Is(err, ErrLocked):
 					left.add(err)
 				case err != nil:
 					yield(nil, err)
@@ -172,8 +175,8 @@ func (j *Journal) takeOver(ctx context.Context, seen *storedIntent, e audit.Even
 	if err != nil {
 		return nil, err
 	}
-	n, err := j.exec(ctx, "UPDATE file_access_intents SET holder = ?, writer_id = ?, signature = ?, lease_until = "+j.d.now()+" + ?, renewals = renewals + 1 "+
-		"WHERE op_id = ? AND holder = ? AND renewals = ? AND event = ? AND "+condition+" AND NOT "+settled,
+	n, err := j.updateIntent(ctx, in.opID, "holder = ?, writer_id = ?, signature = ?, lease_until = "+j.d.now()+" + ?, renewals = renewals + 1",
+		"op_id = ? AND holder = ? AND renewals = ? AND event = ? AND "+condition+" AND NOT "+settled,
 		in.holder, id.id, sig, j.lease(lease).Microseconds(), in.opID, seen.Holder, seen.Renewals, *seen.Event, in.opID)
 	if err != nil {
 		return nil, fmt.Errorf("sqlaudit: taking over an intent: %w", err)
@@ -208,12 +211,14 @@ func (j *Journal) call(ctx context.Context, fn func(context.Context) error) erro
 // exec runs one statement and returns the number of rows it changed.
 func (j *Journal) exec(ctx context.Context, query string, args ...any) (n int64, err error) {
 	err = j.call(ctx, func(ctx context.Context) error {
-		res, err := j.db.ExecContext(ctx, sqlx.Rebind(j.d.bind(), query), args...)
-		if err != nil {
+		if err := j.checkFile(ctx); err != nil {
 			return err
 		}
-		n, err = res.RowsAffected()
-		return err
+		res, err := j.db.ExecContext(ctx, sqlx.Rebind(j.d.bind(), query), args...)
+		if err == nil {
+			n, err = res.RowsAffected()
+		}
+		return cmp.Or(err, j.checkFile(ctx))
 	})
 	return n, err
 }
@@ -244,7 +249,7 @@ func (in *intent) Event() audit.Event { return in.event.Clone() }
 
 // Renew implements [audit.Intent].
 func (in *intent) Renew(ctx context.Context, lease time.Duration) error {
-	n, err := in.j.exec(ctx, "UPDATE file_access_intents SET lease_until = "+in.j.d.now()+" + ?, renewals = renewals + 1 WHERE op_id = ? AND holder = ?",
+	n, err := in.j.updateIntent(ctx, in.opID, "lease_until = "+in.j.d.now()+" + ?, renewals = renewals + 1", "op_id = ? AND holder = ?",
 		in.j.lease(lease).Microseconds(), in.opID, in.holder)
 	if err != nil {
 		return fmt.Errorf("sqlaudit: renewing a lease: %w", err)

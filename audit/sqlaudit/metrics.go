@@ -24,7 +24,7 @@ type metrics struct {
 	failures metric.Int64Counter
 
 	database metric.MeasurementOption
-	classes  [poison + 1]metric.MeasurementOption
+	classes  [gone + 1]metric.MeasurementOption
 }
 
 func newMetrics(d dialect) (*metrics, error) {
@@ -46,7 +46,7 @@ func newMetrics(d dialect) (*metrics, error) {
 	system := map[string]string{"sqlite": "sqlite", "postgres": "postgresql", "mysql": "mysql"}[d.name()]
 	database := attribute.String("db.system.name", system)
 	m.database = metric.WithAttributeSet(attribute.NewSet(database))
-	for c, name := range map[class]string{fatal: "fatal", retry: "unavailable", unclear: "unclear", conflict: "conflict", poison: "refused"} {
+	for c, name := range map[class]string{fatal: "fatal", retry: "unavailable", unclear: "unclear", conflict: "conflict", poison: "refused", locked: "locked", gone: "gone"} {
 		m.classes[c] = metric.WithAttributeSet(attribute.NewSet(database, attribute.String("error.type", name)))
 	}
 	return m, errors.Join(errs[:]...)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,8 +41,10 @@ type Journal struct {
 
 	gap         gap
 	maintenance sync.WaitGroup
+	aside       sync.WaitGroup // the jobs whose intents are locked
 
 	clock    func() time.Time // the writer's; leases go by the database's
+	lockWait time.Duration    // lockWait, except in tests
 	writerID atomic.Pointer[string]
 	flushing atomic.Bool
 }
@@ -68,14 +71,24 @@ var (
 //	import _ "github.com/go-sql-driver/mysql"    // mysql:
 //
 // A missing one is an error that names the line to add. No error carries a
-// password.
+// password. Open passes the name on as it is, so each driver reads it by its own
+// rules; special characters are written as %XX in a URL, a space as %20. What
+// follows "sqlite:" is a path, in which no character has a meaning. For MariaDB or
+// MySQL behind a Unix socket, the host is the socket's path, its slashes as %2F.
 //
 // A SQLite file is created with mode 0600 in a folder that must exist, and set
 // to WAL and synchronous=FULL, so that what is acknowledged survives a power
 // cut. Several processes may open the same file, on the same machine. On
 // PostgreSQL sessions have synchronous_commit=on unless the name says
-// otherwise, on MariaDB and MySQL a strict sql_mode. PostgreSQL must be version
-// 13 or later, MySQL 8.0, MariaDB 10.5.
+// otherwise, on MariaDB and MySQL a strict sql_mode. Text is exchanged in UTF-8,
+// whatever character set the name asks for; a PostgreSQL database must be encoded
+// in UTF8 or SQL_ASCII. PostgreSQL must be version 13 or later, MySQL 8.0, MariaDB
+// 10.5.
+//
+// If the SQLite file is removed, renamed or replaced while it is open, or its
+// -wal or -shm file is, the journal refuses to write and to verify until the
+// original file is back or the program is restarted. An entry is acknowledged only
+// if it is in the file at that path. On Windows an open file can't be removed.
 //
 // ctx bounds the opening only.
 func Open(ctx context.Context, dsn string, opts *Options) (*Journal, error) {
@@ -92,7 +105,7 @@ func Open(ctx context.Context, dsn string, opts *Options) (*Journal, error) {
 	}
 	db, err := sqlx.Open(s.driver, s.write)
 	if err != nil {
-		return nil, fmt.Errorf("sqlaudit: opening the database: %w", err)
+		return nil, s.parseError(err)
 	}
 	readDB := db
 	if s.single {
@@ -114,8 +127,17 @@ func Open(ctx context.Context, dsn string, opts *Options) (*Journal, error) {
 		}
 		readDB.SetMaxOpenConns(4)
 	}
-	j, err := start(ctx, db, readDB, s.dialect, o)
+	var j *Journal
+	if err = checkSettings(ctx, db, s.dialect, 1); err == nil {
+		err = watchFile(ctx, db, s.dialect, s.path, s.info)
+	}
+	if err == nil {
+		j, err = start(ctx, db, readDB, s.dialect, o)
+	}
 	if err != nil {
+		if s.driver == "pgx" && strings.Contains(err.Error(), "cannot parse `") { // which it tries when it connects
+			err = s.parseError(err)
+		}
 		err = errors.Join(err, db.Close())
 		if readDB != db {
 			err = errors.Join(err, readDB.Close())
@@ -132,9 +154,13 @@ func Open(ctx context.Context, dsn string, opts *Options) (*Journal, error) {
 //
 // The journal takes one connection of the pool while it writes and one while it
 // reads a page. What Open sets is left to the host here: a database whose
-// commits may not be durable is reported through [Options.Logger], and a
-// sql_mode of MariaDB or MySQL that is not strict is refused, since it would
-// silently cut what is stored. The driver for PostgreSQL must be pgx.
+// commits may not be durable is reported through [Options.Logger]. Settings of a
+// connection that would change values on their way are refused, with an error that
+// names the setting: on MariaDB and MySQL a character set other than utf8mb4, a
+// sql_mode that is not strict, autocommit=0; on PostgreSQL a client_encoding other
+// than UTF8; on SQLite a file in UTF-16. New checks several connections of the
+// pool, each transaction checks its own, and so do Verify, Prove and Purge. New
+// watches the SQLite file as Open does. The driver for PostgreSQL must be pgx.
 func New(ctx context.Context, db *sqlx.DB, opts *Options) (*Journal, error) {
 	o, err := opts.withDefaults()
 	if err != nil {
@@ -145,6 +171,12 @@ func New(ctx context.Context, db *sqlx.DB, opts *Options) (*Journal, error) {
 	}
 	d, err := dialectOf(ctx, db)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkSettings(ctx, db, d, connectionsChecked); err != nil {
+		return nil, err
+	}
+	if err := watchFile(ctx, db, d, "", nil); err != nil {
 		return nil, err
 	}
 	return start(ctx, db, db, d, o)
@@ -168,7 +200,10 @@ func start(ctx context.Context, db, readDB *sqlx.DB, d dialect, o Options) (*Jou
 	if weak != "" {
 		o.Logger.LogAttrs(ctx, slog.LevelWarn, "sqlaudit: a power cut may lose acknowledged entries", slog.String("reason", weak))
 	}
-	j := &Journal{db: db, readDB: readDB, d: d, opts: o, finished: make(chan struct{}), closed: make(chan struct{}), clock: time.Now, trust: trust{d: d}}
+	j := &Journal{
+		db: db, readDB: readDB, d: d, opts: o, finished: make(chan struct{}), closed: make(chan struct{}),
+		clock: time.Now, trust: trust{d: d}, lockWait: lockWait,
+	}
 	if j.metrics, err = newMetrics(d); err != nil {
 		return nil, fmt.Errorf("sqlaudit: making metrics: %w", err)
 	}

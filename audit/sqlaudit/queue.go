@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -30,6 +31,8 @@ type job struct {
 	until time.Time  // nobody waits for it any longer
 	done  chan error // capacity 1: the flusher never waits for a caller
 	state jobState   // guarded by queue.mu
+
+	lockedUntil time.Time // once it was set aside: the end of its patience
 }
 
 type jobState int
@@ -104,6 +107,7 @@ type queue struct {
 
 	mu     sync.Mutex
 	jobs   []*job
+	aside  map[*job]bool // their intents are locked
 	closed bool
 }
 
@@ -113,6 +117,7 @@ func newQueue(length int, queued func(n int)) *queue {
 		queued:  queued,
 		closing: make(chan struct{}),
 		wake:    make(chan struct{}, 1),
+		aside:   make(map[*job]bool),
 	}
 }
 
@@ -211,6 +216,11 @@ func (q *queue) leave(jb *job) bool {
 	if was != queued {
 		return false
 	}
+	if q.aside[jb] {
+		delete(q.aside, jb)
+		q.signal()
+		return true
+	}
 	for i, other := range q.jobs {
 		if other == jb {
 			q.jobs = append(q.jobs[:i], q.jobs[i+1:]...)
@@ -235,9 +245,9 @@ func (q *queue) take(limit int) []*job {
 			}
 			return batch
 		}
-		closed := q.closed
+		ended := q.closed && len(q.aside) == 0
 		q.mu.Unlock()
-		if closed {
+		if ended {
 			return nil
 		}
 		<-q.wake
@@ -310,17 +320,20 @@ func (q *queue) close() (first bool) {
 	return true
 }
 
-// drop fails all jobs that no flush has taken and returns the events that are
+// drop fails all jobs that no flush has and returns the events that are
 // lost with them.
 func (q *queue) drop() []audit.Event {
 	q.mu.Lock()
-	jobs := q.jobs
+	jobs, aside := q.jobs, slices.Collect(maps.Keys(q.aside))
 	q.jobs = nil
+	clear(q.aside)
 	q.mu.Unlock()
-	var lost []audit.Event
 	for _, jb := range jobs {
 		<-q.slots
 		q.queued(-jb.size())
+	}
+	var lost []audit.Event
+	for _, jb := range append(jobs, aside...) {
 		lost = append(lost, jb.events()...)
 		jb.done <- errors.Join(audit.ErrClosed, errors.New("sqlaudit: closed before the record was stored"))
 	}
