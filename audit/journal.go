@@ -107,8 +107,10 @@ const DefaultLease = time.Minute
 // Reader gives back what was stored.
 type Reader interface {
 	// Entries yields the entries that q selects, in the order of their IDs.
-	// It ends after the first error. The entries are the caller's to keep,
-	// and the loop may use the journal.
+	// It ends after the first error. An entry that can't be read as it was
+	// stored is left out, and the error that names it comes last, after all
+	// others. The entries are the caller's to keep, and the loop may use the
+	// journal.
 	Entries(ctx context.Context, q Query) iter.Seq2[Entry, error]
 }
 

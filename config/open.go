@@ -183,7 +183,7 @@ func openJournal(ctx context.Context, cfg Config, app *App, o *Options) (*sqlaud
 		opts.DeploymentKey = cfg.AuditDeploymentKey
 	}
 	if app.checkpoints != nil {
-		opts.Publish = &sqlaudit.PublishOptions{Bucket: app.checkpoints.Blob()}
+		opts.Publish = &sqlaudit.PublishOptions{Bucket: app.checkpoints.Blob(), Keys: cfg.verifierKeys()}
 	}
 	journal, err := sqlaudit.Open(ctx, cfg.AuditDatabaseURL.Reveal(), &opts)
 	if err != nil {

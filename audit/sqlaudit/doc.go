@@ -35,7 +35,9 @@
 //	SELECT                          file_access_migrations, file_access_frontiers, file_access_erasures
 //
 // Intents come and go, and a use of a link is counted in its grant, which can
-// only grow; without DELETE the grants of links that are over stay. [Journal.Erase]
+// only grow: triggers refuse a negative count, a smaller count, an earlier end, and
+// to delete a grant before an hour after its link expired. Without DELETE the
+// grants of expired links stay. [Journal.Erase]
 // and [Journal.Purge] need more, and are for a role of their own: INSERT on
 // file_access_erasures and UPDATE on file_access_logs; INSERT and DELETE on
 // file_access_frontiers, and DELETE on file_access_logs and file_access_checkpoints.
@@ -105,9 +107,14 @@
 //   - occurred_at and created_at: a string, in UTC with six digits of a second:
 //     "2006-01-02T15:04:05.000000Z".
 //   - sha256 and pii_commitment: a string of lower-case hexadecimal digits.
-//   - attrs: the column holds a JSON object whose values are strings. It stands
-//     here as an object, its members ordered by the UTF-16 code units of their
-//     names, its strings written as above.
+//   - attrs: an object, its members ordered by the UTF-16 code units of their
+//     names, its strings written as above. The column holds exactly this text. A
+//     verifier has to parse it and write it again: text that holds more than one
+//     object could stand for the members behind it.
+//
+// A verifier also has to check that each column holds a value of its own type. On
+// SQLite, where any column takes any value, text that is stored as a BLOB gives
+// the same leaf, but no query finds it. NULL is never stored as an empty text.
 //
 // leaf is the SHA-256 of one byte 0x00 followed by the canonical form, which is
 // the leaf hash of RFC 6962.
@@ -149,7 +156,9 @@
 // "<writer_id>/certificate", written before the first checkpoint, and one
 // "<writer_id>/<tree_size>" for each checkpoint that was published, its size in
 // 20 decimal digits. Their content is the note, byte for byte. Objects are never
-// replaced.
+// replaced. An object counts only if it is signed: the certificate by the writer
+// and by a key that one trusts, a checkpoint by the writer, for the size that is in
+// its name. Anything else below the prefix says nothing about the trail.
 //
 // # Erasures and frontiers
 //

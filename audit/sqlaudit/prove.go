@@ -204,37 +204,6 @@ func (j *Journal) checkpointAbove(ctx context.Context, tx *sqlx.Tx, w *writerRow
 	}
 }
 
-// lastFrontier returns nil if the log has its beginning.
-func lastFrontier(ctx context.Context, db sqlx.QueryerContext, d dialect, writer string) (*frontierRow, error) {
-	var found *frontierRow
-	err := selectRaw(ctx, db, sqlx.Rebind(d.bind(), frontierQuery(d, 1)), []any{writer}, 3, func(v []any) {
-		f := readFrontier(d, writer, v)
-		found = &f
-	})
-	if err == nil && found != nil && found.err != nil {
-		err = fmt.Errorf("%w: its frontier %w", ErrTampered, found.err)
-	}
-	return found, err
-}
-
-// frontierQuery selects the last frontiers of a writer for readFrontier.
-func frontierQuery(d dialect, limit int) string {
-	return "SELECT tree_size, " + d.short(value{"hashes", true, maxHashes}) + ", " + d.short(value{column: "note", limit: maxSigned}) +
-		" FROM file_access_frontiers WHERE writer_id = ?" + inFrontiers.and(d) + " ORDER BY tree_size DESC LIMIT " + strconv.Itoa(limit)
-}
-
-func readFrontier(d dialect, writer string, v []any) frontierRow {
-	f := frontierRow{WriterID: writer}
-	f.Size, f.err = d.form().integer(v[0])
-	if f.err == nil {
-		f.Hashes, f.err = octets(v[1])
-	}
-	if f.err == nil {
-		f.Note, f.err = d.form().text(v[2])
-	}
-	return f
-}
-
 // readLimit bounds the bytes of the entries that readRows returns.
 const readLimit = 256 << 20
 

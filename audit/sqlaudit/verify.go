@@ -35,7 +35,9 @@ type VerifyOptions struct {
 	Keys []string
 
 	// Bucket holds the published checkpoints, and Prefix is what
-	// [PublishOptions.Prefix] was. Nil: only the database is checked.
+	// [PublishOptions.Prefix] was. Nil: only the database is checked, and the
+	// verdict is [VerdictNotAnchored] at best. If the bucket has nothing that
+	// the trail published, it is [VerdictNotCheckable].
 	Bucket *blob.Bucket
 	Prefix string
 
@@ -57,7 +59,13 @@ type VerifyOptions struct {
 // the root of the tree at every checkpoint, signatures, certificates, what was
 // erased and removed, and what the bucket has against what the database has. An
 // error means that the check could not be done; what it found is in the report,
-// whose [Report.Err] is an error too.
+// whose [Report.Err] is an error too. [Report.Verdict] is the result in a word.
+//
+// The database is untrusted input. A value that this package does not store, such
+// as one of another type, in another form or too long, is a finding, and so is a
+// table that can't be read. Such a value is not loaded if it is long, and does not
+// keep other writers from being checked. An object in the bucket counts only if a
+// writer signed it that one of opts.Keys certifies; others are a remark.
 //
 // The trail may be written to meanwhile: each writer is checked as it was at
 // one moment, in one transaction that only reads. Memory grows with the number

@@ -13,8 +13,13 @@
 // as in AWS_ACCESS_KEY_ID, AZURE_STORAGE_CONNECTION_STRING or
 // GOOGLE_APPLICATION_CREDENTIALS; S3_ACCESS_KEY and the like are not read.
 //
-// Exit codes: 0 if the trail is as it was recorded, 1 if it is not, 2 if it
-// could not be checked.
+// PREFIX is what sqlaudit.PublishOptions.Prefix was, if it was set.
+//
+// Exit codes: 0 if the trail is sound: it is as it was recorded, and published
+// checkpoints agree. 1 if it was tampered with. 2 if it can't be checked: the
+// database or the bucket can't be read, or the bucket has nothing below PREFIX that
+// this trail published. 3 if it is sound, but no bucket was given, so that a log
+// whose end was cut off would look the same.
 package main
 
 import (
@@ -38,11 +43,8 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
-const (
-	exitSound    = 0
-	exitTampered = 1
-	exitFailed   = 2
-)
+// exitFailed is the exit code if there is no report.
+var exitFailed = sqlaudit.VerdictNotCheckable.ExitCode()
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -80,10 +82,7 @@ func run(ctx context.Context, out, errOut io.Writer, args []string) int {
 		return exitFailed
 	}
 	say(out, report, time.Since(began))
-	if !report.OK() {
-		return exitTampered
-	}
-	return exitSound
+	return report.Verdict.ExitCode()
 }
 
 func check(ctx context.Context, dsn, bucket string, o *sqlaudit.VerifyOptions) (_ *sqlaudit.Report, err error) {
@@ -145,9 +144,12 @@ func say(out io.Writer, r *sqlaudit.Report, took time.Duration) {
 		fmt.Fprintln(out)
 	}
 	fmt.Fprintln(out)
-	if r.OK() {
+	switch r.Verdict {
+	case sqlaudit.VerdictSound:
 		fmt.Fprintln(out, "SOUND: the trail is as it was recorded.")
-	} else {
+	case sqlaudit.VerdictNotAnchored:
+		fmt.Fprintln(out, "SOUND, BUT NOT ANCHORED: the database agrees with itself. Give the bucket of the published checkpoints to see whether entries are missing.")
+	case sqlaudit.VerdictTampered:
 		fmt.Fprintf(out, "TAMPERED: the trail is not as it was recorded. %s:\n", many(int64(r.Total), "finding", "findings"))
 		for _, f := range r.Findings {
 			fmt.Fprintln(out, " -", f)
@@ -155,6 +157,8 @@ func say(out io.Writer, r *sqlaudit.Report, took time.Duration) {
 		if n := r.Total - len(r.Findings); n > 0 {
 			fmt.Fprintf(out, " - and %d more\n", n)
 		}
+	default:
+		fmt.Fprintln(out, "NOT CHECKABLE: the bucket has nothing below the prefix that this trail published. Check -bucket and -prefix. If they are right, nothing was published yet, or the writers that published are gone from the database.")
 	}
 	if len(r.Remarks) > 0 {
 		fmt.Fprintln(out, "\nWhat this check can't tell:")

@@ -1,0 +1,179 @@
+package sqlaudit_test
+
+// What the bucket can say: only what writers of the trail signed.
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/audit/sqlaudit"
+)
+
+func TestVerdicts(t *testing.T) {
+	tr, other := newTrail(t), newTrail(t)
+	tr.write(t, 3)
+	other.write(t, 3)
+	empty := newTrail(t)
+	j := empty.open(t)
+	require.NoError(t, j.Close(context.Background()))
+	tampered := newTrail(t)
+	tampered.write(t, 3)
+	db := newRaw(t, tampered.dsn)
+	dropTriggers(t, db)
+	db.exec(t, "UPDATE file_access_logs SET file_key = 'x' WHERE seq = 1")
+	noKeys := func(o *sqlaudit.VerifyOptions) { o.Keys = nil }
+	noBucket := func(o *sqlaudit.VerifyOptions) { o.Bucket = nil }
+	wrong := func(o *sqlaudit.VerifyOptions) { o.Prefix = "wrong/" }
+	for name, c := range map[string]struct {
+		tr     *trail
+		change func(*sqlaudit.VerifyOptions)
+		want   sqlaudit.Verdict
+		code   int
+	}{
+		"all":                       {tr, func(*sqlaudit.VerifyOptions) {}, sqlaudit.VerdictSound, 0},
+		"no keys":                   {tr, noKeys, sqlaudit.VerdictSound, 0},
+		"the latest only":           {tr, func(o *sqlaudit.VerifyOptions) { o.LatestPublished = true }, sqlaudit.VerdictSound, 0},
+		"no bucket":                 {tr, noBucket, sqlaudit.VerdictNotAnchored, 3},
+		"no bucket, empty":          {empty, noBucket, sqlaudit.VerdictNotAnchored, 3},
+		"wrong prefix":              {tr, wrong, sqlaudit.VerdictNotCheckable, 2},
+		"wrong prefix, empty":       {empty, wrong, sqlaudit.VerdictNotCheckable, 2},
+		"no prefix":                 {tr, func(o *sqlaudit.VerifyOptions) { o.Prefix = "" }, sqlaudit.VerdictNotCheckable, 2},
+		"half of the prefix":        {tr, func(o *sqlaudit.VerifyOptions) { o.Prefix = "check" }, sqlaudit.VerdictNotCheckable, 2},
+		"empty":                     {empty, func(*sqlaudit.VerifyOptions) {}, sqlaudit.VerdictNotCheckable, 2},
+		"the bucket of another":     {empty, func(o *sqlaudit.VerifyOptions) { o.Bucket = other.bucket }, sqlaudit.VerdictNotCheckable, 2},
+		"tampered":                  {tampered, func(*sqlaudit.VerifyOptions) {}, sqlaudit.VerdictTampered, 1},
+		"tampered and wrong prefix": {tampered, wrong, sqlaudit.VerdictTampered, 1},
+		"tampered and no bucket":    {tampered, noBucket, sqlaudit.VerdictTampered, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := c.tr.verify(t, c.change)
+			assert.Equal(t, c.want, r.Verdict, "%v", r.Findings)
+			assert.Equal(t, c.code, r.Verdict.ExitCode())
+			assert.Equal(t, c.code == 0 || c.code == 3, r.OK())
+			switch c.want {
+			case sqlaudit.VerdictTampered:
+				require.ErrorIs(t, r.Err(), sqlaudit.ErrTampered)
+			case sqlaudit.VerdictNotCheckable:
+				require.ErrorIs(t, r.Err(), sqlaudit.ErrNotCheckable)
+				require.NotErrorIs(t, r.Err(), sqlaudit.ErrTampered)
+			default:
+				require.NoError(t, r.Err())
+			}
+		})
+	}
+	assert.Equal(t, 2, sqlaudit.Verdict("").ExitCode())
+}
+
+// Whoever may create objects in the bucket, or had a process publish them, can't
+// make a trail look tampered with for ever.
+func TestJunkInTheBucket(t *testing.T) {
+	tr := newTrail(t)
+	writer := tr.write(t, 5)
+	second := tr.write(t, 3)
+	read := func(key string) []byte {
+		b, err := tr.bucket.ReadAll(t.Context(), "checkpoints/"+key)
+		require.NoError(t, err)
+		return b
+	}
+	size := func(writer string, n int) string { return fmt.Sprintf("%s/%020d", writer, n) }
+	const stranger = "01950000-0000-7000-8000-000000000000"
+	for key, text := range map[string][]byte{
+		size(writer, 99): []byte("x"), size(writer, 98): {}, size(writer, 97): read(size(writer, 5)), size(writer, 96): read(size(second, 3)), size(writer, 1<<40): read(writer + "/certificate"),
+		stranger + "/certificate": []byte("x"), size(stranger, 7): read(size(second, 3)), "01950000-0000-7000-8000-000000000001/certificate": read(second + "/certificate"), size("01950000-0000-7000-8000-000000000001", 3): read(size(second, 3)),
+		size("01950000-0000-7000-8000-000000000002", 3): []byte("x"), "note.txt": nil, writer + "/00": nil,
+	} {
+		require.NoError(t, tr.bucket.WriteAll(t.Context(), "checkpoints/"+key, text, nil))
+	}
+	// A writer that somebody made, with a certificate and checkpoints of its own.
+	for _, key := range []sqlaudit.SigningKey{"", newTrail(t).signing} {
+		j := tr.open(t, func(o *sqlaudit.Options) { o.DeploymentKey = key })
+		logMany(t, j, 4)
+		require.NoError(t, j.Close(context.Background()))
+		r := tr.verify(t)
+		require.ErrorIs(t, r.Err(), sqlaudit.ErrTampered, "while it is in the database")
+		for _, f := range r.Findings {
+			require.Equal(t, j.WriterID(), f.WriterID)
+			require.Equal(t, sqlaudit.FindingCertificate, f.Kind)
+		}
+		db := newRaw(t, tr.dsn)
+		if db.count(t, "sqlite_master WHERE type = 'trigger'") > 0 {
+			dropTriggers(t, db)
+		}
+		for _, table := range []string{"logs", "checkpoints", "writers"} {
+			db.exec(t, "DELETE FROM file_access_"+table+" WHERE writer_id = ?", j.WriterID())
+		}
+	}
+	for name, change := range map[string]func(*sqlaudit.VerifyOptions){"all": func(*sqlaudit.VerifyOptions) {}, "the latest": func(o *sqlaudit.VerifyOptions) { o.LatestPublished = true }} {
+		r := tr.verify(t, change)
+		requireSound(t, r)
+		assert.Equal(t, sqlaudit.VerdictSound, r.Verdict, name)
+		assert.EqualValues(t, 2, r.Published, name)
+		assert.Zero(t, r.Unpublished(), name)
+		assert.Contains(t, strings.Join(r.Remarks, "\n"), "no key that was given certifies their writer", name)
+	}
+
+	// What a writer did publish is found among it.
+	db := newRaw(t, tr.dsn)
+	db.exec(t, "DELETE FROM file_access_logs WHERE writer_id = ? AND seq > 2", writer)
+	db.exec(t, "DELETE FROM file_access_checkpoints WHERE writer_id = ? AND tree_size > 3", writer)
+	r := tr.verify(t)
+	assert.Equal(t, sqlaudit.FindingCut, r.Findings[len(r.Findings)-1].Kind)
+	assert.Contains(t, fmt.Sprint(r.Findings), "the writer published that it had 5 entries")
+	for _, table := range []string{"logs", "checkpoints", "writers"} {
+		db.exec(t, "DELETE FROM file_access_"+table+" WHERE writer_id = ?", writer)
+	}
+	r = tr.verify(t)
+	require.Len(t, r.Findings, 1)
+	assert.Equal(t, sqlaudit.FindingWriter, r.Findings[0].Kind)
+	assert.Contains(t, r.Findings[0].Detail, "it published that it had 5 entries")
+}
+
+// A process publishes for others what their keys, and the deployment's, signed.
+func TestPublishesOnlyForCertifiedWriters(t *testing.T) {
+	tr := newTrail(t)
+	earlier := newTrail(t)
+	former := &trail{tr.dsn, earlier.signing, earlier.key, tr.bucket}
+	open := func(t *testing.T, change func(*sqlaudit.Options)) *sqlaudit.Journal {
+		return tr.open(t, func(o *sqlaudit.Options) { o.Publish.Every = time.Nanosecond; change(o) })
+	}
+	gone := tr.leave(t, 5)
+	var made []string
+	for _, key := range []sqlaudit.SigningKey{"", newTrail(t).signing} {
+		made = append(made, (&trail{tr.dsn, key, "", tr.bucket}).leave(t, 2))
+	}
+	rotated := former.leave(t, 2)
+	db := newRaw(t, tr.dsn)
+	for i := range 250 { // in front of the one that counts
+		db.exec(t, "INSERT INTO file_access_checkpoints VALUES (?, ?, 'x')", gone, 1000+i)
+	}
+	db.exec(t, "INSERT INTO file_access_logs SELECT '01950000-0000-7000-8000-00000000000a', op_id, NULL, writer_id, 1249, occurred_at, '2020-01-01T00:00:00.000000Z', "+
+		"action, outcome, settled_by, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1, NULL, pii_commitment, leaf FROM file_access_logs WHERE writer_id = ? AND seq = 1", gone)
+	db.exec(t, "INSERT INTO file_access_writers SELECT x'ffff', origin, public_key, certificate, started_at FROM file_access_writers LIMIT 1")
+
+	none := open(t, func(o *sqlaudit.Options) { o.DeploymentKey = "" })
+	require.NoError(t, sqlaudit.PublishOthers(none))
+	require.NoError(t, none.Close(context.Background()))
+	assert.Empty(t, objects(t, tr.bucket), "without a key, no writer is certified")
+
+	j := open(t, func(*sqlaudit.Options) {})
+	require.NoError(t, sqlaudit.PublishOthers(j))
+	require.NoError(t, j.Close(context.Background()))
+	assert.ElementsMatch(t, []string{"checkpoints/" + gone + "/certificate", fmt.Sprintf("checkpoints/%s/%020d", gone, 5)}, objects(t, tr.bucket))
+
+	j = open(t, func(o *sqlaudit.Options) { o.Publish.Keys = []string{former.key} })
+	require.NoError(t, sqlaudit.PublishOthers(j))
+	require.NoError(t, j.Close(context.Background()))
+	list := strings.Join(objects(t, tr.bucket), "\n")
+	assert.Contains(t, list, rotated)
+	for _, id := range made {
+		assert.NotContains(t, list, id)
+	}
+	_, err := sqlaudit.Open(t.Context(), tr.dsn, &sqlaudit.Options{Publish: &sqlaudit.PublishOptions{Bucket: tr.bucket, Keys: []string{"x"}}})
+	require.ErrorContains(t, err, "PublishOptions.Keys")
+}

@@ -1,0 +1,167 @@
+package sqlaudit
+
+// This file implements reading the rows of the proof tables, whatever they hold.
+
+import (
+	"context"
+	"crypto/ed25519"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/jmoiron/sqlx"
+	"golang.org/x/mod/sumdb/note"
+)
+
+// selectRaw calls each with the n values of each row.
+func selectRaw(ctx context.Context, db sqlx.QueryerContext, query string, args []any, n int, each func(v []any)) error {
+	rows, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	values, dst := make([]any, n), make([]any, n)
+	for i := range values {
+		dst[i] = &values[i]
+	}
+	for rows.Next() {
+		clear(values)
+		if err := rows.Scan(dst...); err != nil {
+			return err
+		}
+		each(values)
+	}
+	return rows.Err()
+}
+
+// checkpointQuery selects checkpoints of the writer for checkpointOf.
+func (c *streamCheck) checkpointQuery(where, order string, limit int) string {
+	return sqlx.Rebind(c.d.bind(), "SELECT tree_size, "+c.d.short(value{column: "note", limit: maxSigned})+" FROM file_access_checkpoints WHERE writer_id = ? AND "+
+		where+inCheckpoints.and(c.d)+order+" LIMIT "+fmt.Sprint(limit))
+}
+
+func (c *streamCheck) checkpointOf(v []any) checkpointRow { return readCheckpoint(c.d, c.id, v) }
+
+// readCheckpoint makes a row of a size and a note.
+func readCheckpoint(d dialect, id string, v []any) checkpointRow {
+	p := checkpointRow{WriterID: id}
+	p.Size, p.err = d.form().integer(v[0])
+	if p.err == nil {
+		p.Note, p.err = d.form().text(v[1])
+	}
+	return p
+}
+
+// lastFrontier returns nil if the log has its beginning.
+func lastFrontier(ctx context.Context, db sqlx.QueryerContext, d dialect, writer string) (*frontierRow, error) {
+	var found *frontierRow
+	err := selectRaw(ctx, db, sqlx.Rebind(d.bind(), frontierQuery(d, 1)), []any{writer}, 3, func(v []any) {
+		f := readFrontier(d, writer, v)
+		found = &f
+	})
+	if err == nil && found != nil && found.err != nil {
+		err = fmt.Errorf("%w: its frontier %w", ErrTampered, found.err)
+	}
+	return found, err
+}
+
+// frontierQuery selects the last frontiers of a writer for readFrontier.
+func frontierQuery(d dialect, limit int) string {
+	return "SELECT tree_size, " + d.short(value{"hashes", true, maxHashes}) + ", " + d.short(value{column: "note", limit: maxSigned}) +
+		" FROM file_access_frontiers WHERE writer_id = ?" + inFrontiers.and(d) + " ORDER BY tree_size DESC LIMIT " + strconv.Itoa(limit)
+}
+
+func readFrontier(d dialect, writer string, v []any) frontierRow {
+	f := frontierRow{WriterID: writer}
+	f.Size, f.err = d.form().integer(v[0])
+	if f.err == nil {
+		f.Hashes, f.err = octets(v[1])
+	}
+	if f.err == nil {
+		f.Note, f.err = d.form().text(v[2])
+	}
+	return f
+}
+
+// writerRow is a row of file_access_writers.
+type writerRow struct {
+	writer
+	public, certificate []byte
+	odd                 error // why the row is not one that this package stored
+}
+
+type getter interface {
+	QueryRowxContext(ctx context.Context, query string, args ...any) *sqlx.Row
+}
+
+// loadWriter returns nil if there is no such writer.
+func loadWriter(ctx context.Context, db getter, d dialect, id string) (*writerRow, error) {
+	w := writerRow{writer: writer{id: id}}
+	query := "SELECT " + d.short(value{column: "origin", limit: maxText}) + ", " + d.short(value{"public_key", true, 64}) + ", " +
+		d.short(value{"certificate", true, maxCertificate}) + ", " + d.timeText("started_at") + " FROM file_access_writers WHERE writer_id = ?"
+	var v [4]any
+	err := db.QueryRowxContext(ctx, sqlx.Rebind(d.bind(), query), id).Scan(&v[0], &v[1], &v[2], &v[3])
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	odd := func(column string, err error) {
+		if err != nil && w.odd == nil {
+			w.odd = fmt.Errorf("%w: column %s %w", errWriterUnreadable, column, err)
+		}
+	}
+	w.origin, err = d.form().text(v[0])
+	odd("origin", err)
+	w.public, err = octets(v[1])
+	odd("public_key", err)
+	w.certificate, err = octets(v[2])
+	odd("certificate", err)
+	w.startedAt, err = d.form().time(v[3])
+	odd("started_at", err)
+	return &w, nil
+}
+
+// octets returns the bytes of a column that isn't NULL.
+func octets(v any) ([]byte, error) {
+	b, ok := v.([]byte)
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("holds a value of type %s instead of bytes", kindOf(v))
+	case isOddLength(b):
+		return nil, errors.New(oddLengthText(string(b)))
+	}
+	return b, nil
+}
+
+// certified checks the certificate of w. It returns the verifier of w's
+// signatures, and the name of the key that certifies it, "" if none does.
+func (w *writerRow) certified(keys []note.Verifier) (_ note.Verifier, by string, _ error) {
+	if w.odd != nil {
+		return nil, "", w.odd
+	}
+	if len(w.public) != ed25519.PublicKeySize {
+		return nil, "", fmt.Errorf("its public key has %d bytes: want %d", len(w.public), ed25519.PublicKeySize)
+	}
+	v, verifying, err := writerVerifier(w.id, w.public)
+	if err != nil {
+		return nil, "", fmt.Errorf("its public key can't be read: %w", err)
+	}
+	text, err := openNote(string(w.certificate), v)
+	if err != nil {
+		return v, "", fmt.Errorf("its certificate is not signed by its own key: %w", err)
+	}
+	if text != certificateText(w.writer, verifying) {
+		return v, "", errors.New("its certificate was made for another key, origin or start than the database has")
+	}
+	if len(keys) == 0 {
+		return v, "", nil
+	}
+	n, err := note.Open(w.certificate, note.VerifierList(keys...))
+	if err != nil {
+		return v, "", errors.New("none of the keys that may vouch for a writer vouches for this one")
+	}
+	return v, n.Sigs[0].Name, nil
+}
