@@ -179,7 +179,7 @@ func TestDirectUpload(t *testing.T) {
 		} {
 			run(bad.title, func(t *testing.T, d *direct) {
 				tk := begin(t, d, bad.options)
-				if !service {
+				if !service { // it judges early too
 					err := d.put(tk, bad.contentType, bad.content)
 					if bad.options.AllowedTypes == nil { // which are not in the link
 						bad.want = signurl.ErrConstraint
@@ -209,9 +209,7 @@ func TestDirectUpload(t *testing.T) {
 		run("aborted", func(t *testing.T, d *direct) {
 			tk := begin(t, d, TicketOptions{})
 			require.ErrorIs(t, d.AbortUpload(d.ctx, "other/key", tk.ID), fs.ErrNotExist)
-			if service {
-				require.NoError(t, d.put(tk, "application/pdf", content))
-			}
+			require.NoError(t, d.put(tk, "application/pdf", content))
 			require.NoError(t, d.AbortUpload(d.ctx, tk.Key, tk.ID))
 			require.Empty(t, d.objects(t), "nothing may be left")
 			require.Zero(t, d.trail.Open())
@@ -246,9 +244,9 @@ func TestDirectUpload(t *testing.T) {
 		})
 		run("abandoned", func(t *testing.T, d *direct) {
 			tk := begin(t, d, TicketOptions{Expiry: time.Hour})
-			if service {
-				require.NoError(t, d.put(tk, "application/pdf", content))
-			}
+			require.NoError(t, d.put(tk, "application/pdf", content))
+			_, err := d.Stat(d.ctx, tk.Key)
+			require.ErrorIs(t, err, fs.ErrNotExist, "it is no file before it is accepted")
 			r, err := d.Reconcile(d.ctx)
 			require.NoError(t, err)
 			require.Zero(t, r, "it may still be completed")
@@ -268,15 +266,19 @@ func TestDirectUpload(t *testing.T) {
 			require.NoError(t, d.put(tk, "application/pdf", content), "the ticket must stay good")
 		})
 	}
-	t.Run("handler/a failed try leaves the ticket good, a second use does not", func(t *testing.T) {
+	t.Run("handler/a failed try leaves the ticket good, its end does not", func(t *testing.T) {
 		d := newDirect(t, false)
 		tk, err := d.BeginUpload(d.ctx, "a/b.pdf", nil)
 		require.NoError(t, err)
 		cause := errors.New("connection reset")
 		_, err = d.Upload(d.ctx, tk.Key, &failingReader{err: cause}, &UploadOptions{GrantID: tk.ID})
 		require.ErrorIs(t, err, cause)
-		require.NoError(t, d.put(tk, "application/pdf", content))
+		require.NoError(t, d.put(tk, "application/pdf", content+" draft"))
+		require.NoError(t, d.put(tk, "application/pdf", content), "until it is complete the client may send again")
+		obj, err := d.complete(tk)
+		require.NoError(t, err)
+		require.EqualValues(t, len(content), obj.Size)
 		require.ErrorIs(t, d.put(tk, "application/pdf", content), signurl.ErrRevoked)
-		require.Equal(t, []string{"generate_upload_url ok", "redeem ok", "upload failed error", "redeem ok", "upload ok", "redeem ok", "upload failed revoked"}, d.entries(t))
+		require.Equal(t, []string{"generate_upload_url ok", "redeem ok", "upload failed error", "redeem ok", "redeem ok", "upload ok", "redeem ok", "upload failed revoked"}, d.entries(t))
 	})
 }

@@ -92,7 +92,7 @@ func (s *Store) reconcileOne(ctx context.Context, intent audit.Intent) (audit.Ou
 	ctx, release := s.keep(ctx, intent)
 	defer release()
 	e := intent.Event()
-	for _, key := range []string{e.Key, e.Attrs[audit.AttrSourceKey]} {
+	for _, key := range []string{e.Key, e.Attrs[audit.AttrSourceKey], stagingOf(e)} {
 		if key == "" {
 			continue
 		}
@@ -107,7 +107,9 @@ func (s *Store) reconcileOne(ctx context.Context, intent audit.Intent) (audit.Ou
 	case audit.ActionUpload, audit.ActionCopy:
 		r, err = s.findWrite(ctx, e)
 		if err == nil && r.Outcome == audit.OutcomeOK && e.Attrs[audit.AttrStaged] == audit.StagedPending {
-			r, err = s.discard(ctx, e.Key, e.OpID)
+			if r, err = s.discard(ctx, e, r); isRefused(err) {
+				err = nil // it stays, and is settled as what it is
+			}
 		}
 	case audit.ActionDelete:
 		r, err = s.findDelete(ctx, e)
@@ -122,11 +124,6 @@ func (s *Store) reconcileOne(ctx context.Context, intent audit.Intent) (audit.Ou
 	if r.Outcome == audit.OutcomeFailed {
 		r.ErrorCode = "interrupted"
 	}
-	if staging := e.Attrs[attrStagingKey]; staging != "" {
-		if err := s.removeStaged(ctx, staging); err != nil {
-			return "", err
-		}
-	}
 	r.SettledBy = audit.SettledByReconciler
 	sctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
@@ -136,6 +133,7 @@ func (s *Store) reconcileOne(ctx context.Context, intent audit.Intent) (audit.Ou
 		}
 		return "", driver.As(ErrAudit, err)
 	}
+	s.clearStaged(ctx, e)
 	return r.Outcome, nil
 }
 
@@ -237,7 +235,12 @@ func (s *Store) findMove(ctx context.Context, e audit.Event) (audit.Result, []au
 		return audit.Result{}, nil, err
 	}
 	if src != nil && src.ETag == e.Attrs[attrETag] {
-		if err := s.remove(ctx, e.Attrs[audit.AttrSourceKey], src.ETag); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrReplaced) {
+		err := s.remove(ctx, e.Attrs[audit.AttrSourceKey], src.ETag)
+		if isRefused(err) {
+			failed := audit.Result{Outcome: audit.OutcomeFailed, ErrorCode: errorCode(err)}
+			return failed, []audit.Event{onlyCopied(e.With(r))}, nil
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrReplaced) {
 			return audit.Result{}, nil, err
 		}
 	}
