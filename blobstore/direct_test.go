@@ -71,13 +71,11 @@ func newDirect(t *testing.T, service bool) *direct {
 	d.trail = &audit.Memory{Now: func() time.Time { return *d.clock }}
 	base := driver.Base{Bucket: memblob.OpenBucket(nil), BaseInfo: driver.Info{Backend: "mem", Bucket: "mem"}}
 	opts := &Options{}
-	var bucket driver.Bucket = &base
 	if service {
 		base.BaseInfo.Capabilities.Links = driver.Links{
 			Methods: []string{http.MethodPut}, ContentLength: driver.OnCompletion, MaxLength: driver.OnCompletion,
 			ContentType: driver.OnCompletion, SHA256: driver.OnCompletion,
 		}
-		bucket = &signingBucket{Base: base}
 		d.put = func(tk *Ticket, contentType, content string) error {
 			return base.Write(d.ctx, tk.Link.URL, strings.NewReader(content), &driver.WriteOptions{ContentType: contentType})
 		}
@@ -98,7 +96,7 @@ func newDirect(t *testing.T, service bool) *direct {
 		}
 	}
 	var err error
-	d.Store, err = NewFromDriver(bucket, d.trail, opts)
+	d.Store, err = NewFromDriver(&signingBucket{Base: base}, d.trail, opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close()) })
 	return d

@@ -26,12 +26,8 @@ func (s *Store) settleLost(ctx context.Context, e audit.Event, r audit.Result, a
 	switch {
 	case err != nil:
 		return both(lost, err)
-	case !so && (e.Action != audit.ActionDelete || r.Outcome != audit.OutcomeOK):
+	case !so && e.Action != audit.ActionDelete:
 		return fmt.Errorf("%w: another process took the operation over, and the bucket is not as this one left it", lost)
-	case !so:
-		// The deletion succeeded, and another object is there since: an entry that
-		// says ok now would read as if that one were gone.
-		r.Outcome = audit.OutcomeUnknown
 	}
 	end, known, err := s.endOf(ctx, e)
 	switch {
@@ -40,8 +36,13 @@ func (s *Store) settleLost(ctx context.Context, e audit.Event, r audit.Result, a
 	case known && end == "":
 		return lost // it is for the other process to settle
 	case known && end == r.Outcome:
-		also = withoutDeletions(also) // the other process has recorded them
+		so, also = true, withoutDeletions(also) // the other process has recorded them
 	default:
+		if !so {
+			// The deletion succeeded, and another object is there since: an entry
+			// that says ok now would read as if that one were gone.
+			r.Outcome = audit.OutcomeUnknown
+		}
 		err = s.journal.Log(ctx, amendment(e, r))
 	}
 	for _, a := range also {

@@ -184,10 +184,11 @@ var errDiscarded = errors.New("discarded")
 // The error is then isRefused.
 func (s *Store) discard(ctx context.Context, e audit.Event, stored audit.Result) (audit.Result, error) {
 	err := s.removeOwn(ctx, e.Key, e.OpID)
+	var refused refusedError
 	switch {
-	case isRefused(err):
+	case errors.As(err, &refused):
 		stored.Outcome = audit.OutcomeOK
-		return stored, err
+		return stored, refused // which is not in doubt
 	case err != nil:
 		return audit.Result{}, err
 	}
