@@ -1,6 +1,7 @@
 package blobstore
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -27,6 +28,15 @@ type signingBucket struct {
 	between func(step, key string) // what a client does while its upload is judged
 	readErr error
 	copied  func(dst string, o *driver.CopyOptions)
+	landing func()           // the next copy is made of what was there before it is called
+	deleted func(key string) // called before each deletion
+}
+
+func (b *signingBucket) Delete(ctx context.Context, key string, o *driver.DeleteOptions) error {
+	if b.deleted != nil {
+		b.deleted(key)
+	}
+	return b.Base.Delete(ctx, key, o)
 }
 
 func (b *signingBucket) Read(ctx context.Context, key string, offset, length int64) (*driver.Reader, error) {
@@ -42,6 +52,15 @@ func (b *signingBucket) Read(ctx context.Context, key string, offset, length int
 func (b *signingBucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOptions) error {
 	if b.between != nil {
 		b.between("copy", src)
+	}
+	if landing := b.landing; landing != nil {
+		b.landing = nil
+		content, err := b.Bucket.ReadAll(ctx, src)
+		if err != nil {
+			return b.MapError(err)
+		}
+		landing()
+		return b.Write(ctx, dst, bytes.NewReader(content), &driver.WriteOptions{IfNotExist: o.IfNotExist, ContentType: o.ContentType, Metadata: o.Metadata})
 	}
 	err := b.Base.Copy(ctx, dst, src, o)
 	if b.copied != nil && err == nil {
@@ -264,19 +283,24 @@ func TestDirectUpload(t *testing.T) {
 			require.NoError(t, d.put(tk, "application/pdf", content), "the ticket must stay good")
 		})
 	}
-	t.Run("handler/a failed try leaves the ticket good, its end does not", func(t *testing.T) {
+	t.Run("handler/a failed try leaves the ticket good, a second use does not", func(t *testing.T) {
 		d := newDirect(t, false)
 		tk, err := d.BeginUpload(d.ctx, "a/b.pdf", nil)
 		require.NoError(t, err)
 		cause := errors.New("connection reset")
 		_, err = d.Upload(d.ctx, tk.Key, &failingReader{err: cause}, &UploadOptions{GrantID: tk.ID})
 		require.ErrorIs(t, err, cause)
-		require.NoError(t, d.put(tk, "application/pdf", content+" draft"))
-		require.NoError(t, d.put(tk, "application/pdf", content), "until it is complete the client may send again")
+		require.NoError(t, d.put(tk, "application/pdf", content))
+		require.ErrorIs(t, d.put(tk, "application/pdf", content+" again"), signurl.ErrRevoked)
 		obj, err := d.complete(tk)
 		require.NoError(t, err)
 		require.EqualValues(t, len(content), obj.Size)
+		require.NoError(t, d.Delete(d.ctx, tk.Key, nil))
 		require.ErrorIs(t, d.put(tk, "application/pdf", content), signurl.ErrRevoked)
-		require.Equal(t, []string{"generate_upload_url ok", "redeem ok", "upload failed error", "redeem ok", "redeem ok", "upload ok", "redeem ok", "upload failed revoked"}, d.entries(t))
+		require.Empty(t, d.objects(t))
+		require.Equal(t, []string{
+			"generate_upload_url ok", "redeem ok", "upload failed error", "redeem ok", "redeem ok", "upload failed revoked",
+			"upload ok", "delete ok", "redeem ok", "upload failed revoked",
+		}, d.entries(t))
 	})
 }

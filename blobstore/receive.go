@@ -4,6 +4,7 @@ package blobstore
 // handler, and removing them.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,8 +23,8 @@ import (
 
 // uploadByTicket receives what a client sends to the handler under a ticket. It
 // goes to the ticket's private key, as it does where a service receives it; only
-// CompleteUpload makes an object of it. A client may send again until then, also if
-// it failed: the last whole content counts.
+// CompleteUpload makes an object of it. If it fails the ticket stays good, so that
+// the client can try again.
 func (s *Store) uploadByTicket(ctx context.Context, p *uploadPlan) (*Object, error) {
 	use := p.event
 	use.Action, use.RefOpID = audit.ActionRedeem, p.GrantID
@@ -44,6 +45,8 @@ func (s *Store) uploadByTicket(ctx context.Context, p *uploadPlan) (*Object, err
 	}
 	return nil, s.record(ctx, failed, err)
 }
+
+var errKeyTaken = driver.As(fs.ErrExist, errors.New("the key is taken"))
 
 var errTicketUsed = fmt.Errorf("the ticket was used: %w", signurl.ErrRevoked)
 
@@ -67,11 +70,11 @@ func isTicketOf(e audit.Event, key string) bool {
 // receive stores the content under the ticket's private key. It refuses early what
 // CompleteUpload would refuse.
 func (s *Store) receive(ctx context.Context, p *uploadPlan, ticket audit.Event) (*Object, error) {
-	switch a, err := s.attributes(ctx, ticket.Key); {
-	case err != nil:
-		return nil, err
-	case a != nil:
-		return nil, driver.As(fs.ErrExist, errors.New("the key is taken"))
+	if a, err := s.attributes(ctx, ticket.Key); a != nil || err != nil {
+		return nil, cmp.Or(err, errKeyTaken)
+	}
+	if a, err := s.attributes(ctx, stagingOf(ticket)); a != nil || err != nil {
+		return nil, cmp.Or(err, errTicketUsed)
 	}
 	if ticket.Size != nil && p.size < 0 {
 		p.size = *ticket.Size
@@ -88,10 +91,13 @@ func (s *Store) receive(ctx context.Context, p *uploadPlan, ticket audit.Event) 
 	if types := ticket.Attrs[attrTypes]; types != "" {
 		p.AllowedTypes = strings.Split(types, ",")
 	}
-	// Each try has an id of its own, so that none takes the bytes of another for
-	// its own. A later one replaces an earlier one.
-	p.meta, p.Overwrite = map[string]string{}, true
+	// Of several tries at once the first to end counts. Each has an id of its own,
+	// so that none takes the bytes of another for its own.
+	p.meta, p.Overwrite = map[string]string{}, false
 	obj, err := s.write(ctx, p, stagingOf(ticket), newOpID())
+	if errors.Is(err, fs.ErrExist) {
+		err = errTicketUsed
+	}
 	if err != nil {
 		return nil, err
 	}

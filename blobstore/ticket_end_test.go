@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/audit/audittest"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/signurl"
 )
 
 // endings demands that bucket and trail agree about the end of a ticket, and that
@@ -75,7 +77,7 @@ func TestTicketEndedAtOnce(t *testing.T) {
 		},
 		"send again": func(t *testing.T, d *direct, tk *Ticket) error {
 			err := d.put(tk, "application/pdf", pdf+" of another length")
-			if errors.Is(err, fs.ErrExist) { // the object is there already
+			if errors.Is(err, fs.ErrExist) || errors.Is(err, signurl.ErrRevoked) { // which the handler says before it takes anything
 				err = nil
 			}
 			return err
@@ -91,7 +93,7 @@ func TestTicketEndedAtOnce(t *testing.T) {
 		},
 	}
 	for _, service := range []bool{true, false} {
-		for _, step := range []string{"read", "copy", "copied", "renew", "settle"} {
+		for _, step := range []string{"read", "copy", "landing", "copied", "renew", "settle"} {
 			for name, other := range others {
 				t.Run(fmt.Sprintf("service=%v/%s/%s", service, step, name), func(t *testing.T) {
 					d := newDirect(t, service)
@@ -108,6 +110,9 @@ func TestTicketEndedAtOnce(t *testing.T) {
 					}
 					bucket := d.bucket.(*signingBucket)
 					bucket.between = func(s, _ string) { at(s) }
+					if step == "landing" {
+						bucket.landing = func() { at("landing") }
+					}
 					bucket.copied = func(string, *driver.CopyOptions) { at("copied") }
 					faults := audittest.NewFaults(d.trail)
 					for s, call := range map[string]audittest.Call{"renew": audittest.CallRenew, "settle": audittest.CallSettle} {
@@ -177,6 +182,37 @@ func TestTicketCompletedByManyAtOnce(t *testing.T) {
 			}
 			require.Equal(t, got[5] == nil, !d.endings(t, tk) && got[5] == nil)
 		}
+	}
+}
+
+// The object of a completion that was overtaken, and died, appears when the other
+// request has looked for it.
+func TestTicketWhoseObjectLandsLate(t *testing.T) {
+	for name, end := range map[string]func(d *direct, tk *Ticket) error{
+		"aborted":  func(d *direct, tk *Ticket) error { return d.AbortUpload(d.ctx, tk.Key, tk.ID) },
+		"rejected": func(d *direct, tk *Ticket) error { _, err := d.complete(tk); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDirect(t, true)
+			tk, err := d.BeginUpload(d.ctx, "a", &TicketOptions{MaxSize: 10, Expiry: time.Hour})
+			require.NoError(t, err)
+			require.NoError(t, d.put(tk, "text/plain", "content"))
+			bucket := d.bucket.(*signingBucket)
+			bucket.deleted = func(string) { // what the other request does first when it has settled the ticket
+				bucket.deleted = nil
+				require.NoError(t, bucket.Write(d.ctx, tk.Key, strings.NewReader("content"), &driver.WriteOptions{
+					IfNotExist: true, ContentType: "text/plain", Metadata: map[string]string{driver.MetaOp: tk.ID},
+				}))
+			}
+			if name == "rejected" {
+				require.NoError(t, d.put(tk, "text/plain", "much longer content"))
+				require.ErrorIs(t, end(d, tk), ErrTooLarge)
+			} else {
+				require.NoError(t, end(d, tk))
+			}
+			require.Nil(t, bucket.deleted)
+			require.False(t, d.endings(t, tk))
+		})
 	}
 }
 
