@@ -201,6 +201,9 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 		Metadata:                       meta,
 		SourceModifiedAccessConditions: &azblob.SourceModifiedAccessConditions{SourceIfMatch: etag},
 	}
+	if o.ContentOnly && props.AccessTier != nil && !value(props.AccessTierInferred) {
+		opts.Tier = new(azblob.AccessTierHot) // that of src, which its client chose, would be copied
+	}
 	if o.IfNotExist {
 		opts.AccessConditions = ifAbsent()
 	}

@@ -133,8 +133,17 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 		ContentType: attrs.ContentType, CacheControl: attrs.CacheControl, ContentDisposition: attrs.ContentDisposition,
 		ContentEncoding: attrs.ContentEncoding, ContentLanguage: attrs.ContentLanguage, Metadata: meta,
 	}
-	if _, err = c.Run(ctx); err != nil && ctx.Err() != nil {
+	made, err := c.Run(ctx)
+	if err != nil && ctx.Err() != nil {
 		return driver.As(context.Cause(ctx), b.MapError(err))
+	}
+	if err == nil && o.ContentOnly && made.CacheControl+made.ContentEncoding+made.ContentLanguage+made.ContentDisposition != "" {
+		// Google takes nothing along if something is said of the new object; a
+		// service that does gets the content anew.
+		if err := b.handle.Object(dst).If(storage.Conditions{GenerationMatch: made.Generation}).Delete(ctx); err != nil {
+			return driver.As(driver.ErrInDoubt, b.MapError(err))
+		}
+		return driver.CopyThrough(ctx, b, dst, src, o)
 	}
 	return b.MapError(err)
 }
