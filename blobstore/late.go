@@ -59,7 +59,8 @@ func mayLand(e audit.Entry) bool {
 	case "error", "canceled", "deadline":
 		return true
 	}
-	return e.SettledBy == audit.SettledByReconciler
+	// Of several requests that end a ticket one may be overtaken by another.
+	return e.SettledBy == audit.SettledByReconciler || stagingOf(e.Event) != ""
 }
 
 // amendOne appends an entry about the operation of e if its object stands and
