@@ -70,6 +70,9 @@ func (s *Store) amendOne(ctx context.Context, trail audit.Reader, e audit.Event)
 	if err != nil || r.Outcome != audit.OutcomeOK {
 		return false, err
 	}
+	if end, _, err := s.endOf(ctx, e); err != nil || end == audit.OutcomeOK {
+		return false, driver.As(ErrAudit, err) // it was said, and a staged upload may be committed since
+	}
 	if e.Action == audit.ActionMove {
 		e.Action = audit.ActionCopy // its source stays, as whoever was told that it failed expects
 	}

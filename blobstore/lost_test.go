@@ -74,6 +74,10 @@ func TestCommitOfALostUpload(t *testing.T) {
 			c.meanwhile(t, p, st)
 			c.want(t, st.Commit(p.ctx))
 			require.Equal(t, c.entries, p.outcomes(t, "a"))
+			if name == "settled as failed before the object was seen" {
+				require.Equal(t, Reconciled{}, p.stopped(t), "what is committed is not late")
+				require.Equal(t, "staged", p.get(t, "a"))
+			}
 		})
 	}
 }
