@@ -45,6 +45,10 @@ func (s *Store) Copy(ctx context.Context, dst, src string, opts *CopyOptions) er
 // then, both stand, and the error is also [ErrInDoubt]: the move stays open, and
 // [Store.Reconcile] deletes src, if it is still the same.
 //
+// If the service refuses both deletions, as under a lock, the move has become a
+// copy: it is recorded as failed, together with an entry "copy", and the error
+// wraps fs.ErrPermission.
+//
 // A move that a crash cut short after the copy is finished by Reconcile too. src
 // is deleted only if it is still what was copied.
 func (s *Store) Move(ctx context.Context, dst, src string, opts *CopyOptions) error {
@@ -105,7 +109,7 @@ func (s *Store) copyOrMove(ctx context.Context, action audit.Action, dst, src st
 			if errors.Is(err, ErrInDoubt) {
 				return effect{}, err
 			}
-			return effect{}, s.takeBack(ctx, intent, fmt.Errorf("source: %w", err))
+			return s.takeBack(ctx, intent, fmt.Errorf("source: %w", err))
 		}
 		e.Size, e.SHA256, e.ContentType = &copied.Size, copied.SHA256, copied.ContentType
 		eff.also = []audit.Event{movedAway(e, opID)}
@@ -195,28 +199,39 @@ func movedAway(move audit.Event, opID string) audit.Event {
 // takeBack removes the copy that a failed move made. It does so only while the
 // move is still ours: the reconciler finishes a move whose copy it sees, and that
 // copy is then all that is left.
-func (s *Store) takeBack(ctx context.Context, intent audit.Intent, cause error) error {
+func (s *Store) takeBack(ctx context.Context, intent audit.Intent, cause error) (effect, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
 	defer cancel()
-	dst := intent.Event().Key
+	e := intent.Event()
 	err := intent.Renew(ctx, s.opts.Lease)
 	switch {
-	case err == nil && intent.Event().Attrs[audit.AttrPrior] != "":
-		return driver.As(ErrInDoubt, cause) // what it replaced is gone: it is to be finished
+	case err == nil && e.Attrs[audit.AttrPrior] != "" && isRefused(cause):
+		return effect{left: []audit.Event{onlyCopied(e)}}, cause // what it replaced is gone
+	case err == nil && e.Attrs[audit.AttrPrior] != "":
+		return effect{}, driver.As(ErrInDoubt, cause) // what it replaced is gone: it is to be finished
 	case err == nil:
-		if err := s.removeOwn(ctx, dst, intent.ID()); err != nil {
-			return inDoubt(cause, err)
+		err := s.removeOwn(ctx, e.Key, e.OpID)
+		switch {
+		case err == nil:
+			return effect{}, cause
+		case isRefused(err) && isRefused(cause):
+			return effect{left: []audit.Event{onlyCopied(e)}}, cause
 		}
-		return cause
+		return effect{}, inDoubt(cause, err)
 	case errors.Is(err, audit.ErrNotHeld):
 		// The reconciler may have looked before the copy was there, and said so.
-		a, lookErr := s.attributes(ctx, dst)
-		if lookErr == nil && a != nil && a.Metadata[driver.MetaOp] == intent.ID() {
-			copied := intent.Event()
-			copied.Action, copied.OpID, copied.RefOpID, copied.OccurredAt = audit.ActionCopy, "", intent.ID(), time.Time{}
-			lookErr = s.log(ctx, copied)
+		copied := e
+		copied.Action = audit.ActionCopy
+		if lookErr := s.settleLost(ctx, copied, audit.Result{Outcome: audit.OutcomeOK}, nil, err); lookErr != nil {
+			err = lookErr
 		}
-		err = both(err, lookErr)
 	}
-	return inDoubt(cause, driver.As(ErrAudit, err))
+	return effect{}, inDoubt(cause, driver.As(ErrAudit, err))
+}
+
+// onlyCopied is the entry of a move whose copy exists and whose source stays.
+func onlyCopied(move audit.Event) audit.Event {
+	e := move
+	e.Action, e.OpID, e.RefOpID, e.Outcome, e.OccurredAt = audit.ActionCopy, "", move.OpID, "", time.Time{}
+	return e
 }

@@ -105,6 +105,8 @@ func (s *Store) remove(ctx context.Context, key, etag string) error {
 	switch err = s.bucket.MapError(err); {
 	case err == nil && a.ETag != etag:
 		return inDoubt(cause, ErrReplaced) // with or without a deletion in between
+	case err == nil && errors.Is(cause, fs.ErrPermission):
+		return refusedError{cause}
 	case err == nil:
 		return cause
 	case errors.Is(err, fs.ErrNotExist):
@@ -112,3 +114,14 @@ func (s *Store) remove(ctx context.Context, key, etag string) error {
 	}
 	return inDoubt(cause, err)
 }
+
+// refusedError is the cause of a deletion that the service refused: by the rights
+// of the store's credentials, or by a lock. The object was seen to be there
+// afterwards, so that nothing about it is in doubt.
+type refusedError struct{ error }
+
+func (e refusedError) Unwrap() error { return e.error }
+
+// isRefused reports whether an object is known to exist because the service
+// refused to delete it.
+func isRefused(err error) bool { return errors.As(err, new(refusedError)) }

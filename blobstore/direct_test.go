@@ -1,6 +1,7 @@
 package blobstore
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -27,6 +28,15 @@ type signingBucket struct {
 	between func(step, key string) // what a client does while its upload is judged
 	readErr error
 	copied  func(dst string, o *driver.CopyOptions)
+	landing func()           // the next copy is made of what was there before it is called
+	deleted func(key string) // called before each deletion
+}
+
+func (b *signingBucket) Delete(ctx context.Context, key string, o *driver.DeleteOptions) error {
+	if b.deleted != nil {
+		b.deleted(key)
+	}
+	return b.Base.Delete(ctx, key, o)
 }
 
 func (b *signingBucket) Read(ctx context.Context, key string, offset, length int64) (*driver.Reader, error) {
@@ -42,6 +52,15 @@ func (b *signingBucket) Read(ctx context.Context, key string, offset, length int
 func (b *signingBucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOptions) error {
 	if b.between != nil {
 		b.between("copy", src)
+	}
+	if landing := b.landing; landing != nil {
+		b.landing = nil
+		content, err := b.Bucket.ReadAll(ctx, src)
+		if err != nil {
+			return b.MapError(err)
+		}
+		landing()
+		return b.Write(ctx, dst, bytes.NewReader(content), &driver.WriteOptions{IfNotExist: o.IfNotExist, ContentType: o.ContentType, Metadata: o.Metadata})
 	}
 	err := b.Base.Copy(ctx, dst, src, o)
 	if b.copied != nil && err == nil {
@@ -71,13 +90,11 @@ func newDirect(t *testing.T, service bool) *direct {
 	d.trail = &audit.Memory{Now: func() time.Time { return *d.clock }}
 	base := driver.Base{Bucket: memblob.OpenBucket(nil), BaseInfo: driver.Info{Backend: "mem", Bucket: "mem"}}
 	opts := &Options{}
-	var bucket driver.Bucket = &base
 	if service {
 		base.BaseInfo.Capabilities.Links = driver.Links{
 			Methods: []string{http.MethodPut}, ContentLength: driver.OnCompletion, MaxLength: driver.OnCompletion,
 			ContentType: driver.OnCompletion, SHA256: driver.OnCompletion,
 		}
-		bucket = &signingBucket{Base: base}
 		d.put = func(tk *Ticket, contentType, content string) error {
 			return base.Write(d.ctx, tk.Link.URL, strings.NewReader(content), &driver.WriteOptions{ContentType: contentType})
 		}
@@ -98,7 +115,7 @@ func newDirect(t *testing.T, service bool) *direct {
 		}
 	}
 	var err error
-	d.Store, err = NewFromDriver(bucket, d.trail, opts)
+	d.Store, err = NewFromDriver(&signingBucket{Base: base}, d.trail, opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close()) })
 	return d
@@ -179,7 +196,7 @@ func TestDirectUpload(t *testing.T) {
 		} {
 			run(bad.title, func(t *testing.T, d *direct) {
 				tk := begin(t, d, bad.options)
-				if !service {
+				if !service { // it judges early too
 					err := d.put(tk, bad.contentType, bad.content)
 					if bad.options.AllowedTypes == nil { // which are not in the link
 						bad.want = signurl.ErrConstraint
@@ -209,9 +226,7 @@ func TestDirectUpload(t *testing.T) {
 		run("aborted", func(t *testing.T, d *direct) {
 			tk := begin(t, d, TicketOptions{})
 			require.ErrorIs(t, d.AbortUpload(d.ctx, "other/key", tk.ID), fs.ErrNotExist)
-			if service {
-				require.NoError(t, d.put(tk, "application/pdf", content))
-			}
+			require.NoError(t, d.put(tk, "application/pdf", content))
 			require.NoError(t, d.AbortUpload(d.ctx, tk.Key, tk.ID))
 			require.Empty(t, d.objects(t), "nothing may be left")
 			require.Zero(t, d.trail.Open())
@@ -246,9 +261,9 @@ func TestDirectUpload(t *testing.T) {
 		})
 		run("abandoned", func(t *testing.T, d *direct) {
 			tk := begin(t, d, TicketOptions{Expiry: time.Hour})
-			if service {
-				require.NoError(t, d.put(tk, "application/pdf", content))
-			}
+			require.NoError(t, d.put(tk, "application/pdf", content))
+			_, err := d.Stat(d.ctx, tk.Key)
+			require.ErrorIs(t, err, fs.ErrNotExist, "it is no file before it is accepted")
 			r, err := d.Reconcile(d.ctx)
 			require.NoError(t, err)
 			require.Zero(t, r, "it may still be completed")
@@ -276,7 +291,16 @@ func TestDirectUpload(t *testing.T) {
 		_, err = d.Upload(d.ctx, tk.Key, &failingReader{err: cause}, &UploadOptions{GrantID: tk.ID})
 		require.ErrorIs(t, err, cause)
 		require.NoError(t, d.put(tk, "application/pdf", content))
+		require.ErrorIs(t, d.put(tk, "application/pdf", content+" again"), signurl.ErrRevoked)
+		obj, err := d.complete(tk)
+		require.NoError(t, err)
+		require.EqualValues(t, len(content), obj.Size)
+		require.NoError(t, d.Delete(d.ctx, tk.Key, nil))
 		require.ErrorIs(t, d.put(tk, "application/pdf", content), signurl.ErrRevoked)
-		require.Equal(t, []string{"generate_upload_url ok", "redeem ok", "upload failed error", "redeem ok", "upload ok", "redeem ok", "upload failed revoked"}, d.entries(t))
+		require.Empty(t, d.objects(t))
+		require.Equal(t, []string{
+			"generate_upload_url ok", "redeem ok", "upload failed error", "redeem ok", "redeem ok", "upload failed revoked",
+			"upload ok", "delete ok", "redeem ok", "upload failed revoked",
+		}, d.entries(t))
 	})
 }

@@ -40,6 +40,9 @@ var (
 	// backend stopped answering. The intent is open, to be settled by
 	// [Store.Reconcile].
 	ErrInDoubt = driver.ErrInDoubt
+	// ErrBusy: another request is completing or aborting the same ticket at this
+	// moment. Nothing is lost; ask again.
+	ErrBusy = errors.New("another request is completing or aborting this upload; ask again")
 	// ErrNoActor: the context carries no actor; see [audit.WithActor].
 	ErrNoActor = audit.ErrNoActor
 	// ErrDenied: the authoriser refused it.

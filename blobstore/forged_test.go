@@ -16,6 +16,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/keyrule"
 )
 
 // forge inserts an intent of an operation that nobody began.
@@ -152,7 +153,7 @@ func TestReconcileChecksKeys(t *testing.T) {
 	const victim = "contracts/victim.pdf"
 	_, err := s.store.Upload(s.ctx, victim, strings.NewReader("the contract"), nil)
 	require.NoError(t, err)
-	private := stagingPrefix + uuid.NewString()
+	private := keyrule.Uploads + uuid.NewString()
 	bucket := s.store.bucket
 	require.NoError(t, bucket.Write(s.ctx, private, strings.NewReader("x"), &driver.WriteOptions{ContentType: "text/plain"}))
 	for _, e := range []audit.Event{

@@ -1,6 +1,6 @@
 package blobstore
 
-// Judging what clients sent straight to the service, and making an object of it.
+// Judging what clients sent under a ticket, and making an object of it.
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"mime"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -18,47 +20,40 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
-// acceptTries is how often what was sent is judged that is sent again meanwhile.
+// acceptTries bounds how often accept judges an upload that the client keeps
+// replacing.
 const acceptTries = 4
 
-// accept makes an object of the bytes that the service took for a ticket. The
-// client may use its link until it expires, so what is copied must be the very
+// accept makes an object of the bytes that lie under a ticket's private key. The
+// client may use its link until it expires, so the object must be made of the very
 // version that was judged.
-func (s *Store) accept(ctx context.Context, e audit.Event) (obj *Object, err error) {
-	staging := e.Attrs[attrStagingKey]
-	if staging == "" {
-		return s.arrived(ctx, e.Key, e.OpID) // not settled by the handler that took it
-	}
+func (s *Store) accept(ctx context.Context, intent audit.Intent) (obj *Object, err error) {
+	e := intent.Event()
 	for try := 1; ; try++ {
-		obj, err = s.acceptVersion(ctx, e, staging)
+		obj, err = s.acceptVersion(ctx, intent, e)
 		if try == acceptTries || !errors.Is(err, ErrReplaced) || errors.Is(err, ErrInDoubt) {
 			break
 		}
 	}
-	if errors.Is(err, errNotArrived) || errors.Is(err, ErrInDoubt) {
-		return nil, err
+	if err == nil || errors.Is(err, errNotArrived) || errors.Is(err, ErrInDoubt) {
+		return obj, err
 	}
-	if err != nil {
-		// Unless it was sent anew, and is the object already, which could not be settled.
-		made, lookErr := s.arrived(ctx, e.Key, e.OpID)
-		switch {
-		case lookErr == nil:
-			obj, err = made, nil
-		case !errors.Is(lookErr, errNotArrived):
-			return nil, both(err, unjudged(lookErr))
-		}
+	// Unless it was sent anew, and is the object already, which could not be settled.
+	made, lookErr := s.arrived(ctx, e.Key, e.OpID)
+	switch {
+	case lookErr == nil:
+		return made, nil
+	case !errors.Is(lookErr, errNotArrived):
+		return nil, both(err, unjudged(lookErr))
 	}
-	if err := both(err, s.removeStaged(ctx, staging)); err != nil {
-		return nil, err
-	}
-	return obj, nil
+	return nil, err
 }
 
 // acceptVersion is accept for what is there now, which it leaves there.
-func (s *Store) acceptVersion(ctx context.Context, e audit.Event, staging string) (*Object, error) {
-	a, err := s.attributes(ctx, staging)
+func (s *Store) acceptVersion(ctx context.Context, intent audit.Intent, e audit.Event) (*Object, error) {
+	a, err := s.received(ctx, e)
 	if err != nil {
-		return nil, unjudged(err)
+		return nil, err
 	}
 	if a == nil {
 		// Or it is the object already, and that could not be settled.
@@ -68,42 +63,36 @@ func (s *Store) acceptVersion(ctx context.Context, e audit.Event, staging string
 		}
 		return obj, err
 	}
-	if err := s.judge(ctx, e, a); err != nil {
-		return nil, err
-	}
-	meta := map[string]string{driver.MetaOp: e.OpID}
-	if e.SHA256 != nil {
-		meta[driver.MetaSHA256] = hex.EncodeToString(e.SHA256)
-	}
-	name := e.Attrs[audit.AttrFilename]
-	if name != "" {
-		meta[driver.MetaFilename] = name
-	}
-	err = s.bucket.Copy(ctx, e.Key, staging, &driver.CopyOptions{IfNotExist: true, IfMatch: a.ETag, Metadata: meta})
-	failed := err != nil
-	if failed && !errors.Is(err, ErrReplaced) {
-		err = s.afterFailedWrite(ctx, e.Key, meta, true, false, err)
-	}
-	if err == nil {
-		err = s.judgeCopy(ctx, e, a)
-	}
+	contentType, sum, err := s.judge(ctx, e, a)
 	if err != nil {
 		return nil, err
 	}
-	if failed { // but it stands: perhaps from an earlier call, which copied what was there then
-		obj, err := s.arrived(ctx, e.Key, e.OpID)
-		return obj, driver.As(ErrInDoubt, err)
+	if err := s.renew(ctx, intent); err != nil {
+		return nil, unjudged(err) // whoever took the ticket over since decides
 	}
-	return &Object{
-		Key: e.Key, Filename: name, ContentType: a.ContentType, CacheControl: a.CacheControl,
-		Size: a.Size, SHA256: e.SHA256, OpID: e.OpID,
-	}, nil
+	obj := &Object{Key: e.Key, Filename: e.Attrs[audit.AttrFilename], ContentType: contentType, Size: a.Size, SHA256: sum, OpID: e.OpID}
+	meta := map[string]string{driver.MetaOp: e.OpID}
+	if sum != nil {
+		meta[driver.MetaSHA256] = hex.EncodeToString(sum)
+	}
+	if obj.Filename != "" {
+		meta[driver.MetaFilename] = obj.Filename
+	}
+	err = s.bucket.Copy(ctx, e.Key, stagingOf(e), &driver.CopyOptions{
+		IfNotExist: true, IfMatch: a.ETag, ContentOnly: true, ContentType: contentType, Metadata: meta,
+	})
+	switch {
+	case err == nil:
+		return obj, s.judgeCopy(ctx, e, contentType)
+	case errors.Is(err, ErrReplaced), errors.Is(err, ErrChecksum):
+		return nil, ErrReplaced // since it was judged
+	}
+	return s.afterFailedAccept(ctx, e, err)
 }
 
-// judgeCopy looks at the type of the new object, if the ticket does not allow
-// all: the ETag of some services is of the content alone, and the client may have
-// sent the same content as another type.
-func (s *Store) judgeCopy(ctx context.Context, e audit.Event, judged *blob.Attributes) error {
+// judgeCopy looks at the type of the new object, if the ticket limits it: a
+// provider that takes more than the content along must not get past the limit.
+func (s *Store) judgeCopy(ctx context.Context, e audit.Event, contentType string) error {
 	if e.ContentType == "" && e.Attrs[attrTypes] == "" {
 		return nil
 	}
@@ -111,81 +100,148 @@ func (s *Store) judgeCopy(ctx context.Context, e audit.Event, judged *blob.Attri
 	if err != nil {
 		return driver.As(ErrInDoubt, err)
 	}
-	if a == nil || sameType(declaredType(a.ContentType), declaredType(judged.ContentType)) {
+	if a == nil || sameType(a.ContentType, contentType) {
 		return nil
 	}
 	return both(ErrReplaced, s.removeOwn(ctx, e.Key, e.OpID))
 }
 
-// errUnjudged: what was sent could not be looked at.
-var errUnjudged = errors.New("what was sent can't be looked at now")
+// afterFailedAccept finds out whether the ticket's object exists after a copy that
+// failed with cause. If it does, this request may have made it, or one that was
+// overtaken: so it is never taken back here.
+func (s *Store) afterFailedAccept(ctx context.Context, e audit.Event, cause error) (*Object, error) {
+	ctx = context.WithoutCancel(ctx)
+	a, err := s.attributes(ctx, e.Key)
+	switch {
+	case err != nil:
+		return nil, inDoubt(cause, err)
+	case a == nil && errors.Is(cause, fs.ErrNotExist):
+		return nil, ErrReplaced // it was removed since it was judged
+	case a == nil:
+		return nil, unjudged(cause)
+	case !isOwn(a, e.OpID):
+		return nil, driver.As(fs.ErrExist, cause)
+	}
+	rctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	defer cancel()
+	if _, err := s.bucket.Received(rctx, e.Key); err != nil { // the service may be still at it
+		return nil, inDoubt(cause, err)
+	}
+	obj, err := object(e.Key, a)
+	if obj.SHA256 == nil {
+		obj.SHA256 = e.SHA256
+	}
+	return obj, driver.As(ErrInDoubt, err)
+}
 
-func unjudged(err error) error { return driver.As(errUnjudged, driver.As(ErrInDoubt, err)) }
+// renew makes sure that an intent is still held.
+func (s *Store) renew(ctx context.Context, intent audit.Intent) error {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	defer cancel()
+	return driver.As(ErrAudit, intent.Renew(ctx, s.opts.Lease))
+}
 
-// judge compares what arrived with what the ticket allows.
-func (s *Store) judge(ctx context.Context, e audit.Event, a *blob.Attributes) error {
+// received describes what was sent under a ticket; nil if nothing was.
+func (s *Store) received(ctx context.Context, e audit.Event) (*blob.Attributes, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	defer cancel()
+	a, err := s.bucket.Received(ctx, stagingOf(e))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case errors.Is(err, driver.ErrKind):
+		return nil, driver.As(ErrType, err)
+	case errors.Is(err, ErrReplaced):
+		return nil, ErrReplaced
+	case err != nil:
+		return nil, unjudged(err)
+	}
+	return a, nil
+}
+
+// unjudged is the error of what could not be looked at or stored: the ticket stays
+// good.
+func unjudged(err error) error { return driver.As(ErrInDoubt, err) }
+
+// judge compares what was received with what the ticket allows. It returns the
+// content type of the object, and the digest of the content if it was read.
+func (s *Store) judge(ctx context.Context, e audit.Event, a *blob.Attributes) (contentType string, sum []byte, err error) {
 	most, err := strconv.ParseInt(e.Attrs[attrMaxSize], 10, 64)
 	if err != nil {
 		most = a.Size
 	}
 	switch {
 	case e.Size != nil && a.Size < *e.Size:
-		return fmt.Errorf("%w: %d bytes of the %d that were announced", io.ErrUnexpectedEOF, a.Size, *e.Size)
+		return "", nil, fmt.Errorf("%w: %d bytes of the %d that were announced", io.ErrUnexpectedEOF, a.Size, *e.Size)
 	case e.Size != nil && a.Size > *e.Size:
-		return fmt.Errorf("%w: %d bytes instead of %d", ErrTooLarge, a.Size, *e.Size)
+		return "", nil, fmt.Errorf("%w: %d bytes instead of %d", ErrTooLarge, a.Size, *e.Size)
 	case a.Size > most:
-		return fmt.Errorf("%w: %d bytes: the limit is %d", ErrTooLarge, a.Size, most)
+		return "", nil, fmt.Errorf("%w: %d bytes: the limit is %d", ErrTooLarge, a.Size, most)
 	case e.ContentType != "" && !sameType(e.ContentType, a.ContentType):
-		return fmt.Errorf("%w: sent as %.100q instead of %.100q", ErrType, a.ContentType, e.ContentType)
+		return "", nil, fmt.Errorf("%w: sent as %.100q instead of %.100q", ErrType, a.ContentType, e.ContentType)
 	}
-	if err := s.judgeType(ctx, e, a); err != nil {
-		return err
+	if contentType, err = s.judgeType(ctx, e, a); err != nil {
+		return "", nil, err
 	}
-	if e.SHA256 == nil {
-		return nil
+	if e.SHA256 == nil && s.signsItself(&LinkOptions{Method: http.MethodPut}) {
+		return contentType, nil, nil // to read it would cost as much as to have received it
 	}
 	r, err := s.openStaged(ctx, e, a, -1)
 	if err != nil {
-		return err
+		return "", nil, err
 	}
-	sum, err := s.digestOf(r)
-	if err != nil {
-		return unjudged(err)
+	if sum, err = s.digestOf(r); err != nil {
+		return "", nil, unjudged(err)
 	}
-	if string(sum) != string(e.SHA256) {
-		return fmt.Errorf("%w: SHA-256 is %x, not %x", ErrChecksum, sum, e.SHA256)
+	if e.SHA256 != nil && string(sum) != string(e.SHA256) {
+		return "", nil, fmt.Errorf("%w: SHA-256 is %x, not %x", ErrChecksum, sum, e.SHA256)
 	}
-	return nil
+	return contentType, sum, nil
 }
 
-// judgeType looks at the beginning of what arrived, if the ticket allows some
-// types only.
-func (s *Store) judgeType(ctx context.Context, e audit.Event, a *blob.Attributes) error {
-	types := e.Attrs[attrTypes]
-	if types == "" {
-		return nil
+// judgeType returns the content type of the object: that of the ticket, else the
+// one that the client sent, else one that is found from the content. It reads the
+// beginning of the content if that is needed.
+func (s *Store) judgeType(ctx context.Context, e audit.Event, a *blob.Attributes) (string, error) {
+	up := UploadOptions{ContentType: e.ContentType}
+	if up.ContentType == "" {
+		up.ContentType = declaredType(a.ContentType)
 	}
-	up := UploadOptions{ContentType: declaredType(a.ContentType), AllowedTypes: strings.Split(types, ",")}
+	if types := e.Attrs[attrTypes]; types != "" {
+		up.AllowedTypes = strings.Split(types, ",")
+	}
+	if up.ContentType != "" && up.AllowedTypes == nil {
+		return up.ContentType, nil
+	}
 	head := make([]byte, min(a.Size, sniffBytes))
 	if len(head) > 0 { // nothing can't be read as a part
 		r, err := s.openStaged(ctx, e, a, int64(len(head)))
 		if err != nil {
-			return err
+			return "", err
 		}
 		_, err = io.ReadFull(r, head)
 		if err = errors.Join(err, r.Close()); err != nil {
-			return unjudged(s.bucket.MapError(err))
+			return "", unjudged(s.bucket.MapError(err))
 		}
 	}
-	_, err := up.contentType(head)
-	return err
+	return up.contentType(head)
 }
 
-// declaredType returns the type that something was sent as, or "": services say
-// octet-stream of what was sent without one.
+const maxContentType = 255 // bytes, as the trail keeps it
+
+// declaredType returns the type that something was sent as, in the form in which
+// every backend gives it back, or "" if that says nothing: services say
+// octet-stream of what was sent without a type, and some clients say form of
+// everything.
 func declaredType(t string) string {
-	switch baseType(t) {
-	case "application/octet-stream", "binary/octet-stream":
+	base, params, err := mime.ParseMediaType(t)
+	switch {
+	case err != nil, !strings.Contains(base, "/"):
+		return ""
+	case base == "application/octet-stream", base == "binary/octet-stream", base == "application/x-www-form-urlencoded":
+		return ""
+	}
+	if t = mime.FormatMediaType(base, params); len(t) > maxContentType {
 		return ""
 	}
 	return t
@@ -198,7 +254,7 @@ func sameType(a, b string) bool {
 
 // openStaged opens what was sent for a ticket, if it is still that of a.
 func (s *Store) openStaged(ctx context.Context, e audit.Event, a *blob.Attributes, length int64) (*driver.Reader, error) {
-	r, err := s.bucket.Read(ctx, e.Attrs[attrStagingKey], 0, length)
+	r, err := s.bucket.Read(ctx, stagingOf(e), 0, length)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrReplaced // or removed: it is to be looked at again
 	}

@@ -60,7 +60,8 @@ func mayLand(e audit.Entry) bool {
 	case "error", "canceled", "deadline":
 		return true
 	}
-	return e.SettledBy == audit.SettledByReconciler
+	// Of several requests that end a ticket one may be overtaken by another.
+	return e.SettledBy == audit.SettledByReconciler || stagingOf(e.Event) != ""
 }
 
 // amendOne appends an entry about the operation of late if its object exists and
@@ -73,24 +74,20 @@ func (s *Store) amendOne(ctx context.Context, trail audit.Reader, late audit.Ent
 	if err != nil || r.Outcome != audit.OutcomeOK {
 		return false, err
 	}
-	var e audit.Event
-	var known []audit.Entry
-	for prior, err := range trail.Entries(ctx, audit.Query{OpID: late.OpID, Verified: true}) {
-		if err != nil {
-			return false, driver.As(ErrAudit, err)
-		}
-		if prior.ID == late.ID {
-			e = prior.Event
-		} else if prior.OpID == late.OpID && prior.Outcome == audit.OutcomeOK {
-			return false, nil // the operation was settled as it is
-		}
-		known = append(known, prior)
+	known, err := history(ctx, trail, late.OpID)
+	if err != nil {
+		return false, err
 	}
-	if e.OpID == "" {
+	at := slices.IndexFunc(known, func(prior audit.Entry) bool { return prior.ID == late.ID })
+	if at < 0 {
 		return false, nil // purged since
 	}
+	e := known[at].Event
 	if err := checkOperation(e); err != nil {
 		return false, err
+	}
+	if endIn(known, e) == audit.OutcomeOK {
+		return false, nil // it was said, and a staged upload may be committed since
 	}
 	if e.Action == audit.ActionMove {
 		e.Action = audit.ActionCopy // its source stays, as whoever was told that it failed expects

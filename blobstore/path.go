@@ -131,6 +131,7 @@ func both(a, b error) error {
 type effect struct {
 	result audit.Result
 	also   []audit.Event // recorded in the same transaction, and only if it succeeded
+	left   []audit.Event // recorded in the same transaction, and only if it failed: what it could not take back
 }
 
 // change takes an operation that changes objects along the path. act has the
@@ -172,24 +173,22 @@ func (s *Store) begin(ctx context.Context, e audit.Event) (audit.Intent, error) 
 func (s *Store) settle(ctx context.Context, intent audit.Intent, eff effect, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
 	defer cancel()
-	r := eff.result
-	r.Outcome = audit.OutcomeOK
-	if cause != nil {
-		r = audit.Result{Outcome: audit.OutcomeFailed, ErrorCode: errorCode(cause)}
-		eff.also = nil
-	}
-	err := intent.Settle(asRecorded(ctx, eff.also...), r, eff.also...)
+	r, also := eff.outcome(cause)
+	err := intent.Settle(asRecorded(ctx, also...), r, also...)
 	if errors.Is(err, audit.ErrNotHeld) && (cause == nil || errors.As(cause, new(undoneError))) {
-		// Somebody settled it while we were cut off, from what could be seen
-		// then: an object that came later, or one that was cleared away since.
-		// The trail gets the truth as a second entry that refers to it.
-		for _, e := range append([]audit.Event{amendment(intent.Event(), r)}, eff.also...) {
-			if err = s.journal.Log(asRecorded(ctx, e), e); err != nil {
-				break
-			}
-		}
+		err = s.settleLost(ctx, intent.Event(), r, also, err)
 	}
 	return driver.As(ErrAudit, err)
+}
+
+// outcome returns the result and the further entries of an operation that ended
+// with cause.
+func (eff effect) outcome(cause error) (audit.Result, []audit.Event) {
+	if cause != nil {
+		return audit.Result{Outcome: audit.OutcomeFailed, ErrorCode: errorCode(cause)}, eff.left
+	}
+	eff.result.Outcome = audit.OutcomeOK
+	return eff.result, eff.also
 }
 
 // keep renews the intent's lease until release is called. The context that it

@@ -107,7 +107,9 @@ func (s *Store) reconcileOne(ctx context.Context, intent audit.Intent) (audit.Ou
 	case audit.ActionUpload, audit.ActionCopy:
 		r, err = s.findWrite(ctx, e)
 		if err == nil && r.Outcome == audit.OutcomeOK && e.Attrs[audit.AttrStaged] == audit.StagedPending {
-			r, err = s.discard(ctx, e.Key, e.OpID)
+			if r, err = s.discard(ctx, e, r); isRefused(err) {
+				err = nil // it stays, and is settled as what it is
+			}
 		}
 	case audit.ActionDelete:
 		r, err = s.findDelete(ctx, e)
@@ -122,11 +124,6 @@ func (s *Store) reconcileOne(ctx context.Context, intent audit.Intent) (audit.Ou
 	if r.Outcome == audit.OutcomeFailed {
 		r.ErrorCode = "interrupted"
 	}
-	if staging := e.Attrs[attrStagingKey]; staging != "" {
-		if err := s.removeStaged(ctx, staging); err != nil {
-			return "", err
-		}
-	}
 	r.SettledBy = audit.SettledByReconciler
 	sctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
@@ -136,6 +133,7 @@ func (s *Store) reconcileOne(ctx context.Context, intent audit.Intent) (audit.Ou
 		}
 		return "", driver.As(ErrAudit, err)
 	}
+	s.clearStaged(ctx, e)
 	return r.Outcome, nil
 }
 
@@ -145,7 +143,7 @@ func checkOperation(e audit.Event) error {
 	refuse := func(key string) error {
 		return fmt.Errorf("operation %s is left alone: %w: no %s by a store has the key %.300q", e.OpID, audit.ErrUntrusted, e.Action, key)
 	}
-	if staging, ok := e.Attrs[attrStagingKey]; ok && (e.Action != audit.ActionUpload || staging != stagingPrefix+e.OpID) {
+	if staging, ok := e.Attrs[attrStagingKey]; ok && (e.Action != audit.ActionUpload || stagingOf(e) == "") {
 		return refuse(staging)
 	}
 	if e.Action == audit.ActionCheck {
@@ -155,7 +153,7 @@ func checkOperation(e audit.Event) error {
 		return nil
 	}
 	for _, key := range touched(e) {
-		if CheckKey(key) != nil {
+		if CheckKey(key) != nil && (key == "" || key != stagingOf(e)) {
 			return refuse(key)
 		}
 	}
@@ -166,7 +164,12 @@ func checkOperation(e audit.Event) error {
 // returns none for the actions of the host, which Reconcile settles as unknown.
 func touched(e audit.Event) []string {
 	switch e.Action {
-	case audit.ActionUpload, audit.ActionDelete, audit.ActionCheck:
+	case audit.ActionUpload:
+		if staging := stagingOf(e); staging != "" {
+			return []string{e.Key, staging}
+		}
+		return []string{e.Key}
+	case audit.ActionDelete, audit.ActionCheck:
 		return []string{e.Key}
 	case audit.ActionCopy, audit.ActionMove:
 		return []string{e.Key, e.Attrs[audit.AttrSourceKey]}
@@ -272,7 +275,12 @@ func (s *Store) findMove(ctx context.Context, e audit.Event) (audit.Result, []au
 		return audit.Result{}, nil, err
 	}
 	if src != nil && src.ETag == e.Attrs[attrETag] {
-		if err := s.remove(ctx, e.Attrs[audit.AttrSourceKey], src.ETag); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrReplaced) {
+		err := s.remove(ctx, e.Attrs[audit.AttrSourceKey], src.ETag)
+		if isRefused(err) {
+			failed := audit.Result{Outcome: audit.OutcomeFailed, ErrorCode: errorCode(err)}
+			return failed, []audit.Event{onlyCopied(e.With(r))}, nil
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrReplaced) {
 			return audit.Result{}, nil, err
 		}
 	}

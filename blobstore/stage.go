@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
 // Staged is an upload whose object is stored and whose record is still open,
@@ -90,7 +91,7 @@ func (s *Store) stageEntered(ctx context.Context, p *uploadPlan) (st *Staged, er
 			release()
 		}
 	}()
-	obj, err := s.write(writeCtx, p, intent.ID())
+	obj, err := s.write(writeCtx, p, p.event.Key, intent.ID())
 	if err != nil {
 		release()
 		if errors.Is(err, ErrInDoubt) {
@@ -108,8 +109,12 @@ func (st *Staged) Intent() audit.Intent { return st.intent }
 var errFinished = errors.New("the staged upload was committed, discarded or left already")
 
 // Commit settles the upload as stored. Call it after the host's transaction was
-// committed. After an error that wraps [ErrAudit] the upload stands if
+// committed. After an error that wraps [ErrAudit] the upload is stored if
 // sqlaudit.CommitTx was committed, and Reconcile settles it.
+//
+// If the lease was lost and another process took the upload over, the error wraps
+// ErrAudit and audit.ErrNotHeld unless the object exists and the trail says so:
+// look whether it exists before relying on it.
 func (st *Staged) Commit(ctx context.Context) error {
 	return st.finish(ctx, opCommit, func(ctx context.Context) error {
 		eff := effect{result: resultOf(st.Object)}
@@ -120,9 +125,17 @@ func (st *Staged) Commit(ctx context.Context) error {
 
 // Discard removes the object and settles the upload as failed. Call it after
 // the host's transaction was rolled back; after one that was committed, never.
+//
+// If the service refuses to remove it, the object stays, and the upload is settled
+// as stored and never committed. The error then wraps fs.ErrPermission; delete the
+// object when that is allowed.
 func (st *Staged) Discard(ctx context.Context) error {
 	return st.finish(ctx, opDiscard, func(ctx context.Context) error {
-		if _, err := st.s.discard(context.WithoutCancel(ctx), st.Object.Key, st.intent.ID()); err != nil {
+		r, err := st.s.discard(context.WithoutCancel(ctx), st.intent.Event(), resultOf(st.Object))
+		switch {
+		case isRefused(err):
+			return both(driver.As(errDiscarded, err), st.s.settle(ctx, st.intent, effect{result: r}, nil))
+		case err != nil:
 			return inDoubt(errDiscarded, err)
 		}
 		return st.s.settle(ctx, st.intent, effect{}, errDiscarded)
@@ -165,9 +178,18 @@ func (st *Staged) finish(ctx context.Context, op audit.Action, fn func(context.C
 // committed.
 var errDiscarded = errors.New("discarded")
 
-// discard removes the object of a staged upload that was not committed.
-func (s *Store) discard(ctx context.Context, key, opID string) (audit.Result, error) {
-	if err := s.removeOwn(ctx, key, opID); err != nil {
+// discard removes the object of a staged upload that was not committed, and
+// returns what to settle it with. If the service refuses that, the object was
+// stored and stays: that is settled, as stored, which is the object's description.
+// The error is then isRefused.
+func (s *Store) discard(ctx context.Context, e audit.Event, stored audit.Result) (audit.Result, error) {
+	err := s.removeOwn(ctx, e.Key, e.OpID)
+	var refused refusedError
+	switch {
+	case errors.As(err, &refused):
+		stored.Outcome = audit.OutcomeOK
+		return stored, refused // which is not in doubt
+	case err != nil:
 		return audit.Result{}, err
 	}
 	return audit.Result{Outcome: audit.OutcomeFailed, ErrorCode: errorCode(errDiscarded)}, nil

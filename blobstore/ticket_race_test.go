@@ -31,41 +31,41 @@ func (h *hooked) Read(p []byte) (int, error) {
 // for the first answer, must not make the trail tell of other bytes than those
 // that stand, nor lose an upload that was acknowledged.
 func TestTicketSentTwice(t *testing.T) {
-	for name, tc := range map[string]struct {
-		second  io.Reader
-		content string // of the second, if it is the one that stands
-	}{
-		"whole":                   {strings.NewReader("the second's bytes"), "the second's bytes"},
-		"breaking off in the end": {io.MultiReader(strings.NewReader(strings.Repeat("x", 100<<10)), &failingReader{err: errors.New("gone")}), ""},
+	for name, body := range map[string]io.Reader{
+		"whole":                   strings.NewReader("the second's bytes"),
+		"breaking off in the end": io.MultiReader(strings.NewReader(strings.Repeat("x", 100<<10)), &failingReader{err: errors.New("gone")}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDirect(t, false)
 			tk, err := d.BeginUpload(d.ctx, "a", nil)
 			require.NoError(t, err)
 			var firstErr error
-			second := &hooked{Reader: tc.second, do: func() {
+			second := &hooked{Reader: body, do: func() {
 				_, firstErr = d.Upload(d.ctx, "a", strings.NewReader("the first's bytes"), &UploadOptions{GrantID: tk.ID})
 			}}
-			// The second claims the ticket and then, before it has read its
-			// bytes, the first, which claimed it before, is stored.
+			// The first is received while the second is being sent.
 			_, secondErr := d.Upload(d.ctx, "a", second, &UploadOptions{GrantID: tk.ID})
-			obj, err := d.Stat(d.ctx, "a")
-			if errors.Is(err, fs.ErrNotExist) {
-				require.Error(t, firstErr, "an acknowledged upload is gone")
-				require.Error(t, secondErr, "an acknowledged upload is gone")
-				return
-			}
+			require.NoError(t, firstErr)
+			require.Error(t, secondErr)
+			_, err = d.Stat(d.ctx, "a")
+			require.ErrorIs(t, err, fs.ErrNotExist, "it is no file before it is accepted")
+			obj, err := d.complete(tk)
 			require.NoError(t, err)
 			r, err := d.Download(d.ctx, "a", nil)
 			require.NoError(t, err)
 			defer r.Close()
 			content, err := io.ReadAll(r)
 			require.NoError(t, err)
+			require.Equal(t, "the first's bytes", string(content))
+			n := 0
 			for e, err := range d.trail.Entries(d.ctx, audit.Query{Key: "a", Actions: []audit.Action{audit.ActionUpload}, Outcomes: []audit.Outcome{audit.OutcomeOK}}) {
 				require.NoError(t, err)
 				require.Equal(t, int64(len(content)), *e.Size, "the trail tells of other bytes than those that stand")
+				n++
 			}
+			require.Equal(t, 1, n)
 			require.Equal(t, tk.ID, obj.OpID)
+			require.Equal(t, []string{"a"}, d.objects(t))
 		})
 	}
 }

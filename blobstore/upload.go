@@ -72,9 +72,13 @@ const (
 	maxFilename = 255  // bytes, as file systems have it
 )
 
-// maxMetadata is the room for metadata of the host, beside what the store keeps.
+// maxMetadata is the room for metadata of the host, besides that of the store.
 var maxMetadata = cloudhttp.MaxMeta - cloudhttp.MetaCost(driver.MetaSHA256, strings.Repeat("0", 2*sha256.Size)) -
-	cloudhttp.MetaCost(driver.MetaOp, strings.Repeat("0", 36)) - cloudhttp.MetaCost(driver.MetaTry, strings.Repeat("0", 36))
+	cloudhttp.MetaCost(driver.MetaOp, strings.Repeat("0", 36)) - spareMetadata
+
+// spareMetadata is kept free for one more short fact of the store, so that the
+// room of the host does not shrink when there is one.
+const spareMetadata = 59
 
 // Upload stores what r holds under key (see [NewKey]), and, with
 // UploadOptions.Link, issues a link to it in the same call. When it returns nil,
@@ -122,7 +126,7 @@ func (s *Store) upload(ctx context.Context, key string, r io.Reader, opts *Uploa
 		linkErr error
 	)
 	err = s.change(ctx, p.event, func(ctx context.Context, intent audit.Intent) (effect, error) {
-		if obj, err = s.write(ctx, p, intent.ID()); err != nil {
+		if obj, err = s.write(ctx, p, p.event.Key, intent.ID()); err != nil {
 			return effect{}, err
 		}
 		eff := effect{result: resultOf(obj)}
@@ -189,9 +193,9 @@ func (s *Store) planUpload(key string, r io.Reader, opts *UploadOptions) (*uploa
 	return p, nil
 }
 
-// write has the effect of an upload: the object stands, or nothing does.
-func (s *Store) write(ctx context.Context, p *uploadPlan, opID string) (*Object, error) {
-	key := p.event.Key
+// write stores an upload under key: afterwards the whole object exists, or
+// nothing does. opID must not be that of another write.
+func (s *Store) write(ctx context.Context, p *uploadPlan, key, opID string) (*Object, error) {
 	head, body, err := peek(driver.ContextReader(ctx, p.body))
 	if err != nil {
 		return nil, err
@@ -386,7 +390,7 @@ func allowed(t string, types []string) bool {
 // since a backend may return an error and store the file anyway. It returns nil
 // if the object stands whole after all, and otherwise cause, with nothing of
 // this operation left; or ErrInDoubt if the backend does not say. The object is
-// known by what meta says of the operation, and of which of its tries.
+// known by what meta says of the operation.
 func (s *Store) afterFailedWrite(ctx context.Context, key string, meta map[string]string, complete, overwrite bool, cause error) error {
 	if errors.Is(cause, ErrInDoubt) {
 		return cause
@@ -402,7 +406,6 @@ func (s *Store) afterFailedWrite(ctx context.Context, key string, meta map[strin
 	case err != nil:
 		return inDoubt(cause, err)
 	case attrs.Metadata[driver.MetaOp] != meta[driver.MetaOp]:
-	case meta[driver.MetaTry] != "" && attrs.Metadata[driver.MetaTry] != meta[driver.MetaTry]:
 	case complete && (wanted || overwrite):
 		// Only the reply was lost; or the cancellation came when the old object
 		// was gone, and removing the new one would lose both.
@@ -424,6 +427,7 @@ type undoneError struct{ error }
 func (e undoneError) Unwrap() error { return e.error }
 
 // removeOwn removes the object under key if it is the one that operation wrote.
+// Every error is [ErrInDoubt]; see also isRefused.
 func (s *Store) removeOwn(ctx context.Context, key, opID string) error {
 	a, err := s.attributes(ctx, key)
 	if err != nil {
@@ -432,9 +436,11 @@ func (s *Store) removeOwn(ctx context.Context, key, opID string) error {
 	if a == nil || a.Metadata[driver.MetaOp] != opID {
 		return nil // it is gone, or somebody else's by now
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
-	defer cancel()
-	return driver.As(ErrInDoubt, s.removeVersion(ctx, key, a.ETag))
+	err = s.remove(ctx, key, a.ETag)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrReplaced) && !errors.Is(err, ErrInDoubt) {
+		return nil
+	}
+	return driver.As(ErrInDoubt, err)
 }
 
 // removeVersion sees to it that a version of an object is gone.

@@ -2,6 +2,7 @@ package audittest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -52,14 +53,27 @@ type Fault struct {
 
 // Faults is an [audit.Journal] whose calls fail or wait as [Faults.Add] says,
 // for tests of those who use a journal. All other calls go to the journal
-// beneath; so do all calls of the intents that it gives out. It is safe for
-// concurrent use.
+// beneath; so do all calls of the intents that it gives out. It is an
+// [audit.Reader], whose calls never fail, if the journal beneath is one; else its
+// Entries is errors.ErrUnsupported. It is safe for concurrent use.
 type Faults struct {
+	reading
 	journal audit.Journal
 
 	mu     sync.Mutex
 	faults []*planned
 	calls  map[Call]int
+}
+
+// reading makes a Reader of a logger.
+type reading struct{ logger audit.Logger }
+
+// Entries implements [audit.Reader].
+func (r reading) Entries(ctx context.Context, q audit.Query) iter.Seq2[audit.Entry, error] {
+	if reader, ok := r.logger.(audit.Reader); ok {
+		return reader.Entries(ctx, q)
+	}
+	return func(yield func(audit.Entry, error) bool) { yield(audit.Entry{}, errors.ErrUnsupported) }
 }
 
 type planned struct {
@@ -70,7 +84,7 @@ type planned struct {
 // NewFaults returns a Faults over j, which fails nothing yet. A logger that is
 // no journal is passed through [audit.AsJournal].
 func NewFaults(j audit.Logger) *Faults {
-	return &Faults{journal: audit.AsJournal(j), calls: map[Call]int{}}
+	return &Faults{reading: reading{j}, journal: audit.AsJournal(j), calls: map[Call]int{}}
 }
 
 // Add adds faults. If several are about the same call the one that was added

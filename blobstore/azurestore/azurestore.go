@@ -50,6 +50,12 @@
 // The grant id is the correlation id (scid) of a link that is signed with a
 // user-delegation key; one signed with an account key has no room for it.
 //
+// The link of a ticket lets its client set metadata, headers and the tier, take a
+// lease, and send page and append blobs. None of that reaches the object: its
+// headers are cleared before the service copies the content, leases on received
+// bytes are broken, and only block blobs in an online tier are accepted. Where the
+// client named a tier, the object is in the tier Hot.
+//
 // Import it for its side effect:
 //
 //	import _ "github.com/blobtrail/blobtrail/blobstore/azurestore"

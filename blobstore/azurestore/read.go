@@ -18,10 +18,12 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	azblob "github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/lease"
 	"gocloud.dev/blob"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/cloudhttp"
+	"github.com/blobtrail/blobtrail/internal/keyrule"
 )
 
 // Read implements [driver.Bucket]. One request brings the content and all that
@@ -140,7 +142,17 @@ func (b *bucket) Delete(ctx context.Context, key string, o *driver.DeleteOptions
 		etag := azcore.ETag(o.IfMatch)
 		opts.AccessConditions = &azblob.AccessConditions{ModifiedAccessConditions: &azblob.ModifiedAccessConditions{IfMatch: &etag}}
 	}
-	_, err := b.container.NewBlobClient(escapeKey(key)).Delete(policy.WithRetryOptions(ctx, again), opts)
+	client := b.container.NewBlobClient(escapeKey(key))
+	_, err := client.Delete(policy.WithRetryOptions(ctx, again), opts)
+	if keyrule.IsUpload(key) && bloberror.HasCode(err, bloberror.LeaseIDMissing) {
+		var props azblob.GetPropertiesResponse
+		if props, err = client.GetProperties(ctx, nil); err == nil {
+			err = b.breakLease(ctx, client, &props)
+		}
+		if err == nil {
+			_, err = client.Delete(policy.WithRetryOptions(ctx, again), opts)
+		}
+	}
 	if bloberror.HasCode(err, bloberror.ConditionNotMet) {
 		// Some services answer so as well where nothing is.
 		if _, err = b.container.NewBlobClient(escapeKey(key)).GetProperties(ctx, nil); err == nil {
@@ -167,7 +179,13 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 	if o.IfMatch != "" && o.IfMatch != string(value(props.ETag)) {
 		return driver.ErrReplaced
 	}
-	meta := props.Metadata
+	etag, meta := props.ETag, props.Metadata
+	if o.ContentOnly {
+		meta = nil
+		if etag, err = b.strip(ctx, from, &props, o.ContentType); err != nil {
+			return err
+		}
+	}
 	if meta == nil {
 		meta = make(map[string]*string)
 	}
@@ -181,7 +199,10 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 	}
 	opts := &azblob.StartCopyFromURLOptions{
 		Metadata:                       meta,
-		SourceModifiedAccessConditions: &azblob.SourceModifiedAccessConditions{SourceIfMatch: props.ETag},
+		SourceModifiedAccessConditions: &azblob.SourceModifiedAccessConditions{SourceIfMatch: etag},
+	}
+	if o.ContentOnly && props.AccessTier != nil && !value(props.AccessTierInferred) {
+		opts.Tier = new(azblob.AccessTierHot) // that of src, which its client chose, would be copied
 	}
 	if o.IfNotExist {
 		opts.AccessConditions = ifAbsent()
@@ -197,6 +218,66 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 		return b.MapError(err)
 	}
 	return b.await(ctx, to, started.CopyID, value(started.CopyStatus))
+}
+
+// strip clears the headers that came with what is to be copied, because the
+// service copies them along. It returns the ETag that the source has then. Where
+// the source can't be changed, as in a container whose blobs are immutable, its
+// headers must be right as they are.
+func (b *bucket) strip(ctx context.Context, from *azblob.Client, props *azblob.GetPropertiesResponse, contentType string) (*azcore.ETag, error) {
+	if err := b.breakLease(ctx, from, props); err != nil {
+		return nil, err
+	}
+	out, err := from.SetHTTPHeaders(ctx, azblob.HTTPHeaders{BlobContentType: &contentType}, &azblob.SetHTTPHeadersOptions{
+		AccessConditions: &azblob.AccessConditions{ModifiedAccessConditions: &azblob.ModifiedAccessConditions{IfMatch: props.ETag}},
+	})
+	if bloberror.HasCode(err, bloberror.ConditionNotMet) {
+		return nil, driver.ErrReplaced
+	}
+	if err != nil && ctx.Err() != nil {
+		return nil, driver.As(context.Cause(ctx), b.MapError(err))
+	}
+	if err = b.MapError(err); errors.Is(err, fs.ErrPermission) && value(props.ContentType) == contentType && value(props.CacheControl) == "" &&
+		value(props.ContentEncoding) == "" && value(props.ContentLanguage) == "" && value(props.ContentDisposition) == "" {
+		return props.ETag, nil
+	}
+	return out.ETag, err
+}
+
+// breakLease ends the lease that a client took on what it sent: the signature
+// that lets it write lets it do that too.
+func (b *bucket) breakLease(ctx context.Context, of *azblob.Client, props *azblob.GetPropertiesResponse) error {
+	if value(props.LeaseStatus) != lease.StatusTypeLocked {
+		return nil
+	}
+	client, err := lease.NewBlobClient(of, nil)
+	if err != nil {
+		return err
+	}
+	at := int32(0)
+	_, err = client.BreakLease(ctx, &lease.BlobBreakOptions{BreakPeriod: &at})
+	return b.MapError(err)
+}
+
+// Received implements [driver.Bucket]. A client may send other kinds of blobs,
+// whose size says nothing of what was sent, send to the archive, or have the
+// service fetch the content from elsewhere.
+func (b *bucket) Received(ctx context.Context, key string) (*blob.Attributes, error) {
+	props, err := b.container.NewBlobClient(escapeKey(key)).GetProperties(ctx, nil)
+	if err != nil {
+		return nil, b.MapError(err)
+	}
+	switch tier := value(props.AccessTier); {
+	case value(props.BlobType) != azblob.BlobTypeBlockBlob:
+		return nil, fmt.Errorf("%w: it was sent as a %s: send it as a BlockBlob", driver.ErrKind, value(props.BlobType))
+	case tier == string(azblob.AccessTierArchive) || value(props.ArchiveStatus) != "":
+		return nil, fmt.Errorf("%w: it was sent to the tier Archive: send it to an online tier", driver.ErrKind)
+	case value(props.CopyStatus) == azblob.CopyStatusTypePending:
+		return nil, driver.As(fs.ErrNotExist, errors.New("the service is still copying it from elsewhere"))
+	}
+	return &blob.Attributes{
+		ContentType: value(props.ContentType), Size: value(props.ContentLength), ModTime: value(props.LastModified), ETag: string(value(props.ETag)),
+	}, nil
 }
 
 // await waits for a copy that goes on in the service, and takes back one that

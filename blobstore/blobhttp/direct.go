@@ -109,7 +109,8 @@ const maxDirectBody = 64 << 10
 // with JSON:
 //
 //	/uploads/begin      DirectBegin -> 201 DirectTicket
-//	/uploads/complete   DirectEnd   -> 200 UploadedFile; 404 as long as nothing has arrived
+//	/uploads/complete   DirectEnd   -> 200 UploadedFile; 404 as long as nothing has arrived;
+//	                                   409 and CodeBusy if another request is at it: repeat it
 //	/uploads/abort      DirectEnd   -> 204
 //
 // Between them the client sends the bytes as the ticket says. Nothing can be read

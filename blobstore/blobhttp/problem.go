@@ -52,6 +52,7 @@ const (
 	CodeMethod          = "method"           // 405: not with this method; see the Allow header
 	CodeSlow            = "request_timeout"  // 408: the request's body came too slowly
 	CodeExists          = "exists"           // 409: the name is taken
+	CodeBusy            = "busy"             // 409: another request is at the same upload; ask again
 	CodeReplaced        = "replaced"         // 409: the file was replaced again and again meanwhile
 	CodeExpired         = "expired"          // 410: the link's time is over
 	CodeRevoked         = "revoked"          // 410: the link was withdrawn or is used up
@@ -83,6 +84,7 @@ var constants = map[string]string{
 	CodeMethod:          "CodeMethod",
 	CodeSlow:            "CodeSlow",
 	CodeExists:          "CodeExists",
+	CodeBusy:            "CodeBusy",
 	CodeReplaced:        "CodeReplaced",
 	CodeExpired:         "CodeExpired",
 	CodeRevoked:         "CodeRevoked",
@@ -166,6 +168,7 @@ var verdicts = []struct {
 	{blobstore.ErrType, verdict{415, CodeType, "Files of this type are not allowed", ""}},
 	{blobstore.ErrChecksum, verdict{422, CodeChecksum, "The content is not what its checksum says", ""}},
 	{blobstore.ErrRange, verdict{416, CodeRange, "The range begins behind the end of the file", ""}},
+	{blobstore.ErrBusy, verdict{409, CodeBusy, "Another request is at this upload", "Try again."}},
 	{blobstore.ErrReplaced, verdict{409, CodeReplaced, "The file was replaced meanwhile", "Try again."}},
 	{fs.ErrNotExist, notFound},
 	{fs.ErrExist, verdict{409, CodeExists, "There is a file of that name", ""}},

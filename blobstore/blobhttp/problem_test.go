@@ -46,6 +46,7 @@ func TestWriteError(t *testing.T) {
 		{signurl.ErrMethod, 405, blobhttp.CodeMethod},
 		{store("upload", fs.ErrExist), 409, blobhttp.CodeExists},
 		{store("delete", blobstore.ErrReplaced), 409, blobhttp.CodeReplaced},
+		{store("complete upload", blobstore.ErrBusy), 409, blobhttp.CodeBusy},
 		{signurl.ErrExpired, 410, blobhttp.CodeExpired},
 		{signurl.ErrRevoked, 410, blobhttp.CodeRevoked},
 		{store("upload", blobstore.ErrTooLarge), 413, blobhttp.CodeTooLarge},

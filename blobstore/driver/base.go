@@ -177,8 +177,15 @@ func (b *Base) Copy(ctx context.Context, dst, src string, o *CopyOptions) error 
 	return CopyThrough(ctx, b, dst, src, o)
 }
 
+// Received implements [Bucket]: a plain bucket has one kind of object.
+func (b *Base) Received(ctx context.Context, key string) (*blob.Attributes, error) {
+	a, err := b.Bucket.Attributes(ctx, key)
+	return a, b.MapError(err)
+}
+
 // CopyThrough copies within b by reading src and writing dst. Content that is
-// not what the digest kept with src says is ErrChecksum.
+// not what the digest kept with src says is ErrChecksum. With o.ContentOnly the
+// digest is that of o.Metadata.
 func CopyThrough(ctx context.Context, b Bucket, dst, src string, o *CopyOptions) error {
 	r, err := b.Read(ctx, src, 0, -1)
 	if err != nil {
@@ -188,6 +195,9 @@ func CopyThrough(ctx context.Context, b Bucket, dst, src string, o *CopyOptions)
 	attrs := r.Attributes
 	if o.IfMatch != "" && o.IfMatch != attrs.ETag {
 		return ErrReplaced
+	}
+	if o.ContentOnly {
+		attrs = &blob.Attributes{Size: attrs.Size, ContentType: o.ContentType, Metadata: o.Metadata}
 	}
 	meta := maps.Clone(attrs.Metadata)
 	if meta == nil {

@@ -30,6 +30,9 @@ var (
 	ErrChecksum = errors.New("checksum mismatch")
 	// ErrRange: the part that was asked for begins behind the object's end.
 	ErrRange = errors.New("range begins behind the end")
+	// ErrKind: the service keeps the object, but not as one that Write would have
+	// made; see [Bucket].Received.
+	ErrKind = errors.New("not an ordinary object")
 	// ErrReplaced: another object has taken the place of the one that was meant.
 	ErrReplaced = errors.New("the object was replaced meanwhile")
 	// ErrInDoubt: the backend did not say whether the effect happened, or that
@@ -45,7 +48,6 @@ const (
 	MetaOp       = MetaPrefix + "op"     // the operation that wrote the object
 	MetaSHA256   = MetaPrefix + "sha256" // its content's digest, lower-case hex
 	MetaFilename = MetaPrefix + "name"   // the name it was uploaded under
-	MetaTry      = MetaPrefix + "try"    // which of several tries of the operation wrote it, if it allows several
 )
 
 // Bucket is an opened bucket, container or folder. All methods may be called
@@ -77,6 +79,13 @@ type Bucket interface {
 	// Copy stores the object src under dst, with the metadata of src but for
 	// what o.Metadata replaces. The rules of Write hold.
 	Copy(ctx context.Context, dst, src string, o *CopyOptions) error
+
+	// Received describes the object under key, which a client wrote by a signed
+	// link. An object that the service can't read like one of Write's is ErrKind:
+	// another kind of blob, or one in an archive. If the service
+	// changes such content while it serves it, as by an encoding, Received MUST
+	// first see to it that Read gives the bytes that Copy would copy.
+	Received(ctx context.Context, key string) (*blob.Attributes, error)
 
 	// Delete removes the object. One that is missing is fs.ErrNotExist, and one
 	// that is not the one of o.IfMatch is ErrReplaced and MUST stay.
@@ -190,6 +199,13 @@ type CopyOptions struct {
 	IfNotExist bool              // fail with fs.ErrExist if dst is taken
 	IfMatch    string            // not empty: fail with ErrReplaced unless src has this ETag, as the attributes of Blob give it
 	Metadata   map[string]string // replaces the source's entries of these names
+
+	// ContentOnly takes nothing but the content from src. dst gets ContentType
+	// and Metadata, and what Write would give it: no header, metadata, tag, access
+	// rule or storage class of src. src is not needed afterwards. A provider may
+	// therefore share its content with dst, and change the attributes of src.
+	ContentOnly bool
+	ContentType string // with ContentOnly; never empty then
 }
 
 // DeleteOptions are the options of [Bucket.Delete].

@@ -29,7 +29,7 @@ func (b *fileBucket) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*b
 	return func(yield func(*blob.ListObject, error) bool) {
 		w := walker{ctx: ctx, bucket: b, prefix: o.Prefix, delimiter: o.Delimiter, yield: yield}
 		start := o.Prefix[:strings.LastIndexByte(o.Prefix, '/')+1]
-		if start != "" && keyrule.Check(strings.TrimSuffix(start, "/")) != nil {
+		if start != "" && start != keyrule.Uploads && keyrule.Check(strings.TrimSuffix(start, "/")) != nil {
 			return // no key begins so
 		}
 		w.folder(start)
@@ -68,7 +68,7 @@ func (w *walker) folder(key string) bool {
 		}
 		name := key + sorted(e)
 		n := min(len(name), len(w.prefix))
-		if name[:n] != w.prefix[:n] || keyrule.Check(strings.TrimSuffix(name, "/")) != nil {
+		if name[:n] != w.prefix[:n] || keyrule.Check(strings.TrimSuffix(name, "/")) != nil && !keyrule.IsUpload(name) {
 			continue
 		}
 		if !w.entry(name, e) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/url"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
@@ -80,8 +81,21 @@ func (b *localBucket) Delete(ctx context.Context, key string, o *driver.DeleteOp
 	return unsure(b.MapError(err))
 }
 
-// Copy implements [driver.Bucket].
+// Copy implements [driver.Bucket]. A new object that takes nothing but the
+// content of src is another name of the same file.
 func (b *localBucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOptions) error {
+	if o.ContentOnly && o.IfNotExist && o.IfMatch != "" {
+		err := localblob.Adopt(ctx, b.Bucket, dst, src, &localblob.AdoptOptions{ETag: o.IfMatch, ContentType: o.ContentType, Metadata: o.Metadata})
+		switch {
+		case errors.Is(err, localblob.ErrReplaced):
+			return driver.ErrReplaced
+		case err != nil && ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.Is(err, fs.ErrExist):
+			return driver.As(fs.ErrExist, err)
+		}
+		return unsure(b.MapError(err))
+	}
 	return driver.CopyThrough(ctx, b, dst, src, o)
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go/encoding/httpbinding"
+	"gocloud.dev/blob"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
@@ -38,13 +39,17 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 	if err != nil {
 		return err
 	}
+	if o.ContentOnly {
+		head = &s3.HeadObjectOutput{ETag: head.ETag, ContentLength: head.ContentLength, ContentType: &o.ContentType}
+		clear(meta)
+	}
 	maps.Copy(meta, ours)
 	from := httpbinding.EscapePath(b.name+"/"+src, false)
 	size := aws.ToInt64(head.ContentLength)
 	switch {
 	case size == 0:
 		err = b.copyEmpty(ctx, dst, head, meta, o.IfNotExist)
-	case o.IfNotExist || size > copyPart:
+	case o.IfNotExist || o.ContentOnly || size > copyPart: // a plain copy would take the tags along
 		err = b.copyParts(ctx, dst, from, head, meta, o.IfNotExist)
 	default:
 		_, err = b.client.CopyObject(ctx, &s3.CopyObjectInput{
@@ -102,4 +107,23 @@ func (b *bucket) copyParts(ctx context.Context, dst, from string, head *s3.HeadO
 		}))
 	}
 	return u.finish(ctx, ifNotExist, err)
+}
+
+// Received implements [driver.Bucket]. What lies in an archive would have to be
+// restored first.
+func (b *bucket) Received(ctx context.Context, key string) (*blob.Attributes, error) {
+	head, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: &key})
+	if err != nil {
+		return nil, b.MapError(err)
+	}
+	switch {
+	case head.StorageClass == types.StorageClassGlacier, head.StorageClass == types.StorageClassDeepArchive:
+		return nil, fmt.Errorf("%w: it was sent to the storage class %s: send it without a storage class", driver.ErrKind, head.StorageClass)
+	case head.ArchiveStatus != "":
+		return nil, fmt.Errorf("%w: it lies in an archive (%s): send it without a storage class", driver.ErrKind, head.ArchiveStatus)
+	}
+	return &blob.Attributes{
+		ContentType: aws.ToString(head.ContentType), Size: aws.ToInt64(head.ContentLength),
+		ModTime: aws.ToTime(head.LastModified), ETag: aws.ToString(head.ETag),
+	}, nil
 }

@@ -230,7 +230,7 @@ func (b *bucket) taken(ctx context.Context, key string, meta map[string]string, 
 		return cause
 	}
 	same := func(name string) bool { return head.Metadata[cloudhttp.S3Name(name)] == meta[cloudhttp.S3Name(name)] }
-	if same(driver.MetaOp) && same(driver.MetaTry) {
+	if same(driver.MetaOp) {
 		return cause // it may be what the request stored
 	}
 	return driver.As(fs.ErrExist, cause)

@@ -99,6 +99,7 @@ func allCases() []group {
 		{"delete", deleteCases()},
 		{"key", keyCases()},
 		{"link", linkCases()},
+		{"ticket", ticketCases()},
 		{"trail", trailCases()},
 		{"broken trail", brokenTrailCases()},
 		{"reconcile", reconcileCases()},

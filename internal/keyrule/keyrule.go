@@ -21,7 +21,18 @@ const (
 
 	// Private is the folder in which local drivers keep files of their own.
 	Private = ".blobtrail"
+
+	// Uploads begins the private keys of the bytes that clients send under
+	// tickets, until they are accepted. The id of the ticket's operation follows.
+	Uploads = Private + "/uploads/"
 )
+
+// IsUpload reports whether key is a private key below Uploads. Check refuses
+// such a key, so that no operation of a store reaches it.
+func IsUpload(key string) bool {
+	id, ok := strings.CutPrefix(key, Uploads)
+	return ok && len(id) == 36 && strings.Trim(id, "0123456789abcdef-") == ""
+}
 
 // Check returns why key can't be used, or nil.
 func Check(key string) error {

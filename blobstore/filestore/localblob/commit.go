@@ -234,6 +234,11 @@ func (w *writer) undo(p *plan) bool {
 		return false
 	}
 	defer unlock()
+	return w.takeBack(p)
+}
+
+// takeBack is undo where the key is locked.
+func (w *writer) takeBack(p *plan) bool {
 	switch fi, err := w.b.stat(w.name); {
 	case errors.Is(err, fs.ErrNotExist):
 		return true

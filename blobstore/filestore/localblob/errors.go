@@ -23,6 +23,11 @@ type codedError struct {
 func (e *codedError) Error() string { return e.msg }
 func (e *codedError) Unwrap() error { return e.err }
 
+// Is lets errors.Is find a key that is taken also where the Go CDK gives the error no code.
+func (e *codedError) Is(target error) bool {
+	return target == fs.ErrExist && e.code == gcerrors.FailedPrecondition
+}
+
 func existsError(key string) error {
 	return &codedError{
 		code: gcerrors.FailedPrecondition,

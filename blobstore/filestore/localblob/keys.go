@@ -16,7 +16,8 @@ const (
 	privateDir = ".blobtrail" // holds temporary files and lock files; never listed
 	tempDir    = privateDir + "/tmp"
 	lockDir    = privateDir + "/locks"
-	canaryDir  = privateDir + "/check" // for objects that try the folder out; as hidden as the rest
+	canaryDir  = privateDir + "/check"   // for objects that try the folder out; as hidden as the rest
+	uploadsDir = privateDir + "/uploads" // for bytes that are not accepted yet; listed only by that prefix
 	attrsExt   = ".attrs"
 
 	maxName = 255 // bytes in one file name, on every common file system
@@ -42,7 +43,7 @@ func fileName(key string, writing bool) (string, error) {
 		return refuse("ends in %q, which is reserved for attributes", attrsExt)
 	}
 	segments := strings.Split(name, "/")
-	if strings.EqualFold(segments[0], privateDir) && !strings.HasPrefix(name, canaryDir+"/") {
+	if strings.EqualFold(segments[0], privateDir) && !strings.HasPrefix(name, canaryDir+"/") && !strings.HasPrefix(name, uploadsDir+"/") {
 		return refuse("is inside %q, which is reserved for temporary files", privateDir)
 	}
 	for i, s := range segments {

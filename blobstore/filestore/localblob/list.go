@@ -149,6 +149,9 @@ func (w *walk) start() {
 
 // validFolder reports whether the folder can hold the files of keys.
 func validFolder(name string) bool {
+	if name == uploadsDir {
+		return true
+	}
 	segments := strings.Split(name, "/")
 	return !strings.EqualFold(segments[0], privateDir) && !slices.ContainsFunc(segments, func(s string) bool {
 		return badSegment(s) != "" || len(s) > maxName

@@ -1,0 +1,261 @@
+package blobstore
+
+// The end of a ticket. Several requests may complete or abort it at once, in
+// several processes: each takes the intent over from the one before, and the one
+// that settles it decides.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+)
+
+// CompleteUpload checks what was sent under the ticket of that id to key, makes
+// it the object, and settles the record. Both may come from the client: the id
+// of another operation is refused and disturbs nothing. It may be called by
+// another process than BeginUpload, and again: once the upload is complete it
+// returns the object.
+//
+// The object gets nothing from the client but its bytes and, unless the ticket
+// says which, its content type.
+//
+// If nothing has arrived yet, the error is fs.ErrNotExist and the ticket stays
+// good, as it does if what has arrived can't be looked at or stored now, which is
+// [ErrInDoubt]. What breaks a rule is removed, and the ticket is over: [ErrTooLarge],
+// [ErrType], [ErrChecksum], io.ErrUnexpectedEOF for too few bytes, [ErrReplaced]
+// if the client kept replacing it, or fs.ErrExist if the key was taken. Of calls at
+// the same time one may fail with [ErrBusy]; repeat it.
+func (s *Store) CompleteUpload(ctx context.Context, key, ticketID string) (*Object, error) {
+	ctx, span := s.trace(ctx, opCompleteUpload)
+	obj, err := s.completeUpload(ctx, key, ticketID)
+	if span.end(err) != nil {
+		return nil, &Error{Op: "complete upload", Key: key, Err: err}
+	}
+	return obj, nil
+}
+
+func (s *Store) completeUpload(ctx context.Context, key, id string) (*Object, error) {
+	e := audit.Event{RefOpID: id, Action: audit.ActionUpload, Key: key}
+	if err := s.enter(ctx, &e); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+
+	intent, err := s.claim(ctx, id, key)
+	if errors.Is(err, audit.ErrNoIntent) {
+		obj, err := s.arrived(ctx, key, id)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errTicketOver, err)
+		}
+		return obj, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	actCtx, release := s.keep(ctx, intent)
+	defer release()
+	obj, err := s.accept(actCtx, intent)
+	release()
+	if errors.Is(err, ErrInDoubt) || errors.Is(err, errNotArrived) {
+		// It stays as it is, to be completed by the next call.
+		backErr := s.giveBack(ctx, intent)
+		if errors.Is(backErr, audit.ErrNotHeld) {
+			return s.lostTicket(ctx, intent.Event(), backErr)
+		}
+		return nil, both(err, backErr)
+	}
+	var eff effect
+	if err == nil {
+		eff.result = resultOf(obj)
+	}
+	settleErr := s.endTicket(ctx, intent, eff, err)
+	if errors.Is(settleErr, audit.ErrNotHeld) {
+		return s.lostTicket(ctx, intent.Event(), settleErr)
+	}
+	if err := both(err, settleErr); err != nil {
+		return nil, err
+	}
+	return obj, nil
+}
+
+// errNotArrived: the ticket's bytes are not there yet.
+var errNotArrived = driver.As(fs.ErrNotExist, errors.New("nothing was uploaded yet"))
+
+// errTicketOver: the ticket was settled, or never was one.
+var errTicketOver = errors.New("no such ticket, or it is over")
+
+// arrived returns the object that a ticket became.
+func (s *Store) arrived(ctx context.Context, key, id string) (*Object, error) {
+	obj, err := s.lookUp(ctx, key)
+	if errors.Is(err, fs.ErrNotExist) || obj != nil && obj.OpID != id {
+		return nil, errNotArrived
+	}
+	return obj, err
+}
+
+// claim takes a ticket's intent over from whoever holds it.
+func (s *Store) claim(ctx context.Context, id, key string) (audit.Intent, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	defer cancel()
+	intent, err := s.journal.Claim(ctx, id, s.opts.Lease, func(e audit.Event) bool { return s.isTicketOf(e, key) })
+	if err != nil && !errors.Is(err, audit.ErrNoIntent) {
+		err = driver.As(ErrAudit, err)
+	}
+	return intent, err
+}
+
+// giveBack lets a claimed ticket go on until its time is over.
+func (s *Store) giveBack(ctx context.Context, intent audit.Intent) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
+	defer cancel()
+	left := s.opts.Lease
+	if ends, err := time.Parse(time.RFC3339, intent.Event().Attrs[audit.AttrExpires]); err == nil {
+		left = max(time.Until(ends)+ticketGrace, time.Millisecond)
+	}
+	return driver.As(ErrAudit, intent.Renew(ctx, left))
+}
+
+// endTicket settles a ticket that is held, and clears its private key. The error
+// is audit.ErrNotHeld if another request took the ticket over.
+func (s *Store) endTicket(ctx context.Context, intent audit.Intent, eff effect, cause error) error {
+	sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
+	defer cancel()
+	e := intent.Event()
+	r, also := eff.outcome(cause)
+	if cause == nil {
+		// Whoever takes the ticket over now finds the object.
+		clearErr := s.removeStaged(ctx, stagingOf(e))
+		if err := intent.Settle(asRecorded(sctx, also...), r, also...); err != nil {
+			return driver.As(ErrAudit, err)
+		}
+		s.reportLeft(ctx, e, clearErr)
+		return nil
+	}
+	if err := intent.Settle(asRecorded(sctx, also...), r, also...); err != nil {
+		return driver.As(ErrAudit, err)
+	}
+	s.clearStaged(ctx, e)
+	// A request that was overtaken may have made the object since it was looked for.
+	_, err := s.undo(sctx, e)
+	return err
+}
+
+// lostTicket ends a request that was overtaken by another one, which completes or
+// aborts the same ticket, because of lost.
+func (s *Store) lostTicket(ctx context.Context, e audit.Event, lost error) (*Object, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
+	defer cancel()
+	end, known, err := s.endOf(ctx, e)
+	switch {
+	case err != nil:
+		return nil, driver.As(ErrAudit, both(lost, err))
+	case known && end == "":
+		return nil, ErrBusy
+	case known && end == audit.OutcomeOK:
+		obj, err := s.arrived(ctx, e.Key, e.OpID)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errTicketOver, err)
+		}
+		return obj, nil
+	case known:
+		obj, err := s.undo(ctx, e)
+		if obj == nil && err == nil {
+			err = fmt.Errorf("%w: %w", errTicketOver, fs.ErrNotExist)
+		}
+		return obj, err
+	}
+	obj, err := s.arrived(ctx, e.Key, e.OpID)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errTicketOver, err)
+	}
+	return obj, s.log(ctx, amendment(e, resultOK(obj)))
+}
+
+// undo removes the object of a ticket that was settled as failed. If the service
+// refuses that, the trail gets a second entry, which says that the object exists,
+// and undo returns it.
+func (s *Store) undo(ctx context.Context, e audit.Event) (*Object, error) {
+	obj, err := s.arrived(ctx, e.Key, e.OpID)
+	if errors.Is(err, errNotArrived) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, inDoubt(errTicketOver, err)
+	}
+	if err := s.removeOwn(ctx, e.Key, e.OpID); isRefused(err) {
+		return obj, s.log(ctx, amendment(e, resultOK(obj)))
+	} else if err != nil {
+		return nil, err
+	}
+	// A reconciler may have seen the object and said so.
+	switch end, known, err := s.endOf(ctx, e); {
+	case err != nil:
+		return nil, driver.As(ErrAudit, err)
+	case known && end == audit.OutcomeOK:
+		r := audit.Result{Outcome: audit.OutcomeFailed, ErrorCode: errorCode(errDiscarded)}
+		return nil, s.log(ctx, amendment(e, r))
+	}
+	return nil, nil
+}
+
+func resultOK(obj *Object) audit.Result {
+	r := resultOf(obj)
+	r.Outcome = audit.OutcomeOK
+	return r
+}
+
+// AbortUpload ends a ticket that is not to be used any more, and removes what
+// was sent under it. It is recorded as the upload that failed. A ticket that is
+// over is fs.ErrNotExist; one whose upload is complete is fs.ErrExist, and the
+// object stays. While another request completes the ticket, the error may be
+// [ErrBusy].
+func (s *Store) AbortUpload(ctx context.Context, key, ticketID string) error {
+	ctx, span := s.trace(ctx, opAbortUpload)
+	if err := span.end(s.abortUpload(ctx, key, ticketID)); err != nil {
+		return &Error{Op: "abort upload", Key: key, Err: err}
+	}
+	return nil
+}
+
+var errComplete = driver.As(fs.ErrExist, errors.New("the upload is complete: delete the object"))
+
+func (s *Store) abortUpload(ctx context.Context, key, id string) error {
+	e := audit.Event{RefOpID: id, Action: audit.ActionUpload, Key: key}
+	if err := s.enter(ctx, &e); err != nil {
+		return err
+	}
+	defer s.leave()
+	intent, err := s.claim(ctx, id, key)
+	if errors.Is(err, audit.ErrNoIntent) {
+		if _, err := s.arrived(ctx, key, id); err == nil {
+			return errComplete
+		}
+		return driver.As(fs.ErrNotExist, errTicketOver)
+	}
+	if err != nil {
+		return err
+	}
+	obj, err := s.arrived(ctx, key, id)
+	var eff effect
+	var cause, answer error = errDiscarded, nil
+	switch {
+	case err == nil: // it was made by a request that could not settle it
+		eff.result, cause, answer = resultOf(obj), nil, errComplete
+	case !errors.Is(err, fs.ErrNotExist):
+		return both(err, s.giveBack(ctx, intent))
+	}
+	err = s.endTicket(ctx, intent, eff, cause)
+	if errors.Is(err, audit.ErrNotHeld) {
+		obj, err := s.lostTicket(ctx, intent.Event(), err)
+		if obj != nil {
+			return errComplete
+		}
+		return err
+	}
+	return both(answer, err)
+}

@@ -1,0 +1,213 @@
+package blobstore
+
+// The bytes of tickets before they are accepted: receiving them through the
+// handler, and removing them.
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+	"time"
+
+	"gocloud.dev/blob"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/keyrule"
+	"github.com/blobtrail/blobtrail/signurl"
+)
+
+// uploadByTicket receives what a client sends to the handler under a ticket. It
+// goes to the ticket's private key, as it does where a service receives it; only
+// CompleteUpload makes an object of it. If it fails the ticket stays good, so that
+// the client can try again.
+func (s *Store) uploadByTicket(ctx context.Context, p *uploadPlan) (*Object, error) {
+	use := p.event
+	use.Action, use.RefOpID = audit.ActionRedeem, p.GrantID
+	if err := s.log(ctx, use); err != nil {
+		return nil, err
+	}
+	failed := p.event
+	failed.RefOpID = p.GrantID
+	ticket, err := s.openTicket(ctx, p.GrantID, p.event.Key)
+	if err == nil {
+		var obj *Object
+		if obj, err = s.receive(ctx, p, ticket); err == nil {
+			return obj, nil
+		}
+	}
+	if errors.Is(err, ErrAudit) {
+		return nil, err
+	}
+	return nil, s.record(ctx, failed, err)
+}
+
+var errKeyTaken = driver.As(fs.ErrExist, errors.New("the key is taken"))
+
+var errTicketUsed = fmt.Errorf("the ticket was used: %w", signurl.ErrRevoked)
+
+// openTicket returns the event of an open ticket, and leaves the ticket to whoever
+// completes it. One that is over is errTicketUsed.
+func (s *Store) openTicket(ctx context.Context, id, key string) (audit.Event, error) {
+	e, open, err := s.peek(ctx, id, func(e audit.Event) bool { return s.isTicketOf(e, key) })
+	if err == nil && !open {
+		err = errTicketUsed
+	} else if err != nil {
+		err = driver.As(ErrAudit, err)
+	}
+	return e, err
+}
+
+// isTicketOf reports whether an open intent is a ticket for key.
+func (s *Store) isTicketOf(e audit.Event, key string) bool {
+	info := s.bucket.Info()
+	return e.Backend == info.Backend && e.Bucket == info.Bucket && e.Action == audit.ActionUpload && e.Key == key && e.Attrs[audit.AttrExpires] != "" && stagingOf(e) != ""
+}
+
+// receive stores the content under the ticket's private key. It refuses early what
+// CompleteUpload would refuse.
+func (s *Store) receive(ctx context.Context, p *uploadPlan, ticket audit.Event) (*Object, error) {
+	if a, err := s.attributes(ctx, ticket.Key); a != nil || err != nil {
+		return nil, cmp.Or(err, errKeyTaken)
+	}
+	if a, err := s.attributes(ctx, stagingOf(ticket)); a != nil || err != nil {
+		return nil, cmp.Or(err, errTicketUsed)
+	}
+	if ticket.Size != nil && p.size < 0 {
+		p.size = *ticket.Size
+	}
+	if limit, err := strconv.ParseInt(ticket.Attrs[attrMaxSize], 10, 64); err == nil && (p.limit < 0 || limit < p.limit) {
+		p.limit = limit
+	}
+	if ticket.SHA256 != nil {
+		p.SHA256 = ticket.SHA256
+	}
+	if ticket.ContentType != "" && p.ContentType == "" {
+		p.ContentType = ticket.ContentType
+	}
+	if types := ticket.Attrs[attrTypes]; types != "" {
+		p.AllowedTypes = strings.Split(types, ",")
+	}
+	// Of several tries at once the first to end counts. Each has an id of its own,
+	// so that none takes the bytes of another for its own.
+	p.meta, p.Overwrite = map[string]string{}, false
+	obj, err := s.write(ctx, p, stagingOf(ticket), newOpID())
+	if errors.Is(err, fs.ErrExist) {
+		err = errTicketUsed
+	}
+	if err != nil {
+		return nil, err
+	}
+	// Whoever ended the ticket meanwhile may have cleared its key before.
+	if _, err := s.openTicket(ctx, ticket.OpID, ticket.Key); errors.Is(err, errTicketUsed) {
+		s.clearStaged(ctx, ticket)
+		return nil, err
+	}
+	obj.Key, obj.Filename, obj.OpID = ticket.Key, ticket.Attrs[audit.AttrFilename], ticket.OpID
+	return obj, nil
+}
+
+// removeStaged removes the bytes under a private key.
+func (s *Store) removeStaged(ctx context.Context, key string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
+	defer cancel()
+	err := s.bucket.Delete(ctx, key, &driver.DeleteOptions{})
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return err
+}
+
+// clearStaged removes the bytes of a ticket that was settled. They are private, so
+// nothing is wrong if they stay for now: that is recorded as a failed "reconcile"
+// of their key, and Reconcile tries again.
+func (s *Store) clearStaged(ctx context.Context, ticket audit.Event) {
+	if key := stagingOf(ticket); key != "" {
+		s.reportLeft(ctx, ticket, s.removeStaged(ctx, key))
+	}
+}
+
+// reportLeft records that the bytes of a ticket could not be removed because of
+// err, if it is not nil.
+func (s *Store) reportLeft(ctx context.Context, ticket audit.Event, err error) {
+	if err == nil {
+		return
+	}
+	_ = s.log(context.WithoutCancel(ctx), audit.Event{ // Reconcile finds them also without it
+		Action: audit.ActionReconcile, RefOpID: ticket.OpID, Actor: ticket.Actor, Key: stagingOf(ticket), Backend: ticket.Backend, Bucket: ticket.Bucket,
+		Outcome: audit.OutcomeFailed, ErrorCode: errorCode(err),
+	})
+}
+
+// foreignAfter is how long the bytes of a ticket stay that this trail knows nothing
+// of. It is longer than any service lets a link live, and no option shortens it:
+// another program with another trail may share the bucket.
+const foreignAfter = 8 * 24 * time.Hour
+
+// sweepTickets removes the bytes of tickets that are over: those that could not be
+// removed when the ticket ended, and those that a client sent afterwards. It
+// returns the first error, and goes on after it.
+func (s *Store) sweepTickets(ctx context.Context) (first error) {
+	for item, err := range s.bucket.List(ctx, &blob.ListOptions{Prefix: keyrule.Uploads}) {
+		if err != nil {
+			return both(first, err)
+		}
+		if err := s.sweepTicket(ctx, item); err != nil && first == nil {
+			first = fmt.Errorf("bytes of a ticket that is over, %s: %w", item.Key, err)
+		}
+	}
+	return first
+}
+
+func (s *Store) sweepTicket(ctx context.Context, item *blob.ListObject) error {
+	if !keyrule.IsUpload(item.Key) {
+		return nil
+	}
+	id := strings.TrimPrefix(item.Key, keyrule.Uploads)
+	if _, open, err := s.peek(ctx, id, nil); err != nil || open {
+		return driver.As(ErrAudit, err)
+	}
+	info := s.bucket.Info()
+	e := audit.Event{Action: audit.ActionReconcile, Key: item.Key, Backend: info.Backend, Bucket: info.Bucket, Size: &item.Size}
+	end, known, err := s.endOf(ctx, audit.Event{OpID: id, Action: audit.ActionUpload})
+	switch {
+	case err != nil:
+		return driver.As(ErrAudit, err)
+	case end != "":
+		e.RefOpID = id
+	case time.Since(item.ModTime) < max(foreignAfter, s.opts.MaxLinkExpiry+24*time.Hour):
+		return nil
+	}
+	if known { // a trail that can be asked says once what stays
+		last, _, err := s.lastSweep(ctx, item.Key)
+		if err != nil {
+			return driver.As(ErrAudit, err)
+		}
+		if last == audit.OutcomeFailed {
+			if err := s.removeStaged(ctx, item.Key); err != nil {
+				return err
+			}
+			return s.log(ctx, e)
+		}
+	}
+	return s.change(ctx, e, func(ctx context.Context, _ audit.Intent) (effect, error) {
+		return effect{}, s.removeStaged(ctx, item.Key)
+	})
+}
+
+// lastSweep returns how the last attempt to remove the bytes under a private key
+// ended; empty if there was none.
+func (s *Store) lastSweep(ctx context.Context, key string) (last audit.Outcome, found bool, err error) {
+	trail, ok := s.journal.(audit.Reader)
+	if !ok {
+		return "", false, nil
+	}
+	for e, err := range trail.Entries(ctx, audit.Query{Key: key, Actions: []audit.Action{audit.ActionReconcile}, Newest: true, Limit: 1}) {
+		return e.Outcome, true, err
+	}
+	return "", false, nil
+}
