@@ -53,13 +53,11 @@ func (b *hooked) Delete(ctx context.Context, key string, o *driver.DeleteOptions
 	return b.Bucket.Delete(ctx, key, o)
 }
 
-func (b *hooked) Blob() *blob.Bucket {
-	if !b.blind {
-		return b.Bucket.Blob()
+func (b *hooked) Attributes(ctx context.Context, key string) (*blob.Attributes, error) {
+	if b.blind {
+		return nil, errBackend
 	}
-	closed := memblob.OpenBucket(nil)
-	_ = closed.Close() // so that every call of it fails
-	return closed
+	return b.Bucket.Attributes(ctx, key)
 }
 
 type fixture struct {

@@ -98,8 +98,8 @@ func (s *Store) remove(ctx context.Context, key, etag string) error {
 	}
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
 	defer cancel()
-	a, err := s.bucket.Blob().Attributes(ctx, key)
-	switch err = s.bucket.MapError(err); {
+	a, err := s.bucket.Attributes(ctx, key)
+	switch {
 	case err == nil && a.ETag != etag:
 		return inDoubt(cause, ErrReplaced) // with or without a deletion in between
 	case err == nil:

@@ -6,6 +6,7 @@ package blobstore
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
@@ -66,6 +67,9 @@ func mayLand(e audit.Entry) bool {
 // there is none yet. Of two that look at the same time, both may do so.
 func (s *Store) amendOne(ctx context.Context, trail audit.Reader, e audit.Event) (bool, error) {
 	r, err := s.findWrite(ctx, e)
+	if errors.Is(err, ErrPath) {
+		return false, nil // nothing can be learned from it
+	}
 	if err != nil || r.Outcome != audit.OutcomeOK {
 		return false, err
 	}

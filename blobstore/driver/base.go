@@ -13,6 +13,8 @@ import (
 
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
+
+	"github.com/blobtrail/blobtrail/internal/progress"
 )
 
 // Base is the [Bucket] that any Go CDK bucket makes. Providers embed it and
@@ -28,6 +30,15 @@ func (b *Base) Blob() *blob.Bucket { return b.Bucket }
 
 // Info implements [Bucket].
 func (b *Base) Info() Info { return b.BaseInfo }
+
+// Attributes implements [Bucket].
+func (b *Base) Attributes(ctx context.Context, key string) (*blob.Attributes, error) {
+	a, err := b.Bucket.Attributes(ctx, key)
+	if err != nil {
+		return nil, b.MapError(err)
+	}
+	return a, nil
+}
 
 // Close implements [Bucket].
 func (b *Base) Close() error {
@@ -92,18 +103,22 @@ func (b *Base) WriteWith(ctx context.Context, key string, r io.Reader, opts *blo
 
 // ContextReader returns a reader of r that fails with the cause of ctx once ctx
 // has ended. Without it a writer to something local never learns of the end.
-func ContextReader(ctx context.Context, r io.Reader) io.Reader { return contextReader{ctx, r} }
+// It also fails with io.ErrNoProgress if r returns neither bytes nor an error
+// 100 times in a row.
+func ContextReader(ctx context.Context, r io.Reader) io.Reader { return &contextReader{ctx: ctx, r: r} }
 
 type contextReader struct {
-	ctx context.Context
-	r   io.Reader
+	ctx   context.Context
+	r     io.Reader
+	empty progress.Count
 }
 
-func (c contextReader) Read(p []byte) (int, error) {
+func (c *contextReader) Read(p []byte) (int, error) {
 	if c.ctx.Err() != nil {
 		return 0, context.Cause(c.ctx)
 	}
-	return c.r.Read(p)
+	n, err := c.r.Read(p)
+	return n, c.empty.Check(p, n, err)
 }
 
 // List implements [Bucket].
@@ -137,6 +152,7 @@ func WriterOptions(o *WriteOptions) *blob.WriterOptions {
 	return &blob.WriterOptions{
 		ContentType:                 o.ContentType,
 		CacheControl:                o.CacheControl,
+		ContentEncoding:             o.ContentEncoding,
 		Metadata:                    o.Metadata,
 		IfNotExist:                  o.IfNotExist,
 		DisableContentTypeDetection: true,
@@ -151,6 +167,7 @@ type cancellingReader struct {
 	cancel context.CancelCauseFunc
 	err    error // what the source failed with
 	done   bool  // the source ended
+	empty  progress.Count
 }
 
 func (c *cancellingReader) Read(p []byte) (int, error) {
@@ -161,6 +178,7 @@ func (c *cancellingReader) Read(p []byte) (int, error) {
 		return 0, c.err
 	}
 	n, err := c.r.Read(p)
+	err = c.empty.Check(p, n, err)
 	switch {
 	case err == io.EOF:
 		c.done = true
@@ -206,6 +224,8 @@ func CopyThrough(ctx context.Context, b Bucket, dst, src string, o *CopyOptions)
 		ContentType:  attrs.ContentType,
 		CacheControl: attrs.CacheControl,
 		Metadata:     meta,
+
+		ContentEncoding: attrs.ContentEncoding,
 		Final: func() map[string]string {
 			return map[string]string{MetaSHA256: hex.EncodeToString(content.SHA256())}
 		},
