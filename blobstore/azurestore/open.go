@@ -79,6 +79,7 @@ type bucket struct {
 	driver.Base
 	container *container.Client
 	signer    *linkSigner
+	there     cloudhttp.Shared // asks whether the container exists
 }
 
 // New opens a container, and checks within 5 seconds that it is there and that

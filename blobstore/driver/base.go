@@ -132,7 +132,7 @@ func ListThrough(ctx context.Context, b Bucket, o *blob.ListOptions) iter.Seq2[*
 	return func(yield func(*blob.ListObject, error) bool) {
 		it := b.Blob().List(o)
 		for {
-			obj, err := it.Next(ctx)
+			obj, err := next(ctx, it)
 			if err == io.EOF {
 				return
 			}
@@ -145,6 +145,17 @@ func ListThrough(ctx context.Context, b Bucket, o *blob.ListOptions) iter.Seq2[*
 			}
 		}
 	}
+}
+
+// next returns the next object. The Go CDK's drivers panic if a service leaves
+// out what they take for granted, such as the time of an object.
+func next(ctx context.Context, it *blob.ListIterator) (obj *blob.ListObject, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			obj, err = nil, fmt.Errorf("the service answered a listing without what is needed: %v", r)
+		}
+	}()
+	return it.Next(ctx)
 }
 
 // WriterOptions returns o in the form that the Go CDK takes.

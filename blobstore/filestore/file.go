@@ -30,8 +30,8 @@ type fileBucket struct {
 	info   fs.FileInfo // of the folder when it was opened
 	origin origin
 	marked atomic.Bool // the marker was there
-	seed  maphash.Seed
-	locks [64]sync.Mutex // by key; held while a write is committed
+	seed   maphash.Seed
+	locks  [64]sync.Mutex // by key; held while a write is committed
 }
 
 func openFile(_ context.Context, u *url.URL) (driver.Bucket, error) {

@@ -93,6 +93,7 @@ type bucket struct {
 	client *storage.Client
 	handle *storage.BucketHandle
 	signer *linkSigner
+	there  cloudhttp.Shared // asks whether the bucket exists
 }
 
 // New opens a bucket, and checks within 5 seconds that it is there and that the
@@ -126,9 +127,9 @@ func newBucket(ctx, openCtx context.Context, o Options) (*bucket, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := &http.Client{Transport: transport}
+	client := &http.Client{Transport: asStored{transport}}
 	if creds != nil {
-		client.Transport = &oauth2.Transport{Base: transport, Source: creds.TokenSource}
+		client.Transport = asStored{&oauth2.Transport{Base: transport, Source: creds.TokenSource}}
 		if o.ProjectID == "" {
 			o.ProjectID = creds.ProjectID
 		}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -100,6 +101,8 @@ type bucket struct {
 	sum    bool // send checksums beside the signed hash
 	signer *linkSigner
 	parts  pool
+	there  cloudhttp.Shared // asks whether the bucket exists
+	exact  atomic.Int32     // whether the service honors create-only writes: unknown, holds or ignored
 	later  struct {
 		sync.Mutex
 		timers map[string]*time.Timer // by key
@@ -172,8 +175,11 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 	if b.signer, err = newLinkSigner(ctx, client, &o); err != nil {
 		return nil, err
 	}
+	if amazon(client) {
+		b.exact.Store(holds)
+	}
 	b.BaseInfo = driver.Info{Backend: "s3", Bucket: o.Bucket, Capabilities: driver.Capabilities{
-		ExactCreate: true, AtomicReplace: true, Durable: true, Links: b.signer.links(),
+		AtomicReplace: true, Durable: true, Links: b.signer.links(),
 	}}
 	b.BaseInfo.Needs = driver.Needs{
 		Write: "s3:PutObject on the bucket's objects", Read: "s3:GetObject on the bucket's objects",

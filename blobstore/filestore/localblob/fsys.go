@@ -17,8 +17,8 @@ import (
 
 type fsys struct {
 	root   *os.Root
-	dir    string      // its absolute path
-	info   fs.FileInfo // what it was when it was opened
+	dir    string                  // its absolute path
+	info   fs.FileInfo             // what it was when it was opened
 	temp   atomic.Pointer[os.Root] // tempDir, kept open; nil until it is needed
 	noSync bool
 	step   func(op, name string) error // set by tests; an error stands in for the operation
