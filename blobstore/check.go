@@ -18,6 +18,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/cloudhttp"
 	"github.com/blobtrail/blobtrail/internal/keyrule"
+	"github.com/blobtrail/blobtrail/internal/progress"
 )
 
 const (
@@ -222,7 +223,7 @@ func (s *Store) readCanary(ctx context.Context, c *canary) error {
 
 // same compares what r gives with what was written.
 func (c *canary) same(r io.Reader) error {
-	got, err := io.ReadAll(io.LimitReader(r, int64(len(c.content))+1))
+	got, err := io.ReadAll(io.LimitReader(progress.Reader(r), int64(len(c.content))+1))
 	if err == nil && !bytes.Equal(got, c.content) {
 		err = errors.New("the object came back with other content than was stored")
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/progress"
 )
 
 // Reconciled counts what [Store.Reconcile] settled.
@@ -209,7 +210,7 @@ func (s *Store) digestOf(r *driver.Reader) ([]byte, error) {
 	h := sha256.New()
 	buf := copyBuffers.Get().(*[256 << 10]byte)
 	defer copyBuffers.Put(buf)
-	if _, err := io.CopyBuffer(h, struct{ io.Reader }{r}, buf[:]); err != nil {
+	if _, err := io.CopyBuffer(h, progress.Reader(r), buf[:]); err != nil {
 		return nil, s.bucket.MapError(err)
 	}
 	return h.Sum(nil), nil
