@@ -47,7 +47,7 @@ type Reader struct {
 
 	ctx      context.Context
 	body     io.ReadCloser
-	read     int64     // bytes that were read
+	read     int64 // bytes that were read
 	empty    progress.Count
 	hash     hash.Hash // not nil: to be verified
 	mapError func(error) error

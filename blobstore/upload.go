@@ -402,6 +402,8 @@ func (s *Store) afterFailedWrite(ctx context.Context, key string, meta map[strin
 	if errors.Is(cause, ErrInDoubt) || errors.Is(cause, ErrPath) { // the latter means that nothing was stored
 		return cause
 	}
+	// A service that doesn't know a request may have stored something else.
+	complete = complete && !errors.Is(cause, ErrUnsupported)
 	// If the lease was lost somebody else may have seen the object and said so.
 	wanted := ctx.Err() == nil || errors.Is(context.Cause(ctx), ErrAudit)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)

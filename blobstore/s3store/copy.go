@@ -27,6 +27,9 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 	if err != nil {
 		return b.missing(ctx, err)
 	}
+	if head.ContentLength == nil || aws.ToString(head.ETag) == "" {
+		return errNoSize
+	}
 	if o.IfMatch != "" && o.IfMatch != aws.ToString(head.ETag) {
 		return driver.ErrReplaced
 	}

@@ -64,8 +64,8 @@ func (b *bucket) refuseTaken(ctx context.Context, key string, ifNotExist bool) e
 	if err == nil {
 		return driver.As(fs.ErrExist, errors.New("the key is taken"))
 	}
-	if err = b.missing(ctx, err); errors.Is(err, fs.ErrNotExist) {
-		return nil
+	if err = b.MapError(err); errors.Is(err, fs.ErrNotExist) {
+		return nil // and if the bucket is missing, the write says so
 	}
 	return err
 }

@@ -44,6 +44,9 @@ func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*d
 		return nil, err
 	}
 	size, err := wholeSize(aws.ToInt64(out.ContentLength), out.ContentRange)
+	if out.ContentLength == nil {
+		err = errNoSize
+	}
 	if err != nil {
 		_ = out.Body.Close() // nothing was read from it
 		return nil, err
@@ -65,6 +68,9 @@ func (b *bucket) Attributes(ctx context.Context, key string) (*blob.Attributes, 
 	if err != nil {
 		return nil, b.missing(ctx, err)
 	}
+	if out.ContentLength == nil {
+		return nil, errNoSize
+	}
 	return &blob.Attributes{
 		CacheControl: aws.ToString(out.CacheControl), ContentDisposition: aws.ToString(out.ContentDisposition),
 		ContentEncoding: aws.ToString(out.ContentEncoding), ContentLanguage: aws.ToString(out.ContentLanguage),
@@ -72,6 +78,8 @@ func (b *bucket) Attributes(ctx context.Context, key string) (*blob.Attributes, 
 		ModTime: aws.ToTime(out.LastModified), Size: aws.ToInt64(out.ContentLength), MD5: md5Of(out.ETag), ETag: aws.ToString(out.ETag),
 	}, nil
 }
+
+var errNoSize = errors.New("the service did not say how large the object is")
 
 // readNothing opens no bytes of an object at offset.
 func (b *bucket) readNothing(ctx context.Context, key string, offset int64) (*driver.Reader, error) {

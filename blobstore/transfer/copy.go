@@ -64,8 +64,8 @@ type Options struct {
 type Status string
 
 const (
-	Copied  Status = "copied"  // or, of a dry run, would be
-	Present Status = "present" // it was there already, with the same content
+	Copied  Status = "copied"   // or, of a dry run, would be
+	Present Status = "present"  // it was there already, with the same content
 	LeftOut Status = "left out" // by Options.Key
 	// Skipped is the status of a file of the source that is not an object, such
 	// as a symbolic link (see blobstore's Store.Skipped). Result.Err says why.
