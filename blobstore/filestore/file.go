@@ -84,7 +84,7 @@ func openFile(_ context.Context, u *url.URL) (driver.Bucket, error) {
 func (b *fileBucket) present() error {
 	fi, err := os.Stat(b.dir)
 	switch {
-	case err == nil && os.SameFile(fi, b.info):
+	case err == nil && fi.IsDir() && os.SameFile(fi, b.info):
 		if !b.marked.Load() {
 			return nil
 		}
