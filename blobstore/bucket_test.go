@@ -53,11 +53,13 @@ func (b *hooked) Delete(ctx context.Context, key string, o *driver.DeleteOptions
 	return b.Bucket.Delete(ctx, key, o)
 }
 
-func (b *hooked) Attributes(ctx context.Context, key string) (*blob.Attributes, error) {
-	if b.blind {
-		return nil, errBackend
+func (b *hooked) Blob() *blob.Bucket {
+	if !b.blind {
+		return b.Bucket.Blob()
 	}
-	return b.Bucket.Attributes(ctx, key)
+	closed := memblob.OpenBucket(nil)
+	_ = closed.Close() // so that every call of it fails
+	return closed
 }
 
 type fixture struct {

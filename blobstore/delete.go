@@ -98,7 +98,7 @@ func (s *Store) remove(ctx context.Context, key, etag string) error {
 	}
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
 	defer cancel()
-	a, err := s.bucket.Attributes(ctx, key)
+	a, err := driver.Attributes(ctx, s.bucket, key)
 	switch {
 	case err == nil && a.ETag != etag:
 		return inDoubt(cause, ErrReplaced) // with or without a deletion in between

@@ -102,7 +102,7 @@ func (s *Store) stat(ctx context.Context, key string) (*Object, error) {
 func (s *Store) lookUp(ctx context.Context, key string) (*Object, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	attrs, err := s.bucket.Attributes(ctx, key)
+	attrs, err := driver.Attributes(ctx, s.bucket, key)
 	if err != nil {
 		return nil, err
 	}

@@ -150,7 +150,7 @@ func (s *Store) reconcileOne(ctx context.Context, intent audit.Intent) (audit.Ou
 func (s *Store) attributes(ctx context.Context, key string) (*blob.Attributes, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	a, err := s.bucket.Attributes(ctx, key)
+	a, err := driver.Attributes(ctx, s.bucket, key)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

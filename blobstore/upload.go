@@ -408,7 +408,7 @@ func (s *Store) afterFailedWrite(ctx context.Context, key string, meta map[strin
 	wanted := ctx.Err() == nil || errors.Is(context.Cause(ctx), ErrAudit)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
 	defer cancel()
-	attrs, err := s.bucket.Attributes(ctx, key)
+	attrs, err := driver.Attributes(ctx, s.bucket, key)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:

@@ -31,9 +31,13 @@ func (b *Base) Blob() *blob.Bucket { return b.Bucket }
 // Info implements [Bucket].
 func (b *Base) Info() Info { return b.BaseInfo }
 
-// Attributes implements [Bucket].
-func (b *Base) Attributes(ctx context.Context, key string) (*blob.Attributes, error) {
-	a, err := b.Bucket.Attributes(ctx, key)
+// Attributes describes an object of b: as b does itself if it is a [Describer],
+// and otherwise by the Go CDK.
+func Attributes(ctx context.Context, b Bucket, key string) (*blob.Attributes, error) {
+	if d, ok := b.(Describer); ok {
+		return d.Attributes(ctx, key)
+	}
+	a, err := b.Blob().Attributes(ctx, key)
 	if err != nil {
 		return nil, b.MapError(err)
 	}

@@ -63,17 +63,13 @@ const (
 // Errors are those of the contract (see [ErrUnsupported]) wherever the service
 // lets one tell, and never contain a secret.
 type Bucket interface {
-	// Blob is the Go CDK bucket, for programs that need it directly. It stays open until Close.
+	// Blob is the Go CDK bucket, for what needs no help: attributes, unless the
+	// bucket is a [Describer]. It stays open until Close.
 	Blob() *blob.Bucket
 
 	// Info says what this bucket is and what it can do. It is constant, except
 	// for the capabilities that an [Observer] learns of.
 	Info() Info
-
-	// Attributes describes the object. A missing object is fs.ErrNotExist; a
-	// missing bucket is ErrNoBucket, also where the service's own response does
-	// not tell them apart.
-	Attributes(ctx context.Context, key string) (*blob.Attributes, error)
 
 	// Read opens length bytes of the object from offset on; a negative length
 	// reads to the end, and more than there is reads to the end too. Attributes

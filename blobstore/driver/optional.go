@@ -3,9 +3,20 @@ package driver
 import (
 	"context"
 	"iter"
+
+	"gocloud.dev/blob"
 )
 
 // This file holds the interfaces that a [Bucket] may implement in addition.
+
+// Describer is implemented by a [Bucket] that describes objects better than the
+// Go CDK does. A bucket that wraps another one forwards it, by [Attributes].
+type Describer interface {
+	// Attributes describes the object. A missing object is fs.ErrNotExist; a
+	// missing bucket is [ErrNoBucket], also where the service's own response
+	// doesn't distinguish them.
+	Attributes(ctx context.Context, key string) (*blob.Attributes, error)
+}
 
 // Observer is implemented by a [Bucket] of a service that may or may not honor
 // the condition of a create-only write. Store.Check tries it and reports the

@@ -109,7 +109,7 @@ func (b *fileBucket) Fresh() (bool, string) { return b.origin.fresh() }
 // Undo implements [driver.Fresh].
 func (b *fileBucket) Undo() error { return b.origin.undo() }
 
-// Attributes implements [driver.Bucket].
+// Attributes implements [driver.Describer].
 func (b *fileBucket) Attributes(ctx context.Context, key string) (*blob.Attributes, error) {
 	a, err := b.Bucket.Attributes(ctx, key)
 	if err != nil {

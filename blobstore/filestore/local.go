@@ -78,7 +78,7 @@ func (b *localBucket) MapError(err error) error {
 	return b.Base.MapError(err)
 }
 
-// Attributes implements [driver.Bucket].
+// Attributes implements [driver.Describer].
 func (b *localBucket) Attributes(ctx context.Context, key string) (*blob.Attributes, error) {
 	a, err := b.Bucket.Attributes(ctx, key)
 	if err != nil {

@@ -51,7 +51,7 @@ func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*d
 	return nil, fmt.Errorf("the object was replaced %d times while it was opened", tries)
 }
 
-// Attributes implements [driver.Bucket].
+// Attributes implements [driver.Describer].
 func (b *bucket) Attributes(ctx context.Context, key string) (*blob.Attributes, error) {
 	attrs, err := b.handle.Object(key).Attrs(ctx)
 	if err != nil {

@@ -62,7 +62,7 @@ func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*d
 	}, nil
 }
 
-// Attributes implements [driver.Bucket].
+// Attributes implements [driver.Describer].
 func (b *bucket) Attributes(ctx context.Context, key string) (*blob.Attributes, error) {
 	out, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: &key})
 	if err != nil {
