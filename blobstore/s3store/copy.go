@@ -42,7 +42,7 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 		return err
 	}
 	maps.Copy(meta, ours)
-	if err := b.refuseTaken(ctx, dst, o.IfNotExist); err != nil {
+	if err := b.refuseTaken(ctx, dst, ours, o.IfNotExist); err != nil {
 		return err
 	}
 	from := httpbinding.EscapePath(b.name+"/"+src, false)

@@ -55,13 +55,17 @@ func (b *bucket) ObserveCreateOnly(honored bool) {
 
 // refuseTaken looks whether a key is taken, where the service is not known to
 // refuse a create-only write itself. Store.Check tries that, and nothing is to
-// keep it from doing so.
-func (b *bucket) refuseTaken(ctx context.Context, key string, ifNotExist bool) error {
+// keep it from doing so. meta is that of the object to be written, which may be
+// there from an earlier try.
+func (b *bucket) refuseTaken(ctx context.Context, key string, meta map[string]string, ifNotExist bool) error {
 	if !ifNotExist || b.exact.Load() == holds || strings.HasPrefix(key, keyrule.Private+"/check/") {
 		return nil
 	}
-	_, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: &key})
+	head, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: &key})
 	if err == nil {
+		if sameTry(head.Metadata, meta) {
+			return nil // the service says what became of it
+		}
 		return driver.As(fs.ErrExist, errors.New("the key is taken"))
 	}
 	if err = b.MapError(err); errors.Is(err, fs.ErrNotExist) {

@@ -47,7 +47,7 @@ func (b *bucket) Write(ctx context.Context, key string, r io.Reader, o *driver.W
 	if err != nil {
 		return err
 	}
-	if err := b.refuseTaken(ctx, key, o.IfNotExist); err != nil {
+	if err := b.refuseTaken(ctx, key, meta, o.IfNotExist); err != nil {
 		return err
 	}
 	src := &source{ctx: ctx, r: r}
@@ -237,11 +237,16 @@ func (b *bucket) taken(ctx context.Context, key string, meta map[string]string, 
 	if err != nil {
 		return cause
 	}
-	same := func(name string) bool { return head.Metadata[cloudhttp.S3Name(name)] == meta[cloudhttp.S3Name(name)] }
-	if same(driver.MetaOp) && same(driver.MetaTry) {
+	if sameTry(head.Metadata, meta) {
 		return cause // it may be what the request stored
 	}
 	return driver.As(fs.ErrExist, cause)
+}
+
+// sameTry reports whether two objects are of the same try of an operation.
+func sameTry(a, b map[string]string) bool {
+	op, try := cloudhttp.S3Name(driver.MetaOp), cloudhttp.S3Name(driver.MetaTry)
+	return a[op] == b[op] && a[try] == b[try]
 }
 
 // withPayloadHash signs the digest that is known already, which saves the SDK
