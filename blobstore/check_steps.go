@@ -142,6 +142,8 @@ func (s *Store) copyCanary(ctx context.Context, c *canary) error {
 		return &CheckError{"copy", copyAdvice, err}
 	case !errors.Is(err, fs.ErrExist):
 		return err
+	case errors.Is(err, fs.ErrPermission): // what was begun can't be taken back
+		return &CheckError{"copy", advice(ctx, s.bucket.Info().Needs.Sweep, err), err}
 	}
 	s.observeCreateOnly(true)
 	err = s.bucket.Copy(ctx, c.key, c.key, &driver.CopyOptions{IfMatch: otherETag})

@@ -42,10 +42,11 @@ type gate struct {
 // A log that is not an [audit.Journal] works, but what a crash cuts short can
 // then not be found again; see [audit.AsJournal].
 //
-// A local folder that shows no sign of use is refused with [ErrNoBucket] if log
-// is an [audit.Reader] whose last 10,000 stored objects include some of this
-// folder: most likely its volume isn't mounted. The error says how to confirm
-// that the folder is meant to be new.
+// A local folder that shows no sign of use, or a bucket that this call has
+// created, is refused with [ErrNoBucket] if log is an [audit.Reader] whose last
+// 10,000 stored objects include some of this bucket: most likely a volume isn't
+// mounted, or the bucket was removed. The error says how to confirm that it is
+// meant to be new.
 //
 // The caller closes the store, and afterwards the log.
 func Open(ctx context.Context, url string, log audit.Logger, opts *Options) (*Store, error) {
@@ -95,11 +96,11 @@ func (s *Store) refuseFresh(ctx context.Context) error {
 		Outcomes: []audit.Outcome{audit.OutcomeOK}, Newest: true, Limit: freshEntries,
 	}) {
 		if err != nil {
-			return errors.Join(driver.As(ErrAudit, fmt.Errorf("the folder %s is unused, and the trail can't be asked whether it should be: %w", info.Bucket, err)), b.Undo())
+			return errors.Join(driver.As(ErrAudit, fmt.Errorf("the bucket %s is unused, and the trail can't be asked whether it should be: %w", info.Bucket, err)), b.Undo(ctx))
 		}
 		if e.Backend == info.Backend && e.Bucket == info.Bucket {
-			return errors.Join(driver.As(ErrNoBucket, fmt.Errorf("the folder %s is new or empty, but the trail says that objects were stored in it, such as %.300q at %s: "+
-				"mount its volume or restore it; if it is meant to be new, %s", info.Bucket, e.Key, e.OccurredAt.UTC().Format(time.RFC3339), confirm)), b.Undo())
+			return errors.Join(driver.As(ErrNoBucket, fmt.Errorf("the bucket or folder %s is new or empty, but the trail says that objects were stored in it, such as %.300q at %s: "+
+				"mount its volume or restore it; if it is meant to be new, %s", info.Bucket, e.Key, e.OccurredAt.UTC().Format(time.RFC3339), confirm)), b.Undo(ctx))
 		}
 	}
 	return nil

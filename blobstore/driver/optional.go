@@ -58,7 +58,11 @@ type Fresh interface {
 	// Fresh reports whether the bucket shows no sign of ever having been used,
 	// and how a person confirms that it is meant to be new.
 	Fresh() (fresh bool, confirm string)
-	// Undo removes what opening the bucket has created. The caller closes the
-	// bucket afterwards.
-	Undo() error
+	// Undo removes what opening the bucket has created, if it is still empty. The
+	// caller closes the bucket afterwards.
+	Undo(ctx context.Context) error
 }
+
+// MakeByHand is how a person confirms that a bucket which was made by opening it
+// is meant to be new. See [Fresh].
+const MakeByHand = "create it by hand and open it then"

@@ -107,7 +107,7 @@ func (b *fileBucket) Precheck(context.Context, string) error { return b.present(
 func (b *fileBucket) Fresh() (bool, string) { return b.origin.fresh() }
 
 // Undo implements [driver.Fresh].
-func (b *fileBucket) Undo() error { return b.origin.undo() }
+func (b *fileBucket) Undo(context.Context) error { return b.origin.undo() }
 
 // Attributes implements [driver.Describer].
 func (b *fileBucket) Attributes(ctx context.Context, key string) (*blob.Attributes, error) {

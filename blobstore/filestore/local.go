@@ -112,7 +112,7 @@ func (b *localBucket) Skipped(ctx context.Context, prefix string, limit int) ite
 func (b *localBucket) Fresh() (bool, string) { return b.origin.fresh() }
 
 // Undo implements [driver.Fresh].
-func (b *localBucket) Undo() error { return b.origin.undo() }
+func (b *localBucket) Undo(context.Context) error { return b.origin.undo() }
 
 // unsure maps the error of an effect that may not last.
 func unsure(err error) error {

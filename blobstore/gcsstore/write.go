@@ -5,6 +5,7 @@ package gcsstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -233,6 +234,9 @@ func (w *writing) resumable(ctx context.Context, head []byte) error {
 	}
 	if err := sw.Close(); err != nil {
 		return err
+	}
+	if sw.Attrs() == nil {
+		return driver.As(driver.ErrInDoubt, errors.New("the service answered an upload without the object"))
 	}
 	if sw.Attrs().CRC32C != sum.Sum32() {
 		return w.takeBack(ctx, sw.Attrs())

@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync"
 	"time"
 
@@ -167,6 +168,9 @@ func (u *upload) finish(ctx context.Context, ifNotExist bool, cause error) error
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
 	defer cancel()
 	if err := u.b.abort(ctx, u.key, u.id); err != nil {
+		if refused := u.b.MapError(err); errors.Is(refused, fs.ErrPermission) {
+			err = refused
+		}
 		return fmt.Errorf("%w; and its parts stay until they are swept: %w", cause, err)
 	}
 	return cause

@@ -102,6 +102,7 @@ type bucket struct {
 	signer *linkSigner
 	parts  pool
 	there  cloudhttp.Shared // asks whether the bucket exists
+	made   bool             // by opening it
 	exact  atomic.Int32     // whether the service honors create-only writes: unknown, holds or ignored
 	later  struct {
 		sync.Mutex
@@ -269,6 +270,7 @@ func (b *bucket) check(ctx context.Context) error {
 		if err := b.create(ctx); err != nil {
 			return fmt.Errorf("it is missing and can't be made (s3:CreateBucket): %w", b.MapError(err))
 		}
+		b.made = true
 		err = b.list(ctx)
 	}
 	switch code(err) {
@@ -289,6 +291,18 @@ func (b *bucket) check(ctx context.Context) error {
 		return fmt.Errorf("the service did not answer within %v: check endpoint and network: %w", openTimeout, b.MapError(err))
 	}
 	return fmt.Errorf("it can't be listed: %w", b.MapError(err))
+}
+
+// Fresh implements [driver.Fresh].
+func (b *bucket) Fresh() (bool, string) { return b.made, driver.MakeByHand }
+
+// Undo implements [driver.Fresh]. The service removes empty buckets only.
+func (b *bucket) Undo(ctx context.Context) error {
+	if !b.made {
+		return nil
+	}
+	_, err := b.client.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: &b.name})
+	return b.MapError(err)
 }
 
 func (b *bucket) list(ctx context.Context) error {

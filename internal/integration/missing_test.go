@@ -42,8 +42,19 @@ func removeBucket(t *testing.T, b driver.Bucket) {
 	switch b.Info().Backend {
 	case "s3":
 		name := bucketOf(b)
-		_, err := s3Client(t, b).DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: &name})
-		require.NoError(t, err)
+		client, key := s3Client(t, b), "probe"
+		require.Eventually(t, func() bool {
+			_, err := client.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: &name})
+			assert.NoError(t, err)
+			// MinIO knows of it only a moment later, and until then makes the bucket
+			// anew with the first object.
+			_, err = client.PutObject(ctx, &s3.PutObjectInput{Bucket: &name, Key: &key})
+			if err == nil {
+				_, err := client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &name, Key: &key})
+				assert.NoError(t, err)
+			}
+			return err != nil
+		}, 20*time.Second, 50*time.Millisecond)
 	case "azure":
 		var c *container.Client
 		require.True(t, b.Blob().As(&c))
@@ -157,6 +168,38 @@ func TestEncodedObjectOfAnotherProgram(t *testing.T) {
 			back, err := s.Stat(ctx, "back/a")
 			require.NoError(t, err)
 			require.Equal(t, "gzip", back.ContentEncoding)
+		})
+	}
+}
+
+// A bucket that opening had to create, although the trail says that it was used.
+func TestCreatedBucketIsRefused(t *testing.T) {
+	s3, azure := VersityGW(t), Azurite(t)
+	t.Setenv("AWS_ACCESS_KEY_ID", s3.AccessKey)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", s3.SecretKey)
+	t.Setenv("AZURE_STORAGE_CONNECTION_STRING", azure.options().ConnectionString)
+	for name, url := range map[string]string{
+		"s3":    "s3://" + bucketName() + "?region=us-east-1&use_path_style=true&create=true&sse=none&endpoint=" + s3.Endpoint,
+		"azure": "azblob://" + bucketName() + "?create=true",
+	} {
+		t.Run(name, func(t *testing.T) {
+			trail, ctx := &audit.Memory{}, audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
+			for _, key := range []string{"a", "b"} { // a new deployment, and its next start
+				s, err := blobstore.Open(ctx, url, trail, nil)
+				require.NoError(t, err)
+				_, err = s.Upload(ctx, key, strings.NewReader("x"), nil)
+				require.NoError(t, err)
+				require.NoError(t, s.Close())
+			}
+			b, err := driver.Open(ctx, url)
+			require.NoError(t, err)
+			removeBucket(t, b)
+			require.NoError(t, b.Close())
+			for range 2 { // what was created is removed again
+				_, err = blobstore.Open(ctx, url, trail, nil)
+				require.ErrorIs(t, err, blobstore.ErrNoBucket)
+				require.ErrorContains(t, err, "create it by hand")
+			}
 		})
 	}
 }
