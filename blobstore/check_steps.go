@@ -1,7 +1,7 @@
 package blobstore
 
 // This file implements the steps of Check that try the conditions of a service,
-// and the advice for what fails.
+// and the advice for failures.
 
 import (
 	"bytes"
@@ -17,7 +17,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
-// advice returns what a person can do about the error of a step.
+// advice returns the remedy for the error of a step, or "".
 func advice(ctx context.Context, need string, err error) string {
 	switch disk := diskAdvice(err); {
 	case errors.Is(err, ErrNoBucket):
@@ -45,7 +45,7 @@ func advice(ctx context.Context, need string, err error) string {
 	return ""
 }
 
-// diskAdvice returns what the error number of a file system means, or "".
+// diskAdvice returns the meaning of a file system's error number, or "".
 func diskAdvice(err error) string {
 	for _, d := range []struct {
 		errno  syscall.Errno
@@ -142,7 +142,7 @@ func (s *Store) copyCanary(ctx context.Context, c *canary) error {
 		return &CheckError{"copy", copyAdvice, err}
 	case !errors.Is(err, fs.ErrExist):
 		return err
-	case errors.Is(err, fs.ErrPermission): // what was begun can't be taken back
+	case errors.Is(err, fs.ErrPermission): // the service refuses to abort the upload
 		return &CheckError{"copy", advice(ctx, s.bucket.Info().Needs.Sweep, err), err}
 	}
 	s.observeCreateOnly(true)
@@ -172,7 +172,7 @@ func (s *Store) keepCanary(ctx context.Context, c *canary) error {
 	return err
 }
 
-// observeCreateOnly hands on what the service did.
+// observeCreateOnly reports the service's behavior to the bucket.
 func (s *Store) observeCreateOnly(holds bool) {
 	if o, ok := s.bucket.(driver.Observer); ok {
 		o.ObserveCreateOnly(holds)

@@ -279,7 +279,7 @@ func (b *bucket) Undo(ctx context.Context) error {
 		return nil
 	}
 	for _, err := range b.List(ctx, nil) {
-		return b.MapError(err) // somebody uses it already
+		return b.MapError(err) // another process uses it already
 	}
 	_, err := b.container.Delete(ctx, nil)
 	return b.MapError(err)

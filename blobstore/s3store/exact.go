@@ -1,6 +1,6 @@
 package s3store
 
-// This file keeps what is known of create-only writes. Amazon's S3 honors
+// This file tracks whether the service honors create-only writes. Amazon's S3 honors
 // If-None-Match. Services that speak its protocol may ignore it, which nothing
 // but a try can show.
 

@@ -22,7 +22,7 @@ func encodedObject(e *env) {
 	require.NoError(e, err)
 	require.NoError(e, zw.Close())
 	data := packed.Bytes()
-	large := append(content(9*mib), data...) // which is no gzip, whatever its encoding says
+	large := append(content(9*mib), data...) // not valid gzip, in spite of its encoding
 	for name, c := range map[string]struct {
 		data     []byte
 		encoding string

@@ -1,5 +1,5 @@
-// What a path may lead through: the folder itself must still be the one that was opened, and on the way to a file there
-// are folders only. A link in place of a folder would give one file two keys, or lead out of the folder.
+// This file checks paths. The folder of the bucket must still be the one that was opened, and the way to a file leads
+// through folders only. A link in place of a folder would give one file two keys, or lead out of the folder.
 
 package localblob
 
@@ -52,8 +52,8 @@ const (
 	tooLong = "is a longer name than this file system takes"
 )
 
-// usable refuses the path of a key that no object can be stored under. What is missing can be made, and what is a file
-// in place of a folder is for others to refuse. With file it also refuses a link in place of the file, unless it can be
+// usable refuses the path of a key that no object can be stored under. It accepts missing folders, and leaves a file in
+// place of a folder to its callers. With file it also refuses a link in place of the file, unless it can be
 // read.
 func (b *bucket) usable(key, name string, file bool) error {
 	for at := 0; ; {
