@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"net/url"
 	"regexp"
-	"syscall"
 	"time"
 
 	"gocloud.dev/blob"
@@ -20,6 +18,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/cloudhttp"
 	"github.com/blobtrail/blobtrail/internal/keyrule"
+	"github.com/blobtrail/blobtrail/internal/progress"
 )
 
 const (
@@ -29,7 +28,8 @@ const (
 
 // CheckError is why [Store.Check] failed, inside its [*Error].
 type CheckError struct {
-	// Step is what failed: trail, write, read, list, sweep, sign, fetch or delete.
+	// Step is what failed: trail, write, read, list, sweep, create, copy, sign,
+	// fetch or delete.
 	Step string
 	// Advice is what a person can do about it, such as to grant s3:PutObject;
 	// empty if the cause says it all.
@@ -48,10 +48,20 @@ func (e *CheckError) Unwrap() error { return e.Err }
 
 // Check tries out whether the store can do its work: it writes a small object
 // under a private key, reads it back, lists, looks for what a killed process
-// would have left, signs a link and fetches it, and deletes the object. The error
-// is a [*CheckError], which says what is wrong and what would help. Call it when
-// the program starts or to tell whether it is ready, not with every request: it
-// costs about eight requests to the service.
+// would have left, tries to create, copy and delete the object against a
+// condition that does not hold, signs a link and fetches it, and deletes the
+// object. The error is a [*CheckError], which says what is wrong and what would
+// help. Call it when the program starts and to find out whether it is ready, not
+// with every request: it costs about fifteen requests to the service.
+//
+// A service that ignores the condition of a create-only write lets a second
+// upload replace an object without a trace, and fails the check. On a service
+// that only speaks the protocol of another, [Store.Capabilities] claims
+// ExactCreate and create-only links after a Check that saw it refuse.
+//
+// The first Check of a store also looks for files that are not objects, such as
+// symbolic links (see [Store.Skipped]), within the first 10,000 files, and logs a
+// warning by package slog if it finds any.
 //
 // It takes at most 5 seconds, and what the trail needs. It is the program's own
 // act, recorded as [audit.ActionCheck]: there need not be an actor, and the
@@ -89,6 +99,7 @@ func (s *Store) check(ctx context.Context) error {
 		return err
 	}
 	var begun audit.Intent
+	s.warnSkipped(ctx)
 	err := s.change(ctx, e, func(ctx context.Context, intent audit.Intent) (effect, error) {
 		begun = intent
 		return effect{}, s.tryOut(ctx, &canary{key: e.Key, id: id, content: []byte("blobtrail check " + id)})
@@ -103,7 +114,11 @@ func (s *Store) check(ctx context.Context) error {
 }
 
 func noTrail(err error) error {
-	return &CheckError{Step: "trail", Advice: "the trail can't be written: check its database", Err: err}
+	advice := "check its database"
+	if disk := diskAdvice(err); disk != "" {
+		advice = disk
+	}
+	return &CheckError{Step: "trail", Advice: "the trail can't be written: " + advice, Err: err}
 }
 
 // swapLeft takes note of the check whose object could not be deleted, and returns
@@ -165,6 +180,9 @@ func (s *Store) tryOut(ctx context.Context, c *canary) error {
 		{"read", needs.Read, s.readCanary},
 		{"list", needs.List, s.listCanary},
 		{"sweep", needs.Sweep, func(ctx context.Context, c *canary) error { return s.bucket.Sweep(ctx, c.key) }},
+		{"create", needs.Write, s.createCanary},
+		{"copy", needs.Write, s.copyCanary},
+		{"delete", needs.Delete, s.keepCanary},
 		{"sign", needs.Sign, s.linkCanary},
 	} {
 		err := step.do(ctx, c)
@@ -174,7 +192,7 @@ func (s *Store) tryOut(ctx context.Context, c *canary) error {
 		if !errors.As(err, &failed) {
 			failed = &CheckError{step.name, advice(ctx, step.need, err), err}
 		}
-		if step.name == "write" && errors.Is(err, fs.ErrPermission) {
+		if step.name == "write" && (errors.Is(err, fs.ErrPermission) || errors.Is(err, ErrNoBucket)) {
 			return failed // and there is nothing to delete
 		}
 		break
@@ -191,29 +209,6 @@ func (s *Store) tryOut(ctx context.Context, c *canary) error {
 	return failed
 }
 
-func advice(ctx context.Context, need string, err error) string {
-	switch {
-	case errors.Is(err, fs.ErrPermission) && need != "":
-		return "it was refused: check the credentials; what is needed is " + need
-	case errors.Is(err, fs.ErrPermission):
-		return "it was refused: check the credentials and what they are allowed"
-	case ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded):
-		return fmt.Sprintf("there was no answer within %v: check address and network", checkTimeout)
-	case errors.As(err, new(net.Error)):
-		return "the service can't be reached: check address and network"
-	case errors.Is(err, syscall.ENOSPC):
-		return "the disk is full"
-	}
-	return ""
-}
-
-func (s *Store) writeCanary(ctx context.Context, c *canary) error {
-	return s.bucket.Write(ctx, c.key, bytes.NewReader(c.content), &driver.WriteOptions{
-		IfNotExist: true, Size: int64(len(c.content)), ContentType: "text/plain",
-		Metadata: map[string]string{driver.MetaOp: c.id},
-	})
-}
-
 func (s *Store) readCanary(ctx context.Context, c *canary) error {
 	r, err := s.bucket.Read(ctx, c.key, 0, -1)
 	if err != nil {
@@ -228,7 +223,7 @@ func (s *Store) readCanary(ctx context.Context, c *canary) error {
 
 // same compares what r gives with what was written.
 func (c *canary) same(r io.Reader) error {
-	got, err := io.ReadAll(io.LimitReader(r, int64(len(c.content))+1))
+	got, err := io.ReadAll(io.LimitReader(progress.Reader(r), int64(len(c.content))+1))
 	if err == nil && !bytes.Equal(got, c.content) {
 		err = errors.New("the object came back with other content than was stored")
 	}

@@ -6,11 +6,16 @@ package blobstore_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"iter"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"os"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -125,6 +130,36 @@ func TestCheckNamesTheStep(t *testing.T) {
 				require.Equal(t, audit.OutcomeFailed, e.Outcome)
 			}
 		})
+	}
+}
+
+// An error number of the file system satisfies net.Error, but is nothing of the
+// network.
+func TestCheckNamesTheFileSystemsFault(t *testing.T) {
+	for errno, want := range map[syscall.Errno]string{
+		syscall.ENOSPC: "the disk is full", syscall.EDQUOT: "quota", syscall.EROFS: "read-only", syscall.EMFILE: "too many open files",
+		syscall.ENFILE: "too many open files", syscall.EIO: "input/output error", syscall.ESTALE: "network file system",
+		syscall.EACCES: "permission denied", syscall.EPERM: "permission denied", syscall.EFBIG: "the file system failed",
+	} {
+		for step := range map[string]bool{"write": true, "read": true, "list": true, "delete": true} {
+			b, _, store := newChecked(t)
+			b.fails[step] = &fs.PathError{Op: "open", Path: "x", Err: errno}
+			err := store.Check(t.Context())
+			var ce *blobstore.CheckError
+			require.ErrorAs(t, err, &ce)
+			require.Equal(t, step, ce.Step)
+			require.Contains(t, ce.Advice, want, "%v", errno)
+			require.NotContains(t, err.Error(), "check address and network")
+		}
+	}
+	for _, err := range []error{
+		&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)},
+		&url.Error{Op: "Get", URL: "http://x", Err: io.EOF},
+		&net.DNSError{Err: "no such host", Name: "x"},
+	} {
+		b, _, store := newChecked(t)
+		b.fails["write"] = fmt.Errorf("the service: %w", err)
+		require.ErrorContains(t, store.Check(t.Context()), "check address and network")
 	}
 }
 

@@ -101,8 +101,8 @@ func (s *Store) remove(ctx context.Context, key, etag string) error {
 	}
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
 	defer cancel()
-	a, err := s.bucket.Blob().Attributes(ctx, key)
-	switch err = s.bucket.MapError(err); {
+	a, err := driver.Attributes(ctx, s.bucket, key)
+	switch {
 	case err == nil && a.ETag != etag:
 		return inDoubt(cause, ErrReplaced) // with or without a deletion in between
 	case err == nil && errors.Is(cause, fs.ErrPermission):

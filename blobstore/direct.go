@@ -145,6 +145,9 @@ func (s *Store) beginUpload(ctx context.Context, key string, o *TicketOptions) (
 	}
 	defer s.leave()
 
+	if err := s.precheck(ctx, e); err != nil {
+		return nil, s.record(ctx, e, err)
+	}
 	signed, issued, err := s.signAs(ctx, e, &link, target, e.OpID)
 	if err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/progress"
 )
 
 // DownloadOptions are the options of [Store.Download]. Nil and the zero value
@@ -46,7 +47,8 @@ type Reader struct {
 
 	ctx      context.Context
 	body     io.ReadCloser
-	read     int64     // bytes that were read
+	read     int64 // bytes that were read
+	empty    progress.Count
 	hash     hash.Hash // not nil: to be verified
 	mapError func(error) error
 }
@@ -136,6 +138,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 		return 0, r.fail(context.Cause(r.ctx))
 	}
 	n, err := r.body.Read(p)
+	err = r.empty.Check(p, n, err)
 	r.read += int64(n)
 	if r.hash != nil {
 		r.hash.Write(p[:n])

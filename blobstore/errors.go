@@ -36,6 +36,15 @@ var (
 	// nothing happened. If it was after, the effect stands and its intent is
 	// open, to be settled by [Store.Reconcile].
 	ErrAudit = errors.New("audit trail not written")
+	// ErrNoBucket reports that the bucket, container or folder of the store does
+	// not exist: it was removed, or its volume isn't mounted. It is never
+	// fs.ErrNotExist, so that an object in it is not taken for deleted.
+	ErrNoBucket = driver.ErrNoBucket
+	// ErrPath reports that the path of a key leads through something that the
+	// backend does not follow: on local files a symbolic link to a folder, or a
+	// link out of the folder of the store. It names that part of the path. The
+	// store can't say whether an object exists there.
+	ErrPath = driver.ErrPath
 	// ErrInDoubt: nobody could tell whether the effect happened, because the
 	// backend stopped answering. The intent is open, to be settled by
 	// [Store.Reconcile].
@@ -84,10 +93,13 @@ var codes = []struct {
 	{ErrRange, "range"},
 	{ErrUnrecorded, "unrecorded"},
 	{ErrReplaced, "replaced"},
+	{ErrNoBucket, "no_bucket"},
+	{ErrPath, "path"},
 	{fs.ErrNotExist, "not_found"},
 	{fs.ErrExist, "exists"},
 	{fs.ErrPermission, "permission"},
 	{syscall.ENOSPC, "no_space"},
+	{syscall.EDQUOT, "no_space"},
 	{ErrUnsupported, "unsupported"},
 	{context.Canceled, "canceled"},
 	{context.DeadlineExceeded, "deadline"},

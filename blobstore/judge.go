@@ -18,6 +18,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/progress"
 )
 
 // acceptTries bounds how often accept judges an upload that the client keeps
@@ -219,7 +220,7 @@ func (s *Store) judgeType(ctx context.Context, e audit.Event, a *blob.Attributes
 		if err != nil {
 			return "", err
 		}
-		_, err = io.ReadFull(r, head)
+		_, err = io.ReadFull(progress.Reader(r), head)
 		if err = errors.Join(err, r.Close()); err != nil {
 			return "", unjudged(s.bucket.MapError(err))
 		}

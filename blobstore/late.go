@@ -6,6 +6,7 @@ package blobstore
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -71,6 +72,9 @@ func mayLand(e audit.Entry) bool {
 // have both done to any object.
 func (s *Store) amendOne(ctx context.Context, trail audit.Reader, late audit.Entry) (bool, error) {
 	r, err := s.findWrite(ctx, late.Event)
+	if errors.Is(err, ErrPath) {
+		return false, nil // nothing can be learned from it
+	}
 	if err != nil || r.Outcome != audit.OutcomeOK {
 		return false, err
 	}

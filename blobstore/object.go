@@ -24,11 +24,15 @@ type Object struct {
 	Filename     string // the name it was uploaded under; may be empty
 	ContentType  string
 	CacheControl string
-	SHA256       []byte // of the content; nil where it is not kept
-	ETag         string // as the backend gives it, with its quotes
-	ModTime      time.Time
-	Metadata     map[string]string // the host's own
-	OpID         string            // the operation that wrote it, as in the trail; empty if not written through a Store
+	// ContentEncoding is the coding of the stored bytes, such as "gzip"; empty
+	// for none. Size and SHA256 are those of the stored bytes, and so is all
+	// content that a Store reads: it never decodes.
+	ContentEncoding string
+	SHA256          []byte // of the content; nil where it is not kept
+	ETag            string // as the backend gives it, with its quotes
+	ModTime         time.Time
+	Metadata        map[string]string // the host's own
+	OpID            string            // the operation that wrote it, as in the trail; empty if not written through a Store
 
 	// Link is set by an upload that asked for one.
 	Link *Link
@@ -56,10 +60,23 @@ func object(key string, a *blob.Attributes) (*Object, error) {
 	sum, err := driver.StoredSHA256(a.Metadata)
 	obj := &Object{
 		Key: key, Size: a.Size, Filename: a.Metadata[driver.MetaFilename], ContentType: a.ContentType,
-		CacheControl: a.CacheControl, SHA256: sum, ETag: a.ETag, ModTime: a.ModTime, OpID: a.Metadata[driver.MetaOp],
+		CacheControl: a.CacheControl, ContentEncoding: storedEncoding(a.ContentEncoding), SHA256: sum, ETag: a.ETag, ModTime: a.ModTime, OpID: a.Metadata[driver.MetaOp],
 		Metadata: own(a.Metadata),
 	}
 	return obj, err
+}
+
+// storedEncoding returns the codings of the stored bytes without those that say
+// nothing about them: "aws-chunked" is how a request was sent, which some
+// services store.
+func storedEncoding(s string) string {
+	var codings []string
+	for c := range strings.SplitSeq(s, ",") {
+		if c = strings.TrimSpace(c); c != "" && !strings.EqualFold(c, "identity") && !strings.EqualFold(c, "aws-chunked") {
+			codings = append(codings, c)
+		}
+	}
+	return strings.Join(codings, ", ")
 }
 
 // Stat describes an object; fs.ErrNotExist if there is none. Since no content is
@@ -85,9 +102,9 @@ func (s *Store) stat(ctx context.Context, key string) (*Object, error) {
 func (s *Store) lookUp(ctx context.Context, key string) (*Object, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	attrs, err := s.bucket.Blob().Attributes(ctx, key)
+	attrs, err := driver.Attributes(ctx, s.bucket, key)
 	if err != nil {
-		return nil, s.bucket.MapError(err)
+		return nil, err
 	}
 	return object(key, attrs)
 }

@@ -163,10 +163,32 @@ func (s *Store) begin(ctx context.Context, e audit.Event) (audit.Intent, error) 
 			return nil, err
 		}
 	}
+	if err := s.precheck(ctx, e); err != nil {
+		return nil, s.record(ctx, e, err)
+	}
 	ctx, cancel := context.WithTimeout(asRecorded(ctx, e), s.opts.Timeout)
 	defer cancel()
 	intent, err := s.journal.Begin(ctx, e, s.opts.Lease)
 	return intent, driver.As(ErrAudit, err)
+}
+
+// precheck refuses an operation that the backend can see to be impossible. A
+// check is to find out the reason by itself.
+func (s *Store) precheck(ctx context.Context, e audit.Event) error {
+	b, ok := s.bucket.(driver.Prechecker)
+	if !ok || e.Action == audit.ActionCheck {
+		return nil
+	}
+	keys := []string{e.Key}
+	if e.Action == audit.ActionMove {
+		keys = append(keys, e.Attrs[audit.AttrSourceKey])
+	}
+	for _, key := range keys {
+		if err := b.Precheck(ctx, key); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // settle makes the outcome durable, whatever became of the caller's context.

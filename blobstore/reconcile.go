@@ -13,6 +13,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/progress"
 )
 
 // Reconciled counts what [Store.Reconcile] settled.
@@ -35,9 +36,10 @@ type Reconciled struct {
 // now: with outcome ok, or, for a staged upload that was never committed, failed,
 // and the object is removed. This needs a trail that is an [audit.Reader].
 //
-// An intent that can't be settled now (the backend does not answer) stays for
-// the next time; the others are settled all the same, and the first such error
-// is returned.
+// An intent that can't be settled now (the backend does not answer, or its
+// bucket is missing) stays for the next time; the others are settled all the
+// same, and the first such error is returned. An operation whose key has a path
+// that the backend does not follow ([ErrPath]) is settled as unknown.
 func (s *Store) Reconcile(ctx context.Context) (Reconciled, error) {
 	ctx, span := s.trace(ctx, audit.ActionReconcile)
 	done, err := s.reconcile(ctx)
@@ -96,7 +98,7 @@ func (s *Store) reconcileOne(ctx context.Context, intent audit.Intent) (audit.Ou
 		return "", err
 	}
 	for _, key := range touched(e) {
-		if err := s.bucket.Sweep(ctx, key); err != nil {
+		if err := s.bucket.Sweep(ctx, key); err != nil && !errors.Is(err, ErrPath) {
 			return "", err
 		}
 	}
@@ -117,6 +119,11 @@ func (s *Store) reconcileOne(ctx context.Context, intent audit.Intent) (audit.Ou
 		r.Outcome, err = audit.OutcomeFailed, s.removeStaged(ctx, e.Key)
 	case audit.ActionMove:
 		r, also, err = s.findMove(ctx, e)
+	}
+	if errors.Is(err, ErrPath) {
+		// The path of the key was changed by hand, and nothing can be learned
+		// from it, now or later.
+		r, also, err = audit.Result{Outcome: audit.OutcomeUnknown}, nil, nil
 	}
 	if err != nil {
 		return "", err
@@ -181,8 +188,8 @@ func touched(e audit.Event) []string {
 func (s *Store) attributes(ctx context.Context, key string) (*blob.Attributes, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	a, err := s.bucket.Blob().Attributes(ctx, key)
-	if err = s.bucket.MapError(err); errors.Is(err, fs.ErrNotExist) {
+	a, err := driver.Attributes(ctx, s.bucket, key)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	return a, err
@@ -241,7 +248,7 @@ func (s *Store) digestOf(r *driver.Reader) ([]byte, error) {
 	h := sha256.New()
 	buf := copyBuffers.Get().(*[256 << 10]byte)
 	defer copyBuffers.Put(buf)
-	if _, err := io.CopyBuffer(h, struct{ io.Reader }{r}, buf[:]); err != nil {
+	if _, err := io.CopyBuffer(h, progress.Reader(r), buf[:]); err != nil {
 		return nil, s.bucket.MapError(err)
 	}
 	return h.Sum(nil), nil

@@ -3,7 +3,9 @@ package blobstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
+	"time"
 
 	"gocloud.dev/blob"
 
@@ -28,6 +30,7 @@ type gate struct {
 	running int           // operations that entered and have not left
 	idle    chan struct{} // made by Close; closed when the last of them leaves
 	left    audit.Intent  // the check whose object could not be deleted; see Check
+	warned  sync.Once     // see warnSkipped
 }
 
 // Open opens the bucket that a Go CDK URL names, such as
@@ -38,6 +41,12 @@ type gate struct {
 //
 // A log that is not an [audit.Journal] works, but what a crash cuts short can
 // then not be found again; see [audit.AsJournal].
+//
+// A local folder that shows no sign of use, or a bucket that this call has
+// created, is refused with [ErrNoBucket] if log is an [audit.Reader] whose last
+// 10,000 stored objects include some of this bucket: most likely a volume isn't
+// mounted, or the bucket was removed. The error says how to confirm that it is
+// meant to be new.
 //
 // The caller closes the store, and afterwards the log.
 func Open(ctx context.Context, url string, log audit.Logger, opts *Options) (*Store, error) {
@@ -51,7 +60,50 @@ func Open(ctx context.Context, url string, log audit.Logger, opts *Options) (*St
 	if err != nil {
 		return nil, &Error{Op: "open", Err: err}
 	}
-	return NewFromDriver(b, log, opts)
+	s, err := NewFromDriver(b, log, opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.refuseFresh(ctx); err != nil {
+		return nil, &Error{Op: "open", Err: errors.Join(err, b.Close())}
+	}
+	return s, nil
+}
+
+// freshEntries bounds the entries that refuseFresh reads.
+const freshEntries = 10_000
+
+// refuseFresh refuses a bucket that looks unused although the trail says that
+// objects were stored in it.
+func (s *Store) refuseFresh(ctx context.Context) error {
+	b, ok := s.bucket.(driver.Fresh)
+	if !ok {
+		return nil
+	}
+	trail, ok := s.journal.(audit.Reader)
+	if !ok {
+		return nil
+	}
+	fresh, confirm := b.Fresh()
+	if !fresh {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	defer cancel()
+	info := s.bucket.Info()
+	for e, err := range trail.Entries(ctx, audit.Query{
+		Actions:  []audit.Action{audit.ActionUpload, audit.ActionCopy, audit.ActionMove},
+		Outcomes: []audit.Outcome{audit.OutcomeOK}, Newest: true, Limit: freshEntries,
+	}) {
+		if err != nil {
+			return errors.Join(driver.As(ErrAudit, fmt.Errorf("the bucket %s is unused, and the trail can't be asked whether it should be: %w", info.Bucket, err)), b.Undo(ctx))
+		}
+		if e.Backend == info.Backend && e.Bucket == info.Bucket {
+			return errors.Join(driver.As(ErrNoBucket, fmt.Errorf("the bucket or folder %s is new or empty, but the trail says that objects were stored in it, such as %.300q at %s: "+
+				"mount its volume or restore it; if it is meant to be new, %s", info.Bucket, e.Key, e.OccurredAt.UTC().Format(time.RFC3339), confirm)), b.Undo(ctx))
+		}
+	}
+	return nil
 }
 
 // New makes a store of any Go CDK bucket, with the capabilities that all of

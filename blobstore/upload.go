@@ -32,6 +32,12 @@ type UploadOptions struct {
 	ContentType string
 	// CacheControl is kept for those who serve the object.
 	CacheControl string
+	// ContentEncoding names the coding that r is in already, such as "gzip". The
+	// bytes are stored as r gives them, and handlers serve them with this
+	// encoding. SHA256, Size and AllowedTypes apply to these bytes, so that
+	// AllowedTypes sees a gzip file. If ContentType is empty it is then
+	// application/octet-stream.
+	ContentEncoding string
 	// Metadata is kept with the object, at most about 1,800 bytes in all, counted
 	// alike on every backend as on S3, which has the least room: letters and
 	// digits of ASCII count one, other bytes three, and each name eleven more. If
@@ -208,7 +214,7 @@ func (s *Store) write(ctx context.Context, p *uploadPlan, key, opID string) (*Ob
 	content := driver.NewContent(body, p.size, p.limit, p.SHA256)
 	err = s.bucket.Write(ctx, key, content, &driver.WriteOptions{
 		IfNotExist: !p.Overwrite, Size: p.size, SHA256: p.SHA256,
-		ContentType: contentType, CacheControl: p.CacheControl, Metadata: p.meta,
+		ContentType: contentType, CacheControl: p.CacheControl, ContentEncoding: p.ContentEncoding, Metadata: p.meta,
 		Final: func() map[string]string {
 			return map[string]string{driver.MetaSHA256: hex.EncodeToString(content.SHA256())}
 		},
@@ -221,7 +227,7 @@ func (s *Store) write(ctx context.Context, p *uploadPlan, key, opID string) (*Ob
 	}
 	return &Object{
 		Key: key, Filename: p.meta[driver.MetaFilename], ContentType: contentType, CacheControl: p.CacheControl,
-		Size: content.Size(), SHA256: content.SHA256(), Metadata: own(p.meta), OpID: opID,
+		ContentEncoding: p.ContentEncoding, Size: content.Size(), SHA256: content.SHA256(), Metadata: own(p.meta), OpID: opID,
 	}, nil
 }
 
@@ -253,6 +259,14 @@ func (o *UploadOptions) metadata() (map[string]string, error) {
 			return nil, fmt.Errorf("content type %.100q is none: want something like text/plain; charset=utf-8", o.ContentType)
 		}
 		o.ContentType = mime.FormatMediaType(t, params)
+	}
+	for i := range len(o.ContentEncoding) {
+		if c := o.ContentEncoding[i]; len(o.ContentEncoding) > 100 || c < ' ' || c > '~' {
+			return nil, fmt.Errorf("invalid content encoding %.100q: want codings such as gzip or br", o.ContentEncoding)
+		}
+	}
+	if o.ContentEncoding = storedEncoding(o.ContentEncoding); o.ContentEncoding != "" && o.ContentType == "" {
+		o.ContentType = "application/octet-stream"
 	}
 	if o.SHA256 != nil && len(o.SHA256) != sha256.Size {
 		return nil, fmt.Errorf("%w: SHA256 has %d bytes, not %d", ErrChecksum, len(o.SHA256), sha256.Size)
@@ -392,15 +406,16 @@ func allowed(t string, types []string) bool {
 // this operation left; or ErrInDoubt if the backend does not say. The object is
 // known by what meta says of the operation.
 func (s *Store) afterFailedWrite(ctx context.Context, key string, meta map[string]string, complete, overwrite bool, cause error) error {
-	if errors.Is(cause, ErrInDoubt) {
+	if errors.Is(cause, ErrInDoubt) || errors.Is(cause, ErrPath) { // the latter means that nothing was stored
 		return cause
 	}
+	// A service that doesn't know a request may have stored something else.
+	complete = complete && !errors.Is(cause, ErrUnsupported)
 	// If the lease was lost somebody else may have seen the object and said so.
 	wanted := ctx.Err() == nil || errors.Is(context.Cause(ctx), ErrAudit)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
 	defer cancel()
-	attrs, err := s.bucket.Blob().Attributes(ctx, key)
-	err = s.bucket.MapError(err)
+	attrs, err := driver.Attributes(ctx, s.bucket, key)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:

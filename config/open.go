@@ -183,7 +183,10 @@ func openJournal(ctx context.Context, cfg Config, app *App, o *Options) (*sqlaud
 		opts.DeploymentKey = cfg.AuditDeploymentKey
 	}
 	if app.checkpoints != nil {
-		opts.Publish = &sqlaudit.PublishOptions{Bucket: app.checkpoints.Blob(), Keys: cfg.verifierKeys()}
+		opts.Publish = &sqlaudit.PublishOptions{Bucket: app.checkpoints.Blob()}
+	}
+	if len(opts.TrustedKeys) == 0 && !opts.DeploymentKey.IsZero() {
+		opts.TrustedKeys = cfg.verifierKeys()
 	}
 	journal, err := sqlaudit.Open(ctx, cfg.AuditDatabaseURL.Reveal(), &opts)
 	if err != nil {

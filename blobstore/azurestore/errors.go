@@ -20,8 +20,12 @@ import (
 // kinds are what the codes of Azure stand for. That a container is missing is
 // not that an object is: nothing can be concluded from it.
 var kinds = map[bloberror.Code]error{
+	bloberror.ContainerNotFound:     driver.ErrNoBucket,
+	bloberror.ContainerBeingDeleted: driver.ErrNoBucket,
+	bloberror.ContainerDisabled:     driver.ErrNoBucket,
+
 	bloberror.BlobNotFound:     fs.ErrNotExist,
-	bloberror.ResourceNotFound: fs.ErrNotExist, // of an object, since opening has looked for the container
+	bloberror.ResourceNotFound: fs.ErrNotExist, // of an object or of the container: see missing
 
 	bloberror.BlobAlreadyExists:           fs.ErrExist,
 	bloberror.ConditionNotMet:             fs.ErrExist,
@@ -68,6 +72,32 @@ func (b *bucket) MapError(err error) error {
 		return driver.As(driver.ErrRange, plain)
 	}
 	return plain
+}
+
+// missing returns the error of a request about one object. If the service says
+// no more than "not found", the container is asked for.
+func (b *bucket) missing(ctx context.Context, err error) error {
+	mapped := b.MapError(err)
+	if !errors.Is(mapped, fs.ErrNotExist) || bloberror.HasCode(err, bloberror.BlobNotFound) {
+		return mapped
+	}
+	if err := b.there.Ask(ctx, b.findContainer); err != nil {
+		return err
+	}
+	return mapped
+}
+
+// findContainer returns nil if the container exists. Opening it has listed it,
+// which therefore is allowed.
+func (b *bucket) findContainer(ctx context.Context) error {
+	err := b.list(ctx)
+	if err == nil {
+		return nil
+	}
+	if mapped := b.MapError(err); !errors.Is(mapped, fs.ErrNotExist) {
+		return mapped
+	}
+	return driver.As(driver.ErrNoBucket, errors.New("the account has no container of this name"))
 }
 
 // responseError is an answer of the service in one line: that of the SDK prints

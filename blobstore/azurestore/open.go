@@ -67,6 +67,8 @@ type bucket struct {
 	driver.Base
 	container *container.Client
 	signer    *linkSigner
+	made      bool             // by opening it
+	there     cloudhttp.Shared // asks whether the container exists
 }
 
 // New opens a container, and checks within 5 seconds that it is there and that
@@ -234,6 +236,7 @@ func (b *bucket) check(ctx context.Context, create bool) error {
 		if err != nil && !bloberror.HasCode(err, bloberror.ContainerAlreadyExists) {
 			return fmt.Errorf("it is missing and can't be made: %w", b.MapError(err))
 		}
+		b.made = err == nil
 		return nil
 	}
 	re := (*azcore.ResponseError)(nil)
@@ -252,6 +255,22 @@ func (b *bucket) check(ctx context.Context, create bool) error {
 		return fmt.Errorf("the service does not accept the credentials: %w", b.MapError(err))
 	}
 	return fmt.Errorf("it can't be listed: %w", b.MapError(err))
+}
+
+// Fresh implements [driver.Fresh].
+func (b *bucket) Fresh() (bool, string) { return b.made, driver.MakeByHand }
+
+// Undo implements [driver.Fresh]. The service would remove a container with its
+// content, so this looks whether there is any.
+func (b *bucket) Undo(ctx context.Context) error {
+	if !b.made {
+		return nil
+	}
+	for _, err := range b.List(ctx, nil) {
+		return b.MapError(err) // another process uses it already
+	}
+	_, err := b.container.Delete(ctx, nil)
+	return b.MapError(err)
 }
 
 func (b *bucket) list(ctx context.Context) error {

@@ -42,7 +42,7 @@ func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*d
 		o.Range = azblob.HTTPRange{Offset: offset}
 	}
 	out, err := b.container.NewBlobClient(escapeKey(key)).DownloadStream(ctx, o)
-	if err = b.MapError(err); errors.Is(err, driver.ErrRange) {
+	if err = b.missing(ctx, err); errors.Is(err, driver.ErrRange) {
 		// There is nothing at the very end of an object, which is no error.
 		return b.readNothing(ctx, key, offset)
 	}
@@ -66,11 +66,26 @@ func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*d
 	}, nil
 }
 
+// Attributes implements [driver.Describer].
+func (b *bucket) Attributes(ctx context.Context, key string) (*blob.Attributes, error) {
+	out, err := b.container.NewBlobClient(escapeKey(key)).GetProperties(ctx, nil)
+	if err != nil {
+		return nil, b.missing(ctx, err)
+	}
+	return &blob.Attributes{
+		CacheControl: value(out.CacheControl), ContentDisposition: value(out.ContentDisposition),
+		ContentEncoding: value(out.ContentEncoding), ContentLanguage: value(out.ContentLanguage),
+		ContentType: value(out.ContentType), Metadata: decodeMetadata(out.Metadata),
+		CreateTime: value(out.CreationTime), ModTime: value(out.LastModified), Size: value(out.ContentLength),
+		MD5: out.ContentMD5, ETag: string(value(out.ETag)),
+	}, nil
+}
+
 // readNothing opens no bytes of an object at offset.
 func (b *bucket) readNothing(ctx context.Context, key string, offset int64) (*driver.Reader, error) {
-	attrs, err := b.Bucket.Attributes(ctx, key)
+	attrs, err := b.Attributes(ctx, key)
 	if err != nil {
-		return nil, b.MapError(err)
+		return nil, err
 	}
 	if offset > attrs.Size {
 		return nil, fmt.Errorf("%w: offset %d of %d bytes", driver.ErrRange, offset, attrs.Size)
@@ -162,7 +177,7 @@ func (b *bucket) Delete(ctx context.Context, key string, o *driver.DeleteOptions
 			return driver.ErrReplaced
 		}
 	}
-	if err = b.MapError(err); lost && errors.Is(err, fs.ErrNotExist) {
+	if err = b.missing(ctx, err); lost && errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return err
@@ -174,7 +189,7 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 	from, to := b.container.NewBlobClient(escapeKey(src)), b.container.NewBlobClient(escapeKey(dst))
 	props, err := from.GetProperties(ctx, nil)
 	if err != nil {
-		return b.MapError(err)
+		return b.missing(ctx, err)
 	}
 	if o.IfMatch != "" && o.IfMatch != string(value(props.ETag)) {
 		return driver.ErrReplaced
@@ -215,7 +230,7 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 		if ctx.Err() != nil {
 			return driver.As(context.Cause(ctx), b.MapError(err))
 		}
-		return b.MapError(err)
+		return b.missing(ctx, err)
 	}
 	return b.await(ctx, to, started.CopyID, value(started.CopyStatus))
 }
@@ -318,7 +333,7 @@ func (b *bucket) giveUp(ctx context.Context, to *azblob.Client, id *string, caus
 		return cause
 	}
 	if err == nil && value(props.CopyStatus) == azblob.CopyStatusTypePending {
-		_, err = to.AbortCopyFromURL(ctx, *id, nil)
+		_, err = to.AbortCopyFromURL(ctx, value(id), nil)
 	}
 	if err == nil {
 		_, err = to.Delete(ctx, nil)

@@ -23,6 +23,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/progress"
 )
 
 const (
@@ -66,6 +67,7 @@ type writing struct {
 	r      io.Reader
 	end    bool
 	failed error // what r failed with
+	empty  progress.Count
 	ids    []string
 }
 
@@ -138,6 +140,7 @@ func (w *writing) fill(ctx context.Context, p []byte) (n int, err error) {
 			return n, w.failed
 		}
 		m, err := w.r.Read(p[n:])
+		err = w.empty.Check(p[n:], m, err)
 		n += m
 		switch err {
 		case nil:
@@ -162,7 +165,7 @@ func (w *writing) headers() (*blob.HTTPHeaders, map[string]*string) {
 		}
 		maps.Copy(meta, w.o.Final())
 	}
-	return &blob.HTTPHeaders{BlobContentType: &w.o.ContentType, BlobCacheControl: &w.o.CacheControl}, encodeMetadata(meta)
+	return &blob.HTTPHeaders{BlobContentType: &w.o.ContentType, BlobCacheControl: &w.o.CacheControl, BlobContentEncoding: &w.o.ContentEncoding}, encodeMetadata(meta)
 }
 
 func (w *writing) conditions() *blob.AccessConditions {
@@ -193,5 +196,5 @@ func (w *writing) explain(ctx context.Context, key string, err error) error {
 		}
 		return err
 	}
-	return w.b.MapError(err)
+	return w.b.missing(ctx, err)
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/blobtrail/blobtrail/blobstore"
+	"github.com/blobtrail/blobtrail/internal/progress"
 )
 
 // DirectOptions configure [DirectUpload]. Nil and the zero value mean the
@@ -270,7 +271,7 @@ func readJSON(r *http.Request, into any) error {
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
 		return errNotJSON
 	}
-	body, err := io.ReadAll(clientBody{r.Body})
+	body, err := io.ReadAll(progress.Reader(clientBody{r.Body}))
 	if err != nil {
 		return err
 	}

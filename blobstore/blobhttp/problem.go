@@ -67,7 +67,7 @@ const (
 	CodeUnsupported     = "unsupported"      // 501: this can't be done here
 	CodeAudit           = "audit"            // 503: no record could be written, so nothing may be done
 	CodeInDoubt         = "in_doubt"         // 503: it is not known yet whether it was done
-	CodeUnavailable     = "unavailable"      // 503: not now
+	CodeUnavailable     = "unavailable"      // 503: not now; see the Retry-After header
 	CodeTimeout         = "upstream_timeout" // 504: the storage took too long
 	CodeNoSpace         = "no_space"         // 507: the storage is full
 )
@@ -131,6 +131,7 @@ var (
 	slow        = verdict{408, CodeSlow, "The content came too slowly", ""}
 	internal    = verdict{500, CodeInternal, "Something went wrong on our side", ""}
 	notFound    = verdict{404, CodeNotFound, "There is no such file", ""}
+	noSpace     = verdict{507, CodeNoSpace, "The storage is full", ""}
 	unavailable = verdict{503, CodeUnavailable, "Not available at the moment", "Try again later."}
 )
 
@@ -170,12 +171,16 @@ var verdicts = []struct {
 	{blobstore.ErrRange, verdict{416, CodeRange, "The range begins behind the end of the file", ""}},
 	{blobstore.ErrBusy, verdict{409, CodeBusy, "Another request is at this upload", "Try again."}},
 	{blobstore.ErrReplaced, verdict{409, CodeReplaced, "The file was replaced meanwhile", "Try again."}},
+	{blobstore.ErrNoBucket, unavailable}, // before that of a missing file
+	{blobstore.ErrPath, verdict{501, CodeUnsupported, "This can't be done here", ""}},
 	{fs.ErrNotExist, notFound},
 	{fs.ErrExist, verdict{409, CodeExists, "There is a file of that name", ""}},
 	{blobstore.ErrUnsupported, verdict{501, CodeUnsupported, "This can't be done here", ""}},
-	{syscall.ENOSPC, verdict{507, CodeNoSpace, "The storage is full", ""}},
+	{syscall.ENOSPC, noSpace},
+	{syscall.EDQUOT, noSpace},
 	{fs.ErrPermission, internal}, // of the store, not of the client
 	{io.ErrUnexpectedEOF, verdict{400, CodeTruncated, "The content ended too early", ""}},
+	{io.ErrNoProgress, verdict{400, CodeTruncated, "The content ended too early", ""}},
 	{errBody, verdict{400, CodeTruncated, "The content ended too early", ""}},
 	{errBadForm, verdict{400, CodeBadRequest, "The form can't be understood", ""}},
 	{blobstore.ErrClosed, unavailable},
@@ -204,7 +209,7 @@ func judge(err error) verdict {
 			continue
 		}
 		switch {
-		case reading && (v.err == blobstore.ErrChecksum || v.err == io.ErrUnexpectedEOF):
+		case reading && (v.err == blobstore.ErrChecksum || v.err == io.ErrUnexpectedEOF || v.err == io.ErrNoProgress):
 			return internal // what is stored is damaged
 		case v.err == signurl.ErrConstraint:
 			v.detail = constraintDetail(err)
@@ -288,11 +293,18 @@ func writeProblem(w http.ResponseWriter, r *http.Request, v verdict) {
 	if v.status == http.StatusUnauthorized && h.Get("Www-Authenticate") == "" {
 		h.Set("Www-Authenticate", challenge(r))
 	}
+	if v.code == CodeUnavailable && h.Get("Retry-After") == "" {
+		h.Set("Retry-After", retryAfter)
+	}
 	w.WriteHeader(v.status)
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body) // a client that is gone needs no answer
 	}
 }
+
+// retryAfter is the number of seconds after which a client may ask again what
+// was not available.
+const retryAfter = "30"
 
 // reportTo returns the function that hears of errors: the host's, or one that
 // logs what is not the client's doing.

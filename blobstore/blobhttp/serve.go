@@ -123,6 +123,9 @@ func (a *answer) writeHeader(h http.Header) {
 		t = o.ContentType
 	}
 	secure(h, t, name, a.v.inline, a.v.inlineTypes)
+	if o.ContentEncoding != "" && visible(o.ContentEncoding) {
+		h["Content-Encoding"] = []string{o.ContentEncoding} // the bytes are sent as they are stored
+	}
 	h["Accept-Ranges"] = bytesUnit
 	if o.SHA256 != nil {
 		h["Repr-Digest"] = []string{digest(o.SHA256)}

@@ -13,6 +13,8 @@ import (
 
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
+
+	"github.com/blobtrail/blobtrail/internal/progress"
 )
 
 // Base is the [Bucket] that any Go CDK bucket makes. Providers embed it and
@@ -28,6 +30,19 @@ func (b *Base) Blob() *blob.Bucket { return b.Bucket }
 
 // Info implements [Bucket].
 func (b *Base) Info() Info { return b.BaseInfo }
+
+// Attributes describes an object of b: as b does itself if it is a [Describer],
+// and otherwise by the Go CDK.
+func Attributes(ctx context.Context, b Bucket, key string) (*blob.Attributes, error) {
+	if d, ok := b.(Describer); ok {
+		return d.Attributes(ctx, key)
+	}
+	a, err := b.Blob().Attributes(ctx, key)
+	if err != nil {
+		return nil, b.MapError(err)
+	}
+	return a, nil
+}
 
 // Close implements [Bucket].
 func (b *Base) Close() error {
@@ -92,18 +107,22 @@ func (b *Base) WriteWith(ctx context.Context, key string, r io.Reader, opts *blo
 
 // ContextReader returns a reader of r that fails with the cause of ctx once ctx
 // has ended. Without it a writer to something local never learns of the end.
-func ContextReader(ctx context.Context, r io.Reader) io.Reader { return contextReader{ctx, r} }
+// It also fails with io.ErrNoProgress if r returns neither bytes nor an error
+// 100 times in a row.
+func ContextReader(ctx context.Context, r io.Reader) io.Reader { return &contextReader{ctx: ctx, r: r} }
 
 type contextReader struct {
-	ctx context.Context
-	r   io.Reader
+	ctx   context.Context
+	r     io.Reader
+	empty progress.Count
 }
 
-func (c contextReader) Read(p []byte) (int, error) {
+func (c *contextReader) Read(p []byte) (int, error) {
 	if c.ctx.Err() != nil {
 		return 0, context.Cause(c.ctx)
 	}
-	return c.r.Read(p)
+	n, err := c.r.Read(p)
+	return n, c.empty.Check(p, n, err)
 }
 
 // List implements [Bucket].
@@ -117,7 +136,7 @@ func ListThrough(ctx context.Context, b Bucket, o *blob.ListOptions) iter.Seq2[*
 	return func(yield func(*blob.ListObject, error) bool) {
 		it := b.Blob().List(o)
 		for {
-			obj, err := it.Next(ctx)
+			obj, err := next(ctx, it)
 			if err == io.EOF {
 				return
 			}
@@ -132,11 +151,23 @@ func ListThrough(ctx context.Context, b Bucket, o *blob.ListOptions) iter.Seq2[*
 	}
 }
 
+// next returns the next object. The Go CDK's drivers panic if a service leaves
+// out what they take for granted, such as the time of an object.
+func next(ctx context.Context, it *blob.ListIterator) (obj *blob.ListObject, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			obj, err = nil, fmt.Errorf("the service answered a listing without what is needed: %v", r)
+		}
+	}()
+	return it.Next(ctx)
+}
+
 // WriterOptions returns o in the form that the Go CDK takes.
 func WriterOptions(o *WriteOptions) *blob.WriterOptions {
 	return &blob.WriterOptions{
 		ContentType:                 o.ContentType,
 		CacheControl:                o.CacheControl,
+		ContentEncoding:             o.ContentEncoding,
 		Metadata:                    o.Metadata,
 		IfNotExist:                  o.IfNotExist,
 		DisableContentTypeDetection: true,
@@ -151,6 +182,7 @@ type cancellingReader struct {
 	cancel context.CancelCauseFunc
 	err    error // what the source failed with
 	done   bool  // the source ended
+	empty  progress.Count
 }
 
 func (c *cancellingReader) Read(p []byte) (int, error) {
@@ -161,6 +193,7 @@ func (c *cancellingReader) Read(p []byte) (int, error) {
 		return 0, c.err
 	}
 	n, err := c.r.Read(p)
+	err = c.empty.Check(p, n, err)
 	switch {
 	case err == io.EOF:
 		c.done = true
@@ -216,6 +249,8 @@ func CopyThrough(ctx context.Context, b Bucket, dst, src string, o *CopyOptions)
 		ContentType:  attrs.ContentType,
 		CacheControl: attrs.CacheControl,
 		Metadata:     meta,
+
+		ContentEncoding: attrs.ContentEncoding,
 		Final: func() map[string]string {
 			return map[string]string{MetaSHA256: hex.EncodeToString(content.SHA256())}
 		},

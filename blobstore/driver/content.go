@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"hash"
 	"io"
+
+	"github.com/blobtrail/blobtrail/internal/progress"
 )
 
 // ErrTooLarge: the content is longer than it may be or was said to be.
@@ -15,7 +17,9 @@ var ErrTooLarge = errors.New("content too large")
 // Content is a reader that computes the SHA-256 of what passes and checks it
 // against what is known of it, so that a bad upload fails before it is complete:
 // instead of io.EOF, Read then gives ErrTooLarge, io.ErrUnexpectedEOF or
-// ErrChecksum, wrapped. It is not safe for concurrent use.
+// ErrChecksum, wrapped. If its source returns neither bytes nor an error 100
+// times in a row, Read fails with io.ErrNoProgress. It is not safe for
+// concurrent use.
 type Content struct {
 	r       io.Reader
 	size    int64 // exact, or -1
@@ -26,6 +30,7 @@ type Content struct {
 	err     error
 	sum     []byte
 	pending error // the source's error, held back until its last bytes were taken
+	empty   progress.Count
 }
 
 // NewContent returns a Content that reads r. A negative size or limit and a nil
@@ -44,6 +49,7 @@ func (c *Content) Read(p []byte) (int, error) {
 		return 0, c.err
 	}
 	n, err := c.r.Read(p)
+	err = c.empty.Check(p, n, err)
 	c.n += int64(n)
 	c.hash.Write(p[:n])
 	switch {

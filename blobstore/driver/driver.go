@@ -35,6 +35,15 @@ var (
 	ErrKind = errors.New("not an ordinary object")
 	// ErrReplaced: another object has taken the place of the one that was meant.
 	ErrReplaced = errors.New("the object was replaced meanwhile")
+	// ErrNoBucket reports that the bucket, container or folder itself does not
+	// exist. It is never fs.ErrNotExist: a missing bucket proves nothing about an
+	// object.
+	ErrNoBucket = errors.New("the bucket does not exist")
+	// ErrPath reports that the path of a key leads through something that the
+	// backend does not follow, such as a symbolic link to a folder. The backend
+	// can't say whether an object exists there. A Write or Copy that fails with
+	// it has stored nothing.
+	ErrPath = errors.New("the path of the key can't be used")
 	// ErrInDoubt: the backend did not say whether the effect happened, or that
 	// it will last.
 	ErrInDoubt = errors.New("outcome in doubt")
@@ -56,10 +65,12 @@ const (
 // Errors are those of the contract (see [ErrUnsupported]) wherever the service
 // lets one tell, and never contain a secret.
 type Bucket interface {
-	// Blob is the Go CDK bucket, for what needs no help: attributes. It stays open until Close.
+	// Blob is the Go CDK bucket, for what needs no help: attributes, unless the
+	// bucket is a [Describer]. It stays open until Close.
 	Blob() *blob.Bucket
 
-	// Info says what this bucket is and what it can do. It is constant.
+	// Info says what this bucket is and what it can do. It is constant, except
+	// for the capabilities that an [Observer] learns of.
 	Info() Info
 
 	// Read opens length bytes of the object from offset on; a negative length
@@ -135,7 +146,10 @@ type Needs struct {
 // looks. The zero value is what any Go CDK bucket can do.
 type Capabilities struct {
 	// ExactCreate: of several create-only writes of a key at once, exactly one
-	// succeeds. Otherwise the check and the write are two steps.
+	// succeeds. Otherwise the check and the write are two steps. A service that
+	// only speaks the protocol of another, as many do that of S3, may ignore the
+	// condition: then this is false until blobstore's Store.Check has seen the
+	// service refuse a second write (see [Observer]).
 	ExactCreate bool
 	// ExactDelete: a deletion that is of one version of an object never removes
 	// another. Otherwise the look and the deletion are two steps.
@@ -187,6 +201,10 @@ type WriteOptions struct {
 	ContentType  string            // never empty
 	CacheControl string            // may be empty
 	Metadata     map[string]string // to be kept with the object
+
+	// ContentEncoding is stored with the object, such as "gzip". It describes
+	// the content as r gives it, which is stored unchanged. It may be empty.
+	ContentEncoding string
 
 	// Final, if not nil, is to be called once, after r gave io.EOF and before
 	// the object appears, by a provider that can still add metadata then (see

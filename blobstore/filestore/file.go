@@ -13,8 +13,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
+	"gocloud.dev/blob"
 	"gocloud.dev/blob/fileblob"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
@@ -24,9 +26,12 @@ import (
 // create-only is exact within this process, and what a crash left is swept.
 type fileBucket struct {
 	driver.Base
-	dir   string
-	seed  maphash.Seed
-	locks [64]sync.Mutex // by key; held while a write is committed
+	dir    string
+	info   fs.FileInfo // of the folder when it was opened
+	origin origin
+	marked atomic.Bool // the marker was there
+	seed   maphash.Seed
+	locks  [64]sync.Mutex // by key; held while a write is committed
 }
 
 func openFile(_ context.Context, u *url.URL) (driver.Bucket, error) {
@@ -52,18 +57,65 @@ func openFile(_ context.Context, u *url.URL) (driver.Bucket, error) {
 	}
 	// Temporary files go beside the objects: from the system's own folder they
 	// could not be renamed across file systems.
+	from := originOf(dir)
 	b, err := fileblob.OpenBucket(dir, &fileblob.Options{CreateDir: create, DirFileMode: dirMode, NoTempDir: true})
 	if err != nil {
 		return nil, err
 	}
-	return &fileBucket{
+	fb := &fileBucket{
 		Base: driver.Base{Bucket: b, BaseInfo: driver.Info{
 			Backend: backend, Bucket: identity(dir),
 			Capabilities: driver.Capabilities{Durable: true},
 			Needs:        needs,
 		}},
-		dir: dir, seed: maphash.MakeSeed(),
-	}, nil
+		dir: dir, origin: from, seed: maphash.MakeSeed(),
+	}
+	if fb.info, err = os.Stat(dir); err != nil {
+		return nil, errors.Join(fmt.Errorf("file://: opening the folder: %w", err), fb.Close())
+	}
+	_, err = os.Lstat(from.marker())
+	fb.marked.Store(err == nil)
+	return fb, nil
+}
+
+// present returns nil if the folder is at its path and is the one that was
+// opened. A new folder may have the number of one that was removed, but not its
+// marker.
+func (b *fileBucket) present() error {
+	fi, err := os.Stat(b.dir)
+	switch {
+	case err == nil && fi.IsDir() && os.SameFile(fi, b.info):
+		if !b.marked.Load() {
+			return nil
+		}
+		if _, err := os.Lstat(b.origin.marker()); err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return fmt.Errorf("%w: the folder %s was emptied or made anew", driver.ErrNoBucket, b.dir)
+	case err == nil:
+		return fmt.Errorf("%w: another folder is at %s than the one that was opened: open the bucket again if that is right", driver.ErrNoBucket, b.dir)
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("%w: there is no folder %s", driver.ErrNoBucket, b.dir)
+	}
+	return err
+}
+
+// Precheck implements [driver.Prechecker].
+func (b *fileBucket) Precheck(context.Context, string) error { return b.present() }
+
+// Fresh implements [driver.Fresh].
+func (b *fileBucket) Fresh() (bool, string) { return b.origin.fresh() }
+
+// Undo implements [driver.Fresh].
+func (b *fileBucket) Undo(context.Context) error { return b.origin.undo() }
+
+// Attributes implements [driver.Describer].
+func (b *fileBucket) Attributes(ctx context.Context, key string) (*blob.Attributes, error) {
+	a, err := b.Bucket.Attributes(ctx, key)
+	if err != nil {
+		return nil, b.MapError(err)
+	}
+	return a, nil
 }
 
 // lock serialises the commits of one key.
@@ -79,6 +131,14 @@ var copyBuffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
 // than Upload, because the file is to be synced between the last byte and the
 // rename; a writer whose context was cancelled before Close leaves nothing.
 func (b *fileBucket) Write(ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) (err error) {
+	if err := b.present(); err != nil {
+		return err // fileblob would make the folder anew
+	}
+	if !b.marked.Load() {
+		if err := os.Mkdir(b.origin.marker(), 0o700); err == nil || errors.Is(err, fs.ErrExist) {
+			b.marked.Store(true)
+		}
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var tmp *os.File
@@ -161,9 +221,16 @@ func keepAttrs(path string) (restore func() error, err error) {
 // MapError implements [driver.Bucket]. What lies below a file is not there.
 func (b *fileBucket) MapError(err error) error {
 	if errors.Is(err, syscall.ENOTDIR) {
-		return driver.As(fs.ErrNotExist, err)
+		err = driver.As(fs.ErrNotExist, err)
+	} else {
+		err = b.Base.MapError(err)
 	}
-	return b.Base.MapError(err)
+	if errors.Is(err, fs.ErrNotExist) {
+		if missing := b.present(); missing != nil {
+			return missing
+		}
+	}
+	return err
 }
 
 // writeError maps the error of a write: where a folder or a file of that name
@@ -172,7 +239,7 @@ func (b *fileBucket) writeError(err error) error {
 	if errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.EISDIR) {
 		return driver.As(fs.ErrExist, err)
 	}
-	return b.Base.MapError(err)
+	return b.MapError(err)
 }
 
 // Read implements [driver.Bucket]. It waits while the object is replaced.
@@ -225,6 +292,9 @@ func (b *fileBucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOp
 // Delete implements [driver.Bucket].
 func (b *fileBucket) Delete(ctx context.Context, key string, o *driver.DeleteOptions) error {
 	defer b.lock(key)()
+	if err := b.present(); err != nil {
+		return err
+	}
 	if err := b.Base.Delete(ctx, key, o); err != nil {
 		return b.MapError(err)
 	}

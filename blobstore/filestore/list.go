@@ -32,7 +32,15 @@ func (b *fileBucket) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*b
 		if start != "" && start != keyrule.Uploads && keyrule.Check(strings.TrimSuffix(start, "/")) != nil {
 			return // no key begins so
 		}
-		w.folder(start)
+		if err := b.present(); err != nil {
+			yield(nil, err)
+			return
+		}
+		if w.folder(start) {
+			if err := b.present(); err != nil { // what seemed empty may have been gone
+				yield(nil, err)
+			}
+		}
 	}
 }
 
@@ -95,13 +103,76 @@ func (w *walker) entry(name string, e fs.DirEntry) bool {
 		}
 	}
 	info, err := os.Stat(filepath.Join(w.bucket.dir, filepath.FromSlash(name))) // through links, as reading goes
-	if errors.Is(err, fs.ErrNotExist) || err == nil && info.IsDir() {
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
 		return true
 	}
 	if err != nil {
 		return w.yield(nil, err) && false
 	}
 	return w.yield(&blob.ListObject{Key: name, ModTime: info.ModTime(), Size: info.Size()}, nil)
+}
+
+// Skipped implements [driver.Skipper].
+func (b *fileBucket) Skipped(ctx context.Context, prefix string, limit int) iter.Seq2[driver.Skipped, error] {
+	return func(yield func(driver.Skipped, error) bool) {
+		looked := 0
+		err := b.present()
+		if err == nil {
+			err = fs.WalkDir(os.DirFS(b.dir), ".", func(name string, d fs.DirEntry, err error) error {
+				if looked++; ctx.Err() != nil || limit > 0 && looked > limit {
+					return cmp.Or(context.Cause(ctx), fs.SkipAll)
+				}
+				reason := ""
+				switch {
+				case name == ".":
+				case name == keyrule.Private:
+					return fs.SkipDir
+				case d.IsDir() && !strings.HasPrefix(name+"/", prefix) && !strings.HasPrefix(prefix, name+"/"):
+					return fs.SkipDir
+				default:
+					reason = b.whySkipped(name, d)
+				}
+				if err != nil {
+					reason = "folder that can't be read"
+				}
+				if reason == "" {
+					return nil
+				}
+				if strings.HasPrefix(name, prefix) && !yield(driver.Skipped{Path: name, Reason: reason}, nil) {
+					return fs.SkipAll
+				}
+				if d.IsDir() {
+					return fs.SkipDir
+				}
+				return nil
+			})
+		}
+		if err != nil {
+			yield(driver.Skipped{}, err)
+		}
+	}
+}
+
+// whySkipped returns why a listing leaves a file out, or "".
+func (b *fileBucket) whySkipped(name string, d fs.DirEntry) string {
+	if data, ok := strings.CutSuffix(name, ".attrs"); ok && d.Type().IsRegular() {
+		if _, err := os.Lstat(b.path(data)); err == nil {
+			return "" // its attributes
+		}
+	}
+	if d.Type().IsRegular() && keyrule.IsTemp(d.Name()) {
+		return "" // of a write
+	}
+	if err := keyrule.Check(name); err != nil {
+		return "no key can have this name: " + err.Error()
+	}
+	if d.IsDir() || d.Type().IsRegular() {
+		return ""
+	}
+	if info, err := os.Stat(b.path(name)); err == nil && info.Mode().IsRegular() {
+		return "" // a link, which is followed
+	}
+	return "not a regular file, or a symbolic link to none"
 }
 
 var _ driver.Bucket = (*fileBucket)(nil)

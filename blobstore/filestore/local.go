@@ -6,14 +6,20 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"net/url"
+
+	"gocloud.dev/blob"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/blobstore/filestore/localblob"
 )
 
 // localBucket is a folder under the driver of this library.
-type localBucket struct{ driver.Base }
+type localBucket struct {
+	driver.Base
+	origin origin
+}
 
 func openLocal(_ context.Context, u *url.URL) (driver.Bucket, error) {
 	q := u.Query()
@@ -34,11 +40,12 @@ func openLocal(_ context.Context, u *url.URL) (driver.Bucket, error) {
 	if opts.MD5, err = flag(q, "md5"); err != nil {
 		return nil, fmt.Errorf("local://: %w", err)
 	}
+	from := originOf(dir)
 	b, err := localblob.Open(dir, opts)
 	if err != nil {
 		return nil, err
 	}
-	return &localBucket{driver.Base{Bucket: b, BaseInfo: driver.Info{
+	return &localBucket{origin: from, Base: driver.Base{Bucket: b, BaseInfo: driver.Info{
 		Backend: backend, Bucket: identity(dir),
 		Capabilities: driver.Capabilities{ExactCreate: true, ExactDelete: true, AtomicReplace: true, Durable: true, KeepsSHA256: true},
 		Needs:        needs,
@@ -58,8 +65,55 @@ func (b *localBucket) Write(ctx context.Context, key string, r io.Reader, o *dri
 			return nil
 		}
 	}
-	return unsure(b.WriteWith(ctx, key, r, opts))
+	return unsure(b.MapError(b.WriteWith(ctx, key, r, opts)))
 }
+
+// MapError implements [driver.Bucket].
+func (b *localBucket) MapError(err error) error {
+	switch {
+	case errors.Is(err, localblob.ErrNoFolder):
+		return driver.As(driver.ErrNoBucket, err)
+	case errors.Is(err, localblob.ErrPath):
+		return driver.As(driver.ErrPath, err)
+	}
+	return b.Base.MapError(err)
+}
+
+// Attributes implements [driver.Describer].
+func (b *localBucket) Attributes(ctx context.Context, key string) (*blob.Attributes, error) {
+	a, err := b.Bucket.Attributes(ctx, key)
+	if err != nil {
+		return nil, b.MapError(err)
+	}
+	return a, nil
+}
+
+// List implements [driver.Bucket].
+func (b *localBucket) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error] {
+	return driver.ListThrough(ctx, b, o)
+}
+
+// Precheck implements [driver.Prechecker].
+func (b *localBucket) Precheck(ctx context.Context, key string) error {
+	return b.MapError(localblob.Precheck(ctx, b.Bucket, key))
+}
+
+// Skipped implements [driver.Skipper].
+func (b *localBucket) Skipped(ctx context.Context, prefix string, limit int) iter.Seq2[driver.Skipped, error] {
+	return func(yield func(driver.Skipped, error) bool) {
+		for f, err := range localblob.Skipped(ctx, b.Bucket, prefix, limit) {
+			if !yield(driver.Skipped(f), b.MapError(err)) {
+				return
+			}
+		}
+	}
+}
+
+// Fresh implements [driver.Fresh].
+func (b *localBucket) Fresh() (bool, string) { return b.origin.fresh() }
+
+// Undo implements [driver.Fresh].
+func (b *localBucket) Undo(context.Context) error { return b.origin.undo() }
 
 // unsure maps the error of an effect that may not last.
 func unsure(err error) error {
@@ -72,7 +126,7 @@ func unsure(err error) error {
 // Delete implements [driver.Bucket].
 func (b *localBucket) Delete(ctx context.Context, key string, o *driver.DeleteOptions) error {
 	if o.IfMatch == "" {
-		return unsure(b.Base.Delete(ctx, key, o))
+		return unsure(b.MapError(b.Base.Delete(ctx, key, o)))
 	}
 	err := localblob.DeleteVersion(ctx, b.Bucket, key, o.IfMatch)
 	if errors.Is(err, localblob.ErrReplaced) {
@@ -115,5 +169,5 @@ func (b *localBucket) Read(ctx context.Context, key string, offset, length int64
 
 // Sweep implements [driver.Bucket].
 func (b *localBucket) Sweep(ctx context.Context, key string) error {
-	return localblob.SweepKey(ctx, b.Bucket, key)
+	return b.MapError(localblob.SweepKey(ctx, b.Bucket, key))
 }

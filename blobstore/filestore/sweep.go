@@ -21,6 +21,9 @@ import (
 // writer is dead, and attributes without an object. A writer that died between
 // the attributes and the content of a replacement is finished.
 func (b *fileBucket) Sweep(_ context.Context, key string) error {
+	if err := b.present(); err != nil {
+		return err
+	}
 	defer b.lock(key)()
 	path := b.path(key)
 	entries, err := os.ReadDir(filepath.Dir(path))

@@ -26,8 +26,9 @@ func (b *bucket) MapError(err error) error {
 	switch {
 	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
-	case errors.Is(err, storage.ErrBucketNotExist):
-		return err
+	case errors.Is(err, storage.ErrBucketNotExist), status(err) == http.StatusNotFound && strings.Contains(err.Error(), noBucketText):
+		// The library takes each 404 of a request about an object for a missing object.
+		return driver.As(driver.ErrNoBucket, err)
 	case errors.Is(err, storage.ErrObjectNotExist):
 		return driver.As(fs.ErrNotExist, err)
 	case errors.As(err, &token):
@@ -53,6 +54,26 @@ func (b *bucket) MapError(err error) error {
 		return driver.MapCode(err)
 	}
 	return err
+}
+
+// noBucketText is what the service says of a missing bucket, and noObjectText of
+// a missing object. It has no codes for them.
+const (
+	noBucketText = "The specified bucket does not exist"
+	noObjectText = "No such object"
+)
+
+// missing returns the error of a request about one object. If the service says
+// no more than "not found", the bucket is asked for.
+func (b *bucket) missing(ctx context.Context, err error) error {
+	mapped := b.MapError(err)
+	if !errors.Is(mapped, fs.ErrNotExist) || strings.Contains(err.Error(), noObjectText) {
+		return mapped
+	}
+	if err := b.there.Ask(ctx, b.list); err != nil {
+		return b.MapError(err)
+	}
+	return mapped
 }
 
 // status returns the HTTP status of an answer, or 0.

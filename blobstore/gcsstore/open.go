@@ -82,6 +82,8 @@ type bucket struct {
 	client *storage.Client
 	handle *storage.BucketHandle
 	signer *linkSigner
+	made   bool             // by opening it
+	there  cloudhttp.Shared // asks whether the bucket exists
 }
 
 // New opens a bucket, and checks within 5 seconds that it is there and that the
@@ -115,9 +117,9 @@ func newBucket(ctx, openCtx context.Context, o Options) (*bucket, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := &http.Client{Transport: transport}
+	client := &http.Client{Transport: asStored{transport}}
 	if creds != nil {
-		client.Transport = &oauth2.Transport{Base: transport, Source: creds.TokenSource}
+		client.Transport = asStored{&oauth2.Transport{Base: transport, Source: creds.TokenSource}}
 		if o.ProjectID == "" {
 			o.ProjectID = creds.ProjectID
 		}
@@ -246,11 +248,18 @@ func (b *bucket) check(ctx context.Context, o *Options) error {
 		if project == "" {
 			return errors.New("it is missing, and can't be made because no project is named: set project_id")
 		}
-		if err := b.handle.Create(ctx, project, nil); err != nil && status(err) != http.StatusConflict {
+		err := b.handle.Create(ctx, project, nil)
+		b.made = err == nil
+		if err != nil && status(err) != http.StatusConflict {
 			return fmt.Errorf("it is missing and can't be made (storage.buckets.create): %w", b.MapError(err))
 		}
-		err = b.list(ctx)
+		return b.explain(b.list(ctx))
 	}
+	return b.explain(err)
+}
+
+// explain says what is wrong with a bucket that can't be listed.
+func (b *bucket) explain(err error) error {
 	switch {
 	case err == nil:
 		return nil
@@ -264,6 +273,17 @@ func (b *bucket) check(ctx context.Context, o *Options) error {
 		return fmt.Errorf("the service does not accept the credentials: %w", b.MapError(err))
 	}
 	return fmt.Errorf("it can't be listed: %w", b.MapError(err))
+}
+
+// Fresh implements [driver.Fresh].
+func (b *bucket) Fresh() (bool, string) { return b.made, driver.MakeByHand }
+
+// Undo implements [driver.Fresh]. The service removes empty buckets only.
+func (b *bucket) Undo(ctx context.Context) error {
+	if !b.made {
+		return nil
+	}
+	return b.MapError(b.handle.Delete(ctx))
 }
 
 func (b *bucket) list(ctx context.Context) error {

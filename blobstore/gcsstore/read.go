@@ -31,7 +31,7 @@ func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*d
 	for range tries {
 		attrs, err := obj.Attrs(ctx)
 		if err != nil {
-			return nil, b.MapError(err)
+			return nil, b.missing(ctx, err)
 		}
 		switch {
 		case offset > attrs.Size:
@@ -39,16 +39,53 @@ func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*d
 		case offset == attrs.Size || length == 0:
 			return &driver.Reader{ReadCloser: http.NoBody, Attributes: attributes(attrs)}, nil
 		}
-		r, err := obj.Generation(attrs.Generation).NewRangeReader(ctx, offset, length)
+		r, err := obj.Generation(attrs.Generation).NewRangeReader(withEncoding(ctx, attrs.ContentEncoding), offset, length)
 		if errors.Is(err, storage.ErrObjectNotExist) {
 			continue // replaced or deleted since
 		}
 		if err != nil {
-			return nil, b.MapError(err)
+			return nil, b.missing(ctx, err)
 		}
 		return &driver.Reader{ReadCloser: &content{r, b}, Attributes: attributes(attrs)}, nil
 	}
 	return nil, fmt.Errorf("the object was replaced %d times while it was opened", tries)
+}
+
+// Attributes implements [driver.Describer].
+func (b *bucket) Attributes(ctx context.Context, key string) (*blob.Attributes, error) {
+	attrs, err := b.handle.Object(key).Attrs(ctx)
+	if err != nil {
+		return nil, b.missing(ctx, err)
+	}
+	return attributes(attrs), nil
+}
+
+type encodingKey struct{}
+
+// withEncoding returns a context for reading an object that is stored in an
+// encoding.
+func withEncoding(ctx context.Context, encoding string) context.Context {
+	if encoding == "" {
+		return ctx
+	}
+	return context.WithValue(ctx, encodingKey{}, encoding)
+}
+
+// asStored asks for objects as they are stored: the service decodes gzip for
+// clients that don't ask for it, whatever range they want and although it has
+// said how long the stored object is. The library's own ReadCompressed doesn't
+// work with reads by the JSON API.
+type asStored struct{ http.RoundTripper }
+
+func (t asStored) RoundTrip(r *http.Request) (*http.Response, error) {
+	if encoding, ok := r.Context().Value(encodingKey{}).(string); ok {
+		r = r.Clone(r.Context())
+		r.Header.Set("Accept-Encoding", encoding)
+		if !strings.Contains(encoding, "gzip") {
+			r.Header.Add("Accept-Encoding", "gzip")
+		}
+	}
+	return t.RoundTripper.RoundTrip(r)
 }
 
 // content gives its errors their meaning.
@@ -93,7 +130,7 @@ func (b *bucket) Delete(ctx context.Context, key string, o *driver.DeleteOptions
 	if o.IfMatch != "" {
 		attrs, err := b.handle.Object(key).Attrs(ctx)
 		if err != nil {
-			return b.MapError(err)
+			return b.missing(ctx, err)
 		}
 		if etagOf(attrs) != o.IfMatch {
 			return driver.ErrReplaced
@@ -104,14 +141,14 @@ func (b *bucket) Delete(ctx context.Context, key string, o *driver.DeleteOptions
 	if status(err) == http.StatusPreconditionFailed {
 		return driver.ErrReplaced
 	}
-	return b.MapError(err)
+	return b.missing(ctx, err)
 }
 
 // Copy implements [driver.Bucket]; the service does it.
 func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOptions) error {
 	attrs, err := b.handle.Object(src).Attrs(ctx)
 	if err != nil {
-		return b.MapError(err)
+		return b.missing(ctx, err)
 	}
 	if o.IfMatch != "" && o.IfMatch != etagOf(attrs) {
 		return driver.ErrReplaced

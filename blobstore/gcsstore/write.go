@@ -5,6 +5,7 @@ package gcsstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"cloud.google.com/go/storage"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/progress"
 )
 
 const (
@@ -50,7 +52,7 @@ func (b *bucket) Write(ctx context.Context, key string, r io.Reader, o *driver.W
 	case ctx.Err() != nil:
 		return driver.As(context.Cause(ctx), b.MapError(err))
 	}
-	return b.MapError(err)
+	return b.missing(ctx, err)
 }
 
 // writing is one write on its way.
@@ -62,6 +64,7 @@ type writing struct {
 	r      io.Reader
 	end    bool
 	failed error // what r failed with
+	empty  progress.Count
 
 	failures atomic.Int32 // requests that failed since content was last taken
 }
@@ -132,6 +135,7 @@ func (w *writing) Read(p []byte) (int, error) {
 	}
 	w.failures.Store(0) // what was read before has been taken
 	n, err := w.r.Read(p)
+	err = w.empty.Check(p, n, err)
 	switch err {
 	case nil:
 	case io.EOF:
@@ -151,7 +155,7 @@ func (w *writing) writer(ctx context.Context, meta map[string]string) *storage.W
 	// Writing the same object twice is the same as once: who replaced it in
 	// between would have lost anyway.
 	sw := obj.Retryer(storage.WithPolicy(storage.RetryAlways), storage.WithErrorFunc(w.again)).NewWriter(ctx)
-	sw.ContentType, sw.CacheControl, sw.Metadata = w.o.ContentType, w.o.CacheControl, meta
+	sw.ContentType, sw.CacheControl, sw.ContentEncoding, sw.Metadata = w.o.ContentType, w.o.CacheControl, w.o.ContentEncoding, meta
 	return sw
 }
 
@@ -230,6 +234,9 @@ func (w *writing) resumable(ctx context.Context, head []byte) error {
 	}
 	if err := sw.Close(); err != nil {
 		return err
+	}
+	if sw.Attrs() == nil {
+		return driver.As(driver.ErrInDoubt, errors.New("the service answered an upload without the object"))
 	}
 	if sw.Attrs().CRC32C != sum.Sum32() {
 		return w.takeBack(ctx, sw.Attrs())

@@ -26,7 +26,10 @@ const copyPart = 256 << 20
 func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOptions) error {
 	head, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: &src})
 	if err != nil {
-		return b.MapError(err)
+		return b.missing(ctx, err)
+	}
+	if head.ContentLength == nil || aws.ToString(head.ETag) == "" {
+		return errNoSize
 	}
 	if o.IfMatch != "" && o.IfMatch != aws.ToString(head.ETag) {
 		return driver.ErrReplaced
@@ -44,6 +47,9 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 		clear(meta)
 	}
 	maps.Copy(meta, ours)
+	if err := b.refuseTaken(ctx, dst, ours, o.IfNotExist); err != nil {
+		return err
+	}
 	from := httpbinding.EscapePath(b.name+"/"+src, false)
 	size := aws.ToInt64(head.ContentLength)
 	switch {
@@ -52,16 +58,26 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 	case o.IfNotExist || o.ContentOnly || size > copyPart: // a plain copy would take the tags along
 		err = b.copyParts(ctx, dst, from, head, meta, o.IfNotExist)
 	default:
-		_, err = b.client.CopyObject(ctx, &s3.CopyObjectInput{
+		var out *s3.CopyObjectOutput
+		out, err = b.client.CopyObject(ctx, &s3.CopyObjectInput{
 			Bucket: &b.name, Key: &dst, CopySource: &from, CopySourceIfMatch: head.ETag,
 			MetadataDirective: types.MetadataDirectiveReplace, Metadata: meta,
 			ContentType: head.ContentType, CacheControl: head.CacheControl, ContentDisposition: head.ContentDisposition,
 			ContentEncoding: head.ContentEncoding, ContentLanguage: head.ContentLanguage,
 			ServerSideEncryption: b.sse, SSEKMSKeyId: b.kmsKey,
 		})
-		err = sourceChanged(err)
+		if err = sourceChanged(err); err == nil && (out.CopyObjectResult == nil || out.CopyObjectResult.ETag == nil) {
+			// A service that doesn't know the request took it for a plain PUT.
+			err = errNoCopy("CopyObject")
+		}
 	}
 	return b.mapWrite(ctx, err)
+}
+
+// errNoCopy is the error of a service that answered a copy without its result:
+// it stored the empty body of the request, or nothing.
+func errNoCopy(request string) error {
+	return fmt.Errorf("%w: the service answered %s without a result, so that it doesn't know this request", driver.ErrUnsupported, request)
 }
 
 // sourceChanged gives the error of a request whose only condition is that the

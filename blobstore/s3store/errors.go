@@ -9,6 +9,7 @@ import (
 	"net/http"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
@@ -17,6 +18,8 @@ import (
 // kinds are what the codes of S3 stand for. That a bucket is missing is not that
 // an object is: nothing can be concluded from it.
 var kinds = map[string]error{
+	"NoSuchBucket": driver.ErrNoBucket,
+
 	"NoSuchKey": fs.ErrNotExist,
 	"NotFound":  fs.ErrNotExist, // the answer to HEAD
 
@@ -66,19 +69,45 @@ func (b *bucket) MapError(err error) error {
 	if kind := kinds[c]; kind != nil {
 		return driver.As(kind, err)
 	}
-	if c == "NoSuchBucket" {
-		return err
-	}
 	if re := (*awshttp.ResponseError)(nil); errors.As(err, &re) {
 		switch re.HTTPStatusCode() {
 		case http.StatusUnauthorized, http.StatusForbidden:
 			return driver.As(fs.ErrPermission, err)
 		case http.StatusRequestedRangeNotSatisfiable:
 			return driver.As(driver.ErrRange, err)
+		case http.StatusNotImplemented:
+			return driver.As(driver.ErrUnsupported, err)
 		}
 		return err
 	}
 	return driver.MapCode(err)
+}
+
+// missing returns the error of a request about one object. The response to HEAD
+// has no body, so that a missing bucket looks like a missing object: if the
+// service says no more than "not found", the bucket is asked for.
+func (b *bucket) missing(ctx context.Context, err error) error {
+	mapped := b.MapError(err)
+	if !errors.Is(mapped, fs.ErrNotExist) || code(err) == "NoSuchKey" {
+		return mapped
+	}
+	if err := b.there.Ask(ctx, b.findBucket); err != nil {
+		return err
+	}
+	return mapped
+}
+
+// findBucket returns nil if the bucket exists. Credentials that may list it may
+// most often ask for its head too, which costs less.
+func (b *bucket) findBucket(ctx context.Context) error {
+	_, err := b.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &b.name})
+	if err == nil {
+		return nil
+	}
+	if errors.Is(b.MapError(err), fs.ErrNotExist) {
+		return driver.As(driver.ErrNoBucket, errors.New("the service has no bucket of this name"))
+	}
+	return b.MapError(b.list(ctx)) // whose response has a body
 }
 
 // code returns the service's word for err, or "".

@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync"
 	"time"
 
@@ -20,6 +21,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go/middleware"
+
+	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
 const abortTimeout = 15 * time.Second
@@ -52,6 +55,9 @@ func (b *bucket) startUpload(ctx context.Context, in *s3.CreateMultipartUploadIn
 	if err != nil {
 		return nil, err
 	}
+	if aws.ToString(out.UploadId) == "" {
+		return nil, fmt.Errorf("%w: the service answered CreateMultipartUpload without an id, so that it doesn't know multipart uploads", driver.ErrUnsupported)
+	}
 	u := &upload{b: b, key: in.Key, id: out.UploadId, lastSent: time.Now(), ended: make(chan struct{})}
 	u.beats.Go(func() { u.beat(ctx) })
 	return u, nil
@@ -80,6 +86,9 @@ func (u *upload) putNumber(ctx context.Context, number int32, content []byte) (t
 	if err != nil {
 		return types.CompletedPart{}, err
 	}
+	if out.ETag == nil {
+		return types.CompletedPart{}, errors.New("the service answered UploadPart without an ETag")
+	}
 	u.sent()
 	return types.CompletedPart{PartNumber: &number, ETag: out.ETag, ChecksumSHA256: in.ChecksumSHA256}, nil
 }
@@ -93,6 +102,9 @@ func (u *upload) putCopy(ctx context.Context, in *s3.UploadPartCopyInput) error 
 	}
 	u.sent()
 	r := out.CopyPartResult
+	if r == nil || r.ETag == nil {
+		return errNoCopy("UploadPartCopy")
+	}
 	u.done = append(u.done, types.CompletedPart{
 		PartNumber: in.PartNumber, ETag: r.ETag, ChecksumSHA256: r.ChecksumSHA256,
 		ChecksumCRC32: r.ChecksumCRC32, ChecksumCRC32C: r.ChecksumCRC32C, ChecksumCRC64NVME: r.ChecksumCRC64NVME, ChecksumSHA1: r.ChecksumSHA1,
@@ -156,6 +168,9 @@ func (u *upload) finish(ctx context.Context, ifNotExist bool, cause error) error
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
 	defer cancel()
 	if err := u.b.abort(ctx, u.key, u.id); err != nil {
+		if refused := u.b.MapError(err); errors.Is(refused, fs.ErrPermission) {
+			err = refused
+		}
 		return fmt.Errorf("%w; and its parts stay until they are swept: %w", cause, err)
 	}
 	return cause

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -88,6 +89,9 @@ type bucket struct {
 	sum    bool // send checksums beside the signed hash
 	signer *linkSigner
 	parts  pool
+	there  cloudhttp.Shared // asks whether the bucket exists
+	made   bool             // by opening it
+	exact  atomic.Int32     // whether the service honors create-only writes: unknown, holds or ignored
 	later  struct {
 		sync.Mutex
 		timers map[string]*time.Timer // by key
@@ -160,8 +164,11 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 	if b.signer, err = newLinkSigner(ctx, client, &o); err != nil {
 		return nil, err
 	}
+	if amazon(client) {
+		b.exact.Store(holds)
+	}
 	b.BaseInfo = driver.Info{Backend: "s3", Bucket: o.Bucket, Capabilities: driver.Capabilities{
-		ExactCreate: true, AtomicReplace: true, Durable: true, Links: b.signer.links(),
+		AtomicReplace: true, Durable: true, Links: b.signer.links(),
 	}}
 	b.BaseInfo.Needs = driver.Needs{
 		Write: "s3:PutObject on the bucket's objects", Read: "s3:GetObject on the bucket's objects",
@@ -257,6 +264,7 @@ func (b *bucket) check(ctx context.Context) error {
 		if err := b.create(ctx); err != nil {
 			return fmt.Errorf("it is missing and can't be made (s3:CreateBucket): %w", b.MapError(err))
 		}
+		b.made = true
 		err = b.list(ctx)
 	}
 	switch code(err) {
@@ -277,6 +285,18 @@ func (b *bucket) check(ctx context.Context) error {
 		return fmt.Errorf("the service did not answer within %v: check endpoint and network: %w", openTimeout, b.MapError(err))
 	}
 	return fmt.Errorf("it can't be listed: %w", b.MapError(err))
+}
+
+// Fresh implements [driver.Fresh].
+func (b *bucket) Fresh() (bool, string) { return b.made, driver.MakeByHand }
+
+// Undo implements [driver.Fresh]. The service removes empty buckets only.
+func (b *bucket) Undo(ctx context.Context) error {
+	if !b.made {
+		return nil
+	}
+	_, err := b.client.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: &b.name})
+	return b.MapError(err)
 }
 
 func (b *bucket) list(ctx context.Context) error {

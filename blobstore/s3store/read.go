@@ -36,7 +36,7 @@ func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*d
 		in.Range = aws.String(fmt.Sprintf("bytes=%d-", offset))
 	}
 	out, err := b.client.GetObject(ctx, in)
-	if err = b.MapError(err); errors.Is(err, driver.ErrRange) {
+	if err = b.missing(ctx, err); errors.Is(err, driver.ErrRange) {
 		// There is nothing at the very end of an object, which is no error.
 		return b.readNothing(ctx, key, offset)
 	}
@@ -44,6 +44,9 @@ func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*d
 		return nil, err
 	}
 	size, err := wholeSize(aws.ToInt64(out.ContentLength), out.ContentRange)
+	if out.ContentLength == nil {
+		err = errNoSize
+	}
 	if err != nil {
 		_ = out.Body.Close() // nothing was read from it
 		return nil, err
@@ -59,11 +62,30 @@ func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*d
 	}, nil
 }
 
+// Attributes implements [driver.Describer].
+func (b *bucket) Attributes(ctx context.Context, key string) (*blob.Attributes, error) {
+	out, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: &key})
+	if err != nil {
+		return nil, b.missing(ctx, err)
+	}
+	if out.ContentLength == nil {
+		return nil, errNoSize
+	}
+	return &blob.Attributes{
+		CacheControl: aws.ToString(out.CacheControl), ContentDisposition: aws.ToString(out.ContentDisposition),
+		ContentEncoding: aws.ToString(out.ContentEncoding), ContentLanguage: aws.ToString(out.ContentLanguage),
+		ContentType: aws.ToString(out.ContentType), Metadata: decodeMetadata(out.Metadata),
+		ModTime: aws.ToTime(out.LastModified), Size: aws.ToInt64(out.ContentLength), MD5: md5Of(out.ETag), ETag: aws.ToString(out.ETag),
+	}, nil
+}
+
+var errNoSize = errors.New("the service did not say how large the object is")
+
 // readNothing opens no bytes of an object at offset.
 func (b *bucket) readNothing(ctx context.Context, key string, offset int64) (*driver.Reader, error) {
-	attrs, err := b.Bucket.Attributes(ctx, key)
+	attrs, err := b.Attributes(ctx, key)
 	if err != nil {
-		return nil, b.MapError(err)
+		return nil, err
 	}
 	if offset > attrs.Size {
 		return nil, fmt.Errorf("%w: offset %d of %d bytes", driver.ErrRange, offset, attrs.Size)
@@ -156,11 +178,11 @@ func (b *bucket) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.
 func (b *bucket) Delete(ctx context.Context, key string, o *driver.DeleteOptions) error {
 	head, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: &key})
 	if err != nil {
-		return b.MapError(err)
+		return b.missing(ctx, err)
 	}
 	if o.IfMatch != "" && o.IfMatch != aws.ToString(head.ETag) {
 		return driver.ErrReplaced
 	}
 	_, err = b.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &b.name, Key: &key})
-	return b.MapError(err)
+	return b.missing(ctx, err)
 }

@@ -115,6 +115,9 @@ func (s *linkSigner) links() driver.Links {
 
 // Sign implements [driver.Bucket].
 func (b *bucket) Sign(ctx context.Context, key string, o *driver.SignOptions) (*driver.Signed, error) {
+	if o.CreateOnly && b.exact.Load() == ignored {
+		return nil, fmt.Errorf("%w: the service ignores the condition of create-only uploads", driver.ErrUnsupported)
+	}
 	return b.signer.sign(ctx, key, o, time.Now())
 }
 

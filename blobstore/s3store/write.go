@@ -24,6 +24,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/cloudhttp"
+	"github.com/blobtrail/blobtrail/internal/progress"
 )
 
 const (
@@ -44,6 +45,9 @@ func (b *bucket) Write(ctx context.Context, key string, r io.Reader, o *driver.W
 	}
 	size, err := partSize(o.Size)
 	if err != nil {
+		return err
+	}
+	if err := b.refuseTaken(ctx, key, meta, o.IfNotExist); err != nil {
 		return err
 	}
 	src := &source{ctx: ctx, r: r}
@@ -127,6 +131,8 @@ type source struct {
 	held []byte // read, but not given
 	end  bool
 	err  error // that it failed with
+
+	empty progress.Count
 }
 
 // fill fills p as far as there is content.
@@ -141,6 +147,7 @@ func (s *source) fill(p []byte) (n int, err error) {
 			return n, s.err
 		}
 		m, err := s.r.Read(p[n:])
+		err = s.empty.Check(p[n:], m, err)
 		n += m
 		switch err {
 		case nil:
@@ -202,6 +209,7 @@ func (b *bucket) putAll(ctx context.Context, key string, content []byte, o *driv
 	in := &s3.PutObjectInput{
 		Bucket: &b.name, Key: &key, Body: bytes.NewReader(content), ContentLength: aws.Int64(int64(len(content))),
 		ContentType: &o.ContentType, CacheControl: optional(o.CacheControl), Metadata: meta,
+		ContentEncoding:      optional(o.ContentEncoding),
 		ServerSideEncryption: b.sse, SSEKMSKeyId: b.kmsKey,
 	}
 	if o.IfNotExist {
@@ -229,11 +237,16 @@ func (b *bucket) taken(ctx context.Context, key string, meta map[string]string, 
 	if err != nil {
 		return cause
 	}
-	same := func(name string) bool { return head.Metadata[cloudhttp.S3Name(name)] == meta[cloudhttp.S3Name(name)] }
-	if same(driver.MetaOp) {
+	if sameOperation(head.Metadata, meta) {
 		return cause // it may be what the request stored
 	}
 	return driver.As(fs.ErrExist, cause)
+}
+
+// sameOperation reports whether two objects were written by one operation.
+func sameOperation(a, b map[string]string) bool {
+	op := cloudhttp.S3Name(driver.MetaOp)
+	return a[op] == b[op]
 }
 
 // withPayloadHash signs the digest that is known already, which saves the SDK
@@ -275,6 +288,7 @@ func encodeMetadata(meta map[string]string) (map[string]string, error) {
 func (b *bucket) putParts(ctx context.Context, key string, first []byte, size int64, src *source, o *driver.WriteOptions, meta map[string]string) error {
 	in := &s3.CreateMultipartUploadInput{
 		Bucket: &b.name, Key: &key, ContentType: &o.ContentType, CacheControl: optional(o.CacheControl), Metadata: meta,
+		ContentEncoding:      optional(o.ContentEncoding),
 		ServerSideEncryption: b.sse, SSEKMSKeyId: b.kmsKey,
 	}
 	if b.sum {

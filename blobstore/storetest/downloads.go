@@ -21,6 +21,7 @@ import (
 
 func downloadCases() []testCase {
 	cases := []testCase{
+		{"an encoded object MUST be stored, read and copied as it is", encodedObject},
 		{"a part that begins behind the end MUST be ErrRange", func(e *env) {
 			for name, size := range map[string]int{"some": 100, "none": 0} {
 				e.put(e.key(name), content(size), nil)

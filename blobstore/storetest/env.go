@@ -101,6 +101,26 @@ type keptOpen struct{ driver.Bucket }
 
 func (keptOpen) Close() error { return nil }
 
+// Attributes implements driver.Describer.
+func (b keptOpen) Attributes(ctx context.Context, key string) (*blob.Attributes, error) {
+	return driver.Attributes(ctx, b.Bucket, key)
+}
+
+// ObserveCreateOnly implements driver.Observer for buckets that do.
+func (b keptOpen) ObserveCreateOnly(holds bool) {
+	if o, ok := b.Bucket.(driver.Observer); ok {
+		o.ObserveCreateOnly(holds)
+	}
+}
+
+// Precheck implements driver.Prechecker for buckets that do.
+func (b keptOpen) Precheck(ctx context.Context, key string) error {
+	if p, ok := b.Bucket.(driver.Prechecker); ok {
+		return p.Precheck(ctx, key)
+	}
+	return nil
+}
+
 func (e *env) signer() *signurl.Signer {
 	s, err := signurl.New("http://files.example/f/", []signurl.Key{signurl.NewKey()}, nil)
 	require.NoError(e, err)

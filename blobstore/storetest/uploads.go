@@ -20,6 +20,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
 func uploadCases() []testCase {
@@ -258,6 +259,9 @@ func streaming(e *env) {
 }
 
 func createRace(e *env) {
+	if _, ok := e.bucket.(driver.Observer); ok {
+		require.NoError(e, e.store.Check(e.ctx)) // what the service does is known only then
+	}
 	e.need(e.can().ExactCreate, "ExactCreate")
 	const writers = 12
 	for round := range 5 {
@@ -309,6 +313,9 @@ func failedUploadCases() []testCase {
 			return e.ctx, nil, &failing{n, err}, blobstore.UploadOptions{}
 		}
 	}
+	idle := func(n int) func(e *env) (context.Context, *blobstore.Store, io.Reader, blobstore.UploadOptions) {
+		return body(n, nil) // neither a byte nor an error from then on
+	}
 	options := func(n int, o blobstore.UploadOptions) func(e *env) (context.Context, *blobstore.Store, io.Reader, blobstore.UploadOptions) {
 		return func(e *env) (context.Context, *blobstore.Store, io.Reader, blobstore.UploadOptions) {
 			return e.ctx, nil, &failing{n, io.EOF}, o
@@ -329,6 +336,9 @@ func failedUploadCases() []testCase {
 		{name: "whose reader is cut off early (io.ErrUnexpectedEOF)", prepare: body(100, io.ErrUnexpectedEOF), want: []error{io.ErrUnexpectedEOF}, code: "truncated"},
 		{name: "whose reader is cut off late (io.ErrUnexpectedEOF)", prepare: body(mib, io.ErrUnexpectedEOF), want: []error{io.ErrUnexpectedEOF}, code: "truncated"},
 		{name: "whose reader fails with an error that wraps io.EOF", prepare: body(mib, fmt.Errorf("connection: %w", io.EOF)), want: []error{io.EOF}, code: "error"},
+		{name: "whose reader gives nothing from the start", prepare: idle(0), want: []error{io.ErrNoProgress}, code: "error"},
+		{name: "whose reader gives nothing after its beginning", prepare: idle(3 << 10), want: []error{io.ErrNoProgress}, code: "error"},
+		{name: "whose reader gives nothing far on", prepare: idle(9 * mib), want: []error{io.ErrNoProgress}, code: "error"},
 		{name: "whose context is cancelled beforehand", prepare: func(e *env) (context.Context, *blobstore.Store, io.Reader, blobstore.UploadOptions) {
 			ctx, cancel := context.WithCancel(e.ctx)
 			cancel()

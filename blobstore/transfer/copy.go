@@ -22,7 +22,8 @@ import (
 // from, such as "local:invoices/1.pdf".
 const AttrSource = "transferred_from"
 
-// ErrIncomplete: some objects could not be copied; the report says which.
+// ErrIncomplete reports that some objects could not be copied, or that some
+// files of the source are no objects; the report says which.
 var ErrIncomplete = errors.New("not everything was copied")
 
 // ErrDiffers: at the destination stands something else under the same key.
@@ -63,9 +64,12 @@ type Options struct {
 type Status string
 
 const (
-	Copied  Status = "copied"  // or, of a dry run, would be
-	Present Status = "present" // it was there already, with the same content
-	LeftOut Status = "left out"
+	Copied  Status = "copied"   // or, of a dry run, would be
+	Present Status = "present"  // it was there already, with the same content
+	LeftOut Status = "left out" // by Options.Key
+	// Skipped is the status of a file of the source that is not an object, such
+	// as a symbolic link (see blobstore's Store.Skipped). Result.Err says why.
+	Skipped Status = "skipped"
 	Failed  Status = "failed"
 )
 
@@ -80,10 +84,10 @@ type Result struct {
 
 // Report sums up.
 type Report struct {
-	Copied, Present, LeftOut, Failed int
-	Bytes                            int64 // of what was copied
-	Elapsed                          time.Duration
-	Failures                         []Result // the first 1,000
+	Copied, Present, LeftOut, Skipped, Failed int
+	Bytes                                     int64 // of what was copied
+	Elapsed                                   time.Duration
+	Failures                                  []Result // the first 1,000 that failed or were skipped
 }
 
 const maxFailures = 1000
@@ -91,10 +95,14 @@ const maxFailures = 1000
 // Copy copies the objects of src that opts selects to dst. The actor of ctx acts
 // in both. It returns when all were looked at, with [ErrIncomplete] if some
 // failed, or at what makes going on pointless: the end of ctx, a listing that
-// fails, a trail that can't be written. The report is never nil.
+// fails, a bucket that is missing, a trail that can't be written. The report is
+// never nil.
 //
-// Of each object the content, the content type, the file name, the cache control
-// and the metadata are copied. An object without a digest, as other programs
+// A file of src that is not an object can't be copied. It is reported as Skipped,
+// and the error is ErrIncomplete, unless Options.Key leaves its path out.
+//
+// Of each object the content, its encoding and type, the file name, the cache
+// control and the metadata are copied. An object without a digest, as other programs
 // leave it, is read twice: once for its digest. A content type that nobody set is
 // found from the content. What is written to src meanwhile may or may not be
 // copied.
@@ -112,9 +120,10 @@ func Copy(ctx context.Context, dst, src *blobstore.Store, opts *Options) (*Repor
 	began := time.Now()
 	err := c.all(ctx)
 	c.report.Elapsed = time.Since(began)
-	if err == nil && c.report.Failed > 0 {
-		err = fmt.Errorf("%w: %d of %d objects failed, such as %.300q: %w", ErrIncomplete, c.report.Failed,
-			c.report.Copied+c.report.Present+c.report.LeftOut+c.report.Failed, c.report.Failures[0].Source, c.report.Failures[0].Err)
+	if err == nil && len(c.report.Failures) > 0 {
+		r := c.report
+		err = fmt.Errorf("%w: of %d objects %d failed, and %d files were skipped, such as %.300q: %w", ErrIncomplete,
+			r.Copied+r.Present+r.LeftOut+r.Failed, r.Failed, r.Skipped, r.Failures[0].Source, r.Failures[0].Err)
 	}
 	return c.report, err
 }
@@ -149,6 +158,7 @@ type copier struct {
 }
 
 func (c *copier) all(ctx context.Context) error {
+	parent := ctx
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(c.Parallel)
 	for obj, err := range c.src.List(ctx, &blobstore.ListOptions{Prefix: c.Prefix}) {
@@ -169,13 +179,33 @@ func (c *copier) all(ctx context.Context) error {
 				return context.Cause(ctx)
 			}
 			c.done(r)
-			if errors.Is(r.Err, blobstore.ErrAudit) || errors.Is(r.Err, blobstore.ErrClosed) || errors.Is(r.Err, blobstore.ErrNoActor) {
+			if errors.Is(r.Err, blobstore.ErrNoBucket) || errors.Is(r.Err, blobstore.ErrAudit) || errors.Is(r.Err, blobstore.ErrClosed) || errors.Is(r.Err, blobstore.ErrNoActor) {
 				return r.Err
 			}
 			return nil
 		})
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return c.skipped(parent)
+}
+
+// skipped reports the files of the source that no listing yields.
+func (c *copier) skipped(ctx context.Context) error {
+	for f, err := range c.src.Skipped(ctx, c.Prefix) {
+		if err != nil {
+			return err
+		}
+		r := Result{Source: f.Path, Status: Skipped, Err: errors.New("not an object: " + f.Reason)}
+		if c.Key != nil {
+			if _, ok := c.Key(f.Path); !ok {
+				r.Status, r.Err = LeftOut, nil
+			}
+		}
+		c.done(r)
+	}
+	return nil
 }
 
 func (c *copier) done(r Result) {
@@ -190,7 +220,11 @@ func (c *copier) done(r Result) {
 	case LeftOut:
 		c.report.LeftOut++
 	default:
-		c.report.Failed++
+		if r.Status == Skipped {
+			c.report.Skipped++
+		} else {
+			c.report.Failed++
+		}
 		if len(c.report.Failures) < maxFailures {
 			c.report.Failures = append(c.report.Failures, r)
 		}
@@ -260,6 +294,9 @@ func (c *copier) same(ctx context.Context, obj *blobstore.Object, key string) (b
 			return false, err
 		}
 	}
+	if obj.ContentEncoding != there.ContentEncoding {
+		return false, fmt.Errorf("%w: its content encoding is %.100q instead of %.100q", ErrDiffers, there.ContentEncoding, obj.ContentEncoding)
+	}
 	if !bytes.Equal(obj.SHA256, there.SHA256) {
 		return false, fmt.Errorf("%w: its SHA-256 is %x instead of %x", ErrDiffers, there.SHA256, obj.SHA256)
 	}
@@ -289,7 +326,7 @@ func (c *copier) copy(ctx context.Context, obj *blobstore.Object, key string) (e
 		return fmt.Errorf("source: %w", err)
 	}
 	up := &blobstore.UploadOptions{
-		Filename: obj.Filename, ContentType: obj.ContentType, CacheControl: obj.CacheControl, Metadata: obj.Metadata,
+		Filename: obj.Filename, ContentType: obj.ContentType, CacheControl: obj.CacheControl, ContentEncoding: obj.ContentEncoding, Metadata: obj.Metadata,
 		Size: obj.Size, SHA256: obj.SHA256, Overwrite: c.Overwrite,
 		Attrs: map[string]string{AttrSource: c.src.Backend() + ":" + obj.Key},
 	}

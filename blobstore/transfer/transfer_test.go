@@ -345,3 +345,88 @@ func TestCutover(t *testing.T) {
 	require.ErrorIs(t, err, blobstore.ErrUnsupported)
 	assert.True(t, slices.Contains(from.keys(t), "behind"))
 }
+
+// Every file of the source is copied, or the report names it.
+func TestCopyReportsWhatIsNoObject(t *testing.T) {
+	ctx := ctxOf(t)
+	src, dst := local(t), inMemory(t)
+	for _, key := range []string{"a", "d/b"} {
+		_, err := src.Upload(ctx, key, strings.NewReader(key), nil)
+		require.NoError(t, err)
+	}
+	file := func(name string) {
+		require.NoError(t, os.WriteFile(filepath.Join(src.dir, name), []byte("x"), 0o600))
+	}
+	file("Rechnung M\xe4rz.pdf") // Latin-1
+	file("d/gr\xfc\xdfe")
+	file("report.attrs")
+	file("dot.")
+	require.NoError(t, os.Mkdir(filepath.Join(src.dir, "ordner \xfc"), 0o700))
+	file("ordner \xfc/inside")
+	require.NoError(t, os.Symlink("a", filepath.Join(src.dir, "link to a file")))
+	require.NoError(t, os.Symlink(t.TempDir(), filepath.Join(src.dir, "d", "link to a folder")))
+	require.NoError(t, os.Symlink("nowhere", filepath.Join(src.dir, "dangling")))
+	pipes := special(t, src.dir)
+
+	skipped := []string{
+		"Rechnung M\xe4rz.pdf", "d/gr\xfc\xdfe", "report.attrs", "ordner \xfc", "link to a file", "d/link to a folder", "dangling",
+	}
+	skipped = append(skipped, pipes...)
+	for _, dry := range []bool{true, false} {
+		each := map[string]transfer.Status{}
+		report, err := transfer.Copy(ctx, dst.Store, src.Store, &transfer.Options{DryRun: dry, Each: func(r transfer.Result) {
+			each[r.Source] = r.Status
+			assert.Equal(t, r.Status == transfer.Skipped || r.Status == transfer.Failed, r.Err != nil, r.Source)
+		}})
+		require.ErrorIs(t, err, transfer.ErrIncomplete)
+		require.Equal(t, 2, report.Copied)
+		require.Equal(t, 1, report.Failed, "dot. is listed, but has no key")
+		require.Equal(t, len(skipped), report.Skipped)
+		require.Len(t, report.Failures, len(skipped)+1)
+		for _, name := range skipped {
+			require.Equal(t, transfer.Skipped, each[name], "%q", name)
+		}
+		require.Equal(t, transfer.Failed, each["dot."])
+	}
+	report, err := transfer.Copy(ctx, dst.Store, src.Store, &transfer.Options{Prefix: "d/"})
+	require.ErrorIs(t, err, transfer.ErrIncomplete)
+	require.Equal(t, 2, report.Skipped, "below the prefix")
+	report, err = transfer.Copy(ctx, dst.Store, src.Store, &transfer.Options{Key: func(source string) (string, bool) {
+		return source, source == "a" || source == "d/b"
+	}})
+	require.NoError(t, err, "what Key leaves out is not missed")
+	require.Zero(t, report.Skipped)
+	require.Equal(t, 2, report.Present)
+}
+
+func TestCopyKeepsTheEncoding(t *testing.T) {
+	ctx := ctxOf(t)
+	src, dst := local(t), inMemory(t)
+	_, err := src.Upload(ctx, "a", strings.NewReader("\x1f\x8b packed"), &blobstore.UploadOptions{ContentType: "text/html", ContentEncoding: "gzip"})
+	require.NoError(t, err)
+	_, err = transfer.Copy(ctx, dst.Store, src.Store, nil)
+	require.NoError(t, err)
+	obj, err := dst.Stat(ctx, "a")
+	require.NoError(t, err)
+	require.Equal(t, "gzip", obj.ContentEncoding)
+	require.Equal(t, "text/html", obj.ContentType)
+	// One that lost its encoding is not the same.
+	_, err = dst.Upload(ctx, "a", strings.NewReader("\x1f\x8b packed"), &blobstore.UploadOptions{ContentType: "text/html", Overwrite: true})
+	require.NoError(t, err)
+	_, err = transfer.Copy(ctx, dst.Store, src.Store, nil)
+	require.ErrorIs(t, err, transfer.ErrDiffers)
+}
+
+func TestCopyEndsWhereTheBucketIsMissing(t *testing.T) {
+	ctx := ctxOf(t)
+	src, dst := local(t), local(t)
+	_, err := src.Upload(ctx, "a", strings.NewReader("a"), nil)
+	require.NoError(t, err)
+	require.NoError(t, os.RemoveAll(dst.dir))
+	_, err = transfer.Copy(ctx, dst.Store, src.Store, nil)
+	require.ErrorIs(t, err, blobstore.ErrNoBucket)
+	require.NotErrorIs(t, err, transfer.ErrIncomplete)
+	require.NoError(t, os.RemoveAll(src.dir))
+	_, err = transfer.Copy(ctx, dst.Store, src.Store, nil)
+	require.ErrorIs(t, err, blobstore.ErrNoBucket)
+}

@@ -15,6 +15,7 @@ import (
 const DefaultStall = time.Minute
 
 const (
+	askTimeout  = 10 * time.Second
 	dialTimeout = 5 * time.Second
 	maxIdle     = 64 // connections kept open for one host
 )
@@ -54,10 +55,23 @@ func Transport(stall time.Duration) *http.Transport {
 // function that closes what was made here.
 func Or(given http.RoundTripper, stall time.Duration) (t http.RoundTripper, closeIdle func()) {
 	if given != nil {
-		return given, func() {}
+		return asStored{given}, func() {}
 	}
 	made := Transport(stall)
 	return made, made.CloseIdleConnections
+}
+
+// asStored keeps a transport from asking for compressed responses, and from
+// decoding those of objects that are stored in an encoding, unless the request
+// says which encoding it takes.
+type asStored struct{ http.RoundTripper }
+
+func (t asStored) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Header.Get("Accept-Encoding") == "" {
+		r = r.Clone(r.Context())
+		r.Header.Set("Accept-Encoding", "identity")
+	}
+	return t.RoundTripper.RoundTrip(r)
 }
 
 // conn moves its deadline whenever something is to move. A write moves that of

@@ -43,6 +43,7 @@ var floorOf = map[string]int{
 	"secret":                        0,
 	"internal/keyrule":              0,
 	"internal/cloudhttp":            0,
+	"internal/progress":             0,
 }
 
 // sameFloor are the imports within a floor, each from the first to the second.

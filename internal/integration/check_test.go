@@ -82,7 +82,7 @@ func TestCheckNamesThePermissionOnS3(t *testing.T) {
 	s := MinIO(t)
 	for action, step := range map[string]string{
 		"": "", "s3:PutObject": "write", "s3:GetObject": "read", "s3:ListBucket": "list", "s3:DeleteObject": "delete",
-		"s3:ListBucketMultipartUploads": "sweep",
+		"s3:ListBucketMultipartUploads": "sweep", "s3:AbortMultipartUpload": "copy",
 	} {
 		t.Run("without "+action, func(t *testing.T) {
 			o := s.options()

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/tus/tusd/v2/pkg/handler"
+
+	"github.com/blobtrail/blobtrail/internal/progress"
 )
 
 const (
@@ -170,7 +172,7 @@ func (u *spooled) write(offset int64, src io.Reader) (int64, error) {
 	}
 	n := int64(0)
 	if _, err = f.Seek(offset, io.SeekStart); err == nil {
-		n, err = io.Copy(f, src)
+		n, err = io.Copy(f, progress.Reader(src))
 	}
 	err = errors.Join(err, f.Sync(), f.Close())
 	u.info.Offset = offset + n

@@ -84,6 +84,13 @@ func open(dir string, opts *Options) (*bucket, error) {
 		return nil, fmt.Errorf("localblob: opening the folder: %w", err)
 	}
 	b.fs.root, b.fs.noSync = root, b.opts.NoSync
+	if b.fs.dir, err = filepath.Abs(dir); err == nil {
+		b.fs.info, err = root.Stat(".")
+	}
+	if err != nil {
+		root.Close()
+		return nil, fmt.Errorf("localblob: opening the folder: %w", err)
+	}
 	if err := b.fs.keepTemp(); err != nil && !errors.Is(err, fs.ErrPermission) {
 		root.Close()
 		return nil, fmt.Errorf("localblob: opening the folder of temporary files: %w", err)
@@ -207,7 +214,7 @@ func (b *bucket) Attributes(ctx context.Context, key string) (*driver.Attributes
 	}
 	_, fi, r, err := b.load(ctx, name, false)
 	if err != nil {
-		return nil, keyError("stat", key, err)
+		return nil, b.explain("stat", key, name, err)
 	}
 	return attributes(fi, r), nil
 }
@@ -245,7 +252,7 @@ func (b *bucket) openRange(ctx context.Context, key string, offset, length int64
 	}
 	f, fi, rec, err := b.load(ctx, name, true)
 	if err != nil {
-		return nil, keyError("open", key, err)
+		return nil, b.explain("open", key, name, err)
 	}
 	r := &reader{ctx: ctx, key: key, f: f, r: f, whole: attributes(fi, rec), attrs: driver.ReaderAttributes{
 		ContentType: rec.ContentType,
@@ -351,7 +358,7 @@ func (b *bucket) Copy(ctx context.Context, dstKey, srcKey string, opts *driver.C
 	}
 	f, _, rec, err := b.load(ctx, src, true)
 	if err != nil {
-		return keyError("copy", srcKey, err)
+		return b.explain("copy", srcKey, src, err)
 	}
 	defer f.Close()
 	w, err := b.newWriter(ctx, dstKey, rec, &driver.WriterOptions{BeforeWrite: opts.BeforeCopy})
@@ -402,8 +409,14 @@ func DeleteVersion(ctx context.Context, bkt *blob.Bucket, key, etag string) erro
 
 // remove deletes an object, or only the version with that ETag.
 func (b *bucket) remove(ctx context.Context, key, name, etag string) error {
+	if err := b.fs.present(); err != nil {
+		return err
+	}
 	if _, err := b.stat(name); err != nil {
-		return keyError("delete", key, err)
+		return b.explain("delete", key, name, err)
+	}
+	if err := b.usable(key, name, false); err != nil {
+		return err
 	}
 	unlock, err := b.lock(ctx, name)
 	if err != nil {

@@ -26,6 +26,9 @@ func (w *writer) commit() error {
 	if err := b.fs.chtimes(w.temp.name, time.Now()); err != nil {
 		return keyError("write", w.key, err)
 	}
+	if err := b.fs.present(); err != nil {
+		return err
+	}
 	p, err := w.prepare()
 	if err != nil {
 		return err
@@ -51,6 +54,9 @@ func (w *writer) commit() error {
 		if p, err = w.prepare(); err != nil {
 			return err
 		}
+	}
+	if err := b.usable(w.key, w.name, false); err != nil {
+		return err
 	}
 	if err := w.install(p); err != nil {
 		return err

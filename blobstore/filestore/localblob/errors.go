@@ -75,6 +75,10 @@ func (b *bucket) ErrorCode(err error) gcerrors.ErrorCode {
 	switch {
 	case errors.As(err, &coded):
 		return coded.code
+	case errors.Is(err, ErrPath):
+		return gcerrors.InvalidArgument
+	case errors.Is(err, ErrNoFolder):
+		return gcerrors.Unknown
 	case errors.Is(err, fs.ErrNotExist):
 		return gcerrors.NotFound
 	case errors.Is(err, fs.ErrPermission):

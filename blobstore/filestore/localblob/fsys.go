@@ -17,6 +17,8 @@ import (
 
 type fsys struct {
 	root   *os.Root
+	dir    string                  // its absolute path
+	info   fs.FileInfo             // what it was when it was opened
 	temp   atomic.Pointer[os.Root] // tempDir, kept open; nil until it is needed
 	noSync bool
 	step   func(op, name string) error // set by tests; an error stands in for the operation
@@ -165,10 +167,10 @@ func (f *fsys) mkdirs(dir string, perm fs.FileMode) error {
 	return nil
 }
 
-// prune removes the folder dir and those above it for as long as they are empty.
+// prune removes the folder dir and those above it for as long as they are empty. It leaves links alone.
 func (f *fsys) prune(dir string) {
 	for ; dir != "."; dir = path.Dir(dir) {
-		if f.remove(dir) != nil {
+		if fi, err := f.root.Lstat(dir); err != nil || !fi.IsDir() || f.remove(dir) != nil {
 			return
 		}
 	}

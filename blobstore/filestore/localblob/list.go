@@ -43,6 +43,9 @@ func (b *bucket) ListPaged(ctx context.Context, opts *driver.ListOptions) (*driv
 		w.start()
 	}
 	defer w.closeDirs()
+	if err := b.fs.present(); err != nil {
+		return nil, err // an empty listing would say that nothing is there
+	}
 
 	size := opts.PageSize
 	if size == 0 {
@@ -52,10 +55,10 @@ func (b *bucket) ListPaged(ctx context.Context, opts *driver.ListOptions) (*driv
 	for {
 		obj, err := w.next(ctx)
 		if err != nil {
-			return nil, keyError("list", opts.Prefix, err)
+			return nil, err
 		}
 		if obj == nil {
-			return page, nil
+			return page, b.fs.present()
 		}
 		if len(page.Objects) == size {
 			w.ahead = obj
@@ -171,7 +174,7 @@ func (w *walk) next(ctx context.Context) (*driver.ListObject, error) {
 		f := w.stack[len(w.stack)-1]
 		if f.entries == nil {
 			if err := w.read(f); err != nil {
-				return nil, err
+				return nil, keyError("list", cmp.Or(f.path, "."), err)
 			}
 		}
 		if len(f.entries) == 0 || w.from.under && strings.HasPrefix(f.key, w.from.key) {
@@ -195,7 +198,7 @@ func (w *walk) next(ctx context.Context) (*driver.ListObject, error) {
 		default:
 			obj, err := w.object(f, e, key)
 			if obj != nil || err != nil {
-				return obj, err
+				return obj, keyError("list", key, err)
 			}
 		}
 	}

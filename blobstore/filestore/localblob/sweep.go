@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"syscall"
 
 	"gocloud.dev/blob"
 )
@@ -44,6 +45,9 @@ func SweepKey(ctx context.Context, bkt *blob.Bucket, key string) error {
 	if !bkt.As(&b) {
 		return errors.New("localblob: SweepKey needs a bucket that localblob.Open opened")
 	}
+	if err := b.fs.present(); err != nil {
+		return err
+	}
 	if _, err := b.sweepTemp(ctx); err != nil {
 		return keyError("sweep", tempDir, err)
 	}
@@ -52,7 +56,10 @@ func SweepKey(ctx context.Context, bkt *blob.Bucket, key string) error {
 		return err
 	}
 	if _, err := b.fs.root.Lstat(name + attrsExt); err != nil {
-		return keyError("sweep", key, gone(err))
+		if gone(err) == nil || errors.Is(err, syscall.ENAMETOOLONG) {
+			return nil
+		}
+		return b.explain("sweep", key, name, err)
 	}
 	_, err = b.sweepSidecar(ctx, name)
 	return keyError("sweep", key, err)

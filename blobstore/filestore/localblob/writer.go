@@ -17,6 +17,8 @@ import (
 	"unicode/utf8"
 
 	"gocloud.dev/blob/driver"
+
+	"github.com/blobtrail/blobtrail/internal/progress"
 )
 
 // Upload is what blob.WriterOptions.BeforeWrite can reach with its function as:
@@ -131,6 +133,9 @@ func (b *bucket) newWriter(ctx context.Context, key string, rec record, opts *dr
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if err := b.fs.present(); err != nil {
+		return nil, err
+	}
 	temp, err := b.createTemp()
 	if err != nil {
 		return nil, keyError("create", key, err)
@@ -188,8 +193,10 @@ func (w *writer) Upload(r io.Reader) error {
 	}
 	buf := buffers.Get().(*[copyBuffer]byte)
 	defer buffers.Put(buf)
+	var empty progress.Count
 	for w.err == nil {
 		n, err := r.Read(buf[:])
+		err = empty.Check(buf[:], n, err)
 		if n > 0 {
 			_, _ = w.Write(buf[:n]) // w.err has its error
 		}
@@ -231,7 +238,7 @@ func (w *writer) Close() error {
 		w.err = w.ctx.Err()
 	}
 	if w.err == nil {
-		w.err = w.commit()
+		w.err = w.b.explain("write", w.key, w.name, w.commit())
 	}
 	return w.err
 }
