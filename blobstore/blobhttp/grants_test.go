@@ -137,7 +137,7 @@ func TestGatewayLinkOfACloud(t *testing.T) {
 	handler := blobhttp.Links(store, h.signer, nil)
 	plain, err := store.Link(h.ctx, "a", nil)
 	require.NoError(t, err)
-	assert.Contains(t, plain.URL, "https://cloud.example/")
+	assert.Contains(t, plain.URL(), "https://cloud.example/")
 	require.ErrorIs(t, store.Revoke(h.ctx, "a", plain.GrantID, nil), blobstore.ErrUnsupported, "the service does not ask us")
 
 	up, err := store.Link(h.ctx, "a", &blobstore.LinkOptions{Method: "PUT", Uses: 1})
