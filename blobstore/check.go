@@ -253,7 +253,7 @@ func (s *Store) linkCanary(ctx context.Context, c *canary) error {
 		if err := s.signByHandler(link, c.key, o); err != nil {
 			return err
 		}
-		req, err := http.NewRequestWithContext(ctx, link.Method, link.URL, nil)
+		req, err := http.NewRequestWithContext(ctx, link.Method, link.URL(), nil)
 		if err == nil {
 			_, err = s.opts.Signer.Verify(req)
 		}
@@ -269,7 +269,7 @@ func (s *Store) fetchCanary(ctx context.Context, link *Link, c *canary) error {
 		defer transport.CloseIdleConnections()
 		client = &http.Client{Transport: transport}
 	}
-	req, err := http.NewRequestWithContext(ctx, link.Method, link.URL, nil)
+	req, err := http.NewRequestWithContext(ctx, link.Method, link.URL(), nil)
 	if err != nil {
 		return errors.New("the service signed a link that is no URL")
 	}

@@ -152,7 +152,7 @@ func (s *Store) beginUpload(ctx context.Context, key string, o *TicketOptions) (
 	if err != nil {
 		return nil, err
 	}
-	if o.ContentType != "" && signed.Header.Get("Content-Type") == "" && signed.Form == nil {
+	if o.ContentType != "" && signed.Header.Get("Content-Type") == "" && signed.Form() == nil {
 		// Where the service does not hold it, CompleteUpload does.
 		if signed.Header == nil {
 			signed.Header = make(http.Header)

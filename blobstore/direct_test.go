@@ -96,14 +96,14 @@ func newDirect(t *testing.T, service bool) *direct {
 			ContentType: driver.OnCompletion, SHA256: driver.OnCompletion,
 		}
 		d.put = func(tk *Ticket, contentType, content string) error {
-			return base.Write(d.ctx, tk.Link.URL, strings.NewReader(content), &driver.WriteOptions{ContentType: contentType})
+			return base.Write(d.ctx, tk.Link.URL(), strings.NewReader(content), &driver.WriteOptions{ContentType: contentType})
 		}
 	} else {
 		signer, err := signurl.New("http://127.0.0.1/files/", []signurl.Key{signurl.NewKey()}, nil)
 		require.NoError(t, err)
 		opts.Signer = signer
 		d.put = func(tk *Ticket, contentType, content string) error {
-			req, err := http.NewRequest(http.MethodPut, tk.Link.URL, strings.NewReader(content))
+			req, err := http.NewRequest(http.MethodPut, tk.Link.URL(), strings.NewReader(content))
 			require.NoError(t, err)
 			req.Header.Set("Content-Type", contentType)
 			link, err := signer.Verify(req)

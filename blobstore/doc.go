@@ -7,7 +7,7 @@
 //		Resource: audit.Resource{Type: "invoice", ID: "42"},
 //		Link:     &blobstore.LinkOptions{Expiry: time.Hour},
 //	})
-//	fmt.Println(obj.Link.URL)
+//	fmt.Println(obj.Link.URL())
 //
 // # What it promises
 //

@@ -43,7 +43,7 @@ func TestDirectUploadSentAgainWhileItIsJudged(t *testing.T) {
 			require.NoError(t, d.put(tk, "application/pdf", c.first))
 			d.bucket.(*signingBucket).between = func(step, key string) {
 				content, ok := c.swap[step]
-				if !ok || key != tk.Link.URL {
+				if !ok || key != tk.Link.URL() {
 					return
 				}
 				if delete(c.swap, step); step == "copy" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"mime"
 	"net/http"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/secret"
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
@@ -53,15 +55,37 @@ type LinkOptions struct {
 	Overwrite     bool   // without it the upload fails if the key is taken
 }
 
-// Link is a signed URL that holds until Expires. Whoever has the URL has what
-// it allows: it is a secret, which String and the log leave out.
+// Link is a signed URL that holds until Expires. The URL is a secret, since it
+// is all that a client needs. It is therefore behind methods: no way of printing
+// or encoding a Link, or a value that contains one, shows it.
 type Link struct {
-	URL     string
 	Method  string
-	Header  http.Header       // headers that the client must send
-	Form    map[string]string // for POST: fields to send before the file
+	Header  http.Header // headers that the client must send
 	Expires time.Time
 	GrantID string // joins its issue and its uses in the trail
+
+	url  secret.Text
+	form func() map[string]string // nil: none
+}
+
+// URL returns the signed URL. Treat it as a secret.
+func (l Link) URL() string { return l.url.Reveal() }
+
+// Form returns the fields to send before the file if Method is POST, else nil.
+// They contain the signature: treat them as a secret.
+func (l Link) Form() map[string]string {
+	if l.form == nil {
+		return nil
+	}
+	return maps.Clone(l.form())
+}
+
+// setSigned takes over a link that a service signed.
+func (l *Link) setSigned(signed *driver.Signed) {
+	l.url, l.Method, l.Header, l.form = secret.New(signed.URL), signed.Method, signed.Header, nil
+	if fields := signed.Form; fields != nil {
+		l.form = func() map[string]string { return fields }
+	}
 }
 
 // String describes the link without its URL.
@@ -197,14 +221,15 @@ func (s *Store) signAs(ctx context.Context, e audit.Event, o *LinkOptions, key, 
 	return link, issued, nil
 }
 
-func (s *Store) signByHandler(link *Link, key string, o *LinkOptions) (err error) {
-	link.URL, err = s.opts.Signer.Sign(signurl.Link{
+func (s *Store) signByHandler(link *Link, key string, o *LinkOptions) error {
+	u, err := s.opts.Signer.Sign(signurl.Link{
 		Method: link.Method, Key: key, Expires: link.Expires, GrantID: link.GrantID,
 		Filename: o.Filename, Inline: o.Inline, ResponseType: o.ResponseType,
 		ContentType: o.ContentType, ContentLength: o.ContentLength, MaxLength: o.MaxLength, SHA256: o.SHA256,
 		CreateOnly: link.Method == http.MethodPut && !o.Overwrite,
 		Uses:       o.Uses, UserID: o.UserID, IP: o.IP,
 	})
+	link.url = secret.New(u)
 	if err == nil && o.ContentType != "" {
 		link.Header = http.Header{"Content-Type": {o.ContentType}}
 	}
@@ -231,7 +256,7 @@ func (s *Store) signByService(ctx context.Context, link *Link, key string, o *Li
 	if err != nil {
 		return err
 	}
-	link.URL, link.Method, link.Header, link.Form = signed.URL, signed.Method, signed.Header, signed.Form
+	link.setSigned(signed)
 	return nil
 }
 

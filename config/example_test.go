@@ -48,7 +48,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	link, _, _ := strings.Cut(obj.Link.URL, "?")
+	link, _, _ := strings.Cut(obj.Link.URL(), "?")
 	fmt.Println(obj.Size, "bytes at", link)
 	// Output: 9 bytes at http://localhost:8080/files/invoices/42.txt
 }

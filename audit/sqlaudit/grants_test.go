@@ -220,7 +220,7 @@ func TestGrantsBehindLinks(t *testing.T) {
 	for range 100 {
 		wg.Go(func() {
 			w := httptest.NewRecorder()
-			handler.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, obj.Link.URL, nil))
+			handler.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, obj.Link.URL(), nil))
 			switch w.Code {
 			case http.StatusOK:
 				served.Add(1)

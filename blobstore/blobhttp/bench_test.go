@@ -68,7 +68,7 @@ func benchmarkDownload(b *testing.B, backend string, size int) {
 	mux.Handle("/files/", blobhttp.Links(store, signer, nil))
 	mux.HandleFunc("/plain", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, plain) })
 
-	links, serveFile := newRawClient(b, obj.Link.URL, size), newRawClient(b, srv.URL+"/plain", size)
+	links, serveFile := newRawClient(b, obj.Link.URL(), size), newRawClient(b, srv.URL+"/plain", size)
 	const perRound = 50
 	n := max(1, min(perRound, (16<<20)/size)) // requests a round and side
 	var wall, cpu []float64

@@ -140,10 +140,10 @@ func deliver(w http.ResponseWriter, r *http.Request, store *blobstore.Store, key
 		return err
 	}
 	if mode == JSON {
-		writeJSON(w, http.StatusOK, Delivered{link.URL, secondsLeft(link)})
+		writeJSON(w, http.StatusOK, Delivered{link.URL(), secondsLeft(link)})
 		return nil
 	}
-	redirect(w, link.URL)
+	redirect(w, link.URL())
 	return nil
 }
 

@@ -187,7 +187,7 @@ func TestLinksOfACloudSaveUnlessAskedToShow(t *testing.T) {
 	} {
 		l, err := store.Link(ctx, "a.html", &c.opts)
 		require.NoError(t, err)
-		_, disposition, _ := strings.Cut(l.URL, "?name=")
+		_, disposition, _ := strings.Cut(l.URL(), "?name=")
 		assert.Equal(t, c.want, disposition, name)
 	}
 }

@@ -220,7 +220,7 @@ func (h *directs) begin(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	out := DirectTicket{
-		ID: t.ID, Key: t.Key, Method: t.Link.Method, URL: t.Link.URL, Fields: t.Link.Form, ExpiresInSeconds: secondsLeft(t.Link),
+		ID: t.ID, Key: t.Key, Method: t.Link.Method, URL: t.Link.URL(), Fields: t.Link.Form(), ExpiresInSeconds: secondsLeft(t.Link),
 	}
 	for name, values := range t.Link.Header {
 		if name == "Content-Length" || name == "Host" {

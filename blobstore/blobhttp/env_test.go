@@ -109,7 +109,7 @@ func (h *host) link(key string, opts *blobstore.LinkOptions) string {
 	h.t.Helper()
 	l, err := h.store.Link(h.ctx, key, opts)
 	require.NoError(h.t, err)
-	return l.URL
+	return l.URL()
 }
 
 type answer struct {

@@ -51,7 +51,7 @@ func ExampleLinks() {
 		return
 	}
 
-	res, err := http.Get(obj.Link.URL)
+	res, err := http.Get(obj.Link.URL())
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -87,7 +87,7 @@ func TestRevokedLink(t *testing.T) {
 			require.NoError(t, err)
 			other := h.link("a", &opts)
 			if link.Method == "GET" {
-				require.Equal(t, 200, h.do("GET", link.URL, "").status)
+				require.Equal(t, 200, h.do("GET", link.URL(), "").status)
 			}
 			for range 2 {
 				require.NoError(t, h.store.Revoke(h.ctx, "a", link.GrantID, &blobstore.RevokeOptions{Expires: link.Expires}))
@@ -96,9 +96,9 @@ func TestRevokedLink(t *testing.T) {
 			if link.Method == "PUT" {
 				body = "x"
 			}
-			assert.Equal(t, 410, h.do(link.Method, link.URL, body).status)
+			assert.Equal(t, 410, h.do(link.Method, link.URL(), body).status)
 			if link.Method == "GET" {
-				assert.Equal(t, 410, h.do("HEAD", link.URL, "").status)
+				assert.Equal(t, 410, h.do("HEAD", link.URL(), "").status)
 				assert.Equal(t, 200, h.do("GET", other, "").status, "another link to the same object")
 			}
 			revocations := h.trail(audit.ActionRevoke)
@@ -137,21 +137,21 @@ func TestGatewayLinkOfACloud(t *testing.T) {
 	handler := blobhttp.Links(store, h.signer, nil)
 	plain, err := store.Link(h.ctx, "a", nil)
 	require.NoError(t, err)
-	assert.Contains(t, plain.URL, "https://cloud.example/")
+	assert.Contains(t, plain.URL(), "https://cloud.example/")
 	require.ErrorIs(t, store.Revoke(h.ctx, "a", plain.GrantID, nil), blobstore.ErrUnsupported, "the service does not ask us")
 
 	up, err := store.Link(h.ctx, "a", &blobstore.LinkOptions{Method: "PUT", Uses: 1})
 	require.NoError(t, err)
-	require.Equal(t, 201, record(handler, newRequest("PUT", up.URL, digits)).status)
-	require.Equal(t, 410, record(handler, newRequest("PUT", up.URL, digits)).status)
+	require.Equal(t, 201, record(handler, newRequest("PUT", up.URL(), digits)).status)
+	require.Equal(t, 410, record(handler, newRequest("PUT", up.URL(), digits)).status)
 	once, err := store.Link(h.ctx, "a", &blobstore.LinkOptions{Uses: 1})
 	require.NoError(t, err)
-	assert.Equal(t, digits, record(handler, newRequest("GET", once.URL, "")).body)
-	assert.Equal(t, 410, record(handler, newRequest("GET", once.URL, "")).status)
+	assert.Equal(t, digits, record(handler, newRequest("GET", once.URL(), "")).body)
+	assert.Equal(t, 410, record(handler, newRequest("GET", once.URL(), "")).status)
 	gw, err := store.Link(h.ctx, "a", &blobstore.LinkOptions{Gateway: true})
 	require.NoError(t, err)
 	require.NoError(t, store.Revoke(h.ctx, "a", gw.GrantID, nil))
-	assert.Equal(t, 410, record(handler, newRequest("GET", gw.URL, "")).status)
+	assert.Equal(t, 410, record(handler, newRequest("GET", gw.URL(), "")).status)
 }
 
 // TestGatewayLinkRedirects holds that a link which is checked by the host may be served by the cloud, and is recorded.
@@ -176,7 +176,7 @@ func TestGatewayLinkRedirects(t *testing.T) {
 	get := func(method, key string, opts blobstore.LinkOptions) (*blobstore.Link, answer) {
 		l, err := store.Link(h.ctx, key, &opts)
 		require.NoError(t, err)
-		r := httptest.NewRequest(method, l.URL, nil)
+		r := httptest.NewRequest(method, l.URL(), nil)
 		return l, record(handler, r)
 	}
 
@@ -197,7 +197,7 @@ func TestGatewayLinkRedirects(t *testing.T) {
 	assert.False(t, expires.Before(start.Add(time.Minute).Truncate(time.Second)))
 	assert.False(t, expires.After(end.Add(time.Minute)))
 	assert.Len(t, h.trail(audit.ActionGenerateURL), 1, "the one that was asked for")
-	assert.Equal(t, 410, record(handler, httptest.NewRequest("GET", l.URL, nil)).status, "used up")
+	assert.Equal(t, 410, record(handler, httptest.NewRequest("GET", l.URL(), nil)).status, "used up")
 
 	_, a = get("GET", "html", blobstore.LinkOptions{Gateway: true, Inline: true})
 	assert.Contains(t, a.header.Get("Location"), "attachment", "a browser would run it")

@@ -214,7 +214,7 @@ func (h *links) redirect(ctx context.Context, w http.ResponseWriter, r *http.Req
 	if err != nil {
 		return err
 	}
-	redirect(w, to.URL)
+	redirect(w, to.URL())
 	return nil
 }
 

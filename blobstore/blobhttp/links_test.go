@@ -177,14 +177,14 @@ func TestLinksEmptyObject(t *testing.T) {
 func TestLinksJoinIssueAndUse(t *testing.T) {
 	h := newHost(t, setup{})
 	obj := h.put("a", digits, &blobstore.UploadOptions{Link: &blobstore.LinkOptions{}})
-	h.do("GET", obj.Link.URL, "", "User-Agent", "browser/1", "X-Request-Id", "req-1")
+	h.do("GET", obj.Link.URL(), "", "User-Agent", "browser/1", "X-Request-Id", "req-1")
 	uses := h.trail(audit.ActionRedeem)
 	require.Len(t, uses, 1)
 	assert.Equal(t, obj.Link.GrantID, uses[0].GrantID)
 	assert.Equal(t, audit.Actor{IP: "127.0.0.1", UserAgent: "browser/1", RequestID: "req-1"}, uses[0].Actor, "anonymous")
 
 	// What fails names the request as the trail does, also where the id is of our making.
-	p := h.do("PUT", obj.Link.URL, "x").problem(t)
+	p := h.do("PUT", obj.Link.URL(), "x").problem(t)
 	uses = h.trail(audit.ActionRedeem)
 	assert.NotEmpty(t, p.RequestID)
 	assert.Equal(t, uses[len(uses)-1].Actor.RequestID, p.RequestID)

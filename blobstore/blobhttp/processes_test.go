@@ -157,7 +157,7 @@ func oneTimeLinkInProcesses(t *testing.T, dsn string) {
 	for i := range *linkUses {
 		wg.Go(func() {
 			<-start
-			switch status, body, err := get(i%processes, link.URL); {
+			switch status, body, err := get(i%processes, link.URL()); {
 			case err != nil:
 				t.Error(err)
 			case status == 200 && body == digits:
@@ -185,7 +185,7 @@ func oneTimeLinkInProcesses(t *testing.T, dsn string) {
 	require.NoError(t, err)
 	for i, want := range []int{200, 410} {
 		for process := range processes {
-			status, _, err := get(process, gateway.URL)
+			status, _, err := get(process, gateway.URL())
 			require.NoError(t, err)
 			assert.Equal(t, want, status)
 		}

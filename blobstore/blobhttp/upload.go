@@ -254,7 +254,7 @@ func describe(r *http.Request, store *blobstore.Store, obj *blobstore.Object, op
 		u.Problem = &p
 		return u
 	}
-	u.DownloadURL, u.ExpiresInSeconds = link.URL, secondsLeft(link)
+	u.DownloadURL, u.ExpiresInSeconds = link.URL(), secondsLeft(link)
 	return u
 }
 

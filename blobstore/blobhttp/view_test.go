@@ -28,7 +28,7 @@ func TestLinksOfAViewRecordForeignLinks(t *testing.T) {
 		foreign, err := h.store.Link(h.ctx, "tenants/2/a", opts)
 		require.NoError(t, err)
 		before := len(h.trail())
-		a := record(handler, httptest.NewRequest(method, foreign.URL, nil))
+		a := record(handler, httptest.NewRequest(method, foreign.URL(), nil))
 		assert.Equal(t, 403, a.status)
 		entries := h.trail()[before:]
 		require.Len(t, entries, 1, method)
@@ -37,7 +37,7 @@ func TestLinksOfAViewRecordForeignLinks(t *testing.T) {
 		assert.Equal(t, foreign.GrantID, entries[0].GrantID)
 		assert.Equal(t, "192.0.2.1", entries[0].Actor.IP)
 		if opts != nil && opts.Uses > 0 {
-			assert.Equal(t, 200, h.do("GET", foreign.URL, "").status, "it was not used up by that")
+			assert.Equal(t, 200, h.do("GET", foreign.URL(), "").status, "it was not used up by that")
 		}
 	}
 }

@@ -64,7 +64,7 @@ func (s *service) handleLink(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, 201, blobhttp.Delivered{DownloadURL: link.URL, ExpiresInSeconds: secondsLeft(link)})
+	return writeJSON(w, 201, blobhttp.Delivered{DownloadURL: link.URL(), ExpiresInSeconds: secondsLeft(link)})
 }
 
 // secondsLeft is rounded up, since links end on full seconds.

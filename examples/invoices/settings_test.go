@@ -89,8 +89,9 @@ func TestCookiesAreSecure(t *testing.T) {
 	for base, want := range map[string]bool{
 		"": true, "https://files.example.com/files/": true, "http://files.example.com/files/": false,
 	} {
-		cfg, err := config.LoadFrom(vars{"APP_ENV": "production", "STORAGE_BACKEND": "s3", "S3_BUCKET_NAME": "files", "LINK_BASE_URL": base})
+		cfg, err := config.LoadFrom(vars{"STORAGE_BACKEND": "s3", "S3_BUCKET_NAME": "files", "LINK_BASE_URL": base})
 		require.NoError(t, err)
+		cfg.AppEnv = config.EnvProduction // which refuses the default base
 		s := &service{set: &settings{files: cfg}}
 		w := httptest.NewRecorder()
 		s.setCookies(w, &tokens{Access: "a", Refresh: "r"})
@@ -149,8 +150,9 @@ func TestUsage(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	cfg, err := config.LoadFrom(vars{"APP_ENV": "production", "STORAGE_BACKEND": "s3", "S3_BUCKET_NAME": "files"})
+	cfg, err := config.LoadFrom(vars{"STORAGE_BACKEND": "s3", "S3_BUCKET_NAME": "files"})
 	require.NoError(t, err)
+	cfg.AppEnv = config.EnvProduction
 	s := settings{files: cfg, Proxies: []string{"10.0.0.0/8", "everybody"}}
 	err = s.check()
 	for _, name := range []string{"JWT_SIGNING_KEY", "TRUSTED_PROXIES"} {

@@ -117,7 +117,7 @@ func run(ctx context.Context, out io.Writer, dir string, args []string) (err err
 		return err
 	}
 	fmt.Fprintf(out, "stored    %s\n          %d bytes, %s, SHA-256 %x\n", obj.Key, obj.Size, obj.ContentType, obj.SHA256)
-	fmt.Fprintf(out, "link      %s\n          good until %s\n\n", obj.Link.URL, obj.Link.Expires.Local().Format(time.DateTime))
+	fmt.Fprintf(out, "link      %s\n          good until %s\n\n", obj.Link.URL(), obj.Link.Expires.Local().Format(time.DateTime))
 
 	if err := tryLinks(ctx, out, user, store, obj); err != nil {
 		return err
@@ -145,7 +145,7 @@ func invoice(args []string) (name string, content []byte, err error) {
 
 // tryLinks fetches the object through its link, and shows what is refused.
 func tryLinks(ctx context.Context, out io.Writer, user context.Context, store *blobstore.Store, obj *blobstore.Object) error {
-	status, body, err := get(ctx, obj.Link.URL)
+	status, body, err := get(ctx, obj.Link.URL())
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func tryLinks(ctx context.Context, out io.Writer, user context.Context, store *b
 	}
 	fmt.Fprintf(out, "fetched   %d bytes over HTTP through the link: the same bytes\n", len(body))
 
-	tampered := []byte(obj.Link.URL)
+	tampered := []byte(obj.Link.URL())
 	last := len(tampered) - 2 // the last letter but one: of the last, some bits do not count
 	tampered[last] = 'A' + (tampered[last]-'A'+1)%26
 	if status, _, err = get(ctx, string(tampered)); err != nil {
@@ -174,7 +174,7 @@ func tryLinks(ctx context.Context, out io.Writer, user context.Context, store *b
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if status, _, err = get(ctx, short.URL); err != nil {
+	if status, _, err = get(ctx, short.URL()); err != nil {
 		return err
 	}
 	if status != http.StatusForbidden && status != http.StatusGone {

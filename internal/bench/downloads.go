@@ -85,7 +85,7 @@ func servers(e *env, size int) (ours, theirs pool, err error) {
 	time.Sleep(time.Until(obj.ModTime.Add(1100 * time.Millisecond)))
 	mux.Handle("/files/", blobhttp.Links(store, signer, nil))
 	mux.HandleFunc("/plain", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, filepath.Join(dir, "object.bin")) })
-	if ours, err = dial(e, obj.Link.URL, size); err == nil {
+	if ours, err = dial(e, obj.Link.URL(), size); err == nil {
 		theirs, err = dial(e, server.URL+"/plain", size)
 	}
 	return ours, theirs, err

@@ -253,7 +253,7 @@ func (a *app) link(key string, opts *blobstore.LinkOptions) string {
 	a.t.Helper()
 	l, err := a.store.Link(a.ctx, key, opts)
 	require.NoError(a.t, err)
-	return l.URL
+	return l.URL()
 }
 
 // TestBrowserSavesUnicodeNames holds that the name on the disk is the one that was uploaded, from every backend.

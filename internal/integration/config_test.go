@@ -63,7 +63,7 @@ func redeemAndRevoke(t *testing.T, app *config.App) {
 	handler := blobhttp.Links(app.Store, app.Signer, nil)
 	get := func(link *blobstore.Link) int {
 		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, link.URL, nil))
+		handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, link.URL(), nil))
 		return w.Code
 	}
 	ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})

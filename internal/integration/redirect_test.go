@@ -41,7 +41,7 @@ func TestGatewayLinkIsServedByTheService(t *testing.T) {
 
 		get := func(link *blobstore.Link, header ...string) (*http.Response, string) {
 			t.Helper()
-			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, link.URL, nil)
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, link.URL(), nil)
 			require.NoError(t, err)
 			for i := 0; i < len(header); i += 2 {
 				r.Header.Set(header[i], header[i+1])
