@@ -356,13 +356,13 @@ func (s *Store) removeStaged(ctx context.Context, key string) error {
 // a service.
 func (s *Store) uploadByTicket(ctx context.Context, p *uploadPlan) (*Object, error) {
 	use := p.event
-	use.Action, use.RefOpID = audit.ActionRedeem, p.GrantID
+	use.Action, use.RefOpID = audit.ActionRedeem, p.event.GrantID
 	if err := s.log(ctx, use); err != nil {
 		return nil, err
 	}
-	intent, err := s.claim(ctx, p.GrantID, p.event.Key)
+	intent, err := s.claim(ctx, p.event.GrantID, p.event.Key)
 	failed := p.event
-	failed.RefOpID = p.GrantID
+	failed.RefOpID = p.event.GrantID
 	if errors.Is(err, audit.ErrNoIntent) {
 		return nil, s.record(ctx, failed, fmt.Errorf("the ticket was used: %w", signurl.ErrRevoked))
 	}

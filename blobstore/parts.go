@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -43,9 +44,15 @@ type PartsOptions struct {
 	// Attrs are further facts for the trail; see [audit.Event].
 	Attrs map[string]string
 
-	// GrantID is set by a handler that serves a link: the use of that link is
-	// recorded in place of a download.
-	GrantID string
+	// Head says that no content is to be read, as for a HEAD request: Choose
+	// must return no parts. It is recorded as the method HEAD.
+	Head bool
+
+	// Use, if not nil, is the use of a GET or HEAD link to this key, for a
+	// handler that serves links; see [Store.UseLink]. The authorizer is not
+	// asked, and the use is recorded in place of a download. The use of a HEAD
+	// request needs Head.
+	Use *Use
 }
 
 // Parts are the parts of an object that are being read. It is not safe for
@@ -74,11 +81,13 @@ func (s *Store) downloadParts(ctx context.Context, key string, o *PartsOptions) 
 	if o == nil || o.Choose == nil {
 		return nil, errors.New("nil PartsOptions.Choose: it must say what to read")
 	}
-	e := audit.Event{Action: audit.ActionDownload, Key: key, Resource: o.Resource, GrantID: o.GrantID, Attrs: o.Attrs}
-	if o.GrantID != "" {
-		e.Action = audit.ActionRedeem
+	e := audit.Event{Action: audit.ActionDownload, Key: key, Resource: o.Resource, Attrs: o.Attrs}
+	method := http.MethodGet
+	if o.Head {
+		method = http.MethodHead
+		e.Attrs = with(e.Attrs, audit.AttrMethod, method)
 	}
-	if err := s.enter(ctx, &e); err != nil {
+	if err := s.enterBy(ctx, &e, o.Use.permit(s, method)); err != nil {
 		return nil, err
 	}
 	defer s.leave()
@@ -137,6 +146,10 @@ func (s *Store) openParts(ctx context.Context, key string, o *PartsOptions) (*Pa
 		p.parts, err = o.Choose(obj)
 		if err == nil {
 			err = p.check()
+		}
+		if err == nil && o.Head && len(p.parts) > 0 {
+			err = fmt.Errorf("%w: PartsOptions.Head allows no parts, and Choose returned %d", ErrUnsupported, len(p.parts))
+			p.parts = nil
 		}
 		if err != nil || len(p.parts) == 0 {
 			closeUnread(r)

@@ -156,6 +156,9 @@ func (h *directs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *directs) serve(w http.ResponseWriter, r *http.Request) error {
+	if err := RefuseLink(r); err != nil {
+		return err
+	}
 	var step func(http.ResponseWriter, *http.Request) error
 	switch path.Base(r.URL.Path) {
 	case "begin":

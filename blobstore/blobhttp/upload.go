@@ -190,6 +190,9 @@ func (h *uploads) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *uploads) upload(w http.ResponseWriter, r *http.Request) (*Uploaded, error) {
+	if err := RefuseLink(r); err != nil {
+		return nil, err
+	}
 	if r.Method != http.MethodPost {
 		return nil, errMethod
 	}

@@ -1,0 +1,100 @@
+package blobhttp
+
+// This file implements the report of mistakes in the program around the handlers. The client can't mend them, and a
+// status below 500 would hide them from the log.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore"
+	"github.com/blobtrail/blobtrail/signurl"
+)
+
+// ErrMisconfigured reports a mistake of the program that mounts a handler, such as
+// a missing [Middleware], or links that lead to a handler that does not verify
+// them. OnError hears of it with each request that meets the mistake, whatever
+// the status of the answer is: a hook that skips what [StatusOf] puts below 500
+// should let these errors pass. Without OnError it is logged with slog.Default,
+// at most once a minute for each route and mistake.
+var ErrMisconfigured = errors.New("the program is set up wrongly")
+
+// The mistakes, with what would be right.
+const (
+	mistakeNoActor   = "the request's context has no actor: wrap the handler in blobhttp.Middleware"
+	mistakeStrayLink = "a signed link led to a handler that does not verify links: mount blobhttp.Links at the path of the signer's base URL (LINK_BASE_URL), and this handler at another path"
+	mistakeSigner    = "the signer of blobhttp.Links is not the store's: give it the Signer of blobstore.Options"
+)
+
+// misconfigured is an error that is due to a mistake.
+type misconfigured struct {
+	mistake string
+	err     error
+}
+
+func (e *misconfigured) Error() string {
+	return fmt.Sprintf("%v: %s: %v", ErrMisconfigured, e.mistake, e.err)
+}
+
+func (e *misconfigured) Unwrap() []error { return []error{ErrMisconfigured, e.err} }
+
+func mistake(text string, err error) error { return &misconfigured{text, err} }
+
+// RefuseLink returns an error if the request carries the parameters of a signed
+// link, and nil otherwise. The handlers of this package call it, except for
+// [Links]. A handler of the application that serves or takes files without
+// verifying links should too: a link that was mounted to lead there would else
+// be answered although it has expired, was revoked or is forged. [WriteError]
+// answers the error 403, and it wraps [ErrMisconfigured].
+func RefuseLink(r *http.Request) error {
+	if signurl.HasLink(r) {
+		return mistake(mistakeStrayLink, errStrayLink)
+	}
+	return nil
+}
+
+// explain names the mistake behind an error of a handler, if it is a known one.
+func explain(ctx context.Context, err error) error {
+	if errors.Is(err, ErrMisconfigured) || !errors.Is(err, blobstore.ErrNoActor) {
+		return err
+	}
+	if a, ok := audit.ActorFrom(ctx); ok && !a.IsZero() {
+		return err
+	}
+	return mistake(mistakeNoActor, err)
+}
+
+// mistakeEvery is the time between two log lines about the same mistake.
+const mistakeEvery = time.Minute
+
+// mistakes limits how often mistakes are logged. It has an entry for each route
+// of the program that has one, since the pattern of a request is the program's
+// text, not the client's.
+var mistakes struct {
+	sync.Mutex
+	logged map[[2]string]time.Time // by mistake and pattern
+}
+
+// logMistake logs a mistake, unless it was logged within mistakeEvery.
+func logMistake(r *http.Request, e *misconfigured) {
+	key, now := [2]string{e.mistake, r.Pattern}, time.Now()
+	mistakes.Lock()
+	last, ok := mistakes.logged[key]
+	due := !ok || now.Sub(last) >= mistakeEvery
+	if due {
+		if mistakes.logged == nil {
+			mistakes.logged = make(map[[2]string]time.Time)
+		}
+		mistakes.logged[key] = now
+	}
+	mistakes.Unlock()
+	if due {
+		slog.ErrorContext(r.Context(), "blobhttp: handler misconfigured", "pattern", r.Pattern, "request_id", requestID(r), "error", e)
+	}
+}
