@@ -26,7 +26,7 @@ func TestDefaults(t *testing.T) {
 		AppEnv: "development", Backend: "local", LocalPath: "./uploads",
 		S3:          config.S3{Region: "us-east-1", SSE: "AES256"},
 		LinkExpiry:  time.Hour,
-		LinkBaseURL: "http://localhost:8080/files/", AuditDatabaseURL: config.NewSecret("sqlite:blobtrail.db"),
+		LinkBaseURL: "http://localhost:8080/links/", AuditDatabaseURL: config.NewSecret("sqlite:blobtrail.db"),
 	}, cfg)
 }
 
