@@ -121,10 +121,10 @@ const (
 	grantDigest = 12 // bytes, which make 20 characters
 )
 
-// newGrantID makes the id of a new grant for key. It proves by itself which key
-// it is for: to its random part it adds a digest of that part and the key, so
-// that the grant of one key can't be passed off as that of another. The digest
-// is no secret and proves nothing else; in particular not that a link was issued.
+// newGrantID generates the ID of a new grant for key. The ID holds a random part
+// and a digest of that part and the key, so the grant of one key can't be passed
+// off as the grant of another. The digest is not a secret, and it does not prove
+// that a link was issued.
 func newGrantID(key string, gateway bool) string {
 	head := rand.Text()[:grantRandom]
 	if gateway {
@@ -133,14 +133,14 @@ func newGrantID(key string, gateway bool) string {
 	return bindGrant(head, key)
 }
 
-// bindGrant completes a grant id. The zero byte ends head: neither an id nor a
-// key has one.
+// bindGrant appends the digest to head. The zero byte separates head from key:
+// neither can contain one.
 func bindGrant(head, key string) string {
 	sum := sha256.Sum256([]byte(grantDomain + head + "\x00" + key))
 	return head + "-" + base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:grantDigest])
 }
 
-// grantFits reports whether newGrantID made a grant's id for key.
+// grantFits reports whether newGrantID generated grantID for key.
 func grantFits(grantID, key string) bool {
 	n := grantRandom
 	if strings.HasPrefix(grantID, gatewayPrefix) {

@@ -18,9 +18,9 @@ import (
 // This file implements the use of links: UseLink turns a verified link into a
 // Use, and only a Use lets an operation pass the authorizer.
 
-// useLifetime is the time after UseLink in which the operation of a Use must
-// begin. It bounds how long a Use that a program holds back outlives a
-// revocation of its link.
+// useLifetime bounds the time between UseLink and the operation of its Use. A Use
+// that the program holds back outlives a revocation of its link by no more than
+// this time.
 const useLifetime = time.Minute
 
 // Use is the permission for one operation that a verified link gives: the
@@ -121,8 +121,9 @@ func (s *Store) useLink(ctx context.Context, link signurl.Link) (*Use, error) {
 	return &Use{&linkUse{gate: s.gate, link: link, method: method, begun: time.Now()}}, nil
 }
 
-// verified returns the method of the request by which the store's own signer
-// verified a link. If the request was refused, it returns both.
+// verified returns the method of the request that carried the link, if the store's
+// own signer verified the link. If the signer refused the request, verified
+// returns the method and the error.
 func (s *Store) verified(link signurl.Link) (method string, err error) {
 	if s.opts.Signer == nil {
 		return "", fmt.Errorf("%w: the store has no Options.Signer to verify it with", signurl.ErrSignature)
@@ -138,8 +139,8 @@ func redemption(link signurl.Link, method string) audit.Event {
 	}
 }
 
-// permit returns the permission for an operation of that method, which is to be
-// asked in place of the authorizer; nil without a Use.
+// permit returns the permission for an operation with method, which replaces the
+// authorizer. It returns nil if there is no Use.
 func (u *Use) permit(s *Store, method string) permit {
 	if u == nil {
 		return nil
@@ -147,9 +148,8 @@ func (u *Use) permit(s *Store, method string) permit {
 	return func(e *audit.Event) error { return u.spend(s, e, method) }
 }
 
-// spend permits an operation once, and makes its event the use of the link. As
-// long as it is not certain that the operation is the link's, the event stays
-// one without a grant.
+// spend permits an operation once and turns its event into the use of the link.
+// The event gets the grant only after store, key and method were found to match.
 func (u *Use) spend(s *Store, e *audit.Event, method string) error {
 	of := u.of
 	switch {
@@ -266,11 +266,11 @@ func (s *Store) redeemLink(ctx context.Context, use *Use, choose func(*Object) *
 	return to, nil
 }
 
-// DenyLink records that the use of a link was refused, and why; method is that
-// of the request. It is for the HTTP handler that checks links. The link must be
-// one that this store's own Options.Signer returned, accepted or refused: only
-// links that were truly issued belong in the trail. Otherwise nothing is recorded
-// and the error wraps [signurl.ErrSignature].
+// DenyLink records that a handler refused the use of a link. method is the method
+// of the request, and cause the reason. The store's own Options.Signer must have
+// verified the link, whether it accepted the request or not. For any other link
+// nothing is recorded and the error wraps [signurl.ErrSignature], because only
+// links that were issued belong in the trail.
 func (s *Store) DenyLink(ctx context.Context, link signurl.Link, method string, cause error) error {
 	if err := s.denyLink(ctx, link, method, cause); err != nil {
 		return &Error{Op: "redeem", Key: link.Key, Err: err}

@@ -1,7 +1,7 @@
 package blobhttp
 
-// This file implements the report of mistakes in the program around the handlers. The client can't mend them, and a
-// status below 500 would hide them from the log.
+// This file implements the report of mistakes in the program that mounts the handlers. The client can't correct them,
+// and without a report a status below 500 would hide them from the operator.
 
 import (
 	"context"
@@ -19,10 +19,10 @@ import (
 
 // ErrMisconfigured reports a mistake of the program that mounts a handler, such as
 // a missing [Middleware], or links that lead to a handler that does not verify
-// them. OnError hears of it with each request that meets the mistake, whatever
-// the status of the answer is: a hook that skips what [StatusOf] puts below 500
-// should let these errors pass. Without OnError it is logged with slog.Default,
-// at most once a minute for each route and mistake.
+// them. OnError receives it for each affected request, whatever the status of the
+// answer; a hook that ignores errors with a [StatusOf] below 500 should make an
+// exception. Without OnError the handlers log it with slog.Default, at most once a
+// minute for each route and mistake.
 var ErrMisconfigured = errors.New("the program is set up wrongly")
 
 // The mistakes, with what would be right.
@@ -32,26 +32,26 @@ const (
 	mistakeSigner    = "the signer of blobhttp.Links is not the store's: give it the Signer of blobstore.Options"
 )
 
-// misconfigured is an error that is due to a mistake.
-type misconfigured struct {
+// misconfiguredError is an error that is due to a mistake.
+type misconfiguredError struct {
 	mistake string
 	err     error
 }
 
-func (e *misconfigured) Error() string {
+func (e *misconfiguredError) Error() string {
 	return fmt.Sprintf("%v: %s: %v", ErrMisconfigured, e.mistake, e.err)
 }
 
-func (e *misconfigured) Unwrap() []error { return []error{ErrMisconfigured, e.err} }
+func (e *misconfiguredError) Unwrap() []error { return []error{ErrMisconfigured, e.err} }
 
-func mistake(text string, err error) error { return &misconfigured{text, err} }
+func mistake(text string, err error) error { return &misconfiguredError{text, err} }
 
-// RefuseLink returns an error if the request carries the parameters of a signed
-// link, and nil otherwise. The handlers of this package call it, except for
-// [Links]. A handler of the application that serves or takes files without
-// verifying links should too: a link that was mounted to lead there would else
-// be answered although it has expired, was revoked or is forged. [WriteError]
-// answers the error 403, and it wraps [ErrMisconfigured].
+// RefuseLink returns an error if the request carries parameters of a signed link,
+// and nil otherwise. Every handler of this package except [Links] calls it. A
+// handler of the application that serves or takes files without verifying links
+// should call it too. Otherwise, if links lead to that handler, it answers them
+// although they are expired, revoked or forged. [WriteError] answers the error
+// with 403; it wraps [ErrMisconfigured].
 func RefuseLink(r *http.Request) error {
 	if signurl.HasLink(r) {
 		return mistake(mistakeStrayLink, errStrayLink)
@@ -82,7 +82,7 @@ var mistakes struct {
 }
 
 // logMistake logs a mistake, unless it was logged within mistakeEvery.
-func logMistake(r *http.Request, e *misconfigured) {
+func logMistake(r *http.Request, e *misconfiguredError) {
 	key, now := [2]string{e.mistake, r.Pattern}, time.Now()
 	mistakes.Lock()
 	last, ok := mistakes.logged[key]
@@ -95,6 +95,6 @@ func logMistake(r *http.Request, e *misconfigured) {
 	}
 	mistakes.Unlock()
 	if due {
-		slog.ErrorContext(r.Context(), "blobhttp: handler misconfigured", "pattern", r.Pattern, "request_id", requestID(r), "error", e)
+		slog.ErrorContext(r.Context(), "blobhttp: handler misconfiguredError", "pattern", r.Pattern, "request_id", requestID(r), "error", e)
 	}
 }

@@ -302,7 +302,7 @@ func reportTo(onError func(*http.Request, error)) func(*http.Request, error) {
 		return func(r *http.Request, err error) { onError(r, explain(r.Context(), err)) }
 	}
 	return func(r *http.Request, err error) {
-		if m := (*misconfigured)(nil); errors.As(explain(r.Context(), err), &m) {
+		if m := (*misconfiguredError)(nil); errors.As(explain(r.Context(), err), &m) {
 			logMistake(r, m)
 			return
 		}

@@ -250,16 +250,16 @@ func linkCases() []testCase {
 		}},
 		{"a link that the store's signer did not verify MUST be neither used nor recorded", func(e *env) {
 			l := e.linker()
-			real, _ := l.verified(http.MethodGet, e.key("a"))
-			changed := real
+			good, _ := l.verified(http.MethodGet, e.key("a"))
+			changed := good
 			changed.Key = e.key("b")
 			for name, link := range map[string]signurl.Link{"a literal": {Method: "GET", Key: e.key("a"), GrantID: "anything"}, "changed": changed} {
 				added := e.since(func() {
 					_, err := l.UseLink(e.ctx, link)
 					e.isError(err, "redeem", link.Key, signurl.ErrSignature)
 					e.isError(l.DenyLink(e.ctx, link, "GET", signurl.ErrExpired), "redeem", link.Key, signurl.ErrSignature)
-					_, err = e.store.UseLink(e.ctx, real)
-					e.isError(err, "redeem", real.Key, signurl.ErrSignature)
+					_, err = e.store.UseLink(e.ctx, good)
+					e.isError(err, "redeem", good.Key, signurl.ErrSignature)
 				})
 				assert.Empty(e, added, name)
 			}
