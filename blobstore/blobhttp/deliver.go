@@ -76,7 +76,7 @@ func Deliver(w http.ResponseWriter, r *http.Request, store *blobstore.Store, key
 	if opts != nil {
 		o = *opts
 	}
-	report := reportTo(o.OnError)
+	report := reportTo(o.OnError, &deliverMistakes)
 	if err := deliver(w, r, store, key, &o, report); err != nil {
 		report(r, err)
 		if errors.Is(err, errMethod) {

@@ -134,7 +134,7 @@ func DirectUpload(store *blobstore.Store, opts *DirectOptions) http.Handler {
 	if h.opts.CrossOrigin == nil {
 		h.opts.CrossOrigin = http.NewCrossOriginProtection()
 	}
-	h.report = reportTo(h.opts.OnError)
+	h.report = reportTo(h.opts.OnError, new(mistakeLog))
 	return h
 }
 

@@ -81,7 +81,7 @@ func Links(store *blobstore.Store, signer *signurl.Signer, opts *LinksOptions) h
 	if h.opts.InlineTypes == nil {
 		h.opts.InlineTypes = DefaultInlineTypes
 	}
-	h.report = reportTo(h.opts.OnError)
+	h.report = reportTo(h.opts.OnError, new(mistakeLog))
 	return h
 }
 

@@ -21,7 +21,7 @@ import (
 // a missing [Middleware], or links that lead to a handler that does not verify
 // them. OnError receives it for each affected request, whatever the status of the
 // answer; a hook that ignores errors with a [StatusOf] below 500 should make an
-// exception. Without OnError the handlers log it with slog.Default, at most once a
+// exception. Without OnError each handler logs it with slog.Default, at most once a
 // minute for each route and mistake.
 var ErrMisconfigured = errors.New("the program is set up wrongly")
 
@@ -73,28 +73,33 @@ func explain(ctx context.Context, err error) error {
 // mistakeEvery is the time between two log lines about the same mistake.
 const mistakeEvery = time.Minute
 
-// mistakes limits how often mistakes are logged. It has an entry for each route
-// of the program that has one, since the pattern of a request is the program's
-// text, not the client's.
-var mistakes struct {
-	sync.Mutex
+// mistakeLog logs mistakes, each at most once in mistakeEvery for each route. Its
+// size is bounded by the routes of the program: the pattern of a request is the
+// program's text, not the client's.
+type mistakeLog struct {
+	mu     sync.Mutex
 	logged map[[2]string]time.Time // by mistake and pattern
 }
 
-// logMistake logs a mistake, unless it was logged within mistakeEvery.
-func logMistake(r *http.Request, e *misconfiguredError) {
-	key, now := [2]string{e.mistake, r.Pattern}, time.Now()
-	mistakes.Lock()
-	last, ok := mistakes.logged[key]
-	due := !ok || now.Sub(last) >= mistakeEvery
-	if due {
-		if mistakes.logged == nil {
-			mistakes.logged = make(map[[2]string]time.Time)
-		}
-		mistakes.logged[key] = now
+// deliverMistakes is the log of all calls of Deliver, which are handlers without
+// a state.
+var deliverMistakes mistakeLog
+
+func (l *mistakeLog) log(r *http.Request, e *misconfiguredError) {
+	if l.due([2]string{e.mistake, r.Pattern}, time.Now()) {
+		slog.ErrorContext(r.Context(), "blobhttp: handler misconfigured", "pattern", r.Pattern, "request_id", requestID(r), "error", e)
 	}
-	mistakes.Unlock()
-	if due {
-		slog.ErrorContext(r.Context(), "blobhttp: handler misconfiguredError", "pattern", r.Pattern, "request_id", requestID(r), "error", e)
+}
+
+func (l *mistakeLog) due(key [2]string, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if last, ok := l.logged[key]; ok && now.Sub(last) < mistakeEvery {
+		return false
 	}
+	if l.logged == nil {
+		l.logged = make(map[[2]string]time.Time)
+	}
+	l.logged[key] = now
+	return true
 }

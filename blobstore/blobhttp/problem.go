@@ -297,13 +297,13 @@ func writeProblem(w http.ResponseWriter, r *http.Request, v verdict) {
 
 // reportTo returns the function that hears of errors: the host's, or one that
 // logs what is not the client's doing.
-func reportTo(onError func(*http.Request, error)) func(*http.Request, error) {
+func reportTo(onError func(*http.Request, error), mistakes *mistakeLog) func(*http.Request, error) {
 	if onError != nil {
 		return func(r *http.Request, err error) { onError(r, explain(r.Context(), err)) }
 	}
 	return func(r *http.Request, err error) {
 		if m := (*misconfiguredError)(nil); errors.As(explain(r.Context(), err), &m) {
-			logMistake(r, m)
+			mistakes.log(r, m)
 			return
 		}
 		if r.Context().Err() != nil || StatusOf(err) < 500 {

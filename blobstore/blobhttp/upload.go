@@ -161,7 +161,7 @@ func Upload(store *blobstore.Store, opts *UploadOptions) http.Handler {
 	if o.CrossOrigin == nil {
 		o.CrossOrigin = http.NewCrossOriginProtection()
 	}
-	h.report = reportTo(o.OnError)
+	h.report = reportTo(o.OnError, new(mistakeLog))
 	return h
 }
 
