@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"net/http"
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
@@ -15,9 +16,10 @@ type DeleteOptions struct {
 	Resource audit.Resource
 	// Attrs are further facts for the trail; see [audit.Event].
 	Attrs map[string]string
-	// GrantID is set by a handler that serves a delete link, so that its use is
-	// recorded and joined to its issue.
-	GrantID string
+	// Use, if not nil, is the use of a DELETE link to this key, for a handler
+	// that serves links; see [Store.UseLink]. The authorizer is not asked, and the
+	// use is recorded and joined to the link's issue.
+	Use *Use
 }
 
 // attrETag keeps, in the intent of an operation that removes an object, which
@@ -45,8 +47,8 @@ func (s *Store) delete(ctx context.Context, key string, opts *DeleteOptions) err
 	if err := checkAttrs(o.Attrs); err != nil {
 		return err
 	}
-	e := audit.Event{Action: audit.ActionDelete, Key: key, Resource: o.Resource, GrantID: o.GrantID, Attrs: o.Attrs}
-	if err := s.enter(ctx, &e); err != nil {
+	e := audit.Event{Action: audit.ActionDelete, Key: key, Resource: o.Resource, Attrs: o.Attrs}
+	if err := s.enterBy(ctx, &e, o.Use.permit(s, http.MethodDelete)); err != nil {
 		return err
 	}
 	defer s.leave()

@@ -103,14 +103,11 @@ func newDirect(t *testing.T, service bool) *direct {
 		require.NoError(t, err)
 		opts.Signer = signer
 		d.put = func(tk *Ticket, contentType, content string) error {
-			req, err := http.NewRequest(http.MethodPut, tk.Link.URL(), strings.NewReader(content))
-			require.NoError(t, err)
-			req.Header.Set("Content-Type", contentType)
-			link, err := signer.Verify(req)
+			use, err := d.use(t, tk, contentType)
 			if err != nil {
 				return err
 			}
-			_, err = d.Upload(d.ctx, link.Key, link.Body(req.Body), &UploadOptions{ContentType: contentType, GrantID: link.GrantID})
+			_, err = d.Upload(d.ctx, tk.Key, strings.NewReader(content), &UploadOptions{ContentType: contentType, Use: use})
 			return err
 		}
 	}
@@ -119,6 +116,19 @@ func newDirect(t *testing.T, service bool) *direct {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close()) })
 	return d
+}
+
+// use is what the handler of the links gets for a request under the ticket.
+func (d *direct) use(t *testing.T, tk *Ticket, contentType string) (*Use, error) {
+	req, err := http.NewRequest(http.MethodPut, tk.Link.URL(), nil)
+	require.NoError(t, err)
+	req.Header.Set("Content-Type", contentType)
+	req.ContentLength = -1
+	link, err := d.opts.Signer.Verify(req)
+	if err != nil {
+		return nil, err
+	}
+	return d.UseLink(d.ctx, link)
 }
 
 func (d *direct) complete(tk *Ticket) (*Object, error) { return d.CompleteUpload(d.ctx, tk.Key, tk.ID) }
@@ -288,7 +298,9 @@ func TestDirectUpload(t *testing.T) {
 		tk, err := d.BeginUpload(d.ctx, "a/b.pdf", nil)
 		require.NoError(t, err)
 		cause := errors.New("connection reset")
-		_, err = d.Upload(d.ctx, tk.Key, &failingReader{err: cause}, &UploadOptions{GrantID: tk.ID})
+		use, err := d.use(t, tk, "application/pdf")
+		require.NoError(t, err)
+		_, err = d.Upload(d.ctx, tk.Key, &failingReader{err: cause}, &UploadOptions{Use: use})
 		require.ErrorIs(t, err, cause)
 		require.NoError(t, d.put(tk, "application/pdf", content))
 		require.ErrorIs(t, d.put(tk, "application/pdf", content+" again"), signurl.ErrRevoked)

@@ -33,9 +33,10 @@ type DownloadOptions struct {
 	// Attrs are further facts for the trail; see [audit.Event].
 	Attrs map[string]string
 
-	// GrantID is set by a handler that serves a link: the use of that link is
-	// recorded in place of a download.
-	GrantID string
+	// Use, if not nil, is the use of a GET link to this key, for a handler that
+	// serves links; see [Store.UseLink]. The authorizer is not asked, and the use
+	// is recorded in place of a download.
+	Use *Use
 }
 
 // Reader reads an object, or a part of it. It is not safe for concurrent use.
@@ -80,11 +81,8 @@ func (s *Store) download(ctx context.Context, key string, opts *DownloadOptions)
 	if err := checkAttrs(o.Attrs); err != nil {
 		return nil, err
 	}
-	e := audit.Event{Action: audit.ActionDownload, Key: key, Resource: o.Resource, GrantID: o.GrantID, Attrs: o.Attrs}
-	if o.GrantID != "" {
-		e.Action = audit.ActionRedeem
-	}
-	if err := s.enter(ctx, &e); err != nil {
+	e := audit.Event{Action: audit.ActionDownload, Key: key, Resource: o.Resource, Attrs: o.Attrs}
+	if err := s.enterBy(ctx, &e, o.Use.permit(s, http.MethodGet)); err != nil {
 		return nil, err
 	}
 	defer s.leave()

@@ -2,6 +2,9 @@ package blobstore
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,7 +13,6 @@ import (
 	"time"
 
 	"github.com/blobtrail/blobtrail/audit"
-	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
@@ -111,41 +113,45 @@ func (m *MemoryGrants) get(grantID string, expires time.Time) *memoryGrant {
 // from those that a service honours by itself.
 const gatewayPrefix = "gw-"
 
+// grantDomain separates the digests of grant IDs from all others.
+const grantDomain = "blobtrail grant\x00"
+
+const (
+	grantRandom = 26 // characters, of 130 random bits
+	grantDigest = 12 // bytes, which make 20 characters
+)
+
+// newGrantID generates the ID of a new grant for key. The ID holds a random part
+// and a digest of that part and the key, so the grant of one key can't be passed
+// off as the grant of another. The digest is not a secret, and it does not prove
+// that a link was issued.
+func newGrantID(key string, gateway bool) string {
+	head := rand.Text()[:grantRandom]
+	if gateway {
+		head = gatewayPrefix + head
+	}
+	return bindGrant(head, key)
+}
+
+// bindGrant appends the digest to head. The zero byte separates head from key:
+// neither can contain one.
+func bindGrant(head, key string) string {
+	sum := sha256.Sum256([]byte(grantDomain + head + "\x00" + key))
+	return head + "-" + base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:grantDigest])
+}
+
+// grantFits reports whether newGrantID generated grantID for key.
+func grantFits(grantID, key string) bool {
+	n := grantRandom
+	if strings.HasPrefix(grantID, gatewayPrefix) {
+		n += len(gatewayPrefix)
+	}
+	return len(grantID) > n && bindGrant(grantID[:n], key) == grantID
+}
+
 // gateway reports whether the link must lead to the host's own handler.
 func (o *LinkOptions) gateway() bool {
 	return o.Gateway || o.Uses != 0 || o.UserID != "" || o.IP != ""
-}
-
-// UseLink counts the use of a link that was verified. It is for the HTTP handler
-// that serves links, before it does what the link allows; a refusal wraps
-// signurl.ErrRevoked and is to be recorded with DenyLink. A link with a number of
-// uses is [ErrUnsupported] without [Options.Grants]. One to a key outside of a
-// view is [ErrDenied], recorded as such and not counted.
-func (s *Store) UseLink(ctx context.Context, link signurl.Link) error {
-	if s.inView(link.Key) != nil {
-		e := audit.Event{
-			Action: audit.ActionRedeem, Key: link.Key, GrantID: link.GrantID,
-			Attrs: map[string]string{audit.AttrMethod: link.Method},
-		}
-		err := s.enter(ctx, &e) // which refuses it
-		if err == nil {
-			s.leave()
-			err = driver.As(ErrDenied, errOutside)
-		}
-		return &Error{Op: "redeem", Key: link.Key, Err: err}
-	}
-	if s.opts.Grants == nil {
-		if link.Uses > 0 {
-			return &Error{Op: "redeem", Key: link.Key, Err: fmt.Errorf("%w: a link that counts its uses needs Options.Grants", ErrUnsupported)}
-		}
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
-	defer cancel()
-	if err := s.opts.Grants.Use(ctx, link.GrantID, link.Uses, link.Expires); err != nil {
-		return &Error{Op: "redeem", Key: link.Key, Err: err}
-	}
-	return nil
 }
 
 // RevokeOptions are the options of [Store.Revoke]. Nil and the zero value mean
@@ -184,6 +190,8 @@ func (s *Store) revoke(ctx context.Context, key, grantID string, o *RevokeOption
 		return fmt.Errorf("%w: withdrawing links needs Options.Grants", ErrUnsupported)
 	case grantID == "":
 		return errors.New("no grant id: it is in the Link that was issued")
+	case isTicket(grantID):
+		return fmt.Errorf("%w: the link of a ticket can't be revoked: end the ticket with AbortUpload", ErrUnsupported)
 	case len(s.Capabilities().Links.Methods) > 0 && !strings.HasPrefix(grantID, gatewayPrefix):
 		return fmt.Errorf("%w: backend %q honours this link by itself until it expires", ErrUnsupported, s.Backend())
 	}
@@ -199,10 +207,15 @@ func (s *Store) revoke(ctx context.Context, key, grantID string, o *RevokeOption
 		return err
 	}
 	defer s.leave()
+	if !grantFits(grantID, key) {
+		return s.deny(ctx, e, errForeignGrant)
+	}
 	rctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
 	return s.record(ctx, e, s.opts.Grants.Revoke(rctx, grantID, expires))
 }
+
+var errForeignGrant = errors.New("the grant is not of a link to this key: want the key and the GrantID of the same Link")
 
 // checkGateway refuses bindings and counts that nobody would hold.
 func (s *Store) checkGateway(o *LinkOptions) error {

@@ -62,7 +62,7 @@ type Link struct {
 	Method  string
 	Header  http.Header // headers that the client must send
 	Expires time.Time
-	GrantID string // joins its issue and its uses in the trail
+	GrantID string // joins its issue and its uses in the trail; Revoke accepts it for the link's key only
 
 	url  secret.Text
 	form func() map[string]string // nil: none
@@ -184,11 +184,7 @@ func (s *Store) longestLink(o *LinkOptions) time.Duration {
 
 // sign makes a link and the event of its issue, both for the object of e.
 func (s *Store) sign(ctx context.Context, e audit.Event, o *LinkOptions) (*Link, audit.Event, error) {
-	grantID := signurl.NewGrantID()
-	if o.gateway() {
-		grantID = gatewayPrefix + grantID
-	}
-	return s.signAs(ctx, e, o, e.Key, grantID)
+	return s.signAs(ctx, e, o, e.Key, newGrantID(e.Key, o.gateway()))
 }
 
 // signAs is sign for a link to another key than that of e, under a grant id.
@@ -257,73 +253,5 @@ func (s *Store) signByService(ctx context.Context, link *Link, key string, o *Li
 		return err
 	}
 	link.setSigned(signed)
-	return nil
-}
-
-// RedeemLink records the use of a GET link that was verified, and returns a link
-// of the service in its place, as the options say that choose returns for the
-// object. It is for the HTTP handler that serves links, which then redirects. The
-// one entry, a redeem under the link's grant with the new link's expiry, is
-// durable before it returns. A missing object is fs.ErrNotExist; a backend that
-// does not sign such links is [ErrUnsupported].
-func (s *Store) RedeemLink(ctx context.Context, link signurl.Link, choose func(*Object) *LinkOptions) (*Link, error) {
-	ctx, span := s.trace(ctx, audit.ActionRedeem)
-	to, err := s.redeemLink(ctx, link, choose)
-	if span.end(err) != nil {
-		return nil, &Error{Op: "redeem", Key: link.Key, Err: err}
-	}
-	return to, nil
-}
-
-func (s *Store) redeemLink(ctx context.Context, link signurl.Link, choose func(*Object) *LinkOptions) (*Link, error) {
-	e := audit.Event{
-		Action: audit.ActionRedeem, Key: link.Key, GrantID: link.GrantID,
-		Attrs: map[string]string{audit.AttrMethod: link.Method},
-	}
-	if err := s.enter(ctx, &e); err != nil {
-		return nil, err
-	}
-	defer s.leave()
-	to, err := func() (*Link, error) {
-		obj, err := s.lookUp(ctx, link.Key)
-		if err != nil {
-			return nil, err
-		}
-		o := choose(obj)
-		if !s.signsItself(o) {
-			return nil, fmt.Errorf("%w: backend %q signs no %s links", ErrUnsupported, s.Backend(), o.method())
-		}
-		if err := s.checkLink(o); err != nil {
-			return nil, err
-		}
-		to, issued, err := s.signAs(ctx, e, o, link.Key, link.GrantID)
-		if err == nil {
-			e.SHA256, e.ContentType, e.Attrs = obj.SHA256, obj.ContentType, issued.Attrs
-		}
-		return to, err
-	}()
-	if err := s.record(ctx, e, err); err != nil {
-		return nil, err
-	}
-	return to, nil
-}
-
-// DenyLink records that the use of a link was refused, and why. It is for the
-// HTTP handler that checks links; only links that were truly issued belong in
-// the trail, so a bad signature does not.
-func (s *Store) DenyLink(ctx context.Context, link signurl.Link, method string, cause error) error {
-	e := audit.Event{
-		Action: audit.ActionRedeem, Key: link.Key, GrantID: link.GrantID,
-		Attrs: map[string]string{audit.AttrMethod: method},
-	}
-	err := s.enter(ctx, &e)
-	if err == nil {
-		defer s.leave()
-		e.Outcome, e.ErrorCode = audit.OutcomeDenied, errorCode(cause)
-		err = s.log(ctx, e)
-	}
-	if err != nil {
-		return &Error{Op: "redeem", Key: link.Key, Err: err}
-	}
 	return nil
 }

@@ -15,7 +15,7 @@ type Options struct {
 	// about to happen; its error refuses it. The refusal is recorded with
 	// outcome denied, and the caller's error wraps [ErrDenied] and it. It may be
 	// called concurrently. The use of a link is not asked about: issuing the
-	// link was.
+	// link was; see [Use].
 	Authorize func(ctx context.Context, e audit.Event) error
 
 	// DefaultActor acts where the context carries none, for programs without
@@ -24,7 +24,9 @@ type Options struct {
 
 	// Signer signs the links of a backend that cannot sign its own, such as
 	// local files; its base URL is where the host mounts blobhttp.Links.
-	// Without it links of such a backend are [ErrUnsupported].
+	// Without it links of such a backend are [ErrUnsupported]. [Store.UseLink]
+	// accepts only links that this very Signer verified, not those of another
+	// one with the same keys.
 	Signer *signurl.Signer
 
 	// Grants keeps which links were used up or withdrawn. Without it no link

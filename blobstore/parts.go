@@ -48,9 +48,11 @@ type PartsOptions struct {
 	// Choose must return no parts, and the trail keeps the method HEAD.
 	Head bool
 
-	// GrantID is set by a handler that serves a link: the use of that link is
-	// recorded in place of a download.
-	GrantID string
+	// Use, if not nil, is the use of a GET or HEAD link to this key, for a
+	// handler that serves links; see [Store.UseLink]. The authorizer is not
+	// asked, and the use is recorded in place of a download. The use of a HEAD
+	// request needs Head.
+	Use *Use
 }
 
 // Parts are the parts of an object that are being read. It is not safe for
@@ -82,14 +84,13 @@ func (s *Store) downloadParts(ctx context.Context, key string, o *PartsOptions) 
 	if err := checkAttrs(o.Attrs); err != nil {
 		return nil, err
 	}
-	e := audit.Event{Action: audit.ActionDownload, Key: key, Resource: o.Resource, GrantID: o.GrantID, Attrs: o.Attrs}
+	e := audit.Event{Action: audit.ActionDownload, Key: key, Resource: o.Resource, Attrs: o.Attrs}
+	method := http.MethodGet
 	if o.Head {
-		e.Attrs = with(e.Attrs, audit.AttrMethod, http.MethodHead)
+		method = http.MethodHead
+		e.Attrs = with(e.Attrs, audit.AttrMethod, method)
 	}
-	if o.GrantID != "" {
-		e.Action = audit.ActionRedeem
-	}
-	if err := s.enter(ctx, &e); err != nil {
+	if err := s.enterBy(ctx, &e, o.Use.permit(s, method)); err != nil {
 		return nil, err
 	}
 	defer s.leave()
@@ -151,6 +152,10 @@ func (s *Store) openParts(ctx context.Context, key string, o *PartsOptions) (*Pa
 		p.parts, err = o.Choose(obj)
 		if err == nil {
 			err = p.check()
+		}
+		if err == nil && o.Head && len(p.parts) > 0 {
+			err = fmt.Errorf("%w: PartsOptions.Head allows no parts, and Choose returned %d", ErrUnsupported, len(p.parts))
+			p.parts = nil
 		}
 		if err != nil || len(p.parts) == 0 {
 			closeUnread(r)

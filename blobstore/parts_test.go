@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	_ "github.com/blobtrail/blobtrail/blobstore/filestore"
 	_ "github.com/blobtrail/blobtrail/blobstore/memstore"
+	"github.com/blobtrail/blobtrail/signurl"
 )
 
 // countingBucket counts the opens, and can do something between a look-up and an open.
@@ -55,6 +57,7 @@ type partsEnv struct {
 	log    audit.Memory
 	bucket *countingBucket
 	store  *blobstore.Store
+	signer *signurl.Signer
 }
 
 func newPartsEnv(t *testing.T, log audit.Logger, storeURL string) *partsEnv {
@@ -66,7 +69,9 @@ func newPartsEnv(t *testing.T, log audit.Logger, storeURL string) *partsEnv {
 	if log == nil {
 		log = &e.log
 	}
-	e.store, err = blobstore.NewFromDriver(e.bucket, log, nil)
+	e.signer, err = signurl.New("https://files.example.com/", []signurl.Key{signurl.NewKey()}, nil)
+	require.NoError(t, err)
+	e.store, err = blobstore.NewFromDriver(e.bucket, log, &blobstore.Options{Signer: e.signer})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		assert.Zero(t, e.bucket.open, "readers left open")
@@ -79,6 +84,20 @@ func (e *partsEnv) put(t *testing.T, key, content string) {
 	t.Helper()
 	_, err := e.store.Upload(e.ctx, key, strings.NewReader(content), &blobstore.UploadOptions{Overwrite: true})
 	require.NoError(t, err)
+}
+
+// use issues a GET link to key and returns its use.
+func (e *partsEnv) use(t *testing.T, key string) *blobstore.Use {
+	t.Helper()
+	link, err := e.store.Link(e.ctx, key, &blobstore.LinkOptions{Gateway: true})
+	require.NoError(t, err)
+	r, err := http.NewRequest(http.MethodGet, link.URL(), nil)
+	require.NoError(t, err)
+	verified, err := e.signer.Verify(r)
+	require.NoError(t, err)
+	use, err := e.store.UseLink(e.ctx, verified)
+	require.NoError(t, err)
+	return use
 }
 
 func (e *partsEnv) downloads(t *testing.T) (out []audit.Entry) {
@@ -137,7 +156,7 @@ func TestDownloadParts(t *testing.T) {
 				e := newPartsEnv(t, nil, storeURL)
 				e.put(t, "k", "0123456789")
 				p, err := e.store.DownloadParts(e.ctx, "k", &blobstore.PartsOptions{
-					Choose: choose(c.choose...), Expect: c.expect, GrantID: "g", Attrs: map[string]string{"a": "b"},
+					Choose: choose(c.choose...), Expect: c.expect, Use: e.use(t, "k"), Attrs: map[string]string{"a": "b"},
 				})
 				require.NoError(t, err)
 				require.Len(t, e.downloads(t), 1, "recorded before anything is read")

@@ -20,6 +20,16 @@ import (
 // actor, and asks the authoriser. After a nil error the caller calls leave when
 // the operation ends.
 func (s *Store) enter(ctx context.Context, e *audit.Event) error {
+	return s.enterBy(ctx, e, nil)
+}
+
+// permit decides on an operation in place of the authorizer. It may complete the
+// event.
+type permit func(e *audit.Event) error
+
+// enterBy is enter for an operation that by, if not nil, permits or refuses. A
+// view of the store is never left.
+func (s *Store) enterBy(ctx context.Context, e *audit.Event, by permit) error {
 	if ctx.Err() != nil {
 		return ended(ctx, context.Cause(ctx))
 	}
@@ -49,7 +59,7 @@ func (s *Store) enter(ctx context.Context, e *audit.Event) error {
 			s.leave()
 		}
 	}()
-	if err := s.authorize(ctx, *e); err != nil {
+	if err := s.authorize(ctx, e, by); err != nil {
 		return err
 	}
 	entered = true
@@ -65,22 +75,25 @@ func ended(ctx context.Context, err error) error {
 	return driver.As(ctx.Err(), err)
 }
 
-func (s *Store) authorize(ctx context.Context, e audit.Event) error {
+func (s *Store) authorize(ctx context.Context, e *audit.Event, by permit) error {
 	cause := s.inView(e.Key, e.Attrs[audit.AttrSourceKey])
-	if cause == nil && s.opts.Authorize != nil && (e.GrantID == "" || !isUseOfLink(e.Action)) {
-		cause = s.opts.Authorize(ctx, e)
+	switch {
+	case cause != nil:
+	case by != nil:
+		cause = by(e)
+	case s.opts.Authorize != nil:
+		cause = s.opts.Authorize(ctx, *e)
 	}
 	if cause == nil {
 		return nil
 	}
-	e.Outcome, e.ErrorCode = audit.OutcomeDenied, "denied"
-	return both(driver.As(ErrDenied, cause), s.log(context.WithoutCancel(ctx), e))
+	return s.deny(ctx, *e, cause)
 }
 
-// isUseOfLink reports whether an event with that action and a grant id is the
-// use of a link rather than its issue.
-func isUseOfLink(a audit.Action) bool {
-	return a != audit.ActionGenerateURL && a != audit.ActionGenerateUploadURL && a != audit.ActionRevoke
+// deny records that an operation was refused, and returns the error of it.
+func (s *Store) deny(ctx context.Context, e audit.Event, cause error) error {
+	e.Outcome, e.ErrorCode = audit.OutcomeDenied, "denied"
+	return both(driver.As(ErrDenied, cause), s.log(context.WithoutCancel(ctx), e))
 }
 
 // record makes the entry of an operation that changes nothing durable. If the

@@ -27,13 +27,13 @@ import (
 // the client can try again.
 func (s *Store) uploadByTicket(ctx context.Context, p *uploadPlan) (*Object, error) {
 	use := p.event
-	use.Action, use.RefOpID = audit.ActionRedeem, p.GrantID
+	use.Action, use.RefOpID = audit.ActionRedeem, p.event.GrantID
 	if err := s.log(ctx, use); err != nil {
 		return nil, err
 	}
 	failed := p.event
-	failed.RefOpID = p.GrantID
-	ticket, err := s.openTicket(ctx, p.GrantID, p.event.Key)
+	failed.RefOpID = p.event.GrantID
+	ticket, err := s.openTicket(ctx, p.event.GrantID, p.event.Key)
 	if err == nil {
 		var obj *Object
 		if obj, err = s.receive(ctx, p, ticket); err == nil {

@@ -3,7 +3,9 @@ package blobstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net/http"
 	"sync"
 
 	"github.com/blobtrail/blobtrail/audit"
@@ -60,8 +62,10 @@ func (s *Store) stage(ctx context.Context, key string, r io.Reader, opts *Upload
 		return nil, errors.New("a staged upload takes no Link: issue it after Commit")
 	case p.Overwrite:
 		return nil, errors.New("a staged upload can't overwrite: what it replaces would be lost if it is discarded")
+	case p.Use.ticket():
+		return nil, fmt.Errorf("%w: the upload of a ticket can't be staged: use Upload", ErrUnsupported)
 	}
-	if err := s.enter(ctx, &p.event); err != nil {
+	if err := s.enterBy(ctx, &p.event, p.Use.permit(s, http.MethodPut)); err != nil {
 		return nil, err
 	}
 	var st *Staged

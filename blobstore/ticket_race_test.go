@@ -39,12 +39,16 @@ func TestTicketSentTwice(t *testing.T) {
 			d := newDirect(t, false)
 			tk, err := d.BeginUpload(d.ctx, "a", nil)
 			require.NoError(t, err)
+			firstUse, err := d.use(t, tk, "")
+			require.NoError(t, err)
+			secondUse, err := d.use(t, tk, "")
+			require.NoError(t, err)
 			var firstErr error
 			second := &hooked{Reader: body, do: func() {
-				_, firstErr = d.Upload(d.ctx, "a", strings.NewReader("the first's bytes"), &UploadOptions{GrantID: tk.ID})
+				_, firstErr = d.Upload(d.ctx, "a", strings.NewReader("the first's bytes"), &UploadOptions{Use: firstUse})
 			}}
 			// The first is received while the second is being sent.
-			_, secondErr := d.Upload(d.ctx, "a", second, &UploadOptions{GrantID: tk.ID})
+			_, secondErr := d.Upload(d.ctx, "a", second, &UploadOptions{Use: secondUse})
 			require.NoError(t, firstErr)
 			require.Error(t, secondErr)
 			_, err = d.Stat(d.ctx, "a")
@@ -79,7 +83,9 @@ func TestCompleteWhileSending(t *testing.T) {
 		_, err := d.CompleteUpload(d.ctx, tk.Key, tk.ID)
 		require.ErrorIs(t, err, fs.ErrNotExist)
 	}}
-	_, err = d.Upload(d.ctx, "a", body, &UploadOptions{GrantID: tk.ID})
+	use, err := d.use(t, tk, "")
+	require.NoError(t, err)
+	_, err = d.Upload(d.ctx, "a", body, &UploadOptions{Use: use})
 	require.NoError(t, err)
 	_, err = d.CompleteUpload(d.ctx, tk.Key, tk.ID)
 	require.NoError(t, err)

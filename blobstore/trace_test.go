@@ -58,7 +58,10 @@ func TestSpans(t *testing.T) {
 	s, broken := open(new(audit.Memory)), open(new(unwritable))
 	ctx := t.Context()
 	const key = "secret/a"
-	var staged *blobstore.Staged
+	var (
+		staged *blobstore.Staged
+		link   *blobstore.Link
+	)
 	for _, tc := range []struct {
 		do                     func() error
 		action, outcome, error string
@@ -71,8 +74,9 @@ func TestSpans(t *testing.T) {
 		{func() error { _, err := s.Download(ctx, "secret/none", nil); return err }, "download", "failed", "not_found"},
 		{func() error { _, err := broken.Download(ctx, "secret/none", nil); return err }, "download", "failed", "audit"},
 		{func() error { _, err := s.Stat(ctx, key); return err }, "stat", "ok", ""},
-		{func() error { _, err := s.Link(ctx, key, nil); return err }, "generate_url", "ok", ""},
-		{func() error { return s.Revoke(ctx, key, "g", nil) }, "revoke", "ok", ""},
+		{func() (err error) { link, err = s.Link(ctx, key, nil); return err }, "generate_url", "ok", ""},
+		{func() error { return s.Revoke(ctx, key, link.GrantID, nil) }, "revoke", "ok", ""},
+		{func() error { return s.Revoke(ctx, key+"2", link.GrantID, nil) }, "revoke", "denied", "denied"},
 		{func() error { return s.Copy(ctx, key+"3", key, nil) }, "copy", "ok", ""},
 		{func() error { return s.Move(ctx, key+"4", key+"3", nil) }, "move", "ok", ""},
 		{func() (err error) { staged, err = s.Stage(ctx, key+"5", strings.NewReader("x"), nil); return err }, "stage", "ok", ""},

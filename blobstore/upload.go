@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"maps"
 	"mime"
+	"net/http"
 	"strings"
 	"unicode/utf8"
 
@@ -68,9 +69,11 @@ type UploadOptions struct {
 	// with it.
 	Link *LinkOptions
 
-	// GrantID is set by a handler that serves an upload link, so that its use
-	// is recorded and joined to its issue.
-	GrantID string
+	// Use, if not nil, is the use of a PUT link to this key, for a handler that
+	// serves links; see [Store.UseLink]. The authorizer is not asked, the use is
+	// recorded and joined to the link's issue, and the link's constraints hold
+	// in addition to these options.
+	Use *Use
 }
 
 const (
@@ -112,18 +115,18 @@ func (s *Store) upload(ctx context.Context, key string, r io.Reader, opts *Uploa
 	if err != nil {
 		return nil, err
 	}
-	if err := s.enter(ctx, &p.event); err != nil {
+	if err := s.enterBy(ctx, &p.event, p.Use.permit(s, http.MethodPut)); err != nil {
 		return nil, err
 	}
 	defer s.leave()
 	if p.Link != nil {
 		issue := p.event
-		issue.Action = linkAction(p.Link.Method)
-		if err := s.authorize(ctx, issue); err != nil {
+		issue.Action, issue.GrantID = linkAction(p.Link.Method), ""
+		if err := s.authorize(ctx, &issue, nil); err != nil {
 			return nil, err
 		}
 	}
-	if isTicket(p.GrantID) {
+	if isTicket(p.event.GrantID) {
 		return s.uploadByTicket(ctx, p)
 	}
 
@@ -166,7 +169,7 @@ type uploadPlan struct {
 
 // planUpload refuses what can be seen to fail before anything is done.
 func (s *Store) planUpload(key string, r io.Reader, opts *UploadOptions) (*uploadPlan, error) {
-	p := &uploadPlan{body: r, size: -1}
+	p := &uploadPlan{size: -1}
 	if opts != nil {
 		p.UploadOptions = *opts
 	}
@@ -174,6 +177,9 @@ func (s *Store) planUpload(key string, r io.Reader, opts *UploadOptions) (*uploa
 		return nil, errors.New("nil reader")
 	}
 	var err error
+	if p.body, err = p.Use.constrain(&p.UploadOptions, r); err != nil {
+		return nil, err
+	}
 	if p.meta, err = p.metadata(); err != nil {
 		return nil, err
 	}
@@ -193,7 +199,7 @@ func (s *Store) planUpload(key string, r io.Reader, opts *UploadOptions) (*uploa
 		}
 	}
 	p.event = audit.Event{
-		Action: audit.ActionUpload, Key: key, Resource: p.Resource, GrantID: p.GrantID,
+		Action: audit.ActionUpload, Key: key, Resource: p.Resource,
 		ContentType: p.ContentType, Attrs: p.attrs(),
 	}
 	return p, nil

@@ -53,8 +53,8 @@ type Config struct {
 	LinkExpiry time.Duration `env:"SIGNED_URL_EXPIRATION_SECONDS" envDefault:"3600"`
 
 	// LinkBaseURL is where the program mounts its handler of links, as clients
-	// reach it. Default: http://localhost:8080/files/.
-	LinkBaseURL string `env:"LINK_BASE_URL" envDefault:"http://localhost:8080/files/"`
+	// reach it. Default: http://localhost:8080/links/.
+	LinkBaseURL string `env:"LINK_BASE_URL" envDefault:"http://localhost:8080/links/"`
 
 	// LinkSigningKeys sign the links that the program's own handler serves: see
 	// signurl.ParseKeys. The first signs, all of them verify. Default: a key that

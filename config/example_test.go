@@ -50,7 +50,7 @@ func Example() {
 	}
 	link, _, _ := strings.Cut(obj.Link.URL(), "?")
 	fmt.Println(obj.Size, "bytes at", link)
-	// Output: 9 bytes at http://localhost:8080/files/invoices/42.txt
+	// Output: 9 bytes at http://localhost:8080/links/invoices/42.txt
 }
 
 // Every mistake is reported at once.

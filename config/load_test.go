@@ -29,7 +29,7 @@ func TestDefaults(t *testing.T) {
 		AppEnv: "development", Backend: "local", LocalPath: "./uploads",
 		S3:          config.S3{Region: "us-east-1", SSE: "AES256"},
 		LinkExpiry:  time.Hour,
-		LinkBaseURL: "http://localhost:8080/files/",
+		LinkBaseURL: "http://localhost:8080/links/",
 	}, cfg)
 }
 

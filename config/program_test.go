@@ -5,6 +5,8 @@ package config_test
 import (
 	"bytes"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -58,12 +60,21 @@ func TestLinksOfOneProcessHoldInTheNext(t *testing.T) {
 
 func TestUsedLinksStayUsedInTheNextProcess(t *testing.T) {
 	cfg, _ := local(t, vars{"LINK_SIGNING_KEYS": signurl.NewKey().Encode()})
-	link := signurl.Link{Key: "a", GrantID: signurl.NewGrantID(), Uses: 1, Expires: time.Now().Add(time.Hour)}
+	url := ""
 	use := func() error {
 		app, err := config.Open(t.Context(), cfg, logTo(io.Discard))
 		require.NoError(t, err)
 		defer func() { require.NoError(t, app.Close(t.Context())) }()
-		return app.Store.UseLink(t.Context(), link)
+		if url == "" {
+			ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
+			link, err := app.Store.Link(ctx, "a", &blobstore.LinkOptions{Uses: 1})
+			require.NoError(t, err)
+			url = link.URL()
+		}
+		link, err := app.Signer.Verify(httptest.NewRequest(http.MethodGet, url, nil))
+		require.NoError(t, err)
+		_, err = app.Store.UseLink(t.Context(), link)
+		return err
 	}
 	require.NoError(t, use())
 	require.ErrorIs(t, use(), signurl.ErrRevoked)

@@ -65,6 +65,8 @@ type Link struct {
 	IP string
 	// Uses, if not 0, is how often it may be used.
 	Uses int
+
+	verified *verified // set by Verify only; see Signer.Verified
 }
 
 // NewGrantID makes a random grant ID of 26 letters and digits.

@@ -3,6 +3,7 @@ package signurl
 // Checking a request. Nothing about the link is believed, nor told, before its MAC was found right.
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"net/http"
 	"strings"
@@ -19,21 +20,110 @@ import (
 // Scheme, host and port do not matter, for a proxy changes them. The path may have the whole base path in front of the
 // key, or what is left of it after handlers such as http.StripPrefix or a proxy removed some or all of its leading
 // segments.
+//
+// The Link remembers that this Signer verified it; see [Signer.Verified].
 func (s *Signer) Verify(r *http.Request) (Link, error) {
 	l, err := s.authenticate(r)
 	if err != nil {
 		return Link{}, err
 	}
-	if !s.now().Before(l.Expires.Add(s.leeway)) {
-		return l, ErrExpired
+	err = s.accept(l, r)
+	own := l
+	own.SHA256 = bytes.Clone(l.SHA256)
+	if l.ContentLength != nil {
+		own.ContentLength = new(*l.ContentLength)
 	}
-	if !l.allows(r.Method) {
-		return l, ErrMethod
+	method := r.Method
+	if method == "" {
+		method = http.MethodGet
 	}
-	if l.Method == http.MethodPut {
-		return l, l.checkHeaders(r)
+	l.verified = &verified{by: s, link: own, method: method, err: err}
+	return l, err
+}
+
+// accept reports why the request is not within its authentic link.
+func (s *Signer) accept(l Link, r *http.Request) error {
+	switch {
+	case s.expired(l):
+		return ErrExpired
+	case !l.allows(r.Method):
+		return ErrMethod
+	case l.Method == http.MethodPut:
+		return l.checkHeaders(r)
 	}
-	return l, nil
+	return nil
+}
+
+func (s *Signer) expired(l Link) bool { return !s.now().Before(l.Expires.Add(s.leeway)) }
+
+// verified is the result of a verification. It is shared by the copies of a
+// Link and never changes.
+type verified struct {
+	by     *Signer
+	link   Link   // a private copy, without pointers into the caller's
+	method string // of the request
+	err    error  // the reason for which the request was refused
+}
+
+// Verified reports whether l is a link that Verify of this Signer returned, and
+// the method of the request that carried it. It lets a function that takes a
+// Link insist on a verified one: a Link that the program filled in itself, that
+// another Signer verified, or in which an exported field was changed since, is
+// refused with an error that wraps ErrSignature. If Verify refused the request,
+// Verified returns the same error again. After the expiry it returns ErrExpired.
+func (s *Signer) Verified(l Link) (method string, err error) {
+	v := l.verified
+	switch {
+	case v == nil || v.by != s:
+		return "", malformed("the link was not verified by this Signer")
+	case !l.equal(&v.link):
+		return "", malformed("the link was changed after it was verified")
+	case v.err == nil && s.expired(v.link):
+		return v.method, ErrExpired
+	}
+	return v.method, v.err
+}
+
+// equal compares the exported fields.
+func (l *Link) equal(m *Link) bool {
+	sameLength := l.ContentLength == m.ContentLength ||
+		l.ContentLength != nil && m.ContentLength != nil && *l.ContentLength == *m.ContentLength
+	return l.Method == m.Method && l.Key == m.Key && l.Expires.Equal(m.Expires) && l.GrantID == m.GrantID &&
+		l.ContentType == m.ContentType && sameLength && l.MaxLength == m.MaxLength &&
+		(l.SHA256 == nil) == (m.SHA256 == nil) && bytes.Equal(l.SHA256, m.SHA256) && l.CreateOnly == m.CreateOnly &&
+		l.Filename == m.Filename && l.Inline == m.Inline && l.ResponseType == m.ResponseType &&
+		l.UserID == m.UserID && l.IP == m.IP && l.Uses == m.Uses
+}
+
+// HasLink reports whether the request's query has a parameter of a link, in any
+// capitals, signed or not. A handler that serves files without verifying links
+// refuses such a request: otherwise it would answer expired, revoked and forged
+// links that were meant for another handler.
+func HasLink(r *http.Request) bool {
+	if r == nil || r.URL == nil || r.URL.RawQuery == "" {
+		return false
+	}
+	for pair := range strings.FieldsFuncSeq(r.URL.RawQuery, func(c rune) bool { return c == '&' || c == ';' }) {
+		name, _, _ := strings.Cut(pair, "=")
+		if name, ok := unescapeQuery(name); ok && isParam(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// isParam reports whether name is that of a link's parameter, but for its
+// capitals.
+func isParam(name string) bool {
+	if len(name) < len(prefix) || !strings.EqualFold(name[:len(prefix)], prefix) {
+		return false
+	}
+	for _, p := range params {
+		if p != "" && strings.EqualFold(name, p) {
+			return true
+		}
+	}
+	return strings.EqualFold(name, versionParam) || strings.EqualFold(name, signatureParam)
 }
 
 func (s *Signer) authenticate(r *http.Request) (Link, error) {

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
+	"github.com/blobtrail/blobtrail/secret"
 )
 
 func TestVerdicts(t *testing.T) {
@@ -91,7 +92,7 @@ func TestJunkInTheBucket(t *testing.T) {
 		require.NoError(t, tr.bucket.WriteAll(t.Context(), "checkpoints/"+key, text, nil))
 	}
 	// A writer that somebody made, with a certificate and checkpoints of its own.
-	for _, key := range []sqlaudit.SigningKey{"", newTrail(t).signing} {
+	for _, key := range []secret.Text{{}, newTrail(t).signing} {
 		j := tr.open(t, func(o *sqlaudit.Options) { o.DeploymentKey = key })
 		logMany(t, j, 4)
 		require.NoError(t, j.Close(context.Background()))
@@ -144,7 +145,7 @@ func TestPublishesOnlyForCertifiedWriters(t *testing.T) {
 	}
 	gone := tr.leave(t, 5)
 	var made []string
-	for _, key := range []sqlaudit.SigningKey{"", newTrail(t).signing} {
+	for _, key := range []secret.Text{{}, newTrail(t).signing} {
 		made = append(made, (&trail{tr.dsn, key, "", tr.bucket}).leave(t, 2))
 	}
 	rotated := former.leave(t, 2)
@@ -156,7 +157,7 @@ func TestPublishesOnlyForCertifiedWriters(t *testing.T) {
 		"action, outcome, settled_by, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1, NULL, pii_commitment, leaf FROM file_access_logs WHERE writer_id = ? AND seq = 1", gone)
 	db.exec(t, "INSERT INTO file_access_writers SELECT x'ffff', origin, public_key, certificate, started_at FROM file_access_writers LIMIT 1")
 
-	none := open(t, func(o *sqlaudit.Options) { o.DeploymentKey = "" })
+	none := open(t, func(o *sqlaudit.Options) { o.DeploymentKey = secret.Text{} })
 	require.NoError(t, sqlaudit.PublishOthers(none))
 	require.NoError(t, none.Close(context.Background()))
 	assert.Empty(t, objects(t, tr.bucket), "without a key, no writer is certified")

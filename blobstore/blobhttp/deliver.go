@@ -68,12 +68,15 @@ type Delivered struct {
 // actor in the request's context; see [Middleware]. The host decides before
 // whether this user may have this file, or by blobstore.Options.Authorize. What
 // fails is answered by [WriteError].
+//
+// Deliver does not verify signed links and refuses a request that carries one;
+// see [RefuseLink]. Mount it under another path than [Links].
 func Deliver(w http.ResponseWriter, r *http.Request, store *blobstore.Store, key string, opts *DeliverOptions) {
 	var o DeliverOptions
 	if opts != nil {
 		o = *opts
 	}
-	report := reportTo(o.OnError)
+	report := reportTo(o.OnError, &deliverMistakes)
 	if err := deliver(w, r, store, key, &o, report); err != nil {
 		report(r, err)
 		if errors.Is(err, errMethod) {
@@ -85,6 +88,9 @@ func Deliver(w http.ResponseWriter, r *http.Request, store *blobstore.Store, key
 
 func deliver(w http.ResponseWriter, r *http.Request, store *blobstore.Store, key string, o *DeliverOptions, report func(*http.Request, error)) error {
 	ctx := r.Context()
+	if err := RefuseLink(r); err != nil {
+		return err
+	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return errMethod
 	}

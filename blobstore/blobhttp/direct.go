@@ -136,7 +136,7 @@ func DirectUpload(store *blobstore.Store, opts *DirectOptions) http.Handler {
 	if h.opts.CrossOrigin == nil {
 		h.opts.CrossOrigin = http.NewCrossOriginProtection()
 	}
-	h.report = reportTo(h.opts.OnError)
+	h.report = reportTo(h.opts.OnError, new(mistakeLog))
 	return h
 }
 
@@ -158,6 +158,9 @@ func (h *directs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *directs) serve(w http.ResponseWriter, r *http.Request) error {
+	if err := RefuseLink(r); err != nil {
+		return err
+	}
 	var step func(http.ResponseWriter, *http.Request) error
 	switch path.Base(r.URL.Path) {
 	case "begin":

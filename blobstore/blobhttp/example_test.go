@@ -27,7 +27,7 @@ func ExampleLinks() {
 	srv := httptest.NewServer(mux)
 	defer srv.Close()
 
-	signer, err := signurl.New(srv.URL+"/files/", []signurl.Key{signurl.NewKey()}, nil)
+	signer, err := signurl.New(srv.URL+"/links/", []signurl.Key{signurl.NewKey()}, nil)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -40,7 +40,7 @@ func ExampleLinks() {
 		return
 	}
 	defer store.Close()
-	mux.Handle("/files/", blobhttp.Links(store, signer, nil))
+	mux.Handle("/links/", blobhttp.Links(store, signer, nil))
 
 	obj, err := store.Upload(ctx, blobstore.NewKey("invoices", "März.txt"), strings.NewReader("42 €"), &blobstore.UploadOptions{
 		Filename: "März.txt",
@@ -176,7 +176,7 @@ func ExampleDirectUpload() {
 		Identify: func(*http.Request) (string, string, error) { return "alice", "", nil }, // by the session
 	})(mux))
 	defer srv.Close()
-	signer, err := signurl.New(srv.URL+"/files/", []signurl.Key{signurl.NewKey()}, nil)
+	signer, err := signurl.New(srv.URL+"/links/", []signurl.Key{signurl.NewKey()}, nil)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -187,7 +187,7 @@ func ExampleDirectUpload() {
 		return
 	}
 	defer store.Close()
-	mux.Handle("/files/", blobhttp.Links(store, signer, nil)) // a cloud takes the bytes itself
+	mux.Handle("/links/", blobhttp.Links(store, signer, nil)) // a cloud takes the bytes itself
 	mux.Handle("/uploads/", blobhttp.DirectUpload(store, &blobhttp.DirectOptions{
 		Prefix: "invoices", MaxBytes: 10 << 20, AllowedTypes: []string{"application/pdf"},
 	}))

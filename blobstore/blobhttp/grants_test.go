@@ -226,13 +226,14 @@ func (g brokenGrants) Revoke(context.Context, string, time.Time) error   { retur
 // TestGrantsThatFail holds that what can't be checked is not served.
 func TestGrantsThatFail(t *testing.T) {
 	h := newGrantsHost(t, brokenGrants{errors.New("secret database")})
-	link := h.link("a", nil)
+	link, err := h.store.Link(h.ctx, "a", nil)
+	require.NoError(t, err)
 	for _, method := range []string{http.MethodGet, http.MethodHead} {
-		a := h.do(method, link, "")
+		a := h.do(method, link.URL(), "")
 		assert.Equal(t, 500, a.status)
 		assert.NotContains(t, a.body, "secret")
 	}
-	require.Error(t, h.store.Revoke(h.ctx, "a", "g", nil))
+	require.Error(t, h.store.Revoke(h.ctx, "a", link.GrantID, nil))
 	revocations := h.trail(audit.ActionRevoke)
 	require.Len(t, revocations, 1)
 	assert.Equal(t, audit.OutcomeFailed, revocations[0].Outcome)

@@ -46,12 +46,14 @@ type LinksOptions struct {
 
 	// OnError, if not nil, hears of each request that failed, with what the
 	// client is not told. It may be called concurrently. Nil: what is not the
-	// client's fault is logged with slog.Default.
+	// client's fault is logged with slog.Default. See also [ErrMisconfigured].
 	OnError func(r *http.Request, err error)
 }
 
 // Links returns the handler of the links that signer signs and store issues, on
-// any backend. It is mounted where the base URL of signer points to. The path of
+// any backend. signer must be the very Signer of the store's Options; with another
+// one each link is answered 500 and the mistake is reported. The handler is
+// mounted where the base URL of signer points to. The path of
 // a request is nothing but what its signature says; there is nothing to list or
 // guess.
 //
@@ -88,7 +90,7 @@ func Links(store *blobstore.Store, signer *signurl.Signer, opts *LinksOptions) h
 	if h.opts.InlineTypes == nil {
 		h.opts.InlineTypes = DefaultInlineTypes
 	}
-	h.report = reportTo(h.opts.OnError)
+	h.report = reportTo(h.opts.OnError, new(mistakeLog))
 	return h
 }
 
@@ -123,22 +125,22 @@ func (h *links) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ctx, actor := withActor(r)
-	link, err := h.check(ctx, r, actor)
+	link, use, err := h.check(ctx, r, actor)
 	if err == nil {
 		switch r.Method {
 		case http.MethodPut:
-			err = h.put(ctx, w, r, link)
+			err = h.put(ctx, w, r, link, use)
 		case http.MethodDelete:
-			err = h.delete(ctx, w, r, link)
+			err = h.delete(ctx, w, r, link, use)
 		case http.MethodGet:
 			if h.redirects() {
-				err = h.redirect(ctx, w, r, link)
+				err = h.redirect(ctx, w, link, use)
 				break
 			}
 			fallthrough
 		default:
 			err = serve(ctx, w, r, h.store, view{
-				key: link.Key, grantID: link.GrantID,
+				key: link.Key, use: use,
 				filename: link.Filename, inline: link.Inline, responseType: link.ResponseType, inlineTypes: h.opts.InlineTypes,
 			}, h.report)
 		}
@@ -153,30 +155,36 @@ func (h *links) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// check returns the request's link, or why it is refused. The refusal of a link
-// that was issued is recorded.
-func (h *links) check(ctx context.Context, r *http.Request, actor audit.Actor) (signurl.Link, error) {
+// check returns the request's link and the permission to use it, or the reason
+// for which it is refused. The refusal of a link that was issued is recorded.
+func (h *links) check(ctx context.Context, r *http.Request, actor audit.Actor) (signurl.Link, *blobstore.Use, error) {
 	link, err := h.signer.Verify(r)
+	if errors.Is(err, signurl.ErrSignature) {
+		return link, nil, err
+	}
 	if err == nil {
 		if cause := link.CheckActor(actor.UserID, actor.IP); cause != nil {
 			err = fmt.Errorf("%w: %w", errNotYours, cause)
+			if _, ok := audit.ActorFrom(r.Context()); !ok && link.UserID != "" {
+				err = mistake(mistakeNoActor, err)
+			}
 		}
 	}
+	var use *blobstore.Use
 	if err == nil {
-		used := link
-		if r.Method == http.MethodHead {
-			used.Uses = 0 // refused if the link was withdrawn, but not counted, since it gives no content away
+		use, err = h.store.UseLink(ctx, link)
+		if errors.Is(err, signurl.ErrSignature) {
+			err = mistake(mistakeSigner, fmt.Errorf("%w: %w", errSigner, err))
 		}
-		err = h.store.UseLink(ctx, used)
 	}
 	if err == nil || !isRefusal(err) {
-		return link, err
+		return link, use, err
 	}
 	// The client may be gone already; the entry is made all the same.
 	if denyErr := h.store.DenyLink(context.WithoutCancel(ctx), link, r.Method, err); denyErr != nil {
 		h.report(r, denyErr)
 	}
-	return link, err
+	return link, nil, err
 }
 
 // isRefusal reports whether err is a reason to refuse a link that was issued,
@@ -204,8 +212,8 @@ func (h *links) redirects() bool {
 }
 
 // redirect answers with a link of the service.
-func (h *links) redirect(ctx context.Context, w http.ResponseWriter, r *http.Request, link signurl.Link) error {
-	to, err := h.store.RedeemLink(ctx, link, func(o *blobstore.Object) *blobstore.LinkOptions {
+func (h *links) redirect(ctx context.Context, w http.ResponseWriter, link signurl.Link, use *blobstore.Use) error {
+	to, err := h.store.RedeemLink(ctx, use, func(o *blobstore.Object) *blobstore.LinkOptions {
 		return &blobstore.LinkOptions{
 			Expiry: h.opts.RedirectFor, Filename: fileName(nameOf(link.Filename, o)), ResponseType: link.ResponseType,
 			Inline: link.Inline && harmless(o, link.ResponseType, h.opts.InlineTypes),
@@ -218,7 +226,7 @@ func (h *links) redirect(ctx context.Context, w http.ResponseWriter, r *http.Req
 	return nil
 }
 
-func (h *links) put(ctx context.Context, w http.ResponseWriter, r *http.Request, link signurl.Link) error {
+func (h *links) put(ctx context.Context, w http.ResponseWriter, r *http.Request, link signurl.Link, use *blobstore.Use) error {
 	createOnly, err := uploadConditions(r.Header)
 	if err != nil {
 		return err
@@ -226,9 +234,8 @@ func (h *links) put(ctx context.Context, w http.ResponseWriter, r *http.Request,
 	opts := &blobstore.UploadOptions{
 		ContentType: link.ContentType,
 		Overwrite:   !link.CreateOnly && !createOnly,
-		SHA256:      link.SHA256,
 		MaxSize:     h.opts.MaxBytes,
-		GrantID:     link.GrantID,
+		Use:         use, // which holds the link's other constraints
 	}
 	if opts.ContentType == "" {
 		opts.ContentType = declaredType(r.Header)
@@ -236,7 +243,7 @@ func (h *links) put(ctx context.Context, w http.ResponseWriter, r *http.Request,
 	if r.ContentLength > 0 {
 		opts.Size = r.ContentLength
 	}
-	obj, err := h.store.Upload(ctx, link.Key, link.Body(clientBody{r.Body}), opts)
+	obj, err := h.store.Upload(ctx, link.Key, clientBody{r.Body}, opts)
 	if err != nil {
 		if createOnly {
 			err = asPrecondition(err)
@@ -254,13 +261,13 @@ func (h *links) put(ctx context.Context, w http.ResponseWriter, r *http.Request,
 	return nil
 }
 
-func (h *links) delete(ctx context.Context, w http.ResponseWriter, r *http.Request, link signurl.Link) error {
+func (h *links) delete(ctx context.Context, w http.ResponseWriter, r *http.Request, link signurl.Link, use *blobstore.Use) error {
 	for _, name := range [...]string{"If-Match", "If-None-Match", "If-Unmodified-Since"} {
 		if len(r.Header[name]) > 0 {
 			return fmt.Errorf("%w: %s with DELETE", blobstore.ErrUnsupported, name)
 		}
 	}
-	if err := h.store.Delete(ctx, link.Key, &blobstore.DeleteOptions{GrantID: link.GrantID}); err != nil {
+	if err := h.store.Delete(ctx, link.Key, &blobstore.DeleteOptions{Use: use}); err != nil {
 		return err
 	}
 	w.Header()["Cache-Control"] = noStore

@@ -116,6 +116,8 @@ var (
 	errNotYours        = errors.New("the link is bound to another user or address")
 	errCrossOrigin     = errors.New("sent by a page of another origin")
 	errMethod          = errors.New("method not allowed")
+	errStrayLink       = errors.New("the request carries a signed link")
+	errSigner          = errors.New("the store did not verify the link")
 	errNoFile          = errors.New("no file in the form")
 	errTooMany         = errors.New("too many files or fields")
 	errNotForm         = errors.New("not a multipart form")
@@ -143,6 +145,8 @@ var verdicts = []struct {
 	{blobstore.ErrInDoubt, verdict{503, CodeInDoubt, "It is not known yet whether this was done", "Look before trying again."}},
 	{blobstore.ErrAudit, verdict{503, CodeAudit, "Not available at the moment", "Look before trying again."}},
 
+	{errStrayLink, verdict{403, CodeLink, "The link is not valid", "Links are not accepted at this address."}},
+	{errSigner, internal},
 	{signurl.ErrSignature, verdict{403, CodeLink, "The link is not valid", ""}},
 	{signurl.ErrExpired, verdict{410, CodeExpired, "The link has expired", "Ask for a new one."}},
 	{signurl.ErrRevoked, verdict{410, CodeRevoked, "The link was withdrawn or is used up", "Ask for a new one."}},
@@ -308,18 +312,23 @@ const retryAfter = "30"
 
 // reportTo returns the function that hears of errors: the host's, or one that
 // logs what is not the client's doing.
-func reportTo(onError func(*http.Request, error)) func(*http.Request, error) {
+func reportTo(onError func(*http.Request, error), mistakes *mistakeLog) func(*http.Request, error) {
 	if onError != nil {
-		return onError
+		return func(r *http.Request, err error) { onError(r, explain(r.Context(), err)) }
 	}
 	return func(r *http.Request, err error) {
+		if m := (*misconfiguredError)(nil); errors.As(explain(r.Context(), err), &m) {
+			mistakes.log(r, m)
+			return
+		}
 		if r.Context().Err() != nil || StatusOf(err) < 500 {
 			return
 		}
-		id := ""
-		if a, ok := audit.ActorFrom(r.Context()); ok {
-			id = a.RequestID
-		}
-		slog.ErrorContext(r.Context(), "blobhttp: request failed", "request_id", id, "error", err)
+		slog.ErrorContext(r.Context(), "blobhttp: request failed", "request_id", requestID(r), "error", err)
 	}
+}
+
+func requestID(r *http.Request) string {
+	a, _ := audit.ActorFrom(r.Context())
+	return a.RequestID
 }

@@ -20,7 +20,7 @@ import (
 // view is how an object is to be answered.
 type view struct {
 	key      string
-	grantID  string // empty: a download by whoever is logged in
+	use      *blobstore.Use // of a link; nil for a download by the request's user
 	resource audit.Resource
 
 	filename     string // empty: the one it was uploaded under
@@ -34,7 +34,7 @@ type view struct {
 // client can't take a part for the whole.
 func serve(ctx context.Context, w http.ResponseWriter, r *http.Request, store *blobstore.Store, v view, report func(*http.Request, error)) error {
 	a := answer{r: r, v: &v}
-	opts := &blobstore.PartsOptions{Choose: a.choose, Head: r.Method == http.MethodHead, GrantID: v.grantID, Resource: v.resource}
+	opts := &blobstore.PartsOptions{Choose: a.choose, Head: r.Method == http.MethodHead, Use: v.use, Resource: v.resource}
 	if !opts.Head && !conditional(r.Header) {
 		if p, ok := expected(r.Header.Get("Range")); ok {
 			opts.Expect = &p

@@ -161,7 +161,7 @@ func Upload(store *blobstore.Store, opts *UploadOptions) http.Handler {
 	if o.CrossOrigin == nil {
 		o.CrossOrigin = http.NewCrossOriginProtection()
 	}
-	h.report = reportTo(o.OnError)
+	h.report = reportTo(o.OnError, new(mistakeLog))
 	return h
 }
 
@@ -190,6 +190,9 @@ func (h *uploads) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *uploads) upload(w http.ResponseWriter, r *http.Request) (*Uploaded, error) {
+	if err := RefuseLink(r); err != nil {
+		return nil, err
+	}
 	if r.Method != http.MethodPost {
 		return nil, errMethod
 	}

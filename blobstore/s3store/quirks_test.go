@@ -24,6 +24,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/blobstore/s3store"
+	"github.com/blobtrail/blobtrail/secret"
 )
 
 // quirky is a small S3 service that checks no signatures.
@@ -54,7 +55,7 @@ func newQuirky(t *testing.T) (*quirky, *s3store.Options) {
 	t.Cleanup(srv.Close)
 	return q, &s3store.Options{
 		Bucket: "files", Endpoint: srv.URL, Region: "us-east-1", UsePathStyle: true,
-		AccessKey: "key", SecretKey: "secret", Encryption: "none",
+		AccessKey: secret.New("key"), SecretKey: secret.New("secret"), Encryption: "none",
 	}
 }
 

@@ -53,6 +53,7 @@ type env struct {
 	ahead  atomic.Int64 // of its clock
 	trail  *audittest.Faults
 	store  *blobstore.Store
+	links  *signurl.Signer // that of store
 }
 
 func (c testCase) on(tb testing.TB, h Harness, shared driver.Bucket) {
@@ -65,7 +66,8 @@ func (c testCase) on(tb testing.TB, h Harness, shared driver.Bucket) {
 	}
 	e.memory.Now = func() time.Time { return time.Now().Add(time.Duration(e.ahead.Load())) }
 	e.trail = audittest.NewFaults(&e.memory)
-	e.store = e.open(nil)
+	e.links = e.signer()
+	e.store = e.open(&blobstore.Options{Signer: e.links})
 	c.run(e)
 	e.noResidue()
 }

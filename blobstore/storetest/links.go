@@ -207,37 +207,61 @@ func linkCases() []testCase {
 			e.has()
 		}},
 		{"the use of a link MUST be recorded and joined to its issue", func(e *env) {
+			l := e.linker()
 			e.put(e.key("a"), []byte("one"), nil)
-			link, err := e.store.Link(e.ctx, e.key("a"), nil)
-			require.NoError(e, err)
-			entry := e.one(func() { e.getWith(e.key("a"), &blobstore.DownloadOptions{GrantID: link.GrantID}) })
+			use, grant := l.use(http.MethodGet, e.key("a"))
+			entry := e.one(func() {
+				r, err := l.Download(e.ctx, e.key("a"), &blobstore.DownloadOptions{Use: use})
+				require.NoError(e, err)
+				require.NoError(e, r.Close())
+			})
 			e.recorded(entry, audit.ActionRedeem, audit.OutcomeOK, e.key("a"))
-			assert.Equal(e, link.GrantID, entry.GrantID)
+			assert.Equal(e, grant, entry.GrantID)
 
+			use, grant = l.use(http.MethodPut, e.key("b"))
 			added := e.since(func() {
-				e.put(e.key("b"), []byte("two"), &blobstore.UploadOptions{GrantID: "grant-2"})
+				_, err := l.Upload(e.ctx, e.key("b"), strings.NewReader("two"), &blobstore.UploadOptions{Use: use})
+				require.NoError(e, err)
 			})
 			require.Len(e, added, 2)
 			e.recorded(added[0], audit.ActionRedeem, audit.OutcomeOK, e.key("b"))
 			e.recorded(added[1], audit.ActionUpload, audit.OutcomeOK, e.key("b"))
-			assert.Equal(e, "grant-2", added[0].GrantID)
-			assert.Equal(e, "grant-2", added[1].GrantID)
+			assert.Equal(e, grant, added[0].GrantID)
+			assert.Equal(e, grant, added[1].GrantID)
 
+			use, _ = l.use(http.MethodDelete, e.key("b"))
 			added = e.since(func() {
-				require.NoError(e, e.store.Delete(e.ctx, e.key("b"), &blobstore.DeleteOptions{GrantID: "grant-3"}))
+				require.NoError(e, l.Delete(e.ctx, e.key("b"), &blobstore.DeleteOptions{Use: use}))
 			})
 			require.Len(e, added, 2)
 			e.recorded(added[0], audit.ActionRedeem, audit.OutcomeOK, e.key("b"))
 			e.recorded(added[1], audit.ActionDelete, audit.OutcomeOK, e.key("b"))
 		}},
 		{"the refused use of a link MUST be recorded as denied", func(e *env) {
+			l := e.linker()
+			link, grant := l.verified(http.MethodGet, e.key("a"))
 			entry := e.one(func() {
-				l := signurl.Link{Key: e.key("a"), GrantID: "grant-1"}
-				require.NoError(e, e.store.DenyLink(e.ctx, l, "PUT", signurl.ErrMethod))
+				require.NoError(e, l.DenyLink(e.ctx, link, "PUT", signurl.ErrMethod))
 			})
 			e.recorded(entry, audit.ActionRedeem, audit.OutcomeDenied, e.key("a"))
-			assert.Equal(e, "grant-1", entry.GrantID)
+			assert.Equal(e, grant, entry.GrantID)
 			assert.Equal(e, "method", entry.ErrorCode)
+		}},
+		{"a link that the store's signer did not verify MUST be neither used nor recorded", func(e *env) {
+			l := e.linker()
+			good, _ := l.verified(http.MethodGet, e.key("a"))
+			changed := good
+			changed.Key = e.key("b")
+			for name, link := range map[string]signurl.Link{"a literal": {Method: "GET", Key: e.key("a"), GrantID: "anything"}, "changed": changed} {
+				added := e.since(func() {
+					_, err := l.UseLink(e.ctx, link)
+					e.isError(err, "redeem", link.Key, signurl.ErrSignature)
+					e.isError(l.DenyLink(e.ctx, link, "GET", signurl.ErrExpired), "redeem", link.Key, signurl.ErrSignature)
+					_, err = e.store.UseLink(e.ctx, good)
+					e.isError(err, "redeem", good.Key, signurl.ErrSignature)
+				})
+				assert.Empty(e, added, name)
+			}
 		}},
 	}
 	for _, m := range methods {
@@ -258,6 +282,40 @@ func linkCases() []testCase {
 		}})
 	}
 	return cases
+}
+
+// linker is a store whose links can be used.
+type linker struct {
+	*blobstore.Store
+	e      *env
+	signer *signurl.Signer
+}
+
+func (e *env) linker() *linker {
+	e.Helper()
+	signer := e.signer()
+	return &linker{e.open(&blobstore.Options{Signer: signer}), e, signer}
+}
+
+// verified issues a link and verifies it, as its handler would.
+func (l *linker) verified(method, key string) (signurl.Link, string) {
+	l.e.Helper()
+	link, err := l.Link(l.e.ctx, key, &blobstore.LinkOptions{Method: method, Gateway: true})
+	require.NoError(l.e, err)
+	r, err := http.NewRequestWithContext(l.e.ctx, method, link.URL(), nil)
+	require.NoError(l.e, err)
+	got, err := l.signer.Verify(r)
+	require.NoError(l.e, err)
+	return got, link.GrantID
+}
+
+// use issues a link and returns its use.
+func (l *linker) use(method, key string) (*blobstore.Use, string) {
+	l.e.Helper()
+	link, grant := l.verified(method, key)
+	use, err := l.UseLink(l.e.ctx, link)
+	require.NoError(l.e, err)
+	return use, grant
 }
 
 // openPlain makes a store that has no signer.

@@ -51,7 +51,13 @@ func (e *env) ticket(name string) *blobstore.Ticket {
 func (e *env) send(tk *blobstore.Ticket, data []byte) {
 	e.Helper()
 	if !e.signs(http.MethodPut) {
-		_, err := e.store.Upload(e.ctx, tk.Key, bytes.NewReader(data), &blobstore.UploadOptions{ContentType: "text/plain", GrantID: tk.ID})
+		r, err := http.NewRequestWithContext(e.ctx, http.MethodPut, tk.Link.URL(), nil)
+		require.NoError(e, err)
+		link, err := e.links.Verify(r)
+		require.NoError(e, err)
+		use, err := e.store.UseLink(e.ctx, link)
+		require.NoError(e, err)
+		_, err = e.store.Upload(e.ctx, tk.Key, bytes.NewReader(data), &blobstore.UploadOptions{ContentType: "text/plain", Use: use})
 		require.NoError(e, err)
 		return
 	}

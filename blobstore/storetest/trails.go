@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"time"
 
@@ -353,10 +354,14 @@ func brokenTrailCases() []testCase {
 			e.has()
 		}},
 		{"an upload by a link whose use can't be recorded MUST NOT happen", func(e *env) {
+			l := e.linker()
+			use, _ := l.use(http.MethodPut, e.key("a"))
 			e.fail(audittest.CallLog, false)
-			_, err := e.store.Upload(e.ctx, e.key("a"), strings.NewReader("x"), &blobstore.UploadOptions{GrantID: "g"})
-			e.isError(err, "upload", e.key("a"), blobstore.ErrAudit)
-			assert.Empty(e, e.entries())
+			added := e.since(func() {
+				_, err := l.Upload(e.ctx, e.key("a"), strings.NewReader("x"), &blobstore.UploadOptions{Use: use})
+				e.isError(err, "upload", e.key("a"), blobstore.ErrAudit)
+			})
+			assert.Empty(e, added)
 			e.settled()
 			e.has()
 		}},

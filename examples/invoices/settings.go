@@ -116,7 +116,7 @@ func (s *settings) check() error {
 func (s *settings) linkPath() string {
 	u, err := url.Parse(s.files.LinkBaseURL)
 	if err != nil { // config has checked it
-		return "/files/"
+		return "/links/"
 	}
 	return strings.TrimSuffix(u.Path, "/") + "/"
 }

@@ -35,7 +35,7 @@ func (s *service) answer(h handlerFunc) http.Handler {
 
 // report logs what is not the client's doing.
 func (s *service) report(r *http.Request, err error) {
-	if blobhttp.StatusOf(err) < 500 || r.Context().Err() != nil {
+	if blobhttp.StatusOf(err) < 500 && !errors.Is(err, blobhttp.ErrMisconfigured) || r.Context().Err() != nil {
 		return
 	}
 	a, _ := audit.ActorFrom(r.Context())

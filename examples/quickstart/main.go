@@ -76,7 +76,7 @@ func run(ctx context.Context, out io.Writer, dir string, args []string) (err err
 	if err != nil {
 		return err
 	}
-	signer, err := signurl.New("http://"+listener.Addr().String()+"/files/", []signurl.Key{signurl.NewKey()}, nil)
+	signer, err := signurl.New("http://"+listener.Addr().String()+"/links/", []signurl.Key{signurl.NewKey()}, nil)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func run(ctx context.Context, out io.Writer, dir string, args []string) (err err
 
 	// The server that honours the links.
 	mux := http.NewServeMux()
-	mux.Handle("/files/", blobhttp.Links(store, signer, nil))
+	mux.Handle("/links/", blobhttp.Links(store, signer, nil))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()

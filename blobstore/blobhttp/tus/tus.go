@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/tus/tusd/v2/pkg/handler"
@@ -68,7 +69,8 @@ type Options struct {
 
 	// OnError, if not nil, hears of each request that failed here, with what the
 	// client is not told. It may be called concurrently. Nil: what is not the
-	// client's fault is logged with slog.Default.
+	// client's fault is logged with slog.Default, and blobhttp.ErrMisconfigured at
+	// most once a minute.
 	OnError func(ctx context.Context, err error)
 }
 
@@ -79,7 +81,7 @@ type File struct {
 	Size     int64             // bytes
 
 	Key     string                  // where it will be stored
-	Options blobstore.UploadOptions // may be changed, but for Overwrite and Link
+	Options blobstore.UploadOptions // may be changed, except for Overwrite, Link and Use, which are ignored
 }
 
 // Handler takes resumable uploads. It is safe for concurrent use.
@@ -91,6 +93,8 @@ type Handler struct {
 	locks *locks
 	cross *http.CrossOriginProtection
 	base  string // the path that it is mounted under
+
+	misconfigured atomic.Int64 // when that was logged last, in Unix nanoseconds
 }
 
 // New returns a handler for uploads to store, which keeps those under way in the
@@ -113,7 +117,7 @@ func New(store *blobstore.Store, dir string, opts *Options) (*Handler, error) {
 		o.Expiry = 24 * time.Hour
 	}
 	if o.OnError == nil {
-		o.OnError = logError
+		o.OnError = h.logError
 	}
 	u, err := url.Parse(o.BasePath)
 	if err != nil || !strings.HasPrefix(u.Path, "/") {
@@ -162,11 +166,28 @@ func (h *Handler) allowOrigins() (*handler.CorsConfig, error) {
 	return &cors, nil
 }
 
-// logError logs what is not the client's doing.
-func logError(ctx context.Context, err error) {
+// logError logs what is not the client's doing. The mistakes of the program are
+// logged once a minute.
+func (h *Handler) logError(ctx context.Context, err error) {
+	if errors.Is(err, blobhttp.ErrMisconfigured) {
+		now, last := time.Now().UnixNano(), h.misconfigured.Load()
+		if now-last >= int64(time.Minute) && h.misconfigured.CompareAndSwap(last, now) {
+			slog.ErrorContext(ctx, "tus: handler misconfigured", "path", h.base, "error", err)
+		}
+		return
+	}
 	if refusal(ctx, err).StatusCode >= 500 {
 		slog.ErrorContext(ctx, "tus: request failed", "error", err)
 	}
+}
+
+// report passes an error to OnError, with the mistake of the program that is
+// behind it, if it is a known one.
+func (h *Handler) report(ctx context.Context, err error) {
+	if a, ok := audit.ActorFrom(ctx); errors.Is(err, blobstore.ErrNoActor) && (!ok || a.IsZero()) {
+		err = fmt.Errorf("%w: the request's context has no actor: wrap the handler in blobhttp.Middleware: %w", blobhttp.ErrMisconfigured, err)
+	}
+	h.opts.OnError(ctx, err)
 }
 
 // Close lets go of the folder. Uploads under way can be resumed when it is opened
@@ -175,6 +196,11 @@ func (h *Handler) Close() error { return h.spool.close() }
 
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := blobhttp.RefuseLink(r); err != nil {
+		h.report(r.Context(), err)
+		h.refuse(w, r, err)
+		return
+	}
 	rest, ok := strings.CutPrefix(r.URL.Path, h.base)
 	switch {
 	case !ok && r.URL.Path+"/" == h.base:
@@ -189,7 +215,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = blobstore.ErrNoActor
 	}
 	if err != nil {
-		h.opts.OnError(r.Context(), err)
+		h.report(r.Context(), err)
 		h.refuse(w, r, err)
 		return
 	}
@@ -341,7 +367,7 @@ func (h *Handler) finish(ctx context.Context, u *spooled) (*blobstore.Object, er
 	}
 	defer content.Close()
 	o := f.Options
-	o.Size, o.Overwrite, o.Link = u.info.Size, false, nil
+	o.Size, o.Overwrite, o.Link, o.Use = u.info.Size, false, nil, nil
 	if o.Metadata = maps.Clone(o.Metadata); o.Metadata == nil {
 		o.Metadata = make(map[string]string)
 	}
@@ -380,7 +406,7 @@ func (h *Handler) fail(ctx context.Context, err error) error {
 	if errors.As(err, new(handler.Error)) {
 		return err // of the protocol
 	}
-	h.opts.OnError(ctx, err)
+	h.report(ctx, err)
 	return handler.Error{ErrorCode: "ERR_STORE", Message: "see the problem", HTTPResponse: refusal(ctx, err)}
 }
 

@@ -1,0 +1,84 @@
+package tus_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore"
+	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
+	"github.com/blobtrail/blobtrail/blobstore/blobhttp/tus"
+)
+
+// lines is a log that may be written to concurrently.
+type lines struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// TestMistakesOfTheProgramAreReported holds that links are refused here, that a missing middleware is named, and that
+// neither floods the log.
+func TestMistakesOfTheProgramAreReported(t *testing.T) {
+	store, err := blobstore.Open(t.Context(), "mem://", new(audit.Memory), nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	for name, c := range map[string]struct {
+		path   string
+		status int
+		says   string
+	}{
+		"a link":                    {"/uploads/?bt-v=1&bt-sig=x", 403, "does not verify links"},
+		"a link to a file":          {"/uploads/a/b.pdf?bt-v=1&bt-sig=x", 403, "does not verify links"},
+		"no middleware in front of": {"/uploads/", 401, "blobhttp.Middleware"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log lines
+			before := slog.Default()
+			slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+			defer slog.SetDefault(before)
+			var heard []error
+			for _, onError := range []func(context.Context, error){nil, func(_ context.Context, err error) { heard = append(heard, err) }} {
+				h, err := tus.New(store, t.TempDir(), &tus.Options{OnError: onError})
+				require.NoError(t, err)
+				for range 5 {
+					r := httptest.NewRequest(http.MethodPost, c.path, nil)
+					for k, v := range map[string]string{"Tus-Resumable": "1.0.0", "Upload-Length": "0"} {
+						r.Header.Set(k, v)
+					}
+					w := httptest.NewRecorder()
+					h.ServeHTTP(w, r)
+					assert.Equal(t, c.status, w.Code, w.Body.String())
+				}
+				require.NoError(t, h.Close())
+			}
+			assert.Equal(t, 1, strings.Count(log.String(), "\n"), log.String())
+			assert.Contains(t, log.String(), c.says)
+			assert.NotContains(t, log.String(), "bt-sig")
+			require.Len(t, heard, 5)
+			for _, err := range heard {
+				assert.ErrorIs(t, err, blobhttp.ErrMisconfigured)
+			}
+		})
+	}
+}
