@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"strconv"
@@ -29,6 +30,10 @@ type Problem struct { //nolint:errname // it is the body of an answer first
 	Code      string `json:"code"`             // one of the constants of this package, or the host's own
 	Detail    string `json:"detail,omitempty"` // what would be right, where that can be told
 	RequestID string `json:"request_id,omitempty"`
+
+	// Extensions are further members of the JSON object, as RFC 9457 allows them.
+	// One with the name of a field above is left out.
+	Extensions map[string]any `json:"-"`
 }
 
 // Error implements error, so that a function of the host can refuse a request in
@@ -252,7 +257,12 @@ var dropped = []string{
 // answer has begun; on HEAD it sends no body. A 401 gets the challenge of
 // [MiddlewareOptions], unless there is one among the headers already.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
-	writeProblem(w, r, judge(err))
+	v := judge(err)
+	var extensions map[string]any
+	if p := (*Problem)(nil); errors.As(err, &p) && p.Status == v.status {
+		extensions = p.Extensions
+	}
+	writeProblem(w, r, v, extensions)
 }
 
 func problem(r *http.Request, v verdict) Problem {
@@ -266,11 +276,27 @@ func problem(r *http.Request, v verdict) Problem {
 	return p
 }
 
-func writeProblem(w http.ResponseWriter, r *http.Request, v verdict) {
-	p := problem(r, v)
+// body returns the JSON of p with further members.
+func (p Problem) body(extensions map[string]any) ([]byte, error) {
 	body, err := json.Marshal(p)
+	if err != nil || len(extensions) == 0 {
+		return body, err
+	}
+	all := make(map[string]any, len(extensions)+6)
+	maps.Copy(all, extensions)
+	var own map[string]any
+	if err := json.Unmarshal(body, &own); err != nil {
+		return nil, err
+	}
+	maps.Copy(all, own)
+	return json.Marshal(all)
+}
+
+func writeProblem(w http.ResponseWriter, r *http.Request, v verdict, extensions map[string]any) {
+	p := problem(r, v)
+	body, err := p.body(extensions)
 	if err != nil {
-		body = []byte("{}") // strings and numbers can always be marshalled
+		body, _ = p.body(nil) // strings and numbers can always be encoded
 	}
 	h := w.Header()
 	for _, name := range dropped {
