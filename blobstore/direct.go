@@ -212,6 +212,9 @@ func (s *Store) CompleteUpload(ctx context.Context, key, ticketID string) (*Obje
 }
 
 func (s *Store) completeUpload(ctx context.Context, key, id string) (*Object, error) {
+	if err := checkTicket(key, id); err != nil {
+		return nil, err
+	}
 	e := audit.Event{RefOpID: id, Action: audit.ActionUpload, Key: key}
 	if err := s.enter(ctx, &e); err != nil {
 		return nil, err
@@ -262,6 +265,21 @@ func (s *Store) completeUpload(ctx context.Context, key, id string) (*Object, er
 // errNotArrived: the ticket's bytes are not there yet.
 var errNotArrived = driver.As(fs.ErrNotExist, errors.New("nothing was uploaded yet"))
 
+// errNoTicket reports an id that is not that of an open ticket.
+var errNoTicket = driver.As(fs.ErrNotExist, errors.New("unknown or expired ticket"))
+
+// checkTicket refuses a key or an id that a client made up. The journal would
+// refuse a record with such an id, as if no record could be written.
+func checkTicket(key, id string) error {
+	if err := CheckKey(key); err != nil {
+		return err
+	}
+	if !isTicket(id) {
+		return errNoTicket
+	}
+	return nil
+}
+
 // arrived returns the object of a ticket whose bytes came through the handler.
 func (s *Store) arrived(ctx context.Context, key, id string) (*Object, error) {
 	obj, err := s.lookUp(ctx, key)
@@ -309,6 +327,9 @@ func (s *Store) AbortUpload(ctx context.Context, key, ticketID string) error {
 }
 
 func (s *Store) abortUpload(ctx context.Context, key, id string) error {
+	if err := checkTicket(key, id); err != nil {
+		return err
+	}
 	e := audit.Event{RefOpID: id, Action: audit.ActionUpload, Key: key}
 	if err := s.enter(ctx, &e); err != nil {
 		return err
@@ -320,7 +341,7 @@ func (s *Store) abortUpload(ctx context.Context, key, id string) error {
 	}
 	intent, err := s.claim(ctx, id, key)
 	if errors.Is(err, audit.ErrNoIntent) {
-		return driver.As(fs.ErrNotExist, errors.New("no such ticket, or it is over"))
+		return errNoTicket
 	}
 	if err != nil {
 		return err
@@ -424,8 +445,8 @@ func (s *Store) sweepTickets(ctx context.Context) error {
 	return nil
 }
 
-// isTicket reports whether a grant is that of a ticket, whose id is an
-// operation's. Other grants are no UUIDs.
-func isTicket(grantID string) bool {
-	return len(grantID) == 36 && uuid.Validate(grantID) == nil
+// isTicket reports whether an id has the form of a ticket's, which is that of an
+// operation: a UUID in lower case. The ids of other grants are no UUIDs.
+func isTicket(id string) bool {
+	return len(id) == 36 && uuid.Validate(id) == nil && strings.ToLower(id) == id
 }

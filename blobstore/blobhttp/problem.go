@@ -38,8 +38,8 @@ type Problem struct { //nolint:errname // it is the body of an answer first
 
 // Error implements error, so that a function of the host can refuse a request in
 // its own words: [WriteError] answers an error that wraps a *Problem with its
-// Status, Title, Code and Detail. The first three are required; the Status is one of
-// 400 to 599, and the Code may be a word of the host's own.
+// Status, Title, Code, Detail and Extensions. The first three are required; the
+// Status is one of 400 to 599, and the Code may be a word of the host's own.
 func (p *Problem) Error() string { return p.Code + ": " + p.Title }
 
 // typeURL is where the type of a problem is explained: the constants below.
@@ -246,6 +246,9 @@ func unidentified(err error) error {
 	return errors.Join(errUnauthenticated, err)
 }
 
+// retryAfter is the number of seconds after which a client may retry.
+const retryAfter = "5"
+
 // dropped are headers of an answer that describe content which is not sent
 // after all.
 var dropped = []string{
@@ -255,7 +258,8 @@ var dropped = []string{
 // WriteError answers err as a [Problem]. It gives away nothing but the kind of
 // the error: no key, folder or text of a backend. It must be called before the
 // answer has begun; on HEAD it sends no body. A 401 gets the challenge of
-// [MiddlewareOptions], unless there is one among the headers already.
+// [MiddlewareOptions], unless there is one among the headers already, and a 503
+// gets Retry-After in the same way.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	v := judge(err)
 	var extensions map[string]any
@@ -308,6 +312,9 @@ func writeProblem(w http.ResponseWriter, r *http.Request, v verdict, extensions 
 	h["Cache-Control"] = noStore
 	h["Content-Security-Policy"] = cspSandbox
 	h["Referrer-Policy"] = noReferrer
+	if v.status == http.StatusServiceUnavailable && h.Get("Retry-After") == "" {
+		h.Set("Retry-After", retryAfter)
+	}
 	if v.status == http.StatusUnauthorized && h.Get("Www-Authenticate") == "" {
 		h.Set("Www-Authenticate", challenge(r))
 	}

@@ -93,7 +93,7 @@ func (s *service) uploadHandler(from source) http.Handler {
 			}
 		}
 		up.invoice.has(files[0].Object)
-		return s.save(r.Context(), up.invoice, files[0])
+		return s.outage(r.Context(), s.save(r.Context(), up.invoice, files[0]))
 	}
 	next := blobhttp.Upload(s.store, opts)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
