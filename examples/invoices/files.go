@@ -47,16 +47,14 @@ func (s *service) handleDownload(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := s.present(r.Context(), i); err != nil {
+		return err
+	}
 	mode := blobhttp.Auto
 	if r.FormValue("redirect") != "" {
 		mode = blobhttp.Redirect
 	}
-	blobhttp.Deliver(w, r, s.store, i.FileKey, &blobhttp.DeliverOptions{Mode: mode, Resource: i.resource(), OnError: func(r *http.Request, err error) {
-		if errors.Is(err, fs.ErrNotExist) {
-			s.log.Error("the file of an invoice is missing", "invoice", i.ID, "request_id", w.Header().Get("X-Request-Id"))
-		}
-		s.report(r, err)
-	}})
+	blobhttp.Deliver(w, r, s.store, i.FileKey, &blobhttp.DeliverOptions{Mode: mode, Resource: i.resource(), OnError: s.report})
 	return nil
 }
 

@@ -141,6 +141,7 @@ func (f *finder) number() string {
 
 func (f *finder) date() string {
 	c := &candidates{name: "date"}
+	american := americas.MatchString(f.text())
 	for n, l := range f.lines {
 		own := map[int]bool{}
 		for _, at := range starts(l.text) {
@@ -151,7 +152,7 @@ func (f *finder) date() string {
 				}
 				own[at] = true
 				from := at + m[1]
-				date, length, ok := readDate(l.text[from:], dl.day)
+				date, length, ok := readDate(l.text[from:], dl.day && !american)
 				switch end := from + length; {
 				case !ok && isHeading(l.text) && aDateLabel.FindString(l.text[at:]) == "":
 				case !ok && !strings.ContainsAny(l.text[at:], "0123456789") && from < len(l.text):

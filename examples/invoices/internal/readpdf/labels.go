@@ -83,13 +83,18 @@ var sums = regexp.MustCompile(`(?i)(?:^|[^\pL])(?:totals?|totale|grand|gesamt|su
 
 // Words that change what the file is about.
 var (
-	creditWords  = regexp.MustCompile(`(?i)(?:^|[^\pL])(?:gutschrift|credit[ \t]*(?:note|memo|invoice)|storno\pL*|rechnungskorrektur|avoir|nota[ \t]*di[ \t]*credito|abono|factura[ \t]*rectificativa|refund\pL*|erstattung|cancell?ation|reversal)(?:$|[^\pL])`)
-	withoutTaxes = regexp.MustCompile(`(?i)(?:zzgl|zuzüglich|exkl|exklusive|ohne[ \t]+(?:mwst|ust|mehrwertsteuer|umsatzsteuer)|excl|excluding|exclusive|plus[ \t]+(?:vat|tax|gst|[0-9]+[ \t]*%)|before[ \t]+tax|hors[ \t]+taxe|tax[ \t]+not[ \t]+included|iva[ \t]+(?:esclusa|no[ \t]+incluido))`)
-	notInvoices  = regexp.MustCompile(`(?i)(?:^|[^\pL])(?:pro[ -]?forma|quotation|quote|estimate|angebot|kostenvoranschlag|auftragsbestätigung|lieferschein|delivery[ \t]*note|order[ \t]*confirmation|mahnung|zahlungserinnerung|payment[ \t]*reminder|account[ \t]*statement|statement[ \t]*of[ \t]*account|kontoauszug|devis|preventivo|presupuesto|muster|specimen|entwurf|draft|void)(?:$|[^\pL])`)
+	creditWords  = regexp.MustCompile(`(?i)(?:^|[^\pL])(?:gutschrift|credit[ \t]*(?:note|memo|invoice)|storno\pL*|rechnungskorrektur|avoir|nota[ \t]*di[ \t]*credito|abono|factura[ \t]*rectificativa|refund\pL*|erstattung|storniert|annullie?rt|cancell?ed|cancell?ation|reversal)(?:$|[^\pL])`)
+	withoutTaxes = regexp.MustCompile(`(?i)(?:zzgl|zuzüglich|exkl|exklusive|ohne[ \t]+(?:mwst|ust|mehrwertsteuer|umsatzsteuer)|excl|excluding|exclusive|plus[ \t]+(?:vat|tax|gst|[0-9]+[ \t]*%)|before[ \t]+tax|hors[ \t]+taxe|tax[ \t]+not[ \t]+included|iva[ \t]+(?:esclusa|no[ \t]+incluido)|(?:preise|beträge)\P{L}.*netto|netto-?preise|(?:prices|amounts)[ \t]+(?:are[ \t]+)?net)`)
+	payments     = regexp.MustCompile(`(?i)(?:^|[^\pL])(?:paid|payments?[ \t]+received|deposit|prepayment|anzahlung|abschlagszahlung|gezahlt|bezahlt|vorauszahlung|acompte|payé|pagado|acconto|pagato)(?:$|[^\pL])`)
+	notInvoices  = regexp.MustCompile(`(?i)(?:^|[^\pL])(?:pro[ -]?forma|quotation|quote|estimate|angebot|kostenvoranschlag|auftragsbestätigung|lieferschein|delivery[ \t]*note|order[ \t]*confirmation|mahnung|zahlungserinnerung|payment[ \t]*reminder|account[ \t]*statement|statement[ \t]*of[ \t]*account|kontoauszug|devis|preventivo|presupuesto|muster|specimen|entwurf|draft|void|factuur|faktura|fatura|lasku|számla)(?:$|[^\pL])`)
 )
 
 // currencyWords finds every currency that a file names.
 var currencyWords = regexp.MustCompile(`(?:^|[^\pL])((?:` + codes + `)|(?i:euros?|dollars?|franken|francs|pounds|pfund|yen))(?:$|[^\pL])|((?:[A-Z]{1,2})?\$|€|£|₹|¥)`)
+
+// americas are the words of countries where the month may come first in any
+// language.
+var americas = regexp.MustCompile(`\$|(?:^|[^\pL])(?:USD|CAD|USA|Canada|Québec|Quebec|Puerto Rico)(?:$|[^\pL])`)
 
 // dollarsOfTheUS is what makes a dollar one of the United States.
 var dollarsOfTheUS = regexp.MustCompile(`(?:^|[^\pL])(?:USD|US\$|USA|U\.S\.A?\.?|United States)(?:$|[^\pL])`)

@@ -1,8 +1,10 @@
 package readpdf
 
 import (
+	"math"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -15,14 +17,18 @@ type sumsFound struct {
 	names  []string
 	nets   []int64
 	taxes  []int64
-	loose  []int64 // beside words that may be a total's
+	rates  []string // of the taxes, in percent
+	loose  []int64  // beside words that may be a total's
 	all    []int64
+	paid   bool // a payment is named
 }
 
 func (f *finder) total() (int64, bool) {
 	found := &sumsFound{candidates: candidates{name: "total"}}
 	for n, l := range f.lines {
-		found.all = append(found.all, amounts(l.text)...)
+		monies := amounts(l.text)
+		found.all = append(found.all, monies...)
+		found.paid = found.paid || len(monies) > 0 && payments.MatchString(l.text)
 		bounds := f.bounds(l.text)
 		for i := range len(bounds) - 1 {
 			f.readSum(found, n, l, bounds[i], bounds[i+1])
@@ -58,6 +64,7 @@ func (f *finder) readSum(found *sumsFound, n int, l *line, at, end int) {
 	if taxLabels.MatchString(text) {
 		if len(monies) > 0 {
 			found.taxes = append(found.taxes, monies[len(monies)-1])
+			found.rates = append(found.rates, rate.FindString(text))
 		}
 		return
 	}
@@ -118,6 +125,9 @@ func readTotal(text string, from int) (amount, bool) {
 	// Digits in groups by spaces may be two numbers, unless the label ends
 	// clearly before them.
 	between := text[len(strings.TrimRight(text[:from], " \t\v:")):from]
+	if between == "" { // a hyphen may belong to either
+		return a, false
+	}
 	if groupedBySpaces(value[:a.end]) && !strings.ContainsAny(between, ":\t\v") && value[0] >= '0' && value[0] <= '9' {
 		return a, false
 	}
@@ -178,6 +188,8 @@ func (f *finder) agree(found *sumsFound) (int64, bool) {
 	switch credit := creditWords.MatchString(text); {
 	case credit && total >= 0:
 		return unclear("the file seems to be a credit note, and its total is not negative")
+	case found.paid:
+		return unclear("a part of it was paid")
 	case withoutTaxes.MatchString(text):
 		return unclear("taxes may come on top of it")
 	}
@@ -206,8 +218,16 @@ func (f *finder) agree(found *sumsFound) (int64, bool) {
 			return total, true
 		}
 	}
-	if found.gross && len(found.nets) == 0 {
+	if found.gross && len(found.nets) == 0 && len(found.taxes) == 1 && holds(size, found.taxes[0], found.rates[0]) {
 		return total, true
 	}
 	return unclear("net amount and taxes do not add up to it")
+}
+
+var rate = regexp.MustCompile(`[0-9]{1,2}(?:[.,][0-9])?[ \t]*%`)
+
+// holds reports whether a total has the tax of that rate in it, to the cent.
+func holds(total, tax int64, rate string) bool {
+	percent, err := strconv.ParseFloat(strings.ReplaceAll(strings.TrimRight(rate, " \t%"), ",", "."), 64)
+	return err == nil && tax > 1 && math.Abs(float64(total)*percent/(100+percent)-float64(tax)) <= 1
 }

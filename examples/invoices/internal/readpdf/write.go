@@ -159,12 +159,18 @@ func (in *interpreter) put(text string, width float64) error {
 	if !g.doubtful && text != " " {
 		under := 1.0
 		for i := len(in.fills) - 1; i >= 0; i-- {
-			if in.fills[i].area.has(x, g.middle) {
-				under = in.fills[i].light
-				break
+			f := in.fills[i]
+			if !f.area.has(x, g.middle) {
+				continue
 			}
+			if f.area.y1-f.area.y0 < 0.35*size { // a line through it
+				g.doubtful = true
+				continue
+			}
+			under = f.light
+			break
 		}
-		g.doubtful = math.Abs(under-g.light) < 0.25
+		g.doubtful = g.doubtful || math.Abs(under-g.light) < 0.25
 	}
 	in.glyphs = append(in.glyphs, g)
 	if len(in.glyphs) > maxGlyphs || len(in.fills) > maxFills {
