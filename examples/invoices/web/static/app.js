@@ -45,8 +45,8 @@ function found(xhr) {
 	}
 }
 
-// confirm shows these details in the form, for a person to check and complete.
-function confirm(values) {
+// fillIn shows these details in the form, for a person to check and complete.
+function fillIn(values) {
 	form.elements.way.value = "form";
 	details.hidden = false;
 	for (const input of details.querySelectorAll("input")) input.disabled = false;
@@ -163,7 +163,7 @@ form.addEventListener("submit", async (e) => {
 		say("Stored.");
 		location.href = "/";
 	} catch (err) {
-		if (err.found && way() === "auto") confirm(err.found);
+		if (err.found && way() === "auto") fillIn(err.found);
 		say(err.message, true);
 		button.disabled = false;
 	}
