@@ -138,7 +138,7 @@ func (l *line) doubt(start, end int) bool {
 }
 
 // continued reports whether the text from start to end, whose label begins at
-// label, seems to go on in the line below it.
+// label, seems to continue in the line below it.
 func (l *line) continued(label, start int, below *line) bool {
 	from, value := l.glyphs[label], l.glyphs[start]
 	if below == nil || from == nil || value == nil {
@@ -159,7 +159,7 @@ func (l *line) continued(label, start int, below *line) bool {
 	}
 	cell, _, _ := strings.Cut(below.text[at:], column)
 	if strings.ContainsAny(cell, " \t") && below.glyphs[at].x0 < value.x0-value.size {
-		return false // a line of its own
+		return false // a separate line
 	}
 	r, _ := utf8.DecodeRuneInString(cell)
 	digits := strings.ContainsAny(cell, "0123456789")

@@ -18,7 +18,7 @@ type sumsFound struct {
 	nets   []int64
 	taxes  []int64
 	rates  []string // of the taxes, in percent
-	loose  []int64  // beside words that may be a total's
+	loose  []int64  // next to words that may name a total
 	all    []int64
 	paid   bool // a payment is named
 }
