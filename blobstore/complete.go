@@ -39,7 +39,22 @@ func (s *Store) CompleteUpload(ctx context.Context, key, ticketID string) (*Obje
 	return obj, nil
 }
 
+// checkTicket refuses a key or an id that a client made up. The journal would
+// refuse a record with such an id, as if no record could be written.
+func checkTicket(key, id string) error {
+	if err := CheckKey(key); err != nil {
+		return err
+	}
+	if !isTicket(id) {
+		return driver.As(fs.ErrNotExist, errTicketOver)
+	}
+	return nil
+}
+
 func (s *Store) completeUpload(ctx context.Context, key, id string) (*Object, error) {
+	if err := checkTicket(key, id); err != nil {
+		return nil, err
+	}
 	e := audit.Event{RefOpID: id, Action: audit.ActionUpload, Key: key}
 	if err := s.enter(ctx, &e); err != nil {
 		return nil, err
@@ -225,6 +240,9 @@ func (s *Store) AbortUpload(ctx context.Context, key, ticketID string) error {
 var errComplete = driver.As(fs.ErrExist, errors.New("the upload is complete: delete the object"))
 
 func (s *Store) abortUpload(ctx context.Context, key, id string) error {
+	if err := checkTicket(key, id); err != nil {
+		return err
+	}
 	e := audit.Event{RefOpID: id, Action: audit.ActionUpload, Key: key}
 	if err := s.enter(ctx, &e); err != nil {
 		return err

@@ -197,8 +197,8 @@ func (o *LinkOptions) relax(l driver.Links) {
 
 func newOpID() string { return uuid.Must(uuid.NewV7()).String() }
 
-// isTicket reports whether a grant is that of a ticket, whose id is an
-// operation's. Other grants are no UUIDs.
-func isTicket(grantID string) bool {
-	return len(grantID) == 36 && uuid.Validate(grantID) == nil
+// isTicket reports whether an id has the form of a ticket's, which is that of an
+// operation: a UUID in lower case. The ids of other grants are no UUIDs.
+func isTicket(id string) bool {
+	return len(id) == 36 && uuid.Validate(id) == nil && strings.ToLower(id) == id
 }

@@ -286,6 +286,23 @@ func TestDirectUpload(t *testing.T) {
 			require.ErrorIs(t, err, fs.ErrNotExist)
 			require.Zero(t, d.trail.Open())
 		})
+		run("an id that is no ticket's", func(t *testing.T, d *direct) {
+			ticket := begin(t, d, TicketOptions{})
+			before := d.entries(t)
+			for _, id := range []string{"", "x", "'; --", "\xff\x00", strings.ToUpper(ticket.ID), ticket.ID + " ", "{" + ticket.ID[:34] + "}", strings.Repeat("a", 10_000), newOpID()} {
+				_, err := d.CompleteUpload(d.ctx, ticket.Key, id)
+				require.ErrorIs(t, err, fs.ErrNotExist, "%.50q", id)
+				require.NotErrorIs(t, err, ErrAudit, "%.50q", id)
+				err = d.AbortUpload(d.ctx, ticket.Key, id)
+				require.ErrorIs(t, err, fs.ErrNotExist, "%.50q", id)
+				require.NotErrorIs(t, err, ErrAudit, "%.50q", id)
+			}
+			require.Equal(t, before, d.entries(t))
+			_, err := d.CompleteUpload(d.ctx, "../x", "x")
+			require.ErrorIs(t, err, ErrKey)
+			require.ErrorIs(t, d.AbortUpload(d.ctx, "", ticket.ID), ErrKey)
+			require.NoError(t, d.AbortUpload(d.ctx, ticket.Key, ticket.ID), "it is undisturbed")
+		})
 		run("no stranger's ticket", func(t *testing.T, d *direct) {
 			tk := begin(t, d, TicketOptions{})
 			_, err := d.CompleteUpload(d.ctx, "other/key", tk.ID)

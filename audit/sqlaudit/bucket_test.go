@@ -167,7 +167,7 @@ func TestPublishesOnlyForCertifiedWriters(t *testing.T) {
 	require.NoError(t, j.Close(context.Background()))
 	assert.ElementsMatch(t, []string{"checkpoints/" + gone + "/certificate", fmt.Sprintf("checkpoints/%s/%020d", gone, 5)}, objects(t, tr.bucket))
 
-	j = open(t, func(o *sqlaudit.Options) { o.Publish.Keys = []string{former.key} })
+	j = open(t, func(o *sqlaudit.Options) { o.TrustedKeys = []string{former.key} })
 	require.NoError(t, sqlaudit.PublishOthers(j))
 	require.NoError(t, j.Close(context.Background()))
 	list := strings.Join(objects(t, tr.bucket), "\n")
@@ -175,6 +175,6 @@ func TestPublishesOnlyForCertifiedWriters(t *testing.T) {
 	for _, id := range made {
 		assert.NotContains(t, list, id)
 	}
-	_, err := sqlaudit.Open(t.Context(), tr.dsn, &sqlaudit.Options{Publish: &sqlaudit.PublishOptions{Bucket: tr.bucket, Keys: []string{"x"}}})
-	require.ErrorContains(t, err, "PublishOptions.Keys")
+	_, err := sqlaudit.Open(t.Context(), tr.dsn, &sqlaudit.Options{DeploymentKey: tr.signing, TrustedKeys: []string{"x"}})
+	require.ErrorContains(t, err, "TrustedKeys")
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"strconv"
@@ -29,12 +30,16 @@ type Problem struct { //nolint:errname // it is the body of an answer first
 	Code      string `json:"code"`             // one of the constants of this package, or the host's own
 	Detail    string `json:"detail,omitempty"` // what would be right, where that can be told
 	RequestID string `json:"request_id,omitempty"`
+
+	// Extensions are further members of the JSON object, as RFC 9457 allows them.
+	// One with the name of a field above is left out.
+	Extensions map[string]any `json:"-"`
 }
 
 // Error implements error, so that a function of the host can refuse a request in
 // its own words: [WriteError] answers an error that wraps a *Problem with its
-// Status, Title, Code and Detail. The first three are required; the Status is one of
-// 400 to 599, and the Code may be a word of the host's own.
+// Status, Title, Code, Detail and Extensions. The first three are required; the
+// Status is one of 400 to 599, and the Code may be a word of the host's own.
 func (p *Problem) Error() string { return p.Code + ": " + p.Title }
 
 // typeURL is where the type of a problem is explained: the constants below.
@@ -253,6 +258,9 @@ func unidentified(err error) error {
 	return errors.Join(errUnauthenticated, err)
 }
 
+// retryAfter is the number of seconds after which a client may retry.
+const retryAfter = "5"
+
 // dropped are headers of an answer that describe content which is not sent
 // after all.
 var dropped = []string{
@@ -262,9 +270,15 @@ var dropped = []string{
 // WriteError answers err as a [Problem]. It gives away nothing but the kind of
 // the error: no key, folder or text of a backend. It must be called before the
 // answer has begun; on HEAD it sends no body. A 401 gets the challenge of
-// [MiddlewareOptions], unless there is one among the headers already.
+// [MiddlewareOptions], unless there is one among the headers already, and a 503
+// gets Retry-After in the same way.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
-	writeProblem(w, r, judge(err))
+	v := judge(err)
+	var extensions map[string]any
+	if p := (*Problem)(nil); errors.As(err, &p) && p.Status == v.status {
+		extensions = p.Extensions
+	}
+	writeProblem(w, r, v, extensions)
 }
 
 func problem(r *http.Request, v verdict) Problem {
@@ -278,11 +292,27 @@ func problem(r *http.Request, v verdict) Problem {
 	return p
 }
 
-func writeProblem(w http.ResponseWriter, r *http.Request, v verdict) {
-	p := problem(r, v)
+// body returns the JSON of p with further members.
+func (p Problem) body(extensions map[string]any) ([]byte, error) {
 	body, err := json.Marshal(p)
+	if err != nil || len(extensions) == 0 {
+		return body, err
+	}
+	all := make(map[string]any, len(extensions)+6)
+	maps.Copy(all, extensions)
+	var own map[string]any
+	if err := json.Unmarshal(body, &own); err != nil {
+		return nil, err
+	}
+	maps.Copy(all, own)
+	return json.Marshal(all)
+}
+
+func writeProblem(w http.ResponseWriter, r *http.Request, v verdict, extensions map[string]any) {
+	p := problem(r, v)
+	body, err := p.body(extensions)
 	if err != nil {
-		body = []byte("{}") // strings and numbers can always be marshalled
+		body, _ = p.body(nil) // strings and numbers can always be encoded
 	}
 	h := w.Header()
 	for _, name := range dropped {
@@ -294,21 +324,17 @@ func writeProblem(w http.ResponseWriter, r *http.Request, v verdict) {
 	h["Cache-Control"] = noStore
 	h["Content-Security-Policy"] = cspSandbox
 	h["Referrer-Policy"] = noReferrer
+	if v.status == http.StatusServiceUnavailable && h.Get("Retry-After") == "" {
+		h.Set("Retry-After", retryAfter)
+	}
 	if v.status == http.StatusUnauthorized && h.Get("Www-Authenticate") == "" {
 		h.Set("Www-Authenticate", challenge(r))
-	}
-	if v.code == CodeUnavailable && h.Get("Retry-After") == "" {
-		h.Set("Retry-After", retryAfter)
 	}
 	w.WriteHeader(v.status)
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body) // a client that is gone needs no answer
 	}
 }
-
-// retryAfter is the number of seconds after which a client may ask again what
-// was not available.
-const retryAfter = "30"
 
 // reportTo returns the function that hears of errors: the host's, or one that
 // logs what is not the client's doing.

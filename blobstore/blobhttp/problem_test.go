@@ -90,6 +90,31 @@ func TestWriteError(t *testing.T) {
 }
 
 // TestProblemOfTheHostWithoutAStatus holds that a mistake of the host is answered as one, and breaks no connection off.
+func TestProblemWithExtensions(t *testing.T) {
+	refused := func(extensions map[string]any) answer {
+		return writeError(fmt.Errorf("saving: %w", &blobhttp.Problem{Status: 422, Code: "details", Title: "Incomplete", Extensions: extensions}))
+	}
+	a := refused(map[string]any{"found": map[string]string{"number": "7"}, "status": 200, "title": "Fine"})
+	assert.Equal(t, 422, a.status)
+	assert.JSONEq(t, `{"type":"about:blank","title":"Incomplete","status":422,"code":"details","found":{"number":"7"}}`, a.body)
+	a = refused(map[string]any{"found": make(chan int)}) // what can't be encoded is left out
+	assert.JSONEq(t, `{"type":"about:blank","title":"Incomplete","status":422,"code":"details"}`, a.body)
+}
+
+// A client that is told to come back is told when.
+func TestUnavailableSaysWhenToRetry(t *testing.T) {
+	for _, err := range []error{blobstore.ErrAudit, blobstore.ErrInDoubt, blobstore.ErrClosed, &blobhttp.Problem{Status: 503, Code: "database", Title: "Not now"}} {
+		a := writeError(err)
+		assert.Equal(t, 503, a.status)
+		assert.Equal(t, "5", a.header.Get("Retry-After"), "%v", err)
+	}
+	assert.Empty(t, writeError(blobstore.ErrDenied).header.Get("Retry-After"))
+	rec := httptest.NewRecorder()
+	rec.Header().Set("Retry-After", "120")
+	blobhttp.WriteError(rec, httptest.NewRequest("GET", "/", nil), blobstore.ErrClosed)
+	assert.Equal(t, "120", rec.Header().Get("Retry-After"), "the application's own")
+}
+
 func TestProblemOfTheHostWithoutAStatus(t *testing.T) {
 	for _, status := range []int{0, 99, 200, 304, 600, 1000} {
 		a := writeError(&blobhttp.Problem{Status: status, Code: "quota", Title: "Too much"})

@@ -29,16 +29,16 @@ func (s *service) directHandler() http.Handler {
 			f.Options.Resource, f.Options.Attrs = i.resource(), i.attrs()
 			i.State, i.FileKey = statePending, f.Key // the rest is known when the file is there, and not what its client calls it
 			locate(r, i)
-			return insert(r.Context(), s.db, i)
+			return s.outage(r.Context(), insert(r.Context(), s.db, i))
 		},
 		Save: func(r *http.Request, obj *blobstore.Object) error {
 			i, err := s.find(r.Context(), idOf(obj.Key), statePending, stateStored)
 			if err != nil || i.State == stateStored {
-				return err
+				return s.outage(r.Context(), err)
 			}
 			i.has(obj)
 			if err := s.moveOnce(r.Context(), i, stateStored); err != nil { // a second request, or the background, may be as quick
-				return err
+				return s.outage(r.Context(), err)
 			}
 			locate(r, i)
 			s.metrics.stored(i.Size)

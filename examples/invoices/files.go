@@ -5,11 +5,13 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"strconv"
 	"time"
 
+	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore"
 	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
 )
@@ -45,6 +47,9 @@ func (s *service) handleDownload(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := s.present(r.Context(), i); err != nil {
+		return err
+	}
 	mode := blobhttp.Auto
 	if r.FormValue("redirect") != "" {
 		mode = blobhttp.Redirect
@@ -77,20 +82,74 @@ func (s *service) handleDelete(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	// Nothing is promised while the file can't be seen, as when the storage is not
+	// there: the row stays as it is.
+	if err := s.present(r.Context(), i); err != nil {
+		return err
+	}
 	if err := s.move(r.Context(), i, stateDeleting); err != nil {
 		return err
 	}
-	if err := s.remove(r.Context(), i); err != nil {
+	if err := s.deleteFile(r.Context(), i); err != nil {
+		if !errors.Is(err, blobstore.ErrInDoubt) && !errors.Is(err, blobstore.ErrAudit) {
+			err = errors.Join(err, s.move(context.WithoutCancel(r.Context()), i, stateStored)) // nothing was deleted
+		}
+		return err
+	}
+	if err := s.moveOnce(r.Context(), i, stateDeleted); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
-// remove deletes the file of an invoice that is being deleted. If it is cut short
-// the background of any process goes on.
+// errMissing reports a file that is gone without a record of its removal.
+var errMissing = errors.New("the file is missing, and the trail has no record of its removal")
+
+// present returns an error unless the file of an invoice is there, or the trail
+// has its removal.
+func (s *service) present(ctx context.Context, i *invoice) error {
+	there, err := s.store.Exists(ctx, i.FileKey)
+	if err != nil || there {
+		return err
+	}
+	return s.gone(ctx, i)
+}
+
+// gone returns an error unless the trail has the removal of an invoice's file.
+func (s *service) gone(ctx context.Context, i *invoice) error {
+	switch removed, err := s.recorded(ctx, i, audit.ActionDelete); {
+	case err != nil:
+		return err
+	case !removed:
+		return fmt.Errorf("invoice %s: %w: %w", i.ID, errMissing, refuse(503, "missing", "The file is missing at the moment", "The storage may not be there. Nothing was changed."))
+	}
+	return nil
+}
+
+// recorded reports whether the trail has an operation on the file of an invoice
+// that succeeded.
+func (s *service) recorded(ctx context.Context, i *invoice, action audit.Action) (bool, error) {
+	for _, err := range s.journal.Entries(ctx, audit.Query{Key: i.FileKey, Actions: []audit.Action{action}, Outcomes: []audit.Outcome{audit.OutcomeOK}, Limit: 1}) {
+		return err == nil, err
+	}
+	return false, nil
+}
+
+// deleteFile deletes the file of an invoice. One that is missing was deleted
+// before, if the trail says so.
+func (s *service) deleteFile(ctx context.Context, i *invoice) error {
+	err := s.store.Delete(ctx, i.FileKey, &blobstore.DeleteOptions{Resource: i.resource()})
+	if errors.Is(err, fs.ErrNotExist) {
+		return s.gone(ctx, i)
+	}
+	return err
+}
+
+// remove finishes the deletion of an invoice. If it is cut short the background of
+// any process goes on.
 func (s *service) remove(ctx context.Context, i *invoice) error {
-	if err := s.store.Delete(ctx, i.FileKey, &blobstore.DeleteOptions{Resource: i.resource()}); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := s.deleteFile(ctx, i); err != nil {
 		return err
 	}
 	return s.moveOnce(ctx, i, stateDeleted)

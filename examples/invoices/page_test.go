@@ -194,6 +194,25 @@ func TestPage(t *testing.T) {
 	drive(t, ctx, chromedp.Click(chromedp.CSS(".who button")), chromedp.WaitVisible(chromedp.CSS("#email")))
 }
 
+// A PDF that leaves a detail open fills in the form with the rest, for a person to
+// complete.
+func TestPageAsksForUnclearDetails(t *testing.T) {
+	ctx := browser(t)
+	s := start(t, nil)
+	require.NoError(t, s.demoUser(t.Context()))
+	signIn(t, ctx, s.url)
+	file, err := filepath.Abs("internal/readpdf/testdata/date-ambiguous.pdf")
+	require.NoError(t, err)
+	drive(t, ctx, chromedp.Click(chromedp.CSS(`input[value=auto]`)), chromedp.SetUploadFiles(chromedp.CSS("#file"), []string{file}), chromedp.Click(chromedp.CSS("#upload button.main")), chromedp.WaitVisible(chromedp.CSS("#details")))
+	until(t, ctx, `document.getElementById("said").classList.contains("bad")`)
+	assert.Contains(t, of(t, ctx, chromedp.Text(chromedp.CSS("#said"))), "Date: it is not clear")
+	assert.Equal(t, "INV-100||10.00|EUR|date", of(t, ctx, eval[string](`["number", "date", "total", "currency"].map((id) => document.getElementById(id).value).concat(document.activeElement.id).join("|")`)))
+	assert.Empty(t, s.files())
+	drive(t, ctx, eval[chromedp.Void](`document.getElementById("date").value = "2026-11-03"`), chromedp.Click(chromedp.CSS("#upload button.main")))
+	until(t, ctx, `document.querySelectorAll("tr[data-id]").length === 1 && document.body.innerText.includes("INV-100")`)
+	assert.Len(t, s.files(), 1)
+}
+
 // What was sent whole may be stored, whatever becomes of the answer: that nothing was can't be said any more.
 func TestPageCancelsNothingThatMayBeStored(t *testing.T) {
 	ctx := browser(t)

@@ -10,18 +10,47 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestFindDetails(t *testing.T) {
-	for text, want := range map[string]details{
-		"INVOICE\nInvoice number: 2026-0042\nDate: 2026-11-02\nNet 2020.00\nTotal EUR 2403.80\n": {Number: "2026-0042", Date: "2026-11-02", Total: "2403.80", Currency: "EUR"},
-		"Rechnungsnummer: RE-17/3\nRechnungsdatum: 2.11.2026\nGesamtbetrag 1.234,50 €":           {Number: "RE-17/3", Date: "2026-11-02", Total: "1234.50", Currency: "EUR"},
-		"Invoice No. A1\nInvoice date: 2 November 2026\nSubtotal $900.00\nTotal $1,234.50":       {Number: "A1", Date: "2026-11-02", Total: "1234.50", Currency: "USD"},
-		"Invoice #77\nIssued on November 2, 2026\nAmount due: CHF 1'000.00":                      {Number: "77", Date: "2026-11-02", Total: "1000.00", Currency: "CHF"},
-		"Total 10.00\nTotal 12.00 GBP": {Total: "12.00", Currency: "GBP"},
-		"Date: 31.13.2026":             {},
-		"nothing of that":              {},
+// A PDF whose details are not certain is not stored. The answer has the details
+// that are, and the route with fields takes what a person confirms.
+func TestUnclearPDFsAreConfirmed(t *testing.T) {
+	s := start(t, nil)
+	anna := s.user("anna@north.example", "north")
+	for name, want := range map[string]map[string]string{
+		"date-ambiguous": {"number": "INV-100", "date": "", "total": "10.00", "currency": "EUR"},
+		"currency-none":  {"number": "INV-100", "date": "2026-03-01", "total": "119.00", "currency": ""},
+		"number-two":     {"number": "", "date": "", "total": "", "currency": ""},
+		"scan":           {"number": "", "date": "", "total": "", "currency": ""},
 	} {
-		assert.Equal(t, want, findDetails(text), text)
+		pdf, err := os.ReadFile("internal/readpdf/testdata/" + name + ".pdf")
+		require.NoError(t, err)
+		a := anna.send("/invoice/upload_file_auto", name+".pdf", string(pdf))
+		require.Equal(t, 422, a.status, "%s: %s", name, a.body)
+		assert.Equal(t, "application/problem+json", a.header.Get("Content-Type"))
+		var p struct {
+			Code, Detail string
+			Found        map[string]string
+		}
+		a.into(t, &p)
+		assert.Equal(t, "pdf", p.Code)
+		assert.Equal(t, want, p.Found, name)
+		if name == "scan" {
+			assert.Contains(t, p.Detail, "scan")
+		}
 	}
+	assert.Empty(t, s.files())
+	n, err := s.journal.OpenIntents(t.Context())
+	require.NoError(t, err)
+	assert.Zero(t, n)
+
+	pdf, err := os.ReadFile("internal/readpdf/testdata/date-ambiguous.pdf")
+	require.NoError(t, err)
+	a := anna.send("/invoice/upload_file", "a.pdf", string(pdf), "number", "INV-100", "date", "2026-11-03", "total", "10.00", "currency", "EUR")
+	assert.Equal(t, 201, a.status, a.body)
+	pdf, err = os.ReadFile("internal/readpdf/testdata/hyphen.pdf")
+	require.NoError(t, err)
+	a = anna.send("/invoice/upload_file_auto", "a.pdf", string(pdf))
+	assert.Equal(t, 201, a.status, a.body)
+	assert.Contains(t, a.body, `"number":"RE-2026-17","date":"2026-03-01","total":"1234.50","currency":"EUR"`)
 }
 
 func TestParseCents(t *testing.T) {
@@ -88,12 +117,4 @@ func TestHostilePDFs(t *testing.T) {
 		}
 	}
 	assert.Equal(t, 200, anna.do("GET", "/invoice", nil).status)
-}
-
-func FuzzFindDetails(f *testing.F) {
-	f.Add("Invoice number: 2026-0042\nDate: 2026-11-02\nTotal EUR 2403.80")
-	f.Fuzz(func(t *testing.T, text string) {
-		var i invoice
-		_ = i.set(findDetails(text)) // whatever it finds is checked
-	})
 }

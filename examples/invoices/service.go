@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -198,6 +199,10 @@ func (s *service) settleRows(ctx context.Context) error {
 			i.has(obj)
 			err = errors.Join(err, s.moveOnce(ctx, i, stateStored))
 		case errors.Is(serr, fs.ErrNotExist):
+			if stored, rerr := s.recorded(ctx, i, audit.ActionUpload); stored || rerr != nil {
+				err = errors.Join(err, rerr, fmt.Errorf("invoice %s: its file was stored and is missing", i.ID))
+				continue
+			}
 			_, derr := s.db.ExecContext(ctx, s.db.Rebind("DELETE FROM invoices WHERE id = ? AND state = ?"), i.ID, statePending)
 			err = errors.Join(err, derr)
 		default:

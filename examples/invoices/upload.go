@@ -89,11 +89,11 @@ func (s *service) uploadHandler(from source) http.Handler {
 			}
 			d.TransactionID = up.invoice.TransactionID
 			if err := up.invoice.set(d); err != nil {
-				return refuse(422, "pdf", "The PDF does not show all details", err.(*blobhttp.Problem).Detail+" Enter them by hand.") //nolint:errorlint // set returns nothing else
+				return unclearPDF("The PDF does not show all details with certainty", strings.TrimSuffix(err.(*blobhttp.Problem).Detail, "."), details{}) //nolint:errorlint // set returns nothing else
 			}
 		}
 		up.invoice.has(files[0].Object)
-		return s.save(r.Context(), up.invoice, files[0])
+		return s.outage(r.Context(), s.save(r.Context(), up.invoice, files[0]))
 	}
 	next := blobhttp.Upload(s.store, opts)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

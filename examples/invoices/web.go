@@ -4,10 +4,13 @@ package main
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"encoding/json"
 	"errors"
 	"io"
 	"mime"
+	"net"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -15,6 +18,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
+	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/time/rate"
 
 	"github.com/blobtrail/blobtrail/audit"
@@ -26,11 +31,42 @@ type handlerFunc func(http.ResponseWriter, *http.Request) error
 
 func (s *service) answer(h handlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := h(w, r); err != nil {
+		if err := s.outage(r.Context(), h(w, r)); err != nil {
 			s.report(r, err)
 			blobhttp.WriteError(w, r, err)
 		}
 	})
+}
+
+// outage makes err, which may be nil, one that is answered 503 if the database is
+// not there.
+func (s *service) outage(ctx context.Context, err error) error {
+	if status := blobhttp.StatusOf(err); err == nil || status != 500 && status != 504 {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if !lostConnection(err) && s.db.PingContext(ctx) == nil {
+		return err
+	}
+	return errors.Join(refuse(503, "database", "Not available at the moment", "Try again later."), err)
+}
+
+// lostConnection reports whether an error is that of a database which was lost
+// or did not let us in, though it may be back by now.
+func lostConnection(err error) bool {
+	var network net.Error
+	var refused *pgconn.ConnectError
+	var pg *pgconn.PgError
+	switch {
+	case errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone), errors.Is(err, mysql.ErrInvalidConn), errors.As(err, &refused):
+		return true
+	case errors.As(err, &network) && !errors.Is(err, context.DeadlineExceeded):
+		return true
+	case errors.As(err, &pg): // connection failed, too many of them, or the server is shutting down
+		return strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "53") || strings.HasPrefix(pg.Code, "57P")
+	}
+	return false
 }
 
 // report logs what is not the client's doing.
@@ -121,6 +157,9 @@ func (s *service) setCookies(w http.ResponseWriter, t *tokens) {
 
 type sessionKey struct{}
 
+// sessionPatience bounds the time in which the database has to find a session.
+const sessionPatience = 10 * time.Second
+
 // login is what a request shows of a session: it, or why there is none.
 type login struct {
 	session *session
@@ -132,20 +171,24 @@ type login struct {
 func (s *service) withSession(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var l login
+		ctx, cancel := context.WithTimeout(r.Context(), sessionPatience)
+		defer cancel()
 		switch header := r.Header.Get("Authorization"); {
+		case r.URL.Path == "/healthz" || r.URL.Path == "/readyz":
+			// Whether the process lives does not depend on a session or the database.
 		case strings.HasPrefix(r.URL.Path, "/static/"):
 			// These are everybody's, and caches keep them: they go out without anybody's cookies.
 		case r.URL.Path == "/auth/login" || r.URL.Path == "/auth/refresh":
 			// Who asks for a token may send one along that is over.
 		case header == "":
-			l.session, l.err = s.fromCookies(w, r)
+			l.session, l.err = s.fromCookies(w, r.WithContext(ctx))
 		default:
 			scheme, token, _ := strings.Cut(header, " ")
 			if !strings.EqualFold(scheme, "Bearer") {
 				l.err = errToken
 				break
 			}
-			l.session, l.err = s.authenticate(r.Context(), token)
+			l.session, l.err = s.authenticate(ctx, token)
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), sessionKey{}, l)))
 		if l.err != nil && !errors.Is(l.err, errToken) && r.Context().Err() == nil {

@@ -364,7 +364,7 @@ func TestLinkResults(t *testing.T) {
 				_, err = b.Sign(ctx, "k", &driver.SignOptions{Method: http.MethodGet, Expires: time.Now().Add(links.MaxExpiry + time.Hour)})
 				require.Error(t, err)
 			}
-			u, err := url.Parse(link.URL())
+			u, err := url.Parse(link.URL)
 			require.NoError(t, err)
 			require.NotEmpty(t, u.Host)
 		})

@@ -36,6 +36,24 @@ function problem(xhr) {
 	}
 }
 
+// found is what the service read from a file without being certain of the rest.
+function found(xhr) {
+	try {
+		return JSON.parse(xhr.responseText).found;
+	} catch {
+		return undefined;
+	}
+}
+
+// fillIn shows these details in the form, for a person to check and complete.
+function fillIn(values) {
+	form.elements.way.value = "form";
+	details.hidden = false;
+	for (const input of details.querySelectorAll("input")) input.disabled = false;
+	for (const name of ["number", "date", "total", "currency"]) form.elements[name].value = values[name] || "";
+	(["number", "date", "total", "currency"].map((name) => form.elements[name]).find((input) => !input.value) || form.elements.number).focus();
+}
+
 // send is a request that shows its progress. It resolves with the request, or
 // rejects with what to tell the user.
 function send(method, url, headers, body, total) {
@@ -60,7 +78,7 @@ function send(method, url, headers, body, total) {
 				}
 			};
 		}
-		xhr.onload = () => xhr.status < 300 ? resolve(xhr) : reject(new Error(problem(xhr)));
+		xhr.onload = () => xhr.status < 300 ? resolve(xhr) : reject(Object.assign(new Error(problem(xhr)), { found: found(xhr) }));
 		xhr.onerror = () => reject(new Error("The connection was lost."));
 		xhr.onabort = () => reject(new Error("Cancelled. Nothing was stored."));
 		xhr.send(body);
@@ -145,6 +163,7 @@ form.addEventListener("submit", async (e) => {
 		say("Stored.");
 		location.href = "/";
 	} catch (err) {
+		if (err.found && way() === "auto") fillIn(err.found);
 		say(err.message, true);
 		button.disabled = false;
 	}
