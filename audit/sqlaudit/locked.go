@@ -158,9 +158,18 @@ func (q *queue) putBack(ctx context.Context, jb *job) bool {
 // changed. It does not wait for a lock longer than lockWait.
 func (j *Journal) updateIntent(ctx context.Context, opID, set, where string, args ...any) (int64, error) {
 	query := j.d.updateIntent(set, where)
+	d, waits := j.d.(*mysql)
+	waits = waits && !d.maria.Load() // MySQL has no UPDATE that does not wait
 	for until, pause := time.Now().Add(j.lockWait), lockPause; ; pause = min(2*pause, maxLockPause) {
-		n, err := j.exec(ctx, query, args...)
-		if err == nil || j.d.classify(err) != locked {
+		var n int64
+		busy, err := false, error(nil)
+		if waits {
+			busy, err = j.busy(ctx, &job{settle: &held{opID: opID}})
+		}
+		if err == nil && !busy {
+			n, err = j.exec(ctx, query, args...)
+		}
+		if !busy && (err == nil || j.d.classify(err) != locked) {
 			return n, err
 		}
 		if time.Now().After(until) {
