@@ -19,8 +19,8 @@ import (
 // in file_access_intents, such as one with [CommitTx] or SELECT … FOR UPDATE. The
 // call stored nothing and can be repeated after that transaction has ended.
 //
-// On PostgreSQL, MariaDB and MySQL a call waits half a second for such a lock, and
-// no other call waits with it. On MariaDB and MySQL a transaction can also lock
+// On PostgreSQL and MariaDB a call waits half a second for such a lock, and no
+// other call waits with it. On MySQL other calls may wait too. On MariaDB and MySQL a transaction can also lock
 // the gap that a new operation belongs in; MySQL then delays all writes until
 // [Options.Timeout]. SQLite locks whole databases: every call waits, up to
 // [Options.Timeout].
