@@ -95,6 +95,9 @@ const (
 	gone                  // it was stored in a file that is not at its path any more
 )
 
+// transient reports whether the same statement may succeed in a moment.
+func (c class) transient() bool { return c == retry || c == locked }
+
 // errConflict: the number of intents that came in or went out is not what the
 // batch expects; the transaction was rolled back.
 var errConflict = errors.New("sqlaudit: an intent of the batch is not as expected")

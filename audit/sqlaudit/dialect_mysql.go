@@ -244,7 +244,7 @@ func (d *mysql) busy(ctx context.Context, db *sqlx.DB, jb *job) (bool, error) {
 	return false, nil // the flush finds out about all else
 }
 
-// updateIntent waits on MySQL.
+// updateIntent may wait on MySQL.
 func (d *mysql) updateIntent(set, where string) string {
 	query := "UPDATE file_access_intents SET " + set + " WHERE " + where
 	if d.maria.Load() {

@@ -176,7 +176,7 @@ func (j *Journal) change(ctx context.Context, fn func(tx *sqlx.Tx) error) error 
 	return j.call(ctx, func(ctx context.Context) error {
 		for attempt := 0; ; attempt++ {
 			committing, err := j.tryChange(ctx, fn)
-			if err == nil || committing || errors.Is(err, ErrTampered) || j.d.classify(err) != retry || !j.pause(ctx, attempt, err) {
+			if err == nil || committing || errors.Is(err, ErrTampered) || !j.d.classify(err).transient() || !j.pause(ctx, attempt, err) {
 				return err
 			}
 		}

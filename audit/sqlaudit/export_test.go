@@ -79,3 +79,10 @@ func Aside(j *Journal) int {
 	defer j.q.mu.Unlock()
 	return len(j.q.aside)
 }
+
+// AsMySQL has a journal do without statements that only MariaDB has.
+func AsMySQL(j *Journal) {
+	d := j.d.(*mysql)
+	d.maria.Store(false)
+	d.whole.Store(false)
+}

@@ -105,7 +105,7 @@ func (g *Grants) do(ctx context.Context, what, grantID string, step func(context
 			case done:
 				return err
 			case err == nil: // somebody else was quicker
-			case g.j.d.classify(err) != retry || !g.j.pause(ctx, attempt, err):
+			case !g.j.d.classify(err).transient() || !g.j.pause(ctx, attempt, err):
 				return err
 			default:
 				attempt++

@@ -19,8 +19,8 @@ import (
 // in file_access_intents, such as one with [CommitTx] or SELECT … FOR UPDATE. The
 // call stored nothing and can be repeated after that transaction has ended.
 //
-// On PostgreSQL, MariaDB and MySQL a call waits half a second for such a lock, and
-// no other call waits with it. On MariaDB and MySQL a transaction can also lock
+// On PostgreSQL and MariaDB a call waits half a second for such a lock, and no
+// other call waits with it. On MySQL other calls may wait too. On MariaDB and MySQL a transaction can also lock
 // the gap that a new operation belongs in; MySQL then delays all writes until
 // [Options.Timeout]. SQLite locks whole databases: every call waits, up to
 // [Options.Timeout].
@@ -158,9 +158,18 @@ func (q *queue) putBack(ctx context.Context, jb *job) bool {
 // changed. It does not wait for a lock longer than lockWait.
 func (j *Journal) updateIntent(ctx context.Context, opID, set, where string, args ...any) (int64, error) {
 	query := j.d.updateIntent(set, where)
+	d, waits := j.d.(*mysql)
+	waits = waits && !d.maria.Load() // MySQL has no UPDATE that does not wait
 	for until, pause := time.Now().Add(j.lockWait), lockPause; ; pause = min(2*pause, maxLockPause) {
-		n, err := j.exec(ctx, query, args...)
-		if err == nil || j.d.classify(err) != locked {
+		var n int64
+		busy, err := false, error(nil)
+		if waits {
+			busy, err = j.busy(ctx, &job{settle: &held{opID: opID}})
+		}
+		if err == nil && !busy {
+			n, err = j.exec(ctx, query, args...)
+		}
+		if !busy && (err == nil || j.d.classify(err) != locked) {
 			return n, err
 		}
 		if time.Now().After(until) {

@@ -80,7 +80,7 @@ func (p *purge) month(ctx context.Context, name string) (done bool, err error) {
 			break
 		}
 		// Somebody reads or writes: let them.
-		if p.j.d.classify(err) != retry || attempt == dropAttempts || !p.j.pause(ctx, attempt, err) {
+		if !p.j.d.classify(err).transient() || attempt == dropAttempts || !p.j.pause(ctx, attempt, err) {
 			return false, err
 		}
 	}

@@ -54,10 +54,13 @@ type sqliteFile struct {
 // sqliteContent describes the content of a database file without its write-ahead
 // log.
 type sqliteContent struct {
-	tables    bool
-	last      string  // the greatest id of an entry
-	same      bool    // the file still has the greatest id of the check before
-	frontiers float64 // the sum of their sizes: it grows with a purge, which may remove that entry
+	tables bool
+	same   bool // the last entry of the check before is there, or was purged
+
+	// Last is the entry with the greatest id.
+	Last   string `db:"id"`
+	Writer string `db:"writer_id"`
+	Seq    int64  `db:"seq"`
 }
 
 // watch begins to watch the file of db; a database in memory has none. given is the
@@ -150,7 +153,7 @@ func (f *sqliteFile) checkContent(ctx context.Context, info os.FileInfo) error {
 		case errors.Is(err, errNoTables) && !f.content.tables && info.Size() >= f.info.Size():
 			f.info = info // there is nothing in the file yet
 			return nil
-		case err == nil && (content.same || content.frontiers > f.content.frontiers):
+		case err == nil && content.same:
 			f.info, f.content = info, content
 			return nil
 		case attempt == 10:
@@ -184,13 +187,15 @@ func (f *sqliteFile) read(ctx context.Context) (c sqliteContent, err error) {
 		return c, errNoTables
 	}
 	c.tables = true
-	if err := db.GetContext(ctx, &c.same, "SELECT ? = '' OR EXISTS (SELECT 1 FROM file_access_logs WHERE id = ?)", f.content.last, f.content.last); err != nil {
+	if err := db.GetContext(ctx, &c.same, "SELECT ? = '' OR EXISTS (SELECT 1 FROM file_access_logs WHERE id = ?) OR EXISTS (SELECT 1 FROM file_access_frontiers WHERE writer_id = ? AND tree_size > ?)",
+		f.content.Last, f.content.Last, f.content.Writer, f.content.Seq); err != nil {
 		return c, err
 	}
-	if err := db.GetContext(ctx, &c.last, "SELECT coalesce(max(id), '') FROM file_access_logs"); err != nil {
-		return c, err
+	err = db.GetContext(ctx, &c, "SELECT id, writer_id, seq FROM file_access_logs ORDER BY id DESC LIMIT 1")
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
 	}
-	return c, db.GetContext(ctx, &c.frontiers, "SELECT total(tree_size) FROM file_access_frontiers")
+	return c, err
 }
 
 // fileConnector opens a file with the driver of a pool.
