@@ -359,10 +359,7 @@ func oddLengthText(s string) string {
 const maxPlace = 1 << 53
 
 // Places of columns in a row.
-var (
-	idColumn, opColumn, writerColumn = indexOf("id"), indexOf("op_id"), indexOf("writer_id")
-	seqColumn                        = indexOf("seq")
-)
+var idColumn, seqColumn = indexOf("id"), indexOf("seq")
 
 func indexOf(column string) int {
 	for i, c := range columnNames {
