@@ -177,7 +177,7 @@ func TestCreatedBucketIsRefused(t *testing.T) {
 	s3, azure := VersityGW(t), Azurite(t)
 	t.Setenv("AWS_ACCESS_KEY_ID", s3.AccessKey)
 	t.Setenv("AWS_SECRET_ACCESS_KEY", s3.SecretKey)
-	t.Setenv("AZURE_STORAGE_CONNECTION_STRING", azure.options().ConnectionString)
+	t.Setenv("AZURE_STORAGE_CONNECTION_STRING", azure.options().ConnectionString.Reveal())
 	for name, url := range map[string]string{
 		"s3":    "s3://" + bucketName() + "?region=us-east-1&use_path_style=true&create=true&sse=none&endpoint=" + s3.Endpoint,
 		"azure": "azblob://" + bucketName() + "?create=true",

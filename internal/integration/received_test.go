@@ -47,7 +47,7 @@ var extras = map[string][]http.Header{
 func sendWith(t *testing.T, tk *blobstore.Ticket, content string, extra http.Header) (status int) {
 	t.Helper()
 	l := tk.Link
-	status, _ = use(t, &driver.Signed{URL: l.URL, Method: l.Method, Header: l.Header.Clone(), Form: l.Form}, []byte(content), func(r *http.Request) {
+	status, _ = use(t, &driver.Signed{URL: l.URL(), Method: l.Method, Header: l.Header.Clone(), Form: l.Form()}, []byte(content), func(r *http.Request) {
 		r.Header.Set("Content-Type", "text/plain")
 		for k, v := range extra {
 			r.Header[k] = v
