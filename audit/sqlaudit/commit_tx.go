@@ -47,7 +47,7 @@ func CommitTx(ctx context.Context, tx *sqlx.Tx, staged interface{ Intent() audit
 	if err != nil {
 		return err
 	}
-	if err := in.j.checkFile(ctx); err != nil {
+	if err := in.j.checkFile(); err != nil {
 		return err
 	}
 	// The change of renewals stops a reconciler that has read the intent before.

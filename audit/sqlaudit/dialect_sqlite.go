@@ -96,7 +96,7 @@ func (*sqlite) updateIntent(set, where string) string {
 var sqliteSizes = []int{64, 16, 4, 1}
 
 func (d *sqlite) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
-	if err := d.check(ctx); err != nil {
+	if err := d.check(); err != nil {
 		return err
 	}
 	steps, err := d.plan(ctx, db, b)
@@ -135,7 +135,7 @@ func (d *sqlite) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
 	var e sqliteError
 	switch {
 	case err == nil:
-		return d.committed(ctx)
+		return d.committed()
 	case errors.As(err, &e) && e.Code()&0xff == sqliteFull:
 		return err // there was no room for the pages, much less for the commit
 	}

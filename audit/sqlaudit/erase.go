@@ -194,7 +194,7 @@ func (j *Journal) changeOnce(ctx context.Context, fn func(tx *sqlx.Tx) error) er
 // tryChange reports too whether it had come to the commit, after which nothing
 // can be concluded from an error.
 func (j *Journal) tryChange(ctx context.Context, fn func(tx *sqlx.Tx) error) (committing bool, err error) {
-	if err := j.checkFile(ctx); err != nil {
+	if err := j.checkFile(); err != nil {
 		return false, err
 	}
 	tx, err := j.db.BeginTxx(ctx, nil)
@@ -208,5 +208,5 @@ func (j *Journal) tryChange(ctx context.Context, fn func(tx *sqlx.Tx) error) (co
 	if err := tx.Commit(); err != nil {
 		return true, err
 	}
-	return true, j.checkFile(ctx)
+	return true, j.checkFile()
 }

@@ -129,7 +129,7 @@ func (g *Grants) insert(ctx context.Context, grantID string, used, revoked int, 
 
 // exec runs a statement and reports whether it changed the row.
 func (g *Grants) exec(ctx context.Context, query string, args ...any) (done bool, err error) {
-	if err := g.j.checkFile(ctx); err != nil {
+	if err := g.j.checkFile(); err != nil {
 		return false, err
 	}
 	res, err := g.j.db.ExecContext(ctx, g.j.bind(query), args...)
@@ -137,7 +137,7 @@ func (g *Grants) exec(ctx context.Context, query string, args ...any) (done bool
 		return false, err
 	}
 	n, err := res.RowsAffected()
-	return n == 1, cmp.Or(err, g.j.checkFile(ctx))
+	return n == 1, cmp.Or(err, g.j.checkFile())
 }
 
 // grantsSwept is how many grants one statement removes.

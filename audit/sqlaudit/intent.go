@@ -211,14 +211,14 @@ func (j *Journal) call(ctx context.Context, fn func(context.Context) error) erro
 // exec runs one statement and returns the number of rows it changed.
 func (j *Journal) exec(ctx context.Context, query string, args ...any) (n int64, err error) {
 	err = j.call(ctx, func(ctx context.Context) error {
-		if err := j.checkFile(ctx); err != nil {
+		if err := j.checkFile(); err != nil {
 			return err
 		}
 		res, err := j.db.ExecContext(ctx, sqlx.Rebind(j.d.bind(), query), args...)
 		if err == nil {
 			n, err = res.RowsAffected()
 		}
-		return cmp.Or(err, j.checkFile(ctx))
+		return cmp.Or(err, j.checkFile())
 	})
 	return n, err
 }

@@ -161,7 +161,7 @@ func (d *mysql) check(ctx context.Context, conn *sqlx.Conn) error {
 
 // settings also checks that the file is still the one that was opened.
 func (d *sqlite) settings(ctx context.Context, q sqlx.QueryerContext) error {
-	if err := d.check(ctx); err != nil {
+	if err := d.check(); err != nil {
 		return err
 	}
 	var encoding string
@@ -170,6 +170,14 @@ func (d *sqlite) settings(ctx context.Context, q sqlx.QueryerContext) error {
 	}
 	if encoding != "UTF-8" {
 		return &settingsError{"PRAGMA encoding", encoding, "make a new database file with UTF-8, the default"}
+	}
+	// Whether a time is stored in its exact form can be seen as text only.
+	var at any
+	if err := q.QueryRowxContext(ctx, "SELECT '2006-01-02T15:04:05.000000Z'").Scan(&at); err != nil {
+		return fmt.Errorf("sqlaudit: reading values of the database: %w", err)
+	}
+	if _, isTime := at.(time.Time); isTime {
+		return &settingsError{"_texttotime", "true", "leave it out"}
 	}
 	return nil
 }

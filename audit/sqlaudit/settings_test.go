@@ -169,7 +169,8 @@ func TestSQLiteSettings(t *testing.T) {
 	for params, refused := range map[string]string{
 		"_pragma=encoding('UTF-16')": "PRAGMA encoding",
 		"_pragma=encoding('UTF-8')&_pragma=case_sensitive_like(1)&_pragma=recursive_triggers(1)&_pragma=journal_mode(DELETE)": "",
-		"_time_format=sqlite&_texttotime=1&_inttotime=1&_timezone=Asia%2FTokyo":                                               "",
+		"_time_format=sqlite&_inttotime=1&_timezone=Asia%2FTokyo":                                                             "",
+		"_texttotime=1": "_texttotime",
 	} {
 		t.Run(params, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "trail.db")

@@ -163,7 +163,7 @@ func TestAzureKindsOfBlobs(t *testing.T) {
 	require.NoError(t, err)
 	require.Less(t, sendWith(t, tk, text, nil), 300)
 	client := func(comp string, h http.Header) (status int) {
-		status, resp := use(t, &driver.Signed{URL: tk.Link.URL + "&comp=" + comp, Method: http.MethodPut, Header: h}, []byte{})
+		status, resp := use(t, &driver.Signed{URL: tk.Link.URL() + "&comp=" + comp, Method: http.MethodPut, Header: h}, []byte{})
 		answer, err := io.ReadAll(resp.Body)
 		require.NoError(t, err)
 		t.Logf("%s: %d %.200s", comp, status, answer)
