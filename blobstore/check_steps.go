@@ -85,7 +85,7 @@ func isNetwork(err error) bool {
 	if !errors.As(err, &ne) {
 		return false
 	}
-	_, errno := ne.(syscall.Errno) //nolint:errorlint // it was just found
+	_, errno := ne.(syscall.Errno)
 	return !errno
 }
 

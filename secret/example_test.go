@@ -11,7 +11,7 @@ func Example() {
 	type config struct {
 		Database secret.Text
 		Key      secret.Text
-		note     secret.Text // fmt calls no methods here, and finds only the address of a function
+		note     secret.Text //nolint:unused // fmt calls no methods here, and finds only the address of a function
 	}
 	c := config{Database: secret.New("postgres://app:hunter2@db/files"), Key: secret.New("hunter2")}
 	fmt.Printf("%+v\n", c)

@@ -141,7 +141,7 @@ func pathsTo[T any](v T) map[string]any {
 		"map": map[string]T{"k": v}, "pointer to a map": &map[string]T{"k": v}, "map of any": map[string]any{"k": v, "p": p},
 		"unexported slice": unexported[[]T]{[]T{v}}, "unexported map": unexported[map[string]T]{map[string]T{"k": v}}, "unexported array": unexported[[1]T]{[1]T{v}},
 		"error": error(failure[T]{v}), "error by pointer": error(&failure[T]{v}), "struct whose String panics": stringer[T]{nil, v},
-		"wrapped by Errorf": fmt.Errorf("x: %v %+v", v, unexported[T]{v}), //nolint:errorlint // v is no error
+		"wrapped by Errorf": fmt.Errorf("x: %v %+v", v, unexported[T]{v}),
 	}
 }
 
