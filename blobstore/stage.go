@@ -130,11 +130,23 @@ func (st *Staged) Commit(ctx context.Context) error {
 // Discard removes the object and settles the upload as failed. Call it after
 // the host's transaction was rolled back; after one that was committed, never.
 //
+// While a transaction with sqlaudit.CommitTx is open, Discard removes nothing and
+// returns an error that wraps [ErrAudit]: that transaction decides. So it does if
+// the trail can't be reached. Reconcile then settles the upload.
+//
 // If the service refuses to remove it, the object stays, and the upload is settled
 // as stored and never committed. The error then wraps fs.ErrPermission; delete the
 // object when that is allowed.
 func (st *Staged) Discard(ctx context.Context) error {
 	return st.finish(ctx, opDiscard, func(ctx context.Context) error {
+		// The renewal fails while a transaction has the intent's row locked, which
+		// would keep the object if it is committed.
+		rctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), st.s.opts.Timeout)
+		err := st.intent.Renew(rctx, st.s.opts.Lease)
+		cancel()
+		if err != nil && !errors.Is(err, audit.ErrNotHeld) {
+			return driver.As(ErrAudit, err)
+		}
 		r, err := st.s.discard(context.WithoutCancel(ctx), st.intent.Event(), resultOf(st.Object))
 		switch {
 		case isRefused(err):

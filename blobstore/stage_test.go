@@ -29,9 +29,13 @@ type staging struct {
 }
 
 func newStaging(t *testing.T, lease time.Duration) *staging {
+	return newStagingWith(t, lease, nil)
+}
+
+func newStagingWith(t *testing.T, lease time.Duration, opts *sqlaudit.Options) *staging {
 	ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
 	dsn := filepath.Join(t.TempDir(), "app.db")
-	journal, err := sqlaudit.Open(ctx, "sqlite:"+dsn, nil)
+	journal, err := sqlaudit.Open(ctx, "sqlite:"+dsn, opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, journal.Close(context.Background())) })
 	host, err := sqlx.Open("sqlite", "file:"+dsn+"?_pragma=busy_timeout(5000)")
@@ -218,3 +222,18 @@ func TestStagedLeaseIsKept(t *testing.T) {
 type failingReader struct{ err error }
 
 func (r *failingReader) Read([]byte) (int, error) { return 0, r.err }
+
+// A Discard by mistake, while the transaction that keeps the file is open, leaves
+// the decision to that transaction.
+func TestDiscardDuringTheTransaction(t *testing.T) {
+	s := newStagingWith(t, time.Minute, &sqlaudit.Options{Timeout: 300 * time.Millisecond})
+	st := s.stage(t)
+	tx := s.insert(t, st)
+	require.ErrorIs(t, st.Discard(s.ctx), ErrAudit)
+	_, err := s.store.Stat(s.ctx, st.Object.Key)
+	require.NoError(t, err)
+	require.NoError(t, tx.Commit())
+	s.reconcile(t)
+	_, err = s.store.Stat(s.ctx, st.Object.Key)
+	require.NoError(t, err, "its row is committed")
+}

@@ -23,7 +23,7 @@ import (
 // staged is what blobstore.Store.Stage returned. CommitTx writes one row, which tx
 // locks until it ends. Until then a call on the same operation, such as Discard,
 // fails after half a second with an error that wraps [ErrLocked]; others are not
-// delayed. On SQLite tx locks the whole database, and every call of the journal
+// delayed, except on MySQL. On SQLite tx locks the whole database, and every call of the journal
 // waits for its end, up to [Options.Timeout]: keep tx short there.
 func CommitTx(ctx context.Context, tx *sqlx.Tx, staged interface{ Intent() audit.Intent }) error {
 	in, err := unwrap(staged.Intent())

@@ -20,9 +20,9 @@ import (
 // call stored nothing and can be repeated after that transaction has ended.
 //
 // On PostgreSQL and MariaDB a call waits half a second for such a lock, and no
-// other call waits with it. On MySQL other calls may wait too. On MariaDB and MySQL a transaction can also lock
-// the gap that a new operation belongs in; MySQL then delays all writes until
-// [Options.Timeout]. SQLite locks whole databases: every call waits, up to
+// other call waits with it. On MySQL other calls may wait too, up to
+// [Options.Timeout], also for a transaction that has locked the gap that a new
+// operation belongs in. SQLite locks whole databases: every call waits, up to
 // [Options.Timeout].
 var ErrLocked = errors.New("sqlaudit: an open transaction has locked the operation")
 
