@@ -165,12 +165,18 @@ func (s *Store) endTicket(ctx context.Context, intent audit.Intent, eff effect, 
 func (s *Store) lostTicket(ctx context.Context, e audit.Event, lost error) (*Object, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
 	defer cancel()
+	_, open, err := s.peek(ctx, e.OpID, nil)
+	if err != nil {
+		return nil, driver.As(ErrAudit, both(lost, err))
+	}
+	if open {
+		return nil, ErrBusy
+	}
 	end, known, err := s.endOf(ctx, e)
 	switch {
 	case err != nil:
 		return nil, driver.As(ErrAudit, both(lost, err))
-	case known && end == "":
-		return nil, ErrBusy
+	case known && end == "": // somebody removed the intent from the database
 	case known && end == audit.OutcomeOK:
 		obj, err := s.arrived(ctx, e.Key, e.OpID)
 		if err != nil {

@@ -198,3 +198,19 @@ func TestHeadReadsNothing(t *testing.T) {
 	require.ErrorContains(t, err, "Head")
 	require.False(t, errors.Is(err, fs.ErrNotExist) || errors.Is(err, io.EOF))
 }
+
+// Whoever removes an open intent from the database hides nothing that the
+// honest process still does: the effect gets its entry.
+func TestEffectOfARemovedIntentIsRecorded(t *testing.T) {
+	s := newStaging(t, time.Minute)
+	_, err := s.store.Upload(s.ctx, "a.pdf", strings.NewReader("content"), nil)
+	require.NoError(t, err)
+	s.host.MustExec(`CREATE TRIGGER hide AFTER INSERT ON file_access_intents BEGIN DELETE FROM file_access_intents WHERE op_id = NEW.op_id; END`)
+	require.NoError(t, s.store.Copy(s.ctx, "b.pdf", "a.pdf", nil))
+	require.NoError(t, s.store.Delete(s.ctx, "a.pdf", nil))
+	var got []string
+	for _, e := range s.entries(t) {
+		got = append(got, string(e.Action)+" "+e.Key+" "+string(e.Outcome))
+	}
+	assert.Equal(t, []string{"upload a.pdf ok", "copy b.pdf ok", "delete a.pdf ok"}, got)
+}

@@ -29,12 +29,16 @@ func (s *Store) settleLost(ctx context.Context, e audit.Event, r audit.Result, a
 	case !so && e.Action != audit.ActionDelete:
 		return fmt.Errorf("%w: another process took the operation over, and the bucket is not as this one left it", lost)
 	}
+	_, open, err := s.peek(ctx, e.OpID, nil)
+	if err != nil || open {
+		return both(lost, err) // it is for the other process to settle
+	}
+	// If it is neither open nor settled, somebody removed the intent from the
+	// database: the effect gets its entry all the same.
 	end, known, err := s.endOf(ctx, e)
 	switch {
 	case err != nil:
 		return both(lost, err)
-	case known && end == "":
-		return lost // it is for the other process to settle
 	case known && end == r.Outcome:
 		so, also = true, withoutDeletions(also) // the other process has recorded them
 	default:
