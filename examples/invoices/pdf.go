@@ -102,7 +102,7 @@ func readPDFMain(in io.Reader, out io.Writer) (code int) {
 	}
 	var result pdfResult
 	result.Details, result.Unclear, err = readpdf.Read(content)
-	if refusal := (*readpdf.Refusal)(nil); errors.As(err, &refusal) {
+	if refusal := (*readpdf.RefusalError)(nil); errors.As(err, &refusal) {
 		result.Refused = refusal.Reason
 	} else if err != nil {
 		return 1

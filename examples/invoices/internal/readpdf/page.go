@@ -14,12 +14,12 @@ import (
 // page shows, with its place, and marks those that a person may not see as they
 // are: hidden, covered, cut off, or in the color of their background.
 
-// A Refusal says why a file as a whole can't be read.
-type Refusal struct{ Reason string }
+// A RefusalError says why a file as a whole can't be read.
+type RefusalError struct{ Reason string }
 
-func (r *Refusal) Error() string { return r.Reason }
+func (r *RefusalError) Error() string { return r.Reason }
 
-func refusef(format string, args ...any) error { return &Refusal{fmt.Sprintf(format, args...)} }
+func refusef(format string, args ...any) error { return &RefusalError{fmt.Sprintf(format, args...)} }
 
 const (
 	maxContent = 8 << 20 // bytes of a page
@@ -54,10 +54,7 @@ func (r rect) with(x, y float64) rect {
 	return rect{min(r.x0, x), min(r.y0, y), max(r.x1, x), max(r.y1, y)}
 }
 
-var (
-	everywhere = rect{math.Inf(-1), math.Inf(-1), math.Inf(1), math.Inf(1)}
-	nowhere    = rect{math.Inf(1), math.Inf(1), math.Inf(-1), math.Inf(-1)}
-)
+var nowhere = rect{math.Inf(1), math.Inf(1), math.Inf(-1), math.Inf(-1)}
 
 // glyph is a character, or a ligature, where the page shows it.
 type glyph struct {

@@ -33,7 +33,7 @@ const (
 )
 
 // Read returns the details of an invoice, and the reasons for which others are
-// left out. An error that wraps a *[Refusal] says why the file as a whole can't
+// left out. An error that wraps a *[RefusalError] says why the file as a whole can't
 // be read; any other is that of a file which is not a sound PDF.
 func Read(content []byte) (d Details, unclear []string, err error) {
 	r, err := pdf.NewReader(bytes.NewReader(content), int64(len(content)))

@@ -29,7 +29,7 @@ func TestScore(t *testing.T) {
 			t.Fatal(err)
 		}
 		d, unclear, err := Read(content)
-		if refusal := (*Refusal)(nil); err != nil && !errors.As(err, &refusal) {
+		if refusal := (*RefusalError)(nil); err != nil && !errors.As(err, &refusal) {
 			t.Errorf("%s: %v", want[0], err)
 		}
 		got := []string{d.Number, d.Date, d.Total, d.Currency}
