@@ -90,7 +90,10 @@ func TestVerifyOfHostileValues(t *testing.T) {
 	require.NoError(t, db.Close())
 	whole, err := os.ReadFile(strings.TrimPrefix(tr.dsn, "sqlite:"))
 	require.NoError(t, err)
-	for _, statements := range hostile {
+	for i, statements := range hostile {
+		if testing.Short() && i%10 != 0 {
+			continue // the other run takes all of them
+		}
 		t.Run(statements[:min(len(statements), 120)], func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "trail.db")
 			require.NoError(t, os.WriteFile(path, whole, 0o600))
