@@ -32,9 +32,8 @@ type PublishOptions struct {
 	// Every is the longest that a checkpoint waits. Default: 10 s. When a
 	// process was killed, another one of those that publish does so for it,
 	// between 6 and 12 times Every later, or when it starts. It does so only
-	// for a writer that [Options.DeploymentKey] or one of
-	// [Options.TrustedKeys] certifies:
-	// whoever can write to the database could have made up another.
+	// for a writer that [Options.DeploymentKey] or one of [Options.TrustedKeys]
+	// certifies. Anyone who can write to the database could have made up another.
 	Every time.Duration
 
 	// Entries is after how many new entries a checkpoint is published at once.
