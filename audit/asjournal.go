@@ -25,9 +25,9 @@ func AsJournal(l Logger) Journal {
 
 type loggerJournal struct{ Logger }
 
-// Log gives e the actor of ctx, whether or not the Logger does.
+// Log gives e the actor and attributes of ctx, whether or not the Logger does.
 func (j loggerJournal) Log(ctx context.Context, e Event) error {
-	return j.Logger.Log(ctx, withActorOf(ctx, e))
+	return j.Logger.Log(ctx, withContext(ctx, e))
 }
 
 func (j loggerJournal) Begin(ctx context.Context, e Event, lease time.Duration) (Intent, error) {
@@ -60,7 +60,7 @@ type loggerIntent struct {
 	logged int        // how many of the events that settle it are stored
 }
 
-func (in *loggerIntent) ID() string   { return in.event.OpID }
+func (in *loggerIntent) OpID() string { return in.event.OpID }
 func (in *loggerIntent) Event() Event { return in.event.Clone() }
 
 func (in *loggerIntent) Renew(context.Context, time.Duration) error {

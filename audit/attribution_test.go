@@ -37,7 +37,7 @@ func attributed(t *testing.T, j Journal, begun bool) (want []string) {
 		in, err := j.Begin(by(of.begins), Event{Action: ActionUpload}, 0)
 		require.NoError(t, err)
 		assert.Equal(t, of.begins, in.Event().Actor)
-		require.NoError(t, in.Settle(by(bert), Result{Outcome: OutcomeOK}, Event{Action: ActionGenerateURL}, Event{Action: ActionGenerateURL, Actor: anna}))
+		require.NoError(t, in.Settle(by(bert), Result{Outcome: OutcomeOK}, Event{Action: ActionIssueLink}, Event{Action: ActionIssueLink, Actor: anna}))
 		if begun {
 			want = append(want, of.shown)
 		}

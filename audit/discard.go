@@ -43,7 +43,7 @@ func (discard) Claim(context.Context, string, time.Duration, func(Event) bool) (
 
 type discardIntent struct{ event Event }
 
-func (in discardIntent) ID() string                                 { return in.event.OpID }
+func (in discardIntent) OpID() string                               { return in.event.OpID }
 func (in discardIntent) Event() Event                               { return in.event.Clone() }
 func (in discardIntent) Renew(context.Context, time.Duration) error { return nil }
 

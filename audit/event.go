@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -16,20 +17,26 @@ import (
 type Action string
 
 const (
-	ActionUpload            Action = "upload"
-	ActionDownload          Action = "download"
-	ActionDelete            Action = "delete"
-	ActionCopy              Action = "copy"
-	ActionMove              Action = "move"
-	ActionGenerateURL       Action = "generate_url"        // a link to read or delete was issued
-	ActionGenerateUploadURL Action = "generate_upload_url" // a link to write was issued
-	ActionRedeem            Action = "redeem"              // a link was used
-	ActionRevoke            Action = "revoke"              // a link was withdrawn
-	ActionReconcile         Action = "reconcile"
-	ActionScrub             Action = "scrub" // a stored object was found to be not what it should be
-	ActionCheck             Action = "check" // the backend was tried out
-	ActionErase             Action = "erase" // a person's fields were erased
-	ActionPurge             Action = "purge" // old entries were exported and removed
+	ActionUpload          Action = "upload"
+	ActionDownload        Action = "download"
+	ActionDelete          Action = "delete"
+	ActionCopy            Action = "copy"
+	ActionMove            Action = "move"
+	ActionIssueLink       Action = "generate_url"        // a link to read or delete was issued
+	ActionIssueUploadLink Action = "generate_upload_url" // a link to write was issued
+	ActionRedeem          Action = "redeem"              // a link was used
+	ActionRevoke          Action = "revoke"              // a link was withdrawn
+	ActionReconcile       Action = "reconcile"
+	ActionScrub           Action = "scrub" // a stored object was found to be not what it should be
+	ActionCheck           Action = "check" // the backend was tried out
+	ActionErase           Action = "erase" // a person's fields were erased
+	ActionPurge           Action = "purge" // old entries were exported and removed
+
+	// ActionGap records that entries are missing before it: a journal that
+	// acknowledges entries before it stores them could not store some. Its
+	// attributes entries, from and to hold their number and their first and last
+	// time.
+	ActionGap Action = "gap"
 
 	// ActionStat and ActionList are asked of an authoriser; since no content
 	// is served they are recorded only when they are denied.
@@ -63,10 +70,9 @@ type Resource struct {
 //
 // Text is stored as valid, printable UTF-8: invalid bytes and control
 // characters are escaped, and what exceeds the limit named at the field is cut,
-// so that a hostile user agent can never make a record impossible. See
-// [Event.Prepared].
+// so that a hostile user agent can never make a record impossible.
 type Event struct {
-	OpID       string    // the operation's UUID; empty: the logger mints one
+	OpID       string    // the operation's UUID; empty: the logger generates one
 	RefOpID    string    // the earlier operation that this one amends or belongs to
 	OccurredAt time.Time // kept in UTC with microseconds, from 1970 to 9999; zero: now
 	Action     Action
@@ -74,6 +80,7 @@ type Event struct {
 	Actor      Actor
 	Resource   Resource
 	Key        string // the object's key, at most 1,024 bytes
+	SourceKey  string // copy and move: the key that was read, at most 1,024 bytes
 	Backend    string // "local", "s3", "azure", "gcs", "mem"; at most 32 bytes
 	Bucket     string // bucket, container or folder, at most 1,024 bytes
 
@@ -83,29 +90,15 @@ type Event struct {
 	ContentType string // at most 255 bytes
 	ErrorCode   string // why it did not end OK, as a short word; at most 64 bytes
 
-	// Attrs are further facts, such as the source of a copy. A name has at
-	// most 255 bytes, a value 2,048; what is longer is cut. More than 64 pairs
-	// or 16 KiB in all are refused. Never put a secret or a signed URL here.
+	// Details are the facts that the library records itself.
+	Details Details
+
+	// Attrs are further facts of the application. A name has at most 255 bytes
+	// and a value 2,048; longer ones are truncated. More than 64 pairs or 16 KiB
+	// in all are refused. [WithAttrs] adds to them. Never put a secret or a signed
+	// URL here.
 	Attrs map[string]string
 }
-
-// Attribute names that this library writes into [Event.Attrs].
-const (
-	AttrSourceKey = "source_key" // copy and move: the key that was read
-	AttrFilename  = "filename"   // upload: the original, unsafe name
-	AttrMethod    = "method"     // links: the HTTP method they allow
-	AttrExpires   = "expires"    // links: when they end, RFC 3339
-	AttrRange     = "range"      // download: "offset-length" of a partial read
-	AttrStaged    = "staged"     // upload: StagedPending or StagedCommitted
-	AttrPrior     = "prior"      // move: "present" if it may replace an object at its destination
-)
-
-// Values of [AttrStaged]: a staged upload waits for the host's own transaction,
-// and stands if and only if that was committed.
-const (
-	StagedPending   = "pending"
-	StagedCommitted = "committed"
-)
 
 // Result is how an operation ended, to settle its intent with. The zero value
 // of a field keeps what the event already said.
@@ -116,6 +109,7 @@ type Result struct {
 	SHA256      []byte
 	ContentType string
 	GrantID     string
+	Committed   bool              // sets Details.Committed of a staged upload
 	Attrs       map[string]string // added to the event's
 	SettledBy   SettledBy         // empty means SettledByWriter
 }
@@ -146,13 +140,11 @@ func (e Event) With(r Result) Event {
 	if r.GrantID != "" {
 		e.GrantID = r.GrantID
 	}
+	if r.Committed {
+		e.Details.Staged, e.Details.Committed = true, true
+	}
 	if len(r.Attrs) > 0 {
-		merged := maps.Clone(e.Attrs)
-		if merged == nil {
-			merged = make(map[string]string, len(r.Attrs))
-		}
-		maps.Copy(merged, r.Attrs)
-		e.Attrs = merged
+		e.Attrs = merged(e.Attrs, r.Attrs)
 	}
 	return e
 }
@@ -163,6 +155,10 @@ func (e Event) Clone() Event {
 		e.Size = new(*e.Size)
 	}
 	e.SHA256, e.Attrs = bytes.Clone(e.SHA256), maps.Clone(e.Attrs)
+	if e.Details.MaxSize != nil {
+		e.Details.MaxSize = new(*e.Details.MaxSize)
+	}
+	e.Details.AllowedTypes = slices.Clone(e.Details.AllowedTypes)
 	return e
 }
 
@@ -184,15 +180,13 @@ const (
 	maxAttrValue  = 2048
 )
 
-// Prepared returns e as every logger stores it: with an OpID and OccurredAt,
-// its text escaped and cut to the limits of the fields, its maps and slices
-// copied. Preparing twice changes nothing more. What only a programming error
-// can cause (an OpID that is no UUID, an impossible time, action or outcome, a
-// digest of the wrong length, too many Attrs) is refused with an error that
-// wraps [ErrEvent].
-//
-// It is for those who implement a [Logger]; a caller has no need of it.
-func (e Event) Prepared() (Event, error) {
+// prepared returns e as every logger stores it: with an OpID and OccurredAt, its
+// text escaped and truncated to the limits of the fields, its maps and slices
+// copied. Preparing an event twice changes nothing more. Values that only a
+// programming error can cause (an OpID that is not a UUID, an impossible time,
+// action or outcome, a digest of the wrong length, too many Attrs) are refused
+// with an error that wraps [ErrEvent].
+func (e Event) prepared() (Event, error) {
 	if e.OpID == "" {
 		e.OpID = newUUIDv7()
 	}
@@ -226,7 +220,8 @@ func (e Event) Prepared() (Event, error) {
 		RequestID: cleanText(e.Actor.RequestID, 255),
 	}
 	e.Resource = Resource{Type: cleanText(e.Resource.Type, 64), ID: cleanText(e.Resource.ID, 255)}
-	e.Key = cleanText(e.Key, 1024)
+	e.Key, e.SourceKey = cleanText(e.Key, 1024), cleanText(e.SourceKey, 1024)
+	e.Details = e.Details.clean()
 	e.Backend = cleanText(e.Backend, 32)
 	e.Bucket = cleanText(e.Bucket, 1024)
 	e.GrantID = cleanText(e.GrantID, 64)

@@ -39,20 +39,20 @@ func ExampleJournal() {
 		fmt.Println(err) // nothing was recorded, so nothing may happen
 		return
 	}
-	fmt.Println("open:", trail.Open())
+	fmt.Println("open:", trail.OpenIntents())
 
 	// ... the effect: the file is written ...
 
 	err = intent.Settle(ctx,
 		audit.Result{Outcome: audit.OutcomeOK, Size: new(int64(1024))},
-		audit.Event{Action: audit.ActionGenerateURL, RefOpID: intent.ID(), Actor: intent.Event().Actor, Key: "invoices/42.pdf"},
+		audit.Event{Action: audit.ActionIssueLink, RefOpID: intent.OpID(), Actor: intent.Event().Actor, Key: "invoices/42.pdf"},
 	)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println("open:", trail.Open())
-	for e, err := range trail.Entries(ctx, audit.Query{OpID: intent.ID()}) {
+	fmt.Println("open:", trail.OpenIntents())
+	for e, err := range trail.Entries(ctx, audit.Query{OpID: intent.OpID()}) {
 		if err != nil {
 			fmt.Println(err)
 			return

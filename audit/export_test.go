@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"reflect"
 	"runtime"
 	"strings"
@@ -120,7 +121,7 @@ func TestExportsAreComplete(t *testing.T) {
 			for name, field := range map[string]string{
 				"id": "ID", "op_id": "OpID", "ref_op_id": "RefOpID", "writer_id": "WriterID", "action": "Action", "outcome": "Outcome", "settled_by": "SettledBy",
 				"user_id": "UserID", "ip_address": "IP", "user_agent": "UserAgent", "request_id": "RequestID", "tenant_id": "TenantID",
-				"resource_type": "Type", "resource_id": "ID", "file_key": "Key", "storage_backend": "Backend", "bucket": "Bucket",
+				"resource_type": "Type", "resource_id": "ID", "file_key": "Key", "source_key": "SourceKey", "storage_backend": "Backend", "bucket": "Bucket",
 				"grant_id": "GrantID", "content_type": "ContentType", "error_code": "ErrorCode",
 			} {
 				// A reader of CSV takes every line end for one.
@@ -130,7 +131,12 @@ func TestExportsAreComplete(t *testing.T) {
 			var attrs map[string]string
 			require.NoError(t, json.Unmarshal([]byte(got[1]["attrs"]), &attrs))
 			assert.Equal(t, e.Attrs, attrs)
+			var details map[string]string
+			require.NoError(t, json.Unmarshal([]byte(got[1]["details"]), &details))
+			assert.Equal(t, maps.Collect(e.Details.All()), details)
+			assert.Equal(t, hostile+"StagingKey", details["staging_key"])
 			delete(got[1], "attrs")
+			delete(got[1], "details")
 			assert.Equal(t, want, got[1])
 			assert.Equal(t, "0", got[0]["seq"])
 			assert.NotContains(t, got[0], "size")

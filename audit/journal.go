@@ -32,7 +32,8 @@ var (
 // set keeps it as it is; nothing is added from ctx. The rule holds for the
 // events of Log, for those of [Journal.Begin], and for the further events of
 // [Intent.Settle]. To store an event without an actor, pass a context without
-// one: WithActor(ctx, Actor{}). Implementations call [PrepareLog], which does
+// one: WithActor(ctx, Actor{}). The attributes of ctx (see [WithAttrs]) are added
+// to all these events. Implementations call [PrepareLog], which does
 // it, or do the same.
 type Logger interface {
 	// Log stores e. A nil error means that e is durable. After an error e may
@@ -77,8 +78,8 @@ type Journal interface {
 // then: a lease that ran out unnoticed takes nothing away. All methods may be
 // called concurrently.
 type Intent interface {
-	// ID is the operation's id, the OpID of its event.
-	ID() string
+	// OpID is the ID of the operation, the OpID of its event.
+	OpID() string
 	// Event is the event as stored by Begin, a copy for the caller to keep.
 	Event() Event
 	// Renew extends the lease, so that it ends that long from now
@@ -101,8 +102,8 @@ type DanglingQuery struct {
 	Lease   time.Duration // how long each is held for the caller; 0: a minute
 }
 
-// DefaultLease is how long an intent is held when no lease is given.
-const DefaultLease = time.Minute
+// defaultLease is how long an intent is held when no lease is given.
+const defaultLease = time.Minute
 
 // Reader gives back what was stored.
 type Reader interface {
@@ -128,8 +129,9 @@ type Query struct {
 	From     time.Time // OccurredAt at or after
 	To       time.Time // OccurredAt before
 	After    string    // the ID of the last entry of the previous page
-	Newest   bool      // newest first
 	Limit    int       // at most that many; 0: all
+
+	NewestFirst bool // in descending instead of ascending order
 
 	// Verified yields only entries whose writer's signature covers them, for
 	// callers that act on what they read. An entry that does not verify is left

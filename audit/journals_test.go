@@ -73,18 +73,18 @@ func TestAsJournalLogsBothEnds(t *testing.T) {
 	in, err := j.Begin(t.Context(), Event{Action: ActionUpload, Key: "k"}, 0)
 	require.NoError(t, err)
 	require.NoError(t, in.Renew(t.Context(), time.Minute))
-	require.NoError(t, in.Settle(t.Context(), Result{Outcome: OutcomeFailed, ErrorCode: "x"}, Event{Action: ActionGenerateURL}))
+	require.NoError(t, in.Settle(t.Context(), Result{Outcome: OutcomeFailed, ErrorCode: "x"}, Event{Action: ActionIssueLink}))
 
 	assert.Equal(t, []string{"upload begun", "upload failed", "generate_url ok"}, log.outcomes())
-	assert.Equal(t, in.ID(), log.events[0].OpID)
-	assert.Equal(t, in.ID(), log.events[1].OpID)
+	assert.Equal(t, in.OpID(), log.events[0].OpID)
+	assert.Equal(t, in.OpID(), log.events[1].OpID)
 	assert.Equal(t, log.events[0].OccurredAt, log.events[1].OccurredAt)
 
 	require.ErrorIs(t, in.Settle(t.Context(), Result{Outcome: OutcomeOK}), ErrNotHeld)
 	require.ErrorIs(t, in.Renew(t.Context(), 0), ErrNotHeld)
 	assert.Len(t, log.events, 3)
 
-	_, err = j.Claim(t.Context(), in.ID(), 0, nil)
+	_, err = j.Claim(t.Context(), in.OpID(), 0, nil)
 	require.ErrorIs(t, err, ErrNoIntent)
 	for range j.Dangling(t.Context(), DanglingQuery{}) {
 		t.Fatal("a plain logger can't find what dangles")
@@ -108,7 +108,7 @@ func TestAsJournalSettleGoesOnWhereItStopped(t *testing.T) {
 	in, err := AsJournal(log).Begin(t.Context(), Event{Action: ActionUpload}, 0)
 	require.NoError(t, err)
 	settle := func() error {
-		return in.Settle(t.Context(), Result{Outcome: OutcomeOK}, Event{Action: ActionGenerateURL})
+		return in.Settle(t.Context(), Result{Outcome: OutcomeOK}, Event{Action: ActionIssueLink})
 	}
 	require.ErrorIs(t, settle(), errLog)
 	assert.Equal(t, []string{"upload begun"}, log.outcomes(), "what follows waits for what comes first")
@@ -185,8 +185,8 @@ func TestMultiSettle(t *testing.T) {
 	in, err := m.Begin(t.Context(), Event{Action: ActionUpload}, 0)
 	require.NoError(t, err)
 	assert.Empty(t, mirror.events, "intents are the first's alone")
-	assert.Equal(t, 1, first.Open())
-	require.NoError(t, in.Settle(t.Context(), Result{Outcome: OutcomeOK}, Event{Action: ActionGenerateURL}))
+	assert.Equal(t, 1, first.OpenIntents())
+	require.NoError(t, in.Settle(t.Context(), Result{Outcome: OutcomeOK}, Event{Action: ActionIssueLink}))
 	got := entries(t, first)
 	require.Len(t, got, 2)
 	require.Len(t, mirror.events, 2)
@@ -205,7 +205,7 @@ func TestMultiMirrorFailsAfter(t *testing.T) {
 	require.ErrorIs(t, err, ErrMirror)
 	require.ErrorIs(t, err, errLog)
 	assert.Len(t, entries(t, first), 1, "the trail is complete")
-	assert.Zero(t, first.Open())
+	assert.Zero(t, first.OpenIntents())
 	assert.Len(t, good.events, 1)
 }
 
@@ -220,16 +220,16 @@ func TestMultiMirrorsWhatIsTakenOver(t *testing.T) {
 	now = now.Add(2 * time.Minute)
 	for in, err := range m.Dangling(t.Context(), DanglingQuery{}) {
 		require.NoError(t, err)
-		assert.Equal(t, dead.ID(), in.ID())
+		assert.Equal(t, dead.OpID(), in.OpID())
 		require.NoError(t, in.Settle(t.Context(), Result{Outcome: OutcomeUnknown, SettledBy: SettledByReconciler}))
 	}
 	require.ErrorIs(t, dead.Settle(t.Context(), Result{Outcome: OutcomeOK}), ErrNotHeld)
-	in, err := m.Claim(t.Context(), ticket.ID(), 0, nil)
+	in, err := m.Claim(t.Context(), ticket.OpID(), 0, nil)
 	require.NoError(t, err)
 	require.NoError(t, in.Settle(t.Context(), Result{Outcome: OutcomeOK}))
 	assert.Equal(t, []string{"upload unknown", "upload ok"}, mirror.outcomes())
 
-	in, err = m.Claim(t.Context(), ticket.ID(), 0, nil)
+	in, err = m.Claim(t.Context(), ticket.OpID(), 0, nil)
 	require.ErrorIs(t, err, ErrNoIntent)
 	assert.Nil(t, in)
 }
@@ -325,8 +325,8 @@ func TestDiscard(t *testing.T) {
 	require.ErrorIs(t, Discard.Log(t.Context(), Event{Action: "Bad"}), ErrEvent, "mistakes show even where nothing is kept")
 	in, err := Discard.Begin(t.Context(), Event{Action: ActionUpload}, 0)
 	require.NoError(t, err)
-	assert.Equal(t, in.Event().OpID, in.ID())
-	assert.NotEmpty(t, in.ID())
+	assert.Equal(t, in.Event().OpID, in.OpID())
+	assert.NotEmpty(t, in.OpID())
 	require.NoError(t, in.Renew(t.Context(), 0))
 	require.ErrorIs(t, in.Settle(t.Context(), Result{}), ErrEvent)
 	require.NoError(t, in.Settle(t.Context(), Result{Outcome: OutcomeOK}))

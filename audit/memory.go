@@ -161,8 +161,8 @@ func (m *Memory) takeOver(opID string, lease time.Duration, may func(*memoryHold
 	return h.holder
 }
 
-// Open returns the number of open intents.
-func (m *Memory) Open() int {
+// OpenIntents returns the number of open intents.
+func (m *Memory) OpenIntents() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.open)
@@ -178,7 +178,7 @@ func (m *Memory) Entries(ctx context.Context, q Query) iter.Seq2[Entry, error] {
 		m.mu.Lock()
 		entries := slices.Clone(m.entries)
 		m.mu.Unlock()
-		if q.Newest {
+		if q.NewestFirst {
 			slices.Reverse(entries)
 		}
 		n := 0
@@ -202,7 +202,7 @@ func (m *Memory) Entries(ctx context.Context, q Query) iter.Seq2[Entry, error] {
 }
 
 func (q Query) matches(e Entry) bool {
-	pastCursor := q.After == "" || (q.Newest && e.ID < q.After) || (!q.Newest && e.ID > q.After)
+	pastCursor := q.After == "" || (q.NewestFirst && e.ID < q.After) || (!q.NewestFirst && e.ID > q.After)
 	return pastCursor &&
 		(q.UserID == "" || q.UserID == e.Actor.UserID) &&
 		(q.TenantID == "" || q.TenantID == e.Actor.TenantID) &&
@@ -217,7 +217,7 @@ func (q Query) matches(e Entry) bool {
 		(q.To.IsZero() || e.OccurredAt.Before(q.To))
 }
 
-func (in *memoryIntent) ID() string   { return in.event.OpID }
+func (in *memoryIntent) OpID() string { return in.event.OpID }
 func (in *memoryIntent) Event() Event { return in.event.Clone() }
 
 func (in *memoryIntent) Renew(ctx context.Context, lease time.Duration) error {
@@ -261,7 +261,7 @@ func (in *memoryIntent) Settle(ctx context.Context, r Result, also ...Event) err
 
 func leaseOr(d time.Duration) time.Duration {
 	if d <= 0 {
-		return DefaultLease
+		return defaultLease
 	}
 	return d
 }

@@ -33,7 +33,7 @@ func TestMemoryClock(t *testing.T) {
 	in, err := m.Begin(t.Context(), Event{Action: ActionUpload}, 0)
 	require.NoError(t, err)
 	now = now.Add(time.Second)
-	require.NoError(t, in.Settle(t.Context(), Result{Outcome: OutcomeOK}, Event{Action: ActionGenerateURL}))
+	require.NoError(t, in.Settle(t.Context(), Result{Outcome: OutcomeOK}, Event{Action: ActionIssueLink}))
 
 	var occurred, created []int
 	for e, err := range m.Entries(t.Context(), Query{}) {
@@ -46,12 +46,12 @@ func TestMemoryClock(t *testing.T) {
 
 func TestMemoryOpen(t *testing.T) {
 	m := &Memory{}
-	assert.Zero(t, m.Open())
+	assert.Zero(t, m.OpenIntents())
 	in, err := m.Begin(t.Context(), Event{Action: ActionUpload}, 0)
 	require.NoError(t, err)
-	assert.Equal(t, 1, m.Open())
+	assert.Equal(t, 1, m.OpenIntents())
 	require.NoError(t, in.Settle(t.Context(), Result{Outcome: OutcomeOK}))
-	assert.Zero(t, m.Open())
+	assert.Zero(t, m.OpenIntents())
 }
 
 func TestMemoryEmptyWithDoneContext(t *testing.T) {

@@ -9,14 +9,14 @@ import (
 // What every logger must do alike with the events it is given stands here, so
 // that implementations differ only in where they put them.
 
-// PrepareIntent returns e as [Journal.Begin] stores it: with the actor of ctx if
-// e has none, see [Logger]. It is for those who implement a Journal. An error
+// PrepareIntent returns e as [Journal.Begin] stores it: with the attributes of
+// ctx, and with its actor if e has none, see [Logger]. It is for those who implement a Journal. An error
 // wraps [ErrEvent].
 func PrepareIntent(ctx context.Context, e Event) (Event, error) {
 	if e.Outcome != "" {
 		return e, fmt.Errorf("%w: Begin with outcome %q: an operation that has an outcome is logged, not begun", ErrEvent, cleanText(string(e.Outcome), 80))
 	}
-	return withActorOf(ctx, e).Prepared()
+	return withContext(ctx, e).prepared()
 }
 
 // PrepareSettlement returns the events that settle an intent, the final one
@@ -38,35 +38,41 @@ func PrepareSettlement(ctx context.Context, intent Event, r Result, also ...Even
 	events := make([]Event, 0, 1+len(also))
 	events = append(events, intent.With(r))
 	for _, e := range also {
-		events = append(events, withActorOf(ctx, e))
+		events = append(events, withContext(ctx, e))
 	}
 	return prepareFinal(events...)
 }
 
-// PrepareLog returns e as [Logger.Log] stores it: with the actor of ctx if e has
-// none, see [Logger]. It is for those who implement a Logger. An error wraps
+// PrepareLog returns e as [Logger.Log] stores it: with the attributes of ctx, and
+// with its actor if e has none, see [Logger]. It is for those who implement a Logger. An error wraps
 // [ErrEvent].
 func PrepareLog(ctx context.Context, e Event) (Event, error) {
-	events, err := prepareFinal(withActorOf(ctx, e))
+	events, err := prepareFinal(withContext(ctx, e))
 	if err != nil {
 		return e, err
 	}
 	return events[0], nil
 }
 
-// withActorOf returns e with the actor of ctx if e has none. It never merges the
-// two: an actor with nothing but an IP address is a complete statement, and
-// fields of two actors could be those of two persons.
-func withActorOf(ctx context.Context, e Event) Event {
+// withContext returns e with the attributes of ctx, and with its actor if e has
+// none. It never merges two actors: an actor with nothing but an IP address is a
+// complete statement, and fields of two actors could belong to two persons.
+func withContext(ctx context.Context, e Event) Event {
 	if e.Actor.IsZero() {
 		e.Actor, _ = ActorFrom(ctx)
+	}
+	if attrs := attrsFrom(ctx); len(attrs) > 0 {
+		e.Attrs = merged(attrs, e.Attrs)
 	}
 	return e
 }
 
-// prepared returns a context for logging events that were prepared already. If
-// one of them has no actor the context carries none either, so that none is added.
+// prepared returns a context for logging events that were prepared already: one
+// that adds no attributes, and no actor if one of the events has none.
 func prepared(ctx context.Context, events ...Event) context.Context {
+	if attrsFrom(ctx) != nil {
+		ctx = context.WithValue(ctx, attrsKey{}, map[string]string(nil))
+	}
 	if slices.ContainsFunc(events, func(e Event) bool { return e.Actor.IsZero() }) {
 		return WithActor(ctx, Actor{})
 	}
@@ -79,7 +85,7 @@ func prepareFinal(events ...Event) ([]Event, error) {
 		if e.Outcome == "" {
 			e.Outcome = OutcomeOK
 		}
-		p, err := e.Prepared()
+		p, err := e.prepared()
 		if err != nil {
 			return nil, err
 		}

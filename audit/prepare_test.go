@@ -88,7 +88,7 @@ func TestPreparedRefusesMistakes(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			e := Event{Action: ActionUpload}
 			tc.edit(&e)
-			_, err := e.Prepared()
+			_, err := e.prepared()
 			require.ErrorIs(t, err, ErrEvent)
 			assert.ErrorContains(t, err, tc.says)
 		})
@@ -97,7 +97,7 @@ func TestPreparedRefusesMistakes(t *testing.T) {
 
 func TestPreparedFillsIn(t *testing.T) {
 	before := time.Now().Truncate(time.Microsecond)
-	e, err := Event{Action: "host.action-1_x"}.Prepared()
+	e, err := Event{Action: "host.action-1_x"}.prepared()
 	require.NoError(t, err)
 	assert.True(t, isUUID(e.OpID), e.OpID)
 	assert.False(t, e.OccurredAt.Before(before))
@@ -105,7 +105,7 @@ func TestPreparedFillsIn(t *testing.T) {
 	assert.Equal(t, time.UTC, e.OccurredAt.Location())
 
 	local := time.Date(2026, 3, 1, 9, 30, 0, 123456789, time.FixedZone("", 3600))
-	e, err = Event{Action: ActionUpload, OccurredAt: local}.Prepared()
+	e, err = Event{Action: ActionUpload, OccurredAt: local}.prepared()
 	require.NoError(t, err)
 	assert.Equal(t, time.Date(2026, 3, 1, 8, 30, 0, 123456000, time.UTC), e.OccurredAt)
 }
@@ -115,7 +115,7 @@ func TestPreparedCopies(t *testing.T) {
 		Action: ActionUpload, Size: new(int64(1)), SHA256: make([]byte, 32),
 		Attrs: map[string]string{"a": "1"},
 	}
-	out, err := in.Prepared()
+	out, err := in.prepared()
 	require.NoError(t, err)
 	*in.Size, in.SHA256[0], in.Attrs["a"] = 2, 2, "2"
 	assert.EqualValues(t, 1, *out.Size)
@@ -130,18 +130,18 @@ func TestPreparedLimits(t *testing.T) {
 		ContentType: long, ErrorCode: long,
 		Actor:    Actor{UserID: long, TenantID: long, IP: long, UserAgent: long, RequestID: long},
 		Resource: Resource{Type: long, ID: long},
-		Attrs:    map[string]string{AttrFilename: long, long: long},
-	}.Prepared()
+		Attrs:    map[string]string{"name": long, long: long},
+	}.prepared()
 	require.NoError(t, err, "however long what a stranger sent, the record is possible")
 	checkStorable(t, e)
 }
 
 func TestPreparedAttrNamesThatMeet(t *testing.T) {
 	in := Event{Action: ActionUpload, Attrs: map[string]string{"a\x00": "raw", `a\u0000`: "escaped"}}
-	first, err := in.Prepared()
+	first, err := in.prepared()
 	require.NoError(t, err)
 	for range 50 {
-		again, err := in.Prepared()
+		again, err := in.prepared()
 		require.NoError(t, err)
 		require.Equal(t, first.Attrs, again.Attrs, "the same event always gives the same record")
 	}
@@ -173,7 +173,7 @@ func TestPrepareSettlement(t *testing.T) {
 		Outcome: OutcomeFailed, ErrorCode: "disk_full", Size: new(int64(7)), SHA256: make([]byte, 32),
 		ContentType: "text/plain", GrantID: "g", Attrs: map[string]string{"b": "2", "c": "3"},
 		SettledBy: SettledByReconciler,
-	}, Event{Action: ActionGenerateURL})
+	}, Event{Action: ActionIssueLink})
 	require.NoError(t, err)
 	require.Len(t, events, 2)
 	want := intent
@@ -181,7 +181,7 @@ func TestPrepareSettlement(t *testing.T) {
 	want.ContentType, want.GrantID = "text/plain", "g"
 	want.Attrs = map[string]string{"a": "1", "b": "2", "c": "3"}
 	assert.Equal(t, want, events[0])
-	assert.Equal(t, ActionGenerateURL, events[1].Action)
+	assert.Equal(t, ActionIssueLink, events[1].Action)
 	assert.Equal(t, OutcomeOK, events[1].Outcome, "an event without an outcome went well")
 	assert.Equal(t, map[string]string{"a": "1", "b": "1"}, intent.Attrs, "the intent's own attrs stay as they were")
 
@@ -251,7 +251,7 @@ func FuzzPrepared(f *testing.F) {
 			e.Size = &size
 		}
 		before := maps.Clone(e.Attrs)
-		got, err := e.Prepared()
+		got, err := e.prepared()
 		if err != nil {
 			require.ErrorIs(t, err, ErrEvent)
 			require.True(t, utf8.ValidString(err.Error()), "%q", err.Error())
@@ -259,7 +259,7 @@ func FuzzPrepared(f *testing.F) {
 		}
 		checkStorable(t, got)
 		require.Equal(t, before, e.Attrs, "the caller's own stay as they were")
-		again, err := got.Prepared()
+		again, err := got.prepared()
 		require.NoError(t, err)
 		require.Equal(t, got, again)
 	})

@@ -46,36 +46,34 @@ func (s Slog) Log(ctx context.Context, e Event) error {
 // names of the stored columns.
 func (e Event) LogValue() slog.Value {
 	attrs := make([]slog.Attr, 0, 20)
-	text := func(name, value string) {
-		if value != "" {
-			attrs = append(attrs, slog.String(name, value))
+	en := Entry{Event: e}
+	for i := range columns {
+		c := &columns[i]
+		switch c.Name {
+		case "id", "writer_id", "seq", "created_at", "settled_by", "occurred_at": // of the entry, or the record's own time
+			continue
+		case "details":
+			var facts []any
+			for name, text := range e.Details.All() {
+				facts = append(facts, slog.String(name, text))
+			}
+			if facts != nil {
+				attrs = append(attrs, slog.Group(c.Name, facts...))
+			}
+			continue
+		case "attrs":
+			if len(e.Attrs) > 0 {
+				attrs = append(attrs, slog.Any(c.Name, e.Attrs))
+			}
+			continue
 		}
-	}
-	text("op_id", e.OpID)
-	text("ref_op_id", e.RefOpID)
-	text("action", string(e.Action))
-	text("outcome", string(e.Outcome))
-	text("user_id", e.Actor.UserID)
-	text("tenant_id", e.Actor.TenantID)
-	text("ip_address", e.Actor.IP)
-	text("user_agent", e.Actor.UserAgent)
-	text("request_id", e.Actor.RequestID)
-	text("resource_type", e.Resource.Type)
-	text("resource_id", e.Resource.ID)
-	text("file_key", e.Key)
-	text("storage_backend", e.Backend)
-	text("bucket", e.Bucket)
-	text("grant_id", e.GrantID)
-	if e.Size != nil {
-		attrs = append(attrs, slog.Int64("size", *e.Size))
-	}
-	if e.SHA256 != nil {
-		attrs = append(attrs, slog.String("sha256", hex.EncodeToString(e.SHA256)))
-	}
-	text("content_type", e.ContentType)
-	text("error_code", e.ErrorCode)
-	if len(e.Attrs) > 0 {
-		attrs = append(attrs, slog.Any("attrs", e.Attrs))
+		switch v := c.get(&en).(type) {
+		case nil:
+		case []byte:
+			attrs = append(attrs, slog.String(c.Name, hex.EncodeToString(v)))
+		default:
+			attrs = append(attrs, slog.Any(c.Name, v))
+		}
 	}
 	return slog.GroupValue(attrs...)
 }

@@ -111,7 +111,7 @@ func (f *fixture) reconcile(want blobstore.Reconciled) {
 	done, err := f.store.Reconcile(f.ctx)
 	require.NoError(f, err)
 	require.Equal(f, want, done)
-	require.Zero(f, f.memory.Open())
+	require.Zero(f, f.memory.OpenIntents())
 }
 
 // endless gives bytes until it is told to end or its upload is given up.

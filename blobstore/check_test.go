@@ -115,7 +115,7 @@ func TestCheckNamesTheStep(t *testing.T) {
 			}
 			if step == "delete" {
 				require.Len(t, list(), 1)
-				require.Equal(t, 1, trail.Open(), "the reconciler must know of it")
+				require.Equal(t, 1, trail.OpenIntents(), "the reconciler must know of it")
 				delete(b.fails, step)
 				trail.Now = func() time.Time { return time.Now().Add(time.Hour) } // its lease has run out
 				n, err := store.Reconcile(t.Context())
@@ -123,7 +123,7 @@ func TestCheckNamesTheStep(t *testing.T) {
 				require.Equal(t, blobstore.Reconciled{Failed: 1}, n)
 			}
 			require.Empty(t, list())
-			require.Zero(t, trail.Open())
+			require.Zero(t, trail.OpenIntents())
 			for e, err := range trail.Entries(t.Context(), audit.Query{}) {
 				require.NoError(t, err)
 				require.Equal(t, audit.ActionCheck, e.Action)
@@ -193,13 +193,13 @@ func TestCheckLeavesOneObjectAtMost(t *testing.T) {
 			require.ErrorIs(t, err, fs.ErrPermission)
 			require.ErrorIs(t, err, blobstore.ErrInDoubt)
 			require.Equal(t, 1, objects(b))
-			require.Equal(t, 1, trail.Open())
+			require.Equal(t, 1, trail.OpenIntents())
 		}
 		require.Equal(t, []string{"failed permission", "failed permission"}, outcomes(trail), "each is recorded; the first is open")
 		delete(b.fails, "delete")
 		require.NoError(t, store.Check(t.Context()))
 		require.Zero(t, objects(b))
-		require.Zero(t, trail.Open())
+		require.Zero(t, trail.OpenIntents())
 		require.Equal(t, []string{"failed interrupted", "ok "}, outcomes(trail)[2:])
 	})
 	t.Run("while nothing works", func(t *testing.T) {
@@ -207,11 +207,11 @@ func TestCheckLeavesOneObjectAtMost(t *testing.T) {
 		b.fails["write"], b.fails["delete"] = errBackend, errBackend
 		for range 3 {
 			require.ErrorIs(t, store.Check(t.Context()), errBackend)
-			require.Equal(t, 1, trail.Open())
+			require.Equal(t, 1, trail.OpenIntents())
 		}
 		clear(b.fails)
 		require.NoError(t, store.Check(t.Context()))
-		require.Zero(t, trail.Open())
+		require.Zero(t, trail.OpenIntents())
 	})
 	t.Run("when the reconciler was there first", func(t *testing.T) {
 		b, trail, store := newChecked(t)
@@ -249,9 +249,9 @@ func TestCheckLeavesOneObjectAtMost(t *testing.T) {
 		var ce *blobstore.CheckError
 		require.ErrorAs(t, store.Check(ctx), &ce)
 		require.Equal(t, "trail", ce.Step)
-		require.Equal(t, 1, trail.Open())
+		require.Equal(t, 1, trail.OpenIntents())
 		require.NoError(t, store.Check(t.Context()), "it is not forgotten")
-		require.Zero(t, trail.Open())
+		require.Zero(t, trail.OpenIntents())
 	})
 }
 
@@ -287,7 +287,7 @@ func TestCheckFetchesTheLink(t *testing.T) {
 			defer service.Close()
 			b.link = service.URL + "/k?X-Signature=deadbeefdeadbeef"
 			err := store.Check(t.Context())
-			require.Zero(t, trail.Open())
+			require.Zero(t, trail.OpenIntents())
 			if tt.want == nil {
 				require.NoError(t, err)
 				return
@@ -324,5 +324,5 @@ func testCheckEndsInTime(t *testing.T) {
 	require.Equal(t, 5*time.Second, time.Since(begun), "in the bubble's own time")
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.ErrorContains(t, err, "there was no answer within 5s")
-	require.Zero(t, trail.Open())
+	require.Zero(t, trail.OpenIntents())
 }

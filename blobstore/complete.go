@@ -129,7 +129,7 @@ func (s *Store) giveBack(ctx context.Context, intent audit.Intent) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
 	defer cancel()
 	left := s.opts.Lease
-	if ends, err := time.Parse(time.RFC3339, intent.Event().Attrs[audit.AttrExpires]); err == nil {
+	if ends := intent.Event().Details.Expires; !ends.IsZero() {
 		left = max(time.Until(ends)+ticketGrace, time.Millisecond)
 	}
 	return driver.As(ErrAudit, intent.Renew(ctx, left))

@@ -22,8 +22,6 @@ type CopyOptions struct {
 	Overwrite bool
 	// Resource is the host's own thing that the file belongs to, for the trail.
 	Resource audit.Resource
-	// Attrs are further facts for the trail; see [audit.Event].
-	Attrs map[string]string
 }
 
 // Copy copies the object src to the key dst, with its content type, name and
@@ -67,13 +65,10 @@ func (s *Store) copyOrMove(ctx context.Context, action audit.Action, dst, src st
 	if err := CheckKey(src); err != nil {
 		return fmt.Errorf("source: %w", err)
 	}
-	if err := checkAttrs(o.Attrs); err != nil {
-		return err
-	}
 	if src == dst {
 		return errors.New("source and destination are the same key")
 	}
-	e := audit.Event{Action: action, Key: dst, Resource: o.Resource, Attrs: with(o.Attrs, audit.AttrSourceKey, src)}
+	e := audit.Event{Action: action, Key: dst, Resource: o.Resource, SourceKey: src}
 	if err := s.enter(ctx, &e); err != nil {
 		return err
 	}
@@ -84,19 +79,19 @@ func (s *Store) copyOrMove(ctx context.Context, action audit.Action, dst, src st
 		return s.record(ctx, e, fmt.Errorf("source: %w", err))
 	}
 	e.Size, e.SHA256, e.ContentType = &obj.Size, obj.SHA256, obj.ContentType
-	e.Attrs[attrETag] = obj.ETag
+	e.Details.ETag = obj.ETag
 	if action == audit.ActionMove && o.Overwrite {
 		// Whether there is something to lose decides what becomes of a move that
 		// can't delete its source.
 		switch _, err := s.lookUp(ctx, dst); {
 		case err == nil || errors.Is(err, ErrChecksum):
-			e.Attrs[audit.AttrPrior] = "present"
+			e.Details.Replaces = true
 		case !errors.Is(err, fs.ErrNotExist):
 			return s.record(ctx, e, err)
 		}
 	}
 	return s.change(ctx, e, func(ctx context.Context, intent audit.Intent) (effect, error) {
-		opID := intent.ID()
+		opID := intent.OpID()
 		copied, err := s.copyObject(ctx, dst, obj, opID, o.Overwrite)
 		if err != nil {
 			return effect{}, err
@@ -192,7 +187,7 @@ func (s *Store) isCopy(ctx context.Context, dst string, obj *Object, opID string
 func movedAway(move audit.Event, opID string) audit.Event {
 	e := move
 	e.OpID, e.RefOpID, e.Outcome = "", opID, ""
-	e.Action, e.Key, e.Attrs = audit.ActionDelete, move.Attrs[audit.AttrSourceKey], nil
+	e.Action, e.Key, e.SourceKey, e.Details = audit.ActionDelete, move.SourceKey, "", audit.Details{}
 	return e
 }
 
@@ -205,9 +200,9 @@ func (s *Store) takeBack(ctx context.Context, intent audit.Intent, cause error) 
 	e := intent.Event()
 	err := intent.Renew(ctx, s.opts.Lease)
 	switch {
-	case err == nil && e.Attrs[audit.AttrPrior] != "" && isRefused(cause):
+	case err == nil && e.Details.Replaces && isRefused(cause):
 		return effect{left: []audit.Event{onlyCopied(e)}}, cause // what it replaced is gone
-	case err == nil && e.Attrs[audit.AttrPrior] != "":
+	case err == nil && e.Details.Replaces:
 		return effect{}, driver.As(ErrInDoubt, cause) // what it replaced is gone: it is to be finished
 	case err == nil:
 		err := s.removeOwn(ctx, e.Key, e.OpID)

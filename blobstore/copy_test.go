@@ -64,7 +64,7 @@ func TestCopyOfASourceThatIsReplaced(t *testing.T) {
 			}
 			err := do(f.ctx, "b", "a", &blobstore.CopyOptions{Overwrite: c.overwrite})
 			entries := f.entries()
-			require.Zero(t, f.memory.Open())
+			require.Zero(t, f.memory.OpenIntents())
 			if c.want != nil {
 				require.Error(t, err)
 				if !errors.Is(c.want, errAny) {
@@ -130,10 +130,10 @@ func TestALinkThatCantBeRecordedIsRefusedBeforeTheUpload(t *testing.T) {
 	store, err := blobstore.NewFromDriver(signing{f.bucket}, f.trail, nil)
 	require.NoError(t, err)
 	attrs := make(map[string]string)
-	for i := range 63 { // and two of its own
+	for i := range 65 {
 		attrs[fmt.Sprint("a", i)] = "x"
 	}
-	_, err = store.Upload(f.ctx, "a", strings.NewReader("x"), &blobstore.UploadOptions{Link: &blobstore.LinkOptions{Attrs: attrs}})
+	_, err = store.Upload(audit.WithAttrs(f.ctx, attrs), "a", strings.NewReader("x"), &blobstore.UploadOptions{Link: &blobstore.LinkOptions{}})
 	require.ErrorIs(t, err, audit.ErrEvent)
 	assert.False(t, f.exists("a"))
 	assert.Empty(t, f.entries())

@@ -14,18 +14,11 @@ import (
 type DeleteOptions struct {
 	// Resource is the host's own thing that the file belongs to, for the trail.
 	Resource audit.Resource
-	// Attrs are further facts for the trail; see [audit.Event].
-	Attrs map[string]string
 	// Use, if not nil, is the use of a DELETE link to this key, for a handler
 	// that serves links; see [Store.UseLink]. The authorizer is not asked, and the
 	// use is recorded and joined to the link's issue.
 	Use *Use
 }
-
-// attrETag keeps, in the intent of an operation that removes an object, which
-// object that was, so that the reconciler does not take one that came later
-// under the same key for it.
-const attrETag = "etag"
 
 // Delete removes an object. A missing one is fs.ErrNotExist. If it is replaced
 // meanwhile, what took its place is removed, and recorded as what was; a deletion
@@ -44,10 +37,7 @@ func (s *Store) delete(ctx context.Context, key string, opts *DeleteOptions) err
 	if opts != nil {
 		o = *opts
 	}
-	if err := checkAttrs(o.Attrs); err != nil {
-		return err
-	}
-	e := audit.Event{Action: audit.ActionDelete, Key: key, Resource: o.Resource, Attrs: o.Attrs}
+	e := audit.Event{Action: audit.ActionDelete, Key: key, Resource: o.Resource}
 	if err := s.enterBy(ctx, &e, o.Use.permit(s, http.MethodDelete)); err != nil {
 		return err
 	}
@@ -58,7 +48,7 @@ func (s *Store) delete(ctx context.Context, key string, opts *DeleteOptions) err
 		return s.record(ctx, e, err)
 	}
 	e.Size, e.SHA256, e.ContentType = &obj.Size, obj.SHA256, obj.ContentType
-	e.Attrs = with(e.Attrs, attrETag, obj.ETag)
+	e.Details.ETag = obj.ETag
 	return s.change(ctx, e, func(ctx context.Context, intent audit.Intent) (effect, error) {
 		return s.deleteAsIs(ctx, intent, obj)
 	})

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -24,20 +23,12 @@ import (
 // Either way the operation is one intent, from BeginUpload to its settlement,
 // and its id is the ticket's, the grant's and the object's.
 
-// Attributes of a ticket's intent, besides the event's own Size, SHA256 and
-// ContentType, which say what the upload must be.
-const (
-	attrStagingKey = "staging_key" // where the bytes lie until they are accepted
-	attrMaxSize    = "max_size"
-	attrTypes      = "allowed_types" // separated by commas
-)
-
 // stagingKey returns where the bytes of a ticket's operation lie.
 func stagingKey(opID string) string { return keyrule.Uploads + opID }
 
 // stagingOf returns where the bytes of an upload lie, if e is that of a ticket.
 func stagingOf(e audit.Event) string {
-	if key := e.Attrs[attrStagingKey]; key == stagingKey(e.OpID) && keyrule.IsUpload(key) {
+	if key := e.Details.StagingKey; key == stagingKey(e.OpID) && keyrule.IsUpload(key) {
 		return key
 	}
 	return ""
@@ -56,8 +47,6 @@ type TicketOptions struct {
 	Filename string
 	// Resource is the host's own thing that the file belongs to, for the trail.
 	Resource audit.Resource
-	// Attrs are further facts for the trail; see [audit.Event].
-	Attrs map[string]string
 
 	// What the upload must be. [Store.Capabilities] says whether the service
 	// holds it or CompleteUpload does.
@@ -103,7 +92,7 @@ func (s *Store) BeginUpload(ctx context.Context, key string, opts *TicketOptions
 }
 
 func (s *Store) beginUpload(ctx context.Context, key string, o *TicketOptions) (*Ticket, error) {
-	up := UploadOptions{Filename: o.Filename, Attrs: o.Attrs, SHA256: o.SHA256, Size: o.Size}
+	up := UploadOptions{Filename: o.Filename, SHA256: o.SHA256, Size: o.Size}
 	if _, err := up.metadata(); err != nil {
 		return nil, err
 	}
@@ -113,7 +102,7 @@ func (s *Store) beginUpload(ctx context.Context, key string, o *TicketOptions) (
 	}
 	e := audit.Event{
 		OpID: newOpID(), Action: audit.ActionUpload, Key: key, Resource: o.Resource,
-		ContentType: o.ContentType, SHA256: o.SHA256, Attrs: up.attrs(),
+		ContentType: o.ContentType, SHA256: o.SHA256, Details: up.details(),
 	}
 	limit := s.uploadLimit(o.MaxSize)
 	switch {
@@ -123,18 +112,18 @@ func (s *Store) beginUpload(ctx context.Context, key string, o *TicketOptions) (
 		link.ContentLength, e.Size = &o.Size, &o.Size
 	case limit > 0:
 		link.MaxLength = limit
-		e.Attrs = with(e.Attrs, attrMaxSize, strconv.FormatInt(limit, 10))
+		e.Details.MaxSize = &limit
 	}
 	if len(o.AllowedTypes) > 0 {
 		if o.ContentType != "" && !allowed(baseType(o.ContentType), o.AllowedTypes) {
 			return nil, fmt.Errorf("%w: declared as %.100q, allowed are %s", ErrType, o.ContentType, strings.Join(o.AllowedTypes, ", "))
 		}
-		e.Attrs = with(e.Attrs, attrTypes, strings.Join(o.AllowedTypes, ","))
+		e.Details.AllowedTypes = o.AllowedTypes
 	}
 	if err := s.checkLink(&link); err != nil {
 		return nil, err
 	}
-	e.Attrs = with(e.Attrs, attrStagingKey, stagingKey(e.OpID))
+	e.Details.StagingKey = stagingKey(e.OpID)
 	target := key // the handler knows by the grant that it is a ticket's
 	if s.signsItself(&link) {
 		target = stagingKey(e.OpID)
@@ -160,7 +149,7 @@ func (s *Store) beginUpload(ctx context.Context, key string, o *TicketOptions) (
 		signed.Header.Set("Content-Type", o.ContentType)
 	}
 	issued.RefOpID = e.OpID
-	e.Attrs = with(e.Attrs, audit.AttrExpires, signed.Expires.UTC().Format(time.RFC3339))
+	e.Details.Expires = signed.Expires
 	bctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
 	if _, err := s.journal.Begin(bctx, e, time.Until(signed.Expires)+ticketGrace); err != nil {

@@ -184,7 +184,7 @@ func TestDirectUpload(t *testing.T) {
 				require.Equal(t, sum[:], obj.SHA256)
 			}
 			require.Equal(t, []string{"a/b.pdf"}, d.objects(t))
-			require.Zero(t, d.trail.Open())
+			require.Zero(t, d.trail.OpenIntents())
 			got := d.entries(t)
 			require.Equal(t, "generate_upload_url ok", got[0])
 			require.Equal(t, "upload ok", got[len(got)-1])
@@ -219,7 +219,7 @@ func TestDirectUpload(t *testing.T) {
 				_, err := d.complete(tk)
 				require.ErrorIs(t, err, bad.want)
 				require.Empty(t, d.objects(t), "nothing may be left")
-				require.Zero(t, d.trail.Open())
+				require.Zero(t, d.trail.OpenIntents())
 			})
 		}
 		run("an allowed type", func(t *testing.T, d *direct) {
@@ -239,7 +239,7 @@ func TestDirectUpload(t *testing.T) {
 			require.NoError(t, d.put(tk, "application/pdf", content))
 			require.NoError(t, d.AbortUpload(d.ctx, tk.Key, tk.ID))
 			require.Empty(t, d.objects(t), "nothing may be left")
-			require.Zero(t, d.trail.Open())
+			require.Zero(t, d.trail.OpenIntents())
 			require.Contains(t, d.entries(t), "upload failed discarded")
 			require.ErrorIs(t, d.AbortUpload(d.ctx, tk.Key, tk.ID), fs.ErrNotExist)
 			_, err := d.complete(tk)
@@ -255,7 +255,7 @@ func TestDirectUpload(t *testing.T) {
 			require.NoError(t, err)
 			require.ErrorIs(t, d.AbortUpload(d.ctx, tk.Key, tk.ID), fs.ErrExist)
 			require.Equal(t, []string{"a/b.pdf"}, d.objects(t))
-			require.Zero(t, d.trail.Open())
+			require.Zero(t, d.trail.OpenIntents())
 		})
 		run("the key was taken meanwhile", func(t *testing.T, d *direct) {
 			tk := begin(t, d, TicketOptions{})
@@ -284,7 +284,7 @@ func TestDirectUpload(t *testing.T) {
 			require.Empty(t, d.objects(t))
 			_, err = d.complete(tk)
 			require.ErrorIs(t, err, fs.ErrNotExist)
-			require.Zero(t, d.trail.Open())
+			require.Zero(t, d.trail.OpenIntents())
 		})
 		run("an id that is no ticket's", func(t *testing.T, d *direct) {
 			ticket := begin(t, d, TicketOptions{})

@@ -97,13 +97,13 @@ func TestWriteThatNobodyCanLookAtIsInDoubt(t *testing.T) {
 			require.ErrorIs(t, err, blobstore.ErrInDoubt)
 			require.ErrorIs(t, err, errBackend)
 			assert.Empty(t, f.entries())
-			assert.Equal(t, 1, f.memory.Open())
+			assert.Equal(t, 1, f.memory.OpenIntents())
 
 			f.leasesEnd()
 			done, err := f.store.Reconcile(f.ctx) // while the backend does not answer the intent stays
 			require.Error(t, err)
 			require.Zero(t, done)
-			require.Equal(t, 1, f.memory.Open())
+			require.Equal(t, 1, f.memory.OpenIntents())
 
 			f.bucket.blind = false
 			want := blobstore.Reconciled{Failed: 1}
@@ -151,7 +151,7 @@ func TestDeleteThatFailed(t *testing.T) {
 				assert.Equal(t, c.outcome, entries[1].Outcome)
 				return
 			}
-			assert.Equal(t, 1, f.memory.Open())
+			assert.Equal(t, 1, f.memory.OpenIntents())
 			f.bucket.blind, f.bucket.del = false, nil
 			if c.deletes {
 				f.reconcile(blobstore.Reconciled{OK: 1})

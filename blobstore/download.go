@@ -30,8 +30,6 @@ type DownloadOptions struct {
 	Verify bool
 	// Resource is the host's own thing that the file belongs to, for the trail.
 	Resource audit.Resource
-	// Attrs are further facts for the trail; see [audit.Event].
-	Attrs map[string]string
 
 	// Use, if not nil, is the use of a GET link to this key, for a handler that
 	// serves links; see [Store.UseLink]. The authorizer is not asked, and the use
@@ -78,10 +76,7 @@ func (s *Store) download(ctx context.Context, key string, opts *DownloadOptions)
 	case o.Verify && partial:
 		return nil, fmt.Errorf("%w: only a whole object can be verified", ErrUnsupported)
 	}
-	if err := checkAttrs(o.Attrs); err != nil {
-		return nil, err
-	}
-	e := audit.Event{Action: audit.ActionDownload, Key: key, Resource: o.Resource, Attrs: o.Attrs}
+	e := audit.Event{Action: audit.ActionDownload, Key: key, Resource: o.Resource}
 	if err := s.enterBy(ctx, &e, o.Use.permit(s, http.MethodGet)); err != nil {
 		return nil, err
 	}
@@ -91,7 +86,7 @@ func (s *Store) download(ctx context.Context, key string, opts *DownloadOptions)
 	if err == nil {
 		e.Size, e.SHA256, e.ContentType = &r.Length, r.Object.SHA256, r.Object.ContentType
 		if partial {
-			e.Attrs = with(e.Attrs, audit.AttrRange, strconv.FormatInt(r.Offset, 10)+"-"+strconv.FormatInt(r.Length, 10))
+			e.Details.Range = strconv.FormatInt(r.Offset, 10) + "-" + strconv.FormatInt(r.Length, 10)
 		}
 	}
 	if err := s.record(ctx, e, err); err != nil {
@@ -223,13 +218,3 @@ func (r *Reader) file(w io.Writer) io.Reader {
 
 // Close releases the reader.
 func (r *Reader) Close() error { return r.body.Close() }
-
-// with returns attrs with one more pair, leaving the original alone.
-func with(attrs map[string]string, k, v string) map[string]string {
-	m := make(map[string]string, len(attrs)+1)
-	for k, v := range attrs {
-		m[k] = v
-	}
-	m[k] = v
-	return m
-}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -20,13 +21,17 @@ import (
 )
 
 // forge inserts an intent of an operation that nobody began.
-func (s *staging) forge(t *testing.T, action audit.Action, key string, attrs map[string]string) {
+func (s *staging) forge(t *testing.T, action audit.Action, key string, d audit.Details, source string) {
 	t.Helper()
 	op := uuid.Must(uuid.NewV7()).String()
-	text, err := json.Marshal(map[string]any{
-		"op_id": op, "occurred_at": "2020-02-02T02:02:02Z", "action": action, "user_id": "bob", "file_key": key,
-		"storage_backend": "mem", "bucket": "mem", "attrs": attrs,
-	})
+	event := map[string]any{
+		"op_id": op, "occurred_at": "2020-02-02T02:02:02.000000Z", "action": action, "user_id": "bob", "file_key": key,
+		"storage_backend": "mem", "bucket": "mem", "details": maps.Collect(d.All()),
+	}
+	if source != "" {
+		event["source_key"] = source
+	}
+	text, err := json.Marshal(event)
 	require.NoError(t, err)
 	s.host.MustExec("INSERT INTO file_access_intents (op_id, holder, writer_id, storage_backend, bucket, file_key, begun_at, lease_until, event, signature) VALUES (?, ?, ?, 'mem', 'mem', ?, 0, 0, ?, ?)",
 		op, uuid.NewString(), s.journal.WriterID(), key, string(text), make([]byte, 64))
@@ -48,13 +53,13 @@ func TestReconcileIgnoresForgedIntents(t *testing.T) {
 	const victim = "contracts/victim.pdf"
 	_, err := s.store.Upload(s.ctx, victim, strings.NewReader("the contract"), nil)
 	require.NoError(t, err)
-	s.forge(t, audit.ActionCheck, victim, nil)
-	s.forge(t, audit.ActionCheck, canaryPrefix+uuid.NewString(), nil)
-	s.forge(t, audit.ActionDownload, "nothing/here", map[string]string{attrStagingKey: victim})
-	s.forge(t, audit.ActionUpload, victim, map[string]string{audit.AttrStaged: audit.StagedPending})
-	s.forge(t, audit.ActionDelete, "contracts/gone.pdf", nil)
-	s.forge(t, audit.ActionMove, "elsewhere.pdf", map[string]string{audit.AttrSourceKey: victim})
-	s.forge(t, "approve_payment", victim, nil)
+	s.forge(t, audit.ActionCheck, victim, audit.Details{}, "")
+	s.forge(t, audit.ActionCheck, canaryPrefix+uuid.NewString(), audit.Details{}, "")
+	s.forge(t, audit.ActionDownload, "nothing/here", audit.Details{StagingKey: victim}, "")
+	s.forge(t, audit.ActionUpload, victim, audit.Details{Staged: true}, "")
+	s.forge(t, audit.ActionDelete, "contracts/gone.pdf", audit.Details{}, "")
+	s.forge(t, audit.ActionMove, "elsewhere.pdf", audit.Details{}, victim)
+	s.forge(t, "approve_payment", victim, audit.Details{}, "")
 	s.stage(t).die()
 	s.host.MustExec("UPDATE file_access_intents SET lease_until = 0")
 	before := len(s.entries(t))
@@ -77,12 +82,12 @@ func TestReconcileIgnoresForgedEntries(t *testing.T) {
 	s := newStaging(t, time.Minute)
 	obj, err := s.store.Upload(s.ctx, "contracts/victim.pdf", strings.NewReader("the contract"), nil)
 	require.NoError(t, err)
-	for i, attrs := range []string{`{"staged":"pending"}`, ``} {
+	for i, details := range []string{`{"staged":"pending"}`, ``} {
 		var text any
-		if attrs != "" {
-			text = attrs
+		if details != "" {
+			text = details
 		}
-		s.host.MustExec(`INSERT INTO file_access_logs (id, op_id, writer_id, seq, occurred_at, created_at, action, outcome, settled_by, user_id, file_key, storage_backend, bucket, attrs, schema_version, pii_salt, pii_commitment, leaf)
+		s.host.MustExec(`INSERT INTO file_access_logs (id, op_id, writer_id, seq, occurred_at, created_at, action, outcome, settled_by, user_id, file_key, storage_backend, bucket, details, schema_version, pii_salt, pii_commitment, leaf)
 			SELECT ?, ?, writer_id, ?, occurred_at, created_at, 'upload', 'failed', 'reconciler', 'bob', file_key, storage_backend, bucket, ?, 1, pii_salt, pii_commitment, leaf FROM file_access_logs WHERE op_id = ? LIMIT 1`,
 			uuid.Must(uuid.NewV7()).String(), obj.OpID, 100+i, text, obj.OpID)
 	}
@@ -98,52 +103,42 @@ func TestReconcileIgnoresForgedEntries(t *testing.T) {
 	assert.Len(t, s.entries(t), 2, "the forged ones")
 }
 
-// No attribute that a caller sets can steer an operation.
-func TestReservedAttributes(t *testing.T) {
+// Attributes of the application can have the names of the library's own facts. They
+// are recorded beside them and steer nothing.
+func TestAttributesSteerNothing(t *testing.T) {
 	s := newStaging(t, time.Minute)
+	const victim, key = "contracts/victim.pdf", "tenants/rival/a.pdf"
+	_, err := s.store.Upload(s.ctx, victim, strings.NewReader("the contract"), nil)
+	require.NoError(t, err)
 	view, err := s.store.Sub("tenants/rival/")
 	require.NoError(t, err)
-	const key = "tenants/rival/a.pdf"
-	before := len(s.entries(t))
-	for name := range reservedAttrs {
-		attrs := map[string]string{name: "contracts/victim.pdf", "why": "test"}
-		for what, do := range map[string]func() error{
-			"upload": func() error {
-				_, err := view.Upload(s.ctx, key, panicking{}, &UploadOptions{Attrs: attrs})
-				return err
-			},
-			"stage": func() error {
-				_, err := view.Stage(s.ctx, key, panicking{}, &UploadOptions{Attrs: attrs})
-				return err
-			},
-			"begin upload": func() error {
-				_, err := view.BeginUpload(s.ctx, key, &TicketOptions{Attrs: attrs})
-				return err
-			},
-			"upload with a link": func() error {
-				_, err := view.Upload(s.ctx, key, panicking{}, &UploadOptions{Link: &LinkOptions{Attrs: attrs}})
-				return err
-			},
-			"download": func() error { _, err := view.Download(s.ctx, key, &DownloadOptions{Attrs: attrs}); return err },
-			"parts": func() error {
-				_, err := view.DownloadParts(s.ctx, key, &PartsOptions{Attrs: attrs, Choose: func(*Object) ([]Part, error) { return nil, nil }})
-				return err
-			},
-			"delete": func() error { return view.Delete(s.ctx, key, &DeleteOptions{Attrs: attrs}) },
-			"copy": func() error {
-				return view.Copy(s.ctx, key, "tenants/rival/b.pdf", &CopyOptions{Attrs: attrs})
-			},
-			"move": func() error {
-				return view.Move(s.ctx, key, "tenants/rival/b.pdf", &CopyOptions{Attrs: attrs})
-			},
-			"link": func() error { _, err := view.Link(s.ctx, key, &LinkOptions{Attrs: attrs}); return err },
-		} {
-			err := do()
-			require.ErrorContains(t, err, "reserved", "%s with %s", what, name)
-			require.ErrorIs(t, err, audit.ErrEvent)
+	attrs := map[string]string{"source_key": victim, "staging_key": victim, "staged": "pending", "prior": "present", "replaces": "true", "etag": "x", "details": `{"staging_key":"x"}`}
+	ctx := audit.WithAttrs(s.ctx, attrs)
+	for _, do := range []func(){
+		func() { _, _ = view.Upload(ctx, key, panicking{}, nil) },
+		func() { _, _ = view.Stage(ctx, key, panicking{}, nil) },
+	} {
+		require.Panics(t, do)
+	}
+	_, err = view.Upload(ctx, key, strings.NewReader("x"), nil)
+	require.NoError(t, err)
+	require.NoError(t, view.Copy(ctx, "tenants/rival/b.pdf", key, nil))
+	require.NoError(t, view.Move(ctx, "tenants/rival/c.pdf", key, nil))
+	require.NoError(t, view.Delete(ctx, "tenants/rival/b.pdf", nil))
+	s.host.MustExec("UPDATE file_access_intents SET lease_until = 0")
+	_, err = s.store.Reconcile(s.ctx)
+	require.NoError(t, err)
+	_, err = s.store.Stat(s.ctx, victim)
+	require.NoError(t, err)
+	found := 0
+	for _, e := range s.entries(t) {
+		assert.NotEqual(t, victim, e.SourceKey)
+		if e.Attrs != nil {
+			assert.Equal(t, attrs, e.Attrs, "%s", e.Action)
+			found++
 		}
 	}
-	assert.Len(t, s.entries(t), before)
+	assert.Equal(t, 7, found)
 }
 
 // An intent that was stored before its attributes were checked, or by a program
@@ -159,12 +154,11 @@ func TestReconcileChecksKeys(t *testing.T) {
 	for _, e := range []audit.Event{
 		{Action: audit.ActionCheck, Key: victim},
 		{Action: audit.ActionCheck, Key: private},
-		{Action: audit.ActionUpload, Key: "a.pdf", Attrs: map[string]string{attrStagingKey: victim}},
-		{Action: audit.ActionUpload, Key: "a.pdf", Attrs: map[string]string{attrStagingKey: private}},
-		{Action: audit.ActionUpload, Key: "a.pdf", Attrs: map[string]string{attrStagingKey: ""}},
-		{Action: audit.ActionDownload, Key: "a.pdf", Attrs: map[string]string{attrStagingKey: victim}},
+		{Action: audit.ActionUpload, Key: "a.pdf", Details: audit.Details{StagingKey: victim}},
+		{Action: audit.ActionUpload, Key: "a.pdf", Details: audit.Details{StagingKey: private}},
+		{Action: audit.ActionDownload, Key: "a.pdf", Details: audit.Details{StagingKey: victim}},
 		{Action: audit.ActionUpload, Key: private},
-		{Action: audit.ActionMove, Key: "b.pdf", Attrs: map[string]string{audit.AttrSourceKey: private}},
+		{Action: audit.ActionMove, Key: "b.pdf", SourceKey: private},
 		{Action: audit.ActionMove, Key: "b.pdf"},
 	} {
 		e.Backend, e.Bucket = "mem", "mem"
@@ -193,7 +187,7 @@ func TestHeadReadsNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, p.Close())
 	list := s.entries(t)
-	assert.Equal(t, http.MethodHead, list[len(list)-1].Attrs[audit.AttrMethod])
+	assert.Equal(t, http.MethodHead, list[len(list)-1].Details.Method)
 	_, err = s.store.DownloadParts(s.ctx, "a.pdf", &PartsOptions{Head: true, Choose: func(o *Object) ([]Part, error) { return []Part{{Length: o.Size}}, nil }})
 	require.ErrorContains(t, err, "Head")
 	require.False(t, errors.Is(err, fs.ErrNotExist) || errors.Is(err, io.EOF))

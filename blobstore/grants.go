@@ -162,8 +162,6 @@ type RevokeOptions struct {
 	Expires time.Time
 	// Resource is the host's own thing that the file belongs to, for the trail.
 	Resource audit.Resource
-	// Attrs are further facts for the trail; see [audit.Event].
-	Attrs map[string]string
 }
 
 // Revoke withdraws the link to key with that grant id (see [Link]), so that the
@@ -195,14 +193,11 @@ func (s *Store) revoke(ctx context.Context, key, grantID string, o *RevokeOption
 	case len(s.Capabilities().Links.Methods) > 0 && !strings.HasPrefix(grantID, gatewayPrefix):
 		return fmt.Errorf("%w: backend %q honours this link by itself until it expires", ErrUnsupported, s.Backend())
 	}
-	if err := checkAttrs(o.Attrs); err != nil {
-		return err
-	}
 	expires := o.Expires
 	if expires.IsZero() {
 		expires = time.Now().Add(s.opts.MaxLinkExpiry)
 	}
-	e := audit.Event{Action: audit.ActionRevoke, Key: key, GrantID: grantID, Resource: o.Resource, Attrs: o.Attrs}
+	e := audit.Event{Action: audit.ActionRevoke, Key: key, GrantID: grantID, Resource: o.Resource}
 	if err := s.enter(ctx, &e); err != nil {
 		return err
 	}

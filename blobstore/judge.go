@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"mime"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"gocloud.dev/blob"
@@ -71,7 +70,7 @@ func (s *Store) acceptVersion(ctx context.Context, intent audit.Intent, e audit.
 	if err := s.renew(ctx, intent); err != nil {
 		return nil, unjudged(err) // whoever took the ticket over since decides
 	}
-	obj := &Object{Key: e.Key, Filename: e.Attrs[audit.AttrFilename], ContentType: contentType, Size: a.Size, SHA256: sum, OpID: e.OpID}
+	obj := &Object{Key: e.Key, Filename: e.Details.Filename, ContentType: contentType, Size: a.Size, SHA256: sum, OpID: e.OpID}
 	meta := map[string]string{driver.MetaOp: e.OpID}
 	if sum != nil {
 		meta[driver.MetaSHA256] = hex.EncodeToString(sum)
@@ -94,7 +93,7 @@ func (s *Store) acceptVersion(ctx context.Context, intent audit.Intent, e audit.
 // judgeCopy looks at the type of the new object, if the ticket limits it: a
 // provider that takes more than the content along must not get past the limit.
 func (s *Store) judgeCopy(ctx context.Context, e audit.Event, contentType string) error {
-	if e.ContentType == "" && e.Attrs[attrTypes] == "" {
+	if e.ContentType == "" && len(e.Details.AllowedTypes) == 0 {
 		return nil
 	}
 	a, err := s.attributes(ctx, e.Key)
@@ -167,9 +166,9 @@ func unjudged(err error) error { return driver.As(ErrInDoubt, err) }
 // judge compares what was received with what the ticket allows. It returns the
 // content type of the object, and the digest of the content if it was read.
 func (s *Store) judge(ctx context.Context, e audit.Event, a *blob.Attributes) (contentType string, sum []byte, err error) {
-	most, err := strconv.ParseInt(e.Attrs[attrMaxSize], 10, 64)
-	if err != nil {
-		most = a.Size
+	most := a.Size
+	if e.Details.MaxSize != nil {
+		most = *e.Details.MaxSize
 	}
 	switch {
 	case e.Size != nil && a.Size < *e.Size:
@@ -208,9 +207,7 @@ func (s *Store) judgeType(ctx context.Context, e audit.Event, a *blob.Attributes
 	if up.ContentType == "" {
 		up.ContentType = declaredType(a.ContentType)
 	}
-	if types := e.Attrs[attrTypes]; types != "" {
-		up.AllowedTypes = strings.Split(types, ",")
-	}
+	up.AllowedTypes = e.Details.AllowedTypes
 	if up.ContentType != "" && up.AllowedTypes == nil {
 		return up.ContentType, nil
 	}

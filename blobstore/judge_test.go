@@ -52,7 +52,7 @@ func TestDirectUploadSentAgainWhileItIsJudged(t *testing.T) {
 				require.NoError(t, d.put(tk, "application/pdf", content))
 			}
 			obj, err := d.complete(tk)
-			require.Zero(t, d.trail.Open())
+			require.Zero(t, d.trail.OpenIntents())
 			if c.want == nil {
 				require.NoError(t, err)
 				require.Equal(t, []string{"a/b.pdf"}, d.objects(t))
@@ -78,7 +78,7 @@ func TestDirectUploadSentAgainWhileItIsJudged(t *testing.T) {
 		_, err = d.complete(tk)
 		require.ErrorIs(t, err, ErrReplaced)
 		require.Empty(t, d.objects(t))
-		require.Zero(t, d.trail.Open())
+		require.Zero(t, d.trail.OpenIntents())
 	})
 }
 
@@ -102,7 +102,7 @@ func TestDirectUploadThatCantBeJudgedNow(t *testing.T) {
 	_, err = d.complete(tk)
 	require.NoError(t, err)
 	require.Equal(t, []string{"a/b.pdf"}, d.objects(t))
-	require.Zero(t, d.trail.Open())
+	require.Zero(t, d.trail.OpenIntents())
 }
 
 // A copy may have its type written in another way.
@@ -140,7 +140,7 @@ func TestDirectUploadSentAgainAsAnotherType(t *testing.T) {
 			}
 			_, err = d.complete(tk)
 			require.ErrorIs(t, err, c.want)
-			require.Zero(t, d.trail.Open())
+			require.Zero(t, d.trail.OpenIntents())
 			if c.want != nil {
 				require.Empty(t, d.objects(t))
 				return
@@ -178,7 +178,7 @@ func TestDirectUploadCompletedButNotSettled(t *testing.T) {
 			require.Equal(t, tk.ID, obj.OpID)
 			require.EqualValues(t, len(pdf), obj.Size)
 			require.Equal(t, []string{"a/b.pdf"}, d.objects(t))
-			require.Zero(t, d.trail.Open())
+			require.Zero(t, d.trail.OpenIntents())
 			require.Contains(t, d.entries(t), "upload ok")
 		})
 	}

@@ -96,7 +96,7 @@ func (s *Store) amendOne(ctx context.Context, trail audit.Reader, late audit.Ent
 	if e.Action == audit.ActionMove {
 		e.Action = audit.ActionCopy // its source stays, as whoever was told that it failed expects
 	}
-	staged := e.Attrs[audit.AttrStaged] == audit.StagedPending
+	staged := e.Details.Staged && !e.Details.Committed
 	if staged {
 		r = audit.Result{Outcome: audit.OutcomeFailed, ErrorCode: errorCode(errDiscarded)}
 	}

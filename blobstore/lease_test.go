@@ -85,7 +85,7 @@ func testLostLeaseEndsTheUploadAndLeavesNothing(t *testing.T) {
 	require.ErrorIs(t, err, audit.ErrNotHeld)
 	assert.False(t, f.exists("a"))
 	assert.Empty(t, f.entries())
-	assert.Equal(t, 1, f.memory.Open(), "it is for who took it over to settle")
+	assert.Equal(t, 1, f.memory.OpenIntents(), "it is for who took it over to settle")
 }
 
 func TestSettledBySomebodyElseIsAmended(t *testing.T) {

@@ -25,8 +25,6 @@ type LinkOptions struct {
 	Expiry time.Duration
 	// Resource is the host's own thing that the file belongs to, for the trail.
 	Resource audit.Resource
-	// Attrs are further facts for the trail; see [audit.Event].
-	Attrs map[string]string
 
 	// For GET and HEAD: what the answer says.
 
@@ -107,7 +105,7 @@ func (s *Store) Link(ctx context.Context, key string, opts *LinkOptions) (*Link,
 	if opts != nil {
 		o = *opts
 	}
-	ctx, span := s.trace(ctx, audit.ActionGenerateURL)
+	ctx, span := s.trace(ctx, audit.ActionIssueLink)
 	link, err := s.link(ctx, key, &o)
 	if span.end(err) != nil {
 		return nil, &Error{Op: "link", Key: key, Err: err}
@@ -119,7 +117,7 @@ func (s *Store) link(ctx context.Context, key string, o *LinkOptions) (*Link, er
 	if err := s.checkLink(o); err != nil {
 		return nil, err
 	}
-	e := audit.Event{Action: linkAction(o.Method), Key: key, Resource: o.Resource, Attrs: o.Attrs}
+	e := audit.Event{Action: linkAction(o.Method), Key: key, Resource: o.Resource}
 	if err := s.enter(ctx, &e); err != nil {
 		return nil, err
 	}
@@ -136,9 +134,9 @@ func (s *Store) link(ctx context.Context, key string, o *LinkOptions) (*Link, er
 
 func linkAction(method string) audit.Action {
 	if method == http.MethodPut {
-		return audit.ActionGenerateUploadURL
+		return audit.ActionIssueUploadLink
 	}
-	return audit.ActionGenerateURL
+	return audit.ActionIssueLink
 }
 
 func (o *LinkOptions) method() string {
@@ -158,14 +156,6 @@ func (s *Store) checkLink(o *LinkOptions) error {
 	}
 	if most := s.longestLink(o); o.Expiry < 0 || o.Expiry > most {
 		return fmt.Errorf("expiry of %v: want more than 0 and at most %v", o.Expiry, most)
-	}
-	if err := checkAttrs(o.Attrs); err != nil {
-		return err
-	}
-	// Its entry may come after an upload that can't be taken back any more.
-	probe := audit.Event{Action: linkAction(o.Method), Resource: o.Resource, Attrs: with(with(o.Attrs, audit.AttrMethod, ""), audit.AttrExpires, "")}
-	if _, err := audit.PrepareLog(context.Background(), probe); err != nil {
-		return err
 	}
 	if !s.signsItself(o) && s.opts.Signer == nil {
 		return fmt.Errorf("%w: backend %q signs no %s links, and the store has no Options.Signer", ErrUnsupported, s.Backend(), o.method())
@@ -208,9 +198,8 @@ func (s *Store) signAs(ctx context.Context, e audit.Event, o *LinkOptions, key, 
 	}
 	issued := audit.Event{
 		Action: linkAction(o.Method), Actor: e.Actor, Resource: o.Resource, Key: e.Key, Backend: e.Backend, Bucket: e.Bucket,
-		GrantID: link.GrantID, Attrs: with(o.Attrs, audit.AttrMethod, link.Method),
+		GrantID: link.GrantID, Details: audit.Details{Method: link.Method, Expires: link.Expires},
 	}
-	issued.Attrs[audit.AttrExpires] = link.Expires.UTC().Format(time.RFC3339)
 	if issued.Resource == (audit.Resource{}) {
 		issued.Resource = e.Resource
 	}

@@ -45,14 +45,14 @@ func TestCommitOfALostUpload(t *testing.T) {
 		},
 		"taken over by a process that has not settled it": {
 			func(t *testing.T, p *paused, st *Staged) {
-				_, err := p.trail.Claim(p.ctx, st.intent.ID(), 0, nil)
+				_, err := p.trail.Claim(p.ctx, st.intent.OpID(), 0, nil)
 				require.NoError(t, err)
 			},
 			lost, nil,
 		},
 		"settled as stored": {
 			func(t *testing.T, p *paused, st *Staged) {
-				in, err := p.trail.Claim(p.ctx, st.intent.ID(), 0, nil)
+				in, err := p.trail.Claim(p.ctx, st.intent.OpID(), 0, nil)
 				require.NoError(t, err)
 				require.NoError(t, in.Settle(p.ctx, audit.Result{Outcome: audit.OutcomeOK, SettledBy: audit.SettledByReconciler}))
 			},
@@ -60,7 +60,7 @@ func TestCommitOfALostUpload(t *testing.T) {
 		},
 		"settled as failed before the object was seen": {
 			func(t *testing.T, p *paused, st *Staged) {
-				in, err := p.trail.Claim(p.ctx, st.intent.ID(), 0, nil)
+				in, err := p.trail.Claim(p.ctx, st.intent.OpID(), 0, nil)
 				require.NoError(t, err)
 				require.NoError(t, in.Settle(p.ctx, audit.Result{Outcome: audit.OutcomeFailed, SettledBy: audit.SettledByReconciler}))
 			},
@@ -232,7 +232,7 @@ func TestDiscardWhereDeletionIsRefused(t *testing.T) {
 			require.Equal(t, []string{"upload ok"}, p.outcomes(t, "a"))
 			for e, err := range p.trail.Entries(p.ctx, audit.Query{Key: "a"}) {
 				require.NoError(t, err)
-				require.Equal(t, audit.StagedPending, e.Attrs[audit.AttrStaged], "it was never committed")
+				require.True(t, e.Details.Staged && !e.Details.Committed, "it was never committed")
 			}
 			p.agrees(t, "a")
 		})

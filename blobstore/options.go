@@ -77,7 +77,7 @@ func (o *Options) withDefaults() Options {
 	}
 	def(&opts.LinkExpiry, time.Hour)
 	def(&opts.MaxLinkExpiry, 7*24*time.Hour)
-	def(&opts.Lease, audit.DefaultLease)
+	def(&opts.Lease, time.Minute)
 	def(&opts.Timeout, 30*time.Second)
 	return opts
 }

@@ -41,8 +41,6 @@ type PartsOptions struct {
 
 	// Resource is the host's own thing that the file belongs to, for the trail.
 	Resource audit.Resource
-	// Attrs are further facts for the trail; see [audit.Event].
-	Attrs map[string]string
 
 	// Head asks for the object's description alone, to answer a HEAD request:
 	// Choose must return no parts, and the trail keeps the method HEAD.
@@ -81,14 +79,11 @@ func (s *Store) downloadParts(ctx context.Context, key string, o *PartsOptions) 
 	if o == nil || o.Choose == nil {
 		return nil, errors.New("nil PartsOptions.Choose: it must say what to read")
 	}
-	if err := checkAttrs(o.Attrs); err != nil {
-		return nil, err
-	}
-	e := audit.Event{Action: audit.ActionDownload, Key: key, Resource: o.Resource, Attrs: o.Attrs}
+	e := audit.Event{Action: audit.ActionDownload, Key: key, Resource: o.Resource}
 	method := http.MethodGet
 	if o.Head {
 		method = http.MethodHead
-		e.Attrs = with(e.Attrs, audit.AttrMethod, method)
+		e.Details.Method = method
 	}
 	if err := s.enterBy(ctx, &e, o.Use.permit(s, method)); err != nil {
 		return nil, err
@@ -103,7 +98,7 @@ func (s *Store) downloadParts(ctx context.Context, key string, o *PartsOptions) 
 		total, ranges := p.sum()
 		e.Size, e.SHA256, e.ContentType = &total, p.Object.SHA256, p.Object.ContentType
 		if ranges != "" {
-			e.Attrs = with(e.Attrs, audit.AttrRange, ranges)
+			e.Details.Range = ranges
 		}
 	}
 	if err := s.record(ctx, e, err); err != nil {
@@ -116,7 +111,7 @@ func (s *Store) downloadParts(ctx context.Context, key string, o *PartsOptions) 
 }
 
 // sum returns the number of bytes of all parts, and what they are in the form of
-// audit.AttrRange; empty for none and for the whole object.
+// audit.Details; empty for none and for the whole object.
 func (p *Parts) sum() (total int64, ranges string) {
 	var b strings.Builder
 	for _, part := range p.parts {

@@ -156,7 +156,7 @@ func TestDownloadParts(t *testing.T) {
 				e := newPartsEnv(t, nil, storeURL)
 				e.put(t, "k", "0123456789")
 				p, err := e.store.DownloadParts(e.ctx, "k", &blobstore.PartsOptions{
-					Choose: choose(c.choose...), Expect: c.expect, Use: e.use(t, "k"), Attrs: map[string]string{"a": "b"},
+					Choose: choose(c.choose...), Expect: c.expect, Use: e.use(t, "k"),
 				})
 				require.NoError(t, err)
 				require.Len(t, e.downloads(t), 1, "recorded before anything is read")
@@ -169,8 +169,7 @@ func TestDownloadParts(t *testing.T) {
 				assert.Equal(t, audit.ActionRedeem, entries[0].Action)
 				assert.Equal(t, audit.OutcomeOK, entries[0].Outcome)
 				assert.Equal(t, c.size, *entries[0].Size)
-				assert.Equal(t, c.rng, entries[0].Attrs[audit.AttrRange])
-				assert.Equal(t, "b", entries[0].Attrs["a"])
+				assert.Equal(t, c.rng, entries[0].Details.Range)
 			})
 		}
 	}

@@ -76,7 +76,7 @@ func ended(ctx context.Context, err error) error {
 }
 
 func (s *Store) authorize(ctx context.Context, e *audit.Event, by permit) error {
-	cause := s.inView(e.Key, e.Attrs[audit.AttrSourceKey])
+	cause := s.inView(e.Key, e.SourceKey)
 	switch {
 	case cause != nil:
 	case by != nil:
@@ -194,7 +194,7 @@ func (s *Store) precheck(ctx context.Context, e audit.Event) error {
 	}
 	keys := []string{e.Key}
 	if e.Action == audit.ActionMove {
-		keys = append(keys, e.Attrs[audit.AttrSourceKey])
+		keys = append(keys, e.SourceKey)
 	}
 	for _, key := range keys {
 		if err := b.Precheck(ctx, key); err != nil {

@@ -104,7 +104,7 @@ func (p *paused) get(t *testing.T, key string) string {
 // a key is about what stands there.
 func (p *paused) agrees(t *testing.T, keys ...string) {
 	t.Helper()
-	require.Zero(t, p.trail.Open(), "dangling intents")
+	require.Zero(t, p.trail.OpenIntents(), "dangling intents")
 	for _, key := range keys {
 		wrote, changed := map[string]bool{}, map[string]bool{}
 		there := false

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strconv"
 	"strings"
 	"time"
 
@@ -65,7 +64,7 @@ func (s *Store) openTicket(ctx context.Context, id, key string) (audit.Event, er
 // isTicketOf reports whether an open intent is a ticket for key.
 func (s *Store) isTicketOf(e audit.Event, key string) bool {
 	info := s.bucket.Info()
-	return e.Backend == info.Backend && e.Bucket == info.Bucket && e.Action == audit.ActionUpload && e.Key == key && e.Attrs[audit.AttrExpires] != "" && stagingOf(e) != ""
+	return e.Backend == info.Backend && e.Bucket == info.Bucket && e.Action == audit.ActionUpload && e.Key == key && !e.Details.Expires.IsZero() && stagingOf(e) != ""
 }
 
 // receive stores the content under the ticket's private key. It refuses early what
@@ -80,8 +79,8 @@ func (s *Store) receive(ctx context.Context, p *uploadPlan, ticket audit.Event) 
 	if ticket.Size != nil && p.size < 0 {
 		p.size = *ticket.Size
 	}
-	if limit, err := strconv.ParseInt(ticket.Attrs[attrMaxSize], 10, 64); err == nil && (p.limit < 0 || limit < p.limit) {
-		p.limit = limit
+	if limit := ticket.Details.MaxSize; limit != nil && (p.limit < 0 || *limit < p.limit) {
+		p.limit = *limit
 	}
 	if ticket.SHA256 != nil {
 		p.SHA256 = ticket.SHA256
@@ -89,8 +88,8 @@ func (s *Store) receive(ctx context.Context, p *uploadPlan, ticket audit.Event) 
 	if ticket.ContentType != "" && p.ContentType == "" {
 		p.ContentType = ticket.ContentType
 	}
-	if types := ticket.Attrs[attrTypes]; types != "" {
-		p.AllowedTypes = strings.Split(types, ",")
+	if types := ticket.Details.AllowedTypes; len(types) > 0 {
+		p.AllowedTypes = types
 	}
 	// Of several tries at once the first to end counts. Each has an id of its own,
 	// so that none takes the bytes of another for its own.
@@ -107,7 +106,7 @@ func (s *Store) receive(ctx context.Context, p *uploadPlan, ticket audit.Event) 
 		s.clearStaged(ctx, ticket)
 		return nil, err
 	}
-	obj.Key, obj.Filename, obj.OpID = ticket.Key, ticket.Attrs[audit.AttrFilename], ticket.OpID
+	obj.Key, obj.Filename, obj.OpID = ticket.Key, ticket.Details.Filename, ticket.OpID
 	return obj, nil
 }
 
@@ -206,7 +205,7 @@ func (s *Store) lastSweep(ctx context.Context, key string) (last audit.Outcome, 
 	if !ok {
 		return "", false, nil
 	}
-	for e, err := range trail.Entries(ctx, audit.Query{Key: key, Actions: []audit.Action{audit.ActionReconcile}, Newest: true, Limit: 1}) {
+	for e, err := range trail.Entries(ctx, audit.Query{Key: key, Actions: []audit.Action{audit.ActionReconcile}, NewestFirst: true, Limit: 1}) {
 		return e.Outcome, true, err
 	}
 	return "", false, nil

@@ -108,7 +108,7 @@ func (s *Store) reconcileOne(ctx context.Context, intent audit.Intent) (audit.Ou
 	switch e.Action {
 	case audit.ActionUpload, audit.ActionCopy:
 		r, err = s.findWrite(ctx, e)
-		if err == nil && r.Outcome == audit.OutcomeOK && e.Attrs[audit.AttrStaged] == audit.StagedPending {
+		if err == nil && r.Outcome == audit.OutcomeOK && e.Details.Staged && !e.Details.Committed {
 			if r, err = s.discard(ctx, e, r); isRefused(err) {
 				err = nil // it stays, and is settled as what it is
 			}
@@ -150,7 +150,7 @@ func checkOperation(e audit.Event) error {
 	refuse := func(key string) error {
 		return fmt.Errorf("operation %s is left alone: %w: no %s by a store has the key %.300q", e.OpID, audit.ErrUntrusted, e.Action, key)
 	}
-	if staging, ok := e.Attrs[attrStagingKey]; ok && (e.Action != audit.ActionUpload || stagingOf(e) == "") {
+	if staging := e.Details.StagingKey; staging != "" && (e.Action != audit.ActionUpload || stagingOf(e) == "") {
 		return refuse(staging)
 	}
 	if e.Action == audit.ActionCheck {
@@ -179,7 +179,7 @@ func touched(e audit.Event) []string {
 	case audit.ActionDelete, audit.ActionCheck:
 		return []string{e.Key}
 	case audit.ActionCopy, audit.ActionMove:
-		return []string{e.Key, e.Attrs[audit.AttrSourceKey]}
+		return []string{e.Key, e.SourceKey}
 	}
 	return nil
 }
@@ -262,7 +262,7 @@ func (s *Store) findDelete(ctx context.Context, e audit.Event) (audit.Result, er
 		return audit.Result{}, err
 	case a == nil:
 		return audit.Result{Outcome: audit.OutcomeOK}, nil
-	case a.ETag == e.Attrs[attrETag]:
+	case a.ETag == e.Details.ETag:
 		return audit.Result{Outcome: audit.OutcomeFailed}, nil
 	}
 	// Another object stands there: it came after the deletion, or in place of it.
@@ -277,12 +277,12 @@ func (s *Store) findMove(ctx context.Context, e audit.Event) (audit.Result, []au
 	if err != nil || r.Outcome != audit.OutcomeOK {
 		return r, nil, err
 	}
-	src, err := s.attributes(ctx, e.Attrs[audit.AttrSourceKey])
+	src, err := s.attributes(ctx, e.SourceKey)
 	if err != nil {
 		return audit.Result{}, nil, err
 	}
-	if src != nil && src.ETag == e.Attrs[attrETag] {
-		err := s.remove(ctx, e.Attrs[audit.AttrSourceKey], src.ETag)
+	if src != nil && src.ETag == e.Details.ETag {
+		err := s.remove(ctx, e.SourceKey, src.ETag)
 		if isRefused(err) {
 			failed := audit.Result{Outcome: audit.OutcomeFailed, ErrorCode: errorCode(err)}
 			return failed, []audit.Event{onlyCopied(e.With(r))}, nil

@@ -79,7 +79,7 @@ func (s *Store) stage(ctx context.Context, key string, r io.Reader, opts *Upload
 }
 
 func (s *Store) stageEntered(ctx context.Context, p *uploadPlan) (st *Staged, err error) {
-	p.event.Attrs = with(p.event.Attrs, audit.AttrStaged, audit.StagedPending)
+	p.event.Details.Staged = true
 	intent, err := s.begin(ctx, p.event)
 	if err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ func (s *Store) stageEntered(ctx context.Context, p *uploadPlan) (st *Staged, er
 			release()
 		}
 	}()
-	obj, err := s.write(writeCtx, p, p.event.Key, intent.ID())
+	obj, err := s.write(writeCtx, p, p.event.Key, intent.OpID())
 	if err != nil {
 		release()
 		if errors.Is(err, ErrInDoubt) {
@@ -122,7 +122,7 @@ var errFinished = errors.New("the staged upload was committed, discarded or left
 func (st *Staged) Commit(ctx context.Context) error {
 	return st.finish(ctx, opCommit, func(ctx context.Context) error {
 		eff := effect{result: resultOf(st.Object)}
-		eff.result.Attrs = map[string]string{audit.AttrStaged: audit.StagedCommitted}
+		eff.result.Committed = true
 		return st.s.settle(ctx, st.intent, eff, nil)
 	})
 }

@@ -209,7 +209,7 @@ func TestStagedLeaseIsKept(t *testing.T) {
 		st, err := p.Stage(p.ctx, "a", strings.NewReader("staged"), nil)
 		require.NoError(t, err)
 		for range 20 {
-			time.Sleep(audit.DefaultLease / 2)
+			time.Sleep(time.Minute / 2)
 			r, err := p.other.Reconcile(p.ctx)
 			require.NoError(t, err)
 			require.Zero(t, r)

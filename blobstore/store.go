@@ -93,7 +93,7 @@ func (s *Store) refuseFresh(ctx context.Context) error {
 	info := s.bucket.Info()
 	for e, err := range trail.Entries(ctx, audit.Query{
 		Actions:  []audit.Action{audit.ActionUpload, audit.ActionCopy, audit.ActionMove},
-		Outcomes: []audit.Outcome{audit.OutcomeOK}, Newest: true, Limit: freshEntries,
+		Outcomes: []audit.Outcome{audit.OutcomeOK}, NewestFirst: true, Limit: freshEntries,
 	}) {
 		if err != nil {
 			return errors.Join(driver.As(ErrAudit, fmt.Errorf("the bucket %s is unused, and the trail can't be asked whether it should be: %w", info.Bucket, err)), b.Undo(ctx))

@@ -29,7 +29,7 @@ func (d *direct) endings(t *testing.T, tk *Ticket) (ok bool) {
 		_, err := d.Reconcile(d.ctx)
 		require.NoError(t, err)
 	}
-	require.Zero(t, d.trail.Open())
+	require.Zero(t, d.trail.OpenIntents())
 	settled, oks, last := 0, 0, audit.Outcome("")
 	for e, err := range d.trail.Entries(d.ctx, audit.Query{OpID: tk.ID, Actions: []audit.Action{audit.ActionUpload}}) {
 		require.NoError(t, err)

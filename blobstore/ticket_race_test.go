@@ -89,7 +89,7 @@ func TestCompleteWhileSending(t *testing.T) {
 	require.NoError(t, err)
 	_, err = d.CompleteUpload(d.ctx, tk.Key, tk.ID)
 	require.NoError(t, err)
-	require.Zero(t, d.trail.Open())
+	require.Zero(t, d.trail.OpenIntents())
 	n := 0
 	for e, err := range d.trail.Entries(d.ctx, audit.Query{OpID: tk.ID, Actions: []audit.Action{audit.ActionUpload}}) {
 		require.NoError(t, err)

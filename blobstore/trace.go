@@ -33,7 +33,7 @@ const (
 var spanNames = func() map[audit.Action]string {
 	names := make(map[audit.Action]string)
 	for _, a := range []audit.Action{
-		audit.ActionUpload, audit.ActionDownload, audit.ActionDelete, audit.ActionCopy, audit.ActionMove, audit.ActionGenerateURL, audit.ActionRedeem,
+		audit.ActionUpload, audit.ActionDownload, audit.ActionDelete, audit.ActionCopy, audit.ActionMove, audit.ActionIssueLink, audit.ActionRedeem,
 		audit.ActionRevoke, audit.ActionReconcile, audit.ActionStat, audit.ActionList, audit.ActionScrub, audit.ActionCheck,
 		opStage, opCommit, opDiscard, opBeginUpload, opCompleteUpload, opAbortUpload,
 	} {

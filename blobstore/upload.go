@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"mime"
 	"net/http"
 	"strings"
@@ -47,8 +46,6 @@ type UploadOptions struct {
 	Metadata map[string]string
 	// Resource is the host's own thing that the file belongs to, for the trail.
 	Resource audit.Resource
-	// Attrs are further facts for the trail; see [audit.Event].
-	Attrs map[string]string
 
 	// Overwrite allows to replace an object. Without it an upload to a key
 	// that is taken fails with fs.ErrExist.
@@ -135,14 +132,14 @@ func (s *Store) upload(ctx context.Context, key string, r io.Reader, opts *Uploa
 		linkErr error
 	)
 	err = s.change(ctx, p.event, func(ctx context.Context, intent audit.Intent) (effect, error) {
-		if obj, err = s.write(ctx, p, p.event.Key, intent.ID()); err != nil {
+		if obj, err = s.write(ctx, p, p.event.Key, intent.OpID()); err != nil {
 			return effect{}, err
 		}
 		eff := effect{result: resultOf(obj)}
 		if p.Link != nil {
 			var issued audit.Event
 			if obj.Link, issued, linkErr = s.sign(ctx, p.event, p.Link); linkErr == nil {
-				issued.RefOpID = intent.ID()
+				issued.RefOpID = intent.OpID()
 				eff.also = []audit.Event{issued}
 			}
 		}
@@ -200,7 +197,7 @@ func (s *Store) planUpload(key string, r io.Reader, opts *UploadOptions) (*uploa
 	}
 	p.event = audit.Event{
 		Action: audit.ActionUpload, Key: key, Resource: p.Resource,
-		ContentType: p.ContentType, Attrs: p.attrs(),
+		ContentType: p.ContentType, Details: p.details(),
 	}
 	return p, nil
 }
@@ -280,9 +277,6 @@ func (o *UploadOptions) metadata() (map[string]string, error) {
 	if o.Size < 0 {
 		return nil, fmt.Errorf("size %d is negative: leave it 0 if it is not known", o.Size)
 	}
-	if err := checkAttrs(o.Attrs); err != nil {
-		return nil, err
-	}
 	meta, total := make(map[string]string, len(o.Metadata)+3), 0
 	for k, v := range o.Metadata {
 		if !utf8.ValidString(k) || !utf8.ValidString(v) {
@@ -343,15 +337,11 @@ func displayName(name string) string {
 	return name[:n]
 }
 
-func (o *UploadOptions) attrs() map[string]string {
-	attrs := maps.Clone(o.Attrs)
-	if o.Filename != "" {
-		if attrs == nil {
-			attrs = make(map[string]string, 1)
-		}
-		attrs[audit.AttrFilename] = displayName(o.Filename)
+func (o *UploadOptions) details() audit.Details {
+	if o.Filename == "" {
+		return audit.Details{}
 	}
-	return attrs
+	return audit.Details{Filename: displayName(o.Filename)}
 }
 
 // peek reads what is needed to find the type of the content, and returns a

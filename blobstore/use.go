@@ -135,7 +135,7 @@ func (s *Store) verified(link signurl.Link) (method string, err error) {
 func redemption(link signurl.Link, method string) audit.Event {
 	return audit.Event{
 		Action: audit.ActionRedeem, Key: link.Key, GrantID: link.GrantID,
-		Attrs: map[string]string{audit.AttrMethod: method},
+		Details: audit.Details{Method: method},
 	}
 }
 
@@ -256,7 +256,7 @@ func (s *Store) redeemLink(ctx context.Context, use *Use, choose func(*Object) *
 		}
 		to, issued, err := s.signAs(ctx, e, o, link.Key, link.GrantID)
 		if err == nil {
-			e.SHA256, e.ContentType, e.Attrs = obj.SHA256, obj.ContentType, issued.Attrs
+			e.SHA256, e.ContentType, e.Details = obj.SHA256, obj.ContentType, issued.Details
 		}
 		return to, err
 	}()

@@ -335,7 +335,7 @@ func TestUseOfHeadIsNotCountedAndReadsNothing(t *testing.T) {
 	require.ErrorIs(t, greedy(use("HEAD"), true), blobstore.ErrUnsupported)
 	require.NoError(t, do(g.anna, g.Store, "HEAD", "t/1/a", use("HEAD")))
 	last := g.entries()[len(g.entries())-1]
-	assert.Equal(t, "HEAD", last.Attrs[audit.AttrMethod])
+	assert.Equal(t, "HEAD", last.Details.Method)
 	require.NoError(t, do(g.anna, g.Store, "parts", "t/1/a", use("GET")), "HEAD was not counted")
 }
 

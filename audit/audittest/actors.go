@@ -74,7 +74,7 @@ func noActor(e *env) {
 // The text of the context's actor MUST be escaped and cut as that of an event is.
 func actorText(e *env) {
 	a := audit.Actor{UserID: "a\x00b\xff", UserAgent: strings.Repeat("x", 2000)}
-	want, err := by(upload("k"), a).Prepared()
+	want, err := prepared(by(upload("k"), a))
 	require.NoError(e, err)
 	require.NoError(e, e.j.Log(audit.WithActor(e.ctx, a), upload("k")))
 	assert.Equal(e, want.Actor, e.only().Actor)
@@ -118,7 +118,7 @@ func actorAfterTakeover(e *env) {
 		in, err := e.j.Begin(audit.WithActor(e.ctx, actor), upload(key), long)
 		require.NoError(e, err)
 		reconciler := audit.WithActor(e.ctx, bert)
-		got, err := e.second().Claim(reconciler, in.ID(), long, nil)
+		got, err := e.second().Claim(reconciler, in.OpID(), long, nil)
 		require.NoError(e, err)
 		assert.Equal(e, actor, got.Event().Actor)
 		require.NoError(e, got.Settle(reconciler, ok))
@@ -127,7 +127,7 @@ func actorAfterTakeover(e *env) {
 	e.expire()
 	for got, err := range e.second().Dangling(audit.WithActor(context.WithoutCancel(e.ctx), bert), audit.DanglingQuery{Lease: long}) {
 		require.NoError(e, err)
-		require.Equal(e, begun.ID(), got.ID())
+		require.Equal(e, begun.OpID(), got.OpID())
 		require.NoError(e, got.Settle(audit.WithActor(e.ctx, bert), ok))
 	}
 	assert.Equal(e, map[string]audit.Actor{"anna's": anna, "unknown's": none, "left": none}, e.actorsOf(audit.Query{}))

@@ -47,7 +47,7 @@ func fails(t *testing.T, c testCase, spoil func(*broken)) bool {
 		c.on(r, Harness{
 			Open:        func(testing.TB) Journal { return b },
 			Advance:     func(_ testing.TB, d time.Duration) { ahead.Add(int64(d)) },
-			OpenIntents: func(testing.TB) int { return m.Open() },
+			OpenIntents: func(testing.TB) int { return m.OpenIntents() },
 		})
 	})
 	wg.Wait()

@@ -40,7 +40,7 @@ func danglingNothing(e *env) {
 func danglingOldestFirst(e *env) {
 	var want []string
 	for i := range 10 {
-		want = append(want, e.begin(upload(fmt.Sprint(i)), e.short()).ID())
+		want = append(want, e.begin(upload(fmt.Sprint(i)), e.short()).OpID())
 	}
 	e.expire()
 	assert.Equal(e, want, idsOf(e.dangling(audit.DanglingQuery{})))
@@ -62,7 +62,7 @@ func danglingBreak(e *env) {
 	require.NotNil(e, reached)
 	rest := idsOf(e.dangling(audit.DanglingQuery{}))
 	assert.Len(e, rest, 4)
-	assert.NotContains(e, rest, reached.ID())
+	assert.NotContains(e, rest, reached.OpID())
 	require.NoError(e, reached.Settle(e.ctx, ok))
 }
 
@@ -102,7 +102,7 @@ func danglingSettleInLoop(e *env) {
 		require.NoError(e, err)
 		require.NoError(e, in.Renew(e.ctx, long))
 		require.NoError(e, in.Settle(e.ctx, audit.Result{Outcome: audit.OutcomeFailed, SettledBy: audit.SettledByReconciler}))
-		require.NoError(e, e.j.Log(e.ctx, audit.Event{Action: audit.ActionReconcile, RefOpID: in.ID()}))
+		require.NoError(e, e.j.Log(e.ctx, audit.Event{Action: audit.ActionReconcile, RefOpID: in.OpID()}))
 		seen++
 	}
 	assert.Equal(e, n, seen)
@@ -128,7 +128,7 @@ func danglingSettledMeanwhile(e *env) {
 				require.NoError(e, late.Settle(e.ctx, ok), "not reached, so not taken over")
 			}
 		}
-		require.Equal(e, held[0].ID(), in.ID(), "settled already")
+		require.Equal(e, held[0].OpID(), in.OpID(), "settled already")
 		require.NoError(e, in.Settle(e.ctx, ok))
 	}
 	assert.Len(e, e.entries(audit.Query{}), 4)
@@ -154,7 +154,7 @@ func danglingConcurrent(e *env) {
 					return
 				}
 				mu.Lock()
-				got[in.ID()]++
+				got[in.OpID()]++
 				mu.Unlock()
 				assert.NoError(e, in.Settle(e.ctx, audit.Result{Outcome: audit.OutcomeUnknown, SettledBy: audit.SettledByReconciler}))
 			}
@@ -181,7 +181,7 @@ func danglingOtherHandle(e *env) {
 	n := 0
 	for got, err := range other.Dangling(ctx, audit.DanglingQuery{Lease: long}) {
 		require.NoError(e, err)
-		require.Equal(e, in.ID(), got.ID())
+		require.Equal(e, in.OpID(), got.OpID())
 		require.NoError(e, got.Settle(ctx, ok))
 		n++
 	}

@@ -59,7 +59,7 @@ var actorDefects = []defect{
 	{"gives an operation to the one who settles it", func(b *broken) {
 		settlers := make(map[string]audit.Actor)
 		b.settle = func(ctx context.Context, in audit.Intent, r audit.Result, also []audit.Event) error {
-			settlers[in.ID()], _ = audit.ActorFrom(ctx)
+			settlers[in.OpID()], _ = audit.ActorFrom(ctx)
 			return in.Settle(ctx, r, also...)
 		}
 		edited(b, func(en *audit.Entry) bool {

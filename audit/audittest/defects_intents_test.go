@@ -43,7 +43,7 @@ var intentDefects = []defect{
 
 	{"lets the former holder settle", func(b *broken) {
 		b.settle = func(ctx context.Context, in audit.Intent, r audit.Result, also []audit.Event) error {
-			now, err := b.Memory.Claim(ctx, in.ID(), time.Minute, nil)
+			now, err := b.Memory.Claim(ctx, in.OpID(), time.Minute, nil)
 			if err != nil {
 				return audit.ErrNotHeld
 			}
@@ -53,7 +53,7 @@ var intentDefects = []defect{
 
 	{"lets the former holder renew", func(b *broken) {
 		b.renew = func(ctx context.Context, in audit.Intent, d time.Duration) error {
-			_, err := b.Memory.Claim(ctx, in.ID(), d, nil)
+			_, err := b.Memory.Claim(ctx, in.OpID(), d, nil)
 			return err
 		}
 	}, []string{"leases/takeover fences the former holder", "leases/renewed after it was settled"}},
@@ -141,10 +141,10 @@ var intentDefects = []defect{
 		b.event = func(in audit.Intent) audit.Event {
 			mu.Lock()
 			defer mu.Unlock()
-			if _, found := kept[in.ID()]; !found {
-				kept[in.ID()] = in.Event()
+			if _, found := kept[in.OpID()]; !found {
+				kept[in.OpID()] = in.Event()
 			}
-			return kept[in.ID()]
+			return kept[in.OpID()]
 		}
 	}, []string{"intents/event as stored, a copy"}},
 
@@ -249,7 +249,7 @@ var intentDefects = []defect{
 		b.begin = func(ctx context.Context, e audit.Event, d time.Duration) (audit.Intent, error) {
 			in, err := b.Memory.Begin(ctx, e, d)
 			if err == nil {
-				held.Store(in.ID(), in)
+				held.Store(in.OpID(), in)
 			}
 			return in, err
 		}

@@ -39,13 +39,13 @@ var queryDefects = []defect{
 			q.To = q.To.Add(time.Microsecond)
 		}
 	}), []string{"queries/to, exclusive", "queries/from and to", "queries/from and to, the same"}},
-	{"ignores the order", asked(func(q *audit.Query) { q.Newest = false }), []string{"queries/newest first", "queries/limit, newest first"}},
+	{"ignores the order", asked(func(q *audit.Query) { q.NewestFirst = false }), []string{"queries/newest first", "queries/limit, newest first"}},
 	{"ignores the limit", asked(func(q *audit.Query) { q.Limit = 0 }), []string{"queries/limit", "queries/pages, oldest first"}},
 	{"takes one less than the limit", asked(func(q *audit.Query) { q.Limit-- }), []string{"queries/limit", "queries/limit, newest first"}},
 	{"limits before it filters", func(b *broken) {
 		b.entries = func(ctx context.Context, q audit.Query) iter.Seq2[audit.Entry, error] {
 			return func(yield func(audit.Entry, error) bool) {
-				for en, err := range b.Memory.Entries(ctx, audit.Query{Newest: q.Newest, Limit: q.Limit, After: q.After}) {
+				for en, err := range b.Memory.Entries(ctx, audit.Query{NewestFirst: q.NewestFirst, Limit: q.Limit, After: q.After}) {
 					if err == nil && q.UserID != "" && en.Actor.UserID != q.UserID {
 						continue
 					}

@@ -47,7 +47,12 @@ func fullEvent() audit.Event {
 		Key:      "invoices/Rechnung März 😀.pdf", Backend: "s3", Bucket: "main-bucket",
 		GrantID: "grant-1", Size: new(int64(1 << 40)), SHA256: bytes.Repeat([]byte{0x00, 0xff}, 16),
 		ContentType: "application/pdf; charset=\"utf-8\"", ErrorCode: "timeout",
-		Attrs: map[string]string{audit.AttrFilename: "Rechnung März.pdf", "empty": "", "": "no name"},
+		SourceKey: "invoices/ältere.pdf",
+		Details: audit.Details{
+			Filename: "Rechnung März.pdf", Method: "PUT", Expires: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), Range: "0-9,20-29",
+			Staged: true, Replaces: true, ETag: `"e\1"`, StagingKey: "private/1", MaxSize: new(int64(1 << 41)), AllowedTypes: []string{"application/pdf", "image/*"},
+		},
+		Attrs: map[string]string{"name": "Rechnung März.pdf", "empty": "", "": "no name", "filename": "the application's own"},
 	}
 }
 
@@ -184,7 +189,7 @@ func attrs(e *env) {
 	} {
 		op := audit.Event{Action: audit.ActionUpload, Attrs: a}
 		e.log(op)
-		got := e.entries(audit.Query{Newest: true, Limit: 1})
+		got := e.entries(audit.Query{NewestFirst: true, Limit: 1})
 		require.Len(e, got, 1)
 		require.Equal(e, a, got[0].Attrs)
 	}
@@ -232,7 +237,7 @@ func logKeepsNothing(e *env) {
 	ev := fullEvent()
 	e.log(ev)
 	require.Equal(e, fullEvent(), ev)
-	*ev.Size, ev.SHA256[0], ev.Attrs[audit.AttrFilename] = 1, 1, "1"
+	*ev.Size, ev.SHA256[0], ev.Attrs["name"] = 1, 1, "1"
 	e.same(fullEvent(), e.only().Event)
 }
 
@@ -240,7 +245,7 @@ func logKeepsNothing(e *env) {
 func entriesAreCopies(e *env) {
 	e.log(fullEvent())
 	en := e.only()
-	*en.Size, en.SHA256[0], en.Attrs[audit.AttrFilename] = 1, 1, "1"
+	*en.Size, en.SHA256[0], en.Attrs["name"] = 1, 1, "1"
 	delete(en.Attrs, "empty")
 	e.same(fullEvent(), e.only().Event)
 }
@@ -255,7 +260,7 @@ func doneContext(e *env) {
 	require.ErrorIs(e, e.j.Log(done, upload("log")), context.Canceled)
 	_, err := e.j.Begin(done, upload("begin"), 0)
 	require.ErrorIs(e, err, context.Canceled)
-	_, err = e.j.Claim(done, in.ID(), 0, nil)
+	_, err = e.j.Claim(done, in.OpID(), 0, nil)
 	require.ErrorIs(e, err, context.Canceled)
 	require.ErrorIs(e, in.Renew(done, long), context.Canceled)
 	require.ErrorIs(e, in.Settle(done, ok), context.Canceled)

@@ -45,7 +45,7 @@ func TestFaultsConform(t *testing.T) {
 		return audittest.Harness{
 			Open:        func(testing.TB) audittest.Journal { return faulty{audittest.NewFaults(m), m} },
 			Advance:     func(_ testing.TB, d time.Duration) { ahead.Add(int64(d)) },
-			OpenIntents: func(testing.TB) int { return m.Open() },
+			OpenIntents: func(testing.TB) int { return m.OpenIntents() },
 		}
 	})
 }
@@ -110,11 +110,11 @@ func TestFaultsInIntents(t *testing.T) {
 	)
 	_, err := f.Begin(t.Context(), event("before"), 0)
 	require.ErrorIs(t, err, errFull)
-	assert.Equal(t, 0, m.Open(), "failed before its effect")
+	assert.Equal(t, 0, m.OpenIntents(), "failed before its effect")
 	in, err := f.Begin(t.Context(), event("after"), 0)
 	require.ErrorIs(t, err, errFull)
 	assert.Nil(t, in)
-	assert.Equal(t, 1, m.Open(), "failed after its effect")
+	assert.Equal(t, 1, m.OpenIntents(), "failed after its effect")
 	in, err = f.Begin(t.Context(), event("held"), time.Hour)
 	require.NoError(t, err)
 
@@ -136,9 +136,9 @@ func TestFaultsInIntents(t *testing.T) {
 	for in, err := range f.Dangling(t.Context(), audit.DanglingQuery{}) {
 		require.NoError(t, err)
 		require.ErrorIs(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeUnknown}), errFull)
-		_, err = f.Claim(t.Context(), in.ID(), 0, nil)
+		_, err = f.Claim(t.Context(), in.OpID(), 0, nil)
 		require.ErrorIs(t, err, errFull)
-		claimed, err := f.Claim(t.Context(), in.ID(), 0, nil)
+		claimed, err := f.Claim(t.Context(), in.OpID(), 0, nil)
 		require.NoError(t, err)
 		require.ErrorIs(t, claimed.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeUnknown}), errFull)
 		require.NoError(t, claimed.Settle(t.Context(), okay))
@@ -215,7 +215,7 @@ func TestGateAndContext(t *testing.T) {
 	}()
 	_, err := f.Begin(ctx, event("k"), 0)
 	require.ErrorIs(t, err, context.Canceled)
-	assert.Zero(t, m.Open())
+	assert.Zero(t, m.OpenIntents())
 }
 
 func TestFaultsConcurrently(t *testing.T) {

@@ -53,7 +53,7 @@ func settleLeavesOneEntry(e *env) {
 	want := in.Event()
 	want.Outcome = audit.OutcomeOK
 	e.same(want, en.Event)
-	assert.Equal(e, in.ID(), en.OpID)
+	assert.Equal(e, in.OpID(), en.OpID)
 	assert.Equal(e, audit.SettledByWriter, en.SettledBy)
 	checkIdentity(e, en)
 }
@@ -67,7 +67,7 @@ func settleMerges(e *env) {
 	r := audit.Result{
 		Outcome: audit.OutcomeFailed, ErrorCode: "disk_full", Size: new(int64(0)),
 		SHA256: []byte(strings.Repeat("s", 32)), ContentType: "text/plain", GrantID: "grant-2",
-		Attrs: map[string]string{audit.AttrFilename: "other.pdf", "new": "März"},
+		Attrs: map[string]string{"name": "other.pdf", "new": "März"},
 	}
 	require.NoError(e, in.Settle(e.ctx, r))
 	e.same(begun.With(r), e.only().Event)
@@ -141,7 +141,7 @@ func alsoInOrder(e *env) {
 	var also []audit.Event
 	for i := range 5 {
 		also = append(also, audit.Event{
-			Action: audit.ActionGenerateURL, Key: fmt.Sprint("also-", i), RefOpID: in.ID(), Attrs: map[string]string{"i": fmt.Sprint(i)},
+			Action: audit.ActionIssueLink, Key: fmt.Sprint("also-", i), RefOpID: in.OpID(), Attrs: map[string]string{"i": fmt.Sprint(i)},
 		})
 	}
 	require.NoError(e, in.Settle(e.ctx, ok, also...))
@@ -154,7 +154,7 @@ func alsoInOrder(e *env) {
 		assert.Equal(e, got[0].Seq+int64(i), en.Seq, "they follow one another")
 		assert.Equal(e, audit.OutcomeOK, en.Outcome)
 		if i > 0 {
-			assert.Equal(e, in.ID(), en.RefOpID)
+			assert.Equal(e, in.OpID(), en.RefOpID)
 			assert.Equal(e, fmt.Sprint(i-1), en.Attrs["i"])
 		}
 	}
@@ -223,7 +223,7 @@ func beginBadEvent(e *env) {
 func beginTwice(e *env) {
 	in := e.begin(upload("first"), 0)
 	again := upload("second")
-	again.OpID = in.ID()
+	again.OpID = in.OpID()
 	for _, j := range []Journal{e.j, e.second()} {
 		_, err := j.Begin(e.ctx, again, 0)
 		require.ErrorIs(e, err, audit.ErrEvent)
@@ -262,7 +262,7 @@ func intentEvent(e *env) {
 	before := time.Now().Add(-time.Hour) // the journal's clock need not be this one
 	in := e.begin(upload("k\x00"), 0)
 	got := in.Event()
-	assert.Equal(e, in.ID(), got.OpID)
+	assert.Equal(e, in.OpID(), got.OpID)
 	assert.True(e, isUUID(got.OpID), "OpID %q", got.OpID)
 	assert.True(e, got.OccurredAt.After(before), "OccurredAt %v", got.OccurredAt)
 	assert.Equal(e, `k\u0000`, got.Key)
@@ -273,7 +273,7 @@ func intentEvent(e *env) {
 	in = e.begin(full, 0)
 	e.same(full, in.Event())
 	got = in.Event()
-	*got.Size, got.SHA256[0], got.Attrs[audit.AttrFilename] = 1, 1, "1"
+	*got.Size, got.SHA256[0], got.Attrs["name"] = 1, 1, "1"
 	e.same(full, in.Event())
 	require.NoError(e, in.Settle(e.ctx, ok))
 	full.Outcome = audit.OutcomeOK
@@ -285,7 +285,7 @@ func beginKeepsNothing(e *env) {
 	ev := fullEvent()
 	ev.Outcome = ""
 	in := e.begin(ev, 0)
-	*ev.Size, ev.SHA256[0], ev.Attrs[audit.AttrFilename] = 1, 1, "1"
+	*ev.Size, ev.SHA256[0], ev.Attrs["name"] = 1, 1, "1"
 	want := fullEvent()
 	want.Outcome = ""
 	e.same(want, in.Event())
@@ -310,7 +310,7 @@ func manyIntents(e *env) {
 	got := e.entries(audit.Query{})
 	require.Len(e, got, n)
 	for i, en := range got {
-		assert.Equal(e, held[n-1-i].ID(), en.OpID)
+		assert.Equal(e, held[n-1-i].OpID(), en.OpID)
 		assert.Equal(e, fmt.Sprint(n-1-i), en.Key)
 	}
 }

@@ -44,11 +44,11 @@ func runsOut(e *env) {
 	in := e.begin(upload("k"), e.short())
 	e.expire()
 	got := e.dangling(audit.DanglingQuery{})
-	require.Equal(e, []string{in.ID()}, idsOf(got))
+	require.Equal(e, []string{in.OpID()}, idsOf(got))
 	assert.Empty(e, e.dangling(audit.DanglingQuery{}), "it is held now")
 	require.NoError(e, got[0].Renew(e.ctx, long))
 	require.NoError(e, got[0].Settle(e.ctx, audit.Result{Outcome: audit.OutcomeFailed, SettledBy: audit.SettledByReconciler}))
-	assert.Equal(e, in.ID(), e.only().OpID)
+	assert.Equal(e, in.OpID(), e.only().OpID)
 	e.wantOpen(0)
 }
 
@@ -105,7 +105,7 @@ func renewShorter(e *env) {
 	in := e.begin(upload("k"), long)
 	require.NoError(e, in.Renew(e.ctx, e.short()))
 	e.expire()
-	assert.Equal(e, []string{in.ID()}, idsOf(e.dangling(audit.DanglingQuery{})))
+	assert.Equal(e, []string{in.OpID()}, idsOf(e.dangling(audit.DanglingQuery{})))
 }
 
 // Renew of an intent that is settled MUST fail with ErrNotHeld and MUST NOT
@@ -132,14 +132,14 @@ func zeroLease(e *env) {
 	renewed := e.begin(upload("renewed"), e.short())
 	require.NoError(e, renewed.Renew(e.ctx, 0))
 	claimed := e.begin(upload("claimed"), e.short())
-	_, err := e.j.Claim(e.ctx, claimed.ID(), 0, nil)
+	_, err := e.j.Claim(e.ctx, claimed.OpID(), 0, nil)
 	require.NoError(e, err)
 	if e.h.Advance == nil { // waiting for a minute would be too long
 		e.expire()
 		assert.Empty(e, takeAll())
 		return
 	}
-	all := []string{begun.ID(), renewed.ID(), claimed.ID()}
+	all := []string{begun.OpID(), renewed.OpID(), claimed.OpID()}
 	e.h.Advance(e, 45*time.Second)
 	assert.Empty(e, takeAll(), "45 seconds later")
 	e.h.Advance(e, 20*time.Second)
@@ -178,10 +178,10 @@ func eventOutlivesTakeover(e *env) {
 	require.Len(e, held, len(events))
 	other := e.second()
 	for i, ev := range events {
-		claimed, err := other.Claim(e.ctx, held[i].ID(), long, nil)
+		claimed, err := other.Claim(e.ctx, held[i].OpID(), long, nil)
 		require.NoError(e, err)
 		if ev.OpID == "" { // minted by Begin
-			ev.OpID, ev.OccurredAt = held[i].ID(), held[i].Event().OccurredAt
+			ev.OpID, ev.OccurredAt = held[i].OpID(), held[i].Event().OccurredAt
 		}
 		e.same(ev, held[i].Event())
 		e.same(ev, claimed.Event())
@@ -197,17 +197,17 @@ func eventOutlivesTakeover(e *env) {
 // whichever handle; the former holder's calls MUST fail with ErrNotHeld.
 func claim(e *env) {
 	in := e.begin(upload("k"), long)
-	got, err := e.second().Claim(e.ctx, in.ID(), long, nil)
+	got, err := e.second().Claim(e.ctx, in.OpID(), long, nil)
 	require.NoError(e, err)
-	assert.Equal(e, in.ID(), got.ID())
+	assert.Equal(e, in.OpID(), got.OpID())
 	require.ErrorIs(e, in.Renew(e.ctx, long), audit.ErrNotHeld)
 	require.ErrorIs(e, in.Settle(e.ctx, ok), audit.ErrNotHeld)
-	again, err := e.j.Claim(e.ctx, in.ID(), e.short(), nil)
+	again, err := e.j.Claim(e.ctx, in.OpID(), e.short(), nil)
 	require.NoError(e, err)
 	require.ErrorIs(e, got.Settle(e.ctx, ok), audit.ErrNotHeld)
 	e.expire()
 	taken := e.dangling(audit.DanglingQuery{})
-	require.Equal(e, []string{in.ID()}, idsOf(taken), "a claim's lease runs out as any other")
+	require.Equal(e, []string{in.OpID()}, idsOf(taken), "a claim's lease runs out as any other")
 	require.ErrorIs(e, again.Settle(e.ctx, ok), audit.ErrNotHeld)
 	require.NoError(e, taken[0].Settle(e.ctx, ok))
 	e.only()
@@ -217,14 +217,14 @@ func claim(e *env) {
 // given the event as it was begun.
 func claimMatching(e *env) {
 	in := e.begin(upload("k"), long)
-	got, err := e.j.Claim(e.ctx, in.ID(), e.short(), func(seen audit.Event) bool {
+	got, err := e.j.Claim(e.ctx, in.OpID(), e.short(), func(seen audit.Event) bool {
 		assert.Equal(e, in.Event(), seen)
 		return false
 	})
 	require.ErrorIs(e, err, audit.ErrNoIntent)
 	assert.Nil(e, got)
 	require.NoError(e, in.Renew(e.ctx, long), "still held by who held it")
-	got, err = e.j.Claim(e.ctx, in.ID(), long, func(seen audit.Event) bool { return seen.Key == "k" })
+	got, err = e.j.Claim(e.ctx, in.OpID(), long, func(seen audit.Event) bool { return seen.Key == "k" })
 	require.NoError(e, err)
 	require.ErrorIs(e, in.Settle(e.ctx, ok), audit.ErrNotHeld)
 	require.NoError(e, got.Settle(e.ctx, ok))
@@ -236,7 +236,7 @@ func claimMatching(e *env) {
 func claimUnknown(e *env) {
 	in := e.begin(upload("k"), 0)
 	require.NoError(e, in.Settle(e.ctx, ok))
-	for _, id := range []string{in.ID(), "0198f2e0-0000-7000-8000-00000000ffff", "", "42", "it's\x00 not an id \xff"} {
+	for _, id := range []string{in.OpID(), "0198f2e0-0000-7000-8000-00000000ffff", "", "42", "it's\x00 not an id \xff"} {
 		got, err := e.j.Claim(e.ctx, id, 0, nil)
 		require.ErrorIs(e, err, audit.ErrNoIntent, "%q", id)
 		assert.Nil(e, got)
@@ -256,7 +256,7 @@ func claimRacesSettle(e *env) {
 		for _, j := range []Journal{e.j, other} {
 			wg.Go(func() {
 				<-start
-				got, err := j.Claim(e.ctx, in.ID(), long, nil)
+				got, err := j.Claim(e.ctx, in.OpID(), long, nil)
 				if err == nil {
 					err = got.Settle(e.ctx, ok)
 				}

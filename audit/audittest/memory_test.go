@@ -16,7 +16,7 @@ func TestMemory(t *testing.T) {
 		return audittest.Harness{
 			Open:        func(testing.TB) audittest.Journal { return m },
 			Advance:     func(_ testing.TB, d time.Duration) { ahead.Add(int64(d)) },
-			OpenIntents: func(testing.TB) int { return m.Open() },
+			OpenIntents: func(testing.TB) int { return m.OpenIntents() },
 		}
 	})
 }
@@ -27,7 +27,7 @@ func TestMemoryRealLeases(t *testing.T) {
 		m := &audit.Memory{}
 		return audittest.Harness{
 			Open:        func(testing.TB) audittest.Journal { return m },
-			OpenIntents: func(testing.TB) int { return m.Open() },
+			OpenIntents: func(testing.TB) int { return m.OpenIntents() },
 		}
 	})
 }
@@ -45,7 +45,7 @@ func TestMulti(t *testing.T) {
 		return audittest.Harness{
 			Open:        func(testing.TB) audittest.Journal { return j },
 			Advance:     func(_ testing.TB, d time.Duration) { ahead.Add(int64(d)) },
-			OpenIntents: func(testing.TB) int { return m.Open() },
+			OpenIntents: func(testing.TB) int { return m.OpenIntents() },
 		}
 	})
 }

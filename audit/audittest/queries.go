@@ -27,7 +27,7 @@ func queried() []audit.Event {
 		1: {Key: "b", Actor: audit.Actor{UserID: "u2", TenantID: "t1"}, Resource: res{Type: "invoice", ID: "2"}, Action: audit.ActionDownload},
 		2: {Key: "A", Actor: audit.Actor{UserID: "U1", TenantID: "T1"}, Resource: res{Type: "Invoice", ID: "1"}, Action: audit.ActionDownload, Outcome: audit.OutcomeDenied},
 		3: {Key: "a", Actor: audit.Actor{UserID: "u1", TenantID: "t2"}, Resource: res{Type: "order", ID: "1"}, Action: audit.ActionDelete, RefOpID: opID(1)},
-		4: {Key: "a ", Actor: audit.Actor{UserID: "u1 ", TenantID: "t2 "}, GrantID: "g1", Action: audit.ActionGenerateURL},
+		4: {Key: "a ", Actor: audit.Actor{UserID: "u1 ", TenantID: "t2 "}, GrantID: "g1", Action: audit.ActionIssueLink},
 		5: {Key: "é", Actor: audit.Actor{UserID: "u%"}, GrantID: "g1", Action: audit.ActionRedeem, RefOpID: opID(4), Outcome: audit.OutcomeFailed},
 		6: {Key: "e\u0301", Actor: audit.Actor{UserID: "u_"}, GrantID: "G1", Action: audit.ActionRedeem, RefOpID: opID(4)},
 		7: {Key: "%", Actor: audit.Actor{UserID: `u\`}, Action: "host.own", Outcome: audit.OutcomeUnknown},
@@ -87,10 +87,10 @@ func queryCases() []testCase {
 		{"from, in another zone", audit.Query{From: minute(7).In(time.FixedZone("", 5*3600))}, []int{7, 8}},
 		{"by several fields", audit.Query{UserID: "u1", Key: "a", Actions: []audit.Action{audit.ActionDelete}, From: minute(1)}, []int{3}},
 		{"by fields that no entry has at once", audit.Query{UserID: "u2", Key: "a"}, nil},
-		{"newest first", audit.Query{Newest: true}, []int{8, 7, 6, 5, 4, 3, 2, 1, 0}},
-		{"newest first, by field", audit.Query{Newest: true, Key: "a"}, []int{3, 0}},
+		{"newest first", audit.Query{NewestFirst: true}, []int{8, 7, 6, 5, 4, 3, 2, 1, 0}},
+		{"newest first, by field", audit.Query{NewestFirst: true, Key: "a"}, []int{3, 0}},
 		{"limit", audit.Query{Limit: 2}, []int{0, 1}},
-		{"limit, newest first", audit.Query{Limit: 2, Newest: true}, []int{8, 7}},
+		{"limit, newest first", audit.Query{Limit: 2, NewestFirst: true}, []int{8, 7}},
 		{"limit, by field", audit.Query{Limit: 1, UserID: "u1"}, []int{0}},
 		{"limit beyond all", audit.Query{Limit: 1000}, all},
 	} {
@@ -129,7 +129,7 @@ func pages(e *env, newest bool) {
 			slices.Reverse(want)
 		}
 		var paged []string
-		q := audit.Query{UserID: user, Newest: newest, Limit: limit}
+		q := audit.Query{UserID: user, NewestFirst: newest, Limit: limit}
 		for {
 			page := e.entries(q)
 			require.Len(e, page, min(limit, len(want)-len(paged)), "a page is full unless it is the last")
@@ -173,5 +173,5 @@ func queryLoop(e *env) {
 // A query that selects nothing MUST end without an error.
 func queryEmpty(e *env) {
 	assert.Empty(e, e.entries(audit.Query{}))
-	assert.Empty(e, e.entries(audit.Query{UserID: "u", OpID: opID(1), After: opID(2), Newest: true, Limit: 1}))
+	assert.Empty(e, e.entries(audit.Query{UserID: "u", OpID: opID(1), After: opID(2), NewestFirst: true, Limit: 1}))
 }

@@ -54,7 +54,7 @@ func allText(s string) audit.Event {
 		OpID: "0198f2e0-3333-7000-8000-0000000000cc", OccurredAt: time.Unix(1e9, 0), Action: audit.ActionDownload, Outcome: audit.OutcomeDenied,
 		Actor:    audit.Actor{UserID: s, TenantID: s, IP: s, UserAgent: s, RequestID: s},
 		Resource: audit.Resource{Type: s, ID: s}, Key: s, Backend: s, Bucket: s, GrantID: s, ContentType: s, ErrorCode: s,
-		Attrs: map[string]string{s: s, audit.AttrFilename: s},
+		SourceKey: s, Details: audit.Details{Filename: s, Method: s, Range: s, ETag: s, StagingKey: s, AllowedTypes: []string{s}}, Attrs: map[string]string{s: s, "name": s},
 	}
 }
 
@@ -63,7 +63,10 @@ func checkReadable(e *env, ev audit.Event) {
 	e.Helper()
 	texts := []string{
 		ev.Actor.UserID, ev.Actor.TenantID, ev.Actor.IP, ev.Actor.UserAgent, ev.Actor.RequestID, ev.Resource.Type,
-		ev.Resource.ID, ev.Key, ev.Backend, ev.Bucket, ev.GrantID, ev.ContentType, ev.ErrorCode,
+		ev.Resource.ID, ev.Key, ev.Backend, ev.Bucket, ev.GrantID, ev.ContentType, ev.ErrorCode, ev.SourceKey,
+	}
+	for _, text := range ev.Details.All() {
+		texts = append(texts, text)
 	}
 	for k, v := range ev.Attrs {
 		texts = append(texts, k, v)
@@ -77,12 +80,12 @@ func checkReadable(e *env, ev audit.Event) {
 	}
 }
 
-// Any text in any field MUST be stored, as Event.Prepared makes it.
+// Any text in any field MUST be stored, as audit.PrepareLog returns it.
 func hostileEverywhere(e *env) {
 	for name, s := range hostileTexts() {
 		ev := allText(s)
 		require.NoError(e, e.j.Log(e.ctx, ev), name)
-		got := e.entries(audit.Query{Newest: true, Limit: 1})
+		got := e.entries(audit.Query{NewestFirst: true, Limit: 1})
 		require.Len(e, got, 1, name)
 		e.same(ev, got[0].Event)
 		checkReadable(e, got[0].Event)
@@ -109,10 +112,10 @@ func hostileResult(e *env) {
 	in := e.begin(begun, 0)
 	r := audit.Result{
 		Outcome: audit.OutcomeFailed, ErrorCode: "\x00\xff", ContentType: strings.Repeat("\u202e", 1000), GrantID: "\n",
-		Attrs: map[string]string{audit.AttrFilename: "\x00" + strings.Repeat("x", 5000)},
+		Attrs: map[string]string{"name": "\x00" + strings.Repeat("x", 5000)},
 	}
 	require.NoError(e, in.Settle(e.ctx, r))
-	want, err := begun.Prepared()
+	want, err := prepared(begun)
 	require.NoError(e, err)
 	e.same(want.With(r), e.only().Event)
 }
@@ -130,7 +133,7 @@ func atLimits(e *env) {
 			Attrs:    map[string]string{fill(255): fill(2048)},
 		}
 		e.log(ev)
-		got := e.entries(audit.Query{Newest: true, Limit: 1})
+		got := e.entries(audit.Query{NewestFirst: true, Limit: 1})
 		require.Len(e, got, 1)
 		ev.OpID, ev.OccurredAt, ev.Outcome = got[0].OpID, got[0].OccurredAt, audit.OutcomeOK
 		require.Equal(e, ev, got[0].Event)
@@ -141,7 +144,7 @@ func atLimits(e *env) {
 func overLong(e *env) {
 	e.log(allText(strings.Repeat("ä", 20_000)))
 	en := e.only()
-	for _, s := range []string{en.Key, en.Actor.UserAgent, en.Resource.Type, en.Backend, en.Attrs[audit.AttrFilename]} {
+	for _, s := range []string{en.Key, en.Actor.UserAgent, en.Resource.Type, en.Backend, en.Attrs["name"]} {
 		assert.True(e, strings.HasSuffix(s, "ä…"), "%q", s)
 	}
 	assert.Len(e, en.Key, 1023) // 510 characters of two bytes and "…": one more would be too many

@@ -29,7 +29,7 @@ var binaryColumns = map[string]bool{"sha256": true, "pii_salt": true, "pii_commi
 
 func valueOf(column string) value {
 	v := value{column, binaryColumns[column], maxText}
-	if column == "attrs" {
+	if column == "attrs" || column == "details" {
 		v.limit = maxAttrsText
 	}
 	return v

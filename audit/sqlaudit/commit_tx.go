@@ -4,7 +4,6 @@ package sqlaudit
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -31,19 +30,16 @@ func CommitTx(ctx context.Context, tx *sqlx.Tx, staged interface{ Intent() audit
 		return err
 	}
 	e := in.event.Clone()
-	if e.Attrs[audit.AttrStaged] == "" {
+	if !e.Details.Staged {
 		return fmt.Errorf("sqlaudit: operation %s is not a staged upload", in.opID)
 	}
-	e.Attrs[audit.AttrStaged] = audit.StagedCommitted
-	text, err := json.Marshal(storedEvent(e))
-	if err != nil {
-		return fmt.Errorf("sqlaudit: %w", err)
-	}
+	e.Details.Committed = true
+	text := eventText(e)
 	id := in.j.signing.Load()
 	if id == nil { // the flush that stored the intent registered a writer
 		return errors.New("sqlaudit: the intent's journal has no registered writer")
 	}
-	sig, err := id.signIntent(in.held, string(text))
+	sig, err := id.signIntent(in.held, text)
 	if err != nil {
 		return err
 	}
@@ -53,7 +49,7 @@ func CommitTx(ctx context.Context, tx *sqlx.Tx, staged interface{ Intent() audit
 	// The change of renewals stops a reconciler that has read the intent before.
 	res, err := tx.ExecContext(ctx, sqlx.Rebind(in.j.d.bind(),
 		"UPDATE file_access_intents SET event = ?, writer_id = ?, signature = ?, renewals = renewals + 1 WHERE op_id = ? AND holder = ?"),
-		string(text), id.id, sig, in.opID, in.holder)
+		text, id.id, sig, in.opID, in.holder)
 	if err != nil {
 		return fmt.Errorf("sqlaudit: committing a staged upload: %w", err)
 	}

@@ -63,7 +63,7 @@ type Count struct {
 // counted. Then the counts of all others come with an error that wraps
 // [ErrTampered] and says how many there are.
 func (j *Journal) Counts(ctx context.Context, q CountQuery) ([]Count, error) {
-	q.After, q.Newest, q.Limit = "", false, 0
+	q.After, q.NewestFirst, q.Limit = "", false, 0
 	where, args, err := j.where(q.Query)
 	if err != nil {
 		return nil, err

@@ -48,7 +48,7 @@ func testCounts(t *testing.T, s *system) {
 	} {
 		for which, q := range map[string]audit.Query{
 			"all": {}, "of a user": {UserID: "u-2"}, "of a time": {From: events[1].OccurredAt, To: events[6].OccurredAt},
-			"none": {UserID: "nobody"}, "page": {Limit: 1, After: "01941f29-7c00-7000-8000-000000000001", Newest: true},
+			"none": {UserID: "nobody"}, "page": {Limit: 1, After: "01941f29-7c00-7000-8000-000000000001", NewestFirst: true},
 		} {
 			t.Run(name+" "+which, func(t *testing.T) {
 				want := make(map[sqlaudit.Count]int64)

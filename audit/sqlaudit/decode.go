@@ -8,7 +8,6 @@ package sqlaudit
 
 import (
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -27,14 +26,15 @@ type form struct {
 }
 
 // raw is a row as the driver gives it, in the order of columns.
-type raw [len(columnNames)]any
+type raw []any
 
 func (v *raw) scan(rows *sql.Rows) error {
-	var dst raw
-	for i := range v {
-		dst[i] = &v[i]
+	*v = make(raw, len(columns))
+	dst := make([]any, len(columns))
+	for i := range *v {
+		dst[i] = &(*v)[i]
 	}
-	return rows.Scan(dst[:]...)
+	return rows.Scan(dst...)
 }
 
 // scan reads the current row of rows.
@@ -48,7 +48,7 @@ func (r *row) scan(rows *sql.Rows, f form) error {
 
 // bytes is the number of bytes that the values of v hold.
 func (v *raw) bytes() (n int) {
-	for _, value := range v {
+	for _, value := range *v {
 		switch value := value.(type) {
 		case string:
 			n += len(value)
@@ -61,7 +61,7 @@ func (v *raw) bytes() (n int) {
 
 // text returns the value of one column for use in a message, shortened.
 func (v *raw) text(column int) string {
-	switch value := v[column].(type) {
+	switch value := (*v)[column].(type) {
 	case nil:
 		return ""
 	case string:
@@ -86,7 +86,7 @@ func printable(s string) string {
 
 // place is what paging needs of an entry.
 func (v *raw) place(f form) (int64, error) {
-	d := decoder{left: v[seqColumn:], form: f}
+	d := decoder{left: (*v)[seqColumn:], form: f}
 	seq := d.required64()
 	if d.err == nil && (seq < 0 || seq > maxPlace) {
 		d.err = fmt.Errorf("column seq holds %d, which no log reaches", seq)
@@ -94,22 +94,21 @@ func (v *raw) place(f form) (int64, error) {
 	return seq, d.err
 }
 
-// decode fills r. The map of the attributes is filled too, and their text kept.
+// decode fills r.
 func (r *row) decode(v *raw, f form) error {
-	d := decoder{left: v[:], form: f}
-	r.ID, r.OpID, r.RefOpID, r.WriterID = d.uuid(), d.uuid(), d.optionalUUID(), d.uuid()
-	r.Seq = d.required64()
-	r.OccurredAt, r.CreatedAt = d.time(), d.time()
-	r.Action, r.Outcome, r.SettledBy = audit.Action(d.required()), audit.Outcome(d.required()), audit.SettledBy(d.required())
-	for _, s := range []*string{
-		&r.Actor.UserID, &r.Actor.IP, &r.Actor.UserAgent, &r.Actor.RequestID, &r.Actor.TenantID,
-		&r.Resource.Type, &r.Resource.ID, &r.Key, &r.Backend, &r.Bucket, &r.GrantID,
-	} {
-		*s = d.text()
+	cs := audit.Columns()
+	r.values = make([]any, len(cs))
+	for i := range cs {
+		value, err := f.value(&cs[i], (*v)[i])
+		if err != nil {
+			return fmt.Errorf("column %s %w", cs[i].Name, err)
+		}
+		if err := cs[i].SetValue(&r.Entry, value); err != nil {
+			return err
+		}
+		r.values[i] = value
 	}
-	r.Size, r.SHA256 = d.integer(), d.octets(32)
-	r.ContentType, r.ErrorCode = d.text(), d.text()
-	r.Attrs, r.attrs = d.attrs()
+	d := decoder{left: (*v)[len(cs):], form: f}
 	r.schema = int(d.required64())
 	r.salt, r.commitment = d.octets(32), d.octets(32)
 	leaf := d.octets(len(r.leaf))
@@ -123,6 +122,37 @@ func (r *row) decode(v *raw, f form) error {
 	}
 	copy(r.leaf[:], leaf)
 	return nil
+}
+
+// value returns what the driver gave for a column, of the Go type of the column;
+// nil for NULL.
+func (f form) value(c *audit.Column, v any) (any, error) {
+	if v == nil {
+		return nil, nil
+	}
+	switch c.Type {
+	case audit.ColumnTime:
+		if t, ok := v.(time.Time); ok && f.native {
+			return t.UTC(), nil
+		}
+		if f.native {
+			return nil, fmt.Errorf("holds a value of type %s instead of a time", kindOf(v))
+		}
+		return boxed(f.time(v))
+	case audit.ColumnInteger:
+		return boxed(f.integer(v))
+	case audit.ColumnDigest:
+		return boxed(octets(v))
+	}
+	return boxed(f.text(v))
+}
+
+// boxed returns v as an any.
+func boxed[T any](v T, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
 // decoder takes values one after the other and keeps the first error.
@@ -143,19 +173,6 @@ func (d *decoder) fail(format string, args ...any) {
 	if d.err == nil {
 		d.err = fmt.Errorf("column "+columns[len(columns)-len(d.left)-1]+" "+format, args...)
 	}
-}
-
-// text takes a text; NULL is "".
-func (d *decoder) text() string {
-	v := d.next()
-	if v == nil {
-		return ""
-	}
-	s, err := d.form.text(v)
-	if err != nil {
-		d.fail("%w", err)
-	}
-	return s
 }
 
 // text returns a text that isn't NULL.
@@ -192,31 +209,6 @@ func kindOf(v any) string {
 		return "real"
 	}
 	return fmt.Sprintf("%T", v)
-}
-
-// required takes a text that is not NULL.
-func (d *decoder) required() string {
-	if d.left[0] == nil {
-		d.next()
-		d.fail("is NULL")
-		return ""
-	}
-	return d.text()
-}
-
-func (d *decoder) uuid() string {
-	s := d.required()
-	if d.err == nil && !isUUID(s) {
-		d.fail("holds %.64q, which is not a lower-case UUID", s)
-	}
-	return s
-}
-
-func (d *decoder) optionalUUID() string {
-	if d.left[0] == nil {
-		return d.text()
-	}
-	return d.uuid()
 }
 
 // isUUID is checkUUID, fast.
@@ -288,21 +280,6 @@ func (d *decoder) octets(want int) []byte {
 	return b
 }
 
-func (d *decoder) time() time.Time {
-	v := d.next()
-	if t, ok := v.(time.Time); ok && d.form.native {
-		return t.UTC()
-	}
-	t, err := d.form.time(v)
-	if d.form.native {
-		err = fmt.Errorf("holds a value of type %s instead of a time", kindOf(v))
-	}
-	if err != nil {
-		d.fail("%w", err)
-	}
-	return t
-}
-
 // time reads a time that a SELECT returns as text.
 func (f form) time(v any) (time.Time, error) {
 	if v == nil {
@@ -317,26 +294,6 @@ func (f form) time(v any) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("holds %.40q, which is not a time of the form %s", s, f.layout)
 	}
 	return t, nil
-}
-
-// attrs takes the attributes. Their text goes into the canonical form as it is,
-// so it must be the one encoding that they have: text that holds more than a
-// JSON object, or has it in another form, could stand for other columns.
-func (d *decoder) attrs() (map[string]string, string) {
-	s := d.text()
-	if s == "" || d.err != nil {
-		return nil, ""
-	}
-	var attrs map[string]string
-	if err := json.Unmarshal([]byte(s), &attrs); err != nil {
-		d.fail("is not a JSON object of texts: %w", err)
-		return nil, ""
-	}
-	if len(attrs) == 0 || string(appendAttrs(make([]byte, 0, len(s)), attrs)) != s {
-		d.fail("is not in its canonical form")
-		return nil, ""
-	}
-	return attrs, s
 }
 
 // oddLength begins the text that a SELECT returns in place of a value that is
@@ -362,7 +319,7 @@ const maxPlace = 1 << 53
 var idColumn, seqColumn = indexOf("id"), indexOf("seq")
 
 func indexOf(column string) int {
-	for i, c := range columnNames {
+	for i, c := range columnNames() {
 		if c == column {
 			return i
 		}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+
+	"github.com/blobtrail/blobtrail/audit"
 )
 
 type postgres struct {
@@ -67,12 +69,17 @@ func (*postgres) countTables() string {
 }
 
 // postgresTypes are those of columns.
-var postgresTypes = []string{
-	"uuid", "uuid", "uuid", "uuid", "bigint", "timestamptz", "timestamptz",
-	"text", "text", "text", "text", "text", "text",
-	"text", "text", "text", "text", "text",
-	"text", "text", "text", "bigint", "bytea", "text",
-	"text", "text", "integer", "bytea", "bytea", "bytea",
+var postgresTypes = typesOf()
+
+func typesOf() []string {
+	var types []string
+	for _, c := range audit.Columns() {
+		types = append(types, map[audit.ColumnType]string{
+			audit.ColumnUUID: "uuid", audit.ColumnTime: "timestamptz", audit.ColumnInteger: "bigint", audit.ColumnDigest: "bytea",
+			audit.ColumnText: "text", audit.ColumnObject: "text",
+		}[c.Type])
+	}
+	return append(types, "integer", "bytea", "bytea", "bytea")
 }
 
 // shape says which parts a flush has, and of which kind they are.
@@ -251,64 +258,36 @@ func nullText(s string) *string {
 
 // arrays turns rows into columns.
 func arrays(rows []*row) []any {
-	n := len(rows)
-	texts := func(get func(*row) string) []*string {
-		out := make([]*string, n)
-		for i, r := range rows {
-			out[i] = nullText(get(r))
+	var out []any
+	for i, c := range audit.Columns() {
+		value := func(r *row) any { return r.values[i] }
+		switch c.Type {
+		case audit.ColumnTime:
+			out = append(out, arrayOf[time.Time](rows, value))
+		case audit.ColumnInteger:
+			out = append(out, arrayOf[int64](rows, value))
+		case audit.ColumnDigest:
+			out = append(out, arrayOf[[]byte](rows, value))
+		default:
+			out = append(out, arrayOf[string](rows, value))
 		}
-		return out
 	}
-	times := func(get func(*row) time.Time) []time.Time {
-		out := make([]time.Time, n)
-		for i, r := range rows {
-			out[i] = get(r)
-		}
-		return out
-	}
-	octets := func(get func(*row) []byte) [][]byte {
-		out := make([][]byte, n)
-		for i, r := range rows {
-			out[i] = get(r)
-		}
-		return out
-	}
-	seqs, sizes, schemas := make([]int64, n), make([]*int64, n), make([]int32, n)
+	return append(out,
+		arrayOf[int32](rows, func(r *row) any { return int32(r.schema) }),
+		arrayOf[[]byte](rows, func(r *row) any { return nullBytes(r.salt) }),
+		arrayOf[[]byte](rows, func(r *row) any { return r.commitment }),
+		arrayOf[[]byte](rows, func(r *row) any { return r.leaf[:] }))
+}
+
+// arrayOf returns one value of each row; nil where there is none.
+func arrayOf[T any](rows []*row, value func(*row) any) []*T {
+	out := make([]*T, len(rows))
 	for i, r := range rows {
-		seqs[i], sizes[i], schemas[i] = r.Seq, r.Size, int32(r.schema)
+		if v, ok := value(r).(T); ok {
+			out[i] = &v
+		}
 	}
-	return []any{
-		texts(func(r *row) string { return r.ID }),
-		texts(func(r *row) string { return r.OpID }),
-		texts(func(r *row) string { return r.RefOpID }),
-		texts(func(r *row) string { return r.WriterID }),
-		seqs,
-		times(func(r *row) time.Time { return r.OccurredAt }),
-		times(func(r *row) time.Time { return r.CreatedAt }),
-		texts(func(r *row) string { return string(r.Action) }),
-		texts(func(r *row) string { return string(r.Outcome) }),
-		texts(func(r *row) string { return string(r.SettledBy) }),
-		texts(func(r *row) string { return r.Actor.UserID }),
-		texts(func(r *row) string { return r.Actor.IP }),
-		texts(func(r *row) string { return r.Actor.UserAgent }),
-		texts(func(r *row) string { return r.Actor.RequestID }),
-		texts(func(r *row) string { return r.Actor.TenantID }),
-		texts(func(r *row) string { return r.Resource.Type }),
-		texts(func(r *row) string { return r.Resource.ID }),
-		texts(func(r *row) string { return r.Key }),
-		texts(func(r *row) string { return r.Backend }),
-		texts(func(r *row) string { return r.Bucket }),
-		texts(func(r *row) string { return r.GrantID }),
-		sizes,
-		octets(func(r *row) []byte { return r.SHA256 }),
-		texts(func(r *row) string { return r.ContentType }),
-		texts(func(r *row) string { return r.ErrorCode }),
-		texts(func(r *row) string { return r.attrs }),
-		schemas,
-		octets(func(r *row) []byte { return r.salt }),
-		octets(func(r *row) []byte { return r.commitment }),
-		octets(func(r *row) []byte { return r.leaf[:] }),
-	}
+	return out
 }
 
 // sqlState is the code that the server gave an error, or "".

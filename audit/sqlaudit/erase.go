@@ -37,12 +37,12 @@ const AttrEntries = "entries"
 // be named in an order and is left as it is; when all others are erased, the error
 // wraps [ErrTampered] and names up to ten of them.
 //
-// q.After, q.Newest and q.Limit mean nothing here. A query that selects
+// q.After, q.NewestFirst and q.Limit mean nothing here. A query that selects
 // everything is refused. Intents that are still open keep the actor until they are
 // settled: erase again later, or erase by q.To. The database's files and its backups
 // may hold erased bytes for longer; on SQLite, set PRAGMA secure_delete and checkpoint the WAL.
 func (j *Journal) Erase(ctx context.Context, q audit.Query) (erased int64, err error) {
-	q.After, q.Newest, q.Limit = "", false, 0
+	q.After, q.NewestFirst, q.Limit = "", false, 0
 	if where, _, err := j.where(q); err != nil {
 		return 0, err
 	} else if len(where) == 0 {

@@ -132,7 +132,7 @@ const large = "4000000"
 // hostileEvent has a value in every column.
 func hostileEvent(i int) audit.Event {
 	e := event(fmt.Sprintf("files/%d", i))
-	e.Size, e.SHA256, e.ContentType, e.Attrs = new(int64(i)), make([]byte, 32), "application/pdf", map[string]string{audit.AttrSourceKey: "contracts/ä.pdf"}
+	e.Size, e.SHA256, e.ContentType, e.Attrs = new(int64(i)), make([]byte, 32), "application/pdf", map[string]string{"source_key": "contracts/ä.pdf"}
 	if i != 2 {
 		e.ErrorCode, e.GrantID = "timeout", "g"
 	}
@@ -166,7 +166,7 @@ func readOn(t *testing.T, db *sqlx.DB) {
 	for _, newest := range []bool{false, true} {
 		errs := 0
 		var last error
-		for _, err := range j.Entries(ctx, audit.Query{Newest: newest}) {
+		for _, err := range j.Entries(ctx, audit.Query{NewestFirst: newest}) {
 			if last = err; err != nil {
 				errs++
 			}
@@ -309,7 +309,7 @@ func TestQueriesGoOn(t *testing.T) {
 			require.NoError(t, db.Get(&id, "SELECT id FROM file_access_logs WHERE seq = 550"))
 			dropTriggers(t, db)
 			db.exec(t, statement)
-			for _, q := range []audit.Query{{}, {Newest: true}, {TenantID: "acme"}, {Limit: 600}} {
+			for _, q := range []audit.Query{{}, {NewestFirst: true}, {TenantID: "acme"}, {Limit: 600}} {
 				var got []string
 				var last error
 				for e, err := range j.Entries(t.Context(), q) {

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/secret"
 )
 
@@ -144,7 +145,7 @@ func certificateText(w writer, verifying string) string {
 	return certificateTitle + "\n" +
 		"writer " + w.id + "\n" +
 		"key " + verifying + "\n" +
-		"origin " + string(appendString(nil, w.origin)) + "\n" +
+		"origin " + string(new(audit.Column).AppendJSON(nil, w.origin)) + "\n" +
 		"started " + w.startedAt.UTC().Format(timeFormat) + "\n"
 }
 

@@ -49,13 +49,10 @@ func (j *Journal) Begin(ctx context.Context, e audit.Event, lease time.Duration)
 	if _, err := newRow(e, ""); err != nil {
 		return nil, err
 	}
-	text, err := json.Marshal(storedEvent(e))
-	if err != nil {
-		return nil, fmt.Errorf("sqlaudit: %w", err)
-	}
+	text := eventText(e)
 	in := &intent{j: j, held: held{e.OpID, newHolder()}, event: e}
 	row := &intentRow{
-		held: in.held, backend: e.Backend, bucket: e.Bucket, key: e.Key, event: string(text), source: e, lease: j.lease(lease),
+		held: in.held, backend: e.Backend, bucket: e.Bucket, key: e.Key, event: text, source: e, lease: j.lease(lease),
 	}
 	// Callers sign concurrently, before they wait for the flush. Only the first
 	// flush of a process signs for them, since it registers the writer.
@@ -244,7 +241,7 @@ type intent struct {
 	failed  []*attempts // calls to Settle that failed, and may have been stored
 }
 
-func (in *intent) ID() string         { return in.opID }
+func (in *intent) OpID() string       { return in.opID }
 func (in *intent) Event() audit.Event { return in.event.Clone() }
 
 // Renew implements [audit.Intent].
@@ -292,39 +289,22 @@ func (in *intent) Settle(ctx context.Context, r audit.Result, also ...audit.Even
 	return err
 }
 
-// intentEvent is how an event is kept in an intent. Its names are part of the
-// stored format.
-type intentEvent struct {
-	OpID         string            `json:"op_id"`
-	RefOpID      string            `json:"ref_op_id,omitempty"`
-	OccurredAt   time.Time         `json:"occurred_at"`
-	Action       audit.Action      `json:"action"`
-	UserID       string            `json:"user_id,omitempty"`
-	TenantID     string            `json:"tenant_id,omitempty"`
-	IP           string            `json:"ip_address,omitempty"`
-	UserAgent    string            `json:"user_agent,omitempty"`
-	RequestID    string            `json:"request_id,omitempty"`
-	ResourceType string            `json:"resource_type,omitempty"`
-	ResourceID   string            `json:"resource_id,omitempty"`
-	Key          string            `json:"file_key,omitempty"`
-	Backend      string            `json:"storage_backend,omitempty"`
-	Bucket       string            `json:"bucket,omitempty"`
-	GrantID      string            `json:"grant_id,omitempty"`
-	Size         *int64            `json:"size,omitempty"`
-	SHA256       []byte            `json:"sha256,omitempty"` // base64
-	ContentType  string            `json:"content_type,omitempty"`
-	ErrorCode    string            `json:"error_code,omitempty"`
-	Attrs        map[string]string `json:"attrs,omitempty"`
+// eventText returns an event as an intent keeps it: a JSON object with the
+// columns of an event.
+func eventText(e audit.Event) string {
+	b := []byte{'{'}
+	en := audit.Entry{Event: e}
+	cs := audit.Columns()
+	for i := range cs {
+		if v := cs[i].Value(&en); v != nil && !ofEntry[cs[i].Name] {
+			b = cs[i].AppendJSON(appendName(b, cs[i].Name), v)
+		}
+	}
+	return string(append(b, '}'))
 }
 
-func storedEvent(e audit.Event) intentEvent {
-	return intentEvent{
-		OpID: e.OpID, RefOpID: e.RefOpID, OccurredAt: e.OccurredAt, Action: e.Action,
-		UserID: e.Actor.UserID, TenantID: e.Actor.TenantID, IP: e.Actor.IP, UserAgent: e.Actor.UserAgent, RequestID: e.Actor.RequestID,
-		ResourceType: e.Resource.Type, ResourceID: e.Resource.ID, Key: e.Key, Backend: e.Backend, Bucket: e.Bucket,
-		GrantID: e.GrantID, Size: e.Size, SHA256: e.SHA256, ContentType: e.ContentType, ErrorCode: e.ErrorCode, Attrs: e.Attrs,
-	}
-}
+// ofEntry are the columns that an entry adds to its event.
+var ofEntry = map[string]bool{"id": true, "writer_id": true, "seq": true, "created_at": true, "settled_by": true}
 
 // loadEvent reads the event of an intent, and refuses what Begin can't have
 // stored.
@@ -343,14 +323,24 @@ func loadEvent(opID, text string) (audit.Event, error) {
 }
 
 func parseEvent(text string) (audit.Event, error) {
-	var s intentEvent
-	if err := json.Unmarshal([]byte(text), &s); err != nil {
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(text), &object); err != nil {
 		return audit.Event{}, err
 	}
-	return audit.Event{
-		OpID: s.OpID, RefOpID: s.RefOpID, OccurredAt: s.OccurredAt, Action: s.Action,
-		Actor:    audit.Actor{UserID: s.UserID, TenantID: s.TenantID, IP: s.IP, UserAgent: s.UserAgent, RequestID: s.RequestID},
-		Resource: audit.Resource{Type: s.ResourceType, ID: s.ResourceID}, Key: s.Key, Backend: s.Backend, Bucket: s.Bucket,
-		GrantID: s.GrantID, Size: s.Size, SHA256: s.SHA256, ContentType: s.ContentType, ErrorCode: s.ErrorCode, Attrs: s.Attrs,
-	}, nil
+	var en audit.Entry
+	cs := audit.Columns()
+	for i := range cs {
+		member, found := object[cs[i].Name]
+		if !found {
+			continue
+		}
+		v, err := cs[i].ParseJSON(member)
+		if err == nil {
+			err = cs[i].SetValue(&en, v)
+		}
+		if err != nil {
+			return audit.Event{}, err
+		}
+	}
+	return en.Event, nil
 }

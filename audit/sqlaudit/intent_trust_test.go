@@ -79,7 +79,7 @@ func testForgedIntents(t *testing.T, s *system) {
 		Event     string `db:"event"`
 		Signature []byte `db:"signature"`
 	}
-	require.NoError(t, db.Get(&row, db.Rebind("SELECT holder, event, signature FROM file_access_intents WHERE op_id = ?"), replayed.ID()))
+	require.NoError(t, db.Get(&row, db.Rebind("SELECT holder, event, signature FROM file_access_intents WHERE op_id = ?"), replayed.OpID()))
 	require.NoError(t, replayed.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}))
 
 	bad := map[string]*forgedIntent{}
@@ -116,7 +116,7 @@ func testForgedIntents(t *testing.T, s *system) {
 		db.exec(t, "INSERT INTO file_access_writers (writer_id, origin, public_key, certificate, started_at) VALUES (?, 'x', ?, ?, '2026-01-01 00:00:00')", in.writer, []byte("k"), []byte("none"))
 	})
 	add("a settled one again", func(in *forgedIntent) {
-		in.op, in.holder, in.key, in.event, in.signature = replayed.ID(), row.Holder, "replayed.pdf", row.Event, row.Signature
+		in.op, in.holder, in.key, in.event, in.signature = replayed.OpID(), row.Holder, "replayed.pdf", row.Event, row.Signature
 	})
 	before := db.count(t, "file_access_logs")
 
@@ -133,7 +133,7 @@ func testForgedIntents(t *testing.T, s *system) {
 	for name, change := range changes {
 		in, err := j.Begin(t.Context(), event(name), time.Hour)
 		require.NoError(t, err)
-		db.exec(t, "UPDATE file_access_intents SET "+change+" WHERE op_id = ?", in.ID())
+		db.exec(t, "UPDATE file_access_intents SET "+change+" WHERE op_id = ?", in.OpID())
 	}
 	keys, err := settleDangling(t, j)
 	assert.ElementsMatch(t, []string{"good.pdf", "begun.pdf", "renewals.pdf"}, keys)
@@ -173,7 +173,7 @@ func testIntentOfADeadWriter(t *testing.T, s *system) {
 
 	// One that takes it over and dies too, without an entry of its own.
 	second, _ := openDSN(t, db.dsn, opts)
-	_, err = second.Claim(t.Context(), in.ID(), time.Nanosecond, nil)
+	_, err = second.Claim(t.Context(), in.OpID(), time.Nanosecond, nil)
 	require.NoError(t, err)
 
 	third, _ := openDSN(t, db.dsn, opts)

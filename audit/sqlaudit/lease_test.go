@@ -45,7 +45,7 @@ func testDanglingTakesOver(t *testing.T, s *system) {
 	}
 	// Begun in this order, even where the clock did not tick in between.
 	for i, in := range begun {
-		db.exec(t, "UPDATE file_access_intents SET begun_at = ? WHERE op_id = ?", i, in.ID())
+		db.exec(t, "UPDATE file_access_intents SET begun_at = ? WHERE op_id = ?", i, in.OpID())
 	}
 	var got []audit.Intent
 	wait(t, "the leases run out", func() bool {
@@ -129,7 +129,7 @@ func testOneReconcilerGetsEachIntent(t *testing.T, s *system) {
 				}
 				assert.NoError(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeFailed, SettledBy: audit.SettledByReconciler}))
 				mu.Lock()
-				got[in.ID()]++
+				got[in.OpID()]++
 				mu.Unlock()
 			}
 		})
@@ -137,7 +137,7 @@ func testOneReconcilerGetsEachIntent(t *testing.T, s *system) {
 	wg.Wait()
 	for in := range j.Dangling(t.Context(), audit.DanglingQuery{}) {
 		require.NoError(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeFailed}))
-		got[in.ID()]++
+		got[in.OpID()]++
 	}
 	assert.Len(t, got, n)
 	for id, times := range got {
@@ -197,13 +197,13 @@ func testClaim(t *testing.T, s *system) {
 	j, _ := s.open(t, nil)
 	first, err := j.Begin(t.Context(), event("k"), time.Hour)
 	require.NoError(t, err)
-	second, err := j.Claim(t.Context(), first.ID(), time.Hour, nil)
+	second, err := j.Claim(t.Context(), first.OpID(), time.Hour, nil)
 	require.NoError(t, err)
 	assert.Equal(t, first.Event(), second.Event())
 	require.ErrorIs(t, first.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}), audit.ErrNotHeld)
 	require.NoError(t, second.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}))
 
-	for name, id := range map[string]string{"settled": first.ID(), "never begun": uuid.NewString(), "no UUID": "'; --", "empty": ""} {
+	for name, id := range map[string]string{"settled": first.OpID(), "never begun": uuid.NewString(), "no UUID": "'; --", "empty": ""} {
 		t.Run(name, func(t *testing.T) {
 			_, err := j.Claim(t.Context(), id, 0, nil)
 			require.ErrorIs(t, err, audit.ErrNoIntent)
@@ -222,14 +222,14 @@ func testUnreadableIntents(t *testing.T, s *system) {
 		in, err := j.Begin(t.Context(), event(fmt.Sprint(i)), time.Nanosecond)
 		require.NoError(t, err)
 		begun = append(begun, in)
-		db.exec(t, "UPDATE file_access_intents SET begun_at = ? WHERE op_id = ?", i, in.ID())
+		db.exec(t, "UPDATE file_access_intents SET begun_at = ? WHERE op_id = ?", i, in.OpID())
 	}
 	odd := map[int]string{
 		0: "{", 100: "", 101: "null", 150: `{"op_id": "01941f29-7c00-7000-8000-000000000001", "action": "upload"}`,
-		249: `{"op_id": "` + begun[249].ID() + `", "action": "No Such"}`,
+		249: `{"op_id": "` + begun[249].OpID() + `", "action": "No Such"}`,
 	}
 	for i, text := range odd {
-		db.exec(t, "UPDATE file_access_intents SET event = ? WHERE op_id = ?", text, begun[i].ID())
+		db.exec(t, "UPDATE file_access_intents SET event = ? WHERE op_id = ?", text, begun[i].OpID())
 	}
 	db.exec(t, "UPDATE file_access_intents SET lease_until = lease_until - 1000000")
 	got, errs := 0, []error(nil)
@@ -246,8 +246,8 @@ func testUnreadableIntents(t *testing.T, s *system) {
 	require.Len(t, errs, 1)
 	require.NotErrorIs(t, errs[0], audit.ErrEvent)
 	for i := range odd {
-		assert.ErrorContains(t, errs[0], begun[i].ID())
-		_, err := j.Claim(t.Context(), begun[i].ID(), 0, nil)
+		assert.ErrorContains(t, errs[0], begun[i].OpID())
+		_, err := j.Claim(t.Context(), begun[i].OpID(), 0, nil)
 		require.ErrorIs(t, err, audit.ErrUntrusted)
 	}
 	n, err := j.OpenIntents(t.Context())

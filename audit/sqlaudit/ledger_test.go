@@ -48,7 +48,7 @@ func (l *ledger) work(j *sqlaudit.Journal, i int, e audit.Event, limit time.Dura
 		}); err != nil {
 			return err
 		}
-		l.effects.Store(in.ID(), true)
+		l.effects.Store(in.OpID(), true)
 		return call(func(ctx context.Context) error { return in.Settle(ctx, audit.Result{Outcome: audit.OutcomeOK}) })
 	}()
 	if err != nil {

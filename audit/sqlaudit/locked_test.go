@@ -24,7 +24,7 @@ var lockers = map[string]func(t *testing.T, tx *sqlx.Tx, in audit.Intent){
 	},
 	"selected": func(t *testing.T, tx *sqlx.Tx, in audit.Intent) {
 		var id string
-		require.NoError(t, tx.Get(&id, tx.Rebind("SELECT op_id FROM file_access_intents WHERE op_id = ? FOR UPDATE"), in.ID()))
+		require.NoError(t, tx.Get(&id, tx.Rebind("SELECT op_id FROM file_access_intents WHERE op_id = ? FOR UPDATE"), in.OpID()))
 	},
 }
 
@@ -67,7 +67,7 @@ func testALockedIntentFailsAlone(t *testing.T, j *sqlaudit.Journal, db *raw, loc
 	defer tx.Rollback()
 	for i := range 3 {
 		e := event(fmt.Sprint("locked ", i))
-		e.Attrs = map[string]string{audit.AttrStaged: audit.StagedPending}
+		e.Details.Staged = true
 		in, err := j.Begin(t.Context(), e, time.Nanosecond)
 		require.NoError(t, err)
 		if i < 2 {
@@ -85,7 +85,7 @@ func testALockedIntentFailsAlone(t *testing.T, j *sqlaudit.Journal, db *raw, loc
 		stuck.Go(func() { assert.ErrorIs(t, settle(held[i]), sqlaudit.ErrLocked) })
 		stuck.Go(func() { assert.ErrorIs(t, held[i].Renew(ctx, time.Minute), sqlaudit.ErrLocked) })
 		stuck.Go(func() {
-			_, err := j.Claim(ctx, held[i].ID(), time.Minute, nil)
+			_, err := j.Claim(ctx, held[i].OpID(), time.Minute, nil)
 			assert.ErrorIs(t, err, sqlaudit.ErrLocked)
 		})
 	}
@@ -110,13 +110,13 @@ func testALockedIntentFailsAlone(t *testing.T, j *sqlaudit.Journal, db *raw, loc
 	var last error
 	for in, err := range j.Dangling(ctx, audit.DanglingQuery{Lease: time.Nanosecond}) {
 		if last = err; err == nil {
-			found = append(found, in.ID())
+			found = append(found, in.OpID())
 		}
 	}
-	assert.Equal(t, []string{held[2].ID()}, found)
+	assert.Equal(t, []string{held[2].OpID()}, found)
 	require.ErrorIs(t, last, sqlaudit.ErrLocked)
 	for i := range 2 {
-		require.ErrorContains(t, last, held[i].ID())
+		require.ErrorContains(t, last, held[i].OpID())
 	}
 
 	require.NoError(t, tx.Rollback())

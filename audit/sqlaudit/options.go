@@ -9,7 +9,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/secret"
 )
 
@@ -21,7 +20,7 @@ type Options struct {
 	Timeout time.Duration
 
 	// Lease is how long an intent is held when its caller names no lease.
-	// Default: [audit.DefaultLease], a minute. It should be well above Timeout.
+	// Default: a minute. It should be well above Timeout.
 	Lease time.Duration
 
 	// MaxBatch is the largest number of entries that one transaction stores,
@@ -91,7 +90,7 @@ func (o *Options) withDefaults() (Options, error) {
 	case out.Timeout < 0:
 		return out, fmt.Errorf("sqlaudit: Options.Timeout is %v: want a positive duration, or 0 for 10 s", out.Timeout)
 	case out.Lease < 0:
-		return out, fmt.Errorf("sqlaudit: Options.Lease is %v: want a positive duration, or 0 for %v", out.Lease, audit.DefaultLease)
+		return out, fmt.Errorf("sqlaudit: Options.Lease is %v: want a positive duration, or 0 for %v", out.Lease, time.Minute)
 	case out.MaxBatch < 0 || out.MaxBatch > 1000:
 		return out, fmt.Errorf("sqlaudit: Options.MaxBatch is %d: want 1 to 1000, or 0 for 256", out.MaxBatch)
 	case out.QueueLength < 0:
@@ -118,7 +117,7 @@ func (o *Options) withDefaults() (Options, error) {
 		out.Timeout = 10 * time.Second
 	}
 	if out.Lease == 0 {
-		out.Lease = audit.DefaultLease
+		out.Lease = time.Minute
 	}
 	if out.MaxBatch == 0 {
 		out.MaxBatch = 256

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/jmoiron/sqlx"
 	"golang.org/x/mod/sumdb/note"
@@ -329,65 +328,43 @@ func parseCertificate(text string) (id string, v note.Verifier, err error) {
 	return id, v, nil
 }
 
-// canonicalEntry is the canonical form, to read.
-type canonicalEntry struct {
-	Action       audit.Action      `json:"action"`
-	Attrs        map[string]string `json:"attrs"`
-	Bucket       string            `json:"bucket"`
-	ContentType  string            `json:"content_type"`
-	CreatedAt    string            `json:"created_at"`
-	ErrorCode    string            `json:"error_code"`
-	Key          string            `json:"file_key"`
-	GrantID      string            `json:"grant_id"`
-	ID           string            `json:"id"`
-	OccurredAt   string            `json:"occurred_at"`
-	OpID         string            `json:"op_id"`
-	Outcome      audit.Outcome     `json:"outcome"`
-	Commitment   string            `json:"pii_commitment"`
-	RefOpID      string            `json:"ref_op_id"`
-	ResourceID   string            `json:"resource_id"`
-	ResourceType string            `json:"resource_type"`
-	Schema       int               `json:"schema_version"`
-	Seq          int64             `json:"seq"`
-	SettledBy    audit.SettledBy   `json:"settled_by"`
-	SHA256       string            `json:"sha256"`
-	Size         *int64            `json:"size"`
-	Backend      string            `json:"storage_backend"`
-	TenantID     string            `json:"tenant_id"`
-	WriterID     string            `json:"writer_id"`
-}
-
 // parseCanonical reads a canonical form, and nothing that is not one.
 func parseCanonical(text string) (*row, error) {
-	var c canonicalEntry
-	if err := json.Unmarshal([]byte(text), &c); err != nil {
+	fail := func(err error) (*row, error) {
 		return nil, fmt.Errorf("the entry is not in its canonical form: %w", err)
 	}
-	r := &row{schema: c.Schema, Entry: audit.Entry{
-		ID: c.ID, WriterID: c.WriterID, Seq: c.Seq, SettledBy: c.SettledBy,
-		Event: audit.Event{
-			OpID: c.OpID, RefOpID: c.RefOpID, Action: c.Action, Outcome: c.Outcome, Actor: audit.Actor{TenantID: c.TenantID},
-			Resource: audit.Resource{Type: c.ResourceType, ID: c.ResourceID}, Key: c.Key, Backend: c.Backend, Bucket: c.Bucket,
-			GrantID: c.GrantID, Size: c.Size, ContentType: c.ContentType, ErrorCode: c.ErrorCode, Attrs: c.Attrs,
-		},
-	}}
-	if c.Schema != schemaVersion {
-		return nil, fmt.Errorf("the entry has version %d: want %d", c.Schema, schemaVersion)
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(text), &object); err != nil {
+		return fail(err)
 	}
-	var errs [4]error
-	r.OccurredAt, errs[0] = time.Parse(timeFormat, c.OccurredAt)
-	r.CreatedAt, errs[1] = time.Parse(timeFormat, c.CreatedAt)
-	r.commitment, errs[2] = hex.DecodeString(c.Commitment)
-	if c.SHA256 != "" {
-		r.SHA256, errs[3] = hex.DecodeString(c.SHA256)
+	r := new(row)
+	var commitment string
+	if err := errors.Join(json.Unmarshal(object["schema_version"], &r.schema), json.Unmarshal(object["pii_commitment"], &commitment)); err != nil {
+		return fail(err)
 	}
-	if c.Attrs != nil {
-		r.attrs = string(appendAttrs(nil, c.Attrs))
+	if r.schema != schemaVersion {
+		return nil, fmt.Errorf("the entry has version %d: want %d", r.schema, schemaVersion)
+	}
+	var err error
+	if r.commitment, err = hex.DecodeString(commitment); err != nil {
+		return fail(err)
+	}
+	cs := audit.Columns()
+	r.values = make([]any, len(cs))
+	for i := range cs {
+		if text, found := object[cs[i].Name]; found {
+			if r.values[i], err = cs[i].ParseJSON(text); err != nil {
+				return fail(err)
+			}
+		}
+		if err := cs[i].SetValue(&r.Entry, r.values[i]); err != nil {
+			return fail(err)
+		}
 	}
 	// Written again it must be the same, or a reader could see in it what
 	// another one does not: a name twice, say.
-	if err := errors.Join(errs[:]...); err != nil || string(r.canonical(nil)) != text {
-		return nil, errors.Join(errors.New("the entry is not in its canonical form"), err)
+	if string(r.canonical(nil)) != text {
+		return fail(errors.New("it has another encoding or other members"))
 	}
 	return r, nil
 }

@@ -62,8 +62,8 @@ func testQueryFilters(t *testing.T, s *system) {
 		"zone":             {audit.Query{From: noon.In(time.FixedZone("", 3600))}, 4},
 		"several":          {audit.Query{Key: "a", UserID: "u1", From: noon, Actions: []audit.Action{audit.ActionUpload}}, 1},
 		"injection":        {audit.Query{UserID: "' OR 1=1 --"}, 0},
-		"newest":           {audit.Query{Newest: true}, 5},
-		"newest, limited":  {audit.Query{Newest: true, Limit: 2}, 2},
+		"newest":           {audit.Query{NewestFirst: true}, 5},
+		"newest, limited":  {audit.Query{NewestFirst: true, Limit: 2}, 2},
 		"limited":          {audit.Query{Limit: 3}, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -93,11 +93,11 @@ func testPages(t *testing.T, s *system) {
 	assert.Equal(t, want, keys(entries(t, j, audit.Query{})))
 	reversed := slices.Clone(want)
 	slices.Reverse(reversed)
-	assert.Equal(t, reversed, keys(entries(t, j, audit.Query{Newest: true})))
+	assert.Equal(t, reversed, keys(entries(t, j, audit.Query{NewestFirst: true})))
 	for name, newest := range map[string]bool{"oldest first": false, "newest first": true} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			q := audit.Query{Limit: 100, Newest: newest}
+			q := audit.Query{Limit: 100, NewestFirst: newest}
 			for {
 				page := entries(t, j, q)
 				got = append(got, keys(page)...)

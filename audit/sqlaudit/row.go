@@ -17,12 +17,12 @@ import (
 const schemaVersion = 1
 
 // timeFormat is how times appear in the canonical form, and in SQLite.
-const timeFormat = "2006-01-02T15:04:05.000000Z"
+const timeFormat = audit.TimeFormat
 
 // row is an entry with the columns that only this package knows.
 type row struct {
 	audit.Entry
-	attrs      string // canonical JSON object; "" is NULL
+	values     []any // of the entry, in the order of audit.Columns
 	schema     int
 	salt       []byte // nil after an erasure
 	commitment []byte
@@ -30,14 +30,14 @@ type row struct {
 }
 
 // columns are those of file_access_logs in the order of row.args.
-var columns = columnNames[:]
+var columns = columnNames()
 
-var columnNames = [...]string{
-	"id", "op_id", "ref_op_id", "writer_id", "seq", "occurred_at", "created_at",
-	"action", "outcome", "settled_by", "user_id", "ip_address", "user_agent",
-	"request_id", "tenant_id", "resource_type", "resource_id", "file_key",
-	"storage_backend", "bucket", "grant_id", "size", "sha256", "content_type",
-	"error_code", "attrs", "schema_version", "pii_salt", "pii_commitment", "leaf",
+func columnNames() []string {
+	var names []string
+	for _, c := range audit.Columns() {
+		names = append(names, c.Name)
+	}
+	return append(names, "schema_version", "pii_salt", "pii_commitment", "leaf")
 }
 
 // newRow returns the part of a row that does not depend on its place in the
@@ -54,26 +54,46 @@ func newRow(e audit.Event, by audit.SettledBy) (*row, error) {
 		return nil, fmt.Errorf("%w: SettledBy %q: want %q or %q", audit.ErrEvent, string(by), audit.SettledByWriter, audit.SettledByReconciler)
 	}
 	r := &row{Entry: audit.Entry{Event: e, SettledBy: by}, schema: schemaVersion}
-	if len(e.Attrs) > 0 {
-		r.attrs = string(appendAttrs(nil, e.Attrs))
-	}
+	r.values = valuesOf(&r.Entry)
 	return r, nil
+}
+
+// valuesOf returns the values of an entry's columns.
+func valuesOf(e *audit.Entry) []any {
+	cs := audit.Columns()
+	values := make([]any, len(cs))
+	for i := range cs {
+		values[i] = cs[i].Value(e)
+	}
+	return values
 }
 
 // place gives r its identity and its place in the log, and seals it.
 func (r *row) place(id, writer string, seq int64, at time.Time, salt []byte) {
 	r.ID, r.WriterID, r.Seq, r.CreatedAt, r.salt = id, writer, seq, at, salt
+	cs := audit.Columns()
+	for _, i := range placeColumns {
+		r.values[i] = cs[i].Value(&r.Entry)
+	}
 	r.commitment = r.commit()
 	r.leaf = tlog.RecordHash(r.canonical(make([]byte, 0, 1024)))
 }
+
+// placeColumns are those that place sets.
+var placeColumns = []int{indexOf("id"), indexOf("writer_id"), indexOf("seq"), indexOf("created_at")}
 
 // commit computes pii_commitment from the salt and the personal fields.
 func (r *row) commit() []byte {
 	h := sha256.New()
 	h.Write(r.salt)
 	var n [8]byte
-	for _, s := range []string{r.Actor.UserID, r.Actor.IP, r.Actor.UserAgent, r.Actor.RequestID} {
-		if s == "" {
+	cs := audit.Columns()
+	for i := range cs {
+		if !cs[i].Personal {
+			continue
+		}
+		s, ok := r.values[i].(string)
+		if !ok {
 			binary.BigEndian.PutUint64(n[:], 1<<64-1)
 			h.Write(n[:])
 			continue
@@ -87,13 +107,13 @@ func (r *row) commit() []byte {
 
 // args appends the values of r in the order of columns.
 func (r *row) args(dst []any, formatTime func(time.Time) any) []any {
-	return append(dst,
-		r.ID, r.OpID, null(r.RefOpID), r.WriterID, r.Seq, formatTime(r.OccurredAt), formatTime(r.CreatedAt),
-		string(r.Action), string(r.Outcome), string(r.SettledBy), null(r.Actor.UserID), null(r.Actor.IP), null(r.Actor.UserAgent),
-		null(r.Actor.RequestID), null(r.Actor.TenantID), null(r.Resource.Type), null(r.Resource.ID), null(r.Key),
-		null(r.Backend), null(r.Bucket), null(r.GrantID), nullSize(r.Size), nullBytes(r.SHA256), null(r.ContentType),
-		null(r.ErrorCode), null(r.attrs), r.schema, nullBytes(r.salt), r.commitment, r.leaf[:],
-	)
+	for _, v := range r.values {
+		if t, ok := v.(time.Time); ok {
+			v = formatTime(t)
+		}
+		dst = append(dst, v)
+	}
+	return append(dst, r.schema, nullBytes(r.salt), r.commitment, r.leaf[:])
 }
 
 func null(s string) any {
@@ -101,13 +121,6 @@ func null(s string) any {
 		return nil
 	}
 	return s
-}
-
-func nullSize(n *int64) any {
-	if n == nil {
-		return nil
-	}
-	return *n
 }
 
 func nullBytes(b []byte) any {

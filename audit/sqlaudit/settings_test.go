@@ -45,7 +45,7 @@ func requireExact(t *testing.T, j *sqlaudit.Journal, plain string) {
 		in, err := j.Begin(t.Context(), e, 0)
 		require.NoError(t, err)
 		require.NoError(t, in.Renew(t.Context(), time.Minute))
-		in, err = j.Claim(t.Context(), in.ID(), 0, nil)
+		in, err = j.Claim(t.Context(), in.OpID(), 0, nil)
 		require.NoError(t, err)
 		assert.Equal(t, key, in.Event().Key)
 		require.NoError(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}))

@@ -102,7 +102,7 @@ func testADoneContextStoresNothing(t *testing.T, s *system) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorIs(t, in.Settle(ctx, audit.Result{Outcome: audit.OutcomeOK}), context.Canceled)
 	require.ErrorIs(t, in.Renew(ctx, 0), context.Canceled)
-	_, err = j.Claim(ctx, in.ID(), 0, nil)
+	_, err = j.Claim(ctx, in.OpID(), 0, nil)
 	require.ErrorIs(t, err, context.Canceled)
 	for _, err := range j.Dangling(ctx, audit.DanglingQuery{}) {
 		require.ErrorIs(t, err, context.Canceled)
@@ -155,7 +155,7 @@ func testAHungDatabaseFailsCallersInTime(t *testing.T, s *system) {
 		assert.Contains(t, allowed, key, "what failed was not stored")
 	}
 	assert.Contains(t, keys(got), "after")
-	assert.Len(t, entries(t, reader, audit.Query{OpID: in.ID()}), 1)
+	assert.Len(t, entries(t, reader, audit.Query{OpID: in.OpID()}), 1)
 	requireWholeStreams(t, got)
 }
 
@@ -272,7 +272,7 @@ func testClosedJournal(t *testing.T, s *system) {
 	require.ErrorIs(t, err, audit.ErrClosed)
 	require.ErrorIs(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}), audit.ErrClosed)
 	require.ErrorIs(t, in.Renew(t.Context(), 0), audit.ErrClosed)
-	_, err = j.Claim(t.Context(), in.ID(), 0, nil)
+	_, err = j.Claim(t.Context(), in.OpID(), 0, nil)
 	require.ErrorIs(t, err, audit.ErrClosed)
 	for _, err := range j.Entries(t.Context(), audit.Query{}) {
 		require.ErrorIs(t, err, audit.ErrClosed)

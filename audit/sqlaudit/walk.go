@@ -23,7 +23,7 @@ type walk struct {
 // column is put as one on a list, whose order is that of the column first: that it
 // has one value, for which the order of the ids does, is not seen by it.
 func (j *Journal) walk(q audit.Query) (walk, audit.Query) {
-	w := walk{newest: q.Newest}
+	w := walk{newest: q.NewestFirst}
 	if !j.d.strays() {
 		return w, q
 	}

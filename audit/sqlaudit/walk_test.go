@@ -52,7 +52,7 @@ func testPagesOfOne(t *testing.T, s *system) {
 	for name, q := range ofOne("ours") {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, want, numbers(entries(t, j, q)))
-			q.Newest = true
+			q.NewestFirst = true
 			assert.Equal(t, reversed, numbers(entries(t, j, q)))
 			var got []string
 			q.Limit = 90
@@ -79,7 +79,7 @@ func TestPagesDoNotReadTheRest(t *testing.T) {
 	for who, newest := range map[string]bool{"old": true, "new": false} {
 		for name, q := range ofOne(who) {
 			t.Run(who+" "+name, func(t *testing.T) {
-				q.Newest, q.Limit = newest, 50
+				q.NewestFirst, q.Limit = newest, 50
 				for range 3 {
 					query, args, err := sqlaudit.PageQuery(j, q)
 					require.NoError(t, err)

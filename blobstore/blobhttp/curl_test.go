@@ -62,7 +62,7 @@ func TestCurl(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, content == string(got), "resumed")
 	uses := h.trail(audit.ActionRedeem)
-	assert.Equal(t, "123456-76544", uses[len(uses)-1].Attrs[audit.AttrRange])
+	assert.Equal(t, "123456-76544", uses[len(uses)-1].Details.Range)
 
 	// What is there already is not sent again.
 	must("--etag-save", "tag", "-o", "copy", link)

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore"
 	"github.com/blobtrail/blobtrail/internal/progress"
 )
@@ -68,6 +69,8 @@ type DirectFile struct {
 
 	Key     string                  // where it will be stored; may be changed
 	Options blobstore.TicketOptions // what the client announced, within the limits; may be changed
+	// Attrs are attributes of the application for the trail; see audit.WithAttrs.
+	Attrs map[string]string
 }
 
 // DirectBegin is what a client sends to begin a direct upload, as JSON. Everything
@@ -218,7 +221,7 @@ func (h *directs) begin(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	t, err := h.store.BeginUpload(r.Context(), f.Key, &f.Options)
+	t, err := h.store.BeginUpload(audit.WithAttrs(r.Context(), f.Attrs), f.Key, &f.Options)
 	if err != nil {
 		return err
 	}

@@ -150,7 +150,7 @@ func TestDirectUpload(t *testing.T) {
 		require.Len(t, uploads, 1)
 		assert.Equal(t, audit.Resource{Type: "invoice", ID: "42"}, uploads[0].Resource)
 		assert.Equal(t, "alice", uploads[0].Actor.UserID)
-		assert.Zero(t, h.log.Open())
+		assert.Zero(t, h.log.OpenIntents())
 	})
 }
 
@@ -162,7 +162,7 @@ func TestDirectUploadAborted(t *testing.T) {
 		assert.Equal(t, 404, h.post("abort", blobhttp.DirectEnd{ID: ticket.ID, Key: "another"}).status)
 		a := h.post("abort", end)
 		require.Equal(t, 204, a.status, a.body)
-		assert.Zero(t, h.log.Open())
+		assert.Zero(t, h.log.OpenIntents())
 		assert.Equal(t, 404, h.post("abort", end).status)
 		assert.Equal(t, 404, h.post("complete", end).status)
 
@@ -195,7 +195,7 @@ func TestDirectUploadUsedTwice(t *testing.T) {
 	assert.Equal(t, ticket.ID, entries[1].GrantID)
 	require.Equal(t, 200, h.post("complete", blobhttp.DirectEnd{ID: ticket.ID, Key: ticket.Key}).status)
 	assert.Len(t, h.keys(), 1)
-	assert.Zero(t, h.log.Open())
+	assert.Zero(t, h.log.OpenIntents())
 }
 
 // TestDirectUploadOfALie holds that content which is not what it was said to be is gone before anybody can read it.
@@ -262,7 +262,7 @@ func TestDirectUploadRefused(t *testing.T) {
 				assert.Equal(t, "POST", a.header.Get("Allow"))
 			}
 			assert.Empty(t, h.trail())
-			assert.Zero(t, h.log.Open())
+			assert.Zero(t, h.log.OpenIntents())
 		})
 	}
 	assert.Panics(t, func() { blobhttp.DirectUpload(nil, nil) })

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore"
 )
 
@@ -152,7 +153,7 @@ func (f *form) file(part *multipart.Part, name string) error {
 		}}
 		body = watch
 	}
-	staged, err := f.uploads.store.Stage(f.r.Context(), ff.Key, body, &ff.Options)
+	staged, err := f.uploads.store.Stage(audit.WithAttrs(f.r.Context(), ff.Attrs), ff.Key, body, &ff.Options)
 	if err != nil {
 		return err
 	}

@@ -192,11 +192,10 @@ func TestGatewayLinkRedirects(t *testing.T) {
 	require.Len(t, uses, 1)
 	assert.Equal(t, l.GrantID, uses[0].GrantID)
 	assert.Equal(t, audit.OutcomeOK, uses[0].Outcome)
-	expires, err := time.Parse(time.RFC3339, uses[0].Attrs[audit.AttrExpires])
-	require.NoError(t, err)
+	expires := uses[0].Details.Expires
 	assert.False(t, expires.Before(start.Add(time.Minute).Truncate(time.Second)))
 	assert.False(t, expires.After(end.Add(time.Minute)))
-	assert.Len(t, h.trail(audit.ActionGenerateURL), 1, "the one that was asked for")
+	assert.Len(t, h.trail(audit.ActionIssueLink), 1, "the one that was asked for")
 	assert.Equal(t, 410, record(handler, httptest.NewRequest("GET", l.URL(), nil)).status, "used up")
 
 	_, a = get("GET", "html", blobstore.LinkOptions{Gateway: true, Inline: true})

@@ -149,7 +149,7 @@ func TestLinksGetSeveralRanges(t *testing.T) {
 		uses := h.trail(audit.ActionRedeem)
 		require.Len(t, uses, 1)
 		assert.EqualValues(t, 5, *uses[0].Size)
-		assert.Equal(t, "0-2,4-2,9-1", uses[0].Attrs[audit.AttrRange])
+		assert.Equal(t, "0-2,4-2,9-1", uses[0].Details.Range)
 	})
 }
 
@@ -290,7 +290,7 @@ func TestLinksPut(t *testing.T) {
 						assert.ErrorIs(t, err, fs.ErrNotExist, "nothing is left")
 					}
 				}
-				assert.Zero(t, h.log.Open(), "every intent is settled")
+				assert.Zero(t, h.log.OpenIntents(), "every intent is settled")
 			})
 		})
 	}

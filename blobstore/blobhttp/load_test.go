@@ -66,14 +66,14 @@ func TestManyAtOnce(t *testing.T) {
 			wg.Wait()
 
 			assert.Len(t, h.keys(), 2*n+1)
-			assert.Zero(t, h.log.Open())
+			assert.Zero(t, h.log.OpenIntents())
 			count := map[audit.Action]int{}
 			for _, e := range h.trail() {
 				assert.Equal(t, audit.OutcomeOK, e.Outcome)
 				count[e.Action]++
 			}
 			assert.Equal(t, map[audit.Action]int{
-				audit.ActionUpload: 2*n + 1, audit.ActionGenerateURL: n + 1, audit.ActionGenerateUploadURL: n,
+				audit.ActionUpload: 2*n + 1, audit.ActionIssueLink: n + 1, audit.ActionIssueUploadLink: n,
 				audit.ActionRedeem: 3 * n, // downloads by form's links, by the shared one, and uploads
 			}, count)
 			h.client.CloseIdleConnections()

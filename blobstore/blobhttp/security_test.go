@@ -207,7 +207,7 @@ func TestLinksRefused(t *testing.T) {
 				assert.Equal(t, audit.OutcomeDenied, uses[0].Outcome)
 				assert.Equal(t, c.recorded, uses[0].ErrorCode)
 				assert.NotEmpty(t, uses[0].GrantID)
-				assert.Equal(t, c.method, uses[0].Attrs[audit.AttrMethod])
+				assert.Equal(t, c.method, uses[0].Details.Method)
 			}
 			r, err := h.store.Download(h.ctx, "a", nil)
 			require.NoError(t, err)

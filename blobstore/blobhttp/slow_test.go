@@ -109,7 +109,7 @@ func TestSlowBody(t *testing.T) {
 			require.NoError(t, json.NewDecoder(res.Body).Decode(&p))
 			assert.Equal(t, blobhttp.CodeSlow, p.Code)
 			assert.Empty(t, h.keys())
-			assert.Zero(t, h.log.Open())
+			assert.Zero(t, h.log.OpenIntents())
 			uploads := h.trail(audit.ActionUpload)
 			require.Len(t, uploads, 1)
 			assert.Equal(t, audit.OutcomeFailed, uploads[0].Outcome)

@@ -85,6 +85,8 @@ type FormFile struct {
 
 	Key     string                  // where it will be stored; may be changed
 	Options blobstore.UploadOptions // may be changed, but for Overwrite and Link
+	// Attrs are attributes of the application for the trail; see audit.WithAttrs.
+	Attrs map[string]string
 
 	// Body is the content. It may be wrapped, such as in an io.TeeReader by
 	// whoever wants to read along; what it yields is what is stored.

@@ -129,8 +129,8 @@ func TestUpload(t *testing.T) {
 			assert.Equal(t, "alice", e.Actor.UserID)
 			assert.Equal(t, audit.Resource{Type: "invoice", ID: "42"}, e.Resource)
 		}
-		assert.Len(t, h.trail(audit.ActionGenerateURL), 3)
-		assert.Zero(t, h.log.Open())
+		assert.Len(t, h.trail(audit.ActionIssueLink), 3)
+		assert.Zero(t, h.log.OpenIntents())
 	})
 }
 
@@ -209,7 +209,7 @@ func TestUploadRefused(t *testing.T) {
 			}
 			assert.NotContains(t, a.body, "secret")
 			assert.Empty(t, h.keys(), "nothing is left")
-			assert.Zero(t, h.log.Open(), "every intent is settled")
+			assert.Zero(t, h.log.OpenIntents(), "every intent is settled")
 			for _, e := range h.trail(audit.ActionUpload) {
 				assert.NotEqual(t, audit.OutcomeOK, e.Outcome)
 			}
@@ -247,7 +247,7 @@ func TestUploadOfAClientThatGoesAway(t *testing.T) {
 	}()
 	_, err = h.client.Do(req)
 	require.ErrorIs(t, err, context.Canceled)
-	require.Eventually(t, func() bool { return len(h.trail(audit.ActionUpload)) == 1 && h.log.Open() == 0 }, soon, time.Millisecond)
+	require.Eventually(t, func() bool { return len(h.trail(audit.ActionUpload)) == 1 && h.log.OpenIntents() == 0 }, soon, time.Millisecond)
 	assert.Equal(t, audit.OutcomeFailed, h.trail(audit.ActionUpload)[0].Outcome)
 	assert.Empty(t, h.keys())
 }
@@ -267,7 +267,7 @@ func TestUploadWhoseHostPanics(t *testing.T) {
 	req.Header.Set("Content-Type", ct)
 	_, err = h.client.Do(req)
 	require.Error(t, err)
-	require.Eventually(t, func() bool { return h.log.Open() == 0 }, soon, time.Millisecond)
+	require.Eventually(t, func() bool { return h.log.OpenIntents() == 0 }, soon, time.Millisecond)
 	assert.Empty(t, h.keys())
 }
 
@@ -392,7 +392,7 @@ func FuzzUpload(f *testing.F) {
 		r := newRequest("POST", "/upload", body)
 		r.Header["Content-Type"] = []string{contentType}
 		rec := record(h, r)
-		require.Zero(t, log.Open())
+		require.Zero(t, log.OpenIntents())
 		switch {
 		case rec.status == 201:
 			var got blobhttp.Uploaded

@@ -99,7 +99,7 @@ func TestLinkedFolderIsRefusedBeforeTheIntent(t *testing.T) {
 					require.ErrorContains(t, err, `"linked" is a symbolic link`, op)
 					require.ErrorContains(t, err, deep, op)
 				}
-				require.Zero(t, p.trail.Open(), "nothing was begun")
+				require.Zero(t, p.trail.OpenIntents(), "nothing was begun")
 				content, err := download(p.Store, p.ctx, "other/a")
 				require.NoError(t, err)
 				require.Equal(t, "another", content)
@@ -127,7 +127,7 @@ func TestReconcilePassesALink(t *testing.T) {
 	done, err := p.reconcile()
 	require.NoError(t, err)
 	require.Equal(t, blobstore.Reconciled{Failed: 1, Unknown: 3}, done)
-	require.Zero(t, p.trail.Open())
+	require.Zero(t, p.trail.OpenIntents())
 	done, err = p.Reconcile(p.ctx)
 	require.NoError(t, err, "neither is it held up later")
 	require.Zero(t, done)
@@ -149,7 +149,7 @@ func TestLinkMadeDuringAnUpload(t *testing.T) {
 	entries, err := os.ReadDir(outside)
 	require.NoError(t, err)
 	require.Empty(t, entries)
-	require.Zero(t, p.trail.Open())
+	require.Zero(t, p.trail.OpenIntents())
 }
 
 type readFunc func() error
@@ -181,7 +181,7 @@ func TestOddPlacesAreClearErrors(t *testing.T) {
 	long := strings.Repeat("n", 200) + "/" + strings.Repeat("m", 200)
 	p.put(t, long, "x")
 	require.NoError(t, p.Delete(p.ctx, long, nil))
-	require.Zero(t, p.trail.Open())
+	require.Zero(t, p.trail.OpenIntents())
 }
 
 func TestRootMayBeALink(t *testing.T) {
@@ -241,7 +241,7 @@ func TestMissingFolderIsNotAMissingObject(t *testing.T) {
 				requireNoBucket(t, p, name == "renamed" && scheme == "local")
 				_, err = p.reconcile()
 				require.ErrorIs(t, err, blobstore.ErrNoBucket)
-				require.Equal(t, 1, p.trail.Open(), "no operation is settled by it")
+				require.Equal(t, 1, p.trail.OpenIntents(), "no operation is settled by it")
 				for e, err := range p.trail.Entries(p.ctx, audit.Query{Actions: []audit.Action{audit.ActionDelete}}) {
 					require.NoError(t, err)
 					require.NotEqual(t, audit.OutcomeOK, e.Outcome)
@@ -379,7 +379,7 @@ func TestUploadEndsWithoutProgress(t *testing.T) {
 				}))
 				_, err := p.Upload(p.ctx, "a", r, nil)
 				require.ErrorIs(t, err, io.ErrNoProgress)
-				require.Zero(t, p.trail.Open())
+				require.Zero(t, p.trail.OpenIntents())
 				ok, err := p.Exists(p.ctx, "a")
 				require.NoError(t, err)
 				require.False(t, ok)

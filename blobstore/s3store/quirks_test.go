@@ -240,7 +240,7 @@ func TestCheckTriesCreateOnly(t *testing.T) {
 				require.Equal(t, driver.NotEnforced, s.Capabilities().Links.CreateOnly)
 			}
 			require.Empty(t, q.objects, "nothing is left")
-			require.Zero(t, trail.Open())
+			require.Zero(t, trail.OpenIntents())
 		})
 	}
 }
@@ -263,7 +263,7 @@ func TestUploadLooksFirstWhereTheServiceDoesNot(t *testing.T) {
 		require.Equal(t, "the contract", string(q.objects[key].content))
 		require.Error(t, s.Check(ctx))
 	}
-	require.Zero(t, trail.Open())
+	require.Zero(t, trail.OpenIntents())
 	_, err := s.Link(ctx, "c", &blobstore.LinkOptions{Method: http.MethodPut})
 	require.ErrorIs(t, err, blobstore.ErrUnsupported, "nothing would hold it to create-only")
 }
@@ -334,13 +334,13 @@ func TestMissingBucketIsNotAMissingObject(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, q.heads, "and only then")
 
-	before := trail.Open()
+	before := trail.OpenIntents()
 	q.gone = true
 	_, err = s.Exists(ctx, "a")
 	require.ErrorIs(t, err, blobstore.ErrNoBucket)
 	require.NotErrorIs(t, err, fs.ErrNotExist)
 	require.ErrorIs(t, s.Delete(ctx, "a", nil), blobstore.ErrNoBucket)
-	require.Equal(t, before, trail.Open())
+	require.Equal(t, before, trail.OpenIntents())
 	// A service that refuses the head of a bucket is asked for a listing.
 	q.quirk = func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodHead && r.URL.Path == "/files" {

@@ -130,15 +130,15 @@ func copyCases() []testCase {
 			data := content(100)
 			e.put(e.key("src"), data, &blobstore.UploadOptions{ContentType: "text/x", SHA256: sum(data)})
 			entry := e.one(func() {
-				require.NoError(e, e.store.Copy(e.ctx, e.key("dst"), e.key("src"), &blobstore.CopyOptions{
-					Resource: audit.Resource{Type: "invoice", ID: "42"}, Attrs: map[string]string{"why": "test"},
+				require.NoError(e, e.store.Copy(audit.WithAttrs(e.ctx, map[string]string{"why": "test"}), e.key("dst"), e.key("src"), &blobstore.CopyOptions{
+					Resource: audit.Resource{Type: "invoice", ID: "42"},
 				}))
 			})
 			e.recorded(entry, audit.ActionCopy, audit.OutcomeOK, e.key("dst"))
 			assert.Equal(e, int64(100), *entry.Size)
 			assert.Equal(e, sum(data), entry.SHA256)
 			assert.Equal(e, "text/x", entry.ContentType)
-			assert.Equal(e, e.key("src"), entry.Attrs[audit.AttrSourceKey])
+			assert.Equal(e, e.key("src"), entry.SourceKey)
 			assert.Equal(e, "test", entry.Attrs["why"])
 			assert.Equal(e, audit.Resource{Type: "invoice", ID: "42"}, entry.Resource)
 			assert.Equal(e, e.stat(e.key("dst")).OpID, entry.OpID)
@@ -190,8 +190,8 @@ func deleteCases() []testCase {
 			data := content(100)
 			e.put(e.key("a"), data, &blobstore.UploadOptions{ContentType: "text/x", SHA256: sum(data)})
 			entry := e.one(func() {
-				require.NoError(e, e.store.Delete(e.ctx, e.key("a"), &blobstore.DeleteOptions{
-					Resource: audit.Resource{Type: "invoice", ID: "42"}, Attrs: map[string]string{"why": "test"},
+				require.NoError(e, e.store.Delete(audit.WithAttrs(e.ctx, map[string]string{"why": "test"}), e.key("a"), &blobstore.DeleteOptions{
+					Resource: audit.Resource{Type: "invoice", ID: "42"},
 				}))
 			})
 			e.recorded(entry, audit.ActionDelete, audit.OutcomeOK, e.key("a"))

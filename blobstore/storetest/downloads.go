@@ -222,7 +222,7 @@ func downloadCases() []testCase {
 				assert.Equal(e, int64(p.to-p.from), r.Length)
 				assert.Equal(e, int64(10_000), r.Object.Size)
 			})
-			assert.Equal(e, fmt.Sprintf("%d-%d", p.offset, p.to-p.from), entry.Attrs[audit.AttrRange])
+			assert.Equal(e, fmt.Sprintf("%d-%d", p.offset, p.to-p.from), entry.Details.Range)
 			assert.Equal(e, int64(p.to-p.from), *entry.Size)
 		}})
 	}

@@ -273,7 +273,7 @@ func (e *env) one(do func()) audit.Entry {
 // settled checks that no intent is open.
 func (e *env) settled() {
 	e.Helper()
-	assert.Zero(e, e.memory.Open(), "open intents")
+	assert.Zero(e, e.memory.OpenIntents(), "open intents")
 }
 
 // leasesEnd makes the leases of all open intents run out.

@@ -135,16 +135,16 @@ func linkCases() []testCase {
 			var link *blobstore.Link
 			entry := e.one(func() {
 				var err error
-				link, err = e.store.Link(e.ctx, e.key("a"), &blobstore.LinkOptions{
-					Resource: audit.Resource{Type: "invoice", ID: "42"}, Attrs: map[string]string{"why": "test"},
+				link, err = e.store.Link(audit.WithAttrs(e.ctx, map[string]string{"why": "test"}), e.key("a"), &blobstore.LinkOptions{
+					Resource: audit.Resource{Type: "invoice", ID: "42"},
 				})
 				require.NoError(e, err)
 			})
-			e.recorded(entry, audit.ActionGenerateURL, audit.OutcomeOK, e.key("a"))
+			e.recorded(entry, audit.ActionIssueLink, audit.OutcomeOK, e.key("a"))
 			assert.NotEmpty(e, link.GrantID)
 			assert.Equal(e, link.GrantID, entry.GrantID)
-			assert.Equal(e, "GET", entry.Attrs[audit.AttrMethod])
-			assert.Equal(e, link.Expires.UTC().Format(time.RFC3339), entry.Attrs[audit.AttrExpires])
+			assert.Equal(e, "GET", entry.Details.Method)
+			assert.Equal(e, link.Expires.UTC().Format(time.RFC3339), entry.Details.Expires.Format(time.RFC3339))
 			assert.Equal(e, "test", entry.Attrs["why"])
 			assert.Equal(e, audit.Resource{Type: "invoice", ID: "42"}, entry.Resource)
 			e.noSecret(link, fmt.Sprintf("%+v", entry))
@@ -167,7 +167,7 @@ func linkCases() []testCase {
 			})
 			require.Len(e, added, 2)
 			e.recorded(added[0], audit.ActionUpload, audit.OutcomeOK, e.key("a"))
-			e.recorded(added[1], audit.ActionGenerateURL, audit.OutcomeOK, e.key("a"))
+			e.recorded(added[1], audit.ActionIssueLink, audit.OutcomeOK, e.key("a"))
 			assert.Equal(e, obj.OpID, added[0].OpID)
 			assert.Equal(e, obj.OpID, added[1].RefOpID)
 			assert.Equal(e, obj.Link.GrantID, added[1].GrantID)
@@ -194,7 +194,7 @@ func linkCases() []testCase {
 		{"an authoriser that refuses links MUST be asked about the link of an upload too", func(e *env) {
 			no := errors.New("no links for you")
 			s := e.open(&blobstore.Options{Authorize: func(_ context.Context, ev audit.Event) error {
-				if ev.Action == audit.ActionGenerateURL {
+				if ev.Action == audit.ActionIssueLink {
 					return no
 				}
 				return nil
@@ -203,7 +203,7 @@ func linkCases() []testCase {
 				_, err := s.Upload(e.ctx, e.key("a"), strings.NewReader("x"), &blobstore.UploadOptions{Link: &blobstore.LinkOptions{}})
 				e.isError(err, "upload", e.key("a"), blobstore.ErrDenied, no)
 			})
-			e.recorded(entry, audit.ActionGenerateURL, audit.OutcomeDenied, e.key("a"))
+			e.recorded(entry, audit.ActionIssueLink, audit.OutcomeDenied, e.key("a"))
 			e.has()
 		}},
 		{"the use of a link MUST be recorded and joined to its issue", func(e *env) {
@@ -266,9 +266,9 @@ func linkCases() []testCase {
 	}
 	for _, m := range methods {
 		cases = append(cases, testCase{"a link for " + m + " MUST be issued and recorded once", func(e *env) {
-			want := audit.ActionGenerateURL
+			want := audit.ActionIssueLink
 			if m == http.MethodPut {
-				want = audit.ActionGenerateUploadURL
+				want = audit.ActionIssueUploadLink
 			}
 			entry := e.one(func() {
 				link, err := e.store.Link(e.ctx, e.key("a"), &blobstore.LinkOptions{Method: m, Overwrite: true})
@@ -277,7 +277,7 @@ func linkCases() []testCase {
 				assert.Equal(e, m, link.Method)
 			})
 			e.recorded(entry, want, audit.OutcomeOK, e.key("a"))
-			assert.Equal(e, m, entry.Attrs[audit.AttrMethod])
+			assert.Equal(e, m, entry.Details.Method)
 			e.has()
 		}})
 	}

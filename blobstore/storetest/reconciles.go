@@ -52,7 +52,7 @@ func (e *env) begin(do func() error) string {
 	for in, err := range e.memory.Dangling(e.ctx, audit.DanglingQuery{Lease: lease}) {
 		require.NoError(e, err)
 		require.Empty(e, id)
-		id = in.ID()
+		id = in.OpID()
 	}
 	require.NotEmpty(e, id)
 	return id
@@ -201,7 +201,7 @@ func reconcileCases() []testCase {
 			done, err := e.store.Reconcile(e.ctx)
 			require.NoError(e, err)
 			assert.Zero(e, done)
-			assert.Equal(e, 1, e.memory.Open())
+			assert.Equal(e, 1, e.memory.OpenIntents())
 		}},
 		{"an intent of an unknown action MUST be settled as unknown", func(e *env) {
 			_, err := e.memory.Begin(e.ctx, audit.Event{Action: "host.own", Key: e.key("a"), Actor: actor, Backend: e.store.Backend(), Bucket: e.recordedBucket()}, lease)
@@ -222,7 +222,7 @@ func reconcileCases() []testCase {
 			done, err := e.store.Reconcile(e.ctx)
 			e.isError(err, "reconcile", "", blobstore.ErrAudit, errTrail)
 			assert.Zero(e, done)
-			assert.Equal(e, 1, e.memory.Open())
+			assert.Equal(e, 1, e.memory.OpenIntents())
 			e.reconciled(blobstore.Reconciled{Failed: 1})
 		}},
 		{"a reconciler whose context ended MUST say so", func(e *env) {
@@ -235,7 +235,7 @@ func reconcileCases() []testCase {
 			cancel()
 			_, err := e.store.Reconcile(ctx)
 			e.isError(err, "reconcile", "", context.Canceled)
-			assert.Equal(e, 1, e.memory.Open())
+			assert.Equal(e, 1, e.memory.OpenIntents())
 			done, err := e.store.Reconcile(e.ctx)
 			require.NoError(e, err)
 			assert.Equal(e, blobstore.Reconciled{Failed: 1}, done)

@@ -170,8 +170,8 @@ func crowdCases() []testCase {
 		const n = callers * rounds
 		assert.Equal(e, map[audit.Action]int{
 			audit.ActionUpload: 2 * n, audit.ActionDownload: n, audit.ActionCopy: n, audit.ActionMove: n,
-			audit.ActionDelete:      3 * n, // one by the move
-			audit.ActionGenerateURL: 2 * n,
+			audit.ActionDelete:    3 * n, // one by the move
+			audit.ActionIssueLink: 2 * n,
 		}, counts)
 	}}}
 }

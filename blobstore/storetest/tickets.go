@@ -195,7 +195,7 @@ func leftovers(e *env) {
 	_, err = locked.CompleteUpload(e.ctx, bad.Key, bad.ID)
 	e.isError(err, "complete upload", bad.Key, fs.ErrExist)
 	require.NoError(e, locked.AbortUpload(e.ctx, aborted.Key, aborted.ID))
-	assert.Equal(e, 1, e.memory.Open())
+	assert.Equal(e, 1, e.memory.OpenIntents())
 	e.leasesEnd()
 	for range 2 {
 		_, err = locked.Reconcile(e.ctx)

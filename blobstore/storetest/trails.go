@@ -45,7 +45,7 @@ func trailCases() []testCase {
 			var obj *blobstore.Object
 			entry := e.one(func() {
 				obj = e.put(e.key("a"), data, &blobstore.UploadOptions{
-					Filename: "März.pdf", ContentType: "text/x", Resource: audit.Resource{Type: "invoice", ID: "42"}, Attrs: map[string]string{"why": "test"},
+					Filename: "März.pdf", ContentType: "text/x", Resource: audit.Resource{Type: "invoice", ID: "42"},
 				})
 			})
 			e.recorded(entry, audit.ActionUpload, audit.OutcomeOK, e.key("a"))
@@ -53,7 +53,7 @@ func trailCases() []testCase {
 			assert.Equal(e, sum(data), entry.SHA256)
 			assert.Equal(e, "text/x", entry.ContentType)
 			assert.Equal(e, audit.Resource{Type: "invoice", ID: "42"}, entry.Resource)
-			assert.Equal(e, map[string]string{"why": "test", audit.AttrFilename: "März.pdf"}, entry.Attrs)
+			assert.Equal(e, "März.pdf", entry.Details.Filename)
 			assert.Equal(e, obj.OpID, entry.OpID)
 			assert.Equal(e, obj.OpID, e.stat(e.key("a")).OpID)
 			assert.Equal(e, audit.SettledByWriter, entry.SettledBy)
@@ -64,8 +64,8 @@ func trailCases() []testCase {
 			e.put(e.key("a"), data, &blobstore.UploadOptions{SHA256: sum(data), ContentType: "text/x"})
 			entry := e.one(func() {
 				n := len(e.entries())
-				r, err := e.store.Download(e.ctx, e.key("a"), &blobstore.DownloadOptions{
-					Resource: audit.Resource{Type: "invoice", ID: "42"}, Attrs: map[string]string{"why": "test"},
+				r, err := e.store.Download(audit.WithAttrs(e.ctx, map[string]string{"why": "test"}), e.key("a"), &blobstore.DownloadOptions{
+					Resource: audit.Resource{Type: "invoice", ID: "42"},
 				})
 				require.NoError(e, err)
 				assert.Len(e, e.entries(), n+1)
@@ -113,7 +113,7 @@ func trailCases() []testCase {
 			assert.Equal(e, audit.ActionUpload, asked[0].Action)
 			assert.Equal(e, "text/x", asked[0].ContentType)
 			assert.Equal(e, audit.ActionMove, asked[1].Action)
-			assert.Equal(e, e.key("a"), asked[1].Attrs[audit.AttrSourceKey])
+			assert.Equal(e, e.key("a"), asked[1].SourceKey)
 			for _, ev := range asked {
 				assert.Equal(e, actor, ev.Actor)
 				assert.Equal(e, res, ev.Resource)
@@ -206,14 +206,14 @@ func operations() []operation {
 			}
 			return err
 		}, []string{"a", "b"}},
-		{"link", audit.ActionGenerateURL, "a", false, func(e *env, s *blobstore.Store) error {
+		{"link", audit.ActionIssueLink, "a", false, func(e *env, s *blobstore.Store) error {
 			link, err := s.Link(e.ctx, e.key("a"), nil)
 			if err != nil {
 				assert.Nil(e, link)
 			}
 			return err
 		}, []string{"a", "b"}},
-		{"upload link", audit.ActionGenerateUploadURL, "a", false, func(e *env, s *blobstore.Store) error {
+		{"upload link", audit.ActionIssueUploadLink, "a", false, func(e *env, s *blobstore.Store) error {
 			_, err := s.Link(e.ctx, e.key("a"), &blobstore.LinkOptions{Method: "PUT", Overwrite: true})
 			return err
 		}, []string{"a", "b"}},
@@ -306,7 +306,7 @@ func brokenTrailCases() []testCase {
 				e.fail(audittest.CallBegin, true)
 				require.ErrorIs(e, op.do(e, e.store), blobstore.ErrAudit)
 				e.has("a", "b")
-				e.eventually(10*time.Millisecond, e.memory.Open() == 1)
+				e.eventually(10*time.Millisecond, e.memory.OpenIntents() == 1)
 				entry := e.reconciled(blobstore.Reconciled{Failed: 1})
 				e.recorded(entry[0], op.action, audit.OutcomeFailed, e.key(op.key))
 				assert.Equal(e, "interrupted", entry[0].ErrorCode)
@@ -318,7 +318,7 @@ func brokenTrailCases() []testCase {
 				added := e.since(func() { require.ErrorIs(e, op.do(e, e.store), blobstore.ErrAudit) })
 				assert.Empty(e, added)
 				e.has(op.after...)
-				assert.Equal(e, 1, e.memory.Open())
+				assert.Equal(e, 1, e.memory.OpenIntents())
 				entry := e.reconciled(blobstore.Reconciled{OK: 1})
 				e.recorded(entry[0], op.action, audit.OutcomeOK, e.key(op.key))
 				assert.NotEmpty(e, entry[0].Size)

@@ -328,7 +328,6 @@ func (c *copier) copy(ctx context.Context, obj *blobstore.Object, key string) (e
 	up := &blobstore.UploadOptions{
 		Filename: obj.Filename, ContentType: obj.ContentType, CacheControl: obj.CacheControl, ContentEncoding: obj.ContentEncoding, Metadata: obj.Metadata,
 		Size: obj.Size, SHA256: obj.SHA256, Overwrite: c.Overwrite,
-		Attrs: map[string]string{AttrSource: c.src.Backend() + ":" + obj.Key},
 	}
 	if obj.OpID == "" && obj.ContentType == untyped {
 		up.ContentType = ""
@@ -336,6 +335,7 @@ func (c *copier) copy(ctx context.Context, obj *blobstore.Object, key string) (e
 	if c.Resource != nil {
 		up.Resource = c.Resource(obj)
 	}
+	ctx = audit.WithAttrs(ctx, map[string]string{AttrSource: c.src.Backend() + ":" + obj.Key})
 	_, err = c.dst.Upload(ctx, key, c.limited(ctx, r, c.Progress), up)
 	if closing := r.Close(); err == nil {
 		err = closing

@@ -26,7 +26,7 @@ func (s *service) directHandler() http.Handler {
 				return err
 			}
 			f.Key = i.newKey(f.Filename)
-			f.Options.Resource, f.Options.Attrs = i.resource(), i.attrs()
+			f.Options.Resource, f.Attrs = i.resource(), i.attrs()
 			i.State, i.FileKey = statePending, f.Key // the rest is known when the file is there, and not what its client calls it
 			locate(r, i)
 			return s.outage(r.Context(), insert(r.Context(), s.db, i))

@@ -180,7 +180,7 @@ func amount(i *invoice) string {
 func actionWords(e trailEntry) string {
 	words := map[string]string{
 		string(audit.ActionUpload): "Stored", string(audit.ActionDownload): "Downloaded", string(audit.ActionDelete): "Deleted",
-		string(audit.ActionGenerateURL): "Link issued", string(audit.ActionGenerateUploadURL): "Upload link issued",
+		string(audit.ActionIssueLink): "Link issued", string(audit.ActionIssueUploadLink): "Upload link issued",
 		string(audit.ActionRedeem): "Link used", string(audit.ActionRevoke): "Link withdrawn", string(audit.ActionReconcile): "Reconciled",
 	}[e.Action]
 	if words == "" {

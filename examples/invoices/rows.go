@@ -97,8 +97,7 @@ func tenantPrefix(tenant string) string { return "tenants/" + tenant + "/" }
 // the store, it gets at no file of another tenant than the actor's.
 func ownFilesOnly(_ context.Context, e audit.Event) error {
 	own := tenantPrefix(e.Actor.TenantID)
-	source, copied := e.Attrs[audit.AttrSourceKey]
-	if e.Actor.TenantID == "" || !strings.HasPrefix(e.Key, own) || copied && !strings.HasPrefix(source, own) {
+	if e.Actor.TenantID == "" || !strings.HasPrefix(e.Key, own) || e.SourceKey != "" && !strings.HasPrefix(e.SourceKey, own) {
 		return errors.New("not a file of the actor's tenant")
 	}
 	return nil

@@ -123,7 +123,7 @@ func (s *service) trailOf(ctx context.Context, i *invoice) (*trail, error) {
 	if err != nil {
 		return nil, err
 	}
-	for e, err := range s.journal.Entries(ctx, audit.Query{Key: i.FileKey, Newest: true, Limit: maxEntries}) {
+	for e, err := range s.journal.Entries(ctx, audit.Query{Key: i.FileKey, NewestFirst: true, Limit: maxEntries}) {
 		if err != nil {
 			return nil, err
 		}

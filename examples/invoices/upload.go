@@ -77,7 +77,7 @@ func (s *service) uploadHandler(from source) http.Handler {
 		if err := up.invoice.set(d); err != nil {
 			return err
 		}
-		f.Options.Attrs = up.invoice.attrs()
+		f.Attrs = up.invoice.attrs()
 		return nil
 	}
 	opts.Save = func(r *http.Request, files []*blobstore.Staged) error {

@@ -15,7 +15,7 @@ import (
 func printTrail(ctx context.Context, out io.Writer, trail audit.Reader) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "WHEN\tWHO\tFROM\tWHAT\tOUTCOME\tKEY\tLINK")
-	for e, err := range trail.Entries(ctx, audit.Query{Newest: true, Limit: 12}) {
+	for e, err := range trail.Entries(ctx, audit.Query{NewestFirst: true, Limit: 12}) {
 		if err != nil {
 			return err
 		}

@@ -303,7 +303,7 @@ func byEntries(e *env, g *growth) ([]line, error) {
 			}
 			verify.points = append(verify.points, point{float64(n), cost})
 			if cost, err = quick(func() error {
-				for _, err := range journal.Entries(e, audit.Query{UserID: "user-7", Newest: true, Limit: 50}) {
+				for _, err := range journal.Entries(e, audit.Query{UserID: "user-7", NewestFirst: true, Limit: 50}) {
 					if err != nil {
 						return err
 					}

@@ -253,7 +253,7 @@ type lateIntent struct {
 	event audit.Event
 }
 
-func (in lateIntent) ID() string                                 { return in.event.OpID }
+func (in lateIntent) OpID() string                               { return in.event.OpID }
 func (in lateIntent) Event() audit.Event                         { return in.event }
 func (in lateIntent) Renew(context.Context, time.Duration) error { return nil }
 

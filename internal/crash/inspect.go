@@ -105,7 +105,7 @@ func (v *violations) readTrail(t *testing.T, journal *sqlaudit.Journal) *recorde
 			r.wrote[e.OpID], r.current[e.Key] = e.Key, e.OpID
 		case audit.ActionDelete:
 			r.current[e.Key] = ""
-		case audit.ActionGenerateURL:
+		case audit.ActionIssueLink:
 			r.grants[e.GrantID] = true
 		case audit.ActionDownload:
 			r.downloads[e.Key]++

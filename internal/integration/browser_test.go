@@ -173,7 +173,7 @@ func TestBrowserUploadsStraightToTheBackend(t *testing.T) {
 			assert.Equal(t, "send", refused.Failed)
 			assert.Zero(t, refused.Status, "the browser must not let it through: %+v", refused)
 			assert.Equal(t, 204, refused.Aborted)
-			assert.Zero(t, strict.log.Open())
+			assert.Zero(t, strict.log.OpenIntents())
 
 			a := newApp(t, bucket, func(origin string) *blobhttp.LinksOptions {
 				return &blobhttp.LinksOptions{AllowedOrigins: []string{origin}}
@@ -196,7 +196,7 @@ func TestBrowserUploadsStraightToTheBackend(t *testing.T) {
 				assert.Equal(t, got.SHA256, hex.EncodeToString(sum.Sum(nil)), "the same bytes")
 				t.Logf("%s, exact size %t: %s, status %d, %d progress events", name, exact, got.Method, got.Status, len(got.Progress))
 			}
-			assert.Zero(t, a.log.Open())
+			assert.Zero(t, a.log.OpenIntents())
 		})
 	}
 }

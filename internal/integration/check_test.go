@@ -43,7 +43,7 @@ func checking(t *testing.T, b driver.Bucket) error {
 		require.Equal(t, audit.ActionCheck, e.Action)
 		entries++
 	}
-	require.Equal(t, 1, entries+trail.Open(), "recorded once, or still open")
+	require.Equal(t, 1, entries+trail.OpenIntents(), "recorded once, or still open")
 	return err
 }
 

@@ -106,7 +106,7 @@ func TestDirectUploads(t *testing.T) {
 				got, _ := readAll(t, d.bucket, tk.Key, 0, -1)
 				require.Equal(t, string(right), string(got))
 				require.Equal(t, []string{"a/b.pdf"}, d.everything(t))
-				require.Zero(t, d.trail.Open())
+				require.Zero(t, d.trail.OpenIntents())
 				return obj
 			}
 			for name, o := range map[string]blobstore.TicketOptions{
@@ -161,7 +161,7 @@ func TestDirectUploads(t *testing.T) {
 					}
 					require.ErrorIs(t, err, bad.want)
 					require.Empty(t, d.everything(t))
-					require.Zero(t, d.trail.Open(), "the ticket is over")
+					require.Zero(t, d.trail.OpenIntents(), "the ticket is over")
 				})
 			}
 			run("the key was taken meanwhile", func(t *testing.T, d *ticketed) {
@@ -218,7 +218,7 @@ func TestDirectUploads(t *testing.T) {
 				require.Less(t, status, 300)
 				require.NoError(t, d.AbortUpload(d.ctx, tk.Key, tk.ID))
 				require.Empty(t, d.everything(t))
-				require.Zero(t, d.trail.Open())
+				require.Zero(t, d.trail.OpenIntents())
 				assert.ErrorIs(t, d.AbortUpload(d.ctx, tk.Key, tk.ID), fs.ErrNotExist)
 			})
 		})

@@ -85,7 +85,7 @@ func TestNothingIsTakenButTheBytes(t *testing.T) {
 				d.plain(t, tk, &o, text, name)
 			}
 		}
-		require.Zero(t, d.trail.Open())
+		require.Zero(t, d.trail.OpenIntents())
 		for _, key := range d.everything(t) {
 			require.Contains(t, key, "in/", "nothing is left of what was sent")
 		}
@@ -154,7 +154,7 @@ func TestAzureKindsOfBlobs(t *testing.T) {
 			_, err = d.CompleteUpload(d.ctx, tk.Key, tk.ID)
 			require.ErrorIs(t, err, blobstore.ErrType, name)
 			require.Empty(t, d.everything(t), name)
-			require.Zero(t, d.trail.Open(), name)
+			require.Zero(t, d.trail.OpenIntents(), name)
 		}
 	}
 

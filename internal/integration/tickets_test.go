@@ -85,7 +85,7 @@ func TestTickets(t *testing.T) {
 		_, err = store.CompleteUpload(ctx, given.Key, given.ID)
 		require.ErrorIs(t, err, fs.ErrNotExist)
 
-		assert.Zero(t, log.Open())
+		assert.Zero(t, log.OpenIntents())
 		var keys []string
 		it := b.Blob().List(nil)
 		for {

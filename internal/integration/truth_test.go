@@ -143,15 +143,15 @@ func TestTrailTellsTheTruth(t *testing.T) {
 					f.fault.Store(nil)
 					t.Logf("told after %v: %v", took.Round(time.Millisecond), told)
 					assert.Less(t, took, time.Minute) // about 10 s where there is time
-					assert.Equal(t, errors.Is(told, blobstore.ErrInDoubt), trail.Open() == 1, "what is not known is left to the reconciler, and nothing else")
-					open := trail.Open() == 1
+					assert.Equal(t, errors.Is(told, blobstore.ErrInDoubt), trail.OpenIntents() == 1, "what is not known is left to the reconciler, and nothing else")
+					open := trail.OpenIntents() == 1
 					if open {
 						ahead.Store(int64(2 * time.Hour)) // its lease has run out
 						later, err := blobstore.NewFromDriver(posing{direct, b.Info()}, trail, &blobstore.Options{Lease: time.Hour})
 						require.NoError(t, err)
 						_, err = later.Reconcile(ctx)
 						require.NoError(t, err)
-						require.Zero(t, trail.Open())
+						require.Zero(t, trail.OpenIntents())
 					}
 					stands := objects(t, direct, "old", "new")
 					switch outcome := recordedOutcome(t, trail, op.action); outcome {

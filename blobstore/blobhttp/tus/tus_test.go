@@ -150,7 +150,7 @@ func TestUploadInPieces(t *testing.T) {
 	require.Len(t, uploads, 1)
 	assert.Equal(t, "alice", uploads[0].Actor.UserID)
 	assert.Equal(t, audit.Resource{Type: "invoice", ID: "42"}, uploads[0].Resource)
-	assert.Zero(t, h.log.Open())
+	assert.Zero(t, h.log.OpenIntents())
 
 	// A client that did not hear of the end asks again, and may not change it any more.
 	assert.EqualValues(t, len(pdf), h.offset(url))
@@ -199,7 +199,7 @@ func TestUploadThatIsRefused(t *testing.T) {
 			assert.EqualValues(t, -1, h.offset(url), "it is over")
 			assert.Empty(t, h.spooled())
 			assert.Empty(t, h.objects())
-			assert.Zero(t, h.log.Open())
+			assert.Zero(t, h.log.OpenIntents())
 		})
 	}
 }
@@ -349,7 +349,7 @@ func TestStoringThatFails(t *testing.T) {
 		count[e.Outcome]++
 	}
 	assert.Equal(t, 1, count[audit.OutcomeOK])
-	assert.Zero(t, h.log.Open())
+	assert.Zero(t, h.log.OpenIntents())
 }
 
 // TestStoredIsNotRefusedAfterwards holds that what is stored, but not yet saved, is saved when its client asks again,
@@ -556,7 +556,7 @@ func (h *host) holds(all []byte) {
 	uploads := h.trail(audit.ActionUpload)
 	require.Len(h.t, uploads, 1)
 	require.Equal(h.t, audit.OutcomeOK, uploads[0].Outcome)
-	require.Zero(h.t, h.log.Open())
+	require.Zero(h.t, h.log.OpenIntents())
 }
 
 // TestServerIsKilledAndResumes kills the server in the middle of an upload; the next one goes on where it was.

@@ -21,6 +21,7 @@ CREATE TABLE IF NOT EXISTS file_access_logs (
 	resource_type   VARCHAR(64),
 	resource_id     VARCHAR(255),
 	file_key        VARCHAR(1024),
+	source_key      VARCHAR(1024),
 	storage_backend VARCHAR(32),
 	bucket          VARCHAR(1024),
 	grant_id        VARCHAR(64),
@@ -28,6 +29,7 @@ CREATE TABLE IF NOT EXISTS file_access_logs (
 	sha256          VARBINARY(32),
 	content_type    VARCHAR(255),
 	error_code      VARCHAR(64),
+	details         MEDIUMTEXT,
 	attrs           MEDIUMTEXT,
 	schema_version  INTEGER NOT NULL,
 	pii_salt        VARBINARY(32),
@@ -70,11 +72,13 @@ IF NOT (
 	AND CAST(NEW.resource_type AS BINARY) <=> CAST(OLD.resource_type AS BINARY)
 	AND CAST(NEW.resource_id AS BINARY) <=> CAST(OLD.resource_id AS BINARY)
 	AND CAST(NEW.file_key AS BINARY) <=> CAST(OLD.file_key AS BINARY)
+	AND CAST(NEW.source_key AS BINARY) <=> CAST(OLD.source_key AS BINARY)
 	AND CAST(NEW.storage_backend AS BINARY) <=> CAST(OLD.storage_backend AS BINARY)
 	AND CAST(NEW.bucket AS BINARY) <=> CAST(OLD.bucket AS BINARY)
 	AND CAST(NEW.grant_id AS BINARY) <=> CAST(OLD.grant_id AS BINARY)
 	AND CAST(NEW.content_type AS BINARY) <=> CAST(OLD.content_type AS BINARY)
 	AND CAST(NEW.error_code AS BINARY) <=> CAST(OLD.error_code AS BINARY)
+	AND CAST(NEW.details AS BINARY) <=> CAST(OLD.details AS BINARY)
 	AND CAST(NEW.attrs AS BINARY) <=> CAST(OLD.attrs AS BINARY)
 	AND NEW.size <=> OLD.size
 	AND NEW.sha256 <=> OLD.sha256

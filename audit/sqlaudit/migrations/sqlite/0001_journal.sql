@@ -19,6 +19,7 @@ CREATE TABLE file_access_logs (
 	resource_type   TEXT,
 	resource_id     TEXT,
 	file_key        TEXT,
+	source_key      TEXT,
 	storage_backend TEXT,
 	bucket          TEXT,
 	grant_id        TEXT,
@@ -26,6 +27,7 @@ CREATE TABLE file_access_logs (
 	sha256          BLOB,
 	content_type    TEXT,
 	error_code      TEXT,
+	details         TEXT,
 	attrs           TEXT,
 	schema_version  INTEGER NOT NULL,
 	pii_salt        BLOB,
@@ -84,6 +86,7 @@ WHEN NOT (
 	AND NEW.resource_type IS OLD.resource_type
 	AND NEW.resource_id IS OLD.resource_id
 	AND NEW.file_key IS OLD.file_key
+	AND NEW.source_key IS OLD.source_key
 	AND NEW.storage_backend IS OLD.storage_backend
 	AND NEW.bucket IS OLD.bucket
 	AND NEW.grant_id IS OLD.grant_id
@@ -91,6 +94,7 @@ WHEN NOT (
 	AND NEW.sha256 IS OLD.sha256
 	AND NEW.content_type IS OLD.content_type
 	AND NEW.error_code IS OLD.error_code
+	AND NEW.details IS OLD.details
 	AND NEW.attrs IS OLD.attrs
 	AND NEW.schema_version IS OLD.schema_version
 	AND NEW.pii_commitment IS OLD.pii_commitment

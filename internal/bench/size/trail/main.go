@@ -18,7 +18,7 @@ func main() {
 		os.Exit(1)
 	}
 	var trail audit.Memory
-	if err := trail.Log(context.Background(), audit.Event{Action: audit.ActionGenerateURL, Actor: audit.Actor{UserID: "weight"}}); err != nil {
+	if err := trail.Log(context.Background(), audit.Event{Action: audit.ActionIssueLink, Actor: audit.Actor{UserID: "weight"}}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

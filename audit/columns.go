@@ -1,0 +1,360 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+	"unicode/utf16"
+)
+
+// Column is one column of a stored [Entry]: its name, its type, and how to get it
+// from an entry and set it. [Columns] is the one list of them, so that every form
+// in which an entry is stored, signed or exported has the same fields.
+type Column struct {
+	Name     string
+	Type     ColumnType
+	Required bool // every entry has a value
+	Personal bool // erased with the data of a person
+
+	get func(e *Entry) any
+	set func(e *Entry, v any) error
+}
+
+// ColumnType is the type of a [Column].
+type ColumnType int
+
+const (
+	ColumnText    ColumnType = iota // a non-empty string
+	ColumnUUID                      // a string: a UUID in lower case
+	ColumnTime                      // a time.Time in UTC with microseconds
+	ColumnInteger                   // an int64
+	ColumnDigest                    // a []byte of 32 bytes
+	ColumnObject                    // a string: a JSON object of strings as RFC 8785 writes it, not empty
+)
+
+// TimeFormat is the form in which text holds the times of an entry, in UTC: RFC
+// 3339 with six digits of a second, so that times sort as they read.
+const TimeFormat = "2006-01-02T15:04:05.000000Z"
+
+// Columns returns the columns of an entry in the order in which they are stored.
+// The caller must not change the result.
+func Columns() []Column { return columns }
+
+// Value returns the value of the column in e, of the Go type that c.Type names;
+// nil if it is not set. The result may share memory with e.
+func (c *Column) Value(e *Entry) any { return c.get(e) }
+
+// SetValue sets the column in e. It accepts exactly what Value returns, and nil
+// for a column that is not required. After an error e is unspecified.
+func (c *Column) SetValue(e *Entry, v any) error {
+	if v == nil {
+		if c.Required {
+			return fmt.Errorf("column %s is not set", c.Name)
+		}
+		return nil
+	}
+	if err := c.set(e, v); err != nil {
+		return fmt.Errorf("column %s %w", c.Name, err)
+	}
+	return nil
+}
+
+var columns = []Column{
+	uuidColumn("id", true, func(e *Entry) *string { return &e.ID }),
+	uuidColumn("op_id", true, func(e *Entry) *string { return &e.OpID }),
+	uuidColumn("ref_op_id", false, func(e *Entry) *string { return &e.RefOpID }),
+	uuidColumn("writer_id", true, func(e *Entry) *string { return &e.WriterID }),
+	{
+		Name: "seq", Type: ColumnInteger, Required: true,
+		get: func(e *Entry) any { return e.Seq },
+		set: func(e *Entry, v any) error { return setInteger(&e.Seq, v) },
+	},
+	timeColumn("occurred_at", func(e *Entry) *time.Time { return &e.OccurredAt }),
+	timeColumn("created_at", func(e *Entry) *time.Time { return &e.CreatedAt }),
+	required(textColumn("action", func(e *Entry) *string { return (*string)(&e.Action) })),
+	required(textColumn("outcome", func(e *Entry) *string { return (*string)(&e.Outcome) })),
+	required(textColumn("settled_by", func(e *Entry) *string { return (*string)(&e.SettledBy) })),
+	personal(textColumn("user_id", func(e *Entry) *string { return &e.Actor.UserID })),
+	personal(textColumn("ip_address", func(e *Entry) *string { return &e.Actor.IP })),
+	personal(textColumn("user_agent", func(e *Entry) *string { return &e.Actor.UserAgent })),
+	personal(textColumn("request_id", func(e *Entry) *string { return &e.Actor.RequestID })),
+	textColumn("tenant_id", func(e *Entry) *string { return &e.Actor.TenantID }),
+	textColumn("resource_type", func(e *Entry) *string { return &e.Resource.Type }),
+	textColumn("resource_id", func(e *Entry) *string { return &e.Resource.ID }),
+	textColumn("file_key", func(e *Entry) *string { return &e.Key }),
+	textColumn("source_key", func(e *Entry) *string { return &e.SourceKey }),
+	textColumn("storage_backend", func(e *Entry) *string { return &e.Backend }),
+	textColumn("bucket", func(e *Entry) *string { return &e.Bucket }),
+	textColumn("grant_id", func(e *Entry) *string { return &e.GrantID }),
+	{
+		Name: "size", Type: ColumnInteger,
+		get: func(e *Entry) any {
+			if e.Size == nil {
+				return nil
+			}
+			return *e.Size
+		},
+		set: func(e *Entry, v any) error {
+			e.Size = new(int64)
+			return setInteger(e.Size, v)
+		},
+	},
+	{
+		Name: "sha256", Type: ColumnDigest,
+		get: func(e *Entry) any {
+			if e.SHA256 == nil {
+				return nil
+			}
+			return e.SHA256
+		},
+		set: func(e *Entry, v any) error {
+			b, ok := v.([]byte)
+			if !ok || len(b) != 32 {
+				return fmt.Errorf("holds a %T of %d bytes: want 32 bytes", v, len(b))
+			}
+			e.SHA256 = b
+			return nil
+		},
+	},
+	textColumn("content_type", func(e *Entry) *string { return &e.ContentType }),
+	textColumn("error_code", func(e *Entry) *string { return &e.ErrorCode }),
+	{
+		Name: "details", Type: ColumnObject,
+		get: func(e *Entry) any {
+			b := []byte{'{'}
+			for name, text := range e.Details.All() {
+				b = appendMember(b, name, text)
+			}
+			if len(b) == 1 {
+				return nil
+			}
+			return string(append(b, '}'))
+		},
+		set: func(e *Entry, v any) error {
+			facts, err := parseObject(v)
+			for name, text := range facts {
+				err = errors.Join(err, e.Details.Set(name, text))
+			}
+			return err
+		},
+	},
+	{
+		Name: "attrs", Type: ColumnObject,
+		get: func(e *Entry) any {
+			if len(e.Attrs) == 0 {
+				return nil
+			}
+			return string(appendObject(nil, e.Attrs))
+		},
+		set: func(e *Entry, v any) (err error) {
+			e.Attrs, err = parseObject(v)
+			return err
+		},
+	},
+}
+
+func textColumn(name string, field func(e *Entry) *string) Column {
+	return Column{
+		Name: name, Type: ColumnText,
+		get: func(e *Entry) any {
+			if s := *field(e); s != "" {
+				return s
+			}
+			return nil
+		},
+		set: func(e *Entry, v any) error {
+			s, ok := v.(string)
+			if !ok || s == "" {
+				return fmt.Errorf("holds a %T: want text that is not empty", v)
+			}
+			*field(e) = s
+			return nil
+		},
+	}
+}
+
+func uuidColumn(name string, required bool, field func(e *Entry) *string) Column {
+	c := textColumn(name, field)
+	c.Type, c.Required = ColumnUUID, required
+	c.set = func(e *Entry, v any) error {
+		s, ok := v.(string)
+		if !ok || !isUUID(s) {
+			return fmt.Errorf("holds %.64q, which is not a lower-case UUID", v)
+		}
+		*field(e) = s
+		return nil
+	}
+	return c
+}
+
+func timeColumn(name string, field func(e *Entry) *time.Time) Column {
+	return Column{
+		Name: name, Type: ColumnTime, Required: true,
+		get: func(e *Entry) any { return field(e).UTC() },
+		set: func(e *Entry, v any) error {
+			t, ok := v.(time.Time)
+			if !ok {
+				return fmt.Errorf("holds a %T: want a time", v)
+			}
+			*field(e) = t.UTC()
+			return nil
+		},
+	}
+}
+
+func required(c Column) Column { c.Required = true; return c }
+func personal(c Column) Column { c.Personal = true; return c }
+
+func setInteger(dst *int64, v any) error {
+	n, ok := v.(int64)
+	if !ok {
+		return fmt.Errorf("holds a %T: want an integer", v)
+	}
+	*dst = n
+	return nil
+}
+
+// AppendJSON appends a value of [Column.Value] to b as a JSON value: text and
+// UUIDs as strings, times in [TimeFormat], digests in hexadecimal digits, integers
+// and objects as they are, and nil as null. Strings are written as RFC 8785 writes
+// them.
+func (c *Column) AppendJSON(b []byte, v any) []byte {
+	switch v := v.(type) {
+	case string:
+		if c.Type == ColumnObject {
+			return append(b, v...)
+		}
+		return appendString(b, v)
+	case int64:
+		return strconv.AppendInt(b, v, 10)
+	case time.Time:
+		b = append(b, '"')
+		b = v.UTC().AppendFormat(b, TimeFormat)
+		return append(b, '"')
+	case []byte:
+		b = append(b, '"')
+		b = hex.AppendEncode(b, v)
+		return append(b, '"')
+	}
+	return append(b, "null"...)
+}
+
+// ParseJSON is the reverse of AppendJSON. It accepts other encodings of the same
+// value too, except of an object.
+func (c *Column) ParseJSON(text []byte) (any, error) {
+	fail := func(err error) (any, error) { return nil, fmt.Errorf("column %s holds %.100q: %w", c.Name, text, err) }
+	if string(text) == "null" {
+		return nil, nil
+	}
+	switch c.Type {
+	case ColumnObject:
+		return string(text), nil
+	case ColumnInteger:
+		n, err := strconv.ParseInt(string(text), 10, 64)
+		if err != nil {
+			return fail(err)
+		}
+		return n, nil
+	}
+	var s string
+	if err := json.Unmarshal(text, &s); err != nil {
+		return fail(err)
+	}
+	switch c.Type {
+	case ColumnTime:
+		t, err := time.Parse(TimeFormat, s)
+		if err != nil {
+			return fail(err)
+		}
+		return t, nil
+	case ColumnDigest:
+		b, err := hex.DecodeString(s)
+		if err != nil {
+			return fail(err)
+		}
+		return b, nil
+	}
+	return s, nil
+}
+
+// parseObject reads the one encoding that a map of strings has. Another one
+// would have another leaf, or could hold two values of one name.
+func parseObject(v any) (map[string]string, error) {
+	s, ok := v.(string)
+	if !ok {
+		return nil, fmt.Errorf("holds a %T: want text", v)
+	}
+	var object map[string]string
+	if err := json.Unmarshal([]byte(s), &object); err != nil {
+		return nil, fmt.Errorf("is not a JSON object of texts: %w", err)
+	}
+	if len(object) == 0 || !bytes.Equal(appendObject(make([]byte, 0, len(s)), object), []byte(s)) {
+		return nil, errors.New("is not in its canonical form")
+	}
+	return object, nil
+}
+
+// appendObject appends the canonical JSON object of a map.
+func appendObject(b []byte, object map[string]string) []byte {
+	names := slices.SortedFunc(maps.Keys(object), compareUTF16)
+	b = append(b, '{')
+	for _, name := range names {
+		b = appendMember(b, name, object[name])
+	}
+	return append(b, '}')
+}
+
+// appendMember appends a member to an object that is open at the end of b.
+func appendMember(b []byte, name, text string) []byte {
+	if b[len(b)-1] != '{' {
+		b = append(b, ',')
+	}
+	b = appendString(b, name)
+	b = append(b, ':')
+	return appendString(b, text)
+}
+
+// compareUTF16 orders names as RFC 8785 does, by their UTF-16 code units.
+func compareUTF16(x, y string) int {
+	return slices.Compare(utf16.Encode([]rune(x)), utf16.Encode([]rune(y)))
+}
+
+// appendString appends s as RFC 8785 writes a string: only the quote, the
+// backslash and the control characters below U+0020 are escaped.
+func appendString(b []byte, s string) []byte {
+	const digits = "0123456789abcdef"
+	b = append(b, '"')
+	from := 0
+	for i := range len(s) {
+		c := s[i]
+		if c >= 0x20 && c != '"' && c != '\\' {
+			continue
+		}
+		b = append(b, s[from:i]...)
+		from = i + 1
+		switch c {
+		case '"', '\\':
+			b = append(b, '\\', c)
+		case '\b':
+			b = append(b, '\\', 'b')
+		case '\t':
+			b = append(b, '\\', 't')
+		case '\n':
+			b = append(b, '\\', 'n')
+		case '\f':
+			b = append(b, '\\', 'f')
+		case '\r':
+			b = append(b, '\\', 'r')
+		default:
+			b = append(b, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
+		}
+	}
+	b = append(b, s[from:]...)
+	return append(b, '"')
+}
