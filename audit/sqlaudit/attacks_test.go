@@ -192,6 +192,7 @@ func (a *attacker) put(writer string, rows []*row) {
 }
 
 func (a *attacker) seal(r *row) {
+	r.values = valuesOf(&r.Entry)
 	r.commitment = r.commit()
 	r.leaf = tlog.RecordHash(r.canonical(nil))
 }

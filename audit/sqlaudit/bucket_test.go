@@ -153,8 +153,9 @@ func TestPublishesOnlyForCertifiedWriters(t *testing.T) {
 	for i := range 250 { // in front of the one that counts
 		db.exec(t, "INSERT INTO file_access_checkpoints VALUES (?, ?, 'x')", gone, 1000+i)
 	}
-	db.exec(t, "INSERT INTO file_access_logs SELECT '01950000-0000-7000-8000-00000000000a', op_id, NULL, writer_id, 1249, occurred_at, '2020-01-01T00:00:00.000000Z', "+
-		"action, outcome, settled_by, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1, NULL, pii_commitment, leaf FROM file_access_logs WHERE writer_id = ? AND seq = 1", gone)
+	db.exec(t, "INSERT INTO file_access_logs (id, op_id, writer_id, seq, occurred_at, created_at, action, outcome, settled_by, schema_version, pii_commitment, leaf) "+
+		"SELECT '01950000-0000-7000-8000-00000000000a', op_id, writer_id, 1249, occurred_at, '2020-01-01T00:00:00.000000Z', "+
+		"action, outcome, settled_by, 1, pii_commitment, leaf FROM file_access_logs WHERE writer_id = ? AND seq = 1", gone)
 	db.exec(t, "INSERT INTO file_access_writers SELECT x'ffff', origin, public_key, certificate, started_at FROM file_access_writers LIMIT 1")
 
 	none := open(t, func(o *sqlaudit.Options) { o.DeploymentKey = secret.Text{} })

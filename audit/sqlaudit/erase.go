@@ -125,7 +125,7 @@ func (j *Journal) eraseSome(ctx context.Context, op string, after any, q audit.Q
 			writer, errWriter := form.text(v[1])
 			seq, errSeq := form.integer(v[2])
 			if err := errors.Join(err, errWriter, errSeq); err != nil || !isUUID(id) || !isUUID(writer) || seq < 0 || seq > maxPlace {
-				var r raw
+				r := make(raw, len(columns))
 				r[idColumn] = v[0]
 				left.add(&r, errors.Join(errors.New("its id, writer or seq is not one"), err))
 				return

@@ -301,6 +301,7 @@ func verifyProof(p *Proof, trusted []note.Verifier) (audit.Entry, error) {
 			*f.dst = *f.src
 		}
 	}
+	r.values = valuesOf(&r.Entry)
 	if string(r.commit()) != string(r.commitment) {
 		return none, errors.New("the personal fields are not those that the entry commits to")
 	}

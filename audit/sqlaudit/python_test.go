@@ -60,7 +60,9 @@ func TestPythonAgrees(t *testing.T) {
 	size := int64(9007199254740993)
 	odd := event("invoices/\"M\u00e4rz\"\\a/\U0001F4C4")
 	odd.Size, odd.SHA256 = &size, make([]byte, 32)
-	odd.Attrs = map[string]string{"filename": "<&>/\u00e4\t\n", "\uE000": "after the emoji", "\U0001F600": "before U+E000", "": "empty name"}
+	odd.SourceKey = "staging/\u00e4"
+	odd.Details = audit.Details{Filename: "<&>/\u00e4\t\n.pdf", Staged: true, MaxSize: &size, AllowedTypes: []string{"image/*", "text/plain"}, Expires: time.Now()}
+	odd.Attrs = map[string]string{"note": "<&>/\u00e4\t\n", "\uE000": "after the emoji", "\U0001F600": "before U+E000", "": "empty name"}
 	odd.Actor.IP, odd.Actor.UserID = "", "\u00fc"
 	require.NoError(t, j.Log(t.Context(), odd))
 	require.NoError(t, j.Log(t.Context(), audit.Event{Action: audit.ActionDelete, Actor: audit.Actor{}}))

@@ -16,6 +16,7 @@ import sys
 
 OMITTED = {"leaf", "pii_salt", "user_id", "ip_address", "user_agent", "request_id"}
 PERSONAL = ("user_id", "ip_address", "user_agent", "request_id")
+OBJECTS = {"details", "attrs"}
 HEX = {"sha256", "pii_commitment"}
 SHORT = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
 
@@ -40,7 +41,7 @@ def canonical(entry):
         value = entry[name]
         if name in OMITTED or value is None:
             continue
-        if name == "attrs":
+        if name in OBJECTS:
             text = strings(value)
         elif name in HEX:
             text = '"' + value.hex() + '"'
