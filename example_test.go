@@ -39,7 +39,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer store.Close()
+	defer store.Close(context.Background())
 
 	ctx = audit.WithActor(ctx, audit.Actor{UserID: "anna", IP: "203.0.113.7"})
 	obj, err := store.Upload(ctx, blobstore.NewKey("invoices", "March.pdf"), strings.NewReader("%PDF-1.7 …"),

@@ -76,7 +76,7 @@ func TestReconcileNamesNoOtherActor(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			f, land := delaying(t)
 			var err error
-			f.store, err = blobstore.NewFromDriver(f.bucket, nameless{f.memory}, nil)
+			f.store, err = blobstore.New(f.bucket, nameless{f.memory}, nil)
 			require.NoError(t, err)
 			tt.run(f, land)
 			var got []string

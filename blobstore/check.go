@@ -56,7 +56,7 @@ func (e *CheckError) Unwrap() error { return e.Err }
 //
 // A service that ignores the condition of a create-only write lets a second
 // upload replace an object without a trace, and fails the check. On a service
-// that only speaks the protocol of another, [Store.Capabilities] claims
+// that only speaks the protocol of another, [Store.Info] claims
 // ExactCreate and create-only links after a Check that saw it refuse.
 //
 // The first Check of a store also looks for files that are not objects, such as
@@ -263,7 +263,7 @@ func (s *Store) linkCanary(ctx context.Context, c *canary) error {
 }
 
 func (s *Store) fetchCanary(ctx context.Context, link *Link, c *canary) error {
-	client := s.opts.HTTPClient
+	client := s.opts.CheckClient
 	if client == nil {
 		transport := cloudhttp.Transport(checkTimeout)
 		defer transport.CloseIdleConnections()

@@ -82,9 +82,9 @@ func (b *checked) Delete(ctx context.Context, key string, o *driver.DeleteOption
 func newChecked(t *testing.T) (*checked, *audit.Memory, *blobstore.Store) {
 	t.Helper()
 	b, trail := &checked{hooked: hooked{Bucket: memstore.New()}, fails: map[string]error{}}, &audit.Memory{}
-	store, err := blobstore.NewFromDriver(b, trail, nil)
+	store, err := blobstore.New(b, trail, nil)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	t.Cleanup(func() { require.NoError(t, store.Close(context.Background())) })
 	return b, trail, store
 }
 
@@ -227,9 +227,9 @@ func TestCheckLeavesOneObjectAtMost(t *testing.T) {
 	})
 	t.Run("while the trail holds no intents", func(t *testing.T) {
 		b, trail := &checked{hooked: hooked{Bucket: memstore.New()}, fails: map[string]error{"delete": refused}}, &audit.Memory{}
-		store, err := blobstore.NewFromDriver(b, struct{ audit.Logger }{trail}, nil)
+		store, err := blobstore.New(b, audit.AsJournal(struct{ audit.Logger }{trail}), nil)
 		require.NoError(t, err)
-		defer store.Close()
+		defer store.Close(context.Background())
 		for range 3 {
 			require.ErrorIs(t, store.Check(t.Context()), refused)
 			require.Equal(t, 1, objects(b))

@@ -27,7 +27,7 @@ import (
 // If nothing has arrived yet, the error is fs.ErrNotExist and the ticket stays
 // good, as it does if what has arrived can't be looked at or stored now, which is
 // [ErrInDoubt]. What breaks a rule is removed, and the ticket is over: [ErrTooLarge],
-// [ErrType], [ErrChecksum], io.ErrUnexpectedEOF for too few bytes, [ErrReplaced]
+// [ErrContentType], [ErrChecksum], io.ErrUnexpectedEOF for too few bytes, [ErrReplaced]
 // if the client kept replacing it, or fs.ErrExist if the key was taken. Of calls at
 // the same time one may fail with [ErrBusy]; repeat it.
 func (s *Store) CompleteUpload(ctx context.Context, key, ticketID string) (*Object, error) {

@@ -1,6 +1,7 @@
 package blobstore
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"io/fs"
@@ -33,9 +34,9 @@ func TestUploadOfBrokenConnection(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
 			bucket := &driver.Base{Bucket: memblob.OpenBucket(nil), BaseInfo: driver.Info{Backend: "mem", Bucket: "mem"}}
-			store, err := NewFromDriver(bucket, new(audit.Memory), nil)
+			store, err := New(bucket, new(audit.Memory), nil)
 			require.NoError(t, err)
-			defer store.Close()
+			defer store.Close(context.Background())
 			_, err = store.Upload(ctx, "a", brokenOff{strings.NewReader(strings.Repeat("x", size))}, nil)
 			require.ErrorIs(t, err, errBrokenOff)
 			_, err = store.Stat(ctx, "a")

@@ -116,7 +116,7 @@ func (b signing) Sign(_ context.Context, _ string, o *driver.SignOptions) (*driv
 
 func TestLinkByDefaultHoldsAsLongAsTheBackendAllows(t *testing.T) {
 	f := newFixture(t, nil)
-	store, err := blobstore.NewFromDriver(signing{f.bucket}, f.trail, &blobstore.Options{LinkExpiry: 24 * time.Hour})
+	store, err := blobstore.New(signing{f.bucket}, f.trail, &blobstore.Options{LinkExpiry: 24 * time.Hour})
 	require.NoError(t, err)
 	link, err := store.Link(f.ctx, "a", nil)
 	require.NoError(t, err)
@@ -127,7 +127,7 @@ func TestLinkByDefaultHoldsAsLongAsTheBackendAllows(t *testing.T) {
 
 func TestALinkThatCantBeRecordedIsRefusedBeforeTheUpload(t *testing.T) {
 	f := newFixture(t, nil)
-	store, err := blobstore.NewFromDriver(signing{f.bucket}, f.trail, nil)
+	store, err := blobstore.New(signing{f.bucket}, f.trail, nil)
 	require.NoError(t, err)
 	attrs := make(map[string]string)
 	for i := range 65 {

@@ -21,11 +21,11 @@ const deletesAtOnce = 8
 // calling it again goes on. What is uploaded meanwhile may or may not be deleted.
 //
 // The prefix must end in a slash, so that "invoices/4" doesn't take
-// "invoices/42" with it; else the error wraps [ErrKey]. An empty prefix is
+// "invoices/42" with it; else the error wraps [ErrInvalidKey]. An empty prefix is
 // refused too.
 func (s *Store) DeletePrefix(ctx context.Context, prefix string, opts *DeleteOptions) (int, error) {
 	if !strings.HasSuffix(prefix, "/") {
-		return 0, &Error{Op: "delete prefix", Key: prefix, Err: fmt.Errorf("%w: want a prefix that ends in a slash", ErrKey)}
+		return 0, &Error{Op: "delete prefix", Key: prefix, Err: fmt.Errorf("%w: want a prefix that ends in a slash", ErrInvalidKey)}
 	}
 	if opts != nil && opts.Use != nil {
 		return 0, &Error{Op: "delete prefix", Key: prefix, Err: fmt.Errorf("%w: a link is for one object", ErrUnsupported)}

@@ -48,7 +48,7 @@ type TicketOptions struct {
 	// Resource is the host's own thing that the file belongs to, for the trail.
 	Resource audit.Resource
 
-	// What the upload must be. [Store.Capabilities] says whether the service
+	// What the upload must be. [Store.Info] says whether the service
 	// holds it or CompleteUpload does.
 
 	ContentType string // empty: any
@@ -116,7 +116,7 @@ func (s *Store) beginUpload(ctx context.Context, key string, o *TicketOptions) (
 	}
 	if len(o.AllowedTypes) > 0 {
 		if o.ContentType != "" && !allowed(baseType(o.ContentType), o.AllowedTypes) {
-			return nil, fmt.Errorf("%w: declared as %.100q, allowed are %s", ErrType, o.ContentType, strings.Join(o.AllowedTypes, ", "))
+			return nil, fmt.Errorf("%w: declared as %.100q, allowed are %s", ErrContentType, o.ContentType, strings.Join(o.AllowedTypes, ", "))
 		}
 		e.Details.AllowedTypes = o.AllowedTypes
 	}
@@ -127,7 +127,7 @@ func (s *Store) beginUpload(ctx context.Context, key string, o *TicketOptions) (
 	target := key // the handler knows by the grant that it is a ticket's
 	if s.signsItself(&link) {
 		target = stagingKey(e.OpID)
-		link.relax(s.Capabilities().Links)
+		link.relax(s.Info().Capabilities.Links)
 	}
 	if err := s.enter(ctx, &e); err != nil {
 		return nil, err

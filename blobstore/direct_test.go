@@ -112,9 +112,9 @@ func newDirect(t *testing.T, service bool) *direct {
 		}
 	}
 	var err error
-	d.Store, err = NewFromDriver(&signingBucket{Base: base}, d.trail, opts)
+	d.Store, err = New(&signingBucket{Base: base}, d.trail, opts)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, d.Close()) })
+	t.Cleanup(func() { require.NoError(t, d.Close(context.Background())) })
 	return d
 }
 
@@ -198,11 +198,11 @@ func TestDirectUpload(t *testing.T) {
 			{"too long", "application/pdf", content + "!", TicketOptions{Size: int64(len(content))}, ErrTooLarge},
 			{"too short", "application/pdf", "%PDF", TicketOptions{Size: int64(len(content))}, io.ErrUnexpectedEOF},
 			{"over the limit", "application/pdf", content, TicketOptions{MaxSize: 5}, ErrTooLarge},
-			{"other type", "text/html", content, TicketOptions{ContentType: "application/pdf"}, ErrType},
+			{"other type", "text/html", content, TicketOptions{ContentType: "application/pdf"}, ErrContentType},
 			{"other content", "application/pdf", strings.ToLower(content), TicketOptions{SHA256: sum[:]}, ErrChecksum},
-			{"a lie about the type", "application/pdf", "<!DOCTYPE html>", TicketOptions{AllowedTypes: []string{"application/pdf"}}, ErrType},
-			{"a type that is not allowed", "text/html", content, TicketOptions{AllowedTypes: []string{"application/pdf"}}, ErrType},
-			{"nothing, as a type", "application/pdf", "", TicketOptions{AllowedTypes: []string{"application/pdf"}}, ErrType},
+			{"a lie about the type", "application/pdf", "<!DOCTYPE html>", TicketOptions{AllowedTypes: []string{"application/pdf"}}, ErrContentType},
+			{"a type that is not allowed", "text/html", content, TicketOptions{AllowedTypes: []string{"application/pdf"}}, ErrContentType},
+			{"nothing, as a type", "application/pdf", "", TicketOptions{AllowedTypes: []string{"application/pdf"}}, ErrContentType},
 		} {
 			run(bad.title, func(t *testing.T, d *direct) {
 				tk := begin(t, d, bad.options)
@@ -231,7 +231,7 @@ func TestDirectUpload(t *testing.T) {
 				require.NoError(t, err)
 			}
 			_, err := d.BeginUpload(d.ctx, "c", &TicketOptions{ContentType: "text/html", AllowedTypes: []string{"image/*"}})
-			require.ErrorIs(t, err, ErrType)
+			require.ErrorIs(t, err, ErrContentType)
 		})
 		run("aborted", func(t *testing.T, d *direct) {
 			tk := begin(t, d, TicketOptions{})
@@ -299,8 +299,8 @@ func TestDirectUpload(t *testing.T) {
 			}
 			require.Equal(t, before, d.entries(t))
 			_, err := d.CompleteUpload(d.ctx, "../x", "x")
-			require.ErrorIs(t, err, ErrKey)
-			require.ErrorIs(t, d.AbortUpload(d.ctx, "", ticket.ID), ErrKey)
+			require.ErrorIs(t, err, ErrInvalidKey)
+			require.ErrorIs(t, d.AbortUpload(d.ctx, "", ticket.ID), ErrInvalidKey)
 			require.NoError(t, d.AbortUpload(d.ctx, ticket.Key, ticket.ID), "it is undisturbed")
 		})
 		run("no stranger's ticket", func(t *testing.T, d *direct) {

@@ -20,13 +20,13 @@
 // A failed or cancelled upload leaves no object, and never harms the one that
 // was there. Memory does not grow with the object. Keys, errors, constraints
 // and results are the same on every backend; where a backend can't do
-// something, [Store.Capabilities] says so and asking for it is
+// something, [Store.Info] says so and asking for it is
 // [ErrUnsupported].
 //
 // # Who acts
 //
 // The actor travels in the context; see [audit.WithActor]. An operation without
-// one is refused with [ErrNoActor].
+// one is refused with [audit.ErrNoActor].
 //
 // # Tenants
 //

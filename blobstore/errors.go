@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"syscall"
 
-	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/signurl"
 )
@@ -16,19 +15,19 @@ import (
 // Errors of this package, to be found with errors.Is on every backend. Beside
 // them there are fs.ErrNotExist (no such object), fs.ErrExist (the key is
 // taken), fs.ErrPermission (the service refused the store's own credentials),
-// context.Canceled and context.DeadlineExceeded.
+// audit.ErrNoActor (the context carries no actor), context.Canceled and context.DeadlineExceeded.
 var (
-	// ErrKey: the key breaks a rule; see [CheckKey].
-	ErrKey = errors.New("bad key")
+	// ErrInvalidKey: the key breaks a rule; see [CheckKey].
+	ErrInvalidKey = errors.New("invalid key")
 	// ErrTooLarge: the content is longer than it may be or was said to be.
 	ErrTooLarge = driver.ErrTooLarge
-	// ErrType: the content is of a type that is not allowed.
-	ErrType = errors.New("content type not allowed")
+	// ErrContentType: the content is of a type that is not allowed.
+	ErrContentType = errors.New("content type not allowed")
 	// ErrChecksum: the content is not what its checksum says.
 	ErrChecksum = driver.ErrChecksum
 	// ErrRange: the part that was asked for begins behind the object's end.
 	ErrRange = driver.ErrRange
-	// ErrUnsupported: this backend cannot do that; see [Store.Capabilities].
+	// ErrUnsupported: this backend cannot do that; see [Store.Info].
 	ErrUnsupported = driver.ErrUnsupported
 	// ErrReplaced: another object took the place of the one that was meant.
 	ErrReplaced = driver.ErrReplaced
@@ -52,8 +51,6 @@ var (
 	// ErrBusy: another request is completing or aborting the same ticket at this
 	// moment. Nothing is lost; ask again.
 	ErrBusy = errors.New("another request is completing or aborting this upload; ask again")
-	// ErrNoActor: the context carries no actor; see [audit.WithActor].
-	ErrNoActor = audit.ErrNoActor
 	// ErrDenied: the authoriser refused it.
 	ErrDenied = errors.New("denied")
 	// ErrClosed: the store is closed.
@@ -88,7 +85,7 @@ var codes = []struct {
 	{signurl.ErrConstraint, "constraint"},
 	{signurl.ErrRevoked, "revoked"},
 	{ErrTooLarge, "too_large"},
-	{ErrType, "type"},
+	{ErrContentType, "type"},
 	{ErrChecksum, "checksum"},
 	{ErrRange, "range"},
 	{ErrUnrecorded, "unrecorded"},

@@ -190,8 +190,8 @@ func (s *Store) revoke(ctx context.Context, key, grantID string, o *RevokeOption
 		return errors.New("no grant id: it is in the Link that was issued")
 	case isTicket(grantID):
 		return fmt.Errorf("%w: the link of a ticket can't be revoked: end the ticket with AbortUpload", ErrUnsupported)
-	case len(s.Capabilities().Links.Methods) > 0 && !strings.HasPrefix(grantID, gatewayPrefix):
-		return fmt.Errorf("%w: backend %q honours this link by itself until it expires", ErrUnsupported, s.Backend())
+	case len(s.Info().Capabilities.Links.Methods) > 0 && !strings.HasPrefix(grantID, gatewayPrefix):
+		return fmt.Errorf("%w: backend %q honours this link by itself until it expires", ErrUnsupported, s.Info().Backend)
 	}
 	expires := o.Expires
 	if expires.IsZero() {
@@ -231,5 +231,5 @@ func (s *Store) checkGateway(o *LinkOptions) error {
 
 // signsItself reports whether the backend signs links of that kind.
 func (s *Store) signsItself(o *LinkOptions) bool {
-	return !o.gateway() && slices.Contains(s.Capabilities().Links.Methods, o.method())
+	return !o.gateway() && slices.Contains(s.Info().Capabilities.Links.Methods, o.method())
 }

@@ -52,9 +52,9 @@ func (b *idleBucket) Read(ctx context.Context, key string, offset, length int64)
 func TestReadingEndsWithoutProgress(t *testing.T) {
 	ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
 	b := &idleBucket{memstore.New(), t}
-	s, err := blobstore.NewFromDriver(b, &audit.Memory{}, nil)
+	s, err := blobstore.New(b, &audit.Memory{}, nil)
 	require.NoError(t, err)
-	defer s.Close()
+	defer s.Close(context.Background())
 	_, err = s.Upload(ctx, "a", bytes.NewReader(make([]byte, 100_000)), nil)
 	require.NoError(t, err)
 	for name, opts := range map[string]*blobstore.DownloadOptions{"plain": nil, "verified": {Verify: true}, "a part": {Offset: 9, Length: 99}} {

@@ -150,7 +150,7 @@ func (s *Store) received(ctx context.Context, e audit.Event) (*blob.Attributes, 
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case errors.Is(err, driver.ErrKind):
-		return nil, driver.As(ErrType, err)
+		return nil, driver.As(ErrContentType, err)
 	case errors.Is(err, ErrReplaced):
 		return nil, ErrReplaced
 	case err != nil:
@@ -178,7 +178,7 @@ func (s *Store) judge(ctx context.Context, e audit.Event, a *blob.Attributes) (c
 	case a.Size > most:
 		return "", nil, fmt.Errorf("%w: %d bytes: the limit is %d", ErrTooLarge, a.Size, most)
 	case e.ContentType != "" && !sameType(e.ContentType, a.ContentType):
-		return "", nil, fmt.Errorf("%w: sent as %.100q instead of %.100q", ErrType, a.ContentType, e.ContentType)
+		return "", nil, fmt.Errorf("%w: sent as %.100q instead of %.100q", ErrContentType, a.ContentType, e.ContentType)
 	}
 	if contentType, err = s.judgeType(ctx, e, a); err != nil {
 		return "", nil, err

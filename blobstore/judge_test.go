@@ -28,11 +28,11 @@ func TestDirectUploadSentAgainWhileItIsJudged(t *testing.T) {
 		swap    map[string]string // by step: what is sent before it
 		want    error
 	}{
-		"another type before the copy":    {TicketOptions{AllowedTypes: allowed}, pdf, map[string]string{"copy": html}, ErrType},
+		"another type before the copy":    {TicketOptions{AllowedTypes: allowed}, pdf, map[string]string{"copy": html}, ErrContentType},
 		"another content before the copy": {TicketOptions{SHA256: sum[:]}, pdf, map[string]string{"copy": html}, ErrChecksum},
 		"longer before the copy":          {TicketOptions{MaxSize: int64(len(pdf))}, pdf, map[string]string{"copy": pdf + "!"}, ErrTooLarge},
 		"the right one only to be looked at": {
-			TicketOptions{AllowedTypes: allowed, SHA256: sum[:]}, html, map[string]string{"read": pdf, "copy": html}, ErrType,
+			TicketOptions{AllowedTypes: allowed, SHA256: sum[:]}, html, map[string]string{"read": pdf, "copy": html}, ErrContentType,
 		},
 		"the same once more": {TicketOptions{AllowedTypes: allowed, SHA256: sum[:]}, pdf, map[string]string{"copy": pdf}, nil},
 	} {
@@ -165,7 +165,7 @@ func TestDirectUploadCompletedButNotSettled(t *testing.T) {
 			down := errors.New("the trail is down")
 			faults := audittest.NewFaults(d.trail)
 			faults.Add(audittest.Fault{Call: audittest.CallSettle, Nth: 1, Err: down})
-			s, err := NewFromDriver(d.bucket, faults, nil)
+			s, err := New(d.bucket, faults, nil)
 			require.NoError(t, err)
 			_, err = s.CompleteUpload(d.ctx, tk.Key, tk.ID)
 			require.ErrorIs(t, err, down)

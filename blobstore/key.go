@@ -23,7 +23,7 @@ func NewKey(prefix, filename string) string {
 }
 
 // CheckKey returns nil if key is valid on every backend, and otherwise an error
-// that wraps [ErrKey] and says why not.
+// that wraps [ErrInvalidKey] and says why not.
 //
 // A key is UTF-8 in normal form NFC, of 1 to 1,024 bytes, its segments between
 // slashes of 1 to 200 bytes. Refused are empty segments, "." and "..", a leading
@@ -34,7 +34,7 @@ func NewKey(prefix, filename string) string {
 // ".blobtrail" as the first segment.
 func CheckKey(key string) error {
 	if err := keyrule.Check(key); err != nil {
-		return fmt.Errorf("%w: %w", ErrKey, err)
+		return fmt.Errorf("%w: %w", ErrInvalidKey, err)
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ import (
 func delaying(t *testing.T) (f *fixture, land func()) {
 	f = newFixture(t, nil)
 	var err error
-	f.store, err = blobstore.NewFromDriver(f.bucket, f.memory, nil)
+	f.store, err = blobstore.New(f.bucket, f.memory, nil)
 	require.NoError(t, err)
 	land = func() { require.Fail(t, "nothing was written") }
 	f.bucket.write = func(_ context.Context, key string, r io.Reader, o *driver.WriteOptions) error {

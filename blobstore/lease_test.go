@@ -146,12 +146,12 @@ func testLeaseIsKeptWhileACancelledUploadIsClearedAway(t *testing.T) {
 }
 
 func TestNilBucket(t *testing.T) {
-	_, err := blobstore.New(nil, audit.Discard, nil)
+	_, err := blobstore.New(driver.FromBlob(nil, driver.Info{}), audit.Discard, nil)
 	require.ErrorContains(t, err, "nil bucket")
-	_, err = blobstore.NewFromDriver(nil, audit.Discard, nil)
+	_, err = blobstore.New(nil, audit.Discard, nil)
 	require.ErrorContains(t, err, "nil bucket")
 	_, err = blobstore.Open(t.Context(), "mem://", nil, nil)
-	require.ErrorContains(t, err, "nil audit.Logger")
+	require.ErrorContains(t, err, "nil audit.Journal")
 	var be *blobstore.Error
 	require.True(t, errors.As(err, &be))
 	assert.Equal(t, "open", be.Op)

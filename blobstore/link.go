@@ -158,7 +158,7 @@ func (s *Store) checkLink(o *LinkOptions) error {
 		return fmt.Errorf("expiry of %v: want more than 0 and at most %v", o.Expiry, most)
 	}
 	if !s.signsItself(o) && s.opts.Signer == nil {
-		return fmt.Errorf("%w: backend %q signs no %s links, and the store has no Options.Signer", ErrUnsupported, s.Backend(), o.method())
+		return fmt.Errorf("%w: backend %q signs no %s links, and the store has no Options.Signer", ErrUnsupported, s.Info().Backend, o.method())
 	}
 	return nil
 }
@@ -166,7 +166,7 @@ func (s *Store) checkLink(o *LinkOptions) error {
 // longestLink is how long a link of that kind may hold.
 func (s *Store) longestLink(o *LinkOptions) time.Duration {
 	most := s.opts.MaxLinkExpiry
-	if own := s.Capabilities().Links.MaxExpiry; own > 0 && own < most && s.signsItself(o) {
+	if own := s.Info().Capabilities.Links.MaxExpiry; own > 0 && own < most && s.signsItself(o) {
 		most = own
 	}
 	return most

@@ -3,8 +3,6 @@ package blobstore
 import (
 	"context"
 	"encoding/hex"
-	"errors"
-	"io/fs"
 	"iter"
 	"log/slog"
 	"strings"
@@ -107,16 +105,6 @@ func (s *Store) lookUp(ctx context.Context, key string) (*Object, error) {
 		return nil, err
 	}
 	return object(key, attrs)
-}
-
-// Exists reports whether there is an object under key. It is recorded as Stat
-// is.
-func (s *Store) Exists(ctx context.Context, key string) (bool, error) {
-	_, err := s.Stat(ctx, key)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 // ListOptions are the options of [Store.List].

@@ -19,7 +19,7 @@ type Options struct {
 	Authorize func(ctx context.Context, e audit.Event) error
 
 	// DefaultActor acts where the context carries none, for programs without
-	// users. Without it such an operation is refused with [ErrNoActor].
+	// users. Without it such an operation is refused with [audit.ErrNoActor].
 	DefaultActor audit.Actor
 
 	// Signer signs the links of a backend that cannot sign its own, such as
@@ -33,12 +33,6 @@ type Options struct {
 	// can be; see [Store.Revoke] and LinkOptions.Uses. An SQL journal has them:
 	// sqlaudit's Journal.Grants.
 	Grants Grants
-
-	// Bucket is what the trail calls the bucket of a store that [New] makes,
-	// whose Go CDK bucket has no name to ask for. Stores that share a trail must
-	// be told apart by it, since each settles what its bucket's operations left
-	// open. [Open] knows the name and takes none.
-	Bucket string
 
 	// MaxSize limits every upload, in bytes. 0: no limit.
 	MaxSize int64
@@ -55,9 +49,9 @@ type Options struct {
 	// it at a third of it. 0: a minute.
 	Lease time.Duration
 
-	// HTTPClient fetches the link that [Store.Check] makes. Nil: one that uses
+	// CheckClient fetches the link that [Store.Check] makes. Nil: one that uses
 	// the environment's proxy.
-	HTTPClient *http.Client
+	CheckClient *http.Client
 
 	// Timeout limits each step that moves no content: looking up, deleting,
 	// signing, writing to the trail. 0: 30 seconds. Content takes as long as it

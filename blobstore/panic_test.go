@@ -37,7 +37,7 @@ func TestHostPanics(t *testing.T) {
 				ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
 				trail := new(audit.Memory)
 				bucket := &driver.Base{Bucket: memblob.OpenBucket(nil), BaseInfo: driver.Info{Backend: "mem", Bucket: "mem"}}
-				store, err := NewFromDriver(bucket, trail, &tc.opts)
+				store, err := New(bucket, trail, &tc.opts)
 				require.NoError(t, err)
 				require.Panics(t, func() { tc.do(ctx, store) })
 				time.Sleep(2 * time.Minute) // in the bubble's own time
@@ -45,7 +45,7 @@ func TestHostPanics(t *testing.T) {
 				require.NoError(t, err)
 				require.Zero(t, trail.OpenIntents(), "the intent's lease is renewed for ever")
 				closed := make(chan error, 1)
-				go func() { closed <- store.Close() }()
+				go func() { closed <- store.Close(context.Background()) }()
 				synctest.Wait()
 				select {
 				case err := <-closed:

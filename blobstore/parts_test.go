@@ -60,7 +60,7 @@ type partsEnv struct {
 	signer *signurl.Signer
 }
 
-func newPartsEnv(t *testing.T, log audit.Logger, storeURL string) *partsEnv {
+func newPartsEnv(t *testing.T, log audit.Journal, storeURL string) *partsEnv {
 	t.Helper()
 	e := &partsEnv{ctx: audit.WithActor(context.Background(), audit.Actor{UserID: "u"})}
 	b, err := driver.Open(e.ctx, storeURL)
@@ -71,11 +71,11 @@ func newPartsEnv(t *testing.T, log audit.Logger, storeURL string) *partsEnv {
 	}
 	e.signer, err = signurl.New("https://files.example.com/", []signurl.Key{signurl.NewKey()}, nil)
 	require.NoError(t, err)
-	e.store, err = blobstore.NewFromDriver(e.bucket, log, &blobstore.Options{Signer: e.signer})
+	e.store, err = blobstore.New(e.bucket, log, &blobstore.Options{Signer: e.signer})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		assert.Zero(t, e.bucket.open, "readers left open")
-		require.NoError(t, e.store.Close())
+		require.NoError(t, e.store.Close(context.Background()))
 	})
 	return e
 }
@@ -192,7 +192,7 @@ func TestDownloadPartsFails(t *testing.T) {
 		"length overflows":   {"k", choose(blobstore.Part{Offset: 1, Length: 1<<63 - 1}), blobstore.ErrRange, "range"},
 		"second behind":      {"k", choose(blobstore.Part{Length: 1}, blobstore.Part{Offset: 10, Length: 1}), blobstore.ErrRange, "range"},
 		"nobody to choose":   {"k", nil, nil, ""},
-		"a key that is none": {"../k", choose(), blobstore.ErrKey, ""},
+		"a key that is none": {"../k", choose(), blobstore.ErrInvalidKey, ""},
 	} {
 		for expect, part := range map[string]*blobstore.Part{"": nil, ", expected": {}} {
 			t.Run(name+expect, func(t *testing.T) {

@@ -43,7 +43,7 @@ func (s *Store) enterBy(ctx context.Context, e *audit.Event, by permit) error {
 		actor = s.opts.DefaultActor
 	}
 	if actor.IsZero() {
-		return ErrNoActor
+		return audit.ErrNoActor
 	}
 	e.Actor = actor
 	info := s.bucket.Info()

@@ -65,11 +65,11 @@ func newPaused(t *testing.T) *paused {
 	base := driver.Base{Bucket: memblob.OpenBucket(nil), BaseInfo: driver.Info{Backend: "mem", Bucket: "mem"}}
 	p.bucket = &steps{Base: base}
 	var err error
-	p.Store, err = NewFromDriver(p.bucket, p.trail, nil)
+	p.Store, err = New(p.bucket, p.trail, nil)
 	require.NoError(t, err)
-	p.other, err = NewFromDriver(&base, p.trail, nil)
+	p.other, err = New(&base, p.trail, nil)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, p.Close()) })
+	t.Cleanup(func() { require.NoError(t, p.Close(context.Background())) })
 	return p
 }
 

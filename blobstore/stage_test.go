@@ -43,9 +43,9 @@ func newStagingWith(t *testing.T, lease time.Duration, opts *sqlaudit.Options) *
 	t.Cleanup(func() { require.NoError(t, host.Close()) })
 	host.MustExec("CREATE TABLE invoices (id TEXT PRIMARY KEY, file TEXT NOT NULL)")
 	bucket := &driver.Base{Bucket: memblob.OpenBucket(nil), BaseInfo: driver.Info{Backend: "mem", Bucket: "mem"}}
-	store, err := NewFromDriver(bucket, audit.Multi(journal), &Options{Lease: lease})
+	store, err := New(bucket, audit.Multi(journal), &Options{Lease: lease})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	t.Cleanup(func() { require.NoError(t, store.Close(context.Background())) })
 	return &staging{ctx, host, journal, store}
 }
 

@@ -13,7 +13,7 @@ import (
 // view, in links and in the trail.
 //
 // The prefix must end in a slash, since "tenants/4" would also be the beginning
-// of "tenants/42/"; else the error wraps [ErrKey]. The view of a view is within
+// of "tenants/42/"; else the error wraps [ErrInvalidKey]. The view of a view is within
 // both. A view shares everything with its store: it needs no Close, ends when
 // the store is closed, and leaves [Store.Reconcile] to it.
 func (s *Store) Sub(prefix string) (*Store, error) {
@@ -21,7 +21,7 @@ func (s *Store) Sub(prefix string) (*Store, error) {
 		return nil, &Error{Op: "sub", Key: prefix, Err: err}
 	}
 	if !strings.HasSuffix(prefix, "/") {
-		return nil, &Error{Op: "sub", Key: prefix, Err: fmt.Errorf("%w: a prefix that ends in no slash is also that of other folders", ErrKey)}
+		return nil, &Error{Op: "sub", Key: prefix, Err: fmt.Errorf("%w: a prefix that ends in no slash is also that of other folders", ErrInvalidKey)}
 	}
 	if err := s.inView(prefix); err != nil {
 		return nil, &Error{Op: "sub", Key: prefix, Err: fmt.Errorf("%w: %w", ErrDenied, err)}

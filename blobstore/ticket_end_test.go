@@ -118,7 +118,7 @@ func TestTicketEndedAtOnce(t *testing.T) {
 					for s, call := range map[string]audittest.Call{"renew": audittest.CallRenew, "settle": audittest.CallSettle} {
 						faults.Add(audittest.Fault{Call: call, Match: func(audit.Event) bool { at(s); return false }})
 					}
-					mine, err := NewFromDriver(d.bucket, faults, &d.opts)
+					mine, err := New(d.bucket, faults, &d.opts)
 					require.NoError(t, err)
 					obj, err := mine.CompleteUpload(d.ctx, tk.Key, tk.ID)
 					require.True(t, came)
@@ -128,7 +128,7 @@ func TestTicketEndedAtOnce(t *testing.T) {
 						require.Equal(t, tk.ID, obj.OpID)
 						require.True(t, stands, "it was acknowledged")
 					default:
-						require.True(t, errors.Is(err, ErrBusy) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrType) || errors.Is(err, ErrReplaced), "%v", err)
+						require.True(t, errors.Is(err, ErrBusy) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrContentType) || errors.Is(err, ErrReplaced), "%v", err)
 					}
 					switch name {
 					case "complete", "complete twice":
@@ -154,7 +154,7 @@ func TestTicketCompletedByManyAtOnce(t *testing.T) {
 			tk, err := d.BeginUpload(d.ctx, "a", &TicketOptions{Expiry: time.Hour})
 			require.NoError(t, err)
 			require.NoError(t, d.put(tk, "text/plain", "content"))
-			other, err := NewFromDriver(d.bucket, d.trail, &d.opts)
+			other, err := New(d.bucket, d.trail, &d.opts)
 			require.NoError(t, err)
 			var wg sync.WaitGroup
 			got := make([]error, 6)

@@ -77,7 +77,7 @@ func (o span) end(err error) error {
 	case err != nil:
 		outcome = audit.OutcomeFailed
 	}
-	o.SetAttributes(traceAction.String(string(o.action)), traceBackend.String(o.s.Backend()), traceOutcome.String(string(outcome)))
+	o.SetAttributes(traceAction.String(string(o.action)), traceBackend.String(o.s.Info().Backend), traceOutcome.String(string(outcome)))
 	if err != nil {
 		code := errorCode(err)
 		if errors.Is(err, ErrAudit) {

@@ -41,8 +41,8 @@ func TestSpans(t *testing.T) {
 
 	signer, err := signurl.New("https://files.example.com/", []signurl.Key{signurl.NewKey()}, nil)
 	require.NoError(t, err)
-	open := func(log audit.Logger) *blobstore.Store {
-		s, err := blobstore.NewFromDriver(memstore.New(), log, &blobstore.Options{
+	open := func(log audit.Journal) *blobstore.Store {
+		s, err := blobstore.New(memstore.New(), log, &blobstore.Options{
 			Signer: signer, Grants: new(blobstore.MemoryGrants), DefaultActor: audit.Actor{UserID: "u-secret"},
 			Authorize: func(_ context.Context, e audit.Event) error {
 				if strings.HasSuffix(e.Key, "denied") {
@@ -52,7 +52,7 @@ func TestSpans(t *testing.T) {
 			},
 		})
 		require.NoError(t, err)
-		t.Cleanup(func() { require.NoError(t, s.Close()) })
+		t.Cleanup(func() { require.NoError(t, s.Close(context.Background())) })
 		return s
 	}
 	s, broken := open(new(audit.Memory)), open(new(unwritable))

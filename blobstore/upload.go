@@ -357,7 +357,7 @@ func peek(r io.Reader) (head []byte, whole io.Reader, err error) {
 	return nil, nil, err
 }
 
-// contentType returns the type to store the content under, or ErrType.
+// contentType returns the type to store the content under, or ErrContentType.
 func (o *UploadOptions) contentType(head []byte) (string, error) {
 	found := mimetype.Detect(head)
 	declared := o.ContentType
@@ -368,7 +368,7 @@ func (o *UploadOptions) contentType(head []byte) (string, error) {
 		return declared, nil
 	}
 	if o.ContentType != "" && !allowed(baseType(declared), o.AllowedTypes) {
-		return "", fmt.Errorf("%w: declared as %.100q, allowed are %s", ErrType, declared, strings.Join(o.AllowedTypes, ", "))
+		return "", fmt.Errorf("%w: declared as %.100q, allowed are %s", ErrContentType, declared, strings.Join(o.AllowedTypes, ", "))
 	}
 	// What the content is may be more exact than what is allowed: a .docx is
 	// also a ZIP archive.
@@ -378,7 +378,7 @@ func (o *UploadOptions) contentType(head []byte) (string, error) {
 			return declared, nil
 		}
 	}
-	return "", fmt.Errorf("%w: the content is %s, allowed are %s", ErrType, found.String(), strings.Join(o.AllowedTypes, ", "))
+	return "", fmt.Errorf("%w: the content is %s, allowed are %s", ErrContentType, found.String(), strings.Join(o.AllowedTypes, ", "))
 }
 
 func baseType(t string) string {

@@ -249,7 +249,7 @@ func (s *Store) redeemLink(ctx context.Context, use *Use, choose func(*Object) *
 		}
 		o := choose(obj)
 		if o.method() != http.MethodGet || !s.signsItself(o) {
-			return nil, fmt.Errorf("%w: backend %q signs no %s links in place of a GET link", ErrUnsupported, s.Backend(), o.method())
+			return nil, fmt.Errorf("%w: backend %q signs no %s links in place of a GET link", ErrUnsupported, s.Info().Backend, o.method())
 		}
 		if err := s.checkLink(o); err != nil {
 			return nil, err

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 	"github.com/blobtrail/blobtrail/blobstore"
@@ -102,19 +101,7 @@ func (a *App) VerifyOptions() *sqlaudit.VerifyOptions {
 // run can no longer be recorded, and are left to the next process's Reconcile. A
 // second Close is an error.
 func (a *App) Close(ctx context.Context) error {
-	closed := make(chan error, 1)
-	go func() { closed <- a.Store.Close() }()
-	var err error
-	select {
-	case err = <-closed:
-	case <-ctx.Done():
-		select {
-		case err = <-closed:
-		case <-time.After(time.Second): // for a store that is idle
-			err = fmt.Errorf("closing the store: operations still run: %w", ctx.Err())
-		}
-	}
-	return errors.Join(err, a.Journal.Close(ctx), a.closeCheckpoints())
+	return errors.Join(a.Store.Close(ctx), a.Journal.Close(ctx), a.closeCheckpoints())
 }
 
 func (a *App) closeCheckpoints() error {
@@ -224,7 +211,7 @@ func openStore(ctx context.Context, cfg Config, app *App, opts *blobstore.Option
 	}
 	// To go on with others than those of the Config would be a surprise.
 	if credentials != nil && !credentials.Taken() {
-		return nil, errors.Join(fmt.Errorf("%s: the provider takes its credentials from its service's own environment only: unset the variable", from), store.Close())
+		return nil, errors.Join(fmt.Errorf("%s: the provider takes its credentials from its service's own environment only: unset the variable", from), store.Close(ctx))
 	}
 	return store, nil
 }

@@ -47,14 +47,14 @@ func testLateWritesAreAmended(t *testing.T, s *system) {
 	ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "u-1"})
 	j, db := s.open(t, nil)
 	base := driver.Base{Bucket: memblob.OpenBucket(nil), BaseInfo: driver.Info{Backend: "mem", Bucket: "files"}}
-	store, err := blobstore.NewFromDriver(&base, j, nil)
+	store, err := blobstore.New(&base, j, nil)
 	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, store.Close()) })
+	t.Cleanup(func() { assert.NoError(t, store.Close(context.Background())) })
 	bucket := &delaying{Base: base}
 	for i := range n {
 		dying, _ := openDSN(t, db.dsn, nil)
 		bucket.then = func() { assert.NoError(t, dying.Close(context.Background())) }
-		s, err := blobstore.NewFromDriver(bucket, dying, nil)
+		s, err := blobstore.New(bucket, dying, nil)
 		require.NoError(t, err)
 		_, err = s.Upload(ctx, fmt.Sprint("files/", i), strings.NewReader("late"), nil)
 		require.ErrorIs(t, err, audit.ErrClosed)

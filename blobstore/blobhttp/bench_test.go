@@ -55,7 +55,7 @@ func benchmarkDownload(b *testing.B, backend string, size int) {
 	dir := b.TempDir()
 	store, err := blobstore.Open(ctx, backend+"://"+dir, audit.Discard, &blobstore.Options{Signer: signer})
 	require.NoError(b, err)
-	defer store.Close()
+	defer store.Close(context.Background())
 
 	content := make([]byte, size)
 	for i := range content {

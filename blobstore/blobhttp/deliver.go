@@ -97,7 +97,7 @@ func deliver(w http.ResponseWriter, r *http.Request, store *blobstore.Store, key
 	if err := needUser(ctx, o.Anonymous); err != nil {
 		return err
 	}
-	byService := slices.Contains(store.Capabilities().Links.Methods, http.MethodGet)
+	byService := slices.Contains(store.Info().Capabilities.Links.Methods, http.MethodGet)
 	inlineTypes := o.InlineTypes
 	if inlineTypes == nil {
 		inlineTypes = DefaultInlineTypes

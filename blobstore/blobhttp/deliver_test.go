@@ -31,11 +31,11 @@ func (signingBucket) Sign(_ context.Context, key string, o *driver.SignOptions) 
 	return &driver.Signed{URL: "https://cloud.example/" + key + "?name=" + o.ContentDisposition, Method: o.Method}, nil
 }
 
-func newCloud(t *testing.T, log audit.Logger) *blobstore.Store {
+func newCloud(t *testing.T, log audit.Journal) *blobstore.Store {
 	t.Helper()
-	store, err := blobstore.NewFromDriver(signingBucket{memstore.New()}, log, nil)
+	store, err := blobstore.New(signingBucket{memstore.New()}, log, nil)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	t.Cleanup(func() { require.NoError(t, store.Close(context.Background())) })
 	return store
 }
 

@@ -59,9 +59,9 @@ func newDirectHost(t *testing.T, cloud bool, opts *blobhttp.DirectOptions) *dire
 	}
 	if cloud {
 		bucket := uploadCloud{memstore.New()}
-		store, err := blobstore.NewFromDriver(bucket, h.log, nil)
+		store, err := blobstore.New(bucket, h.log, nil)
 		require.NoError(t, err)
-		require.NoError(t, h.store.Close())
+		require.NoError(t, h.store.Close(context.Background()))
 		h.store = store // which is closed in its place
 		h.put = func(t *testing.T, ticket blobhttp.DirectTicket, content string) {
 			t.Helper()

@@ -82,7 +82,7 @@ func newHost(t *testing.T, s setup) *host {
 	}
 	h.store, err = blobstore.Open(h.ctx, s.store, h.log, &s.opts)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, h.store.Close()) })
+	t.Cleanup(func() { require.NoError(t, h.store.Close(context.Background())) })
 	if s.links.OnError == nil {
 		s.links.OnError = h.errs.add
 	}

@@ -39,7 +39,7 @@ func ExampleLinks() {
 		fmt.Println(err)
 		return
 	}
-	defer store.Close()
+	defer store.Close(context.Background())
 	mux.Handle("/links/", blobhttp.Links(store, signer, nil))
 
 	obj, err := store.Upload(ctx, blobstore.NewKey("invoices", "März.txt"), strings.NewReader("42 €"), &blobstore.UploadOptions{
@@ -110,7 +110,7 @@ func ExampleUpload() {
 		fmt.Println(err)
 		return
 	}
-	defer store.Close()
+	defer store.Close(context.Background())
 	handler := blobhttp.Upload(store, &blobhttp.UploadOptions{
 		Prefix:       "invoices",
 		MaxBytes:     10 << 20,
@@ -152,7 +152,7 @@ func ExampleDeliver() {
 		fmt.Println(err)
 		return
 	}
-	defer store.Close()
+	defer store.Close(context.Background())
 	if _, err := store.Upload(ctx, "invoices/42.txt", strings.NewReader("42 €"), nil); err != nil {
 		fmt.Println(err)
 		return
@@ -186,7 +186,7 @@ func ExampleDirectUpload() {
 		fmt.Println(err)
 		return
 	}
-	defer store.Close()
+	defer store.Close(context.Background())
 	mux.Handle("/links/", blobhttp.Links(store, signer, nil)) // a cloud takes the bytes itself
 	mux.Handle("/uploads/", blobhttp.DirectUpload(store, &blobhttp.DirectOptions{
 		Prefix: "invoices", MaxBytes: 10 << 20, AllowedTypes: []string{"application/pdf"},

@@ -208,7 +208,7 @@ func allowed(method string) string {
 
 // redirects reports whether GET is answered by the service.
 func (h *links) redirects() bool {
-	return h.opts.RedirectFor > 0 && slices.Contains(h.store.Capabilities().Links.Methods, http.MethodGet)
+	return h.opts.RedirectFor > 0 && slices.Contains(h.store.Info().Capabilities.Links.Methods, http.MethodGet)
 }
 
 // redirect answers with a link of the service.

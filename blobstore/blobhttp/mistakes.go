@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/blobtrail/blobtrail/audit"
-	"github.com/blobtrail/blobtrail/blobstore"
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
@@ -61,7 +60,7 @@ func RefuseLink(r *http.Request) error {
 
 // explain names the mistake behind an error of a handler, if it is a known one.
 func explain(ctx context.Context, err error) error {
-	if errors.Is(err, ErrMisconfigured) || !errors.Is(err, blobstore.ErrNoActor) {
+	if errors.Is(err, ErrMisconfigured) || !errors.Is(err, audit.ErrNoActor) {
 		return err
 	}
 	if a, ok := audit.ActorFrom(ctx); ok && !a.IsZero() {

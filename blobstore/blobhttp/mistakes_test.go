@@ -123,7 +123,7 @@ func TestMissingMiddlewareIsReported(t *testing.T) {
 			errs := h.errs.all()[heard:]
 			require.Len(t, errs, 1)
 			require.ErrorIs(t, errs[0], blobhttp.ErrMisconfigured)
-			require.ErrorIs(t, errs[0], blobstore.ErrNoActor)
+			require.ErrorIs(t, errs[0], audit.ErrNoActor)
 			assert.ErrorContains(t, errs[0], "blobhttp.Middleware")
 
 			buf := captureLog(t)

@@ -161,7 +161,7 @@ var verdicts = []struct {
 	{signurl.ErrConstraint, verdict{422, CodeConstraint, "The upload is not what the link allows", ""}},
 
 	{errUnauthenticated, verdict{401, CodeUnauthenticated, "Log in first", ""}},
-	{blobstore.ErrNoActor, verdict{401, CodeUnauthenticated, "Log in first", ""}},
+	{audit.ErrNoActor, verdict{401, CodeUnauthenticated, "Log in first", ""}},
 	{blobstore.ErrDenied, verdict{403, CodeDenied, "Not allowed", ""}},
 
 	{errCrossOrigin, verdict{403, CodeDenied, "Not allowed", "A page of another origin may not send this."}},
@@ -173,9 +173,9 @@ var verdicts = []struct {
 	{errNotJSON, verdict{415, CodeType, "Send JSON as application/json", ""}},
 	{errCoding, verdict{415, CodeType, "Send the content as it is, without Content-Encoding", ""}},
 	{errBadRequest, verdict{400, CodeBadRequest, "The request can't be understood", ""}},
-	{blobstore.ErrKey, verdict{400, CodeKey, "The name is not allowed", ""}},
+	{blobstore.ErrInvalidKey, verdict{400, CodeKey, "The name is not allowed", ""}},
 	{blobstore.ErrTooLarge, verdict{413, CodeTooLarge, "The file is too large", ""}},
-	{blobstore.ErrType, verdict{415, CodeType, "Files of this type are not allowed", ""}},
+	{blobstore.ErrContentType, verdict{415, CodeType, "Files of this type are not allowed", ""}},
 	{blobstore.ErrChecksum, verdict{422, CodeChecksum, "The content is not what its checksum says", ""}},
 	{blobstore.ErrRange, verdict{416, CodeRange, "The range begins behind the end of the file", ""}},
 	{blobstore.ErrBusy, verdict{409, CodeBusy, "Another request is at this upload", "Try again."}},

@@ -37,9 +37,9 @@ func TestWriteError(t *testing.T) {
 		status int
 		code   string
 	}{
-		{store("upload", blobstore.ErrKey), 400, blobhttp.CodeKey},
+		{store("upload", blobstore.ErrInvalidKey), 400, blobhttp.CodeKey},
 		{store("upload", io.ErrUnexpectedEOF), 400, blobhttp.CodeTruncated},
-		{store("download", blobstore.ErrNoActor), 401, blobhttp.CodeUnauthenticated},
+		{store("download", audit.ErrNoActor), 401, blobhttp.CodeUnauthenticated},
 		{store("download", blobstore.ErrDenied), 403, blobhttp.CodeDenied},
 		{signurl.ErrSignature, 403, blobhttp.CodeLink},
 		{store("download", fs.ErrNotExist), 404, blobhttp.CodeNotFound},
@@ -56,7 +56,7 @@ func TestWriteError(t *testing.T) {
 		{signurl.ErrRevoked, 410, blobhttp.CodeRevoked},
 		{store("upload", blobstore.ErrTooLarge), 413, blobhttp.CodeTooLarge},
 		{store("upload", &http.MaxBytesError{Limit: 1}), 413, blobhttp.CodeTooLarge},
-		{store("upload", blobstore.ErrType), 415, blobhttp.CodeType},
+		{store("upload", blobstore.ErrContentType), 415, blobhttp.CodeType},
 		{store("download", blobstore.ErrRange), 416, blobhttp.CodeRange},
 		{store("upload", blobstore.ErrChecksum), 422, blobhttp.CodeChecksum},
 		{store("upload", signurl.ErrConstraint), 422, blobhttp.CodeConstraint},

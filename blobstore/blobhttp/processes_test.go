@@ -94,7 +94,7 @@ func serveLinks(key, dsn, dir string) error {
 	if err := srv.Shutdown(ctx); err != nil {
 		return err
 	}
-	if err := store.Close(); err != nil {
+	if err := store.Close(context.Background()); err != nil {
 		return err
 	}
 	return journal.Close(ctx)
@@ -116,7 +116,7 @@ func oneTimeLinkInProcesses(t *testing.T, dsn string) {
 	journal, store, _, err := openShared(ctx, key, dsn, dir)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, journal.Close(context.Background())) }()
-	defer func() { require.NoError(t, store.Close()) }()
+	defer func() { require.NoError(t, store.Close(context.Background())) }()
 	_, err = store.Upload(ctx, "a", strings.NewReader(digits), nil)
 	require.NoError(t, err)
 	link, err := store.Link(ctx, "a", &blobstore.LinkOptions{Uses: 1})

@@ -89,7 +89,7 @@ func TestRowsAndFilesAgree(t *testing.T) {
 			db.MustExec("CREATE TABLE invoices (file TEXT PRIMARY KEY)")
 			store, err := blobstore.Open(ctx, "mem://", journal, nil)
 			require.NoError(t, err)
-			defer func() { require.NoError(t, store.Close()) }()
+			defer func() { require.NoError(t, store.Close(context.Background())) }()
 
 			handler := blobhttp.Upload(store, &blobhttp.UploadOptions{
 				OnError: func(*http.Request, error) {},

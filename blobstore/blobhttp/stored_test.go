@@ -5,6 +5,7 @@ package blobhttp_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -35,7 +36,7 @@ func TestEncodedObjectIsServedAsItIsStored(t *testing.T) {
 	ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
 	store, err := blobstore.Open(ctx, "local://"+filepath.ToSlash(t.TempDir()), &audit.Memory{}, nil)
 	require.NoError(t, err)
-	defer store.Close()
+	defer store.Close(context.Background())
 	_, err = store.Upload(ctx, "a", bytes.NewReader(stored), &blobstore.UploadOptions{ContentType: "text/plain", ContentEncoding: "gzip"})
 	require.NoError(t, err)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -89,7 +90,7 @@ func TestMissingFolderIsUnavailable(t *testing.T) {
 	ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
 	store, err := blobstore.Open(ctx, "local://"+filepath.ToSlash(dir), &audit.Memory{}, nil)
 	require.NoError(t, err)
-	defer store.Close()
+	defer store.Close(context.Background())
 	_, err = store.Upload(ctx, "a", strings.NewReader("x"), nil)
 	require.NoError(t, err)
 	require.NoError(t, os.RemoveAll(dir))

@@ -386,7 +386,7 @@ func FuzzUpload(f *testing.F) {
 		f.Fatal(err)
 	}
 	var reported error
-	f.Cleanup(func() { assert.NoError(f, store.Close()) })
+	f.Cleanup(func() { assert.NoError(f, store.Close(context.Background())) })
 	h := blobhttp.Upload(store, &blobhttp.UploadOptions{MaxBytes: 1 << 10, OnError: func(_ *http.Request, err error) { reported = err }})
 	f.Fuzz(func(t *testing.T, contentType, body string) {
 		r := newRequest("POST", "/upload", body)

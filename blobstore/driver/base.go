@@ -25,6 +25,21 @@ type Base struct {
 	CloseFunc func() error // called by Close after the bucket is closed, if not nil
 }
 
+// FromBlob makes a [Bucket] of any Go CDK bucket, with the capabilities that all of
+// them have: it signs no links, and is create-only and durable as far as the Go
+// CDK's driver is. info.Backend is the name of the backend in the trail; empty
+// means "custom". info.Bucket is the bucket's name there. Stores that share a trail
+// need different names, because each settles the open operations of its bucket.
+func FromBlob(b *blob.Bucket, info Info) Bucket {
+	if b == nil {
+		return nil
+	}
+	if info.Backend == "" {
+		info.Backend = "custom"
+	}
+	return &Base{Bucket: b, BaseInfo: info}
+}
+
 // Blob implements [Bucket].
 func (b *Base) Blob() *blob.Bucket { return b.Bucket }
 

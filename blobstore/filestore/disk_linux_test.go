@@ -4,6 +4,7 @@ package filestore
 // that was opened.
 
 import (
+	"context"
 	"io/fs"
 	"path/filepath"
 	"strings"
@@ -24,7 +25,7 @@ func TestCheckNamesTheDisksFault(t *testing.T) {
 			ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
 			s, err := blobstore.Open(ctx, scheme+"://"+dir, trail, nil)
 			require.NoError(t, err)
-			defer func() { require.NoError(t, s.Close()) }()
+			defer func() { require.NoError(t, s.Close(context.Background())) }()
 			require.NoError(t, s.Check(ctx))
 			checkSays := func(what string) {
 				t.Helper()
@@ -46,7 +47,7 @@ func TestCheckNamesTheDisksFault(t *testing.T) {
 
 			mountTiny(t, dir, 64<<10) // over the folder that was opened
 			checkSays("doesn't exist (any more)")
-			_, err = s.Exists(ctx, "a")
+			_, err = s.Stat(ctx, "a")
 			require.ErrorIs(t, err, blobstore.ErrNoBucket)
 			require.NotErrorIs(t, err, fs.ErrNotExist)
 		})

@@ -38,7 +38,7 @@ func openPlace(t *testing.T, scheme, dir string) *place {
 	var err error
 	p.Store, err = blobstore.Open(p.ctx, scheme+"://"+filepath.ToSlash(dir), p.trail, nil)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, p.Close()) })
+	t.Cleanup(func() { require.NoError(t, p.Close(context.Background())) })
 	return p
 }
 
@@ -115,7 +115,7 @@ func TestLinkedFolderIsRefusedBeforeTheIntent(t *testing.T) {
 func TestReconcilePassesALink(t *testing.T) {
 	p := openPlace(t, "local", t.TempDir())
 	begin := func(a audit.Action, key string) {
-		_, err := p.trail.Begin(p.ctx, audit.Event{Action: a, Key: key, Backend: p.Backend(), Bucket: p.dir, Attrs: map[string]string{"etag": `"1"`}}, time.Minute)
+		_, err := p.trail.Begin(p.ctx, audit.Event{Action: a, Key: key, Backend: p.Info().Backend, Bucket: p.dir, Details: audit.Details{ETag: `"1"`}}, time.Minute)
 		require.NoError(t, err)
 	}
 	begin(audit.ActionUpload, "linked/a")
@@ -235,7 +235,7 @@ func TestMissingFolderIsNotAMissingObject(t *testing.T) {
 				p := openPlace(t, scheme, dir)
 				p.put(t, "d/a", "content")
 				p.put(t, "b", "content")
-				_, err := p.trail.Begin(p.ctx, audit.Event{Action: audit.ActionDelete, Key: "d/a", Backend: p.Backend(), Bucket: p.dir, Attrs: map[string]string{"etag": `"1"`}}, time.Minute)
+				_, err := p.trail.Begin(p.ctx, audit.Event{Action: audit.ActionDelete, Key: "d/a", Backend: p.Info().Backend, Bucket: p.dir, Details: audit.Details{ETag: `"1"`}}, time.Minute)
 				require.NoError(t, err)
 				vanish(t, dir)
 				requireNoBucket(t, p, name == "renamed" && scheme == "local")
@@ -264,7 +264,7 @@ func requireNoBucket(t *testing.T, p *place, open bool) {
 	}
 	for op, fn := range map[string]func() error{
 		"stat":          func() error { _, err := p.Stat(p.ctx, "d/a"); return err },
-		"exists":        func() error { _, err := p.Exists(p.ctx, "no"); return err },
+		"missing":       func() error { _, err := p.Stat(p.ctx, "no"); return err },
 		"download":      func() error { _, err := download(p.Store, p.ctx, "d/a"); return err },
 		"upload":        func() error { _, err := p.Upload(p.ctx, "d/new", strings.NewReader("x"), nil); return err },
 		"stage":         func() error { _, err := p.Stage(p.ctx, "new", strings.NewReader("x"), nil); return err },
@@ -320,16 +320,16 @@ func TestUnusedFolderIsRefused(t *testing.T) {
 				require.ErrorContains(t, err, filepath.Join(dir, ".blobtrail"))
 			}
 			s := use(open("?create=true")) // a new deployment
-			require.NoError(t, s.Close())
+			require.NoError(t, s.Close(context.Background()))
 			s = use(open("?create=true")) // which was not used before its second start
 			_, err := s.Upload(ctx, "a", strings.NewReader("x"), nil)
 			require.NoError(t, err)
-			require.NoError(t, s.Close())
+			require.NoError(t, s.Close(context.Background()))
 			s = use(open("?create=true"))
 			require.NoError(t, s.Delete(ctx, "a", nil))
-			require.NoError(t, s.Close())
+			require.NoError(t, s.Close(context.Background()))
 			s = use(open("")) // empty, but used
-			require.NoError(t, s.Close())
+			require.NoError(t, s.Close(context.Background()))
 
 			away := dir + ".away"
 			require.NoError(t, os.Rename(dir, away))
@@ -348,18 +348,18 @@ func TestUnusedFolderIsRefused(t *testing.T) {
 
 			other, err := blobstore.Open(ctx, scheme+"://"+filepath.ToSlash(t.TempDir()), trail, nil)
 			require.NoError(t, err, "another folder with the same trail")
-			require.NoError(t, other.Close())
+			require.NoError(t, other.Close(context.Background()))
 			s, err = blobstore.Open(ctx, scheme+"://"+filepath.ToSlash(dir), audit.Discard, nil)
 			require.NoError(t, err, "a trail that can't be asked")
-			require.NoError(t, s.Close())
+			require.NoError(t, s.Close(context.Background()))
 
 			require.NoError(t, os.Mkdir(filepath.Join(dir, ".blobtrail"), 0o700)) // confirmed
 			s = use(open(""))
-			require.NoError(t, s.Close())
+			require.NoError(t, s.Close(context.Background()))
 			require.NoError(t, os.RemoveAll(dir))
 			require.NoError(t, os.Rename(away, dir)) // mounted
 			s = use(open(""))
-			require.NoError(t, s.Close())
+			require.NoError(t, s.Close(context.Background()))
 		})
 	}
 }
@@ -380,9 +380,8 @@ func TestUploadEndsWithoutProgress(t *testing.T) {
 				_, err := p.Upload(p.ctx, "a", r, nil)
 				require.ErrorIs(t, err, io.ErrNoProgress)
 				require.Zero(t, p.trail.OpenIntents())
-				ok, err := p.Exists(p.ctx, "a")
-				require.NoError(t, err)
-				require.False(t, ok)
+				_, err = p.Stat(p.ctx, "a")
+				require.ErrorIs(t, err, fs.ErrNotExist)
 			})
 		}
 	}

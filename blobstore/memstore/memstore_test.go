@@ -7,8 +7,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"gocloud.dev/blob/memblob"
 
-	"github.com/blobtrail/blobtrail/audit"
-	"github.com/blobtrail/blobtrail/blobstore"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/blobstore/memstore"
 	"github.com/blobtrail/blobtrail/blobstore/storetest"
@@ -42,10 +40,7 @@ func TestConformanceShared(t *testing.T) {
 func TestConformancePlain(t *testing.T) {
 	storetest.Run(t, storetest.Harness{
 		Bucket: func(testing.TB) driver.Bucket {
-			return &driver.Base{Bucket: memblob.OpenBucket(nil), BaseInfo: driver.Info{Backend: "custom"}}
-		},
-		Store: func(b driver.Bucket, log audit.Logger, opts *blobstore.Options) (*blobstore.Store, error) {
-			return blobstore.New(b.Blob(), log, opts)
+			return driver.FromBlob(memblob.OpenBucket(nil), driver.Info{})
 		},
 		HeapLimit: heap,
 	})

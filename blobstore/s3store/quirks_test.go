@@ -170,9 +170,9 @@ func openQuirky(t *testing.T, o *s3store.Options) (*blobstore.Store, *audit.Memo
 	b, err := s3store.New(t.Context(), o)
 	require.NoError(t, err)
 	trail := &audit.Memory{}
-	s, err := blobstore.NewFromDriver(b, trail, nil)
+	s, err := blobstore.New(b, trail, nil)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	t.Cleanup(func() { require.NoError(t, s.Close(context.Background())) })
 	return s, trail, audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
 }
 
@@ -224,20 +224,20 @@ func TestCheckTriesCreateOnly(t *testing.T) {
 			q, o := newQuirky(t)
 			tt.set(q)
 			s, trail, _ := openQuirky(t, o)
-			require.False(t, s.Capabilities().ExactCreate, "it was not observed yet")
-			require.Equal(t, driver.NotEnforced, s.Capabilities().Links.CreateOnly)
+			require.False(t, s.Info().Capabilities.ExactCreate, "it was not observed yet")
+			require.Equal(t, driver.NotEnforced, s.Info().Capabilities.Links.CreateOnly)
 			err := s.Check(t.Context())
 			if tt.step == "" {
 				require.NoError(t, err)
-				require.True(t, s.Capabilities().ExactCreate)
-				require.Equal(t, driver.ByService, s.Capabilities().Links.CreateOnly)
+				require.True(t, s.Info().Capabilities.ExactCreate)
+				require.Equal(t, driver.ByService, s.Info().Capabilities.Links.CreateOnly)
 			} else {
 				var ce *blobstore.CheckError
 				require.ErrorAs(t, err, &ce)
 				require.Equal(t, tt.step, ce.Step, "%v", err)
 				require.ErrorContains(t, err, tt.text)
-				require.False(t, s.Capabilities().ExactCreate)
-				require.Equal(t, driver.NotEnforced, s.Capabilities().Links.CreateOnly)
+				require.False(t, s.Info().Capabilities.ExactCreate)
+				require.Equal(t, driver.NotEnforced, s.Info().Capabilities.Links.CreateOnly)
 			}
 			require.Empty(t, q.objects, "nothing is left")
 			require.Zero(t, trail.OpenIntents())
@@ -336,7 +336,7 @@ func TestMissingBucketIsNotAMissingObject(t *testing.T) {
 
 	before := trail.OpenIntents()
 	q.gone = true
-	_, err = s.Exists(ctx, "a")
+	_, err = s.Stat(ctx, "a")
 	require.ErrorIs(t, err, blobstore.ErrNoBucket)
 	require.NotErrorIs(t, err, fs.ErrNotExist)
 	require.ErrorIs(t, s.Delete(ctx, "a", nil), blobstore.ErrNoBucket)

@@ -106,9 +106,9 @@ func copyCases() []testCase {
 				assert.Empty(e, added)
 				e.same(was, data)
 			}},
-			{"a " + name + " from a bad key MUST be ErrKey", func(e *env) {
-				e.isError(do(e, e.key("a"), "../a", nil), name, e.key("a"), blobstore.ErrKey)
-				e.isError(do(e, "../a", e.key("a"), nil), name, "../a", blobstore.ErrKey)
+			{"a " + name + " from a bad key MUST be ErrInvalidKey", func(e *env) {
+				e.isError(do(e, e.key("a"), "../a", nil), name, e.key("a"), blobstore.ErrInvalidKey)
+				e.isError(do(e, "../a", e.key("a"), nil), name, "../a", blobstore.ErrInvalidKey)
 			}},
 			{"a " + name + " of content that was tampered with MUST fail and leave nothing", func(e *env) {
 				e.need(e.can().KeepsSHA256, "KeepsSHA256")
@@ -159,7 +159,7 @@ func copyCases() []testCase {
 // copiesThrough reports whether the backend copies by reading and writing: then
 // a digest that is wrong is noticed.
 func copiesThrough(e *env) bool {
-	switch e.store.Backend() {
+	switch e.store.Info().Backend {
 	case "s3", "azure", "gcs":
 		return false
 	}
@@ -261,7 +261,7 @@ func deleteCases() []testCase {
 			}
 			e.put(e.key("a"), []byte("one"), nil)
 			b := &replacing{Bucket: keptOpen{e.bucket}, do: func() { e.put(e.key("a"), []byte("another"), &blobstore.UploadOptions{Overwrite: true}) }}
-			s, err := blobstore.NewFromDriver(b, e.trail, nil)
+			s, err := blobstore.New(b, e.trail, nil)
 			require.NoError(e, err)
 			added := e.since(func() { require.NoError(e, s.Delete(e.ctx, e.key("a"), nil)) })
 			require.Len(e, added, 2, "of the upload and of the deletion")

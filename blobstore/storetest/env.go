@@ -77,11 +77,11 @@ func (e *env) open(opts *blobstore.Options) *blobstore.Store {
 	e.Helper()
 	s, err := e.tryOpen(e.trail, opts)
 	require.NoError(e, err)
-	e.Cleanup(func() { _ = s.Close() }) // the case may have closed it
+	e.Cleanup(func() { _ = s.Close(context.Background()) }) // the case may have closed it
 	return s
 }
 
-func (e *env) tryOpen(log audit.Logger, opts *blobstore.Options) (*blobstore.Store, error) {
+func (e *env) tryOpen(journal audit.Journal, opts *blobstore.Options) (*blobstore.Store, error) {
 	var o blobstore.Options
 	if opts != nil {
 		o = *opts
@@ -93,9 +93,9 @@ func (e *env) tryOpen(log audit.Logger, opts *blobstore.Options) (*blobstore.Sto
 		o.Signer = e.signer()
 	}
 	if e.h.Store != nil {
-		return e.h.Store(e.bucket, log, &o)
+		return e.h.Store(e.bucket, journal, &o)
 	}
-	return blobstore.NewFromDriver(keptOpen{e.bucket}, log, &o)
+	return blobstore.New(keptOpen{e.bucket}, journal, &o)
 }
 
 // keptOpen is a bucket that outlives the stores over it.
@@ -129,7 +129,7 @@ func (e *env) signer() *signurl.Signer {
 	return s
 }
 
-func (e *env) can() driver.Capabilities { return e.store.Capabilities() }
+func (e *env) can() driver.Capabilities { return e.store.Info().Capabilities }
 
 // need skips the case unless the backend has the capability.
 func (e *env) need(has bool, capability string) {

@@ -323,7 +323,7 @@ func (e *env) openPlain() (*blobstore.Store, error) {
 	if e.h.Store != nil {
 		return e.h.Store(e.bucket, e.trail, nil)
 	}
-	return blobstore.NewFromDriver(keptOpen{e.bucket}, e.trail, nil)
+	return blobstore.New(keptOpen{e.bucket}, e.trail, nil)
 }
 
 func bySigner(e *env) {

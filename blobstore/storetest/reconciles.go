@@ -204,7 +204,7 @@ func reconcileCases() []testCase {
 			assert.Equal(e, 1, e.memory.OpenIntents())
 		}},
 		{"an intent of an unknown action MUST be settled as unknown", func(e *env) {
-			_, err := e.memory.Begin(e.ctx, audit.Event{Action: "host.own", Key: e.key("a"), Actor: actor, Backend: e.store.Backend(), Bucket: e.recordedBucket()}, lease)
+			_, err := e.memory.Begin(e.ctx, audit.Event{Action: "host.own", Key: e.key("a"), Actor: actor, Backend: e.store.Info().Backend, Bucket: e.recordedBucket()}, lease)
 			require.NoError(e, err)
 			e.leasesEnd()
 			done, err := e.store.Reconcile(e.ctx)

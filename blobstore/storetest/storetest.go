@@ -38,8 +38,8 @@ type Harness struct {
 	Shared bool
 
 	// Store makes the store of a bucket that a case runs on; nil means
-	// blobstore.NewFromDriver. Closing the store may close the bucket.
-	Store func(b driver.Bucket, log audit.Logger, opts *blobstore.Options) (*blobstore.Store, error)
+	// blobstore.New. Closing the store may close the bucket.
+	Store func(b driver.Bucket, journal audit.Journal, opts *blobstore.Options) (*blobstore.Store, error)
 
 	// Residue names what is left below a prefix of keys beside the objects and
 	// what belongs to them, such as temporary files or unfinished multipart

@@ -35,7 +35,7 @@ func (e *env) on(b driver.Bucket) *blobstore.Store {
 	if e.h.Store != nil {
 		e.Skip("Harness.Store may leave out what a bucket does differently")
 	}
-	s, err := blobstore.NewFromDriver(b, e.trail, &blobstore.Options{Lease: lease, Signer: e.signer()})
+	s, err := blobstore.New(b, e.trail, &blobstore.Options{Lease: lease, Signer: e.signer()})
 	require.NoError(e, err)
 	return s
 }
@@ -110,8 +110,8 @@ func ticketCases() []testCase {
 			}
 			for _, key := range []string{keyrule.Uploads + tk.ID, ".Blobtrail/uploads/" + tk.ID} {
 				_, err = e.store.Stat(e.ctx, key)
-				e.isError(err, "stat", key, blobstore.ErrKey)
-				e.isError(e.store.Copy(e.ctx, e.key("b"), key, nil), "copy", e.key("b"), blobstore.ErrKey)
+				e.isError(err, "stat", key, blobstore.ErrInvalidKey)
+				e.isError(e.store.Copy(e.ctx, e.key("b"), key, nil), "copy", e.key("b"), blobstore.ErrInvalidKey)
 			}
 			e.leasesEnd()
 			done, err := e.store.Reconcile(e.ctx)

@@ -30,7 +30,7 @@ func viewCases() []testCase {
 				_, err := v.DeletePrefix(e.ctx, e.prefix, nil)
 				require.NoError(e, err)
 			}
-			require.NoError(e, v.Close(), "which does nothing")
+			require.NoError(e, v.Close(context.Background()), "which does nothing")
 			e.put(e.key("later"), nil, nil)
 		}},
 		{"a view MUST refuse and record what is outside of its prefix", func(e *env) {
@@ -67,13 +67,13 @@ func viewCases() []testCase {
 			_, err = inner.Stat(e.ctx, e.key("out/a"))
 			e.isError(err, "stat", e.key("out/a"), blobstore.ErrDenied)
 		}},
-		{"a prefix that is not a whole folder MUST be ErrKey", func(e *env) {
+		{"a prefix that is not a whole folder MUST be ErrInvalidKey", func(e *env) {
 			for _, prefix := range []string{"", "/", "a", "a//", "/a/", "a/../", "a/b", "\x00/"} {
 				_, err := e.store.Sub(prefix)
-				e.isError(err, "sub", prefix, blobstore.ErrKey)
+				e.isError(err, "sub", prefix, blobstore.ErrInvalidKey)
 				if !strings.HasSuffix(prefix, "/") {
 					_, err := e.store.DeletePrefix(e.ctx, prefix, nil)
-					e.isError(err, "delete prefix", prefix, blobstore.ErrKey)
+					e.isError(err, "delete prefix", prefix, blobstore.ErrInvalidKey)
 				}
 			}
 		}},

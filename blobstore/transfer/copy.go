@@ -179,7 +179,7 @@ func (c *copier) all(ctx context.Context) error {
 				return context.Cause(ctx)
 			}
 			c.done(r)
-			if errors.Is(r.Err, blobstore.ErrNoBucket) || errors.Is(r.Err, blobstore.ErrAudit) || errors.Is(r.Err, blobstore.ErrClosed) || errors.Is(r.Err, blobstore.ErrNoActor) {
+			if errors.Is(r.Err, blobstore.ErrNoBucket) || errors.Is(r.Err, blobstore.ErrAudit) || errors.Is(r.Err, blobstore.ErrClosed) || errors.Is(r.Err, audit.ErrNoActor) {
 				return r.Err
 			}
 			return nil
@@ -335,7 +335,7 @@ func (c *copier) copy(ctx context.Context, obj *blobstore.Object, key string) (e
 	if c.Resource != nil {
 		up.Resource = c.Resource(obj)
 	}
-	ctx = audit.WithAttrs(ctx, map[string]string{AttrSource: c.src.Backend() + ":" + obj.Key})
+	ctx = audit.WithAttrs(ctx, map[string]string{AttrSource: c.src.Info().Backend + ":" + obj.Key})
 	_, err = c.dst.Upload(ctx, key, c.limited(ctx, r, c.Progress), up)
 	if closing := r.Close(); err == nil {
 		err = closing

@@ -65,7 +65,7 @@ func (c *Cutover) Upload(ctx context.Context, key string, r io.Reader, opts *blo
 	first, second := c.stores()
 	if opts == nil || !opts.Overwrite {
 		// A key is taken if either store has it.
-		if taken, err := second.Exists(ctx, key); taken || err != nil {
+		if _, err := second.Stat(ctx, key); !errors.Is(err, fs.ErrNotExist) {
 			return nil, &blobstore.Error{Op: "upload", Key: key, Err: cmp.Or(err, fs.ErrExist)}
 		}
 	}

@@ -18,12 +18,12 @@ func ExampleCopy() {
 	if err != nil {
 		panic(err)
 	}
-	defer src.Close()
+	defer src.Close(context.Background())
 	dst, err := blobstore.Open(ctx, "mem://", &trail, nil)
 	if err != nil {
 		panic(err)
 	}
-	defer dst.Close()
+	defer dst.Close(context.Background())
 	for _, month := range []string{"march", "april"} {
 		if _, err := src.Upload(ctx, "invoices/"+month+".txt", strings.NewReader(month), nil); err != nil {
 			panic(err)

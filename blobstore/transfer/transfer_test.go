@@ -42,9 +42,9 @@ func inMemory(t *testing.T) *side {
 	s := &side{memory: &audit.Memory{}}
 	s.trail = audittest.NewFaults(s.memory)
 	var err error
-	s.Store, err = blobstore.NewFromDriver(memstore.New(), s.trail, nil)
+	s.Store, err = blobstore.New(memstore.New(), s.trail, nil)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	t.Cleanup(func() { require.NoError(t, s.Close(context.Background())) })
 	return s
 }
 
@@ -54,7 +54,7 @@ func local(t *testing.T) *side {
 	var err error
 	s.Store, err = blobstore.Open(t.Context(), "local://"+filepath.ToSlash(s.dir), s.trail, nil)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	t.Cleanup(func() { require.NoError(t, s.Close(context.Background())) })
 	return s
 }
 
@@ -271,9 +271,9 @@ func (noSigner) Sign(context.Context, string, *driver.SignOptions) (*driver.Sign
 func TestCutoverWithoutALink(t *testing.T) {
 	old := &side{memory: &audit.Memory{}}
 	var err error
-	old.Store, err = blobstore.NewFromDriver(noSigner{memstore.New()}, old.memory, nil)
+	old.Store, err = blobstore.New(noSigner{memstore.New()}, old.memory, nil)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, old.Close()) })
+	t.Cleanup(func() { require.NoError(t, old.Close(context.Background())) })
 	to := inMemory(t)
 	c := &transfer.Cutover{Old: old.Store, New: to.Store}
 	obj, err := c.Upload(ctxOf(t), "a", strings.NewReader("1"), &blobstore.UploadOptions{Link: &blobstore.LinkOptions{}})

@@ -109,8 +109,7 @@ var errMissing = errors.New("the file is missing, and the trail has no record of
 // present returns an error unless the file of an invoice is there, or the trail
 // has its removal.
 func (s *service) present(ctx context.Context, i *invoice) error {
-	there, err := s.store.Exists(ctx, i.FileKey)
-	if err != nil || there {
+	if _, err := s.store.Stat(ctx, i.FileKey); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return s.gone(ctx, i)

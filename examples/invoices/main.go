@@ -111,7 +111,7 @@ func serve(ctx context.Context, s *service) (err error) {
 		start(ml, s.metrics.handler())
 		s.log.Info("metrics", "url", "http://"+ml.Addr().String()+"/metrics")
 	}
-	s.log.Info("serving", "url", "http://"+l.Addr().String()+"/", "files", s.store.Backend())
+	s.log.Info("serving", "url", "http://"+l.Addr().String()+"/", "files", s.store.Info().Backend)
 
 	stopWork := s.background(ctx)
 	select {

@@ -130,7 +130,7 @@ func (s *service) handleReady(w http.ResponseWriter, r *http.Request) error {
 		s.log.Error("not ready: database", "error", err)
 		return refuse(503, "database", "The database does not answer", "")
 	}
-	if _, err := s.store.Exists(asSystem(ctx, "system"), tenantPrefix("system")+"ready"); err != nil {
+	if _, err := s.store.Stat(asSystem(ctx, "system"), tenantPrefix("system")+"ready"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.log.Error("not ready: storage", "error", err)
 		return refuse(503, "storage", "The storage does not answer", "")
 	}

@@ -151,12 +151,12 @@ func (s *settings) migrate(ctx context.Context, out, errOut io.Writer) (err erro
 	if err != nil {
 		return fmt.Errorf("source: %w", err)
 	}
-	defer func() { err = errors.Join(err, src.Close()) }()
+	defer func() { err = errors.Join(err, src.Close(ctx)) }()
 	dst, err := blobstore.Open(ctx, s.destination, journal, nil)
 	if err != nil {
 		return fmt.Errorf("destination: %w", err)
 	}
-	defer func() { err = errors.Join(err, dst.Close()) }()
+	defer func() { err = errors.Join(err, dst.Close(ctx)) }()
 	// What an earlier run that was killed left half done.
 	if _, err := dst.Reconcile(ctx); err != nil {
 		return err

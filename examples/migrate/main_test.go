@@ -37,7 +37,7 @@ func TestMigrate(t *testing.T) {
 	code, out, errOut := migrate(t, args...)
 	assert.Equal(t, exitIncomplete, code)
 	assert.Contains(t, out, "4 objects: 3 copied (6 bytes), 0 there already, 1 failed")
-	assert.Contains(t, out, "bad key", "and it says what is wrong with that key")
+	assert.Contains(t, out, "invalid key", "and it says what is wrong with that key")
 	assert.Contains(t, errOut, "4 objects", "the bar")
 	assert.FileExists(t, filepath.Join(dst, "old", "2024", "b.txt"))
 	lines, err := os.ReadFile(report)

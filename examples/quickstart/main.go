@@ -85,7 +85,7 @@ func run(ctx context.Context, out io.Writer, dir string, args []string) (err err
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, store.Close()) }()
+	defer func() { err = errors.Join(err, store.Close(ctx)) }()
 
 	// What an earlier run may have left when it was killed is settled first.
 	if _, err := store.Reconcile(ctx); err != nil {

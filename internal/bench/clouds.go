@@ -58,7 +58,7 @@ var cloudLinks = []row{
 			if err != nil {
 				return nil, nil, err
 			}
-			store, err := blobstore.NewFromDriver(b, audit.Discard, &blobstore.Options{DefaultActor: audit.Actor{UserID: "bench"}})
+			store, err := blobstore.New(b, audit.Discard, &blobstore.Options{DefaultActor: audit.Actor{UserID: "bench"}})
 			if err != nil {
 				return nil, nil, err
 			}

@@ -76,7 +76,7 @@ func servers(e *env, size int) (ours, theirs pool, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	e.cleanup(store.Close)
+	e.cleanup(func() error { return store.Close(e) })
 	obj, err := store.Upload(e, "object.bin", bytes.NewReader(content), &blobstore.UploadOptions{Link: &blobstore.LinkOptions{Expiry: 24 * time.Hour}})
 	if err != nil {
 		return nil, nil, err

@@ -180,7 +180,7 @@ func recorded(e *env) (*blobstore.Store, *sqlaudit.Journal, error) {
 	store, err := blobstore.Open(e, "local://"+filepath.ToSlash(dir)+"/files?create=true", journal,
 		&blobstore.Options{DefaultActor: audit.Actor{UserID: "bench"}})
 	if err == nil {
-		e.cleanup(store.Close)
+		e.cleanup(func() error { return store.Close(e) })
 	}
 	return store, journal, err
 }

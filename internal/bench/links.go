@@ -57,7 +57,7 @@ var links = []row{
 			if err != nil {
 				return nil, nil, err
 			}
-			e.cleanup(store.Close)
+			e.cleanup(func() error { return store.Close(e) })
 			bucket, err := fileblob.OpenBucket(dir, &fileblob.Options{URLSigner: theirs})
 			if err != nil {
 				return nil, nil, err

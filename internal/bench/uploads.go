@@ -97,7 +97,7 @@ func openLocal(e *env, dir string) (*blobstore.Store, error) {
 	store, err := blobstore.Open(e, "local://"+filepath.ToSlash(dir)+"?create=true", audit.Discard,
 		&blobstore.Options{DefaultActor: audit.Actor{UserID: "bench"}})
 	if err == nil {
-		e.cleanup(store.Close)
+		e.cleanup(func() error { return store.Close(e) })
 	}
 	return store, err
 }

@@ -72,7 +72,7 @@ func child(site Site, at point, passages int64, recordLate bool) {
 	check(err)
 	signer, err := signurl.New("http://127.0.0.1/files/", []signurl.Key{signurl.NewKey()}, nil)
 	check(err)
-	store, err := blobstore.NewFromDriver(bombBucket{bucket, b}, bombJournal{journal, b}, &blobstore.Options{Signer: signer})
+	store, err := blobstore.New(bombBucket{bucket, b}, bombJournal{journal, b}, &blobstore.Options{Signer: signer})
 	check(err)
 
 	ack := lines()

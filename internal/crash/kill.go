@@ -255,6 +255,6 @@ func (s Site) open(t *testing.T) (*sqlaudit.Journal, *blobstore.Store) {
 	t.Cleanup(func() { require.NoError(t, journal.Close(context.WithoutCancel(ctx))) })
 	store, err := blobstore.Open(ctx, s.BucketURL, journal, nil)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	t.Cleanup(func() { require.NoError(t, store.Close(context.WithoutCancel(ctx))) })
 	return journal, store
 }

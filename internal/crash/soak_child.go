@@ -103,7 +103,7 @@ func soakChild(site Site, callers int) {
 		})
 	}
 	running.Wait()
-	check(store.Close())
+	check(store.Close(ctx))
 	check(journal.Close(ctx))
 
 	// What idle connections hold goes after their time.

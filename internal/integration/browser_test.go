@@ -72,9 +72,9 @@ func newApp(t *testing.T, bucket driver.Bucket, links func(origin string) *blobh
 	t.Cleanup(filesServer.Close)
 	signer, err := signurl.New(filesServer.URL+"/files/", []signurl.Key{signurl.NewKey()}, nil)
 	require.NoError(t, err)
-	a.store, err = blobstore.NewFromDriver(bucket, a.log, &blobstore.Options{Signer: signer})
+	a.store, err = blobstore.New(bucket, a.log, &blobstore.Options{Signer: signer})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, a.store.Close()) })
+	t.Cleanup(func() { require.NoError(t, a.store.Close(context.Background())) })
 	filesMux.Handle("/files/", blobhttp.Links(a.store, signer, links(a.origin)))
 	a.mux.Handle("/uploads/", blobhttp.DirectUpload(a.store, &blobhttp.DirectOptions{
 		Prefix: "in", MaxBytes: 64 << 20, AllowedTypes: []string{"application/octet-stream", "text/plain"},

@@ -32,7 +32,7 @@ import (
 func checking(t *testing.T, b driver.Bucket) error {
 	t.Helper()
 	trail := &audit.Memory{}
-	store, err := blobstore.NewFromDriver(b, trail, nil)
+	store, err := blobstore.New(b, trail, nil)
 	require.NoError(t, err)
 	begun := time.Now()
 	err = store.Check(t.Context())

@@ -46,7 +46,7 @@ func newTicketed(t *testing.T, b driver.Bucket) *ticketed {
 // again opens the same bucket and trail as another process does.
 func (d *ticketed) again(t *testing.T) *blobstore.Store {
 	t.Helper()
-	s, err := blobstore.NewFromDriver(posing{d.bucket, d.bucket.Info()}, d.trail, nil)
+	s, err := blobstore.New(posing{d.bucket, d.bucket.Info()}, d.trail, nil)
 	require.NoError(t, err)
 	return s
 }
@@ -139,8 +139,8 @@ func TestDirectUploads(t *testing.T) {
 				{"too short", blobstore.TicketOptions{Size: size}, pdf, right[:size-1], io.ErrUnexpectedEOF},
 				{"over the limit", blobstore.TicketOptions{MaxSize: size}, pdf, append(bytes.Clone(right), '!'), blobstore.ErrTooLarge},
 				{"over the limit, with a SHA-256", blobstore.TicketOptions{MaxSize: size - 1, SHA256: sum[:]}, pdf, right, blobstore.ErrTooLarge},
-				{"another type", blobstore.TicketOptions{ContentType: pdf}, "text/html", right, blobstore.ErrType},
-				{"a type that is not allowed", blobstore.TicketOptions{AllowedTypes: []string{"image/*"}}, "image/png", right, blobstore.ErrType},
+				{"another type", blobstore.TicketOptions{ContentType: pdf}, "text/html", right, blobstore.ErrContentType},
+				{"a type that is not allowed", blobstore.TicketOptions{AllowedTypes: []string{"image/*"}}, "image/png", right, blobstore.ErrContentType},
 				{"other content", blobstore.TicketOptions{SHA256: sum[:]}, pdf, bytes.ToUpper(right), blobstore.ErrChecksum},
 			} {
 				run("wrong: "+bad.name, func(t *testing.T, d *ticketed) {
@@ -199,7 +199,7 @@ func TestDirectUploads(t *testing.T) {
 					o.Bucket, o.StaleAfter = bucketOf(d.bucket), time.Second
 					b := openS3(t, &o)
 					require.Eventually(t, func() bool { return time.Since(begun) > 3*time.Second }, time.Minute, 50*time.Millisecond) // it is stale, by whole seconds
-					later, err = blobstore.NewFromDriver(b, d.trail, nil)
+					later, err = blobstore.New(b, d.trail, nil)
 					require.NoError(t, err)
 				}
 				done, err = later.Reconcile(d.ctx)

@@ -142,7 +142,10 @@ func TestMigrate(t *testing.T) {
 	journal, src, dst, err := openBoth(ctx)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, journal.Close(context.WithoutCancel(ctx))) }()
-	defer func() { assert.NoError(t, src.Close()); assert.NoError(t, dst.Close()) }()
+	defer func() {
+		assert.NoError(t, src.Close(context.Background()))
+		assert.NoError(t, dst.Close(context.Background()))
+	}()
 	require.Eventually(t, func() bool {
 		_, err := dst.Reconcile(ctx)
 		if err != nil {

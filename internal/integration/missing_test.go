@@ -6,6 +6,7 @@ package integration
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"io/fs"
 	"net/http"
 	"strings"
@@ -72,7 +73,7 @@ func TestMissingBucket(t *testing.T) {
 		t.Run(be.name, func(t *testing.T) {
 			b := be.open(t)
 			trail := &audit.Memory{}
-			s, err := blobstore.NewFromDriver(b, trail, nil)
+			s, err := blobstore.New(b, trail, nil)
 			require.NoError(t, err)
 			ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
 			_, err = s.Upload(ctx, "d/a", strings.NewReader("x"), nil)
@@ -93,13 +94,12 @@ func TestMissingBucket(t *testing.T) {
 				}
 				return last
 			}
-			other, err := blobstore.NewFromDriver(memstore.New(), trail, nil)
+			other, err := blobstore.New(memstore.New(), trail, nil)
 			require.NoError(t, err)
 			_, err = other.Upload(ctx, "d/a", strings.NewReader("x"), nil)
 			require.NoError(t, err)
 			for op, fn := range map[string]func() error{
 				"stat":          func() error { _, err := s.Stat(ctx, "d/a"); return err },
-				"exists":        func() error { _, err := s.Exists(ctx, "d/a"); return err },
 				"download":      func() error { _, err := s.Download(ctx, "d/a", nil); return err },
 				"a part":        func() error { _, err := s.Download(ctx, "d/a", &blobstore.DownloadOptions{Offset: 1}); return err },
 				"delete":        func() error { return s.Delete(ctx, "d/a", nil) },
@@ -150,12 +150,12 @@ func TestEncodedObjectOfAnotherProgram(t *testing.T) {
 			require.NoError(t, b.Write(ctx, "a", bytes.NewReader(packed.Bytes()), &driver.WriteOptions{
 				Size: int64(packed.Len()), ContentType: "text/plain", ContentEncoding: "gzip",
 			}))
-			s, err := blobstore.NewFromDriver(b, &audit.Memory{}, nil)
+			s, err := blobstore.New(b, &audit.Memory{}, nil)
 			require.NoError(t, err)
 			obj, err := s.Stat(ctx, "a")
 			require.NoError(t, err)
 			require.Equal(t, "gzip", obj.ContentEncoding)
-			dst, err := blobstore.NewFromDriver(memstore.New(), &audit.Memory{}, nil)
+			dst, err := blobstore.New(memstore.New(), &audit.Memory{}, nil)
 			require.NoError(t, err)
 			_, err = transfer.Copy(ctx, dst, s, nil)
 			require.NoError(t, err)
@@ -189,7 +189,7 @@ func TestCreatedBucketIsRefused(t *testing.T) {
 				require.NoError(t, err)
 				_, err = s.Upload(ctx, key, strings.NewReader("x"), nil)
 				require.NoError(t, err)
-				require.NoError(t, s.Close())
+				require.NoError(t, s.Close(context.Background()))
 			}
 			b, err := driver.Open(ctx, url)
 			require.NoError(t, err)

@@ -76,7 +76,7 @@ func TestNothingIsTakenButTheBytes(t *testing.T) {
 				}
 				obj, err := d.CompleteUpload(d.ctx, tk.Key, tk.ID)
 				if strings.Contains(name, "GLACIER") && err != nil {
-					require.ErrorIs(t, err, blobstore.ErrType, name)
+					require.ErrorIs(t, err, blobstore.ErrContentType, name)
 					continue
 				}
 				require.NoError(t, err, name)
@@ -152,7 +152,7 @@ func TestAzureKindsOfBlobs(t *testing.T) {
 			require.NoError(t, err)
 			require.Less(t, sendWith(t, tk, c.content, c.header), 300, name)
 			_, err = d.CompleteUpload(d.ctx, tk.Key, tk.ID)
-			require.ErrorIs(t, err, blobstore.ErrType, name)
+			require.ErrorIs(t, err, blobstore.ErrContentType, name)
 			require.Empty(t, d.everything(t), name)
 			require.Zero(t, d.trail.OpenIntents(), name)
 		}

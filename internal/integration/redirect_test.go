@@ -31,7 +31,7 @@ func TestGatewayLinkIsServedByTheService(t *testing.T) {
 		signer, err := signurl.New(srv.URL+"/files/", []signurl.Key{signurl.NewKey()}, nil)
 		require.NoError(t, err)
 		log := new(audit.Memory)
-		store, err := blobstore.NewFromDriver(b, log, &blobstore.Options{Signer: signer, Grants: new(blobstore.MemoryGrants)})
+		store, err := blobstore.New(b, log, &blobstore.Options{Signer: signer, Grants: new(blobstore.MemoryGrants)})
 		require.NoError(t, err)
 		mux.Handle("/files/", blobhttp.Links(store, signer, &blobhttp.LinksOptions{RedirectFor: time.Minute}))
 		ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})

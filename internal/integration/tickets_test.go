@@ -26,7 +26,7 @@ func TestTickets(t *testing.T) {
 	sum := sha256.Sum256([]byte(pdf))
 	everywhere(t, func(t *testing.T, be backend, b driver.Bucket) {
 		log := new(audit.Memory)
-		store, err := blobstore.NewFromDriver(b, log, nil)
+		store, err := blobstore.New(b, log, nil)
 		require.NoError(t, err)
 		ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
 		begin := func(key string, o blobstore.TicketOptions) *blobstore.Ticket {
@@ -67,7 +67,7 @@ func TestTickets(t *testing.T) {
 		lie := begin("lie.pdf", blobstore.TicketOptions{ContentType: "application/pdf", AllowedTypes: pdfs})
 		send(lie, "<!DOCTYPE html><script>")
 		_, err = store.CompleteUpload(ctx, lie.Key, lie.ID)
-		require.ErrorIs(t, err, blobstore.ErrType)
+		require.ErrorIs(t, err, blobstore.ErrContentType)
 
 		empty := begin("empty", blobstore.TicketOptions{AllowedTypes: []string{"text/*"}})
 		send(empty, "")

@@ -133,7 +133,7 @@ func TestTrailTellsTheTruth(t *testing.T) {
 					}
 					var ahead atomic.Int64
 					trail := &audit.Memory{Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }}
-					store, err := blobstore.NewFromDriver(b, trail, &blobstore.Options{Timeout: 3 * time.Second, Lease: time.Hour})
+					store, err := blobstore.New(b, trail, &blobstore.Options{Timeout: 3 * time.Second, Lease: time.Hour})
 					require.NoError(t, err)
 
 					m.set(f)
@@ -147,7 +147,7 @@ func TestTrailTellsTheTruth(t *testing.T) {
 					open := trail.OpenIntents() == 1
 					if open {
 						ahead.Store(int64(2 * time.Hour)) // its lease has run out
-						later, err := blobstore.NewFromDriver(posing{direct, b.Info()}, trail, &blobstore.Options{Lease: time.Hour})
+						later, err := blobstore.New(posing{direct, b.Info()}, trail, &blobstore.Options{Lease: time.Hour})
 						require.NoError(t, err)
 						_, err = later.Reconcile(ctx)
 						require.NoError(t, err)

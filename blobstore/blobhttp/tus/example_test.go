@@ -19,7 +19,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	defer store.Close()
+	defer store.Close(context.Background())
 	spool, err := os.MkdirTemp("", "uploads") // a folder that stays, in a real service
 	if err != nil {
 		fmt.Println(err)

@@ -42,7 +42,7 @@ func (l *lines) String() string {
 func TestMistakesOfTheProgramAreReported(t *testing.T) {
 	store, err := blobstore.Open(t.Context(), "mem://", new(audit.Memory), nil)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	t.Cleanup(func() { require.NoError(t, store.Close(context.Background())) })
 	for name, c := range map[string]struct {
 		path   string
 		status int

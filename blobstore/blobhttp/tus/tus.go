@@ -184,7 +184,7 @@ func (h *Handler) logError(ctx context.Context, err error) {
 // report passes an error to OnError, with the mistake of the program that is
 // behind it, if it is a known one.
 func (h *Handler) report(ctx context.Context, err error) {
-	if a, ok := audit.ActorFrom(ctx); errors.Is(err, blobstore.ErrNoActor) && (!ok || a.IsZero()) {
+	if a, ok := audit.ActorFrom(ctx); errors.Is(err, audit.ErrNoActor) && (!ok || a.IsZero()) {
 		err = fmt.Errorf("%w: the request's context has no actor: wrap the handler in blobhttp.Middleware: %w", blobhttp.ErrMisconfigured, err)
 	}
 	h.opts.OnError(ctx, err)
@@ -212,7 +212,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		err = fmt.Errorf("%w: %w", blobstore.ErrDenied, err)
 	} else if a, ok := audit.ActorFrom(r.Context()); ok && a.UserID == "" && !h.opts.Anonymous && r.Method != http.MethodOptions {
-		err = blobstore.ErrNoActor
+		err = audit.ErrNoActor
 	}
 	if err != nil {
 		h.report(r.Context(), err)

@@ -42,7 +42,7 @@ func newHost(t *testing.T, opts tus.Options) *host {
 	var err error
 	h.store, err = blobstore.Open(context.Background(), "local://"+t.TempDir(), h.log, nil)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, h.store.Close()) })
+	t.Cleanup(func() { require.NoError(t, h.store.Close(context.Background())) })
 	if opts.OnError == nil {
 		opts.OnError = func(context.Context, error) { h.errs.Add(1) }
 	}

@@ -33,7 +33,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer store.Close() //nolint:errcheck // it is never run
+	defer store.Close(ctx) //nolint:errcheck // it is never run
 	_, err = store.Upload(ctx, "a", strings.NewReader("a"), nil)
 	return err
 }
