@@ -42,7 +42,7 @@ func TestHandlersOfStartWorkTogether(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.Handle(pattern("Upload"), blobhttp.Upload(app.Store, nil))
 	mux.HandleFunc(pattern("Deliver"), func(w http.ResponseWriter, r *http.Request) {
-		blobhttp.Deliver(w, r, app.Store, r.PathValue("key"), &blobhttp.DeliverOptions{OnError: func(*http.Request, error) {}})
+		blobhttp.Deliver(w, r, app.Store, r.PathValue("key"), nil)
 	})
 	mux.Handle(pattern("Links"), blobhttp.Links(app.Store, app.Signer, nil))
 	handler := blobhttp.Middleware(&blobhttp.MiddlewareOptions{

@@ -52,9 +52,6 @@ type DeliverOptions struct {
 	// Anonymous lets requests of nobody through. Without it a request whose
 	// actor has no user is answered 401.
 	Anonymous bool
-
-	// OnError hears of failures as LinksOptions.OnError does.
-	OnError func(r *http.Request, err error)
 }
 
 // Delivered is the answer of [Deliver] in the mode JSON.
@@ -76,9 +73,7 @@ func Deliver(w http.ResponseWriter, r *http.Request, store *blobstore.Store, key
 	if opts != nil {
 		o = *opts
 	}
-	report := reportTo(o.OnError, &deliverMistakes)
-	if err := deliver(w, r, store, key, &o, report); err != nil {
-		report(r, err)
+	if err := deliver(w, r, store, key, &o); err != nil {
 		if errors.Is(err, errMethod) {
 			w.Header().Set("Allow", "GET, HEAD")
 		}
@@ -86,7 +81,7 @@ func Deliver(w http.ResponseWriter, r *http.Request, store *blobstore.Store, key
 	}
 }
 
-func deliver(w http.ResponseWriter, r *http.Request, store *blobstore.Store, key string, o *DeliverOptions, report func(*http.Request, error)) error {
+func deliver(w http.ResponseWriter, r *http.Request, store *blobstore.Store, key string, o *DeliverOptions) error {
 	ctx := r.Context()
 	if err := RefuseLink(r); err != nil {
 		return err
@@ -114,7 +109,7 @@ func deliver(w http.ResponseWriter, r *http.Request, store *blobstore.Store, key
 			key: key, resource: o.Resource,
 			filename: o.Filename, inline: o.Inline, responseType: o.ResponseType, inlineTypes: inlineTypes,
 		}
-		return serve(ctx, w, r, store, v, report)
+		return serve(ctx, w, r, store, v)
 	}
 	if mode != JSON && mode != Redirect {
 		return fmt.Errorf("%w: mode %d: there are Auto, Bytes, JSON and Redirect", blobstore.ErrUnsupported, mode)

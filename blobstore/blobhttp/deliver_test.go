@@ -57,19 +57,19 @@ func TestDeliver(t *testing.T) {
 		"local, range":            {header: []string{"Range", "bytes=1-2"}, status: 206, body: "12", action: audit.ActionDownload},
 		"local, JSON":             {opts: blobhttp.DeliverOptions{Mode: blobhttp.JSON}, status: 200, body: "{", action: audit.ActionIssueLink},
 		"local, redirect":         {opts: blobhttp.DeliverOptions{Mode: blobhttp.Redirect}, status: 302, action: audit.ActionIssueLink},
-		"local, missing":          {key: "other", status: 404, action: audit.ActionDownload, code: blobhttp.CodeNotFound},
+		"local, missing":          {key: "other", status: 404, action: audit.ActionDownload, code: "not_found"},
 		"cloud, JSON":             {cloud: true, status: 200, body: "{", action: audit.ActionIssueLink},
 		"cloud, JSON, head":       {cloud: true, method: "HEAD", status: 200},
 		"cloud, redirect":         {cloud: true, opts: blobhttp.DeliverOptions{Mode: blobhttp.Redirect}, status: 302, action: audit.ActionIssueLink},
 		"cloud, bytes":            {cloud: true, opts: blobhttp.DeliverOptions{Mode: blobhttp.Bytes}, status: 200, body: digits, action: audit.ActionDownload},
-		"cloud, missing":          {cloud: true, key: "other", status: 404, code: blobhttp.CodeNotFound},
-		"POST":                    {method: "POST", status: 405, code: blobhttp.CodeMethod},
-		"nobody":                  {user: "nobody", status: 401, code: blobhttp.CodeUnauthenticated},
+		"cloud, missing":          {cloud: true, key: "other", status: 404, code: "not_found"},
+		"POST":                    {method: "POST", status: 405, code: "method"},
+		"nobody":                  {user: "nobody", status: 401, code: "unauthenticated"},
 		"nobody, allowed":         {user: "nobody", opts: blobhttp.DeliverOptions{Anonymous: true}, status: 200, body: digits, action: audit.ActionDownload},
-		"a mode that is none":     {opts: blobhttp.DeliverOptions{Mode: 9}, status: 501, code: blobhttp.CodeUnsupported},
-		"an expiry that is none":  {opts: blobhttp.DeliverOptions{Mode: blobhttp.JSON, Expiry: 1000 * time.Hour}, status: 500, code: blobhttp.CodeInternal},
-		"a key that climbs out":   {key: "../secret", status: 400, code: blobhttp.CodeKey},
-		"precondition that fails": {header: []string{"If-Match", `"x"`}, status: 412, action: audit.ActionDownload, code: blobhttp.CodePrecondition},
+		"a mode that is none":     {opts: blobhttp.DeliverOptions{Mode: 9}, status: 501, code: "unsupported"},
+		"an expiry that is none":  {opts: blobhttp.DeliverOptions{Mode: blobhttp.JSON, Expiry: 1000 * time.Hour}, status: 500, code: "internal"},
+		"a key that climbs out":   {key: "../secret", status: 400, code: "bad_key"},
+		"precondition that fails": {header: []string{"If-Match", `"x"`}, status: 412, action: audit.ActionDownload, code: "precondition"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHost(t, setup{store: "local://" + t.TempDir(), wrap: asUser})
@@ -85,7 +85,6 @@ func TestDeliver(t *testing.T) {
 			if c.method == "" {
 				c.method = "GET"
 			}
-			c.opts.OnError = h.errs.add
 			c.opts.Resource = audit.Resource{Type: "invoice", ID: "42"}
 			h.mux.HandleFunc("/invoice", func(w http.ResponseWriter, r *http.Request) {
 				blobhttp.Deliver(w, r, store, c.key, &c.opts)
@@ -228,7 +227,7 @@ func TestDeliverServesRefusedByAuthoriser(t *testing.T) {
 	}}})
 	h.put("a", digits, nil)
 	h.mux.HandleFunc("/a", func(w http.ResponseWriter, r *http.Request) {
-		blobhttp.Deliver(w, r, h.store, "a", &blobhttp.DeliverOptions{OnError: h.errs.add})
+		blobhttp.Deliver(w, r, h.store, "a", nil)
 	})
 	assert.Equal(t, 200, h.do("GET", h.url+"/a", "").status)
 	a := h.do("GET", h.url+"/a", "", "User", "mallory")

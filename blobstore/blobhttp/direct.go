@@ -57,9 +57,6 @@ type DirectOptions struct {
 	// Anonymous lets requests of nobody through. Without it a request whose
 	// actor has no user is answered 401.
 	Anonymous bool
-
-	// OnError hears of failures as LinksOptions.OnError does.
-	OnError func(r *http.Request, err error)
 }
 
 // DirectFile is a file that a client is about to upload.
@@ -114,7 +111,7 @@ const maxDirectBody = 64 << 10
 //
 //	/uploads/begin      DirectBegin -> 201 DirectTicket
 //	/uploads/complete   DirectEnd   -> 200 UploadedFile; 404 as long as nothing has arrived;
-//	                                   409 and CodeBusy if another request is at it: repeat it
+//	                                   409 and "busy" if another request is at it: repeat it
 //	/uploads/abort      DirectEnd   -> 204
 //
 // Between them the client sends the bytes as the ticket says. Nothing can be read
@@ -139,20 +136,17 @@ func DirectUpload(store *blobstore.Store, opts *DirectOptions) http.Handler {
 	if h.opts.CrossOrigin == nil {
 		h.opts.CrossOrigin = http.NewCrossOriginProtection()
 	}
-	h.report = reportTo(h.opts.OnError, new(mistakeLog))
 	return h
 }
 
 type directs struct {
-	store  *blobstore.Store
-	opts   DirectOptions
-	report func(*http.Request, error)
+	store *blobstore.Store
+	opts  DirectOptions
 }
 
 // ServeHTTP implements [http.Handler].
 func (h *directs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := h.serve(w, r); err != nil {
-		h.report(r, err)
 		if errors.Is(err, errMethod) {
 			w.Header().Set("Allow", http.MethodPost)
 		}
@@ -255,7 +249,7 @@ func (h *directs) complete(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	writeJSON(w, http.StatusOK, describe(r, h.store, obj, h.opts.Link, h.report))
+	writeJSON(w, http.StatusOK, describe(r, h.store, obj, h.opts.Link))
 	return nil
 }
 

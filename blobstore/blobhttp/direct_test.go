@@ -76,9 +76,6 @@ func newDirectHost(t *testing.T, cloud bool, opts *blobhttp.DirectOptions) *dire
 			require.NoError(t, err)
 		}
 	}
-	if opts.OnError == nil {
-		opts.OnError = h.errs.add
-	}
 	h.mux.Handle("/uploads/", blobhttp.DirectUpload(h.store, opts))
 	return h
 }
@@ -131,7 +128,7 @@ func TestDirectUpload(t *testing.T) {
 		end := blobhttp.DirectEnd{ID: ticket.ID, Key: ticket.Key}
 		a := h.post("complete", end)
 		require.Equal(t, 404, a.status)
-		assert.Equal(t, blobhttp.CodeNotFound, a.problem(t).Code)
+		assert.Equal(t, "not_found", a.problem(t).Code)
 
 		h.put(t, ticket, content)
 		assert.Equal(t, 500, h.post("complete", end).status, "the host could not save its row")
@@ -184,7 +181,7 @@ func TestDirectUploadUsedTwice(t *testing.T) {
 	before := len(h.trail())
 	a := h.do(ticket.Method, ticket.URL, "something else")
 	require.Equal(t, 410, a.status, a.body)
-	assert.Equal(t, blobhttp.CodeRevoked, a.problem(t).Code)
+	assert.Equal(t, "revoked", a.problem(t).Code)
 	entries := h.trail()[before:]
 	require.Len(t, entries, 2)
 	assert.Equal(t, audit.ActionRedeem, entries[0].Action)
@@ -222,28 +219,28 @@ func TestDirectUploadRefused(t *testing.T) {
 		status             int
 		code               string
 	}{
-		"GET":                     {"GET", "begin", "", nil, 405, blobhttp.CodeMethod},
-		"no step":                 {"POST", "", "{}", json, 404, blobhttp.CodeNotFound},
-		"a step that is none":     {"POST", "finish", "{}", json, 404, blobhttp.CodeNotFound},
-		"nobody":                  {"POST", "begin", "{}", append(json, "User", "nobody"), 401, blobhttp.CodeUnauthenticated},
-		"a form":                  {"POST", "begin", "{}", []string{"Content-Type", "text/plain"}, 415, blobhttp.CodeType},
-		"no type":                 {"POST", "begin", "{}", nil, 415, blobhttp.CodeType},
-		"another origin":          {"POST", "begin", "{}", append(json, "Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site"), 403, blobhttp.CodeDenied},
-		"no JSON":                 {"POST", "begin", "{", json, 400, blobhttp.CodeBadRequest},
-		"two values":              {"POST", "begin", "{}{}", json, 400, blobhttp.CodeBadRequest},
-		"other types":             {"POST", "begin", `{"size":"1"}`, json, 400, blobhttp.CodeBadRequest},
-		"a negative size":         {"POST", "begin", `{"size":-1}`, json, 400, blobhttp.CodeBadRequest},
-		"a digest that is none":   {"POST", "begin", `{"sha256":"00"}`, json, 400, blobhttp.CodeBadRequest},
-		"a type that is none":     {"POST", "begin", `{"content_type":"a\r\nb: c"}`, json, 400, blobhttp.CodeBadRequest},
-		"a type that is too long": {"POST", "begin", `{"content_type":"image/` + strings.Repeat("a", 250) + `"}`, json, 400, blobhttp.CodeBadRequest},
-		"too large":               {"POST", "begin", `{"size":101}`, json, 413, blobhttp.CodeTooLarge},
-		"too much JSON":           {"POST", "begin", `{"filename":"` + strings.Repeat("a", 70_000) + `"}`, json, 413, blobhttp.CodeTooLarge},
-		"a type not allowed":      {"POST", "begin", `{"content_type":"text/html"}`, json, 415, blobhttp.CodeType},
-		"refused by the host":     {"POST", "begin", `{"filename":"secret"}`, json, 403, blobhttp.CodeDenied},
-		"a ticket that is none":   {"POST", "complete", `{"id":"a","key":"b"}`, json, 404, blobhttp.CodeNotFound},
-		"a key that climbs out":   {"POST", "complete", `{"id":"a","key":"../b"}`, json, 400, blobhttp.CodeKey},
-		"no ticket":               {"POST", "abort", `{}`, json, 400, blobhttp.CodeKey},
-		"an abort of what is not": {"POST", "abort", `{"id":"a","key":"b"}`, json, 404, blobhttp.CodeNotFound},
+		"GET":                     {"GET", "begin", "", nil, 405, "method"},
+		"no step":                 {"POST", "", "{}", json, 404, "not_found"},
+		"a step that is none":     {"POST", "finish", "{}", json, 404, "not_found"},
+		"nobody":                  {"POST", "begin", "{}", append(json, "User", "nobody"), 401, "unauthenticated"},
+		"a form":                  {"POST", "begin", "{}", []string{"Content-Type", "text/plain"}, 415, "type"},
+		"no type":                 {"POST", "begin", "{}", nil, 415, "type"},
+		"another origin":          {"POST", "begin", "{}", append(json, "Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site"), 403, "denied"},
+		"no JSON":                 {"POST", "begin", "{", json, 400, "bad_request"},
+		"two values":              {"POST", "begin", "{}{}", json, 400, "bad_request"},
+		"other types":             {"POST", "begin", `{"size":"1"}`, json, 400, "bad_request"},
+		"a negative size":         {"POST", "begin", `{"size":-1}`, json, 400, "bad_request"},
+		"a digest that is none":   {"POST", "begin", `{"sha256":"00"}`, json, 400, "bad_request"},
+		"a type that is none":     {"POST", "begin", `{"content_type":"a\r\nb: c"}`, json, 400, "bad_request"},
+		"a type that is too long": {"POST", "begin", `{"content_type":"image/` + strings.Repeat("a", 250) + `"}`, json, 400, "bad_request"},
+		"too large":               {"POST", "begin", `{"size":101}`, json, 413, "too_large"},
+		"too much JSON":           {"POST", "begin", `{"filename":"` + strings.Repeat("a", 70_000) + `"}`, json, 413, "too_large"},
+		"a type not allowed":      {"POST", "begin", `{"content_type":"text/html"}`, json, 415, "type"},
+		"refused by the host":     {"POST", "begin", `{"filename":"secret"}`, json, 403, "denied"},
+		"a ticket that is none":   {"POST", "complete", `{"id":"a","key":"b"}`, json, 404, "not_found"},
+		"a key that climbs out":   {"POST", "complete", `{"id":"a","key":"../b"}`, json, 400, "bad_key"},
+		"no ticket":               {"POST", "abort", `{}`, json, 400, "bad_key"},
+		"an abort of what is not": {"POST", "abort", `{"id":"a","key":"b"}`, json, 404, "not_found"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newDirectHost(t, false, &blobhttp.DirectOptions{

@@ -62,7 +62,7 @@ func newHost(t *testing.T, s setup) *host {
 	if s.wrap != nil {
 		handler = s.wrap(mux)
 	}
-	srv := httptest.NewUnstartedServer(handler)
+	srv := httptest.NewUnstartedServer(blobhttp.Heard(h.errs.add, handler))
 	if s.serve != nil {
 		s.serve(srv.Config)
 	}
@@ -83,9 +83,6 @@ func newHost(t *testing.T, s setup) *host {
 	h.store, err = blobstore.Open(h.ctx, s.store, h.log, &s.opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, h.store.Close(context.Background())) })
-	if s.links.OnError == nil {
-		s.links.OnError = h.errs.add
-	}
 	mux.Handle("/files/", blobhttp.Links(h.store, h.signer, &s.links))
 	return h
 }

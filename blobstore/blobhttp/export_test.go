@@ -1,22 +1,36 @@
 package blobhttp
 
-// What the tests outside of the package look at.
+// This file exports what the tests of package blobhttp_test look at.
 
-type Verdict struct {
-	Constant string
-	Status   int
+import (
+	"context"
+	"net/http"
+)
+
+// Kind is a row of the table of problems.
+type Kind struct {
+	Code    string
+	Status  int
+	Title   string
+	Detail  string
+	General bool
+	Errs    []error
 }
 
-// Verdicts returns all that can be answered, by code.
-func Verdicts() map[string]Verdict {
-	out := make(map[string]Verdict)
-	for _, v := range verdicts {
-		out[v.code] = Verdict{constants[v.code], v.status}
-	}
-	for _, v := range []verdict{slow, internal} {
-		out[v.code] = Verdict{constants[v.code], v.status}
+// Kinds returns the table of problems.
+func Kinds() (out []Kind) {
+	for _, k := range problemKinds {
+		out = append(out, Kind{k.code, k.status, k.phrase(), k.detail, k.general, k.errs})
 	}
 	return out
+}
+
+// Heard passes the errors of h to onError, without an actor as Middleware sets one.
+func Heard(onError func(*http.Request, error), h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		o := MiddlewareOptions{OnError: onError}
+		h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), settingsKey{}, o.settings(r.Context(), new(mistakeLog)))))
+	})
 }
 
 var (

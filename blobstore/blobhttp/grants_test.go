@@ -32,7 +32,7 @@ func newGrantsHost(t *testing.T, grants blobstore.Grants) *host {
 func TestOneTimeLinkInARace(t *testing.T) {
 	for _, limit := range []int{1, 7} {
 		h := newGrantsHost(t, new(blobstore.MemoryGrants))
-		handler := blobhttp.Links(h.store, h.signer, &blobhttp.LinksOptions{OnError: h.errs.add})
+		handler := blobhttp.Heard(h.errs.add, blobhttp.Links(h.store, h.signer, nil))
 		link := h.link("a", &blobstore.LinkOptions{Uses: limit})
 		var served, refused atomic.Int64
 		var wg sync.WaitGroup
@@ -74,7 +74,7 @@ func TestLinkUsesAreNotCountedByHead(t *testing.T) {
 	assert.Equal(t, 206, h.do("GET", link, "", "Range", "bytes=1-2").status)
 	a := h.do("GET", link, "")
 	assert.Equal(t, 410, a.status)
-	assert.Equal(t, blobhttp.CodeRevoked, a.problem(t).Code)
+	assert.Equal(t, "revoked", a.problem(t).Code)
 }
 
 func TestRevokedLink(t *testing.T) {
@@ -171,7 +171,7 @@ func TestGatewayLinkRedirects(t *testing.T) {
 		_, err = store.Upload(h.ctx, key, strings.NewReader(content), &blobstore.UploadOptions{Filename: "März.txt"})
 		require.NoError(t, err)
 	}
-	handler := blobhttp.Links(store, h.signer, &blobhttp.LinksOptions{RedirectFor: time.Minute, OnError: h.errs.add})
+	handler := blobhttp.Heard(h.errs.add, blobhttp.Links(store, h.signer, &blobhttp.LinksOptions{RedirectFor: time.Minute}))
 	get := func(method, key string, opts blobstore.LinkOptions) (*blobstore.Link, answer) {
 		l, err := store.Link(h.ctx, key, &opts)
 		require.NoError(t, err)

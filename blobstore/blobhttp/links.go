@@ -43,11 +43,6 @@ type LinksOptions struct {
 	// the service's link holds it can be used again and not be withdrawn. What must
 	// not be shown by a browser is not redirected to be shown. 0: bytes.
 	RedirectFor time.Duration
-
-	// OnError, if not nil, hears of each request that failed, with what the
-	// client is not told. It may be called concurrently. Nil: what is not the
-	// client's fault is logged with slog.Default. See also [ErrMisconfigured].
-	OnError func(r *http.Request, err error)
 }
 
 // Links returns the handler of the links that signer signs and store issues, on
@@ -74,7 +69,7 @@ type LinksOptions struct {
 // anonymous one with the address of the connection.
 //
 // Without a signer no link can be valid: each request is answered 404 and
-// reported to OnError, and Links logs that once with slog.Default. A nil store
+// reported to MiddlewareOptions.OnError, and Links logs that once with slog.Default. A nil store
 // panics.
 func Links(store *blobstore.Store, signer *signurl.Signer, opts *LinksOptions) http.Handler {
 	if store == nil {
@@ -90,7 +85,6 @@ func Links(store *blobstore.Store, signer *signurl.Signer, opts *LinksOptions) h
 	if h.opts.InlineTypes == nil {
 		h.opts.InlineTypes = DefaultInlineTypes
 	}
-	h.report = reportTo(h.opts.OnError, new(mistakeLog))
 	return h
 }
 
@@ -105,9 +99,6 @@ func unsigned(opts LinksOptions) http.Handler {
 		}
 		ctx, _ := withActor(r)
 		r = r.WithContext(ctx)
-		if opts.OnError != nil {
-			opts.OnError(r, errNoSigner)
-		}
 		WriteError(w, r, errNoSigner)
 	})
 }
@@ -116,7 +107,6 @@ type links struct {
 	store  *blobstore.Store
 	signer *signurl.Signer
 	opts   LinksOptions
-	report func(*http.Request, error)
 }
 
 // ServeHTTP implements [http.Handler].
@@ -142,12 +132,11 @@ func (h *links) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			err = serve(ctx, w, r, h.store, view{
 				key: link.Key, use: use,
 				filename: link.Filename, inline: link.Inline, responseType: link.ResponseType, inlineTypes: h.opts.InlineTypes,
-			}, h.report)
+			})
 		}
 	}
 	if err != nil {
 		r = r.WithContext(ctx) // which names the request as the trail does
-		h.report(r, err)
 		if errors.Is(err, signurl.ErrMethod) {
 			w.Header().Set("Allow", allowed(link.Method))
 		}
@@ -182,7 +171,7 @@ func (h *links) check(ctx context.Context, r *http.Request, actor audit.Actor) (
 	}
 	// The client may be gone already; the entry is made all the same.
 	if denyErr := h.store.DenyLink(context.WithoutCancel(ctx), link, r.Method, err); denyErr != nil {
-		h.report(r, denyErr)
+		report(r.WithContext(ctx), denyErr)
 	}
 	return link, nil, err
 }

@@ -207,31 +207,31 @@ func TestLinksPut(t *testing.T) {
 		"empty":                     {status: 201},
 		"chunked":                   {body: digits, chunked: true, status: 201},
 		"the agreed digest":         {link: blobstore.LinkOptions{SHA256: sum[:]}, body: digits, status: 201},
-		"wrong digest":              {link: blobstore.LinkOptions{SHA256: sum[:]}, body: "012345678X", status: 422, code: blobhttp.CodeConstraint},
+		"wrong digest":              {link: blobstore.LinkOptions{SHA256: sum[:]}, body: "012345678X", status: 422, code: "constraint"},
 		"the agreed length":         {link: blobstore.LinkOptions{ContentLength: new(int64(10))}, body: digits, status: 201},
-		"longer than agreed":        {link: blobstore.LinkOptions{ContentLength: new(int64(9))}, body: digits, status: 422, code: blobhttp.CodeConstraint},
-		"shorter, chunked":          {link: blobstore.LinkOptions{ContentLength: new(int64(11))}, body: digits, chunked: true, status: 422, code: blobhttp.CodeConstraint},
-		"longer, chunked":           {link: blobstore.LinkOptions{ContentLength: new(int64(9))}, body: digits, chunked: true, status: 422, code: blobhttp.CodeConstraint},
+		"longer than agreed":        {link: blobstore.LinkOptions{ContentLength: new(int64(9))}, body: digits, status: 422, code: "constraint"},
+		"shorter, chunked":          {link: blobstore.LinkOptions{ContentLength: new(int64(11))}, body: digits, chunked: true, status: 422, code: "constraint"},
+		"longer, chunked":           {link: blobstore.LinkOptions{ContentLength: new(int64(9))}, body: digits, chunked: true, status: 422, code: "constraint"},
 		"empty is agreed":           {link: blobstore.LinkOptions{ContentLength: new(int64(0))}, status: 201},
-		"empty is agreed, chunked":  {link: blobstore.LinkOptions{ContentLength: new(int64(0))}, body: "x", chunked: true, status: 422, code: blobhttp.CodeConstraint},
+		"empty is agreed, chunked":  {link: blobstore.LinkOptions{ContentLength: new(int64(0))}, body: "x", chunked: true, status: 422, code: "constraint"},
 		"up to the limit":           {link: blobstore.LinkOptions{MaxLength: 10}, body: digits, chunked: true, status: 201},
-		"over the limit":            {link: blobstore.LinkOptions{MaxLength: 9}, body: digits, status: 422, code: blobhttp.CodeConstraint},
-		"over the limit, chunked":   {link: blobstore.LinkOptions{MaxLength: 9}, body: digits, chunked: true, status: 422, code: blobhttp.CodeConstraint},
-		"over the handler's limit":  {links: blobhttp.LinksOptions{MaxBytes: 9}, body: digits, status: 413, code: blobhttp.CodeTooLarge},
-		"over it, chunked":          {links: blobhttp.LinksOptions{MaxBytes: 9}, body: digits, chunked: true, status: 413, code: blobhttp.CodeTooLarge},
-		"over the store's limit":    {opts: blobstore.Options{MaxSize: 9}, body: digits, chunked: true, status: 413, code: blobhttp.CodeTooLarge},
+		"over the limit":            {link: blobstore.LinkOptions{MaxLength: 9}, body: digits, status: 422, code: "constraint"},
+		"over the limit, chunked":   {link: blobstore.LinkOptions{MaxLength: 9}, body: digits, chunked: true, status: 422, code: "constraint"},
+		"over the handler's limit":  {links: blobhttp.LinksOptions{MaxBytes: 9}, body: digits, status: 413, code: "too_large"},
+		"over it, chunked":          {links: blobhttp.LinksOptions{MaxBytes: 9}, body: digits, chunked: true, status: 413, code: "too_large"},
+		"over the store's limit":    {opts: blobstore.Options{MaxSize: 9}, body: digits, chunked: true, status: 413, code: "too_large"},
 		"the agreed type":           {link: blobstore.LinkOptions{ContentType: "text/csv"}, header: []string{"Content-Type", "Text/CSV"}, body: digits, status: 201},
-		"another type":              {link: blobstore.LinkOptions{ContentType: "text/csv"}, header: []string{"Content-Type", "text/html"}, body: digits, status: 422, code: blobhttp.CodeConstraint},
-		"no type":                   {link: blobstore.LinkOptions{ContentType: "text/csv"}, body: digits, status: 422, code: blobhttp.CodeConstraint},
-		"taken":                     {taken: true, body: digits, status: 409, code: blobhttp.CodeExists},
-		"taken, if-none-match":      {taken: true, body: digits, header: []string{"If-None-Match", "*"}, status: 412, code: blobhttp.CodePrecondition},
+		"another type":              {link: blobstore.LinkOptions{ContentType: "text/csv"}, header: []string{"Content-Type", "text/html"}, body: digits, status: 422, code: "constraint"},
+		"no type":                   {link: blobstore.LinkOptions{ContentType: "text/csv"}, body: digits, status: 422, code: "constraint"},
+		"taken":                     {taken: true, body: digits, status: 409, code: "exists"},
+		"taken, if-none-match":      {taken: true, body: digits, header: []string{"If-None-Match", "*"}, status: 412, code: "precondition"},
 		"free, if-none-match":       {body: digits, header: []string{"If-None-Match", "*"}, status: 201},
 		"overwrite":                 {taken: true, link: blobstore.LinkOptions{Overwrite: true}, body: digits, status: 201},
-		"overwrite, if-none-match":  {taken: true, link: blobstore.LinkOptions{Overwrite: true}, header: []string{"If-None-Match", "*"}, body: digits, status: 412, code: blobhttp.CodePrecondition},
-		"if-match is not ignored":   {header: []string{"If-Match", `"x"`}, body: digits, status: 501, code: blobhttp.CodeUnsupported},
-		"if-none-match with a tag":  {header: []string{"If-None-Match", `"x"`}, body: digits, status: 501, code: blobhttp.CodeUnsupported},
-		"a part":                    {header: []string{"Content-Range", "bytes 0-9/20"}, body: digits, status: 400, code: blobhttp.CodeBadRequest},
-		"a coding is not forgotten": {header: []string{"Content-Encoding", "gzip"}, body: digits, status: 415, code: blobhttp.CodeType},
+		"overwrite, if-none-match":  {taken: true, link: blobstore.LinkOptions{Overwrite: true}, header: []string{"If-None-Match", "*"}, body: digits, status: 412, code: "precondition"},
+		"if-match is not ignored":   {header: []string{"If-Match", `"x"`}, body: digits, status: 501, code: "unsupported"},
+		"if-none-match with a tag":  {header: []string{"If-None-Match", `"x"`}, body: digits, status: 501, code: "unsupported"},
+		"a part":                    {header: []string{"Content-Range", "bytes 0-9/20"}, body: digits, status: 400, code: "bad_request"},
+		"a coding is not forgotten": {header: []string{"Content-Encoding", "gzip"}, body: digits, status: 415, code: "type"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			everyStore(t, func(t *testing.T, store string) {
@@ -303,7 +303,7 @@ func TestLinksPutCreateOnlyIsNotReplayed(t *testing.T) {
 		require.Equal(t, 201, h.do("PUT", link, "first").status)
 		a := h.do("PUT", link, "second")
 		require.Equal(t, 409, a.status)
-		assert.Equal(t, blobhttp.CodeExists, a.problem(t).Code)
+		assert.Equal(t, "exists", a.problem(t).Code)
 		assert.Equal(t, "first", h.do("GET", h.link("a", nil), "").body)
 		assert.Len(t, h.trail(audit.ActionRedeem), 3, "the replay is in the trail too")
 	})
@@ -321,7 +321,7 @@ func TestLinksDelete(t *testing.T) {
 		require.ErrorIs(t, err, fs.ErrNotExist)
 		a = h.do("DELETE", link, "")
 		require.Equal(t, 404, a.status)
-		assert.Equal(t, blobhttp.CodeNotFound, a.problem(t).Code)
+		assert.Equal(t, "not_found", a.problem(t).Code)
 		deletes := h.trail(audit.ActionDelete)
 		require.Len(t, deletes, 2)
 		assert.Equal(t, audit.OutcomeOK, deletes[0].Outcome)
@@ -365,7 +365,7 @@ func TestLinksWithoutASigner(t *testing.T) {
 	defer slog.SetDefault(before)
 	var reported []error
 	silent := blobhttp.Links(h.store, nil, nil)
-	reporting := blobhttp.Links(h.store, nil, &blobhttp.LinksOptions{OnError: func(_ *http.Request, err error) { reported = append(reported, err) }})
+	reporting := blobhttp.Heard(func(_ *http.Request, err error) { reported = append(reported, err) }, blobhttp.Links(h.store, nil, nil))
 	assert.Equal(t, 2, strings.Count(log.String(), "no signer"), "once for each: %s", log.String())
 	for _, method := range []string{"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "POST"} {
 		for _, handler := range []http.Handler{silent, reporting} {

@@ -4,12 +4,14 @@ package blobhttp
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/netip"
 
 	"github.com/google/uuid"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore"
 )
 
 // MiddlewareOptions configure [Middleware]. Nil and the zero value mean that
@@ -23,9 +25,17 @@ type MiddlewareOptions struct {
 	// anonymous one. Nil: all requests are anonymous.
 	Identify func(*http.Request) (userID, tenantID string, err error)
 
-	// Challenge is the WWW-Authenticate header of each answer 401 of this package,
-	// also of those that the handlers behind the middleware give. Empty: "Bearer".
+	// Challenge is the WWW-Authenticate header of each 401 of this package, including
+	// those of the handlers behind the middleware. Empty: "Bearer", or the challenge
+	// of a Middleware in front.
 	Challenge string
+
+	// OnError receives each error that [WriteError] responds to, and each error of
+	// a handler of this package that comes too late for a response, with the details
+	// that the client does not see. [ProblemOf] gives the status; see also
+	// [ErrMisconfigured]. OnError is called concurrently. Nil: OnError of a Middleware
+	// in front, or else WriteError logs the errors that are not the client's fault.
+	OnError func(r *http.Request, err error)
 
 	// TrustedProxies are the addresses of the proxies whose word on the client's
 	// address is taken. Requests from others are from the client itself. Over a
@@ -49,16 +59,12 @@ func Middleware(opts *MiddlewareOptions) func(http.Handler) http.Handler {
 	if opts != nil {
 		o = *opts
 	}
-	if o.Challenge == "" {
-		o.Challenge = defaultChallenge
-	}
+	mistakes := new(mistakeLog)
 	ips := newClientIPs(o.TrustedProxies, o.ProxyHeader)
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			ctx, actor := r.Context(), anonymous(r, ips)
-			if o.Challenge != defaultChallenge {
-				ctx = context.WithValue(ctx, challengeKey{}, o.Challenge)
-			}
+			ctx = context.WithValue(ctx, settingsKey{}, o.settings(ctx, mistakes))
 			w.Header().Set(requestIDHeader, actor.RequestID)
 			if o.Identify != nil {
 				user, tenant, err := o.Identify(r)
@@ -75,15 +81,18 @@ func Middleware(opts *MiddlewareOptions) func(http.Handler) http.Handler {
 
 const defaultChallenge = "Bearer"
 
-// challengeKey is that of another challenge in the context of a request.
-type challengeKey struct{}
-
-// challenge returns the WWW-Authenticate header of a 401, which must have one.
-func challenge(r *http.Request) string {
-	if c, ok := r.Context().Value(challengeKey{}).(string); ok {
-		return c
+// settings returns the settings for the handlers behind the middleware. Options
+// that are not set are those of a Middleware in front.
+func (o *MiddlewareOptions) settings(ctx context.Context, mistakes *mistakeLog) *settings {
+	s := *settingsOf(ctx)
+	s.mistakes = mistakes
+	if o.Challenge != "" {
+		s.challenge = o.Challenge
 	}
-	return defaultChallenge
+	if o.OnError != nil {
+		s.onError = o.OnError
+	}
+	return &s
 }
 
 // anonymous returns what a request shows of its sender.
@@ -124,4 +133,13 @@ func saneRequestID(id string) bool {
 		}
 	}
 	return true
+}
+
+// unidentified is the error of a function of the application that could not
+// identify the user of a request.
+func unidentified(err error) error {
+	if errors.Is(err, blobstore.ErrDenied) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return errors.Join(errUnauthenticated, err)
 }

@@ -132,10 +132,10 @@ func TestMiddlewareRefuses(t *testing.T) {
 		status int
 		code   string
 	}{
-		"bad token":          {errors.New("secret token"), 401, blobhttp.CodeUnauthenticated},
-		"locked account":     {fmt.Errorf("%w: secret", blobstore.ErrDenied), 403, blobhttp.CodeDenied},
-		"sessions unread":    {fmt.Errorf("secret: %w", context.DeadlineExceeded), 504, blobhttp.CodeTimeout},
-		"not of the library": {fmt.Errorf("secret file: %w", http.ErrNoCookie), 401, blobhttp.CodeUnauthenticated},
+		"bad token":          {errors.New("secret token"), 401, "unauthenticated"},
+		"locked account":     {fmt.Errorf("%w: secret", blobstore.ErrDenied), 403, "denied"},
+		"sessions unread":    {fmt.Errorf("secret: %w", context.DeadlineExceeded), 504, "upstream_timeout"},
+		"not of the library": {fmt.Errorf("secret file: %w", http.ErrNoCookie), 401, "unauthenticated"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, ok, rec := actorOf(&blobhttp.MiddlewareOptions{
@@ -158,11 +158,11 @@ func TestMiddlewareRefuses(t *testing.T) {
 // without. The request id is that of the trail and of the answer's header.
 func TestUnauthenticatedIsChallenged(t *testing.T) {
 	h := newHost(t, setup{})
-	upload := blobhttp.Upload(h.store, &blobhttp.UploadOptions{OnError: h.errs.add})
+	upload := blobhttp.Upload(h.store, nil)
 	deliver := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		blobhttp.Deliver(w, r, h.store, "a", &blobhttp.DeliverOptions{OnError: h.errs.add})
+		blobhttp.Deliver(w, r, h.store, "a", nil)
 	})
-	direct := blobhttp.DirectUpload(h.store, &blobhttp.DirectOptions{OnError: h.errs.add})
+	direct := blobhttp.DirectUpload(h.store, nil)
 	refuse := func(*http.Request) (string, string, error) { return "", "", errors.New("no session") }
 	for name, c := range map[string]struct {
 		opts    blobhttp.MiddlewareOptions

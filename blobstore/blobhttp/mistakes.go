@@ -18,10 +18,10 @@ import (
 
 // ErrMisconfigured reports a mistake of the program that mounts a handler, such as
 // a missing [Middleware], or links that lead to a handler that does not verify
-// them. OnError receives it for each affected request, whatever the status of the
-// answer; a hook that ignores errors with a [StatusOf] below 500 should make an
-// exception. Without OnError each handler logs it with slog.Default, at most once a
-// minute for each route and mistake.
+// them. MiddlewareOptions.OnError receives it for each affected request, whatever
+// the status of the response; a hook that ignores errors with a status below 500
+// should make an exception. Without OnError [WriteError] logs it with slog.Default,
+// at most once a minute for each route and mistake.
 var ErrMisconfigured = errors.New("the program is set up wrongly")
 
 // The mistakes, with what would be right.
@@ -79,10 +79,6 @@ type mistakeLog struct {
 	mu     sync.Mutex
 	logged map[[2]string]time.Time // by mistake and pattern
 }
-
-// deliverMistakes is the log of all calls of Deliver, which are handlers without
-// a state.
-var deliverMistakes mistakeLog
 
 func (l *mistakeLog) log(r *http.Request, e *misconfiguredError) {
 	if l.due([2]string{e.mistake, r.Pattern}, time.Now()) {

@@ -33,13 +33,18 @@ func captureLog(t *testing.T) *bytes.Buffer {
 // plainHandlers are the handlers that don't verify links.
 func plainHandlers(store *blobstore.Store, onError func(*http.Request, error)) map[string]http.Handler {
 	handlers := map[string]http.Handler{
-		"Upload":       blobhttp.Upload(store, &blobhttp.UploadOptions{OnError: onError}),
-		"DirectUpload": blobhttp.DirectUpload(store, &blobhttp.DirectOptions{OnError: onError}),
+		"Upload":       blobhttp.Upload(store, nil),
+		"DirectUpload": blobhttp.DirectUpload(store, nil),
 	}
 	for mode, name := range map[blobhttp.Mode]string{blobhttp.Auto: "Deliver", blobhttp.Bytes: "Deliver bytes", blobhttp.JSON: "Deliver JSON", blobhttp.Redirect: "Deliver a redirect"} {
 		handlers[name] = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			blobhttp.Deliver(w, r, store, "a", &blobhttp.DeliverOptions{Mode: mode, Anonymous: true, OnError: onError})
+			blobhttp.Deliver(w, r, store, "a", &blobhttp.DeliverOptions{Mode: mode, Anonymous: true})
 		})
+	}
+	if onError != nil {
+		for name, h := range handlers {
+			handlers[name] = blobhttp.Heard(onError, h)
+		}
 	}
 	return handlers
 }
@@ -61,7 +66,7 @@ func TestHandlersThatVerifyNoLinksRefuseThem(t *testing.T) {
 				a := record(handler, newRequest(method, link, "x"))
 				assert.Equal(t, 403, a.status, "%s: %s %s", name, method, what)
 				if method != "HEAD" {
-					assert.Equal(t, blobhttp.CodeLink, a.problem(t).Code)
+					assert.Equal(t, "bad_link", a.problem(t).Code)
 				}
 				assert.Len(t, h.trail(), before, "%s: %s %s", name, method, what)
 				errs := h.errs.all()[heard:]
@@ -119,7 +124,7 @@ func TestMissingMiddlewareIsReported(t *testing.T) {
 			hooked := plainHandlers(h.store, h.errs.add)[name]
 			a := record(hooked, request())
 			assert.Equal(t, 401, a.status)
-			assert.Equal(t, blobhttp.CodeUnauthenticated, a.problem(t).Code)
+			assert.Equal(t, "unauthenticated", a.problem(t).Code)
 			errs := h.errs.all()[heard:]
 			require.Len(t, errs, 1)
 			require.ErrorIs(t, errs[0], blobhttp.ErrMisconfigured)
@@ -176,7 +181,7 @@ func TestLinksNeedTheSignerOfTheStore(t *testing.T) {
 	link, err := twin.Sign(signurl.Link{Key: "a", GrantID: "never-issued", Expires: time.Now().Add(time.Hour)})
 	require.NoError(t, err)
 	before := len(h.trail())
-	a := record(blobhttp.Links(h.store, twin, &blobhttp.LinksOptions{OnError: h.errs.add}), httptest.NewRequest("GET", link, nil))
+	a := record(blobhttp.Heard(h.errs.add, blobhttp.Links(h.store, twin, nil)), httptest.NewRequest("GET", link, nil))
 	assert.Equal(t, 500, a.status)
 	assert.Len(t, h.trail(), before)
 	errs := h.errs.all()

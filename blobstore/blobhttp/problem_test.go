@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"regexp"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -37,42 +38,42 @@ func TestWriteError(t *testing.T) {
 		status int
 		code   string
 	}{
-		{store("upload", blobstore.ErrInvalidKey), 400, blobhttp.CodeKey},
-		{store("upload", io.ErrUnexpectedEOF), 400, blobhttp.CodeTruncated},
-		{store("download", audit.ErrNoActor), 401, blobhttp.CodeUnauthenticated},
-		{store("download", blobstore.ErrDenied), 403, blobhttp.CodeDenied},
-		{signurl.ErrSignature, 403, blobhttp.CodeLink},
-		{store("download", fs.ErrNotExist), 404, blobhttp.CodeNotFound},
-		{signurl.ErrMethod, 405, blobhttp.CodeMethod},
-		{store("download", blobstore.ErrNoBucket), 503, blobhttp.CodeUnavailable},
-		{store("upload", blobstore.ErrPath), 501, blobhttp.CodeUnsupported},
-		{store("upload", syscall.EDQUOT), 507, blobhttp.CodeNoSpace},
-		{store("upload", io.ErrNoProgress), 400, blobhttp.CodeTruncated},
-		{store("download", io.ErrNoProgress), 500, blobhttp.CodeInternal},
-		{store("upload", fs.ErrExist), 409, blobhttp.CodeExists},
-		{store("delete", blobstore.ErrReplaced), 409, blobhttp.CodeReplaced},
-		{store("complete upload", blobstore.ErrBusy), 409, blobhttp.CodeBusy},
-		{signurl.ErrExpired, 410, blobhttp.CodeExpired},
-		{signurl.ErrRevoked, 410, blobhttp.CodeRevoked},
-		{store("upload", blobstore.ErrTooLarge), 413, blobhttp.CodeTooLarge},
-		{store("upload", &http.MaxBytesError{Limit: 1}), 413, blobhttp.CodeTooLarge},
-		{store("upload", blobstore.ErrContentType), 415, blobhttp.CodeType},
-		{store("download", blobstore.ErrRange), 416, blobhttp.CodeRange},
-		{store("upload", blobstore.ErrChecksum), 422, blobhttp.CodeChecksum},
-		{store("upload", signurl.ErrConstraint), 422, blobhttp.CodeConstraint},
-		{store("download", blobstore.ErrChecksum), 500, blobhttp.CodeInternal},
-		{store("download", io.ErrUnexpectedEOF), 500, blobhttp.CodeInternal},
-		{store("download", fs.ErrPermission), 500, blobhttp.CodeInternal},
-		{errors.New("secret"), 500, blobhttp.CodeInternal},
-		{store("link", blobstore.ErrUnsupported), 501, blobhttp.CodeUnsupported},
-		{store("upload", blobstore.ErrAudit), 503, blobhttp.CodeAudit},
-		{store("upload", fmt.Errorf("%w; and %w", fs.ErrExist, blobstore.ErrAudit)), 503, blobhttp.CodeAudit},
-		{store("upload", blobstore.ErrInDoubt), 503, blobhttp.CodeInDoubt},
-		{store("upload", blobstore.ErrClosed), 503, blobhttp.CodeUnavailable},
-		{store("upload", context.Canceled), 503, blobhttp.CodeUnavailable},
-		{store("upload", context.DeadlineExceeded), 504, blobhttp.CodeTimeout},
-		{store("upload", os.ErrDeadlineExceeded), 500, blobhttp.CodeInternal},
-		{store("upload", syscall.ENOSPC), 507, blobhttp.CodeNoSpace},
+		{store("upload", blobstore.ErrInvalidKey), 400, "bad_key"},
+		{store("upload", io.ErrUnexpectedEOF), 400, "truncated"},
+		{store("download", audit.ErrNoActor), 401, "unauthenticated"},
+		{store("download", blobstore.ErrDenied), 403, "denied"},
+		{signurl.ErrSignature, 403, "bad_link"},
+		{store("download", fs.ErrNotExist), 404, "not_found"},
+		{signurl.ErrMethod, 405, "method"},
+		{store("download", blobstore.ErrNoBucket), 503, "unavailable"},
+		{store("upload", blobstore.ErrPath), 501, "unsupported"},
+		{store("upload", syscall.EDQUOT), 507, "no_space"},
+		{store("upload", io.ErrNoProgress), 400, "truncated"},
+		{store("download", io.ErrNoProgress), 500, "internal"},
+		{store("upload", fs.ErrExist), 409, "exists"},
+		{store("delete", blobstore.ErrReplaced), 409, "replaced"},
+		{store("complete upload", blobstore.ErrBusy), 409, "busy"},
+		{signurl.ErrExpired, 410, "expired"},
+		{signurl.ErrRevoked, 410, "revoked"},
+		{store("upload", blobstore.ErrTooLarge), 413, "too_large"},
+		{store("upload", &http.MaxBytesError{Limit: 1}), 413, "too_large"},
+		{store("upload", blobstore.ErrContentType), 415, "type"},
+		{store("download", blobstore.ErrRange), 416, "range"},
+		{store("upload", blobstore.ErrChecksum), 422, "checksum"},
+		{store("upload", signurl.ErrConstraint), 422, "constraint"},
+		{store("download", blobstore.ErrChecksum), 500, "internal"},
+		{store("download", io.ErrUnexpectedEOF), 500, "internal"},
+		{store("download", fs.ErrPermission), 500, "internal"},
+		{errors.New("secret"), 500, "internal"},
+		{store("link", blobstore.ErrUnsupported), 501, "unsupported"},
+		{store("upload", blobstore.ErrAudit), 503, "audit"},
+		{store("upload", fmt.Errorf("%w; and %w", fs.ErrExist, blobstore.ErrAudit)), 503, "audit"},
+		{store("upload", blobstore.ErrInDoubt), 503, "in_doubt"},
+		{store("upload", blobstore.ErrClosed), 503, "unavailable"},
+		{store("upload", context.Canceled), 503, "unavailable"},
+		{store("upload", context.DeadlineExceeded), 504, "upstream_timeout"},
+		{store("upload", os.ErrDeadlineExceeded), 500, "internal"},
+		{store("upload", syscall.ENOSPC), 507, "no_space"},
 	} {
 		t.Run(c.err.Error(), func(t *testing.T) {
 			a := writeError(fmt.Errorf("secret: %w", c.err))
@@ -89,7 +90,6 @@ func TestWriteError(t *testing.T) {
 	}
 }
 
-// TestProblemOfTheHostWithoutAStatus holds that a mistake of the host is answered as one, and breaks no connection off.
 func TestProblemWithExtensions(t *testing.T) {
 	refused := func(extensions map[string]any) answer {
 		return writeError(fmt.Errorf("saving: %w", &blobhttp.Problem{Status: 422, Code: "details", Title: "Incomplete", Extensions: extensions}))
@@ -115,28 +115,153 @@ func TestUnavailableSaysWhenToRetry(t *testing.T) {
 	assert.Equal(t, "120", rec.Header().Get("Retry-After"), "the application's own")
 }
 
+// TestProblemOfTheHostWithoutAStatus holds that a mistake of the application is answered as one, and breaks no connection
+// off.
 func TestProblemOfTheHostWithoutAStatus(t *testing.T) {
 	for _, status := range []int{0, 99, 200, 304, 600, 1000} {
 		a := writeError(&blobhttp.Problem{Status: status, Code: "quota", Title: "Too much"})
 		assert.Equal(t, 500, a.status, status)
-		assert.Equal(t, blobhttp.CodeInternal, a.problem(t).Code)
+		assert.Equal(t, "internal", a.problem(t).Code)
 	}
 	assert.Equal(t, 429, writeError(&blobhttp.Problem{Status: 429, Code: "quota", Title: "Too much"}).status)
 }
 
-// TestProblemTypesAreDocumented holds that the type of each problem is the address of a constant, and that the constants'
-// comments say what is answered.
-func TestProblemTypesAreDocumented(t *testing.T) {
-	src, err := os.ReadFile("problem.go")
+// TestProblemTable holds the rules of the table: each code once, a valid status, the standard title for the general kind
+// of a status, and at most one general kind for each status.
+func TestProblemTable(t *testing.T) {
+	page, err := os.ReadFile("../../docs/problems.md")
 	require.NoError(t, err)
-	found := regexp.MustCompile(`(?m)^\t(Code\w+) += "(\w+)" +// (\d+): `).FindAllStringSubmatch(string(src), -1)
-	require.Len(t, found, len(blobhttp.Verdicts()))
-	for _, f := range found {
-		v, ok := blobhttp.Verdicts()[f[2]]
-		require.True(t, ok, "%s is answered", f[1])
-		assert.Equal(t, f[1], v.Constant)
-		assert.Equal(t, f[3], fmt.Sprint(v.Status), f[1])
+	equivalents := map[int]string{ // of standard phrases that are outdated or say less
+		401: "Authentication required", 404: "File not found", 413: "Content too large", 416: "Range not satisfiable",
+		501: "Not supported", 504: "Storage timeout",
 	}
+	sections := regexp.MustCompile("(?m)^### (\\w+)\n\n(\\d+) · (.+)\n\n(.+)").FindAllStringSubmatch(string(page), -1)
+	codes, general, documented := map[string]bool{}, map[int]string{}, map[string][]string{}
+	for _, s := range sections {
+		documented[s[1]] = s
+	}
+	for _, k := range blobhttp.Kinds() {
+		t.Run(k.Code, func(t *testing.T) {
+			assert.Regexp(t, "^[a-z]+(_[a-z]+)*$", k.Code)
+			assert.False(t, codes[k.Code], "each code once")
+			codes[k.Code] = true
+			assert.NotEmpty(t, http.StatusText(k.Status))
+			assert.True(t, k.Status >= 400 && k.Status <= 599)
+			assert.Regexp(t, "^[A-Z][A-Za-z ]{3,40}$", k.Title)
+			assert.True(t, k.Detail == "" || strings.HasSuffix(k.Detail, "."))
+			if k.General {
+				assert.Empty(t, general[k.Status], "one general kind for each status")
+				general[k.Status] = k.Code
+				want := equivalents[k.Status]
+				if want == "" {
+					want = http.StatusText(k.Status)
+				}
+				assert.Equal(t, strings.ToLower(want), strings.ToLower(k.Title))
+				p := blobhttp.ProblemOf(&blobhttp.Problem{Status: k.Status})
+				assert.Equal(t, []string{k.Code, k.Title}, []string{p.Code, p.Title}, "the defaults of the status")
+			}
+			for _, err := range k.Errs {
+				p := blobhttp.ProblemOf(fmt.Errorf("wrapped: %w", err))
+				require.ErrorIs(t, p, err)
+				assert.Equal(t, k.Code, p.Code, "%v", err)
+				assert.Equal(t, k.Status, p.Status)
+				assert.Equal(t, k.Title, p.Title)
+				assert.Equal(t, "https://github.com/blobtrail/blobtrail/blob/main/docs/problems.md#"+k.Code, p.Type)
+			}
+			require.NotNil(t, documented[k.Code], "a section of docs/problems.md")
+			assert.Equal(t, []string{fmt.Sprint(k.Status), k.Title}, documented[k.Code][2:4])
+		})
+	}
+	assert.Len(t, sections, len(codes), "docs/problems.md lists what exists only")
+}
+
+func TestProblemOfStatusAlone(t *testing.T) {
+	for status, want := range map[int][2]string{
+		400: {"bad_request", "Bad request"}, 401: {"unauthenticated", "Authentication required"}, 403: {"denied", "Forbidden"},
+		409: {"conflict", "Conflict"}, 415: {"type", "Unsupported media type"}, 429: {"too_many_requests", "Too many requests"},
+		503: {"unavailable", "Service unavailable"}, 499: {"status_499", "Status 499"},
+	} {
+		a := writeError(&blobhttp.Problem{Status: status})
+		assert.Equal(t, status, a.status)
+		p := a.problem(t)
+		assert.Equal(t, want, [2]string{p.Code, p.Title})
+	}
+	assert.Nil(t, blobhttp.ProblemOf(nil))
+	assert.Equal(t, 500, writeError(nil).status)
+}
+
+// TestProblemUnwraps holds that the cause of an application's problem is there for the program, and not for the client.
+func TestProblemUnwraps(t *testing.T) {
+	cause := errors.New("secret")
+	err := fmt.Errorf("saving: %w", &blobhttp.Problem{Status: 503, Code: "database", Title: "Down", Err: cause})
+	require.ErrorIs(t, err, cause)
+	assert.Equal(t, "saving: database: Down: secret", err.Error())
+	p := blobhttp.ProblemOf(err)
+	assert.Equal(t, "about:blank", p.Type)
+	assert.Equal(t, "database", p.Code)
+	require.ErrorIs(t, p, cause)
+	assert.NotContains(t, writeError(err).body, "secret")
+	own := &blobhttp.Problem{Status: 422, Type: "https://app.example/quota"}
+	p = blobhttp.ProblemOf(own)
+	assert.Equal(t, "https://app.example/quota", p.Type)
+	assert.NoError(t, p.Err)
+	assert.Empty(t, own.Code, "the application's value is not changed")
+}
+
+// TestWriteErrorLeavesATrace holds that the cause of a response which is not the client's fault can be found: in the log,
+// or by OnError, from any handler, and without what the client sent.
+func TestWriteErrorLeavesATrace(t *testing.T) {
+	handler := func(err error) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { blobhttp.WriteError(w, r, err) })
+	}
+	request := func() *http.Request {
+		r := newRequest("POST", "/secret-path?bt-sig=secret-signature", "secret-body")
+		r.Header.Set("Authorization", "Bearer secret-token")
+		r.Header.Set("Cookie", "session=secret-cookie")
+		r.Pattern = "POST /own/{id}"
+		return r
+	}
+	cause := errors.New("the disk is on fire")
+	for name, c := range map[string]struct {
+		err    error
+		status int
+		lines  int
+	}{
+		"5xx":                       {cause, 500, 1},
+		"5xx of the application":    {&blobhttp.Problem{Status: 503, Err: cause}, 503, 1},
+		"the client's fault":        {fs.ErrNotExist, 404, 0},
+		"the fault of the program":  {blobhttp.RefuseLink(request()), 403, 1},
+		"a client that is not read": {&blobhttp.Problem{Status: 429}, 429, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for what, wrap := range map[string]func(http.Handler) http.Handler{
+				"without Middleware": func(h http.Handler) http.Handler { return h },
+				"behind Middleware":  blobhttp.Middleware(nil),
+			} {
+				buf := captureLog(t)
+				r := request()
+				r.Pattern += name // mistakes are logged once a minute for each route
+				require.Equal(t, c.status, record(wrap(handler(c.err)), r).status)
+				assert.Equal(t, c.lines, strings.Count(buf.String(), "\n"), what+": "+buf.String())
+				assert.NotContains(t, buf.String(), "secret")
+				if errors.Is(c.err, cause) {
+					assert.Contains(t, buf.String(), cause.Error())
+					assert.Contains(t, buf.String(), "POST /own/{id}")
+				}
+			}
+			buf := captureLog(t)
+			heard := new(errorLog)
+			record(blobhttp.Middleware(&blobhttp.MiddlewareOptions{OnError: heard.add})(blobhttp.Middleware(nil)(handler(c.err))), request())
+			require.Len(t, heard.all(), 1, "also of a Middleware in front")
+			require.ErrorIs(t, heard.all()[0], c.err)
+			assert.Empty(t, buf.String())
+		})
+	}
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	buf := captureLog(t)
+	record(handler(cause), request().WithContext(canceled))
+	assert.Empty(t, buf.String(), "the client is gone")
 }
 
 func TestWriteErrorNamesTheRequest(t *testing.T) {

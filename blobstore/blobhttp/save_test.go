@@ -58,17 +58,17 @@ func TestRowsAndFilesAgree(t *testing.T) {
 		"committed": {func(tx *sqlx.Tx, _ *downAtTheEnd) error { return tx.Commit() }, 201, "", 0, 3},
 		"rolled back": {func(tx *sqlx.Tx, _ *downAtTheEnd) error {
 			return errors.Join(errors.New("no such invoice"), tx.Rollback())
-		}, 500, blobhttp.CodeInternal, 0, 0},
+		}, 500, "internal", 0, 0},
 		"committed, and then the trail is down": {func(tx *sqlx.Tx, journal *downAtTheEnd) error {
 			journal.down.Store(true)
 			return tx.Commit()
-		}, 503, blobhttp.CodeAudit, 3, 3},
+		}, 503, "audit", 3, 3},
 		"committed, but nobody heard of it": {func(tx *sqlx.Tx, _ *downAtTheEnd) error {
 			return errors.Join(fmt.Errorf("%w: connection reset", blobstore.ErrInDoubt), tx.Commit())
-		}, 503, blobhttp.CodeInDoubt, 3, 3},
+		}, 503, "in_doubt", 3, 3},
 		"rolled back, but nobody heard of it": {func(tx *sqlx.Tx, _ *downAtTheEnd) error {
 			return errors.Join(fmt.Errorf("%w: connection reset", blobstore.ErrInDoubt), tx.Rollback())
-		}, 503, blobhttp.CodeInDoubt, 3, 0},
+		}, 503, "in_doubt", 3, 0},
 		"committed, and then a panic": {func(tx *sqlx.Tx, _ *downAtTheEnd) error {
 			panic(tx.Commit())
 		}, 0, "", 3, 3},
@@ -92,7 +92,6 @@ func TestRowsAndFilesAgree(t *testing.T) {
 			defer func() { require.NoError(t, store.Close(context.Background())) }()
 
 			handler := blobhttp.Upload(store, &blobhttp.UploadOptions{
-				OnError: func(*http.Request, error) {},
 				Save: func(r *http.Request, files []*blobstore.Staged) error {
 					tx, err := db.BeginTxx(r.Context(), nil)
 					if err != nil {

@@ -149,25 +149,25 @@ func TestLinksRefused(t *testing.T) {
 		code     string
 		recorded string // the error code in the trail; empty: not recorded, since it was never issued
 	}{
-		"a GET link for PUT":     {method: "PUT", status: 405, code: blobhttp.CodeMethod, recorded: "method"},
-		"a GET link for DELETE":  {method: "DELETE", status: 405, code: blobhttp.CodeMethod, recorded: "method"},
-		"a GET link for POST":    {method: "POST", status: 405, code: blobhttp.CodeMethod, recorded: "method"},
-		"a HEAD link for GET":    {issue: blobstore.LinkOptions{Method: "HEAD"}, method: "GET", status: 405, code: blobhttp.CodeMethod, recorded: "method"},
-		"a PUT link for GET":     {issue: blobstore.LinkOptions{Method: "PUT"}, method: "GET", status: 405, code: blobhttp.CodeMethod, recorded: "method"},
-		"a DELETE link for GET":  {issue: blobstore.LinkOptions{Method: "DELETE"}, method: "GET", status: 405, code: blobhttp.CodeMethod, recorded: "method"},
-		"expired":                {method: "GET", later: day, status: 410, code: blobhttp.CodeExpired, recorded: "expired"},
-		"expired, PUT":           {issue: blobstore.LinkOptions{Method: "PUT"}, method: "PUT", later: day, status: 410, code: blobhttp.CodeExpired, recorded: "expired"},
+		"a GET link for PUT":     {method: "PUT", status: 405, code: "method", recorded: "method"},
+		"a GET link for DELETE":  {method: "DELETE", status: 405, code: "method", recorded: "method"},
+		"a GET link for POST":    {method: "POST", status: 405, code: "method", recorded: "method"},
+		"a HEAD link for GET":    {issue: blobstore.LinkOptions{Method: "HEAD"}, method: "GET", status: 405, code: "method", recorded: "method"},
+		"a PUT link for GET":     {issue: blobstore.LinkOptions{Method: "PUT"}, method: "GET", status: 405, code: "method", recorded: "method"},
+		"a DELETE link for GET":  {issue: blobstore.LinkOptions{Method: "DELETE"}, method: "GET", status: 405, code: "method", recorded: "method"},
+		"expired":                {method: "GET", later: day, status: 410, code: "expired", recorded: "expired"},
+		"expired, PUT":           {issue: blobstore.LinkOptions{Method: "PUT"}, method: "PUT", later: day, status: 410, code: "expired", recorded: "expired"},
 		"expired and HEAD":       {method: "HEAD", later: day, status: 410, recorded: "expired"},
-		"tampered expiry":        {method: "GET", change: with("bt-exp", "99999999999"), status: 403, code: blobhttp.CodeLink},
-		"tampered method":        {method: "PUT", change: with("bt-m", "PUT"), status: 403, code: blobhttp.CodeLink},
-		"tampered signature":     {method: "GET", change: with("bt-sig", strings.Repeat("A", 43)), status: 403, code: blobhttp.CodeLink},
-		"another key":            {method: "GET", change: replace("/files/a", "/files/b"), status: 403, code: blobhttp.CodeLink},
-		"an added constraint":    {method: "GET", change: with("bt-inl", "1"), status: 403, code: blobhttp.CodeLink},
-		"a parameter twice":      {method: "GET", change: func(_ *testing.T, l string) string { return l + "&bt-exp=99999999999" }, status: 403, code: blobhttp.CodeLink},
-		"no signature":           {method: "GET", change: func(_ *testing.T, l string) string { l, _, _ = strings.Cut(l, "?"); return l }, status: 403, code: blobhttp.CodeLink},
-		"the folder":             {method: "GET", change: func(_ *testing.T, l string) string { return l[:strings.Index(l, "a?")] }, status: 403, code: blobhttp.CodeLink},
-		"tampered and expired":   {method: "GET", later: day, change: with("bt-gid", "x"), status: 403, code: blobhttp.CodeLink},
-		"an overlong query":      {method: "GET", change: func(_ *testing.T, l string) string { return l + "&x=" + strings.Repeat("x", 5000) }, status: 403, code: blobhttp.CodeLink},
+		"tampered expiry":        {method: "GET", change: with("bt-exp", "99999999999"), status: 403, code: "bad_link"},
+		"tampered method":        {method: "PUT", change: with("bt-m", "PUT"), status: 403, code: "bad_link"},
+		"tampered signature":     {method: "GET", change: with("bt-sig", strings.Repeat("A", 43)), status: 403, code: "bad_link"},
+		"another key":            {method: "GET", change: replace("/files/a", "/files/b"), status: 403, code: "bad_link"},
+		"an added constraint":    {method: "GET", change: with("bt-inl", "1"), status: 403, code: "bad_link"},
+		"a parameter twice":      {method: "GET", change: func(_ *testing.T, l string) string { return l + "&bt-exp=99999999999" }, status: 403, code: "bad_link"},
+		"no signature":           {method: "GET", change: func(_ *testing.T, l string) string { l, _, _ = strings.Cut(l, "?"); return l }, status: 403, code: "bad_link"},
+		"the folder":             {method: "GET", change: func(_ *testing.T, l string) string { return l[:strings.Index(l, "a?")] }, status: 403, code: "bad_link"},
+		"tampered and expired":   {method: "GET", later: day, change: with("bt-gid", "x"), status: 403, code: "bad_link"},
+		"an overlong query":      {method: "GET", change: func(_ *testing.T, l string) string { return l + "&x=" + strings.Repeat("x", 5000) }, status: 403, code: "bad_link"},
 		"foreign query is fine ": {method: "GET", change: func(_ *testing.T, l string) string { return l + "&utm=1" }, status: 200},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -323,7 +323,7 @@ func TestLinksBoundToSomebody(t *testing.T) {
 			require.Equal(t, c.status, a.status, a.body)
 			uses := h.trail(audit.ActionRedeem)[before:]
 			if c.status == 403 {
-				assert.Equal(t, blobhttp.CodeDenied, a.problem(t).Code)
+				assert.Equal(t, "denied", a.problem(t).Code)
 				require.Len(t, uses, 1)
 				assert.Equal(t, audit.OutcomeDenied, uses[0].Outcome)
 				assert.Equal(t, c.user, uses[0].Actor.UserID)
@@ -344,5 +344,5 @@ func TestProblemsLeakNothing(t *testing.T) {
 	assert.NotContains(t, rec.body, "secret")
 	var p map[string]any
 	require.NoError(t, json.Unmarshal([]byte(rec.body), &p))
-	assert.Equal(t, "https://pkg.go.dev/github.com/blobtrail/blobtrail/blobstore/blobhttp#CodeDenied", p["type"])
+	assert.Equal(t, "https://github.com/blobtrail/blobtrail/blob/main/docs/problems.md#denied", p["type"])
 }

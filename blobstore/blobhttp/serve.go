@@ -32,7 +32,7 @@ type view struct {
 // serve answers with the object. An error is for the caller to answer; none has
 // been begun then. What fails later breaks the connection off, so that the
 // client can't take a part for the whole.
-func serve(ctx context.Context, w http.ResponseWriter, r *http.Request, store *blobstore.Store, v view, report func(*http.Request, error)) error {
+func serve(ctx context.Context, w http.ResponseWriter, r *http.Request, store *blobstore.Store, v view) error {
 	a := answer{r: r, v: &v}
 	opts := &blobstore.PartsOptions{Choose: a.choose, Head: r.Method == http.MethodHead, Use: v.use, Resource: v.resource}
 	if !opts.Head && !conditional(r.Header) {

@@ -107,7 +107,7 @@ func TestSlowBody(t *testing.T) {
 			assert.Equal(t, http.StatusRequestTimeout, res.StatusCode)
 			var p blobhttp.Problem
 			require.NoError(t, json.NewDecoder(res.Body).Decode(&p))
-			assert.Equal(t, blobhttp.CodeSlow, p.Code)
+			assert.Equal(t, "request_timeout", p.Code)
 			assert.Empty(t, h.keys())
 			assert.Zero(t, h.log.OpenIntents())
 			uploads := h.trail(audit.ActionUpload)
@@ -136,7 +136,7 @@ func TestSlowForm(t *testing.T) {
 			assert.Equal(t, http.StatusRequestTimeout, res.StatusCode)
 			var p blobhttp.Problem
 			require.NoError(t, json.NewDecoder(res.Body).Decode(&p))
-			assert.Equal(t, blobhttp.CodeSlow, p.Code)
+			assert.Equal(t, "request_timeout", p.Code)
 			assert.Empty(t, h.trail())
 		})
 	}

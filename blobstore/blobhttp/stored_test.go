@@ -98,9 +98,9 @@ func TestMissingFolderIsUnavailable(t *testing.T) {
 	onError := func(_ *http.Request, err error) { reported = append(reported, err) }
 	for name, h := range map[string]http.Handler{
 		"deliver": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			blobhttp.Deliver(w, r, store, "a", &blobhttp.DeliverOptions{OnError: onError})
+			blobhttp.Deliver(w, r, store, "a", nil)
 		}),
-		"upload": blobhttp.Upload(store, &blobhttp.UploadOptions{OnError: onError}),
+		"upload": blobhttp.Upload(store, nil),
 	} {
 		reported = nil
 		method, body, contentType := "GET", "", ""
@@ -111,7 +111,7 @@ func TestMissingFolderIsUnavailable(t *testing.T) {
 		req := httptest.NewRequest(method, "/", strings.NewReader(body)).WithContext(ctx)
 		req.Header.Set("Content-Type", contentType)
 		rec := httptest.NewRecorder()
-		h.ServeHTTP(rec, req)
+		blobhttp.Heard(onError, h).ServeHTTP(rec, req)
 		require.Equal(t, 503, rec.Code, fmt.Sprint(name, rec.Body))
 		require.NotEmpty(t, rec.Header().Get("Retry-After"), name)
 		require.NotContains(t, rec.Body.String(), dir)

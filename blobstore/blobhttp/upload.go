@@ -72,9 +72,6 @@ type UploadOptions struct {
 	// Anonymous lets requests of nobody through. Without it a request whose
 	// actor has no user is answered 401.
 	Anonymous bool
-
-	// OnError hears of failures as LinksOptions.OnError does.
-	OnError func(r *http.Request, err error)
 }
 
 // FormFile is a file of a form that is about to be stored.
@@ -138,7 +135,7 @@ const (
 //
 // Either all files of a request are stored or none: if one fails, those before
 // it are removed again. Only the trail may fail so late, when all are stored, that
-// some stay; that is answered as CodeAudit, and the trail shows which. What fails
+// some stay; that is answered as the code "audit", and the trail shows which. What fails
 // is answered by [WriteError].
 //
 // The actor must be in the request's context; see [Middleware].
@@ -163,21 +160,18 @@ func Upload(store *blobstore.Store, opts *UploadOptions) http.Handler {
 	if o.CrossOrigin == nil {
 		o.CrossOrigin = http.NewCrossOriginProtection()
 	}
-	h.report = reportTo(o.OnError, new(mistakeLog))
 	return h
 }
 
 type uploads struct {
-	store  *blobstore.Store
-	opts   UploadOptions
-	report func(*http.Request, error)
+	store *blobstore.Store
+	opts  UploadOptions
 }
 
 // ServeHTTP implements [http.Handler].
 func (h *uploads) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer, err := h.upload(w, r)
 	if err != nil {
-		h.report(r, err)
 		if errors.Is(err, errMethod) {
 			w.Header().Set("Allow", http.MethodPost)
 		}
@@ -237,14 +231,14 @@ func needUser(ctx context.Context, anonymous bool) error {
 func (f *form) answer() *Uploaded {
 	out := &Uploaded{Files: make([]UploadedFile, len(f.files))}
 	for i, file := range f.files {
-		out.Files[i] = describe(f.r, f.uploads.store, file.staged.Object, f.opts.Link, f.report)
+		out.Files[i] = describe(f.r, f.uploads.store, file.staged.Object, f.opts.Link)
 		out.Files[i].Field = file.field
 	}
 	return out
 }
 
 // describe tells of a stored object, with a link if one is asked for.
-func describe(r *http.Request, store *blobstore.Store, obj *blobstore.Object, opts *blobstore.LinkOptions, report func(*http.Request, error)) UploadedFile {
+func describe(r *http.Request, store *blobstore.Store, obj *blobstore.Object, opts *blobstore.LinkOptions) UploadedFile {
 	u := UploadedFile{
 		Key: obj.Key, Filename: obj.Filename, Size: obj.Size,
 		ContentType: obj.ContentType, SHA256: hex.EncodeToString(obj.SHA256),
@@ -255,8 +249,7 @@ func describe(r *http.Request, store *blobstore.Store, obj *blobstore.Object, op
 	link, err := store.Link(r.Context(), obj.Key, opts)
 	if err != nil {
 		report(r, err)
-		p := problem(r, judge(err))
-		u.Problem = &p
+		u.Problem = ProblemOf(err).identified(r)
 		return u
 	}
 	u.DownloadURL, u.ExpiresInSeconds = link.URL(), secondsLeft(link)

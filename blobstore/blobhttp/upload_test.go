@@ -63,9 +63,6 @@ func newUploadHost(t *testing.T, s setup, opts *blobhttp.UploadOptions) *host {
 	t.Helper()
 	s.wrap = asUser
 	h := newHost(t, s)
-	if opts.OnError == nil {
-		opts.OnError = h.errs.add
-	}
 	h.mux.Handle("/upload", blobhttp.Upload(h.store, opts))
 	return h
 }
@@ -153,41 +150,41 @@ func TestUploadRefused(t *testing.T) {
 		status int
 		code   string
 	}{
-		"no file":             {parts: []formPart{{name: "a", content: "b"}}, status: 400, code: blobhttp.CodeBadRequest},
-		"no file chosen":      {parts: []formPart{{name: "f", contentType: "application/octet-stream"}}, status: 400, code: blobhttp.CodeBadRequest},
-		"empty form":          {status: 400, code: blobhttp.CodeBadRequest},
-		"too large":           {opts: opts{MaxBytes: 9}, parts: []formPart{file}, status: 413, code: blobhttp.CodeTooLarge},
-		"second too large":    {opts: opts{MaxBytes: 10}, parts: []formPart{file, {name: "f", filename: "b", content: digits + "x"}}, status: 413, code: blobhttp.CodeTooLarge},
-		"too large for store": {store: blobstore.Options{MaxSize: 9}, parts: []formPart{file}, status: 413, code: blobhttp.CodeTooLarge},
-		"body too large":      {opts: opts{MaxTotal: 100}, parts: []formPart{file}, status: 413, code: blobhttp.CodeTooLarge},
-		"too many files":      {opts: opts{MaxFiles: 2}, parts: many(3, file), status: 413, code: blobhttp.CodeTooMany},
-		"too many by default": {parts: many(33, file), status: 413, code: blobhttp.CodeTooMany},
-		"too many fields":     {opts: opts{MaxFields: 2}, parts: append([]formPart{file}, many(3, formPart{name: "a", content: "b"})...), status: 413, code: blobhttp.CodeTooMany},
-		"field too long":      {opts: opts{MaxFieldBytes: 9}, parts: []formPart{file, {name: "a", content: digits}}, status: 413, code: blobhttp.CodeTooMany},
-		"field name too long": {opts: opts{MaxFieldBytes: 9}, parts: []formPart{file, {name: digits, content: "b"}}, status: 413, code: blobhttp.CodeTooMany},
-		"fields too long":     {opts: opts{MaxFieldBytes: 9}, parts: append([]formPart{file}, many(3, formPart{name: "a", content: "bcd"})...), status: 413, code: blobhttp.CodeTooMany},
-		"type":                {opts: opts{AllowedTypes: []string{"application/pdf"}}, parts: []formPart{file}, status: 415, code: blobhttp.CodeType},
-		"lying type":          {opts: opts{AllowedTypes: []string{"image/*"}}, parts: []formPart{{name: "f", filename: "a.png", contentType: "image/png", content: html}}, status: 415, code: blobhttp.CodeType},
-		"refused by Prepare":  {opts: opts{Prepare: func(*http.Request, *blobhttp.FormFile) error { return blobstore.ErrDenied }}, parts: []formPart{file}, status: 403, code: blobhttp.CodeDenied},
-		"bad key by Prepare":  {opts: opts{Prepare: func(_ *http.Request, f *blobhttp.FormFile) error { f.Key = "../x"; return nil }}, parts: []formPart{file}, status: 400, code: blobhttp.CodeKey},
-		"taken":               {opts: opts{Prepare: func(_ *http.Request, f *blobhttp.FormFile) error { f.Key = "same"; return nil }}, parts: many(2, file), status: 409, code: blobhttp.CodeExists},
-		"refused by Save":     {opts: opts{Save: func(*http.Request, []*blobstore.Staged) error { return errors.New("secret") }}, parts: []formPart{file, file}, status: 500, code: blobhttp.CodeInternal},
-		"GET":                 {method: "GET", status: 405, code: blobhttp.CodeMethod},
-		"PUT":                 {method: "PUT", parts: []formPart{file}, status: 405, code: blobhttp.CodeMethod},
-		"not a form":          {parts: []formPart{file}, change: func(_, b string) (string, string) { return "application/json", b }, status: 415, code: blobhttp.CodeType},
-		"another form":        {parts: []formPart{file}, change: func(_, b string) (string, string) { return "application/x-www-form-urlencoded", b }, status: 415, code: blobhttp.CodeType},
-		"no boundary":         {parts: []formPart{file}, change: func(_, b string) (string, string) { return "multipart/form-data", b }, status: 415, code: blobhttp.CodeType},
+		"no file":             {parts: []formPart{{name: "a", content: "b"}}, status: 400, code: "bad_request"},
+		"no file chosen":      {parts: []formPart{{name: "f", contentType: "application/octet-stream"}}, status: 400, code: "bad_request"},
+		"empty form":          {status: 400, code: "bad_request"},
+		"too large":           {opts: opts{MaxBytes: 9}, parts: []formPart{file}, status: 413, code: "too_large"},
+		"second too large":    {opts: opts{MaxBytes: 10}, parts: []formPart{file, {name: "f", filename: "b", content: digits + "x"}}, status: 413, code: "too_large"},
+		"too large for store": {store: blobstore.Options{MaxSize: 9}, parts: []formPart{file}, status: 413, code: "too_large"},
+		"body too large":      {opts: opts{MaxTotal: 100}, parts: []formPart{file}, status: 413, code: "too_large"},
+		"too many files":      {opts: opts{MaxFiles: 2}, parts: many(3, file), status: 413, code: "too_many"},
+		"too many by default": {parts: many(33, file), status: 413, code: "too_many"},
+		"too many fields":     {opts: opts{MaxFields: 2}, parts: append([]formPart{file}, many(3, formPart{name: "a", content: "b"})...), status: 413, code: "too_many"},
+		"field too long":      {opts: opts{MaxFieldBytes: 9}, parts: []formPart{file, {name: "a", content: digits}}, status: 413, code: "too_many"},
+		"field name too long": {opts: opts{MaxFieldBytes: 9}, parts: []formPart{file, {name: digits, content: "b"}}, status: 413, code: "too_many"},
+		"fields too long":     {opts: opts{MaxFieldBytes: 9}, parts: append([]formPart{file}, many(3, formPart{name: "a", content: "bcd"})...), status: 413, code: "too_many"},
+		"type":                {opts: opts{AllowedTypes: []string{"application/pdf"}}, parts: []formPart{file}, status: 415, code: "type"},
+		"lying type":          {opts: opts{AllowedTypes: []string{"image/*"}}, parts: []formPart{{name: "f", filename: "a.png", contentType: "image/png", content: html}}, status: 415, code: "type"},
+		"refused by Prepare":  {opts: opts{Prepare: func(*http.Request, *blobhttp.FormFile) error { return blobstore.ErrDenied }}, parts: []formPart{file}, status: 403, code: "denied"},
+		"bad key by Prepare":  {opts: opts{Prepare: func(_ *http.Request, f *blobhttp.FormFile) error { f.Key = "../x"; return nil }}, parts: []formPart{file}, status: 400, code: "bad_key"},
+		"taken":               {opts: opts{Prepare: func(_ *http.Request, f *blobhttp.FormFile) error { f.Key = "same"; return nil }}, parts: many(2, file), status: 409, code: "exists"},
+		"refused by Save":     {opts: opts{Save: func(*http.Request, []*blobstore.Staged) error { return errors.New("secret") }}, parts: []formPart{file, file}, status: 500, code: "internal"},
+		"GET":                 {method: "GET", status: 405, code: "method"},
+		"PUT":                 {method: "PUT", parts: []formPart{file}, status: 405, code: "method"},
+		"not a form":          {parts: []formPart{file}, change: func(_, b string) (string, string) { return "application/json", b }, status: 415, code: "type"},
+		"another form":        {parts: []formPart{file}, change: func(_, b string) (string, string) { return "application/x-www-form-urlencoded", b }, status: 415, code: "type"},
+		"no boundary":         {parts: []formPart{file}, change: func(_, b string) (string, string) { return "multipart/form-data", b }, status: 415, code: "type"},
 		"wrong boundary":      {parts: []formPart{file}, change: func(_, b string) (string, string) { return "multipart/form-data; boundary=x", b }, status: 400},
-		"cut in the file":     {parts: []formPart{file}, change: func(ct, b string) (string, string) { return ct, b[:strings.Index(b, digits)+5] }, status: 400, code: blobhttp.CodeTruncated},
+		"cut in the file":     {parts: []formPart{file}, change: func(ct, b string) (string, string) { return ct, b[:strings.Index(b, digits)+5] }, status: 400, code: "truncated"},
 		"cut before the end":  {parts: []formPart{file}, change: func(ct, b string) (string, string) { return ct, strings.TrimRight(b, "-\r\n") }, status: 400},
 		"endless header": {parts: []formPart{file}, change: func(ct, b string) (string, string) {
 			return ct, strings.Replace(b, "Content-Disp", "X: "+strings.Repeat("x", 11<<20)+"\r\nContent-Disp", 1)
-		}, status: 400, code: blobhttp.CodeBadRequest},
-		"nobody":                 {parts: []formPart{file}, header: []string{"User", "nobody"}, status: 401, code: blobhttp.CodeUnauthenticated},
-		"from another site":      {parts: []formPart{file}, header: []string{"Sec-Fetch-Site", "cross-site"}, status: 403, code: blobhttp.CodeDenied},
-		"from another origin":    {parts: []formPart{file}, header: []string{"Origin", "https://evil.example"}, status: 403, code: blobhttp.CodeDenied},
-		"refused by authoriser":  {store: blobstore.Options{Authorize: func(_ context.Context, e audit.Event) error { return refuseUploads(e) }}, parts: []formPart{file}, status: 403, code: blobhttp.CodeDenied},
-		"link that can't be had": {opts: opts{Prepare: func(_ *http.Request, f *blobhttp.FormFile) error { f.Options.Overwrite = true; return nil }}, parts: []formPart{file}, status: 500, code: blobhttp.CodeInternal},
+		}, status: 400, code: "bad_request"},
+		"nobody":                 {parts: []formPart{file}, header: []string{"User", "nobody"}, status: 401, code: "unauthenticated"},
+		"from another site":      {parts: []formPart{file}, header: []string{"Sec-Fetch-Site", "cross-site"}, status: 403, code: "denied"},
+		"from another origin":    {parts: []formPart{file}, header: []string{"Origin", "https://evil.example"}, status: 403, code: "denied"},
+		"refused by authoriser":  {store: blobstore.Options{Authorize: func(_ context.Context, e audit.Event) error { return refuseUploads(e) }}, parts: []formPart{file}, status: 403, code: "denied"},
+		"link that can't be had": {opts: opts{Prepare: func(_ *http.Request, f *blobhttp.FormFile) error { f.Options.Overwrite = true; return nil }}, parts: []formPart{file}, status: 500, code: "internal"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newUploadHost(t, setup{store: "local://" + t.TempDir(), opts: c.store}, &c.opts)
@@ -387,7 +384,7 @@ func FuzzUpload(f *testing.F) {
 	}
 	var reported error
 	f.Cleanup(func() { assert.NoError(f, store.Close(context.Background())) })
-	h := blobhttp.Upload(store, &blobhttp.UploadOptions{MaxBytes: 1 << 10, OnError: func(_ *http.Request, err error) { reported = err }})
+	h := blobhttp.Heard(func(_ *http.Request, err error) { reported = err }, blobhttp.Upload(store, &blobhttp.UploadOptions{MaxBytes: 1 << 10}))
 	f.Fuzz(func(t *testing.T, contentType, body string) {
 		r := newRequest("POST", "/upload", body)
 		r.Header["Content-Type"] = []string{contentType}

@@ -17,7 +17,7 @@ import (
 // details come as its fields; the header Location names the invoice.
 func (s *service) directHandler() http.Handler {
 	next := blobhttp.DirectUpload(s.store, &blobhttp.DirectOptions{
-		MaxBytes: s.set.files.MaxUploadBytes, AllowedTypes: fileTypes, OnError: s.report,
+		MaxBytes: s.set.files.MaxUploadBytes, AllowedTypes: fileTypes,
 		Prepare: func(r *http.Request, f *blobhttp.DirectFile) error {
 			a, _ := audit.ActorFrom(r.Context())
 			i := newInvoice(a)

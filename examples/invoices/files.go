@@ -54,7 +54,7 @@ func (s *service) handleDownload(w http.ResponseWriter, r *http.Request) error {
 	if r.FormValue("redirect") != "" {
 		mode = blobhttp.Redirect
 	}
-	blobhttp.Deliver(w, r, s.store, i.FileKey, &blobhttp.DeliverOptions{Mode: mode, Resource: i.resource(), OnError: s.report})
+	blobhttp.Deliver(w, r, s.store, i.FileKey, &blobhttp.DeliverOptions{Mode: mode, Resource: i.resource()})
 	return nil
 }
 
@@ -178,7 +178,7 @@ func (s *service) handleRefresh(w http.ResponseWriter, r *http.Request) error {
 	}
 	_, t, err := s.refresh(r.Context(), in.Token)
 	if errors.Is(err, errToken) {
-		return refuse(401, blobhttp.CodeUnauthenticated, "Log in again", "")
+		return refuse(401, "", "Log in again", "")
 	}
 	if err != nil {
 		return err

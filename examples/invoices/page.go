@@ -102,7 +102,7 @@ func (s *service) pageLogin(w http.ResponseWriter, r *http.Request) error {
 func (s *service) formLogin(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, maxJSON)
 	if err := r.ParseForm(); err != nil {
-		return refuse(400, blobhttp.CodeBadRequest, "The form can't be understood", "")
+		return refuse(400, "", "", "The form can't be understood.")
 	}
 	_, t, err := s.login(r.Context(), r.PostForm.Get("email"), r.PostForm.Get("password"))
 	if p := (*blobhttp.Problem)(nil); errors.As(err, &p) {

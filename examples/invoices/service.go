@@ -101,7 +101,7 @@ func (s *service) handler() http.Handler {
 	}))
 	handle("GET /readyz", newLimiter(5, 20).of(byIP, s.answer(s.handleReady)))
 
-	identify := blobhttp.Middleware(&blobhttp.MiddlewareOptions{Identify: identify, TrustedProxies: s.set.proxies})
+	identify := blobhttp.Middleware(&blobhttp.MiddlewareOptions{Identify: identify, OnError: s.report, TrustedProxies: s.set.proxies})
 	all := s.withSession(identify(http.NewCrossOriginProtection().Handler(mux)))
 	// Counted is what is refused before a route is reached, too.
 	counted := map[string]http.Handler{"": s.metrics.count("none", all)}

@@ -47,8 +47,7 @@ type uploadingKey struct{}
 func (s *service) uploadHandler(from source) http.Handler {
 	opts := &blobhttp.UploadOptions{
 		MaxFiles: 1, MaxFields: 16, MaxFieldBytes: 8 << 10, MaxBytes: s.set.files.MaxUploadBytes, MaxTotal: s.set.files.MaxUploadBytes + 64<<10,
-		AllowedTypes: fileTypes, OnError: s.report,
-		Answer: s.answerUpload,
+		AllowedTypes: fileTypes, Answer: s.answerUpload,
 	}
 	if from == fromPDF {
 		opts.MaxBytes, opts.MaxTotal, opts.AllowedTypes = min(opts.MaxBytes, maxPDF), min(opts.MaxTotal, maxPDF+64<<10), []string{"application/pdf"}

@@ -32,7 +32,6 @@ type handlerFunc func(http.ResponseWriter, *http.Request) error
 func (s *service) answer(h handlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := s.outage(r.Context(), h(w, r)); err != nil {
-			s.report(r, err)
 			blobhttp.WriteError(w, r, err)
 		}
 	})
@@ -41,7 +40,7 @@ func (s *service) answer(h handlerFunc) http.Handler {
 // outage makes err, which may be nil, one that is answered 503 if the database is
 // not there.
 func (s *service) outage(ctx context.Context, err error) error {
-	if status := blobhttp.StatusOf(err); err == nil || status != 500 && status != 504 {
+	if p := blobhttp.ProblemOf(err); p == nil || p.Status != 500 && p.Status != 504 {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -49,7 +48,7 @@ func (s *service) outage(ctx context.Context, err error) error {
 	if !lostConnection(err) && s.db.PingContext(ctx) == nil {
 		return err
 	}
-	return errors.Join(refuse(503, "database", "Not available at the moment", "Try again later."), err)
+	return &blobhttp.Problem{Status: 503, Code: "database", Detail: "Try again later.", Err: err}
 }
 
 // lostConnection reports whether an error is that of a database which was lost
@@ -69,15 +68,17 @@ func lostConnection(err error) bool {
 	return false
 }
 
-// report logs what is not the client's doing.
+// report logs what is not the client's doing. Every error that is answered comes
+// here.
 func (s *service) report(r *http.Request, err error) {
-	if blobhttp.StatusOf(err) < 500 && !errors.Is(err, blobhttp.ErrMisconfigured) || r.Context().Err() != nil {
+	if blobhttp.ProblemOf(err).Status < 500 && !errors.Is(err, blobhttp.ErrMisconfigured) || r.Context().Err() != nil {
 		return
 	}
 	a, _ := audit.ActorFrom(r.Context())
 	s.log.Warn("request failed", "request_id", a.RequestID, "route", r.Pattern, "error", err)
 }
 
+// refuse is a problem. Without a code or title it has those of its status.
 func refuse(status int, code, title, detail string) error {
 	return &blobhttp.Problem{Status: status, Code: code, Title: title, Detail: detail}
 }
@@ -95,7 +96,7 @@ const maxJSON = 16 << 10
 // readJSON reads a small body into v.
 func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
 	if t, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); t != "application/json" {
-		return refuse(415, blobhttp.CodeType, "Send JSON as application/json", "")
+		return refuse(415, "", "", "Send JSON as application/json.")
 	}
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxJSON))
 	d.DisallowUnknownFields()
@@ -103,10 +104,10 @@ func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
 		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 			return err
 		}
-		return refuse(400, blobhttp.CodeBadRequest, "The JSON can't be understood", "")
+		return refuse(400, "", "", "The JSON can't be understood.")
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return refuse(400, blobhttp.CodeBadRequest, "The JSON can't be understood", "")
+		return refuse(400, "", "", "The JSON can't be understood.")
 	}
 	return nil
 }
@@ -191,9 +192,6 @@ func (s *service) withSession(next http.Handler) http.Handler {
 			l.session, l.err = s.authenticate(ctx, token)
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), sessionKey{}, l)))
-		if l.err != nil && !errors.Is(l.err, errToken) && r.Context().Err() == nil {
-			s.log.Warn("request failed", "request_id", w.Header().Get("X-Request-Id"), "error", l.err)
-		}
 	})
 }
 
@@ -232,7 +230,7 @@ func identify(r *http.Request) (user, tenant string, err error) {
 	case errors.Is(l.err, errToken):
 		return "", "", l.err
 	case l.err != nil:
-		return "", "", refuse(503, blobhttp.CodeUnavailable, "Not available at the moment", "Try again later.")
+		return "", "", &blobhttp.Problem{Status: 503, Detail: "Try again later.", Err: l.err}
 	case l.session == nil:
 		return "", "", nil
 	}
@@ -242,7 +240,7 @@ func identify(r *http.Request) (user, tenant string, err error) {
 func needUser(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if sessionOf(r) == nil {
-			blobhttp.WriteError(w, r, refuse(401, blobhttp.CodeUnauthenticated, "Log in first", ""))
+			blobhttp.WriteError(w, r, refuse(401, "", "", "Log in first."))
 			return
 		}
 		next.ServeHTTP(w, r)

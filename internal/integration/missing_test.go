@@ -123,7 +123,7 @@ func TestMissingBucket(t *testing.T) {
 				err := fn()
 				assert.ErrorIs(t, err, blobstore.ErrNoBucket, op)
 				assert.NotErrorIs(t, err, fs.ErrNotExist, op)
-				assert.Equal(t, http.StatusServiceUnavailable, blobhttp.StatusOf(err), op)
+				assert.Equal(t, http.StatusServiceUnavailable, blobhttp.ProblemOf(err).Status, op)
 			}
 			var ce *blobstore.CheckError
 			require.ErrorAs(t, s.Check(ctx), &ce)

@@ -37,6 +37,15 @@ func (l *lines) String() string {
 	return l.buf.String()
 }
 
+// hooked is a middleware with OnError behind which there is no actor, as if that had been removed.
+func hooked(onError func(*http.Request, error)) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return blobhttp.Middleware(&blobhttp.MiddlewareOptions{OnError: onError})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(w, r.WithContext(audit.WithActor(r.Context(), audit.Actor{})))
+		}))
+	}
+}
+
 // TestMistakesOfTheProgramAreReported holds that links are refused here, that a missing middleware is named, and that
 // neither floods the log.
 func TestMistakesOfTheProgramAreReported(t *testing.T) {
@@ -58,16 +67,20 @@ func TestMistakesOfTheProgramAreReported(t *testing.T) {
 			slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
 			defer slog.SetDefault(before)
 			var heard []error
-			for _, onError := range []func(context.Context, error){nil, func(_ context.Context, err error) { heard = append(heard, err) }} {
-				h, err := tus.New(store, t.TempDir(), &tus.Options{OnError: onError})
+			for _, hook := range []func(http.Handler) http.Handler{
+				func(h http.Handler) http.Handler { return h },
+				hooked(func(_ *http.Request, err error) { heard = append(heard, err) }),
+			} {
+				h, err := tus.New(store, t.TempDir(), nil)
 				require.NoError(t, err)
 				for range 5 {
 					r := httptest.NewRequest(http.MethodPost, c.path, nil)
 					for k, v := range map[string]string{"Tus-Resumable": "1.0.0", "Upload-Length": "0"} {
 						r.Header.Set(k, v)
 					}
+					r.Pattern = t.Name() // mistakes are logged once for each route
 					w := httptest.NewRecorder()
-					h.ServeHTTP(w, r)
+					hook(h).ServeHTTP(w, r)
 					assert.Equal(t, c.status, w.Code, w.Body.String())
 				}
 				require.NoError(t, h.Close())

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
@@ -14,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/tus/tusd/v2/pkg/handler"
@@ -66,12 +64,6 @@ type Options struct {
 	// Anonymous lets requests of nobody through. Without it a request whose
 	// actor has no user is answered 401.
 	Anonymous bool
-
-	// OnError, if not nil, hears of each request that failed here, with what the
-	// client is not told. It may be called concurrently. Nil: what is not the
-	// client's fault is logged with slog.Default, and blobhttp.ErrMisconfigured at
-	// most once a minute.
-	OnError func(ctx context.Context, err error)
 }
 
 // File is a file that is about to be uploaded, or was.
@@ -93,8 +85,6 @@ type Handler struct {
 	locks *locks
 	cross *http.CrossOriginProtection
 	base  string // the path that it is mounted under
-
-	misconfigured atomic.Int64 // when that was logged last, in Unix nanoseconds
 }
 
 // New returns a handler for uploads to store, which keeps those under way in the
@@ -115,9 +105,6 @@ func New(store *blobstore.Store, dir string, opts *Options) (*Handler, error) {
 	}
 	if o.Expiry <= 0 {
 		o.Expiry = 24 * time.Hour
-	}
-	if o.OnError == nil {
-		o.OnError = h.logError
 	}
 	u, err := url.Parse(o.BasePath)
 	if err != nil || !strings.HasPrefix(u.Path, "/") {
@@ -166,30 +153,6 @@ func (h *Handler) allowOrigins() (*handler.CorsConfig, error) {
 	return &cors, nil
 }
 
-// logError logs what is not the client's doing. The mistakes of the program are
-// logged once a minute.
-func (h *Handler) logError(ctx context.Context, err error) {
-	if errors.Is(err, blobhttp.ErrMisconfigured) {
-		now, last := time.Now().UnixNano(), h.misconfigured.Load()
-		if now-last >= int64(time.Minute) && h.misconfigured.CompareAndSwap(last, now) {
-			slog.ErrorContext(ctx, "tus: handler misconfigured", "path", h.base, "error", err)
-		}
-		return
-	}
-	if refusal(ctx, err).StatusCode >= 500 {
-		slog.ErrorContext(ctx, "tus: request failed", "error", err)
-	}
-}
-
-// report passes an error to OnError, with the mistake of the program that is
-// behind it, if it is a known one.
-func (h *Handler) report(ctx context.Context, err error) {
-	if a, ok := audit.ActorFrom(ctx); errors.Is(err, audit.ErrNoActor) && (!ok || a.IsZero()) {
-		err = fmt.Errorf("%w: the request's context has no actor: wrap the handler in blobhttp.Middleware: %w", blobhttp.ErrMisconfigured, err)
-	}
-	h.opts.OnError(ctx, err)
-}
-
 // Close lets go of the folder. Uploads under way can be resumed when it is opened
 // again.
 func (h *Handler) Close() error { return h.spool.close() }
@@ -197,7 +160,6 @@ func (h *Handler) Close() error { return h.spool.close() }
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := blobhttp.RefuseLink(r); err != nil {
-		h.report(r.Context(), err)
 		h.refuse(w, r, err)
 		return
 	}
@@ -215,12 +177,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = audit.ErrNoActor
 	}
 	if err != nil {
-		h.report(r.Context(), err)
 		h.refuse(w, r, err)
 		return
 	}
 	w.Header().Set("Cache-Control", "private, no-store")
-	h.inner.ServeHTTP(w, r)
+	h.inner.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestKey{}, r)))
 }
 
 // refuse answers a request that the protocol's library does not get to see, so
@@ -307,7 +268,7 @@ func (u *upload) FinishUpload(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	obj, err := u.h.finish(ctx, u.spooled)
 	switch {
-	case err != nil && isFinal(refusal(ctx, err).StatusCode):
+	case err != nil && isFinal(blobhttp.ProblemOf(err).Status):
 		err = errors.Join(err, u.remove())
 	case err == nil && u.h.opts.Save != nil:
 		err = u.h.opts.Save(ctx, obj)
@@ -401,24 +362,26 @@ func owner(ctx context.Context) string {
 	return strconv.Quote(a.TenantID) + strconv.Quote(a.UserID)
 }
 
-// fail reports err and returns it as an answer that gives nothing away.
+// requestKey is the key of a request in its own context, where the methods that
+// the protocol's library calls find it.
+type requestKey struct{}
+
+// fail returns err as the response of package blobhttp, which also reports it.
 func (h *Handler) fail(ctx context.Context, err error) error {
 	if errors.As(err, new(handler.Error)) {
 		return err // of the protocol
 	}
-	h.report(ctx, err)
-	return handler.Error{ErrorCode: "ERR_STORE", Message: "see the problem", HTTPResponse: refusal(ctx, err)}
-}
-
-// refusal is the answer that package blobhttp has for err.
-func refusal(ctx context.Context, err error) handler.HTTPResponse {
+	r, ok := ctx.Value(requestKey{}).(*http.Request)
+	if !ok {
+		r = new(http.Request)
+	}
 	w := &answer{header: make(http.Header)}
-	blobhttp.WriteError(w, (&http.Request{Method: http.MethodPatch}).WithContext(ctx), err)
+	blobhttp.WriteError(w, r.WithContext(ctx), err)
 	out := handler.HTTPResponse{StatusCode: w.status, Body: string(w.body), Header: handler.HTTPHeader{}}
 	for name := range w.header {
 		out.Header[name] = w.header.Get(name)
 	}
-	return out
+	return handler.Error{ErrorCode: "ERR_STORE", Message: "see the problem", HTTPResponse: out}
 }
 
 // isFinal reports whether an upload that is refused so will be refused again.

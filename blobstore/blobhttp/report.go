@@ -1,0 +1,52 @@
+package blobhttp
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+)
+
+// settings are the options of Middleware that the handlers behind it need.
+type settings struct {
+	challenge string
+	onError   func(*http.Request, error)
+	mistakes  *mistakeLog
+}
+
+// settingsKey is the key of the settings in a request's context.
+type settingsKey struct{}
+
+// bare are the settings of a handler without Middleware.
+var bare = &settings{challenge: defaultChallenge, mistakes: new(mistakeLog)}
+
+func settingsOf(ctx context.Context) *settings {
+	if s, ok := ctx.Value(settingsKey{}).(*settings); ok {
+		return s
+	}
+	return bare
+}
+
+// challenge returns the WWW-Authenticate header of a 401, which must have one.
+func challenge(r *http.Request) string { return settingsOf(r.Context()).challenge }
+
+// report passes an error to the application, or logs it if the program or the
+// storage is at fault. The log line has no part of the request that the client
+// could have put a secret into: no URL, header or body.
+func report(r *http.Request, err error) {
+	ctx := r.Context()
+	s := settingsOf(ctx)
+	err = explain(ctx, err)
+	if s.onError != nil {
+		s.onError(r, err)
+		return
+	}
+	if m := (*misconfiguredError)(nil); errors.As(err, &m) {
+		s.mistakes.log(r, m)
+		return
+	}
+	if ctx.Err() != nil || ProblemOf(err).Status < 500 {
+		return
+	}
+	slog.ErrorContext(ctx, "blobhttp: request failed", "pattern", r.Pattern, "request_id", requestID(r), "error", err)
+}
