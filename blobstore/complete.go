@@ -15,29 +15,32 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
-// CompleteUpload checks what was sent under the ticket of that id to key, makes
-// it the object, and settles the record. Both may come from the client: the id
-// of another operation is refused and disturbs nothing. It may be called by
-// another process than BeginUpload, and again: once the upload is complete it
-// returns the object.
+// Complete checks what was sent under the ticket, makes the object of it, and
+// settles the record. It may be called in another process than BeginUpload, and
+// again: once the upload is complete it returns the object.
 //
 // The object gets nothing from the client but its bytes and, unless the ticket
 // says which, its content type.
 //
 // If nothing has arrived yet, the error is fs.ErrNotExist and the ticket stays
-// good, as it does if what has arrived can't be looked at or stored now, which is
-// [ErrInDoubt]. What breaks a rule is removed, and the ticket is over: [ErrTooLarge],
-// [ErrContentType], [ErrChecksum], io.ErrUnexpectedEOF for too few bytes, [ErrReplaced]
-// if the client kept replacing it, or fs.ErrExist if the key was taken. Of calls at
-// the same time one may fail with [ErrBusy]; repeat it.
-func (s *Store) CompleteUpload(ctx context.Context, key, ticketID string) (*Object, error) {
-	ctx, span := s.trace(ctx, opCompleteUpload)
-	obj, err := s.completeUpload(ctx, key, ticketID)
+// good. If the bytes can't be checked or stored now, the error is [ErrInDoubt] and
+// the ticket stays good too. Bytes that break a rule are removed and end the ticket:
+// [ErrTooLarge], [ErrContentType], [ErrChecksum], io.ErrUnexpectedEOF for too few
+// bytes, [ErrReplaced] if the client kept replacing them, or fs.ErrExist if the key
+// was taken. Of concurrent calls one may fail with [ErrBusy]; repeat it.
+func (t *Ticket) Complete(ctx context.Context) (*Object, error) {
+	if t.s == nil {
+		return nil, &Error{Op: "complete upload", Key: t.Key, Err: errNoStore}
+	}
+	ctx, span := t.s.trace(ctx, opCompleteUpload)
+	obj, err := t.s.completeUpload(ctx, t.Key, t.ID)
 	if span.end(err) != nil {
-		return nil, &Error{Op: "complete upload", Key: key, Err: err}
+		return nil, &Error{Op: "complete upload", Key: t.Key, Err: err}
 	}
 	return obj, nil
 }
+
+var errNoStore = errors.New("a Ticket of no store: want one of Store.BeginUpload or Store.Ticket")
 
 // checkTicket refuses a key or an id that a client made up. The journal would
 // refuse a record with such an id, as if no record could be written.
@@ -230,15 +233,17 @@ func resultOK(obj *Object) audit.Result {
 	return r
 }
 
-// AbortUpload ends a ticket that is not to be used any more, and removes what
-// was sent under it. It is recorded as the upload that failed. A ticket that is
-// over is fs.ErrNotExist; one whose upload is complete is fs.ErrExist, and the
-// object stays. While another request completes the ticket, the error may be
-// [ErrBusy].
-func (s *Store) AbortUpload(ctx context.Context, key, ticketID string) error {
-	ctx, span := s.trace(ctx, opAbortUpload)
-	if err := span.end(s.abortUpload(ctx, key, ticketID)); err != nil {
-		return &Error{Op: "abort upload", Key: key, Err: err}
+// Abort ends a ticket and removes what was sent under it. It is recorded as the
+// upload that failed. A ticket that ended before is fs.ErrNotExist. One whose upload
+// is complete is fs.ErrExist, and the object stays. While another request completes
+// the ticket, the error may be [ErrBusy].
+func (t *Ticket) Abort(ctx context.Context) error {
+	if t.s == nil {
+		return &Error{Op: "abort upload", Key: t.Key, Err: errNoStore}
+	}
+	ctx, span := t.s.trace(ctx, opAbortUpload)
+	if err := span.end(t.s.abortUpload(ctx, t.Key, t.ID)); err != nil {
+		return &Error{Op: "abort upload", Key: t.Key, Err: err}
 	}
 	return nil
 }

@@ -24,35 +24,38 @@ type CopyOptions struct {
 	Resource audit.Resource
 }
 
-// Copy copies the object src to the key dst, with its content type, name and
-// metadata. In the trail dst is the key, and src the attribute "source_key".
-func (s *Store) Copy(ctx context.Context, dst, src string, opts *CopyOptions) error {
+// Copy copies the object srcKey to dstKey, with its content type, name and
+// metadata. In the trail dstKey is the key, and srcKey the source key.
+//
+// The destination comes first in Copy and Move, as in io.Copy. The order is the
+// reverse of os.Rename.
+func (s *Store) Copy(ctx context.Context, dstKey, srcKey string, opts *CopyOptions) error {
 	ctx, span := s.trace(ctx, audit.ActionCopy)
-	if err := span.end(s.copyOrMove(ctx, audit.ActionCopy, dst, src, opts)); err != nil {
-		return &Error{Op: "copy", Key: dst, Err: err}
+	if err := span.end(s.copyOrMove(ctx, audit.ActionCopy, dstKey, srcKey, opts)); err != nil {
+		return &Error{Op: "copy", Key: dstKey, Err: err}
 	}
 	return nil
 }
 
-// Move renames the object src to dst: a copy and then the deletion of src. If
-// src can't be deleted the copy is taken back, so that there is never more than
-// one of them when Move is done. The trail gets an entry "move" for dst and, with
-// it, one "delete" for src.
+// Move renames the object srcKey to dstKey: it copies the object and then deletes
+// the source. If the source can't be deleted, Move takes the copy back, so that only
+// one of them exists when it returns. The trail gets an entry "move" for dstKey and,
+// in the same transaction, an entry "delete" for srcKey.
 //
-// A move that replaced an object can't be taken back. If src can't be deleted
-// then, both stand, and the error is also [ErrInDoubt]: the move stays open, and
-// [Store.Reconcile] deletes src, if it is still the same.
+// A move that replaced an object can't be taken back. If the source can't be deleted
+// then, both objects exist, and the error is also [ErrInDoubt]: the move stays open,
+// and [Store.Reconcile] deletes the source if it is still the same.
 //
 // If the service refuses both deletions, as under a lock, the move has become a
 // copy: it is recorded as failed, together with an entry "copy", and the error
 // wraps fs.ErrPermission.
 //
-// A move that a crash cut short after the copy is finished by Reconcile too. src
-// is deleted only if it is still what was copied.
-func (s *Store) Move(ctx context.Context, dst, src string, opts *CopyOptions) error {
+// Reconcile also finishes a move that a crash interrupted after the copy. It deletes
+// the source only if it is still the object that was copied.
+func (s *Store) Move(ctx context.Context, dstKey, srcKey string, opts *CopyOptions) error {
 	ctx, span := s.trace(ctx, audit.ActionMove)
-	if err := span.end(s.copyOrMove(ctx, audit.ActionMove, dst, src, opts)); err != nil {
-		return &Error{Op: "move", Key: dst, Err: err}
+	if err := span.end(s.copyOrMove(ctx, audit.ActionMove, dstKey, srcKey, opts)); err != nil {
+		return &Error{Op: "move", Key: dstKey, Err: err}
 	}
 	return nil
 }

@@ -131,7 +131,9 @@ func (d *direct) use(t *testing.T, tk *Ticket, contentType string) (*Use, error)
 	return d.UseLink(d.ctx, link)
 }
 
-func (d *direct) complete(tk *Ticket) (*Object, error) { return d.CompleteUpload(d.ctx, tk.Key, tk.ID) }
+func (d *direct) complete(tk *Ticket) (*Object, error) {
+	return d.Ticket(tk.Key, tk.ID).Complete(d.ctx)
+}
 
 // entries returns action and outcome of what the trail has.
 func (d *direct) entries(t *testing.T) (got []string) {
@@ -163,14 +165,14 @@ func TestDirectUpload(t *testing.T) {
 		run := func(title string, fn func(*testing.T, *direct)) {
 			t.Run(name+"/"+title, func(t *testing.T) { fn(t, newDirect(t, service)) })
 		}
-		begin := func(t *testing.T, d *direct, o TicketOptions) *Ticket {
-			tk, err := d.BeginUpload(d.ctx, "a/b.pdf", &o)
+		begin := func(t *testing.T, d *direct, o UploadOptions) *Ticket {
+			tk, err := d.BeginUpload(d.ctx, "a/b.pdf", 0, &o)
 			require.NoError(t, err)
 			require.Equal(t, tk.ID, tk.Link.GrantID)
 			return tk
 		}
 		run("completed, and again", func(t *testing.T, d *direct) {
-			tk := begin(t, d, TicketOptions{Filename: "März.pdf", ContentType: "application/pdf", Size: int64(len(content)), SHA256: sum[:]})
+			tk := begin(t, d, UploadOptions{Filename: "März.pdf", ContentType: "application/pdf", Size: int64(len(content)), SHA256: sum[:]})
 			require.Equal(t, "application/pdf", tk.Link.Header.Get("Content-Type"), "the client must know what to send")
 			_, err := d.complete(tk)
 			require.ErrorIs(t, err, fs.ErrNotExist, "nothing has arrived")
@@ -192,17 +194,17 @@ func TestDirectUpload(t *testing.T) {
 		})
 		for _, bad := range []struct {
 			title, contentType, content string
-			options                     TicketOptions
+			options                     UploadOptions
 			want                        error
 		}{
-			{"too long", "application/pdf", content + "!", TicketOptions{Size: int64(len(content))}, ErrTooLarge},
-			{"too short", "application/pdf", "%PDF", TicketOptions{Size: int64(len(content))}, io.ErrUnexpectedEOF},
-			{"over the limit", "application/pdf", content, TicketOptions{MaxSize: 5}, ErrTooLarge},
-			{"other type", "text/html", content, TicketOptions{ContentType: "application/pdf"}, ErrContentType},
-			{"other content", "application/pdf", strings.ToLower(content), TicketOptions{SHA256: sum[:]}, ErrChecksum},
-			{"a lie about the type", "application/pdf", "<!DOCTYPE html>", TicketOptions{AllowedTypes: []string{"application/pdf"}}, ErrContentType},
-			{"a type that is not allowed", "text/html", content, TicketOptions{AllowedTypes: []string{"application/pdf"}}, ErrContentType},
-			{"nothing, as a type", "application/pdf", "", TicketOptions{AllowedTypes: []string{"application/pdf"}}, ErrContentType},
+			{"too long", "application/pdf", content + "!", UploadOptions{Size: int64(len(content))}, ErrTooLarge},
+			{"too short", "application/pdf", "%PDF", UploadOptions{Size: int64(len(content))}, io.ErrUnexpectedEOF},
+			{"over the limit", "application/pdf", content, UploadOptions{MaxSize: 5}, ErrTooLarge},
+			{"other type", "text/html", content, UploadOptions{ContentType: "application/pdf"}, ErrContentType},
+			{"other content", "application/pdf", strings.ToLower(content), UploadOptions{SHA256: sum[:]}, ErrChecksum},
+			{"a lie about the type", "application/pdf", "<!DOCTYPE html>", UploadOptions{AllowedTypes: []string{"application/pdf"}}, ErrContentType},
+			{"a type that is not allowed", "text/html", content, UploadOptions{AllowedTypes: []string{"application/pdf"}}, ErrContentType},
+			{"nothing, as a type", "application/pdf", "", UploadOptions{AllowedTypes: []string{"application/pdf"}}, ErrContentType},
 		} {
 			run(bad.title, func(t *testing.T, d *direct) {
 				tk := begin(t, d, bad.options)
@@ -224,24 +226,24 @@ func TestDirectUpload(t *testing.T) {
 		}
 		run("an allowed type", func(t *testing.T, d *direct) {
 			for _, sent := range []string{"application/pdf", "application/octet-stream"} {
-				tk, err := d.BeginUpload(d.ctx, "b-"+sent, &TicketOptions{AllowedTypes: []string{"image/*", "application/*"}})
+				tk, err := d.BeginUpload(d.ctx, "b-"+sent, 0, &UploadOptions{AllowedTypes: []string{"image/*", "application/*"}})
 				require.NoError(t, err)
 				require.NoError(t, d.put(tk, sent, content))
 				_, err = d.complete(tk)
 				require.NoError(t, err)
 			}
-			_, err := d.BeginUpload(d.ctx, "c", &TicketOptions{ContentType: "text/html", AllowedTypes: []string{"image/*"}})
+			_, err := d.BeginUpload(d.ctx, "c", 0, &UploadOptions{ContentType: "text/html", AllowedTypes: []string{"image/*"}})
 			require.ErrorIs(t, err, ErrContentType)
 		})
 		run("aborted", func(t *testing.T, d *direct) {
-			tk := begin(t, d, TicketOptions{})
-			require.ErrorIs(t, d.AbortUpload(d.ctx, "other/key", tk.ID), fs.ErrNotExist)
+			tk := begin(t, d, UploadOptions{})
+			require.ErrorIs(t, d.Ticket("other/key", tk.ID).Abort(d.ctx), fs.ErrNotExist)
 			require.NoError(t, d.put(tk, "application/pdf", content))
-			require.NoError(t, d.AbortUpload(d.ctx, tk.Key, tk.ID))
+			require.NoError(t, d.Ticket(tk.Key, tk.ID).Abort(d.ctx))
 			require.Empty(t, d.objects(t), "nothing may be left")
 			require.Zero(t, d.trail.OpenIntents())
 			require.Contains(t, d.entries(t), "upload failed discarded")
-			require.ErrorIs(t, d.AbortUpload(d.ctx, tk.Key, tk.ID), fs.ErrNotExist)
+			require.ErrorIs(t, d.Ticket(tk.Key, tk.ID).Abort(d.ctx), fs.ErrNotExist)
 			_, err := d.complete(tk)
 			require.ErrorIs(t, err, fs.ErrNotExist)
 			if !service {
@@ -249,16 +251,16 @@ func TestDirectUpload(t *testing.T) {
 			}
 		})
 		run("aborted when it is complete", func(t *testing.T, d *direct) {
-			tk := begin(t, d, TicketOptions{})
+			tk := begin(t, d, UploadOptions{})
 			require.NoError(t, d.put(tk, "application/pdf", content))
 			_, err := d.complete(tk)
 			require.NoError(t, err)
-			require.ErrorIs(t, d.AbortUpload(d.ctx, tk.Key, tk.ID), fs.ErrExist)
+			require.ErrorIs(t, d.Ticket(tk.Key, tk.ID).Abort(d.ctx), fs.ErrExist)
 			require.Equal(t, []string{"a/b.pdf"}, d.objects(t))
 			require.Zero(t, d.trail.OpenIntents())
 		})
 		run("the key was taken meanwhile", func(t *testing.T, d *direct) {
-			tk := begin(t, d, TicketOptions{})
+			tk := begin(t, d, UploadOptions{})
 			_, err := d.Upload(d.ctx, tk.Key, strings.NewReader("other"), nil)
 			require.NoError(t, err)
 			err = d.put(tk, "application/pdf", content)
@@ -270,7 +272,7 @@ func TestDirectUpload(t *testing.T) {
 			require.Equal(t, []string{"a/b.pdf"}, d.objects(t))
 		})
 		run("abandoned", func(t *testing.T, d *direct) {
-			tk := begin(t, d, TicketOptions{Expiry: time.Hour})
+			tk := begin(t, d, UploadOptions{})
 			require.NoError(t, d.put(tk, "application/pdf", content))
 			_, err := d.Stat(d.ctx, tk.Key)
 			require.ErrorIs(t, err, fs.ErrNotExist, "it is no file before it is accepted")
@@ -287,32 +289,32 @@ func TestDirectUpload(t *testing.T) {
 			require.Zero(t, d.trail.OpenIntents())
 		})
 		run("an id that is no ticket's", func(t *testing.T, d *direct) {
-			ticket := begin(t, d, TicketOptions{})
+			ticket := begin(t, d, UploadOptions{})
 			before := d.entries(t)
 			for _, id := range []string{"", "x", "'; --", "\xff\x00", strings.ToUpper(ticket.ID), ticket.ID + " ", "{" + ticket.ID[:34] + "}", strings.Repeat("a", 10_000), newOpID()} {
-				_, err := d.CompleteUpload(d.ctx, ticket.Key, id)
+				_, err := d.Ticket(ticket.Key, id).Complete(d.ctx)
 				require.ErrorIs(t, err, fs.ErrNotExist, "%.50q", id)
 				require.NotErrorIs(t, err, ErrAudit, "%.50q", id)
-				err = d.AbortUpload(d.ctx, ticket.Key, id)
+				err = d.Ticket(ticket.Key, id).Abort(d.ctx)
 				require.ErrorIs(t, err, fs.ErrNotExist, "%.50q", id)
 				require.NotErrorIs(t, err, ErrAudit, "%.50q", id)
 			}
 			require.Equal(t, before, d.entries(t))
-			_, err := d.CompleteUpload(d.ctx, "../x", "x")
+			_, err := d.Ticket("../x", "x").Complete(d.ctx)
 			require.ErrorIs(t, err, ErrInvalidKey)
-			require.ErrorIs(t, d.AbortUpload(d.ctx, "", ticket.ID), ErrInvalidKey)
-			require.NoError(t, d.AbortUpload(d.ctx, ticket.Key, ticket.ID), "it is undisturbed")
+			require.ErrorIs(t, d.Ticket("", ticket.ID).Abort(d.ctx), ErrInvalidKey)
+			require.NoError(t, d.Ticket(ticket.Key, ticket.ID).Abort(d.ctx), "it is undisturbed")
 		})
 		run("no stranger's ticket", func(t *testing.T, d *direct) {
-			tk := begin(t, d, TicketOptions{})
-			_, err := d.CompleteUpload(d.ctx, "other/key", tk.ID)
+			tk := begin(t, d, UploadOptions{})
+			_, err := d.Ticket("other/key", tk.ID).Complete(d.ctx)
 			require.ErrorIs(t, err, fs.ErrNotExist)
 			require.NoError(t, d.put(tk, "application/pdf", content), "the ticket must stay good")
 		})
 	}
 	t.Run("handler/a failed try leaves the ticket good, a second use does not", func(t *testing.T) {
 		d := newDirect(t, false)
-		tk, err := d.BeginUpload(d.ctx, "a/b.pdf", nil)
+		tk, err := d.BeginUpload(d.ctx, "a/b.pdf", 0, nil)
 		require.NoError(t, err)
 		cause := errors.New("connection reset")
 		use, err := d.use(t, tk, "application/pdf")
@@ -332,4 +334,28 @@ func TestDirectUpload(t *testing.T) {
 			"upload ok", "delete ok", "redeem ok", "upload failed revoked",
 		}, d.entries(t))
 	})
+}
+
+// Options that the client's own request can't be made to carry are refused, by
+// their names, before anything is recorded.
+func TestTicketRefusesWhatItCannotHonor(t *testing.T) {
+	d := newDirect(t, false)
+	for option, o := range map[string]UploadOptions{
+		"Overwrite": {Overwrite: true}, "Link": {Link: &LinkOptions{}}, "Use": {Use: &Use{}}, "CacheControl": {CacheControl: "no-store"},
+		"ContentEncoding": {ContentEncoding: "gzip"}, "Metadata": {Metadata: map[string]string{"a": "b"}},
+	} {
+		_, err := d.BeginUpload(d.ctx, "a", 0, &o)
+		require.ErrorIs(t, err, ErrUnsupported)
+		require.ErrorContains(t, err, "UploadOptions."+option)
+	}
+	for _, o := range []UploadOptions{{MaxSize: -1}, {Size: -1}, {ContentType: "none"}} {
+		_, err := d.BeginUpload(d.ctx, "a", 0, &o)
+		require.Error(t, err)
+	}
+	for e := range d.trail.Entries(d.ctx, audit.Query{}) {
+		t.Errorf("recorded: %v", e)
+	}
+	_, err := (&Ticket{Key: "a", ID: newOpID()}).Complete(d.ctx)
+	require.ErrorContains(t, err, "no store")
+	require.ErrorContains(t, (&Ticket{Key: "a"}).Abort(d.ctx), "no store")
 }

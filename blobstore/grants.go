@@ -189,7 +189,7 @@ func (s *Store) revoke(ctx context.Context, key, grantID string, o *RevokeOption
 	case grantID == "":
 		return errors.New("no grant id: it is in the Link that was issued")
 	case isTicket(grantID):
-		return fmt.Errorf("%w: the link of a ticket can't be revoked: end the ticket with AbortUpload", ErrUnsupported)
+		return fmt.Errorf("%w: the link of a ticket can't be revoked: end it with Ticket.Abort", ErrUnsupported)
 	case len(s.Info().Capabilities.Links.Methods) > 0 && !strings.HasPrefix(grantID, gatewayPrefix):
 		return fmt.Errorf("%w: backend %q honours this link by itself until it expires", ErrUnsupported, s.Info().Backend)
 	}

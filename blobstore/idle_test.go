@@ -69,8 +69,9 @@ func TestReadingEndsWithoutProgress(t *testing.T) {
 		require.ErrorIs(t, err, io.ErrNoProgress, name)
 		require.NoError(t, r.Close())
 	}
-	for _, err := range s.Scrub(ctx, nil) {
-		require.ErrorIs(t, err, io.ErrNoProgress)
+	for found, err := range s.Scrub(ctx, nil) {
+		require.NoError(t, err)
+		require.ErrorIs(t, found.Err, io.ErrNoProgress)
 	}
 	require.ErrorIs(t, s.Check(ctx), io.ErrNoProgress)
 }

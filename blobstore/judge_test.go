@@ -23,22 +23,22 @@ func TestDirectUploadSentAgainWhileItIsJudged(t *testing.T) {
 	sum := sha256.Sum256([]byte(pdf))
 	allowed := []string{"application/pdf"}
 	for name, c := range map[string]struct {
-		options TicketOptions
+		options UploadOptions
 		first   string
 		swap    map[string]string // by step: what is sent before it
 		want    error
 	}{
-		"another type before the copy":    {TicketOptions{AllowedTypes: allowed}, pdf, map[string]string{"copy": html}, ErrContentType},
-		"another content before the copy": {TicketOptions{SHA256: sum[:]}, pdf, map[string]string{"copy": html}, ErrChecksum},
-		"longer before the copy":          {TicketOptions{MaxSize: int64(len(pdf))}, pdf, map[string]string{"copy": pdf + "!"}, ErrTooLarge},
+		"another type before the copy":    {UploadOptions{AllowedTypes: allowed}, pdf, map[string]string{"copy": html}, ErrContentType},
+		"another content before the copy": {UploadOptions{SHA256: sum[:]}, pdf, map[string]string{"copy": html}, ErrChecksum},
+		"longer before the copy":          {UploadOptions{MaxSize: int64(len(pdf))}, pdf, map[string]string{"copy": pdf + "!"}, ErrTooLarge},
 		"the right one only to be looked at": {
-			TicketOptions{AllowedTypes: allowed, SHA256: sum[:]}, html, map[string]string{"read": pdf, "copy": html}, ErrContentType,
+			UploadOptions{AllowedTypes: allowed, SHA256: sum[:]}, html, map[string]string{"read": pdf, "copy": html}, ErrContentType,
 		},
-		"the same once more": {TicketOptions{AllowedTypes: allowed, SHA256: sum[:]}, pdf, map[string]string{"copy": pdf}, nil},
+		"the same once more": {UploadOptions{AllowedTypes: allowed, SHA256: sum[:]}, pdf, map[string]string{"copy": pdf}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDirect(t, true)
-			tk, err := d.BeginUpload(d.ctx, "a/b.pdf", &c.options)
+			tk, err := d.BeginUpload(d.ctx, "a/b.pdf", 0, &c.options)
 			require.NoError(t, err)
 			require.NoError(t, d.put(tk, "application/pdf", c.first))
 			d.bucket.(*signingBucket).between = func(step, key string) {
@@ -65,7 +65,7 @@ func TestDirectUploadSentAgainWhileItIsJudged(t *testing.T) {
 	}
 	t.Run("for ever", func(t *testing.T) {
 		d := newDirect(t, true)
-		tk, err := d.BeginUpload(d.ctx, "a/b.pdf", nil)
+		tk, err := d.BeginUpload(d.ctx, "a/b.pdf", 0, nil)
 		require.NoError(t, err)
 		n := 1
 		send := func() { n++; require.NoError(t, d.put(tk, "application/pdf", strings.Repeat("x", n))) }
@@ -85,7 +85,7 @@ func TestDirectUploadSentAgainWhileItIsJudged(t *testing.T) {
 // A service that can't be read at the moment is no fault of what was sent.
 func TestDirectUploadThatCantBeJudgedNow(t *testing.T) {
 	d := newDirect(t, true)
-	tk, err := d.BeginUpload(d.ctx, "a/b.pdf", &TicketOptions{AllowedTypes: []string{"application/pdf"}, Expiry: time.Hour})
+	tk, err := d.BeginUpload(d.ctx, "a/b.pdf", time.Hour, &UploadOptions{AllowedTypes: []string{"application/pdf"}})
 	require.NoError(t, err)
 	require.NoError(t, d.put(tk, "application/pdf", "%PDF-1.7 direct"))
 	down := errors.New("the backend is down")
@@ -108,7 +108,7 @@ func TestDirectUploadThatCantBeJudgedNow(t *testing.T) {
 // A copy may have its type written in another way.
 func TestDirectUploadWhoseTypeIsWrittenInAnotherWay(t *testing.T) {
 	d := newDirect(t, true)
-	tk, err := d.BeginUpload(d.ctx, "a", &TicketOptions{ContentType: "text/plain; charset=utf-8"})
+	tk, err := d.BeginUpload(d.ctx, "a", 0, &UploadOptions{ContentType: "text/plain; charset=utf-8"})
 	require.NoError(t, err)
 	require.NoError(t, d.put(tk, "text/plain; charset=utf-8", "text"))
 	bucket := d.bucket.(*signingBucket)
@@ -129,7 +129,7 @@ func TestDirectUploadSentAgainAsAnotherType(t *testing.T) {
 	}{"once": {1, nil}, "again and again": {100, ErrReplaced}} {
 		t.Run(name, func(t *testing.T) {
 			d := newDirect(t, true)
-			tk, err := d.BeginUpload(d.ctx, "a/b.pdf", &TicketOptions{AllowedTypes: []string{"application/pdf"}})
+			tk, err := d.BeginUpload(d.ctx, "a/b.pdf", 0, &UploadOptions{AllowedTypes: []string{"application/pdf"}})
 			require.NoError(t, err)
 			require.NoError(t, d.put(tk, "application/pdf", "%PDF-1.7 direct"))
 			bucket := d.bucket.(*signingBucket)
@@ -159,7 +159,7 @@ func TestDirectUploadCompletedButNotSettled(t *testing.T) {
 	for name, again := range map[string]string{"": "", "and sent again, longer": pdf + "!", "and sent again, too long": pdf + "!!!"} {
 		t.Run(name, func(t *testing.T) {
 			d := newDirect(t, true)
-			tk, err := d.BeginUpload(d.ctx, "a/b.pdf", &TicketOptions{MaxSize: int64(len(pdf) + 2)})
+			tk, err := d.BeginUpload(d.ctx, "a/b.pdf", 0, &UploadOptions{MaxSize: int64(len(pdf) + 2)})
 			require.NoError(t, err)
 			require.NoError(t, d.put(tk, "application/pdf", pdf))
 			down := errors.New("the trail is down")
@@ -167,13 +167,13 @@ func TestDirectUploadCompletedButNotSettled(t *testing.T) {
 			faults.Add(audittest.Fault{Call: audittest.CallSettle, Nth: 1, Err: down})
 			s, err := New(d.bucket, faults, nil)
 			require.NoError(t, err)
-			_, err = s.CompleteUpload(d.ctx, tk.Key, tk.ID)
+			_, err = s.Ticket(tk.Key, tk.ID).Complete(d.ctx)
 			require.ErrorIs(t, err, down)
 			require.Equal(t, []string{"a/b.pdf"}, d.objects(t))
 			if again != "" {
 				require.NoError(t, d.put(tk, "application/pdf", again))
 			}
-			obj, err := s.CompleteUpload(d.ctx, tk.Key, tk.ID)
+			obj, err := s.Ticket(tk.Key, tk.ID).Complete(d.ctx)
 			require.NoError(t, err)
 			require.Equal(t, tk.ID, obj.OpID)
 			require.EqualValues(t, len(pdf), obj.Size)

@@ -32,6 +32,10 @@ type Object struct {
 	Metadata        map[string]string // the host's own
 	OpID            string            // the operation that wrote it, as in the trail; empty if not written through a Store
 
+	// IsPrefix reports that a listing with a delimiter folded keys into this
+	// element. Key is then their common prefix, and no other field is set.
+	IsPrefix bool
+
 	// Link is set by an upload that asked for one.
 	Link *Link
 }
@@ -112,8 +116,8 @@ type ListOptions struct {
 	// Prefix selects the keys that begin with it. It need not end at a slash.
 	Prefix string
 	// Delimiter, if not empty (commonly "/"), folds the keys that have it after
-	// the prefix into one element for each "directory", with only Key set,
-	// which then ends in the delimiter.
+	// the prefix into one element for each "directory", an Object with IsPrefix and
+	// a Key that ends in the delimiter.
 	Delimiter string
 }
 
@@ -150,7 +154,7 @@ func (s *Store) List(ctx context.Context, opts *ListOptions) iter.Seq2[*Object, 
 			if strings.HasPrefix(item.Key, keyrule.Private+"/") {
 				continue // the library's own
 			}
-			if !yield(&Object{Key: item.Key, Size: item.Size, ModTime: item.ModTime}, nil) {
+			if !yield(&Object{Key: item.Key, Size: item.Size, ModTime: item.ModTime, IsPrefix: item.IsDir}, nil) {
 				return
 			}
 		}

@@ -22,7 +22,7 @@ import (
 
 // uploadByTicket receives what a client sends to the handler under a ticket. It
 // goes to the ticket's private key, as it does where a service receives it; only
-// CompleteUpload makes an object of it. If it fails the ticket stays good, so that
+// Ticket.Complete makes an object of it. If it fails the ticket stays good, so that
 // the client can try again.
 func (s *Store) uploadByTicket(ctx context.Context, p *uploadPlan) (*Object, error) {
 	use := p.event
@@ -68,7 +68,7 @@ func (s *Store) isTicketOf(e audit.Event, key string) bool {
 }
 
 // receive stores the content under the ticket's private key. It refuses early what
-// CompleteUpload would refuse.
+// Ticket.Complete would refuse.
 func (s *Store) receive(ctx context.Context, p *uploadPlan, ticket audit.Event) (*Object, error) {
 	if a, err := s.attributes(ctx, ticket.Key); a != nil || err != nil {
 		return nil, cmp.Or(err, errKeyTaken)

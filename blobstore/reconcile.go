@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"time"
 
 	"gocloud.dev/blob"
@@ -22,6 +23,11 @@ type Reconciled struct {
 	Failed  int // it had not, and nothing of it is left
 	Unknown int // it can't be found out any more
 	Amended int // it came after the operation was settled as failed or unknown
+}
+
+// LogValue implements [slog.LogValuer].
+func (r Reconciled) LogValue() slog.Value {
+	return slog.GroupValue(slog.Int("ok", r.OK), slog.Int("failed", r.Failed), slog.Int("unknown", r.Unknown), slog.Int("amended", r.Amended))
 }
 
 // Reconcile settles what killed processes left in this bucket: it takes the

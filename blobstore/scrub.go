@@ -16,10 +16,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// Scrubbing: reading every object again, to find those that rotted, or that
-// somebody changed behind the store's back.
-
-// ErrUnrecorded: an object stands in the bucket that the trail knows nothing of.
+// ErrUnrecorded reports an object in the bucket that the trail has no record of.
 var ErrUnrecorded = errors.New("the trail has no record of this object")
 
 // ScrubOptions are the options of [Store.Scrub]. Nil and the zero value mean
@@ -27,59 +24,75 @@ var ErrUnrecorded = errors.New("the trail has no record of this object")
 type ScrubOptions struct {
 	// Prefix selects the keys that begin with it.
 	Prefix string
-	// Trail, if not nil, must also know each object: by whom changes digest and
-	// content alike it alone is not deceived. It is most often the journal that
-	// the store writes to.
+	// Trail, if not nil, must also have a record of each object. Only the trail
+	// catches someone who rewrites both content and stored digest. It is most often
+	// the journal that the store writes to.
 	Trail audit.Reader
 }
 
-// Scrub reads the objects again, in the order of their keys, and yields each
-// with nil if it is sound, and otherwise with what is wrong: [ErrChecksum] if the
-// content is not what its digest or the trail says, [ErrUnrecorded] if the trail
-// doesn't know it, [ErrUnsupported] if there is nothing to compare it with, or
-// the error with which reading it failed. Its Size is that of the listing. What
-// is wrong is recorded (action "scrub") before it is yielded; what is sound is
-// not, since nothing is served. It goes on after what is wrong; an error without
-// an object ends it.
+// Scrubbed is the finding of [Store.Scrub] about one object.
+type Scrubbed struct {
+	Object *Object
+	Err    error // nil if the object is sound
+}
+
+// Scrub reads every object again, in the order of the keys, and yields a finding
+// for each. Its Err is nil for a sound object. Otherwise it is [ErrChecksum] if the
+// content differs from its digest or from the trail, [ErrUnrecorded] if the trail
+// has no record of it, [ErrUnsupported] if there is nothing to compare it with, or
+// the error with which reading it failed. Each such finding is recorded (action
+// "scrub") before it is yielded. A sound object is not recorded, since nothing is
+// served.
 //
-// An object that is deleted meanwhile is passed over. One whose upload is still
-// under way, or staged, may be yielded as unrecorded: ask again later.
-func (s *Store) Scrub(ctx context.Context, opts *ScrubOptions) iter.Seq2[*Object, error] {
+// Findings don't end the sequence. An error does: the listing failed, the bucket is
+// gone, the trail can't be read or written, the caller was denied, or ctx ended.
+//
+// Scrub leaves out an object that is deleted concurrently. It may report an object
+// as unrecorded whose upload is still running or staged: scrub again later.
+func (s *Store) Scrub(ctx context.Context, opts *ScrubOptions) iter.Seq2[Scrubbed, error] {
 	var o ScrubOptions
 	if opts != nil {
 		o = *opts
 	}
-	return func(yield func(*Object, error) bool) {
+	return func(yield func(Scrubbed, error) bool) {
 		for obj, err := range s.List(ctx, &ListOptions{Prefix: o.Prefix}) {
 			if err != nil {
-				yield(nil, err)
+				yield(Scrubbed{}, err)
 				return
 			}
-			sctx, span := s.trace(ctx, audit.ActionScrub)
-			found, err := s.scrub(sctx, obj.Key, o.Trail)
-			if errors.Is(err, errGone) {
-				_ = span.end(nil)
-				continue
-			}
-			_ = span.end(err)
-			switch {
-			case ctx.Err() != nil:
-				yield(nil, &Error{Op: "scrub", Key: obj.Key, Err: ended(ctx, context.Cause(ctx))})
+			found, end := s.scrubOne(ctx, obj, o.Trail)
+			if end != nil {
+				yield(Scrubbed{}, &Error{Op: "scrub", Key: obj.Key, Err: end})
 				return
-			case errors.Is(err, ErrAudit), errors.Is(err, ErrDenied), errors.Is(err, ErrClosed):
-				yield(nil, &Error{Op: "scrub", Key: obj.Key, Err: err})
-				return
-			case err != nil:
-				err = &Error{Op: "scrub", Key: obj.Key, Err: err}
 			}
-			if found == nil {
-				found = obj
-			}
-			if !yield(found, err) {
+			if found.Object != nil && !yield(found, nil) {
 				return
 			}
 		}
 	}
+}
+
+// scrubOne returns the finding about a listed object, which is empty if the object
+// was deleted, or the error that ends the sequence.
+func (s *Store) scrubOne(ctx context.Context, listed *Object, trail audit.Reader) (Scrubbed, error) {
+	sctx, span := s.trace(ctx, audit.ActionScrub)
+	found, err := s.scrub(sctx, listed.Key, trail)
+	if errors.Is(err, errGone) {
+		return Scrubbed{}, span.end(nil)
+	}
+	_ = span.end(err)
+	if found == nil {
+		found = listed
+	}
+	switch {
+	case ctx.Err() != nil:
+		return Scrubbed{}, ended(ctx, context.Cause(ctx))
+	case errors.Is(err, ErrAudit), errors.Is(err, ErrDenied), errors.Is(err, ErrNoBucket), errors.Is(err, ErrClosed):
+		return Scrubbed{}, err
+	case err != nil:
+		err = &Error{Op: "scrub", Key: listed.Key, Err: err}
+	}
+	return Scrubbed{found, err}, nil
 }
 
 var errGone = errors.New("the object was deleted")

@@ -69,7 +69,7 @@ func TestTicketEndedAtOnce(t *testing.T) {
 			_, second := d.complete(tk)
 			return errors.Join(first, second)
 		},
-		"abort": func(_ *testing.T, d *direct, tk *Ticket) error { return d.AbortUpload(d.ctx, tk.Key, tk.ID) },
+		"abort": func(_ *testing.T, d *direct, tk *Ticket) error { return d.Ticket(tk.Key, tk.ID).Abort(d.ctx) },
 		"reconcile": func(_ *testing.T, d *direct, _ *Ticket) error {
 			*d.clock = d.clock.Add(3 * time.Hour)
 			_, err := d.Reconcile(d.ctx)
@@ -97,7 +97,7 @@ func TestTicketEndedAtOnce(t *testing.T) {
 			for name, other := range others {
 				t.Run(fmt.Sprintf("service=%v/%s/%s", service, step, name), func(t *testing.T) {
 					d := newDirect(t, service)
-					tk, err := d.BeginUpload(d.ctx, "a/b.pdf", &TicketOptions{AllowedTypes: []string{"application/pdf"}, Expiry: time.Hour})
+					tk, err := d.BeginUpload(d.ctx, "a/b.pdf", time.Hour, &UploadOptions{AllowedTypes: []string{"application/pdf"}})
 					require.NoError(t, err)
 					require.NoError(t, d.put(tk, "application/pdf", pdf))
 					came := false
@@ -120,7 +120,7 @@ func TestTicketEndedAtOnce(t *testing.T) {
 					}
 					mine, err := New(d.bucket, faults, &d.opts)
 					require.NoError(t, err)
-					obj, err := mine.CompleteUpload(d.ctx, tk.Key, tk.ID)
+					obj, err := mine.Ticket(tk.Key, tk.ID).Complete(d.ctx)
 					require.True(t, came)
 					stands := d.endings(t, tk)
 					switch {
@@ -151,7 +151,7 @@ func TestTicketCompletedByManyAtOnce(t *testing.T) {
 	for _, service := range []bool{true, false} {
 		for round := range 20 {
 			d := newDirect(t, service)
-			tk, err := d.BeginUpload(d.ctx, "a", &TicketOptions{Expiry: time.Hour})
+			tk, err := d.BeginUpload(d.ctx, "a", time.Hour, nil)
 			require.NoError(t, err)
 			require.NoError(t, d.put(tk, "text/plain", "content"))
 			other, err := New(d.bucket, d.trail, &d.opts)
@@ -162,10 +162,10 @@ func TestTicketCompletedByManyAtOnce(t *testing.T) {
 				s := []*Store{d.Store, other}[i%2]
 				wg.Go(func() {
 					if i == 5 && round%2 == 1 {
-						got[i] = s.AbortUpload(d.ctx, tk.Key, tk.ID)
+						got[i] = s.Ticket(tk.Key, tk.ID).Abort(d.ctx)
 						return
 					}
-					_, got[i] = s.CompleteUpload(d.ctx, tk.Key, tk.ID)
+					_, got[i] = s.Ticket(tk.Key, tk.ID).Complete(d.ctx)
 				})
 			}
 			wg.Wait()
@@ -189,12 +189,12 @@ func TestTicketCompletedByManyAtOnce(t *testing.T) {
 // request has looked for it.
 func TestTicketWhoseObjectLandsLate(t *testing.T) {
 	for name, end := range map[string]func(d *direct, tk *Ticket) error{
-		"aborted":  func(d *direct, tk *Ticket) error { return d.AbortUpload(d.ctx, tk.Key, tk.ID) },
+		"aborted":  func(d *direct, tk *Ticket) error { return d.Ticket(tk.Key, tk.ID).Abort(d.ctx) },
 		"rejected": func(d *direct, tk *Ticket) error { _, err := d.complete(tk); return err },
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDirect(t, true)
-			tk, err := d.BeginUpload(d.ctx, "a", &TicketOptions{MaxSize: 10, Expiry: time.Hour})
+			tk, err := d.BeginUpload(d.ctx, "a", time.Hour, &UploadOptions{MaxSize: 10})
 			require.NoError(t, err)
 			require.NoError(t, d.put(tk, "text/plain", "content"))
 			bucket := d.bucket.(*signingBucket)
@@ -223,7 +223,7 @@ func TestTicketWhoseClientGoesAway(t *testing.T) {
 		for _, completed := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, completed=%v", step, completed), func(t *testing.T) {
 				d := newDirect(t, true)
-				tk, err := d.BeginUpload(d.ctx, "a", &TicketOptions{Expiry: time.Hour})
+				tk, err := d.BeginUpload(d.ctx, "a", time.Hour, nil)
 				require.NoError(t, err)
 				require.NoError(t, d.put(tk, "text/plain", "content"))
 				ctx, cancel := context.WithCancel(d.ctx)
@@ -242,7 +242,7 @@ func TestTicketWhoseClientGoesAway(t *testing.T) {
 				bucket := d.bucket.(*signingBucket)
 				bucket.between = func(s, _ string) { at(s) }
 				bucket.copied = func(string, *driver.CopyOptions) { at("copied") }
-				_, _ = d.CompleteUpload(ctx, tk.Key, tk.ID)
+				_, _ = d.Ticket(tk.Key, tk.ID).Complete(ctx)
 				require.True(t, came)
 				_, err = d.complete(tk)
 				require.NoError(t, err)

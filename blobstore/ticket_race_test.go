@@ -37,7 +37,7 @@ func TestTicketSentTwice(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDirect(t, false)
-			tk, err := d.BeginUpload(d.ctx, "a", nil)
+			tk, err := d.BeginUpload(d.ctx, "a", 0, nil)
 			require.NoError(t, err)
 			firstUse, err := d.use(t, tk, "")
 			require.NoError(t, err)
@@ -77,17 +77,17 @@ func TestTicketSentTwice(t *testing.T) {
 // Asking whether an upload is complete must not cut it off.
 func TestCompleteWhileSending(t *testing.T) {
 	d := newDirect(t, false)
-	tk, err := d.BeginUpload(d.ctx, "a", nil)
+	tk, err := d.BeginUpload(d.ctx, "a", 0, nil)
 	require.NoError(t, err)
 	body := &hooked{Reader: strings.NewReader("content"), do: func() {
-		_, err := d.CompleteUpload(d.ctx, tk.Key, tk.ID)
+		_, err := d.Ticket(tk.Key, tk.ID).Complete(d.ctx)
 		require.ErrorIs(t, err, fs.ErrNotExist)
 	}}
 	use, err := d.use(t, tk, "")
 	require.NoError(t, err)
 	_, err = d.Upload(d.ctx, "a", body, &UploadOptions{Use: use})
 	require.NoError(t, err)
-	_, err = d.CompleteUpload(d.ctx, tk.Key, tk.ID)
+	_, err = d.Ticket(tk.Key, tk.ID).Complete(d.ctx)
 	require.NoError(t, err)
 	require.Zero(t, d.trail.OpenIntents())
 	n := 0

@@ -83,11 +83,11 @@ func TestSpans(t *testing.T) {
 		{func() error { return staged.Commit(ctx) }, "commit", "ok", ""},
 		{func() error { return staged.Discard(ctx) }, "discard", "failed", "error"},
 		{func() error {
-			_, err := s.BeginUpload(ctx, key+"6", &blobstore.TicketOptions{Size: 1, Expiry: time.Minute})
+			_, err := s.BeginUpload(ctx, key+"6", time.Minute, &blobstore.UploadOptions{Size: 1})
 			return err
 		}, "begin_upload", "ok", ""},
-		{func() error { _, err := s.CompleteUpload(ctx, key+"6", "no such ticket"); return err }, "complete_upload", "failed", "not_found"},
-		{func() error { return s.AbortUpload(ctx, key+"6", "no such ticket") }, "abort_upload", "failed", "not_found"},
+		{func() error { _, err := s.Ticket(key+"6", "no such ticket").Complete(ctx); return err }, "complete_upload", "failed", "not_found"},
+		{func() error { return s.Ticket(key+"6", "no such ticket").Abort(ctx) }, "abort_upload", "failed", "not_found"},
 		{func() error {
 			for _, err := range s.List(ctx, nil) {
 				return err
@@ -128,7 +128,8 @@ func TestSpans(t *testing.T) {
 		assert.Equal(t, want, attrs, tc.action)
 		assert.Equal(t, status, found[0].Status.Code)
 	}
-	for _, err := range s.Scrub(ctx, nil) {
+	for found, err := range s.Scrub(ctx, nil) {
 		require.NoError(t, err)
+		require.NoError(t, found.Err)
 	}
 }

@@ -22,8 +22,9 @@ import (
 	"github.com/blobtrail/blobtrail/internal/cloudhttp"
 )
 
-// UploadOptions are the options of [Store.Upload]. Nil and the zero value mean
-// the defaults.
+// UploadOptions are the options of [Store.Upload], [Store.Stage] and
+// [Store.BeginUpload]. Nil and the zero value mean the defaults. Stage and
+// BeginUpload refuse the options that they can't honor.
 type UploadOptions struct {
 	// Filename is the name that the file has for people, kept for display and
 	// for the download; it need not be safe. Up to 255 bytes are kept.
@@ -183,12 +184,8 @@ func (s *Store) planUpload(key string, r io.Reader, opts *UploadOptions) (*uploa
 	if p.Size > 0 {
 		p.size = p.Size
 	}
-	p.limit = s.uploadLimit(p.MaxSize)
-	if p.MaxSize < 0 {
-		return nil, fmt.Errorf("MaxSize %d is negative: leave it 0 for no limit", p.MaxSize)
-	}
-	if p.limit >= 0 && p.size > p.limit {
-		return nil, fmt.Errorf("%w: %d bytes: the limit is %d", ErrTooLarge, p.size, p.limit)
+	if p.limit, err = s.limitOf(&p.UploadOptions); err != nil {
+		return nil, err
 	}
 	if p.Link != nil {
 		if err := s.checkLink(p.Link); err != nil {
@@ -237,6 +234,18 @@ func (s *Store) write(ctx context.Context, p *uploadPlan, key, opID string) (*Ob
 // resultOf is what the trail keeps of a new object.
 func resultOf(obj *Object) audit.Result {
 	return audit.Result{Size: &obj.Size, SHA256: obj.SHA256, ContentType: obj.ContentType}
+}
+
+// limitOf returns the limit of an upload, or -1, and refuses a size above it.
+func (s *Store) limitOf(o *UploadOptions) (int64, error) {
+	if o.MaxSize < 0 {
+		return 0, fmt.Errorf("MaxSize %d is negative: leave it 0 for no limit", o.MaxSize)
+	}
+	limit := s.uploadLimit(o.MaxSize)
+	if limit >= 0 && o.Size > limit {
+		return 0, fmt.Errorf("%w: %d bytes: the limit is %d", ErrTooLarge, o.Size, limit)
+	}
+	return limit, nil
 }
 
 // uploadLimit returns the smaller of the limits of the store and of the call,
@@ -367,8 +376,8 @@ func (o *UploadOptions) contentType(head []byte) (string, error) {
 	if len(o.AllowedTypes) == 0 {
 		return declared, nil
 	}
-	if o.ContentType != "" && !allowed(baseType(declared), o.AllowedTypes) {
-		return "", fmt.Errorf("%w: declared as %.100q, allowed are %s", ErrContentType, declared, strings.Join(o.AllowedTypes, ", "))
+	if err := o.checkDeclared(o.ContentType); err != nil {
+		return "", err
 	}
 	// What the content is may be more exact than what is allowed: a .docx is
 	// also a ZIP archive.
@@ -379,6 +388,14 @@ func (o *UploadOptions) contentType(head []byte) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%w: the content is %s, allowed are %s", ErrContentType, found.String(), strings.Join(o.AllowedTypes, ", "))
+}
+
+// checkDeclared refuses a declared type that is not among those allowed.
+func (o *UploadOptions) checkDeclared(declared string) error {
+	if declared != "" && !allowed(baseType(declared), o.AllowedTypes) {
+		return fmt.Errorf("%w: declared as %.100q, allowed are %s", ErrContentType, declared, strings.Join(o.AllowedTypes, ", "))
+	}
+	return nil
 }
 
 func baseType(t string) string {

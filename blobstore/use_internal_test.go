@@ -35,7 +35,7 @@ func TestUseMustBeginSoon(t *testing.T) {
 // The link of a ticket is for Upload, which claims the ticket.
 func TestTicketIsNotStaged(t *testing.T) {
 	d := newDirect(t, false)
-	tk, err := d.BeginUpload(d.ctx, "a", nil)
+	tk, err := d.BeginUpload(d.ctx, "a", 0, nil)
 	require.NoError(t, err)
 	use, err := d.use(t, tk, "")
 	require.NoError(t, err)

@@ -430,10 +430,10 @@ func TestRevokeTakesOnlyGrantsOfItsKey(t *testing.T) {
 		_, err = g.UseLink(g.anna, l)
 		require.ErrorIs(t, err, signurl.ErrRevoked)
 	}
-	tk, err := g.BeginUpload(g.admin, "t/1/up", nil)
+	tk, err := g.BeginUpload(g.admin, "t/1/up", 0, nil)
 	require.NoError(t, err)
 	err = g.Revoke(g.admin, "t/1/up", tk.ID, nil)
 	require.ErrorIs(t, err, blobstore.ErrUnsupported)
-	assert.ErrorContains(t, err, "AbortUpload")
-	require.NoError(t, g.AbortUpload(g.admin, "t/1/up", tk.ID))
+	assert.ErrorContains(t, err, "Ticket.Abort")
+	require.NoError(t, g.Ticket("t/1/up", tk.ID).Abort(g.admin))
 }

@@ -65,7 +65,7 @@ type DirectFile struct {
 	Fields   map[string]string // what else the client says of it
 
 	Key     string                  // where it will be stored; may be changed
-	Options blobstore.TicketOptions // what the client announced, within the limits; may be changed
+	Options blobstore.UploadOptions // what the client announced, within the limits; may be changed
 	// Attrs are attributes of the application for the trail; see audit.WithAttrs.
 	Attrs map[string]string
 }
@@ -205,9 +205,9 @@ func (h *directs) begin(w http.ResponseWriter, r *http.Request) error {
 	f := &DirectFile{
 		Filename: in.Filename, Fields: in.Fields,
 		Key: blobstore.NewKey(h.opts.Prefix, in.Filename),
-		Options: blobstore.TicketOptions{
+		Options: blobstore.UploadOptions{
 			Filename: in.Filename, ContentType: in.ContentType, Size: in.Size, SHA256: sum,
-			MaxSize: h.opts.MaxBytes, AllowedTypes: h.opts.AllowedTypes, Expiry: h.opts.Expiry,
+			MaxSize: h.opts.MaxBytes, AllowedTypes: h.opts.AllowedTypes,
 		},
 	}
 	if h.opts.Prepare != nil {
@@ -215,7 +215,7 @@ func (h *directs) begin(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	t, err := h.store.BeginUpload(audit.WithAttrs(r.Context(), f.Attrs), f.Key, &f.Options)
+	t, err := h.store.BeginUpload(audit.WithAttrs(r.Context(), f.Attrs), f.Key, h.opts.Expiry, &f.Options)
 	if err != nil {
 		return err
 	}
@@ -240,7 +240,7 @@ func (h *directs) complete(w http.ResponseWriter, r *http.Request) error {
 	if err := readJSON(r, &in); err != nil {
 		return err
 	}
-	obj, err := h.store.CompleteUpload(r.Context(), in.Key, in.ID)
+	obj, err := h.store.Ticket(in.Key, in.ID).Complete(r.Context())
 	if err != nil {
 		return err
 	}
@@ -258,7 +258,7 @@ func (h *directs) abort(w http.ResponseWriter, r *http.Request) error {
 	if err := readJSON(r, &in); err != nil {
 		return err
 	}
-	if err := h.store.AbortUpload(r.Context(), in.Key, in.ID); err != nil {
+	if err := h.store.Ticket(in.Key, in.ID).Abort(r.Context()); err != nil {
 		return err
 	}
 	w.Header()["Cache-Control"] = noStore

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -289,7 +290,7 @@ func requireNoBucket(t *testing.T, p *place, open bool) {
 	require.Contains(t, ce.Advice, "doesn't exist")
 }
 
-func last(seq func(func(*blobstore.Object, error) bool)) (last error) {
+func last[V any](seq iter.Seq2[V, error]) (last error) {
 	for _, err := range seq {
 		last = err
 	}

@@ -48,9 +48,10 @@ func encodedObject(e *env) {
 		require.NoError(e, e.store.Move(e.ctx, key+".moved", key, nil))
 		check(key + ".moved")
 	}
-	for obj, err := range e.store.Scrub(e.ctx, &blobstore.ScrubOptions{Prefix: e.prefix, Trail: &e.memory}) {
-		if !errors.Is(err, blobstore.ErrUnsupported) { // a copy without a digest, in neither place
-			require.NoError(e, err, "%v", obj)
+	for found, err := range e.store.Scrub(e.ctx, &blobstore.ScrubOptions{Prefix: e.prefix, Trail: &e.memory}) {
+		require.NoError(e, err)
+		if !errors.Is(found.Err, blobstore.ErrUnsupported) { // a copy without a digest, in neither place
+			require.NoError(e, found.Err, "%v", found.Object)
 		}
 	}
 }

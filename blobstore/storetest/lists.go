@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/stretchr/testify/assert"
@@ -42,6 +43,10 @@ func listCases() []testCase {
 			fill(e, "a/1", "a/2", "a/b/3", "c", "a-d")
 			assert.Equal(e, []string{"a-d", "a/", "c"}, e.list(blobstore.ListOptions{Delimiter: "/"}))
 			assert.Equal(e, []string{"a/1", "a/2", "a/b/"}, e.list(blobstore.ListOptions{Prefix: "a/", Delimiter: "/"}))
+			for obj, err := range e.store.List(e.ctx, &blobstore.ListOptions{Prefix: e.prefix, Delimiter: "/"}) {
+				require.NoError(e, err)
+				assert.Equal(e, strings.HasSuffix(obj.Key, "/"), obj.IsPrefix, obj.Key)
+			}
 		}},
 		{"an element MUST have the size and time of its object", func(e *env) {
 			data := content(1234)

@@ -42,7 +42,7 @@ func (e *env) on(b driver.Bucket) *blobstore.Store {
 
 func (e *env) ticket(name string) *blobstore.Ticket {
 	e.Helper()
-	tk, err := e.store.BeginUpload(e.ctx, e.key(name), nil)
+	tk, err := e.store.BeginUpload(e.ctx, e.key(name), 0, nil)
 	require.NoError(e, err)
 	return tk
 }
@@ -129,7 +129,7 @@ func ticketCases() []testCase {
 				Metadata: map[string]string{driver.MetaSHA256: "nonsense", driver.MetaFilename: "eve.exe", driver.MetaOp: "eve", "owner": "eve"},
 			})
 			for range 2 {
-				obj, err := e.store.CompleteUpload(e.ctx, tk.Key, tk.ID)
+				obj, err := e.store.Ticket(tk.Key, tk.ID).Complete(e.ctx)
 				require.NoError(e, err)
 				assert.Equal(e, tk.ID, obj.OpID)
 				assert.Equal(e, int64(len(data)), obj.Size)
@@ -152,7 +152,7 @@ func ticketCases() []testCase {
 			tk := e.ticket("a")
 			e.send(tk, []byte("content"))
 			e.put(e.key("a"), []byte("other"), nil)
-			_, err := e.store.CompleteUpload(e.ctx, tk.Key, tk.ID)
+			_, err := e.store.Ticket(tk.Key, tk.ID).Complete(e.ctx)
 			e.isError(err, "complete upload", tk.Key, fs.ErrExist)
 			assert.Equal(e, "other", string(e.get(e.key("a"))))
 			assert.Empty(e, e.received(tk))
@@ -165,13 +165,13 @@ func ticketCases() []testCase {
 			errs := make([]error, 4)
 			var wg sync.WaitGroup
 			for i := range errs {
-				wg.Go(func() { _, errs[i] = stores[i%2].CompleteUpload(e.ctx, tk.Key, tk.ID) })
+				wg.Go(func() { _, errs[i] = stores[i%2].Ticket(tk.Key, tk.ID).Complete(e.ctx) })
 			}
 			wg.Wait()
 			for _, err := range errs {
 				assert.True(e, err == nil || errors.Is(err, blobstore.ErrBusy), "%v", err)
 			}
-			_, err := e.store.CompleteUpload(e.ctx, tk.Key, tk.ID)
+			_, err := e.store.Ticket(tk.Key, tk.ID).Complete(e.ctx)
 			require.NoError(e, err)
 			assert.Equal(e, []audit.Outcome{audit.OutcomeOK}, e.uploadsOf(tk))
 			assert.Equal(e, "content", string(e.get(tk.Key)))
@@ -190,11 +190,11 @@ func leftovers(e *env) {
 		e.send(tk, []byte("content"))
 	}
 	e.sendRaw(bad, []byte("content"), &driver.WriteOptions{Size: -1, ContentType: "text/plain"})
-	_, err := locked.CompleteUpload(e.ctx, good.Key, good.ID)
+	_, err := locked.Ticket(good.Key, good.ID).Complete(e.ctx)
 	require.NoError(e, err, "it is no matter of the upload")
-	_, err = locked.CompleteUpload(e.ctx, bad.Key, bad.ID)
+	_, err = locked.Ticket(bad.Key, bad.ID).Complete(e.ctx)
 	e.isError(err, "complete upload", bad.Key, fs.ErrExist)
-	require.NoError(e, locked.AbortUpload(e.ctx, aborted.Key, aborted.ID))
+	require.NoError(e, locked.Ticket(aborted.Key, aborted.ID).Abort(e.ctx))
 	assert.Equal(e, 1, e.memory.OpenIntents())
 	e.leasesEnd()
 	for range 2 {

@@ -107,7 +107,7 @@ func TestHalfDoneWorkIsFinished(t *testing.T) {
 	anna := s.user("anna@north.example", "north")
 	deleting, abandoned, sent := anna.store("DELETING"), anna.begin("ABANDONED", 9), anna.begin("SENT", 9)
 	require.Equal(t, 201, do(t, "PUT", sent.URL, strings.NewReader("%PDF-1.7\n"), "Content-Type", "application/pdf").status)
-	_, err := s.store.CompleteUpload(asSystem(t.Context(), "north"), sent.Key, sent.ID) // and its process died before the row
+	_, err := s.store.Ticket(sent.Key, sent.ID).Complete(asSystem(t.Context(), "north")) // and its process died before the row
 	require.NoError(t, err)
 	_, err = s.db.Exec(s.db.Rebind("UPDATE invoices SET state = ? WHERE id = ?"), stateDeleting, deleting.ID)
 	require.NoError(t, err)

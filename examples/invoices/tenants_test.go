@@ -226,7 +226,7 @@ func TestTheStoreRefusesOtherTenants(t *testing.T) {
 				},
 				"copy":   func(ctx context.Context) error { return s.store.Copy(ctx, tenantPrefix(a.TenantID)+"x", key, nil) },
 				"move":   func(ctx context.Context) error { return s.store.Move(ctx, tenantPrefix(a.TenantID)+"x", key, nil) },
-				"ticket": func(ctx context.Context) error { _, err := s.store.BeginUpload(ctx, key+"2", nil); return err },
+				"ticket": func(ctx context.Context) error { _, err := s.store.BeginUpload(ctx, key+"2", 0, nil); return err },
 				"list": func(ctx context.Context) error {
 					for _, err := range s.store.List(ctx, &blobstore.ListOptions{Prefix: "tenants/north/"}) {
 						return err

@@ -90,16 +90,16 @@ func TestDirectUploads(t *testing.T) {
 					test(t, newTicketed(t, be.open(t)))
 				})
 			}
-			begin := func(t *testing.T, d *ticketed, o blobstore.TicketOptions) *blobstore.Ticket {
+			begin := func(t *testing.T, d *ticketed, o blobstore.UploadOptions) *blobstore.Ticket {
 				t.Helper()
-				tk, err := d.BeginUpload(d.ctx, "a/b.pdf", &o)
+				tk, err := d.BeginUpload(d.ctx, "a/b.pdf", 0, &o)
 				require.NoError(t, err)
 				return tk
 			}
 			// complete finishes an upload that must be right.
 			complete := func(t *testing.T, d *ticketed, s *blobstore.Store, tk *blobstore.Ticket) *blobstore.Object {
 				t.Helper()
-				obj, err := s.CompleteUpload(d.ctx, tk.Key, tk.ID)
+				obj, err := s.Ticket(tk.Key, tk.ID).Complete(d.ctx)
 				require.NoError(t, err)
 				require.EqualValues(t, size, obj.Size)
 				require.Equal(t, tk.ID, obj.OpID)
@@ -109,7 +109,7 @@ func TestDirectUploads(t *testing.T) {
 				require.Zero(t, d.trail.OpenIntents())
 				return obj
 			}
-			for name, o := range map[string]blobstore.TicketOptions{
+			for name, o := range map[string]blobstore.UploadOptions{
 				"without constraints":   {},
 				"every constraint":      {Filename: "März.pdf", ContentType: pdf, Size: size, SHA256: sum[:], AllowedTypes: []string{pdf}},
 				"a limit":               {MaxSize: 100, ContentType: pdf},
@@ -117,7 +117,7 @@ func TestDirectUploads(t *testing.T) {
 			} {
 				run("right: "+name, func(t *testing.T, d *ticketed) {
 					tk := begin(t, d, o)
-					_, err := d.CompleteUpload(d.ctx, tk.Key, tk.ID)
+					_, err := d.Ticket(tk.Key, tk.ID).Complete(d.ctx)
 					require.ErrorIs(t, err, fs.ErrNotExist, "nothing has arrived")
 					status, answer := send(t, tk, pdf, right)
 					require.Less(t, status, 300, "%s", answer)
@@ -130,24 +130,24 @@ func TestDirectUploads(t *testing.T) {
 			}
 			for _, bad := range []struct {
 				name    string
-				options blobstore.TicketOptions
+				options blobstore.UploadOptions
 				typ     string
 				data    []byte
 				want    error
 			}{
-				{"too long", blobstore.TicketOptions{Size: size}, pdf, append(bytes.Clone(right), '!'), blobstore.ErrTooLarge},
-				{"too short", blobstore.TicketOptions{Size: size}, pdf, right[:size-1], io.ErrUnexpectedEOF},
-				{"over the limit", blobstore.TicketOptions{MaxSize: size}, pdf, append(bytes.Clone(right), '!'), blobstore.ErrTooLarge},
-				{"over the limit, with a SHA-256", blobstore.TicketOptions{MaxSize: size - 1, SHA256: sum[:]}, pdf, right, blobstore.ErrTooLarge},
-				{"another type", blobstore.TicketOptions{ContentType: pdf}, "text/html", right, blobstore.ErrContentType},
-				{"a type that is not allowed", blobstore.TicketOptions{AllowedTypes: []string{"image/*"}}, "image/png", right, blobstore.ErrContentType},
-				{"other content", blobstore.TicketOptions{SHA256: sum[:]}, pdf, bytes.ToUpper(right), blobstore.ErrChecksum},
+				{"too long", blobstore.UploadOptions{Size: size}, pdf, append(bytes.Clone(right), '!'), blobstore.ErrTooLarge},
+				{"too short", blobstore.UploadOptions{Size: size}, pdf, right[:size-1], io.ErrUnexpectedEOF},
+				{"over the limit", blobstore.UploadOptions{MaxSize: size}, pdf, append(bytes.Clone(right), '!'), blobstore.ErrTooLarge},
+				{"over the limit, with a SHA-256", blobstore.UploadOptions{MaxSize: size - 1, SHA256: sum[:]}, pdf, right, blobstore.ErrTooLarge},
+				{"another type", blobstore.UploadOptions{ContentType: pdf}, "text/html", right, blobstore.ErrContentType},
+				{"a type that is not allowed", blobstore.UploadOptions{AllowedTypes: []string{"image/*"}}, "image/png", right, blobstore.ErrContentType},
+				{"other content", blobstore.UploadOptions{SHA256: sum[:]}, pdf, bytes.ToUpper(right), blobstore.ErrChecksum},
 			} {
 				run("wrong: "+bad.name, func(t *testing.T, d *ticketed) {
 					tk := begin(t, d, bad.options)
 					status, _ := send(t, tk, bad.typ, bad.data)
 					require.Less(t, status, 500)
-					_, err := d.CompleteUpload(d.ctx, tk.Key, tk.ID)
+					_, err := d.Ticket(tk.Key, tk.ID).Complete(d.ctx)
 					if status >= 400 { // by the service; the client may do it right
 						require.ErrorIs(t, err, fs.ErrNotExist)
 						if bad.options.MaxSize > 0 && bad.options.MaxSize < size { // nothing is right
@@ -165,19 +165,19 @@ func TestDirectUploads(t *testing.T) {
 				})
 			}
 			run("the key was taken meanwhile", func(t *testing.T, d *ticketed) {
-				tk := begin(t, d, blobstore.TicketOptions{})
+				tk := begin(t, d, blobstore.UploadOptions{})
 				_, err := d.Upload(d.ctx, tk.Key, strings.NewReader("other"), nil)
 				require.NoError(t, err)
 				status, _ := send(t, tk, pdf, right)
 				require.Less(t, status, 300)
-				_, err = d.CompleteUpload(d.ctx, tk.Key, tk.ID)
+				_, err = d.Ticket(tk.Key, tk.ID).Complete(d.ctx)
 				require.ErrorIs(t, err, fs.ErrExist)
 				got, _ := readAll(t, d.bucket, tk.Key, 0, -1)
 				require.Equal(t, "other", string(got))
 				require.Equal(t, []string{"a/b.pdf"}, d.everything(t))
 			})
 			run("abandoned", func(t *testing.T, d *ticketed) {
-				tk := begin(t, d, blobstore.TicketOptions{Expiry: time.Hour})
+				tk := begin(t, d, blobstore.UploadOptions{})
 				status, _ := send(t, tk, pdf, right)
 				require.Less(t, status, 300)
 				var before int
@@ -209,17 +209,17 @@ func TestDirectUploads(t *testing.T) {
 				if before > 0 {
 					require.Empty(t, uploads(t, d.bucket))
 				}
-				_, err = d.CompleteUpload(d.ctx, tk.Key, tk.ID)
+				_, err = d.Ticket(tk.Key, tk.ID).Complete(d.ctx)
 				require.ErrorIs(t, err, fs.ErrNotExist)
 			})
 			run("given up", func(t *testing.T, d *ticketed) {
-				tk := begin(t, d, blobstore.TicketOptions{})
+				tk := begin(t, d, blobstore.UploadOptions{})
 				status, _ := send(t, tk, pdf, right)
 				require.Less(t, status, 300)
-				require.NoError(t, d.AbortUpload(d.ctx, tk.Key, tk.ID))
+				require.NoError(t, d.Ticket(tk.Key, tk.ID).Abort(d.ctx))
 				require.Empty(t, d.everything(t))
 				require.Zero(t, d.trail.OpenIntents())
-				assert.ErrorIs(t, d.AbortUpload(d.ctx, tk.Key, tk.ID), fs.ErrNotExist)
+				assert.ErrorIs(t, d.Ticket(tk.Key, tk.ID).Abort(d.ctx), fs.ErrNotExist)
 			})
 		})
 	}

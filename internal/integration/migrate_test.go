@@ -160,8 +160,10 @@ func TestMigrate(t *testing.T) {
 		settled[e.Key]++
 	}
 	found, size := 0, int64(0)
-	for obj, err := range dst.Scrub(ctx, &blobstore.ScrubOptions{Trail: journal}) {
+	for scrubbed, err := range dst.Scrub(ctx, &blobstore.ScrubOptions{Trail: journal}) {
 		require.NoError(t, err)
+		require.NoError(t, scrubbed.Err)
+		obj := scrubbed.Object
 		require.Equal(t, sums[obj.Key], fmt.Sprintf("%x", obj.SHA256), obj.Key)
 		require.Equal(t, 1, settled[obj.Key], "entries of %s", obj.Key)
 		found, size = found+1, size+obj.Size

@@ -8,6 +8,7 @@ import (
 	"compress/gzip"
 	"context"
 	"io/fs"
+	"iter"
 	"net/http"
 	"strings"
 	"testing"
@@ -88,12 +89,6 @@ func TestMissingBucket(t *testing.T) {
 			}
 			removeBucket(t, b)
 
-			last := func(seq func(func(*blobstore.Object, error) bool)) (last error) {
-				for _, err := range seq {
-					last = err
-				}
-				return last
-			}
 			other, err := blobstore.New(memstore.New(), trail, nil)
 			require.NoError(t, err)
 			_, err = other.Upload(ctx, "d/a", strings.NewReader("x"), nil)
@@ -202,4 +197,12 @@ func TestCreatedBucketIsRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// last returns the last error of a sequence.
+func last[V any](seq iter.Seq2[V, error]) (last error) {
+	for _, err := range seq {
+		last = err
+	}
+	return last
 }

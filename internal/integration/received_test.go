@@ -62,19 +62,19 @@ func TestNothingIsTakenButTheBytes(t *testing.T) {
 	everywhere(t, func(t *testing.T, _ backend, b driver.Bucket) {
 		d := newTicketed(t, b)
 		for _, extra := range extras[b.Info().Backend] {
-			for _, o := range []blobstore.TicketOptions{{}, {Filename: "a.txt", SHA256: sum[:], AllowedTypes: []string{"text/*"}}} {
+			for _, o := range []blobstore.UploadOptions{{}, {Filename: "a.txt", SHA256: sum[:], AllowedTypes: []string{"text/*"}}} {
 				var name string
 				for k, v := range extra {
 					name = k + "=" + v[0]
 				}
-				tk, err := d.BeginUpload(d.ctx, blobstore.NewKey("in", "a.txt"), &o)
+				tk, err := d.BeginUpload(d.ctx, blobstore.NewKey("in", "a.txt"), 0, &o)
 				require.NoError(t, err)
 				if status := sendWith(t, tk, text, extra); status >= 300 {
 					require.Equal(t, status == 500, b.Info().Backend == "gcs" && extra.Get("Content-Encoding") != "", name) // which the fake can't
-					require.NoError(t, d.AbortUpload(d.ctx, tk.Key, tk.ID))
+					require.NoError(t, d.Ticket(tk.Key, tk.ID).Abort(d.ctx))
 					continue
 				}
-				obj, err := d.CompleteUpload(d.ctx, tk.Key, tk.ID)
+				obj, err := d.Ticket(tk.Key, tk.ID).Complete(d.ctx)
 				if strings.Contains(name, "GLACIER") && err != nil {
 					require.ErrorIs(t, err, blobstore.ErrContentType, name)
 					continue
@@ -94,7 +94,7 @@ func TestNothingIsTakenButTheBytes(t *testing.T) {
 
 // plain checks that a second client finds nothing on an object but what the store
 // keeps with it.
-func (d *ticketed) plain(t *testing.T, tk *blobstore.Ticket, o *blobstore.TicketOptions, text, name string) {
+func (d *ticketed) plain(t *testing.T, tk *blobstore.Ticket, o *blobstore.UploadOptions, text, name string) {
 	t.Helper()
 	a, err := d.bucket.Blob().Attributes(d.ctx, tk.Key)
 	require.NoError(t, err)
@@ -147,11 +147,11 @@ func TestAzureKindsOfBlobs(t *testing.T) {
 		"append blob":   {"", http.Header{"X-Ms-Blob-Type": {"AppendBlob"}}},
 		"archived blob": {text, http.Header{"X-Ms-Access-Tier": {"Archive"}}},
 	} {
-		for _, o := range []blobstore.TicketOptions{{}, {SHA256: make([]byte, 32), AllowedTypes: []string{"text/*"}}} {
-			tk, err := d.BeginUpload(d.ctx, "a", &o)
+		for _, o := range []blobstore.UploadOptions{{}, {SHA256: make([]byte, 32), AllowedTypes: []string{"text/*"}}} {
+			tk, err := d.BeginUpload(d.ctx, "a", 0, &o)
 			require.NoError(t, err)
 			require.Less(t, sendWith(t, tk, c.content, c.header), 300, name)
-			_, err = d.CompleteUpload(d.ctx, tk.Key, tk.ID)
+			_, err = d.Ticket(tk.Key, tk.ID).Complete(d.ctx)
 			require.ErrorIs(t, err, blobstore.ErrContentType, name)
 			require.Empty(t, d.everything(t), name)
 			require.Zero(t, d.trail.OpenIntents(), name)
@@ -159,7 +159,7 @@ func TestAzureKindsOfBlobs(t *testing.T) {
 	}
 
 	// Nor do a lease and a snapshot, which the link allows, hold anything up.
-	tk, err := d.BeginUpload(d.ctx, "a", nil)
+	tk, err := d.BeginUpload(d.ctx, "a", 0, nil)
 	require.NoError(t, err)
 	require.Less(t, sendWith(t, tk, text, nil), 300)
 	client := func(comp string, h http.Header) (status int) {
@@ -171,15 +171,15 @@ func TestAzureKindsOfBlobs(t *testing.T) {
 	}
 	client("snapshot", http.Header{})
 	require.Less(t, client("lease", http.Header{"X-Ms-Lease-Action": {"acquire"}, "X-Ms-Lease-Duration": {"-1"}}), 300)
-	_, err = d.CompleteUpload(d.ctx, tk.Key, tk.ID)
+	_, err = d.Ticket(tk.Key, tk.ID).Complete(d.ctx)
 	require.NoError(t, err)
 	require.Equal(t, []string{"a"}, d.everything(t))
 
-	tk, err = d.BeginUpload(d.ctx, "b", nil)
+	tk, err = d.BeginUpload(d.ctx, "b", 0, nil)
 	require.NoError(t, err)
 	require.Less(t, sendWith(t, tk, text, nil), 300)
 	require.Less(t, client("lease", http.Header{"X-Ms-Lease-Action": {"acquire"}, "X-Ms-Lease-Duration": {"-1"}}), 300)
-	require.NoError(t, d.AbortUpload(d.ctx, tk.Key, tk.ID))
+	require.NoError(t, d.Ticket(tk.Key, tk.ID).Abort(d.ctx))
 	require.Equal(t, []string{"a"}, d.everything(t))
 	for e, err := range d.trail.Entries(d.ctx, audit.Query{Actions: []audit.Action{audit.ActionReconcile}}) {
 		require.NoError(t, err)

@@ -29,9 +29,9 @@ func TestTickets(t *testing.T) {
 		store, err := blobstore.New(b, log, nil)
 		require.NoError(t, err)
 		ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
-		begin := func(key string, o blobstore.TicketOptions) *blobstore.Ticket {
+		begin := func(key string, o blobstore.UploadOptions) *blobstore.Ticket {
 			t.Helper()
-			ticket, err := store.BeginUpload(ctx, key, &o)
+			ticket, err := store.BeginUpload(ctx, key, 0, &o)
 			require.NoError(t, err)
 			return ticket
 		}
@@ -45,14 +45,14 @@ func TestTickets(t *testing.T) {
 		}
 		pdfs := []string{"application/pdf"}
 
-		ticket := begin("a.pdf", blobstore.TicketOptions{
+		ticket := begin("a.pdf", blobstore.UploadOptions{
 			Filename: "März.pdf", ContentType: "application/pdf", Size: int64(len(pdf)), SHA256: sum[:], AllowedTypes: pdfs,
 		})
 		send(ticket, pdf)
 		_, err = store.Stat(ctx, "a.pdf")
 		require.ErrorIs(t, err, fs.ErrNotExist, "not before it is complete")
 		for range 2 {
-			obj, err := store.CompleteUpload(ctx, ticket.Key, ticket.ID)
+			obj, err := store.Ticket(ticket.Key, ticket.ID).Complete(ctx)
 			require.NoError(t, err)
 			assert.Equal(t, "März.pdf", obj.Filename)
 			assert.Equal(t, "application/pdf", obj.ContentType)
@@ -62,27 +62,27 @@ func TestTickets(t *testing.T) {
 		got, err := io.ReadAll(r)
 		require.NoError(t, errors.Join(err, r.Close()))
 		assert.True(t, bytes.Equal([]byte(pdf), got))
-		require.ErrorIs(t, store.AbortUpload(ctx, ticket.Key, ticket.ID), fs.ErrExist)
+		require.ErrorIs(t, store.Ticket(ticket.Key, ticket.ID).Abort(ctx), fs.ErrExist)
 
-		lie := begin("lie.pdf", blobstore.TicketOptions{ContentType: "application/pdf", AllowedTypes: pdfs})
+		lie := begin("lie.pdf", blobstore.UploadOptions{ContentType: "application/pdf", AllowedTypes: pdfs})
 		send(lie, "<!DOCTYPE html><script>")
-		_, err = store.CompleteUpload(ctx, lie.Key, lie.ID)
+		_, err = store.Ticket(lie.Key, lie.ID).Complete(ctx)
 		require.ErrorIs(t, err, blobstore.ErrContentType)
 
-		empty := begin("empty", blobstore.TicketOptions{AllowedTypes: []string{"text/*"}})
+		empty := begin("empty", blobstore.UploadOptions{AllowedTypes: []string{"text/*"}})
 		send(empty, "")
-		_, err = store.CompleteUpload(ctx, empty.Key, empty.ID)
+		_, err = store.Ticket(empty.Key, empty.ID).Complete(ctx)
 		require.NoError(t, err)
 
-		limited := begin("limited", blobstore.TicketOptions{MaxSize: 100, AllowedTypes: pdfs})
+		limited := begin("limited", blobstore.UploadOptions{MaxSize: 100, AllowedTypes: pdfs})
 		send(limited, pdf+strings.Repeat("x", 85))
-		_, err = store.CompleteUpload(ctx, limited.Key, limited.ID)
+		_, err = store.Ticket(limited.Key, limited.ID).Complete(ctx)
 		require.NoError(t, err)
 
-		given := begin("given-up", blobstore.TicketOptions{})
+		given := begin("given-up", blobstore.UploadOptions{})
 		send(given, pdf)
-		require.NoError(t, store.AbortUpload(ctx, given.Key, given.ID))
-		_, err = store.CompleteUpload(ctx, given.Key, given.ID)
+		require.NoError(t, store.Ticket(given.Key, given.ID).Abort(ctx))
+		_, err = store.Ticket(given.Key, given.ID).Complete(ctx)
 		require.ErrorIs(t, err, fs.ErrNotExist)
 
 		assert.Zero(t, log.OpenIntents())
