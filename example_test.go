@@ -31,7 +31,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer journal.Close(ctx)
-	signer, err := signurl.New("https://files.example.com/files/", []signurl.Key{signurl.NewKey()}, nil)
+	signer, err := signurl.New("https://files.example.com/files/", []signurl.Key{signurl.GenerateKey()}, nil)
 	if err != nil {
 		log.Fatal(err)
 	}

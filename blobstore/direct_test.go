@@ -99,7 +99,7 @@ func newDirect(t *testing.T, service bool) *direct {
 			return base.Write(d.ctx, tk.Link.URL(), strings.NewReader(content), &driver.WriteOptions{ContentType: contentType})
 		}
 	} else {
-		signer, err := signurl.New("http://127.0.0.1/files/", []signurl.Key{signurl.NewKey()}, nil)
+		signer, err := signurl.New("http://127.0.0.1/files/", []signurl.Key{signurl.GenerateKey()}, nil)
 		require.NoError(t, err)
 		opts.Signer = signer
 		d.put = func(tk *Ticket, contentType, content string) error {

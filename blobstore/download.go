@@ -20,10 +20,10 @@ import (
 // DownloadOptions are the options of [Store.Download]. Nil and the zero value
 // mean the whole object, unverified.
 type DownloadOptions struct {
-	// Offset and Length select a part, in bytes. Length 0: to the end; a Length
-	// beyond the end is cut. An Offset beyond it is [ErrRange].
-	Offset int64
-	Length int64
+	// Range is the range to read. The zero value is the whole object, and a
+	// Length of 0 reads to the end. A range that ends past the end of the object
+	// is cut. One that starts past the end is [ErrRange].
+	Range Range
 	// Verify compares the content with the SHA-256 that is kept with the
 	// object while it is read, and fails with [ErrChecksum] instead of io.EOF.
 	// It needs the whole object, and is [ErrUnsupported] where no digest is kept.
@@ -40,9 +40,8 @@ type DownloadOptions struct {
 // Reader reads an object, or a part of it. It is not safe for concurrent use.
 // The caller closes it.
 type Reader struct {
-	Object *Object // what is read; of the same state as the content
-	Offset int64   // where the part begins
-	Length int64   // its bytes
+	Object *Object // of the same state as the content
+	Range  Range   // the range that is read
 
 	ctx      context.Context
 	body     io.ReadCloser
@@ -69,10 +68,10 @@ func (s *Store) download(ctx context.Context, key string, opts *DownloadOptions)
 	if opts != nil {
 		o = *opts
 	}
-	partial := o.Offset != 0 || o.Length != 0
+	partial := o.Range != Range{}
 	switch {
-	case o.Offset < 0 || o.Length < 0:
-		return nil, fmt.Errorf("%w: offset %d and length %d must not be negative", ErrRange, o.Offset, o.Length)
+	case o.Range.Offset < 0 || o.Range.Length < 0:
+		return nil, fmt.Errorf("%w: offset %d and length %d must not be negative", ErrRange, o.Range.Offset, o.Range.Length)
 	case o.Verify && partial:
 		return nil, fmt.Errorf("%w: only a whole object can be verified", ErrUnsupported)
 	}
@@ -84,9 +83,9 @@ func (s *Store) download(ctx context.Context, key string, opts *DownloadOptions)
 
 	r, err := s.open(ctx, key, &o)
 	if err == nil {
-		e.Size, e.SHA256, e.ContentType = &r.Length, r.Object.SHA256, r.Object.ContentType
+		e.Size, e.SHA256, e.ContentType = &r.Range.Length, r.Object.SHA256, r.Object.ContentType
 		if partial {
-			e.Details.Range = strconv.FormatInt(r.Offset, 10) + "-" + strconv.FormatInt(r.Length, 10)
+			e.Details.Range = strconv.FormatInt(r.Range.Offset, 10) + "-" + strconv.FormatInt(r.Range.Length, 10)
 		}
 	}
 	if err := s.record(ctx, e, err); err != nil {
@@ -100,10 +99,10 @@ func (s *Store) download(ctx context.Context, key string, opts *DownloadOptions)
 
 func (s *Store) open(ctx context.Context, key string, o *DownloadOptions) (*Reader, error) {
 	length := int64(-1)
-	if o.Length > 0 {
-		length = o.Length
+	if o.Range.Length > 0 {
+		length = o.Range.Length
 	}
-	dr, err := s.bucket.Read(ctx, key, o.Offset, length)
+	dr, err := s.bucket.Read(ctx, key, o.Range.Offset, length)
 	if err != nil {
 		return nil, err
 	}
@@ -115,9 +114,9 @@ func (s *Store) open(ctx context.Context, key string, o *DownloadOptions) (*Read
 		_ = dr.Close() // nothing was read from it
 		return nil, err
 	}
-	r := &Reader{Object: obj, Offset: o.Offset, Length: obj.Size - o.Offset, ctx: ctx, body: dr, mapError: s.bucket.MapError}
+	r := &Reader{Object: obj, Range: Range{o.Range.Offset, obj.Size - o.Range.Offset}, ctx: ctx, body: dr, mapError: s.bucket.MapError}
 	if length >= 0 {
-		r.Length = min(r.Length, length)
+		r.Range.Length = min(r.Range.Length, length)
 	}
 	if o.Verify {
 		r.hash = sha256.New()
@@ -173,7 +172,7 @@ func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 	}
 	// Both are hidden behind their plain methods, so that the buffer is used.
 	dst, src := struct{ io.Writer }{w}, struct{ io.Reader }{r}
-	if r.Length < sendFrom {
+	if r.Range.Length < sendFrom {
 		buf := smallBuffers.Get().(*[sendFrom]byte)
 		defer smallBuffers.Put(buf)
 		return io.CopyBuffer(dst, src, buf[:])
@@ -187,7 +186,7 @@ func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 // kernel can send to the socket behind w by itself; nil if it can't, or if it
 // isn't worth it.
 func (r *Reader) file(w io.Writer) io.Reader {
-	if r.hash != nil || r.Length-r.read < sendFrom || r.ctx.Err() != nil {
+	if r.hash != nil || r.Range.Length-r.read < sendFrom || r.ctx.Err() != nil {
 		return nil
 	}
 	if _, ok := w.(interface {
@@ -207,7 +206,7 @@ func (r *Reader) file(w io.Writer) io.Reader {
 	switch src := src.(type) {
 	case *os.File:
 		// The kernel is much faster when it need not look for the end itself.
-		return &io.LimitedReader{R: src, N: r.Length - r.read}
+		return &io.LimitedReader{R: src, N: r.Range.Length - r.read}
 	case *io.LimitedReader:
 		if _, ok := src.R.(*os.File); ok {
 			return src

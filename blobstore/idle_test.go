@@ -57,7 +57,7 @@ func TestReadingEndsWithoutProgress(t *testing.T) {
 	defer s.Close(context.Background())
 	_, err = s.Upload(ctx, "a", bytes.NewReader(make([]byte, 100_000)), nil)
 	require.NoError(t, err)
-	for name, opts := range map[string]*blobstore.DownloadOptions{"plain": nil, "verified": {Verify: true}, "a part": {Offset: 9, Length: 99}} {
+	for name, opts := range map[string]*blobstore.DownloadOptions{"plain": nil, "verified": {Verify: true}, "a part": {Range: blobstore.Range{Offset: 9, Length: 99}}} {
 		r, err := s.Download(ctx, "a", opts)
 		require.NoError(t, err)
 		_, err = io.ReadAll(r)

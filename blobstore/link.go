@@ -35,22 +35,28 @@ type LinkOptions struct {
 	// without our headers: ask it only for types that can't hold scripts.
 	Inline bool
 
-	// Gateway asks for a link to the host's own handler on every backend, since
-	// what a service signs can't be withdrawn. Uses, UserID and IP imply it. It
-	// needs [Options.Signer].
-	Gateway bool
-	Uses    int    // how often it may be used, but for HEAD; 0: any number. It needs [Options.Grants]
-	UserID  string // the only user who may use it, by the actor's UserID and whatever the tenant; empty: anyone
-	IP      string // the only address that may use it; empty: any
+	// Revocable asks for a link that [Store.Revoke] can revoke. It leads to the
+	// handler of the links (blobhttp.Links) on every backend, because a link that a
+	// service signed can't be revoked. MaxUses, UserID and IP imply it. It needs
+	// [Options.Signer].
+	Revocable bool
+	// MaxUses is the maximum number of uses, not counting HEAD. 0 means unlimited.
+	// It needs [Options.Grants].
+	MaxUses int
+	// UserID is the only user who may use the link, compared with the actor's
+	// UserID, whatever the tenant. Empty: anyone.
+	UserID string
+	// IP is the only address that may use the link. Empty: any.
+	IP string
 
 	// For PUT: what the upload must be. A constraint that nobody can enforce
 	// on this backend is [ErrUnsupported].
 
-	ContentType   string
-	ContentLength *int64 // exact, in bytes; nil: any
-	MaxLength     int64  // in bytes; 0: any
-	SHA256        []byte // nil: any
-	Overwrite     bool   // without it the upload fails if the key is taken
+	ContentType string
+	Size        int64  // exact, in bytes; 0: any
+	MaxSize     int64  // in bytes; 0: any
+	SHA256      []byte // nil: any
+	Overwrite   bool   // without it the upload fails if the key is taken
 }
 
 // Link is a signed URL that holds until Expires. The URL is a secret, since it
@@ -174,7 +180,7 @@ func (s *Store) longestLink(o *LinkOptions) time.Duration {
 
 // sign makes a link and the event of its issue, both for the object of e.
 func (s *Store) sign(ctx context.Context, e audit.Event, o *LinkOptions) (*Link, audit.Event, error) {
-	return s.signAs(ctx, e, o, e.Key, newGrantID(e.Key, o.gateway()))
+	return s.signAs(ctx, e, o, e.Key, newGrantID(e.Key, o.toHandler()))
 }
 
 // signAs is sign for a link to another key than that of e, under a grant id.
@@ -207,12 +213,12 @@ func (s *Store) signAs(ctx context.Context, e audit.Event, o *LinkOptions, key, 
 }
 
 func (s *Store) signByHandler(link *Link, key string, o *LinkOptions) error {
-	u, err := s.opts.Signer.Sign(signurl.Link{
-		Method: link.Method, Key: key, Expires: link.Expires, GrantID: link.GrantID,
+	u, err := s.opts.Signer.Sign(signurl.Grant{
+		Method: link.Method, Key: key, Expires: link.Expires, ID: link.GrantID,
 		Filename: o.Filename, Inline: o.Inline, ResponseType: o.ResponseType,
-		ContentType: o.ContentType, ContentLength: o.ContentLength, MaxLength: o.MaxLength, SHA256: o.SHA256,
+		ContentType: o.ContentType, Size: o.Size, MaxSize: o.MaxSize, SHA256: o.SHA256,
 		CreateOnly: link.Method == http.MethodPut && !o.Overwrite,
-		Uses:       o.Uses, UserID: o.UserID, IP: o.IP,
+		MaxUses:    o.MaxUses, UserID: o.UserID, IP: o.IP,
 	})
 	link.url = secret.New(u)
 	if err == nil && o.ContentType != "" {
@@ -232,12 +238,16 @@ func (s *Store) signByService(ctx context.Context, link *Link, key string, o *Li
 			disposition = mime.FormatMediaType(disposition, map[string]string{"filename": o.Filename})
 		}
 	}
-	signed, err := s.bucket.Sign(ctx, key, &driver.SignOptions{
+	so := &driver.SignOptions{
 		Method: link.Method, Expires: link.Expires, GrantID: link.GrantID,
 		ContentDisposition: disposition, ResponseType: o.ResponseType,
-		ContentType: o.ContentType, ContentLength: o.ContentLength, MaxLength: o.MaxLength, SHA256: o.SHA256,
+		ContentType: o.ContentType, MaxLength: o.MaxSize, SHA256: o.SHA256,
 		CreateOnly: link.Method == http.MethodPut && !o.Overwrite,
-	})
+	}
+	if o.Size > 0 {
+		so.ContentLength = &o.Size
+	}
+	signed, err := s.bucket.Sign(ctx, key, so)
 	if err != nil {
 		return err
 	}

@@ -30,9 +30,9 @@ type Options struct {
 	Signer *signurl.Signer
 
 	// Grants keeps which links were used up or withdrawn. Without it no link
-	// can be; see [Store.Revoke] and LinkOptions.Uses. An SQL journal has them:
+	// can be; see [Store.Revoke] and LinkOptions.MaxUses. An SQL journal has them:
 	// sqlaudit's Journal.Grants.
-	Grants Grants
+	Grants signurl.Grants
 
 	// MaxSize limits every upload, in bytes. 0: no limit.
 	MaxSize int64

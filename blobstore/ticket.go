@@ -126,9 +126,9 @@ func (s *Store) planTicket(key string, expiry time.Duration, o *UploadOptions) (
 	e.Details.StagingKey = stagingKey(id)
 	switch {
 	case o.Size > 0:
-		link.ContentLength, e.Size = &o.Size, &o.Size
+		link.Size, e.Size = o.Size, &o.Size
 	case limit > 0:
-		link.MaxLength = limit
+		link.MaxSize = limit
 		e.Details.MaxSize = &limit
 	}
 	if len(o.AllowedTypes) > 0 {
@@ -188,17 +188,17 @@ func (o *LinkOptions) relax(l driver.Links) {
 		o.ContentType = ""
 	}
 	if l.ContentLength == driver.OnCompletion {
-		o.ContentLength = nil
+		o.Size = 0
 	}
 	if l.MaxLength == driver.OnCompletion {
-		o.MaxLength = 0
+		o.MaxSize = 0
 	}
 	if l.SHA256 == driver.OnCompletion {
 		o.SHA256 = nil
 	}
 	if o.SHA256 != nil {
 		// Which holds more than a limit does, and not every service can hold both.
-		o.MaxLength = 0
+		o.MaxSize = 0
 	}
 	// The private key is used once; whether the object may be created is
 	// decided when it is copied to its own.

@@ -39,11 +39,11 @@ func TestSpans(t *testing.T) {
 	defer otel.SetTracerProvider(before)
 	defer func() { require.NoError(t, provider.Shutdown(context.Background())) }()
 
-	signer, err := signurl.New("https://files.example.com/", []signurl.Key{signurl.NewKey()}, nil)
+	signer, err := signurl.New("https://files.example.com/", []signurl.Key{signurl.GenerateKey()}, nil)
 	require.NoError(t, err)
 	open := func(log audit.Journal) *blobstore.Store {
 		s, err := blobstore.New(memstore.New(), log, &blobstore.Options{
-			Signer: signer, Grants: new(blobstore.MemoryGrants), DefaultActor: audit.Actor{UserID: "u-secret"},
+			Signer: signer, Grants: new(signurl.MemoryGrants), DefaultActor: audit.Actor{UserID: "u-secret"},
 			Authorize: func(_ context.Context, e audit.Event) error {
 				if strings.HasSuffix(e.Key, "denied") {
 					return errors.New("secret reason")

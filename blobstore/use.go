@@ -31,8 +31,8 @@ const useLifetime = time.Minute
 // A Use is good for one operation, on the key of its link, with the method of its
 // request, by the store that it came from or a view of it:
 //
-//   - GET: [Store.Download], [Store.DownloadParts] or [Store.RedeemLink]
-//   - HEAD: [Store.DownloadParts] with PartsOptions.Head
+//   - GET: [Store.Download], [Store.DownloadRanges] or [Store.RedeemLink]
+//   - HEAD: [Store.DownloadRanges] with RangesOptions.Head
 //   - PUT: [Store.Upload] or [Store.Stage]
 //   - DELETE: [Store.Delete]
 //
@@ -47,7 +47,7 @@ type Use struct {
 
 type linkUse struct {
 	gate   *gate // that of the store and its views
-	link   signurl.Link
+	link   signurl.Grant
 	method string // of the request
 	begun  time.Time
 	spent  atomic.Bool
@@ -80,7 +80,7 @@ var errNoUse = errors.New("the Use is a zero value: want one that Store.UseLink 
 //     and not counted.
 //   - [ErrUnsupported]: the link counts its uses and the store has no
 //     Options.Grants.
-func (s *Store) UseLink(ctx context.Context, link signurl.Link) (*Use, error) {
+func (s *Store) UseLink(ctx context.Context, link signurl.Grant) (*Use, error) {
 	use, err := s.useLink(ctx, link)
 	if err != nil {
 		return nil, &Error{Op: "redeem", Key: link.Key, Err: err}
@@ -88,7 +88,7 @@ func (s *Store) UseLink(ctx context.Context, link signurl.Link) (*Use, error) {
 	return use, nil
 }
 
-func (s *Store) useLink(ctx context.Context, link signurl.Link) (*Use, error) {
+func (s *Store) useLink(ctx context.Context, link signurl.Grant) (*Use, error) {
 	method, err := s.verified(link)
 	if err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func (s *Store) useLink(ctx context.Context, link signurl.Link) (*Use, error) {
 	if err := link.CheckActor(actor.UserID, actor.IP); err != nil {
 		return nil, err
 	}
-	limit := link.Uses
+	limit := link.MaxUses
 	if method == http.MethodHead {
 		limit = 0 // refused if the link was revoked, but not counted
 	}
@@ -112,7 +112,7 @@ func (s *Store) useLink(ctx context.Context, link signurl.Link) (*Use, error) {
 	case s.opts.Grants != nil:
 		gctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 		defer cancel()
-		if err := s.opts.Grants.Use(gctx, link.GrantID, limit, link.Expires); err != nil {
+		if err := s.opts.Grants.Use(gctx, link.ID, limit, link.Expires); err != nil {
 			return nil, err
 		}
 	case limit > 0:
@@ -124,7 +124,7 @@ func (s *Store) useLink(ctx context.Context, link signurl.Link) (*Use, error) {
 // verified returns the method of the request that carried the link, if the store's
 // own signer verified the link. If the signer refused the request, verified
 // returns the method and the error.
-func (s *Store) verified(link signurl.Link) (method string, err error) {
+func (s *Store) verified(link signurl.Grant) (method string, err error) {
 	if s.opts.Signer == nil {
 		return "", fmt.Errorf("%w: the store has no Options.Signer to verify it with", signurl.ErrSignature)
 	}
@@ -132,9 +132,9 @@ func (s *Store) verified(link signurl.Link) (method string, err error) {
 }
 
 // redemption is the event of a link's use.
-func redemption(link signurl.Link, method string) audit.Event {
+func redemption(link signurl.Grant, method string) audit.Event {
 	return audit.Event{
-		Action: audit.ActionRedeem, Key: link.Key, GrantID: link.GrantID,
+		Action: audit.ActionRedeem, Key: link.Key, GrantID: link.ID,
 		Details: audit.Details{Method: method},
 	}
 }
@@ -162,7 +162,7 @@ func (u *Use) spend(s *Store, e *audit.Event, method string) error {
 	case of.method != method:
 		return fmt.Errorf("the Use is of a %s request and does not allow %s", of.method, method)
 	}
-	e.GrantID = of.link.GrantID
+	e.GrantID = of.link.ID
 	if e.Action == audit.ActionDownload {
 		e.Action = audit.ActionRedeem
 	}
@@ -211,7 +211,7 @@ func sameMediaType(a, b string) bool {
 }
 
 // ticket reports whether the link is that of a ticket.
-func (u *Use) ticket() bool { return u != nil && u.of != nil && isTicket(u.of.link.GrantID) }
+func (u *Use) ticket() bool { return u != nil && u.of != nil && isTicket(u.of.link.ID) }
 
 // RedeemLink spends the use of a GET link and returns a link of the service in
 // its place, as the options say that choose returns for the object. It is for the
@@ -254,7 +254,7 @@ func (s *Store) redeemLink(ctx context.Context, use *Use, choose func(*Object) *
 		if err := s.checkLink(o); err != nil {
 			return nil, err
 		}
-		to, issued, err := s.signAs(ctx, e, o, link.Key, link.GrantID)
+		to, issued, err := s.signAs(ctx, e, o, link.Key, link.ID)
 		if err == nil {
 			e.SHA256, e.ContentType, e.Details = obj.SHA256, obj.ContentType, issued.Details
 		}
@@ -271,14 +271,14 @@ func (s *Store) redeemLink(ctx context.Context, use *Use, choose func(*Object) *
 // verified the link, whether it accepted the request or not. For any other link
 // nothing is recorded and the error wraps [signurl.ErrSignature], because only
 // links that were issued belong in the trail.
-func (s *Store) DenyLink(ctx context.Context, link signurl.Link, method string, cause error) error {
+func (s *Store) DenyLink(ctx context.Context, link signurl.Grant, method string, cause error) error {
 	if err := s.denyLink(ctx, link, method, cause); err != nil {
 		return &Error{Op: "redeem", Key: link.Key, Err: err}
 	}
 	return nil
 }
 
-func (s *Store) denyLink(ctx context.Context, link signurl.Link, method string, cause error) error {
+func (s *Store) denyLink(ctx context.Context, link signurl.Grant, method string, cause error) error {
 	if _, err := s.verified(link); errors.Is(err, signurl.ErrSignature) {
 		return err
 	}

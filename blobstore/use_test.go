@@ -37,7 +37,7 @@ func newGatekeeper(t *testing.T) *gatekeeper {
 	g.admin = audit.WithActor(t.Context(), audit.Actor{UserID: "admin"})
 	g.anna = audit.WithActor(t.Context(), audit.Actor{UserID: "anna", IP: "192.0.2.1"})
 	var err error
-	g.signer, err = signurl.New("https://files.example.com/", []signurl.Key{signurl.NewKey()}, &signurl.Options{
+	g.signer, err = signurl.New("https://files.example.com/", []signurl.Key{signurl.GenerateKey()}, &signurl.Options{
 		Now: func() time.Time { return time.Now().Add(time.Duration(g.clock.Load()) * time.Second) },
 	})
 	require.NoError(t, err)
@@ -51,7 +51,7 @@ func newGatekeeper(t *testing.T) *gatekeeper {
 
 func (g *gatekeeper) open(signer *signurl.Signer) *blobstore.Store {
 	s, err := blobstore.New(memstore.New(), g.log, &blobstore.Options{
-		Signer: signer, Grants: new(blobstore.MemoryGrants),
+		Signer: signer, Grants: new(signurl.MemoryGrants),
 		Authorize: func(ctx context.Context, _ audit.Event) error {
 			g.asked.Add(1)
 			if a, _ := audit.ActorFrom(ctx); a.UserID != "admin" {
@@ -66,7 +66,7 @@ func (g *gatekeeper) open(signer *signurl.Signer) *blobstore.Store {
 }
 
 // verified issues a link and verifies a request for it.
-func (g *gatekeeper) verified(method, key string, opts blobstore.LinkOptions) signurl.Link {
+func (g *gatekeeper) verified(method, key string, opts blobstore.LinkOptions) signurl.Grant {
 	g.t.Helper()
 	if opts.Method == "" {
 		opts.Method = method
@@ -100,12 +100,12 @@ func do(ctx context.Context, s *blobstore.Store, op, key string, use *blobstore.
 			err = errors.Join(err, r.Close())
 		}
 	case "parts", "HEAD":
-		var p *blobstore.Parts
-		p, err = s.DownloadParts(ctx, key, &blobstore.PartsOptions{Head: op == "HEAD", Use: use, Choose: func(o *blobstore.Object) ([]blobstore.Part, error) {
+		var p *blobstore.RangeReader
+		p, err = s.DownloadRanges(ctx, key, &blobstore.RangesOptions{Head: op == "HEAD", Use: use, Choose: func(o *blobstore.Object) ([]blobstore.Range, error) {
 			if op == "HEAD" {
 				return nil, nil
 			}
-			return []blobstore.Part{{Length: o.Size}}, nil
+			return []blobstore.Range{{Length: o.Size}}, nil
 		}})
 		if err == nil {
 			err = p.Close()
@@ -240,7 +240,7 @@ func TestUseStaysInItsStoreAndView(t *testing.T) {
 	g.refused("another view", func() error { return do(g.anna, foreign, "GET", "t/1/a", use) })
 	require.NoError(t, do(g.anna, own, "GET", "t/1/a", use), "the same store's view")
 
-	link := g.verified("GET", "t/1/a", blobstore.LinkOptions{Uses: 1})
+	link := g.verified("GET", "t/1/a", blobstore.LinkOptions{MaxUses: 1})
 	g.refused("a view by UseLink", func() error { _, err := foreign.UseLink(g.anna, link); return err })
 	_, err = own.UseLink(g.anna, link)
 	require.NoError(t, err, "not counted by the view that refused it")
@@ -258,19 +258,19 @@ func TestUseEndsWithItsLink(t *testing.T) {
 
 func TestUseLinkTakesOnlyVerifiedLinks(t *testing.T) {
 	g := newGatekeeper(t)
-	good := g.verified("GET", "t/1/a", blobstore.LinkOptions{Uses: 1})
-	twin, err := signurl.New("https://files.example.com/", []signurl.Key{signurl.NewKey()}, nil)
+	good := g.verified("GET", "t/1/a", blobstore.LinkOptions{MaxUses: 1})
+	twin, err := signurl.New("https://files.example.com/", []signurl.Key{signurl.GenerateKey()}, nil)
 	require.NoError(t, err)
 	longer, moved, unbound := good, good, g.verified("GET", "t/1/a", blobstore.LinkOptions{UserID: "anna"})
 	longer.Expires = longer.Expires.Add(time.Hour)
 	moved.Key = "t/2/a"
 	unbound.UserID = ""
 	more := good
-	more.Uses = 0
+	more.MaxUses = 0
 	stores := map[string]*blobstore.Store{"the store": g.Store, "one with another signer": g.open(twin), "one without a signer": g.open(nil)}
 	for where, s := range stores {
-		for name, link := range map[string]signurl.Link{
-			"literal": {Key: "t/1/a", GrantID: "anything"}, "with a method": {Method: "GET", Key: "t/1/a", GrantID: good.GrantID, Expires: good.Expires},
+		for name, link := range map[string]signurl.Grant{
+			"literal": {Key: "t/1/a", ID: "anything"}, "with a method": {Method: "GET", Key: "t/1/a", ID: good.ID, Expires: good.Expires},
 			"longer": longer, "moved": moved, "unbound": unbound, "more uses": more, "untouched": good,
 		} {
 			if s == g.Store && name == "untouched" {
@@ -314,7 +314,7 @@ func TestUseLinkTakesOnlyVerifiedLinks(t *testing.T) {
 
 func TestUseOfHeadIsNotCountedAndReadsNothing(t *testing.T) {
 	g := newGatekeeper(t)
-	opts := blobstore.LinkOptions{Method: "GET", Uses: 1}
+	opts := blobstore.LinkOptions{Method: "GET", MaxUses: 1}
 	link, err := g.Link(g.admin, "t/1/a", &opts)
 	require.NoError(t, err)
 	use := func(method string) *blobstore.Use {
@@ -327,8 +327,8 @@ func TestUseOfHeadIsNotCountedAndReadsNothing(t *testing.T) {
 		return use
 	}
 	greedy := func(use *blobstore.Use, head bool) error {
-		_, err := g.DownloadParts(g.anna, "t/1/a", &blobstore.PartsOptions{Head: head, Use: use, Expect: &blobstore.Part{}, Choose: func(o *blobstore.Object) ([]blobstore.Part, error) {
-			return []blobstore.Part{{Length: o.Size}}, nil
+		_, err := g.DownloadRanges(g.anna, "t/1/a", &blobstore.RangesOptions{Head: head, Use: use, Expect: &blobstore.Range{}, Choose: func(o *blobstore.Object) ([]blobstore.Range, error) {
+			return []blobstore.Range{{Length: o.Size}}, nil
 		}})
 		return err
 	}
@@ -348,15 +348,15 @@ func TestUseHoldsTheLinksConstraints(t *testing.T) {
 		opts    blobstore.UploadOptions
 		want    error
 	}{
-		"length":                  {blobstore.LinkOptions{ContentLength: &five}, "123456", blobstore.UploadOptions{}, signurl.ErrConstraint},
-		"length, said":            {blobstore.LinkOptions{ContentLength: &five}, "1234", blobstore.UploadOptions{Size: 4}, signurl.ErrConstraint},
-		"greatest length":         {blobstore.LinkOptions{MaxLength: 5}, "123456", blobstore.UploadOptions{MaxSize: 100}, signurl.ErrConstraint},
+		"length":                  {blobstore.LinkOptions{Size: five}, "123456", blobstore.UploadOptions{}, signurl.ErrConstraint},
+		"length, said":            {blobstore.LinkOptions{Size: five}, "1234", blobstore.UploadOptions{Size: 4}, signurl.ErrConstraint},
+		"greatest length":         {blobstore.LinkOptions{MaxSize: 5}, "123456", blobstore.UploadOptions{MaxSize: 100}, signurl.ErrConstraint},
 		"digest":                  {blobstore.LinkOptions{SHA256: make([]byte, 32)}, "12345", blobstore.UploadOptions{}, signurl.ErrConstraint},
 		"type":                    {blobstore.LinkOptions{ContentType: "image/png"}, "12345", blobstore.UploadOptions{ContentType: "text/html"}, signurl.ErrConstraint},
 		"create only":             {blobstore.LinkOptions{}, "12345", blobstore.UploadOptions{Overwrite: true}, signurl.ErrConstraint},
 		"type, left to the link":  {blobstore.LinkOptions{ContentType: `text/plain; charset="utf-8"`}, "12345", blobstore.UploadOptions{}, nil},
 		"type, written otherwise": {blobstore.LinkOptions{ContentType: `text/plain; charset="utf-8"`}, "12345", blobstore.UploadOptions{ContentType: "Text/plain;charset=utf-8"}, nil},
-		"all as agreed":           {blobstore.LinkOptions{ContentLength: &five, Overwrite: true}, "12345", blobstore.UploadOptions{Overwrite: true}, nil},
+		"all as agreed":           {blobstore.LinkOptions{Size: five, Overwrite: true}, "12345", blobstore.UploadOptions{Overwrite: true}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newGatekeeper(t)
@@ -388,7 +388,7 @@ func TestRevokeTakesOnlyGrantsOfItsKey(t *testing.T) {
 	g := newGatekeeper(t)
 	rival, err := g.Sub("t/2/")
 	require.NoError(t, err)
-	for name, opts := range map[string]blobstore.LinkOptions{"plain": {}, "gateway": {Gateway: true}, "counted": {Uses: 1}} {
+	for name, opts := range map[string]blobstore.LinkOptions{"plain": {}, "gateway": {Revocable: true}, "counted": {MaxUses: 1}} {
 		link, err := g.Link(g.admin, "t/1/a", &opts)
 		require.NoError(t, err)
 		assert.LessOrEqual(t, len(link.GrantID), 64)

@@ -73,7 +73,7 @@ func gcs(more vars) vars {
 }
 
 func production(more vars) vars {
-	return with(vars{"APP_ENV": "production", "LINK_BASE_URL": "https://files.example.com/", "LINK_SIGNING_KEYS": signurl.NewKey().Encode()}, more)
+	return with(vars{"APP_ENV": "production", "LINK_BASE_URL": "https://files.example.com/", "LINK_SIGNING_KEYS": signurl.GenerateKey().Encode()}, more)
 }
 
 func with(a, b vars) vars {
@@ -86,7 +86,7 @@ func with(a, b vars) vars {
 func TestEveryMistakeIsReportedByName(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, []byte("{}"), 0o600))
-	key := signurl.NewKey().Encode()
+	key := signurl.GenerateKey().Encode()
 	made, verifying, err := sqlaudit.NewDeploymentKey("acme.example/files")
 	require.NoError(t, err)
 	signing := made.Reveal()

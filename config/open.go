@@ -131,7 +131,7 @@ func warnLocal(ctx context.Context, cfg Config, log *slog.Logger) {
 func newSigner(ctx context.Context, cfg Config, log *slog.Logger) (*signurl.Signer, error) {
 	if cfg.LinkSigningKeys.IsZero() {
 		log.WarnContext(ctx, "config: LINK_SIGNING_KEYS is not set: links are signed with a key that was made up and end with this process")
-		return signurl.New(cfg.LinkBaseURL, []signurl.Key{signurl.NewKey()}, nil)
+		return signurl.New(cfg.LinkBaseURL, []signurl.Key{signurl.GenerateKey()}, nil)
 	}
 	keys, err := signurl.ParseKeys(cfg.LinkSigningKeys.Reveal())
 	if err != nil {

@@ -45,7 +45,7 @@ func logTo(w io.Writer) *config.Options {
 
 func TestOpenLocal(t *testing.T) {
 	ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
-	key := signurl.NewKey()
+	key := signurl.GenerateKey()
 	cfg, dir := local(t, vars{"LINK_SIGNING_KEYS": key.Encode(), "MAX_UPLOAD_BYTES": "10", "SIGNED_URL_EXPIRATION_SECONDS": "60"})
 	var log bytes.Buffer
 	app, err := config.Open(ctx, cfg, logTo(&log))

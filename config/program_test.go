@@ -27,7 +27,7 @@ import (
 func TestOptionsOfTheProgramComeFirst(t *testing.T) {
 	cfg, _ := local(t, vars{"MAX_UPLOAD_BYTES": "5"})
 	var warnings bytes.Buffer
-	signer, err := signurl.New("https://elsewhere.example.com/", []signurl.Key{signurl.NewKey()}, nil)
+	signer, err := signurl.New("https://elsewhere.example.com/", []signurl.Key{signurl.GenerateKey()}, nil)
 	require.NoError(t, err)
 	opts := logTo(&warnings)
 	opts.Store = &blobstore.Options{Signer: signer, MaxSize: 6, DefaultActor: audit.Actor{UserID: "cron"}}
@@ -41,7 +41,7 @@ func TestOptionsOfTheProgramComeFirst(t *testing.T) {
 }
 
 func TestLinksOfOneProcessHoldInTheNext(t *testing.T) {
-	cfg, _ := local(t, vars{"LINK_SIGNING_KEYS": signurl.NewKey().Encode() + "," + signurl.NewKey().Encode()})
+	cfg, _ := local(t, vars{"LINK_SIGNING_KEYS": signurl.GenerateKey().Encode() + "," + signurl.GenerateKey().Encode()})
 	var warnings bytes.Buffer
 	sign := func() *signurl.Signer {
 		app, err := config.Open(t.Context(), cfg, logTo(&warnings))
@@ -49,7 +49,7 @@ func TestLinksOfOneProcessHoldInTheNext(t *testing.T) {
 		require.NoError(t, app.Close(t.Context()))
 		return app.Signer
 	}
-	link := signurl.Link{Method: "GET", Key: "a", Expires: time.Now().Add(time.Hour).Truncate(time.Second), GrantID: signurl.NewGrantID()}
+	link := signurl.Grant{Method: "GET", Key: "a", Expires: time.Now().Add(time.Hour).Truncate(time.Second), ID: signurl.NewGrantID()}
 	first, err := sign().Sign(link)
 	require.NoError(t, err)
 	second, err := sign().Sign(link)
@@ -59,7 +59,7 @@ func TestLinksOfOneProcessHoldInTheNext(t *testing.T) {
 }
 
 func TestUsedLinksStayUsedInTheNextProcess(t *testing.T) {
-	cfg, _ := local(t, vars{"LINK_SIGNING_KEYS": signurl.NewKey().Encode()})
+	cfg, _ := local(t, vars{"LINK_SIGNING_KEYS": signurl.GenerateKey().Encode()})
 	url := ""
 	use := func() error {
 		app, err := config.Open(t.Context(), cfg, logTo(io.Discard))
@@ -67,7 +67,7 @@ func TestUsedLinksStayUsedInTheNextProcess(t *testing.T) {
 		defer func() { require.NoError(t, app.Close(t.Context())) }()
 		if url == "" {
 			ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
-			link, err := app.Store.Link(ctx, "a", &blobstore.LinkOptions{Uses: 1})
+			link, err := app.Store.Link(ctx, "a", &blobstore.LinkOptions{MaxUses: 1})
 			require.NoError(t, err)
 			url = link.URL()
 		}

@@ -34,7 +34,7 @@ func TestSecretIsNeverPrinted(t *testing.T) {
 func TestAppIsNeverPrintedWithItsSecrets(t *testing.T) {
 	signing, verifying, err := sqlaudit.NewDeploymentKey("acme.example/files")
 	require.NoError(t, err)
-	key := signurl.NewKey().Encode()
+	key := signurl.GenerateKey().Encode()
 	cfg, _ := local(t, vars{
 		"AUDIT_DEPLOYMENT_KEY": signing.Reveal(), "AUDIT_VERIFIER_KEYS": verifying, "LINK_SIGNING_KEYS": key,
 		"AUDIT_CHECKPOINTS_URL": "local://" + filepath.ToSlash(t.TempDir()),

@@ -35,7 +35,7 @@ func TestSignerOnEveryBackend(t *testing.T) {
 			assert.Contains(t, log.String(), "LINK_SIGNING_KEYS")
 
 			log.Reset()
-			with := map[string]string{"LINK_SIGNING_KEYS": signurl.NewKey().Encode(), "APP_ENV": "production", "LINK_BASE_URL": "https://files.example.com/"}
+			with := map[string]string{"LINK_SIGNING_KEYS": signurl.GenerateKey().Encode(), "APP_ENV": "production", "LINK_BASE_URL": "https://files.example.com/"}
 			for k, v := range env {
 				if k != "APP_ENV" && v != "mem://" {
 					with[k] = v

@@ -247,7 +247,7 @@ func checkEndpoint(ps *problems, name, value string) {
 }
 
 func (c Config) validateLinks(ps *problems) {
-	if _, err := signurl.New(c.LinkBaseURL, []signurl.Key{signurl.NewKey()}, nil); err != nil {
+	if _, err := signurl.New(c.LinkBaseURL, []signurl.Key{signurl.GenerateKey()}, nil); err != nil {
 		ps.add("LINK_BASE_URL", strings.TrimPrefix(err.Error(), "signurl: base URL: "), "the URL of the handler of links, such as https://files.example.com/files/")
 	} else if c.Production() && onlyHere(c.LinkBaseURL) {
 		ps.add("LINK_BASE_URL", "with APP_ENV="+c.AppEnv+" its host is the client's own machine", "the URL of the handler of links as clients reach it")

@@ -18,10 +18,10 @@ import (
 const benchKey = "invoices/0198f2ab-7c1e-7d43-9f2e-4b8a6a1f0c55_Rechnung.pdf"
 
 func BenchmarkSign(b *testing.B) {
-	key := signurl.NewKey()
+	key := signurl.GenerateKey()
 	s, err := signurl.New("https://files.example.com/files/", []signurl.Key{key}, nil)
 	require.NoError(b, err)
-	sign := func(b *testing.B, l signurl.Link) {
+	sign := func(b *testing.B, l signurl.Grant) {
 		b.ReportAllocs()
 		for b.Loop() {
 			l.Expires = time.Now().Add(time.Hour)
@@ -30,9 +30,9 @@ func BenchmarkSign(b *testing.B) {
 			}
 		}
 	}
-	b.Run("blobtrail", func(b *testing.B) { sign(b, signurl.Link{Key: benchKey}) })
+	b.Run("blobtrail", func(b *testing.B) { sign(b, signurl.Grant{Key: benchKey}) })
 	b.Run("blobtrail-given-grant", func(b *testing.B) {
-		sign(b, signurl.Link{Key: benchKey, GrantID: signurl.NewGrantID()})
+		sign(b, signurl.Grant{Key: benchKey, ID: signurl.NewGrantID()})
 	})
 	b.Run("fileblob", func(b *testing.B) {
 		u, err := url.Parse("https://files.example.com/files/")
@@ -50,9 +50,9 @@ func BenchmarkSign(b *testing.B) {
 }
 
 func BenchmarkVerify(b *testing.B) {
-	s, err := signurl.New("https://files.example.com/files/", []signurl.Key{signurl.NewKey()}, nil)
+	s, err := signurl.New("https://files.example.com/files/", []signurl.Key{signurl.GenerateKey()}, nil)
 	require.NoError(b, err)
-	link, err := s.Sign(signurl.Link{Key: benchKey, Expires: time.Now().Add(time.Hour)})
+	link, err := s.Sign(signurl.Grant{Key: benchKey, Expires: time.Now().Add(time.Hour)})
 	require.NoError(b, err)
 	r := httptest.NewRequest("GET", link, nil)
 	b.ReportAllocs()

@@ -19,13 +19,13 @@ import (
 // out, and none together with an error other than io.EOF.
 //
 // The hash is that of the bytes as r gives them. The reader is not for concurrent use.
-func (l Link) Body(r io.Reader) io.Reader {
+func (l Grant) Body(r io.Reader) io.Reader {
 	b := &body{r: r, limit: -1, want: l.SHA256}
 	switch {
-	case l.ContentLength != nil:
-		b.limit, b.exact = max(*l.ContentLength, 0), true
-	case l.MaxLength > 0:
-		b.limit = l.MaxLength
+	case l.Size > 0:
+		b.limit, b.exact = l.Size, true
+	case l.MaxSize > 0:
+		b.limit = l.MaxSize
 	case l.SHA256 == nil:
 		return r
 	}

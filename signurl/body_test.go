@@ -23,28 +23,27 @@ func TestBody(t *testing.T) {
 	empty := sha256.Sum256(nil)
 	other := sha256.Sum256([]byte("jello"))
 	for name, c := range map[string]struct {
-		l        signurl.Link
+		l        signurl.Grant
 		in, want string // want: the reason, "" for none
 	}{
-		"exact":                        {signurl.Link{ContentLength: new(int64(5))}, "hello", ""},
-		"exact, short":                 {signurl.Link{ContentLength: new(int64(5))}, "hell", "has 4 bytes instead of 5"},
-		"exact, empty":                 {signurl.Link{ContentLength: new(int64(5))}, "", "has 0 bytes instead of 5"},
-		"exact, long":                  {signurl.Link{ContentLength: new(int64(5))}, "hello!", "longer than 5 bytes"},
-		"exactly nothing":              {signurl.Link{ContentLength: new(int64(0))}, "", ""},
-		"exactly nothing, something":   {signurl.Link{ContentLength: new(int64(0))}, "h", "longer than 0 bytes"},
-		"maximum, below":               {signurl.Link{MaxLength: 5}, "hi", ""},
-		"maximum, at":                  {signurl.Link{MaxLength: 5}, "hello", ""},
-		"maximum, above":               {signurl.Link{MaxLength: 5}, strings.Repeat("hello", 1000), "longer than 5 bytes"},
-		"exact below the maximum":      {signurl.Link{ContentLength: new(int64(2)), MaxLength: 5}, "hello", "longer than 2 bytes"},
-		"hash":                         {signurl.Link{SHA256: sum[:]}, "hello", ""},
-		"hash of nothing":              {signurl.Link{SHA256: empty[:]}, "", ""},
-		"other hash":                   {signurl.Link{SHA256: other[:]}, "hello", "agreed SHA-256"},
-		"hash and length":              {signurl.Link{SHA256: sum[:], ContentLength: new(int64(5))}, "hello", ""},
-		"other hash and length":        {signurl.Link{SHA256: other[:], ContentLength: new(int64(5))}, "hello", "agreed SHA-256"},
-		"hash and length, more":        {signurl.Link{SHA256: sum[:], ContentLength: new(int64(5))}, "hello!", "longer than 5 bytes"},
-		"other hash, at the maximum":   {signurl.Link{SHA256: other[:], MaxLength: 5}, "hello", "agreed SHA-256"},
-		"other hash of nothing, exact": {signurl.Link{SHA256: other[:], ContentLength: new(int64(0))}, "", "agreed SHA-256"},
-		"unconstrained":                {signurl.Link{}, "hello", ""},
+		"exact":                      {signurl.Grant{Size: 5}, "hello", ""},
+		"exact, short":               {signurl.Grant{Size: 5}, "hell", "has 4 bytes instead of 5"},
+		"exact, empty":               {signurl.Grant{Size: 5}, "", "has 0 bytes instead of 5"},
+		"exact, long":                {signurl.Grant{Size: 5}, "hello!", "longer than 5 bytes"},
+		"maximum, below":             {signurl.Grant{MaxSize: 5}, "hi", ""},
+		"maximum, at":                {signurl.Grant{MaxSize: 5}, "hello", ""},
+		"maximum, above":             {signurl.Grant{MaxSize: 5}, strings.Repeat("hello", 1000), "longer than 5 bytes"},
+		"exact below the maximum":    {signurl.Grant{Size: 2, MaxSize: 5}, "hello", "longer than 2 bytes"},
+		"hash":                       {signurl.Grant{SHA256: sum[:]}, "hello", ""},
+		"hash of nothing":            {signurl.Grant{SHA256: empty[:]}, "", ""},
+		"other hash":                 {signurl.Grant{SHA256: other[:]}, "hello", "agreed SHA-256"},
+		"hash and length":            {signurl.Grant{SHA256: sum[:], Size: 5}, "hello", ""},
+		"other hash and length":      {signurl.Grant{SHA256: other[:], Size: 5}, "hello", "agreed SHA-256"},
+		"hash and length, more":      {signurl.Grant{SHA256: sum[:], Size: 5}, "hello!", "longer than 5 bytes"},
+		"other hash, at the maximum": {signurl.Grant{SHA256: other[:], MaxSize: 5}, "hello", "agreed SHA-256"},
+		"hash of nothing, something": {signurl.Grant{SHA256: empty[:]}, "h", "agreed SHA-256"},
+		"other hash of nothing":      {signurl.Grant{SHA256: other[:]}, "", "agreed SHA-256"},
+		"unconstrained":              {signurl.Grant{}, "hello", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.l.Method = http.MethodPut
@@ -71,10 +70,10 @@ func TestBody(t *testing.T) {
 					require.ErrorContains(t, err, c.want, how)
 					_, again := r.Read(make([]byte, 1))
 					require.Equal(t, err, again, "the error stays")
-					if n := c.l.ContentLength; n != nil && *n > 0 {
-						require.Less(t, len(got), int(*n), "a refused body was handed out whole: %s, %d", how, chunk)
+					if n := c.l.Size; n > 0 {
+						require.Less(t, len(got), int(n), "a refused body was handed out whole: %s, %d", how, chunk)
 					}
-					if m := c.l.MaxLength; m > 0 {
+					if m := c.l.MaxSize; m > 0 {
 						require.Less(t, len(got), int(m), "a refused body was handed out to its limit: %s, %d", how, chunk)
 					}
 				}
@@ -87,11 +86,11 @@ func TestBody(t *testing.T) {
 func TestBodyFailsBeforeItsLastByte(t *testing.T) {
 	other := sha256.Sum256([]byte("jello"))
 	for name, c := range map[string]struct {
-		l  signurl.Link
+		l  signurl.Grant
 		in string
 	}{
-		"other hash": {signurl.Link{SHA256: other[:], ContentLength: new(int64(5))}, "hello"},
-		"one more":   {signurl.Link{ContentLength: new(int64(5))}, "hello!"},
+		"other hash": {signurl.Grant{SHA256: other[:], Size: 5}, "hello"},
+		"one more":   {signurl.Grant{Size: 5}, "hello!"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b bytes.Buffer
@@ -105,7 +104,7 @@ func TestBodyFailsBeforeItsLastByte(t *testing.T) {
 
 func TestBodyPassesErrorsOn(t *testing.T) {
 	boom := errors.New("connection reset")
-	l := signurl.Link{ContentLength: new(int64(5))}
+	l := signurl.Grant{Size: 5}
 	for name, r := range map[string]func() io.Reader{
 		"midway":                  func() io.Reader { return io.MultiReader(strings.NewReader("hel"), iotest.ErrReader(boom)) },
 		"where the end should be": func() io.Reader { return io.MultiReader(strings.NewReader("hello"), iotest.ErrReader(boom)) },
@@ -127,8 +126,8 @@ func TestBodyPassesErrorsOn(t *testing.T) {
 
 func TestBodyWithoutConstraintsIsTheReader(t *testing.T) {
 	r := strings.NewReader("x")
-	assert.Same(t, r, signurl.Link{Method: "PUT", CreateOnly: true, ContentType: "a/b"}.Body(r))
-	n, err := signurl.Link{MaxLength: 5}.Body(r).Read(nil)
+	assert.Same(t, r, signurl.Grant{Method: "PUT", CreateOnly: true, ContentType: "a/b"}.Body(r))
+	n, err := signurl.Grant{MaxSize: 5}.Body(r).Read(nil)
 	assert.Zero(t, n)
 	assert.NoError(t, err)
 }

@@ -2,7 +2,7 @@
 // constraints, to whoever has them. It is for what cannot presign by itself, such as local files, and for links that
 // pass the application's own handler on any backend, which alone can be revoked, counted or bound to a user.
 //
-// A [Signer] makes a URL of a [Link], and turns a request back into the Link. It keeps no state: revocations and uses
+// A [Signer] makes a URL of a [Grant], and turns a request back into the Grant. It keeps no state: revocations and uses
 // are counted elsewhere, by the link's grant ID. It needs nothing but the standard library.
 //
 // A signed URL is a secret. No error of this package contains one, or its signature; keep them out of logs too. What a
@@ -22,7 +22,7 @@
 //	bt-exp     always    expiry, in seconds since 1970-01-01 UTC; from that second on the link is dead
 //	bt-gid     always    grant ID: 1 to 64 characters of A-Z a-z 0-9 - . _ ~
 //	bt-ct      PUT       media type of the body
-//	bt-len     PUT       exact number of bytes of the body
+//	bt-len     PUT       exact number of bytes of the body, 1 or more
 //	bt-max     PUT       greatest number of bytes of the body, 1 or more
 //	bt-sha256  PUT       SHA-256 of the body, in lower-case hexadecimal
 //	bt-new     PUT       1: an existing object must not be replaced

@@ -15,7 +15,7 @@ import (
 
 // A handler that serves a download link.
 func Example() {
-	keys, err := signurl.ParseKeys(signurl.NewKey().Encode()) // from the configuration
+	keys, err := signurl.ParseKeys(signurl.GenerateKey().Encode()) // from the configuration
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -34,7 +34,7 @@ func Example() {
 		fmt.Fprintf(w, "the content of %s", link.Key)
 	}
 
-	url, err := signer.Sign(signurl.Link{Key: "invoices/2030/März.pdf", Expires: time.Now().Add(time.Hour)})
+	url, err := signer.Sign(signurl.Grant{Key: "invoices/2030/März.pdf", Expires: time.Now().Add(time.Hour)})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -50,15 +50,15 @@ func Example() {
 }
 
 // An upload link that takes up to 10 bytes: the header is checked by Verify, the stream by Body.
-func ExampleLink_Body() {
-	signer, err := signurl.New("https://files.example.com/files/", []signurl.Key{signurl.NewKey()}, nil)
+func ExampleGrant_Body() {
+	signer, err := signurl.New("https://files.example.com/files/", []signurl.Key{signurl.GenerateKey()}, nil)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	url, err := signer.Sign(signurl.Link{
+	url, err := signer.Sign(signurl.Grant{
 		Method: "PUT", Key: "in/note.txt", Expires: time.Now().Add(time.Hour),
-		ContentType: "text/plain", MaxLength: 10, CreateOnly: true,
+		ContentType: "text/plain", MaxSize: 10, CreateOnly: true,
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -82,13 +82,13 @@ func ExampleLink_Body() {
 
 // Knowing the grant before the link exists, so that the trail can have it first.
 func ExampleNewGrantID() {
-	signer, err := signurl.New("https://files.example.com/files/", []signurl.Key{signurl.NewKey()}, nil)
+	signer, err := signurl.New("https://files.example.com/files/", []signurl.Key{signurl.GenerateKey()}, nil)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	grant := signurl.NewGrantID() // record it, then sign
-	link, err := signer.Sign(signurl.Link{Key: "a.pdf", GrantID: grant, Uses: 1, Expires: time.Now().Add(time.Minute)})
+	link, err := signer.Sign(signurl.Grant{Key: "a.pdf", ID: grant, MaxUses: 1, Expires: time.Now().Add(time.Minute)})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -99,13 +99,13 @@ func ExampleNewGrantID() {
 		return
 	}
 	used, err := signer.Verify(&http.Request{Method: "GET", URL: u})
-	fmt.Println(used.GrantID == grant, used.Uses, err)
+	fmt.Println(used.ID == grant, used.MaxUses, err)
 	// Output: true 1 <nil>
 }
 
 // A key prints without its secret, however it is printed.
 func ExampleKey() {
-	key, err := signurl.MakeKey("2030-01", []byte("32 bytes out of a key management"))
+	key, err := signurl.NewKey("2030-01", []byte("32 bytes out of a key management"))
 	if err != nil {
 		fmt.Println(err)
 		return

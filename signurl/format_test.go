@@ -25,7 +25,7 @@ const vector = "https://files.example.com/files/invoices/M%C3%A4rz%201.pdf" +
 
 func TestVector(t *testing.T) {
 	s := newSigner(t, base, nil)
-	want := signurl.Link{Method: "GET", Key: "invoices/März 1.pdf", GrantID: "G1", Filename: "März.pdf", Uses: 1,
+	want := signurl.Grant{Method: "GET", Key: "invoices/März 1.pdf", ID: "G1", Filename: "März.pdf", MaxUses: 1,
 		Expires: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)}
 	assert.Equal(t, vector, sign(t, s, want))
 	got, err := s.Verify(request(t, "GET", vector))
@@ -90,6 +90,7 @@ func TestSecondImplementation(t *testing.T) {
 		"negative number":               {"bt-uses", "-1"},
 		"zero maximum":                  {"bt-max", "0"},
 		"zero uses":                     {"bt-uses", "0"},
+		"zero length":                   {"bt-len", "0"},
 		"no number":                     {"bt-len", "x"},
 		"number too large":              {"bt-max", "9223372036854775808"},
 		"flag that is not 1":            {"bt-new", "true"},

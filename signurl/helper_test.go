@@ -26,7 +26,7 @@ func testKey(t testing.TB, id string, first byte) signurl.Key {
 	for i := range secret {
 		secret[i] = first + byte(i)
 	}
-	k, err := signurl.MakeKey(id, secret)
+	k, err := signurl.NewKey(id, secret)
 	require.NoError(t, err)
 	return k
 }
@@ -47,7 +47,7 @@ func newSigner(t testing.TB, baseURL string, opts *signurl.Options, keys ...sign
 	return s
 }
 
-func sign(t testing.TB, s *signurl.Signer, l signurl.Link) string {
+func sign(t testing.TB, s *signurl.Signer, l signurl.Grant) string {
 	if l.Expires.IsZero() {
 		l.Expires = start.Add(time.Hour)
 	}
@@ -80,21 +80,21 @@ func query(t testing.TB, link string) url.Values {
 }
 
 // upload is a link with every constraint that a PUT can have.
-func upload() signurl.Link {
-	return signurl.Link{
-		Method: "PUT", Key: "in/März 1.pdf", Expires: start.Add(time.Hour), GrantID: "G1",
-		ContentType: "application/pdf", ContentLength: new(int64(5)), MaxLength: 10,
+func upload() signurl.Grant {
+	return signurl.Grant{
+		Method: "PUT", Key: "in/März 1.pdf", Expires: start.Add(time.Hour), ID: "G1",
+		ContentType: "application/pdf", Size: 5, MaxSize: 10,
 		SHA256: bytes.Repeat([]byte{0xab}, 32), CreateOnly: true,
-		UserID: "u&1=2", IP: "2001:db8::1", Uses: 3,
+		UserID: "u&1=2", IP: "2001:db8::1", MaxUses: 3,
 	}
 }
 
 // download is a link with everything that a GET can have.
-func download() signurl.Link {
-	return signurl.Link{
-		Method: "GET", Key: "out/a+b c%2F~'.pdf", Expires: start.Add(time.Hour), GrantID: "G2",
+func download() signurl.Grant {
+	return signurl.Grant{
+		Method: "GET", Key: "out/a+b c%2F~'.pdf", Expires: start.Add(time.Hour), ID: "G2",
 		Filename: "Rechnung März.pdf", Inline: true, ResponseType: `text/plain; charset="utf-8"`,
-		UserID: "u1", IP: "192.0.2.7", Uses: 1,
+		UserID: "u1", IP: "192.0.2.7", MaxUses: 1,
 	}
 }
 

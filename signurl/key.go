@@ -24,7 +24,7 @@ const (
 
 // Key is a secret that signs links, under an ID that the links carry in the clear.
 //
-// Keys are made by [NewKey], [MakeKey] and [ParseKeys]; the zero Key is refused by [New]. A Key prints as its ID with
+// Keys are made by [GenerateKey], [NewKey] and [ParseKeys]; the zero Key is refused by [New]. A Key prints as its ID with
 // "[redacted]", whichever way it is printed, logged or marshalled: only [Key.Encode] gives the secret away. Keys cannot
 // be compared; compare what Encode returns.
 type Key struct {
@@ -34,17 +34,17 @@ type Key struct {
 	secret secret.Text // bytes
 }
 
-// NewKey makes a key with a random ID and 32 random bytes. Store what [Key.Encode] returns where the application keeps
+// GenerateKey generates a key with a random ID and 32 random bytes. Store what [Key.Encode] returns where the application keeps
 // its secrets.
-func NewKey() Key {
+func GenerateKey() Key {
 	b := make([]byte, minSecret)
 	rand.Read(b) // never fails: the program is stopped instead
 	return Key{ID: strings.ToLower(rand.Text()[:8]), secret: secret.New(string(b))}
 }
 
-// MakeKey makes a key of a secret that comes from elsewhere, such as a key management service. The content must be 32
-// to 1,024 bytes of randomness, not a password; it is copied.
-func MakeKey(id string, content []byte) (Key, error) {
+// NewKey returns a key of a secret that comes from elsewhere, such as a key management service. The content must be 32
+// to 1,024 random bytes, not a password. It is copied.
+func NewKey(id string, content []byte) (Key, error) {
 	k := Key{ID: id, secret: secret.New(string(content))}
 	if err := k.check(); err != nil {
 		return Key{}, fmt.Errorf("signurl: key: %w", err)
@@ -112,7 +112,7 @@ func (k Key) check() error {
 		return fmt.Errorf("the ID must be 1 to %d characters of A-Z a-z 0-9 . _ -", maxKeyID)
 	}
 	if k.secret.IsZero() {
-		return errors.New("it has no secret; make keys with NewKey, MakeKey or ParseKeys")
+		return errors.New("it has no secret; make keys with GenerateKey, NewKey or ParseKeys")
 	}
 	if n := len(k.secret.Reveal()); n < minSecret || n > maxSecret {
 		return fmt.Errorf("the secret has %d bytes; want %d to %d", n, minSecret, maxSecret)

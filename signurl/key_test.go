@@ -20,7 +20,7 @@ import (
 )
 
 func TestKeyRoundTrip(t *testing.T) {
-	a, b := signurl.NewKey(), signurl.NewKey()
+	a, b := signurl.GenerateKey(), signurl.GenerateKey()
 	assert.NotEqual(t, a.ID, b.ID)
 	assert.NotEqual(t, a.Encode(), b.Encode())
 	keys, err := signurl.ParseKeys(" " + a.Encode() + " ,\n" + b.Encode() + "\n")
@@ -31,9 +31,9 @@ func TestKeyRoundTrip(t *testing.T) {
 	assert.Equal(t, "", signurl.Key{}.Encode())
 }
 
-func TestMakeKeyCopies(t *testing.T) {
+func TestNewKeyCopies(t *testing.T) {
 	secret := bytes.Repeat([]byte{7}, 32)
-	k, err := signurl.MakeKey("k", secret)
+	k, err := signurl.NewKey("k", secret)
 	require.NoError(t, err)
 	before := k.Encode()
 	clear(secret)
@@ -67,16 +67,16 @@ func TestParseKeysRefuses(t *testing.T) {
 	}
 }
 
-func TestMakeKeyRefuses(t *testing.T) {
-	_, err := signurl.MakeKey("k", make([]byte, 31))
+func TestNewKeyRefuses(t *testing.T) {
+	_, err := signurl.NewKey("k", make([]byte, 31))
 	require.ErrorContains(t, err, "the secret has 31 bytes")
-	_, err = signurl.MakeKey("", make([]byte, 32))
+	_, err = signurl.NewKey("", make([]byte, 32))
 	require.ErrorContains(t, err, "the ID must be")
 }
 
 func TestKeyNeverPrints(t *testing.T) {
 	secret := []byte("correct horse battery staple 123")
-	k, err := signurl.MakeKey("k1", secret)
+	k, err := signurl.NewKey("k1", secret)
 	require.NoError(t, err)
 	s, err := signurl.New(base, []signurl.Key{k}, nil)
 	require.NoError(t, err)

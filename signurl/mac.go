@@ -1,6 +1,6 @@
 package signurl
 
-// What is signed, and how a Link becomes the texts that are signed and back. The MAC is over the parameters' texts, so
+// This file implements the signed form of a grant. The MAC is over the parameters' texts, so
 // that it can be checked before any of them is parsed.
 
 import (
@@ -36,8 +36,8 @@ const (
 	fExpires
 	fGrantID
 	fContentType
-	fContentLength
-	fMaxLength
+	fSize
+	fMaxSize
 	fSHA256
 	fCreateOnly
 	fFilename
@@ -45,31 +45,31 @@ const (
 	fResponseType
 	fUserID
 	fIP
-	fUses
+	fMaxUses
 	numFields
 )
 
 // params are the names of the fields that are parameters; Sign writes them in this order.
 var params = [numFields]string{
 	fKeyID: prefix + "kid", fMethod: prefix + "m", fExpires: prefix + "exp", fGrantID: prefix + "gid",
-	fContentType: prefix + "ct", fContentLength: prefix + "len", fMaxLength: prefix + "max",
+	fContentType: prefix + "ct", fSize: prefix + "len", fMaxSize: prefix + "max",
 	fSHA256: prefix + "sha256", fCreateOnly: prefix + "new",
 	fFilename: prefix + "fn", fInline: prefix + "inl", fResponseType: prefix + "rt",
-	fUserID: prefix + "uid", fIP: prefix + "ip", fUses: prefix + "uses",
+	fUserID: prefix + "uid", fIP: prefix + "ip", fMaxUses: prefix + "uses",
 }
 
 // fields are the texts of a link. A missing one is empty: no parameter that is present may be.
 type fields [numFields]string
 
-func (f *fields) set(l *Link) {
-	f[fKey], f[fMethod], f[fGrantID] = l.Key, l.Method, l.GrantID
+func (f *fields) set(l *Grant) {
+	f[fKey], f[fMethod], f[fGrantID] = l.Key, l.Method, l.ID
 	f[fExpires] = strconv.FormatInt(l.Expires.Unix(), 10)
 	f[fContentType] = l.ContentType
-	if l.ContentLength != nil {
-		f[fContentLength] = strconv.FormatInt(*l.ContentLength, 10)
+	if l.Size != 0 {
+		f[fSize] = strconv.FormatInt(l.Size, 10)
 	}
-	if l.MaxLength != 0 {
-		f[fMaxLength] = strconv.FormatInt(l.MaxLength, 10)
+	if l.MaxSize != 0 {
+		f[fMaxSize] = strconv.FormatInt(l.MaxSize, 10)
 	}
 	if l.SHA256 != nil {
 		f[fSHA256] = hex.EncodeToString(l.SHA256)
@@ -82,16 +82,16 @@ func (f *fields) set(l *Link) {
 		f[fInline] = "1"
 	}
 	f[fResponseType], f[fUserID], f[fIP] = l.ResponseType, l.UserID, l.IP
-	if l.Uses != 0 {
-		f[fUses] = strconv.Itoa(l.Uses)
+	if l.MaxUses != 0 {
+		f[fMaxUses] = strconv.Itoa(l.MaxUses)
 	}
 }
 
 // link parses fields whose MAC was right. It still refuses what Sign would not have written, because the key's holder
 // may be another implementation, and one text must mean one thing.
-func (f *fields) link() (Link, error) {
-	l := Link{
-		Method: f[fMethod], Key: f[fKey], GrantID: f[fGrantID],
+func (f *fields) grant() (Grant, error) {
+	l := Grant{
+		Method: f[fMethod], Key: f[fKey], ID: f[fGrantID],
 		ContentType: f[fContentType], CreateOnly: f[fCreateOnly] != "",
 		Filename: f[fFilename], Inline: f[fInline] != "", ResponseType: f[fResponseType],
 		UserID: f[fUserID], IP: f[fIP],
@@ -104,16 +104,14 @@ func (f *fields) link() (Link, error) {
 		return l, errors.New(params[fExpires] + " is not a time")
 	}
 	l.Expires = time.Unix(exp, 0).UTC()
-	if f[fContentLength] != "" {
-		n, err := strconv.ParseInt(f[fContentLength], 10, 64)
-		if err != nil {
-			return l, errors.New(params[fContentLength] + " is not a number of bytes")
+	if f[fSize] != "" {
+		if l.Size, err = strconv.ParseInt(f[fSize], 10, 64); err != nil {
+			return l, errors.New(params[fSize] + " is not a number of bytes")
 		}
-		l.ContentLength = &n
 	}
-	if f[fMaxLength] != "" {
-		if l.MaxLength, err = strconv.ParseInt(f[fMaxLength], 10, 64); err != nil {
-			return l, errors.New(params[fMaxLength] + " is not a number of bytes")
+	if f[fMaxSize] != "" {
+		if l.MaxSize, err = strconv.ParseInt(f[fMaxSize], 10, 64); err != nil {
+			return l, errors.New(params[fMaxSize] + " is not a number of bytes")
 		}
 	}
 	if f[fSHA256] != "" {
@@ -121,9 +119,9 @@ func (f *fields) link() (Link, error) {
 			return l, errors.New(params[fSHA256] + " is not hexadecimal")
 		}
 	}
-	if f[fUses] != "" {
-		if l.Uses, err = strconv.Atoi(f[fUses]); err != nil {
-			return l, errors.New(params[fUses] + " is not a number")
+	if f[fMaxUses] != "" {
+		if l.MaxUses, err = strconv.Atoi(f[fMaxUses]); err != nil {
+			return l, errors.New(params[fMaxUses] + " is not a number")
 		}
 	}
 	if err := l.normalize(); err != nil {

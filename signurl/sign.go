@@ -20,9 +20,9 @@ const (
 
 // Options are settings of a Signer. Nil and zero values are the defaults.
 type Options struct {
-	// MaxExpiry is the longest time until Link.Expires that Sign accepts. Default: 7 days.
+	// MaxExpiry is the longest time until Grant.Expires that Sign accepts. Default: 7 days.
 	MaxExpiry time.Duration
-	// Leeway is how long after Link.Expires Verify still accepts a link, for clocks that differ. Default: 0. It should be
+	// Leeway is how long after Grant.Expires Verify still accepts a link, for clocks that differ. Default: 0. It should be
 	// minutes: who counts the uses of links, or keeps which were withdrawn, may forget them an hour after they end.
 	Leeway time.Duration
 	// Audience is signed into every link without being part of it: a Signer refuses the links of one with another
@@ -127,7 +127,7 @@ func (s *Signer) setBase(baseURL string) error {
 //
 // It refuses, with an error that says what would be right, a link that is expired or lasts too long, whose key cannot be
 // in a URL, or whose constraints do not fit its method.
-func (s *Signer) Sign(l Link) (string, error) {
+func (s *Signer) Sign(l Grant) (string, error) {
 	if err := l.normalize(); err != nil {
 		return "", fmt.Errorf("signurl: cannot sign the link: %w", err)
 	}

@@ -64,7 +64,7 @@ func TestBaseURL(t *testing.T) {
 		"https://h/d%C3%A4ta+x":       "https://h/d%C3%A4ta%2Bx/k?",
 	} {
 		s := newSigner(t, in, nil)
-		link := sign(t, s, signurl.Link{Key: "k"})
+		link := sign(t, s, signurl.Grant{Key: "k"})
 		assert.True(t, strings.HasPrefix(link, want), "%s: %s", in, link)
 		_, err := s.Verify(request(t, "GET", link))
 		assert.NoError(t, err, in)
@@ -74,55 +74,55 @@ func TestBaseURL(t *testing.T) {
 func TestSignRefuses(t *testing.T) {
 	in := start.Add(time.Hour)
 	for name, c := range map[string]struct {
-		l    signurl.Link
+		l    signurl.Grant
 		want string
 	}{
-		"unknown method":           {signurl.Link{Method: "POST", Key: "k", Expires: in}, "Method must be GET"},
-		"method in lower case":     {signurl.Link{Method: "get", Key: "k", Expires: in}, "Method must be GET"},
-		"no expiry":                {signurl.Link{Key: "k"}, "Expires is not set"},
-		"expiry now":               {signurl.Link{Key: "k", Expires: start}, "not in the future"},
-		"expiry below a second":    {signurl.Link{Key: "k", Expires: start.Add(time.Second - 1)}, "cut to seconds, is not in the future"},
-		"expiry past":              {signurl.Link{Key: "k", Expires: start.Add(-time.Hour)}, "not in the future"},
-		"expiry too far":           {signurl.Link{Key: "k", Expires: start.Add(7*24*time.Hour + time.Second)}, "more than 168h0m0s ahead"},
-		"empty key":                {signurl.Link{Expires: in}, "object key is empty"},
-		"key too long":             {signurl.Link{Key: strings.Repeat("a", 1025), Expires: in}, "longer than 1024 bytes"},
-		"key not UTF-8":            {signurl.Link{Key: "a\xff", Expires: in}, "not valid UTF-8"},
-		"key with NUL":             {signurl.Link{Key: "a\x00b", Expires: in}, "control character"},
-		"key with a line break":    {signurl.Link{Key: "a\nb", Expires: in}, "control character"},
-		"key with a backslash":     {signurl.Link{Key: `a\b`, Expires: in}, "backslash"},
-		"key with a leading slash": {signurl.Link{Key: "/a", Expires: in}, "slash"},
-		"key with a final slash":   {signurl.Link{Key: "a/", Expires: in}, "slash"},
-		"key with two slashes":     {signurl.Link{Key: "a//b", Expires: in}, "two in a row"},
-		"key is dot":               {signurl.Link{Key: ".", Expires: in}, "dot segment"},
-		"key with dots":            {signurl.Link{Key: "a/../b", Expires: in}, "dot segment"},
-		"key ends in dots":         {signurl.Link{Key: "a/..", Expires: in}, "dot segment"},
-		"grant too long":           {signurl.Link{Key: "k", Expires: in, GrantID: strings.Repeat("g", 65)}, "GrantID must be"},
-		"grant with a slash":       {signurl.Link{Key: "k", Expires: in, GrantID: "a/b"}, "GrantID must be"},
-		"content type on GET":      {signurl.Link{Key: "k", Expires: in, ContentType: "a/b"}, "for PUT only"},
-		"length on HEAD":           {signurl.Link{Method: "HEAD", Key: "k", Expires: in, ContentLength: new(int64)}, "for PUT only"},
-		"maximum on DELETE":        {signurl.Link{Method: "DELETE", Key: "k", Expires: in, MaxLength: 1}, "for PUT only"},
-		"hash on GET":              {signurl.Link{Key: "k", Expires: in, SHA256: make([]byte, 32)}, "for PUT only"},
-		"create-only on DELETE":    {signurl.Link{Method: "DELETE", Key: "k", Expires: in, CreateOnly: true}, "for PUT only"},
-		"file name on PUT":         {signurl.Link{Method: "PUT", Key: "k", Expires: in, Filename: "a"}, "for GET and HEAD only"},
-		"inline on DELETE":         {signurl.Link{Method: "DELETE", Key: "k", Expires: in, Inline: true}, "for GET and HEAD only"},
-		"response type on PUT":     {signurl.Link{Method: "PUT", Key: "k", Expires: in, ResponseType: "a/b"}, "for GET and HEAD only"},
-		"negative length":          {signurl.Link{Method: "PUT", Key: "k", Expires: in, ContentLength: new(int64(-1))}, "nil allows any"},
-		"negative maximum":         {signurl.Link{Method: "PUT", Key: "k", Expires: in, MaxLength: -1}, "0 is unlimited"},
-		"length over maximum":      {signurl.Link{Method: "PUT", Key: "k", Expires: in, ContentLength: new(int64(2)), MaxLength: 1}, "greater than MaxLength"},
-		"hash too short":           {signurl.Link{Method: "PUT", Key: "k", Expires: in, SHA256: make([]byte, 31)}, "SHA256 has 31 bytes; want 32"},
-		"hash empty":               {signurl.Link{Method: "PUT", Key: "k", Expires: in, SHA256: []byte{}}, "SHA256 has 0 bytes; want 32"},
-		"no media type":            {signurl.Link{Method: "PUT", Key: "k", Expires: in, ContentType: "pdf"}, "ContentType must be a media type"},
-		"media type header":        {signurl.Link{Key: "k", Expires: in, ResponseType: "a/b\r\nSet-Cookie: x"}, "ResponseType must be a media type"},
-		"media type not ASCII":     {signurl.Link{Key: "k", Expires: in, ResponseType: `a/b; c="ä"`}, "ResponseType must be a media type"},
-		"media type too long":      {signurl.Link{Key: "k", Expires: in, ResponseType: "a/" + strings.Repeat("b", 254)}, "ResponseType is longer than 255"},
-		"file name header":         {signurl.Link{Key: "k", Expires: in, Filename: "a\r\nb"}, "Filename must be valid UTF-8"},
-		"file name with a slash":   {signurl.Link{Key: "k", Expires: in, Filename: "../a"}, "without slashes"},
-		"file name too long":       {signurl.Link{Key: "k", Expires: in, Filename: strings.Repeat("a", 256)}, "Filename is longer than 255"},
-		"file name not UTF-8":      {signurl.Link{Key: "k", Expires: in, Filename: "\xff"}, "Filename must be valid UTF-8"},
-		"user with C1 control":     {signurl.Link{Key: "k", Expires: in, UserID: "a\u0085b"}, "UserID must be valid UTF-8"},
-		"address with a port":      {signurl.Link{Key: "k", Expires: in, IP: "1.2.3.4:80"}, "IP must be"},
-		"address with a zone":      {signurl.Link{Key: "k", Expires: in, IP: "fe80::1%eth0"}, "IP must be"},
-		"negative uses":            {signurl.Link{Key: "k", Expires: in, Uses: -1}, "0 is unlimited"},
+		"unknown method":           {signurl.Grant{Method: "POST", Key: "k", Expires: in}, "Method must be GET"},
+		"method in lower case":     {signurl.Grant{Method: "get", Key: "k", Expires: in}, "Method must be GET"},
+		"no expiry":                {signurl.Grant{Key: "k"}, "Expires is not set"},
+		"expiry now":               {signurl.Grant{Key: "k", Expires: start}, "not in the future"},
+		"expiry below a second":    {signurl.Grant{Key: "k", Expires: start.Add(time.Second - 1)}, "cut to seconds, is not in the future"},
+		"expiry past":              {signurl.Grant{Key: "k", Expires: start.Add(-time.Hour)}, "not in the future"},
+		"expiry too far":           {signurl.Grant{Key: "k", Expires: start.Add(7*24*time.Hour + time.Second)}, "more than 168h0m0s ahead"},
+		"empty key":                {signurl.Grant{Expires: in}, "object key is empty"},
+		"key too long":             {signurl.Grant{Key: strings.Repeat("a", 1025), Expires: in}, "longer than 1024 bytes"},
+		"key not UTF-8":            {signurl.Grant{Key: "a\xff", Expires: in}, "not valid UTF-8"},
+		"key with NUL":             {signurl.Grant{Key: "a\x00b", Expires: in}, "control character"},
+		"key with a line break":    {signurl.Grant{Key: "a\nb", Expires: in}, "control character"},
+		"key with a backslash":     {signurl.Grant{Key: `a\b`, Expires: in}, "backslash"},
+		"key with a leading slash": {signurl.Grant{Key: "/a", Expires: in}, "slash"},
+		"key with a final slash":   {signurl.Grant{Key: "a/", Expires: in}, "slash"},
+		"key with two slashes":     {signurl.Grant{Key: "a//b", Expires: in}, "two in a row"},
+		"key is dot":               {signurl.Grant{Key: ".", Expires: in}, "dot segment"},
+		"key with dots":            {signurl.Grant{Key: "a/../b", Expires: in}, "dot segment"},
+		"key ends in dots":         {signurl.Grant{Key: "a/..", Expires: in}, "dot segment"},
+		"grant too long":           {signurl.Grant{Key: "k", Expires: in, ID: strings.Repeat("g", 65)}, "ID must be"},
+		"grant with a slash":       {signurl.Grant{Key: "k", Expires: in, ID: "a/b"}, "ID must be"},
+		"content type on GET":      {signurl.Grant{Key: "k", Expires: in, ContentType: "a/b"}, "for PUT only"},
+		"length on HEAD":           {signurl.Grant{Method: "HEAD", Key: "k", Expires: in, Size: 1}, "for PUT only"},
+		"maximum on DELETE":        {signurl.Grant{Method: "DELETE", Key: "k", Expires: in, MaxSize: 1}, "for PUT only"},
+		"hash on GET":              {signurl.Grant{Key: "k", Expires: in, SHA256: make([]byte, 32)}, "for PUT only"},
+		"create-only on DELETE":    {signurl.Grant{Method: "DELETE", Key: "k", Expires: in, CreateOnly: true}, "for PUT only"},
+		"file name on PUT":         {signurl.Grant{Method: "PUT", Key: "k", Expires: in, Filename: "a"}, "for GET and HEAD only"},
+		"inline on DELETE":         {signurl.Grant{Method: "DELETE", Key: "k", Expires: in, Inline: true}, "for GET and HEAD only"},
+		"response type on PUT":     {signurl.Grant{Method: "PUT", Key: "k", Expires: in, ResponseType: "a/b"}, "for GET and HEAD only"},
+		"negative length":          {signurl.Grant{Method: "PUT", Key: "k", Expires: in, Size: -1}, "0 allows any"},
+		"negative maximum":         {signurl.Grant{Method: "PUT", Key: "k", Expires: in, MaxSize: -1}, "0 is unlimited"},
+		"length over maximum":      {signurl.Grant{Method: "PUT", Key: "k", Expires: in, Size: 2, MaxSize: 1}, "greater than MaxSize"},
+		"hash too short":           {signurl.Grant{Method: "PUT", Key: "k", Expires: in, SHA256: make([]byte, 31)}, "SHA256 has 31 bytes; want 32"},
+		"hash empty":               {signurl.Grant{Method: "PUT", Key: "k", Expires: in, SHA256: []byte{}}, "SHA256 has 0 bytes; want 32"},
+		"no media type":            {signurl.Grant{Method: "PUT", Key: "k", Expires: in, ContentType: "pdf"}, "ContentType must be a media type"},
+		"media type header":        {signurl.Grant{Key: "k", Expires: in, ResponseType: "a/b\r\nSet-Cookie: x"}, "ResponseType must be a media type"},
+		"media type not ASCII":     {signurl.Grant{Key: "k", Expires: in, ResponseType: `a/b; c="ä"`}, "ResponseType must be a media type"},
+		"media type too long":      {signurl.Grant{Key: "k", Expires: in, ResponseType: "a/" + strings.Repeat("b", 254)}, "ResponseType is longer than 255"},
+		"file name header":         {signurl.Grant{Key: "k", Expires: in, Filename: "a\r\nb"}, "Filename must be valid UTF-8"},
+		"file name with a slash":   {signurl.Grant{Key: "k", Expires: in, Filename: "../a"}, "without slashes"},
+		"file name too long":       {signurl.Grant{Key: "k", Expires: in, Filename: strings.Repeat("a", 256)}, "Filename is longer than 255"},
+		"file name not UTF-8":      {signurl.Grant{Key: "k", Expires: in, Filename: "\xff"}, "Filename must be valid UTF-8"},
+		"user with C1 control":     {signurl.Grant{Key: "k", Expires: in, UserID: "a\u0085b"}, "UserID must be valid UTF-8"},
+		"address with a port":      {signurl.Grant{Key: "k", Expires: in, IP: "1.2.3.4:80"}, "IP must be"},
+		"address with a zone":      {signurl.Grant{Key: "k", Expires: in, IP: "fe80::1%eth0"}, "IP must be"},
+		"negative uses":            {signurl.Grant{Key: "k", Expires: in, MaxUses: -1}, "0 is unlimited"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			link, err := newSigner(t, base, nil).Sign(c.l)
@@ -134,28 +134,28 @@ func TestSignRefuses(t *testing.T) {
 
 func TestSignExpiryLimits(t *testing.T) {
 	s := newSigner(t, base, &signurl.Options{MaxExpiry: time.Minute})
-	_, err := s.Sign(signurl.Link{Key: "k", Expires: start.Add(time.Minute)})
+	_, err := s.Sign(signurl.Grant{Key: "k", Expires: start.Add(time.Minute)})
 	require.NoError(t, err)
-	_, err = s.Sign(signurl.Link{Key: "k", Expires: start.Add(time.Minute + time.Second)})
+	_, err = s.Sign(signurl.Grant{Key: "k", Expires: start.Add(time.Minute + time.Second)})
 	require.ErrorContains(t, err, "more than 1m0s ahead")
-	link, err := s.Sign(signurl.Link{Key: "k", Expires: start.Add(1999 * time.Millisecond)})
+	link, err := s.Sign(signurl.Grant{Key: "k", Expires: start.Add(1999 * time.Millisecond)})
 	require.NoError(t, err)
 	assert.Equal(t, "1893412801", query(t, link).Get("bt-exp"), "cut, not rounded up")
 }
 
 func TestSignMintsGrants(t *testing.T) {
 	s := newSigner(t, base, nil)
-	a, b := query(t, sign(t, s, signurl.Link{Key: "k"})).Get("bt-gid"), query(t, sign(t, s, signurl.Link{Key: "k"})).Get("bt-gid")
+	a, b := query(t, sign(t, s, signurl.Grant{Key: "k"})).Get("bt-gid"), query(t, sign(t, s, signurl.Grant{Key: "k"})).Get("bt-gid")
 	assert.Len(t, a, 26)
 	assert.NotEqual(t, a, b)
 }
 
 func TestLongestLinkFits(t *testing.T) {
 	s := newSigner(t, "https://h/"+strings.Repeat("ä", 160), &signurl.Options{MaxExpiry: 1 << 62})
-	l := signurl.Link{
-		Key: strings.Repeat("%", 1024), Expires: start.Add(1e6 * time.Hour), GrantID: strings.Repeat("g", 64),
+	l := signurl.Grant{
+		Key: strings.Repeat("%", 1024), Expires: start.Add(1e6 * time.Hour), ID: strings.Repeat("g", 64),
 		Filename: strings.Repeat("%", 255), Inline: true, ResponseType: "a/" + strings.Repeat("%", 253),
-		UserID: strings.Repeat("%", 255), IP: "2001:db8:1111:2222:3333:4444:5555:6666", Uses: 1<<31 - 1,
+		UserID: strings.Repeat("%", 255), IP: "2001:db8:1111:2222:3333:4444:5555:6666", MaxUses: 1<<31 - 1,
 	}
 	link := sign(t, s, l)
 	u, err := url.Parse(link)
@@ -190,22 +190,22 @@ func TestSignerIsSafeForConcurrentUse(t *testing.T) {
 func TestCheckActor(t *testing.T) {
 	for name, c := range map[string]struct {
 		user, ip string
-		l        signurl.Link
+		l        signurl.Grant
 		ok       bool
 	}{
-		"unbound":                {"", "", signurl.Link{}, true},
-		"unbound, known actor":   {"u", "1.2.3.4", signurl.Link{}, true},
-		"right user":             {"u", "", signurl.Link{UserID: "u"}, true},
-		"other user":             {"U", "", signurl.Link{UserID: "u"}, false},
-		"no user":                {"", "", signurl.Link{UserID: "u"}, false},
-		"right address":          {"", "1.2.3.4", signurl.Link{IP: "1.2.3.4"}, true},
-		"address mapped to IPv6": {"", "::ffff:1.2.3.4", signurl.Link{IP: "1.2.3.4"}, true},
-		"IPv6 in other words":    {"", "2001:DB8:0:0::1", signurl.Link{IP: "2001:db8::1"}, true},
-		"other address":          {"", "1.2.3.5", signurl.Link{IP: "1.2.3.4"}, false},
-		"address with port":      {"", "1.2.3.4:80", signurl.Link{IP: "1.2.3.4"}, false},
-		"no address":             {"", "", signurl.Link{IP: "1.2.3.4"}, false},
-		"malformed binding":      {"", "x", signurl.Link{IP: "x"}, false},
-		"only one of two":        {"u", "1.2.3.5", signurl.Link{UserID: "u", IP: "1.2.3.4"}, false},
+		"unbound":                {"", "", signurl.Grant{}, true},
+		"unbound, known actor":   {"u", "1.2.3.4", signurl.Grant{}, true},
+		"right user":             {"u", "", signurl.Grant{UserID: "u"}, true},
+		"other user":             {"U", "", signurl.Grant{UserID: "u"}, false},
+		"no user":                {"", "", signurl.Grant{UserID: "u"}, false},
+		"right address":          {"", "1.2.3.4", signurl.Grant{IP: "1.2.3.4"}, true},
+		"address mapped to IPv6": {"", "::ffff:1.2.3.4", signurl.Grant{IP: "1.2.3.4"}, true},
+		"IPv6 in other words":    {"", "2001:DB8:0:0::1", signurl.Grant{IP: "2001:db8::1"}, true},
+		"other address":          {"", "1.2.3.5", signurl.Grant{IP: "1.2.3.4"}, false},
+		"address with port":      {"", "1.2.3.4:80", signurl.Grant{IP: "1.2.3.4"}, false},
+		"no address":             {"", "", signurl.Grant{IP: "1.2.3.4"}, false},
+		"malformed binding":      {"", "x", signurl.Grant{IP: "x"}, false},
+		"only one of two":        {"u", "1.2.3.5", signurl.Grant{UserID: "u", IP: "1.2.3.4"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := c.l.CheckActor(c.user, c.ip)

@@ -10,29 +10,26 @@ import (
 )
 
 // Verify returns what the request's link allows, if the request is within it. It reads the method, the URL's path and
-// query and the headers, not the body: wrap that with [Link.Body].
+// query and the headers, not the body: wrap that with [Grant.Body].
 //
 // The checks, in order: the signature (ErrSignature), the expiry (ErrExpired), the method (ErrMethod), and what the
 // headers show of a PUT's constraints: its Content-Type, and its Content-Length if there is one (ErrConstraint). With
-// ErrSignature the Link is zero. With the other errors it is the authentic link that was refused, so that the refusal
-// can be recorded under its grant. CreateOnly, UserID, IP and Uses are left to the caller.
+// ErrSignature the Grant is zero. With the other errors it is the authentic link that was refused, so that the refusal
+// can be recorded under its grant. CreateOnly, UserID, IP and MaxUses are left to the caller.
 //
 // Scheme, host and port do not matter, for a proxy changes them. The path may have the whole base path in front of the
 // key, or what is left of it after handlers such as http.StripPrefix or a proxy removed some or all of its leading
 // segments.
 //
-// The Link remembers that this Signer verified it; see [Signer.Verified].
-func (s *Signer) Verify(r *http.Request) (Link, error) {
+// The Grant remembers that this Signer verified it; see [Signer.Verified].
+func (s *Signer) Verify(r *http.Request) (Grant, error) {
 	l, err := s.authenticate(r)
 	if err != nil {
-		return Link{}, err
+		return Grant{}, err
 	}
 	err = s.accept(l, r)
 	own := l
 	own.SHA256 = bytes.Clone(l.SHA256)
-	if l.ContentLength != nil {
-		own.ContentLength = new(*l.ContentLength)
-	}
 	method := r.Method
 	if method == "" {
 		method = http.MethodGet
@@ -42,7 +39,7 @@ func (s *Signer) Verify(r *http.Request) (Link, error) {
 }
 
 // accept reports why the request is not within its authentic link.
-func (s *Signer) accept(l Link, r *http.Request) error {
+func (s *Signer) accept(l Grant, r *http.Request) error {
 	switch {
 	case s.expired(l):
 		return ErrExpired
@@ -54,24 +51,24 @@ func (s *Signer) accept(l Link, r *http.Request) error {
 	return nil
 }
 
-func (s *Signer) expired(l Link) bool { return !s.now().Before(l.Expires.Add(s.leeway)) }
+func (s *Signer) expired(l Grant) bool { return !s.now().Before(l.Expires.Add(s.leeway)) }
 
 // verified is the result of a verification. It is shared by the copies of a
-// Link and never changes.
+// Grant and never changes.
 type verified struct {
 	by     *Signer
-	link   Link   // a private copy, without pointers into the caller's
+	link   Grant  // a private copy, without pointers into the caller's
 	method string // of the request
 	err    error  // the reason for which the request was refused
 }
 
 // Verified reports whether l is a link that Verify of this Signer returned, and
 // the method of the request that carried it. It lets a function that takes a
-// Link insist on a verified one: a Link that the program filled in itself, that
+// Grant insist on a verified one: a Grant that the program filled in itself, that
 // another Signer verified, or in which an exported field was changed since, is
 // refused with an error that wraps ErrSignature. If Verify refused the request,
 // Verified returns the same error again. After the expiry it returns ErrExpired.
-func (s *Signer) Verified(l Link) (method string, err error) {
+func (s *Signer) Verified(l Grant) (method string, err error) {
 	v := l.verified
 	switch {
 	case v == nil || v.by != s:
@@ -85,14 +82,12 @@ func (s *Signer) Verified(l Link) (method string, err error) {
 }
 
 // equal compares the exported fields.
-func (l *Link) equal(m *Link) bool {
-	sameLength := l.ContentLength == m.ContentLength ||
-		l.ContentLength != nil && m.ContentLength != nil && *l.ContentLength == *m.ContentLength
-	return l.Method == m.Method && l.Key == m.Key && l.Expires.Equal(m.Expires) && l.GrantID == m.GrantID &&
-		l.ContentType == m.ContentType && sameLength && l.MaxLength == m.MaxLength &&
+func (l *Grant) equal(m *Grant) bool {
+	return l.Method == m.Method && l.Key == m.Key && l.Expires.Equal(m.Expires) && l.ID == m.ID &&
+		l.ContentType == m.ContentType && l.Size == m.Size && l.MaxSize == m.MaxSize &&
 		(l.SHA256 == nil) == (m.SHA256 == nil) && bytes.Equal(l.SHA256, m.SHA256) && l.CreateOnly == m.CreateOnly &&
 		l.Filename == m.Filename && l.Inline == m.Inline && l.ResponseType == m.ResponseType &&
-		l.UserID == m.UserID && l.IP == m.IP && l.Uses == m.Uses
+		l.UserID == m.UserID && l.IP == m.IP && l.MaxUses == m.MaxUses
 }
 
 // HasLink reports whether the request's query has a parameter of a link, in any
@@ -126,31 +121,31 @@ func isParam(name string) bool {
 	return strings.EqualFold(name, versionParam) || strings.EqualFold(name, signatureParam)
 }
 
-func (s *Signer) authenticate(r *http.Request) (Link, error) {
+func (s *Signer) authenticate(r *http.Request) (Grant, error) {
 	if r == nil || r.URL == nil {
-		return Link{}, malformed("there is no request")
+		return Grant{}, malformed("there is no request")
 	}
 	escaped := r.URL.EscapedPath()
 	if len(escaped) > maxPath {
-		return Link{}, malformed("the path is too long")
+		return Grant{}, malformed("the path is too long")
 	}
 	var f fields
 	sigText, err := f.parseQuery(r.URL.RawQuery)
 	if err != nil {
-		return Link{}, err
+		return Grant{}, err
 	}
 	f[fAudience] = s.audience
 	key, ok := s.keys[f[fKeyID]]
 	if !ok {
-		return Link{}, malformed("no key has its ID")
+		return Grant{}, malformed("no key has its ID")
 	}
 	sig, ok := parseSignature(sigText)
 	if !ok {
-		return Link{}, malformed(signatureParam + " is not a signature")
+		return Grant{}, malformed(signatureParam + " is not a signature")
 	}
 	path, reason := unescapePath(escaped)
 	if reason != "" {
-		return Link{}, malformed(reason)
+		return Grant{}, malformed(reason)
 	}
 	if !strings.HasPrefix(path, "/") {
 		path = "/" + path // as http.StripPrefix leaves it when the prefix ended in a slash
@@ -175,13 +170,13 @@ func (s *Signer) authenticate(r *http.Request) (Link, error) {
 			reason = "the signature does not fit"
 			continue
 		}
-		l, err := f.link()
+		l, err := f.grant()
 		if err != nil {
-			return Link{}, malformed(err.Error())
+			return Grant{}, malformed(err.Error())
 		}
 		return l, nil
 	}
-	return Link{}, malformed(reason)
+	return Grant{}, malformed(reason)
 }
 
 // parseQuery collects our parameters and skips those of others. It is strict where two parsers could read the same text
@@ -236,7 +231,7 @@ func (f *fields) parseQuery(query string) (sig string, err error) {
 	return sig, nil
 }
 
-func (l Link) checkHeaders(r *http.Request) error {
+func (l Grant) checkHeaders(r *http.Request) error {
 	if l.ContentType != "" {
 		if got := r.Header.Values("Content-Type"); len(got) != 1 || !sameMediaType(got[0], l.ContentType) {
 			return broken("the Content-Type must be %s", l.ContentType)
@@ -246,18 +241,18 @@ func (l Link) checkHeaders(r *http.Request) error {
 	if n < 0 || n == 0 && r.Body != nil && r.Body != http.NoBody {
 		return nil // not known: Body counts
 	}
-	if l.ContentLength != nil && n != *l.ContentLength {
-		return broken("the body has %d bytes instead of %d", n, *l.ContentLength)
+	if l.Size > 0 && n != l.Size {
+		return broken("the body has %d bytes instead of %d", n, l.Size)
 	}
-	if l.MaxLength > 0 && n > l.MaxLength {
-		return broken("the body has %d bytes, more than %d", n, l.MaxLength)
+	if l.MaxSize > 0 && n > l.MaxSize {
+		return broken("the body has %d bytes, more than %d", n, l.MaxSize)
 	}
 	return nil
 }
 
 // allows reports whether the link is good for a request's method, of which none
 // means GET. HEAD is GET without the body.
-func (l Link) allows(method string) bool {
+func (l Grant) allows(method string) bool {
 	if l.Method == http.MethodGet && (method == "" || method == http.MethodHead) {
 		return true
 	}

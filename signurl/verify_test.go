@@ -19,8 +19,8 @@ import (
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
-func vectorLink() signurl.Link {
-	return signurl.Link{Method: "GET", Key: "invoices/März 1.pdf", GrantID: "G1", Filename: "März.pdf", Uses: 1,
+func vectorLink() signurl.Grant {
+	return signurl.Grant{Method: "GET", Key: "invoices/März 1.pdf", ID: "G1", Filename: "März.pdf", MaxUses: 1,
 		Expires: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)}
 }
 
@@ -33,7 +33,7 @@ func refused(t *testing.T, s *signurl.Signer, r *http.Request, want error, reaso
 	if errors.Is(want, signurl.ErrSignature) {
 		assert.Zero(t, l)
 	} else {
-		assert.NotEmpty(t, l.GrantID, "an authentic link that is refused is told, for the trail")
+		assert.NotEmpty(t, l.ID, "an authentic link that is refused is told, for the trail")
 	}
 	q := r.URL.Query()
 	for name, values := range q {
@@ -52,15 +52,14 @@ func refused(t *testing.T, s *signurl.Signer, r *http.Request, want error, reaso
 
 func TestVerifyReturnsTheLink(t *testing.T) {
 	s := newSigner(t, base, nil)
-	for name, l := range map[string]signurl.Link{
+	for name, l := range map[string]signurl.Grant{
 		"upload":   upload(),
 		"download": download(),
-		"least":    {Method: "DELETE", Key: "k", Expires: start.Add(time.Hour), GrantID: "G"},
-		"empty":    {Method: "PUT", Key: "k", Expires: start.Add(time.Hour), GrantID: "G", ContentLength: new(int64)},
+		"least":    {Method: "DELETE", Key: "k", Expires: start.Add(time.Hour), ID: "G"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := putHeaders()
-			if l.Method != "PUT" || *l.ContentLength == 0 {
+			if l.Method != "PUT" {
 				h = nil
 			}
 			got, err := s.Verify(request(t, l.Method, sign(t, s, l), h...))
@@ -68,15 +67,15 @@ func TestVerifyReturnsTheLink(t *testing.T) {
 			assert.Equal(t, l, signurl.Plain(got))
 		})
 	}
-	l := signurl.Link{Key: "k", IP: "::ffff:192.0.2.7", Expires: start.Add(90*time.Second + 5), GrantID: "G"}
+	l := signurl.Grant{Key: "k", IP: "::ffff:192.0.2.7", Expires: start.Add(90*time.Second + 5), ID: "G"}
 	got, err := s.Verify(request(t, "GET", sign(t, s, l)))
 	require.NoError(t, err)
-	assert.Equal(t, signurl.Link{Method: "GET", Key: "k", IP: "192.0.2.7", Expires: start.Add(90 * time.Second), GrantID: "G"}, signurl.Plain(got))
+	assert.Equal(t, signurl.Grant{Method: "GET", Key: "k", IP: "192.0.2.7", Expires: start.Add(90 * time.Second), ID: "G"}, signurl.Plain(got))
 }
 
 func TestTampering(t *testing.T) {
 	s := newSigner(t, base, nil, testKey(t, "k1", 0), testKey(t, "k2", 1))
-	for _, l := range []signurl.Link{upload(), download()} {
+	for _, l := range []signurl.Grant{upload(), download()} {
 		link := sign(t, s, l)
 		path, rawQuery, _ := strings.Cut(link, "?")
 		try := func(name, url string) {
@@ -155,7 +154,7 @@ func otherTail(c byte) byte {
 
 func TestFieldsDoNotRunIntoEachOther(t *testing.T) {
 	s := newSigner(t, base, nil)
-	link := sign(t, s, signurl.Link{Key: "k", GrantID: "G", Filename: "ab", UserID: "cd"})
+	link := sign(t, s, signurl.Grant{Key: "k", ID: "G", Filename: "ab", UserID: "cd"})
 	moved := strings.Replace(strings.Replace(link, "bt-fn=ab", "bt-fn=abc", 1), "bt-uid=cd", "bt-uid=d", 1)
 	require.NotEqual(t, link, moved)
 	refused(t, s, request(t, "GET", moved), signurl.ErrSignature, "does not fit")
@@ -165,7 +164,7 @@ func TestFieldsDoNotRunIntoEachOther(t *testing.T) {
 
 func TestPaths(t *testing.T) {
 	s := newSigner(t, base, nil)
-	link := sign(t, s, signurl.Link{Key: "a/b c+d.pdf"})
+	link := sign(t, s, signurl.Grant{Key: "a/b c+d.pdf"})
 	q := link[strings.IndexByte(link, '?'):]
 	for name, c := range map[string]struct{ path, reason string }{
 		"as signed":                   {"/files/a/b%20c%2Bd.pdf", ""},
@@ -253,7 +252,7 @@ func TestMethods(t *testing.T) {
 	for _, linked := range []string{"GET", "HEAD", "PUT", "DELETE"} {
 		for _, used := range []string{"GET", "HEAD", "PUT", "DELETE", "POST", "PATCH", "OPTIONS", "TRACE", "CONNECT", "get", "put", "Delete"} {
 			t.Run(linked+" used for "+used, func(t *testing.T) {
-				r := request(t, "GET", sign(t, s, signurl.Link{Method: linked, Key: "k"}))
+				r := request(t, "GET", sign(t, s, signurl.Grant{Method: linked, Key: "k"}))
 				r.Method = used
 				if used == linked || linked == "GET" && used == "HEAD" {
 					l, err := s.Verify(r)
@@ -265,7 +264,7 @@ func TestMethods(t *testing.T) {
 			})
 		}
 	}
-	r := request(t, "GET", sign(t, s, signurl.Link{Key: "k"}))
+	r := request(t, "GET", sign(t, s, signurl.Grant{Key: "k"}))
 	r.Method = "" // GET, to net/http
 	_, err := s.Verify(r)
 	require.NoError(t, err)
@@ -288,7 +287,7 @@ func TestExpiry(t *testing.T) {
 			now := start
 			s := newSigner(t, base, &signurl.Options{Leeway: c.leeway, Now: func() time.Time { return now }})
 			expires := start.Add(time.Hour)
-			r := request(t, "GET", sign(t, s, signurl.Link{Key: "k", Expires: expires}))
+			r := request(t, "GET", sign(t, s, signurl.Grant{Key: "k", Expires: expires}))
 			now = expires.Add(c.after)
 			if c.expired {
 				refused(t, s, r, signurl.ErrExpired, "")
@@ -306,13 +305,12 @@ func TestExpiry(t *testing.T) {
 
 func TestHeaders(t *testing.T) {
 	s := newSigner(t, base, nil)
-	pdf := signurl.Link{Method: "PUT", Key: "k", ContentType: "application/pdf"}
-	text := signurl.Link{Method: "PUT", Key: "k", ContentType: "text/plain; charset=utf-8; x=Y"}
-	exact := signurl.Link{Method: "PUT", Key: "k", ContentLength: new(int64(5))}
-	none := signurl.Link{Method: "PUT", Key: "k", ContentLength: new(int64(0))}
-	most := signurl.Link{Method: "PUT", Key: "k", MaxLength: 5}
+	pdf := signurl.Grant{Method: "PUT", Key: "k", ContentType: "application/pdf"}
+	text := signurl.Grant{Method: "PUT", Key: "k", ContentType: "text/plain; charset=utf-8; x=Y"}
+	exact := signurl.Grant{Method: "PUT", Key: "k", Size: 5}
+	most := signurl.Grant{Method: "PUT", Key: "k", MaxSize: 5}
 	for name, c := range map[string]struct {
-		l      signurl.Link
+		l      signurl.Grant
 		header []string
 		reason string
 	}{
@@ -334,9 +332,7 @@ func TestHeaders(t *testing.T) {
 		"too short":                    {exact, []string{"Content-Length: 4"}, "4 bytes instead of 5"},
 		"too long":                     {exact, []string{"Content-Length: 6"}, "6 bytes instead of 5"},
 		"no body":                      {exact, nil, "0 bytes instead of 5"},
-		"nothing":                      {none, []string{"Content-Length: 0"}, ""},
-		"nothing, no header":           {none, nil, ""},
-		"nothing, something":           {none, []string{"Content-Length: 1"}, "1 bytes instead of 0"},
+		"nothing":                      {exact, []string{"Content-Length: 0"}, "0 bytes instead of 5"},
 		"maximum":                      {most, []string{"Content-Length: 5"}, ""},
 		"below the maximum":            {most, nil, ""},
 		"above the maximum":            {most, []string{"Content-Length: 6"}, "6 bytes, more than 5"},
@@ -356,12 +352,12 @@ func TestHeaders(t *testing.T) {
 func TestRotation(t *testing.T) {
 	old, cur, next := testKey(t, "old", 0), testKey(t, "cur", 1), testKey(t, "next", 2)
 	before := newSigner(t, base, nil, old)
-	link := request(t, "GET", sign(t, before, signurl.Link{Key: "k"}))
+	link := request(t, "GET", sign(t, before, signurl.Grant{Key: "k"}))
 
 	during := newSigner(t, base, nil, cur, next, old)
 	_, err := during.Verify(link)
 	require.NoError(t, err)
-	fresh := sign(t, during, signurl.Link{Key: "k"})
+	fresh := sign(t, during, signurl.Grant{Key: "k"})
 	assert.Equal(t, "cur", query(t, fresh).Get("bt-kid"), "the first key signs")
 	refused(t, before, request(t, "GET", fresh), signurl.ErrSignature, "no key has its ID")
 
@@ -369,7 +365,7 @@ func TestRotation(t *testing.T) {
 	refused(t, after, link, signurl.ErrSignature, "no key has its ID")
 
 	impostor := newSigner(t, base, nil, testKey(t, "cur", 9))
-	refused(t, during, request(t, "GET", sign(t, impostor, signurl.Link{Key: "k"})), signurl.ErrSignature, "does not fit")
+	refused(t, during, request(t, "GET", sign(t, impostor, signurl.Grant{Key: "k"})), signurl.ErrSignature, "does not fit")
 	renamed := newSigner(t, base, nil, testKey(t, "renamed", 0), old)
 	link.URL.RawQuery = strings.Replace(link.URL.RawQuery, "bt-kid=old", "bt-kid=renamed", 1)
 	refused(t, renamed, link, signurl.ErrSignature, "does not fit") // the same secret: the ID itself is signed
@@ -377,13 +373,13 @@ func TestRotation(t *testing.T) {
 
 func TestAudience(t *testing.T) {
 	files, other := newSigner(t, base, nil), newSigner(t, "https://files.example.com/other/", nil)
-	link := sign(t, files, signurl.Link{Key: "k"})
+	link := sign(t, files, signurl.Grant{Key: "k"})
 	refused(t, other, request(t, "GET", strings.Replace(link, "/files/", "/other/", 1)), signurl.ErrSignature, "does not fit")
 	refused(t, other, request(t, "GET", strings.Replace(link, "/files/", "/", 1)), signurl.ErrSignature, "does not fit")
 
 	a := newSigner(t, "https://a/x/", &signurl.Options{Audience: "shared"})
 	b := newSigner(t, "http://b/y/", &signurl.Options{Audience: "shared"})
-	_, err := b.Verify(request(t, "GET", strings.Replace(sign(t, a, signurl.Link{Key: "k"}), "/x/", "/y/", 1)))
+	_, err := b.Verify(request(t, "GET", strings.Replace(sign(t, a, signurl.Grant{Key: "k"}), "/x/", "/y/", 1)))
 	require.NoError(t, err)
 
 	// The default depends on the path only, so that an inner and an outer name of one host agree.
@@ -434,7 +430,7 @@ func TestMounts(t *testing.T) {
 				"k", "März 1.pdf", "a/b/c", "100%", "a%2Fb", "a+b", "a b", "a?b#c", "a&b=c;d", "files/k", "api/v1/files/k",
 				"v1/files/api/v1/files/x", "~'()*!$,:@", "日本語.txt", "…", "..a", "a..", ". ",
 			} {
-				link := sign(t, s, signurl.Link{Key: key})
+				link := sign(t, s, signurl.Grant{Key: key})
 				res, err := http.Get(outer.URL + strings.TrimPrefix(link, "https://files.example.com"))
 				require.NoError(t, err)
 				got, err := io.ReadAll(res.Body)
@@ -444,6 +440,6 @@ func TestMounts(t *testing.T) {
 			}
 		})
 	}
-	r := request(t, "GET", strings.Replace(sign(t, s, signurl.Link{Key: "k"}), "/api/v1/files/", "/iles/", 1))
+	r := request(t, "GET", strings.Replace(sign(t, s, signurl.Grant{Key: "k"}), "/api/v1/files/", "/iles/", 1))
 	refused(t, s, r, signurl.ErrSignature, "does not fit") // part of a segment is not a leading segment
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // Grants counts the uses of links, and keeps which were withdrawn, in the
-// journal's database. It implements blobstore.Grants:
+// journal's database. It implements signurl.Grants:
 //
 //	&blobstore.Options{Signer: signer, Grants: journal.Grants()}
 //

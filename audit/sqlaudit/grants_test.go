@@ -32,7 +32,7 @@ func TestGrants(t *testing.T) { onEach(t, testGrants) }
 
 func testGrants(t *testing.T, s *system) {
 	dsn := s.dsn(t)
-	storetest.RunGrants(t, func(tb testing.TB) blobstore.Grants {
+	storetest.RunGrants(t, func(tb testing.TB) signurl.Grants {
 		j, _ := openDSN(tb, dsn, nil)
 		return j.Grants()
 	})
@@ -206,13 +206,13 @@ func TestGrantsOfAHungDatabase(t *testing.T) {
 // A one-time link of the handler that a host mounts.
 func TestGrantsBehindLinks(t *testing.T) {
 	j, _ := sqliteSystem.open(t, nil)
-	signer, err := signurl.New("https://files.example.com/files/", []signurl.Key{signurl.NewKey()}, nil)
+	signer, err := signurl.New("https://files.example.com/files/", []signurl.Key{signurl.GenerateKey()}, nil)
 	require.NoError(t, err)
 	store, err := blobstore.New(memstore.New(), j, &blobstore.Options{Signer: signer, Grants: j.Grants()})
 	require.NoError(t, err)
 	defer store.Close(context.Background())
 	ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
-	obj, err := store.Upload(ctx, "a", strings.NewReader("content"), &blobstore.UploadOptions{Link: &blobstore.LinkOptions{Uses: 1}})
+	obj, err := store.Upload(ctx, "a", strings.NewReader("content"), &blobstore.UploadOptions{Link: &blobstore.LinkOptions{MaxUses: 1}})
 	require.NoError(t, err)
 	handler := blobhttp.Links(store, signer, nil)
 	var served, gone atomic.Int64

@@ -50,7 +50,7 @@ func benchmarkDownload(b *testing.B, backend string, size int) {
 	mux := http.NewServeMux()
 	srv := httptest.NewServer(mux)
 	defer srv.Close()
-	signer, err := signurl.New(srv.URL+"/files/", []signurl.Key{signurl.NewKey()}, nil)
+	signer, err := signurl.New(srv.URL+"/files/", []signurl.Key{signurl.GenerateKey()}, nil)
 	require.NoError(b, err)
 	dir := b.TempDir()
 	store, err := blobstore.Open(ctx, backend+"://"+dir, audit.Discard, &blobstore.Options{Signer: signer})

@@ -14,24 +14,24 @@ import (
 )
 
 // Mode says how [Deliver] answers.
-type Mode int
+type DeliverMode int
 
 const (
 	// Auto answers with the bytes where the backend can't sign links itself, as
 	// local files, and with JSON where it can.
-	Auto Mode = iota
+	DeliverAuto DeliverMode = iota
 	// Bytes answers with the file, from any backend.
-	Bytes
+	DeliverBytes
 	// JSON answers {"download_url": "…", "expires_in_seconds": 3600}.
-	JSON
+	DeliverJSON
 	// Redirect answers 302 with a link.
-	Redirect
+	DeliverRedirect
 )
 
 // DeliverOptions are the options of [Deliver]. Nil and the zero value mean the
 // defaults.
 type DeliverOptions struct {
-	Mode Mode
+	Mode DeliverMode
 
 	// Expiry is how long a link holds. 0: the default of the store.
 	Expiry time.Duration
@@ -98,20 +98,20 @@ func deliver(w http.ResponseWriter, r *http.Request, store *blobstore.Store, key
 		inlineTypes = DefaultInlineTypes
 	}
 	mode := o.Mode
-	if mode == Auto {
-		mode = Bytes
+	if mode == DeliverAuto {
+		mode = DeliverBytes
 		if byService {
-			mode = JSON
+			mode = DeliverJSON
 		}
 	}
-	if mode == Bytes {
+	if mode == DeliverBytes {
 		v := view{
 			key: key, resource: o.Resource,
 			filename: o.Filename, inline: o.Inline, responseType: o.ResponseType, inlineTypes: inlineTypes,
 		}
 		return serve(ctx, w, r, store, v)
 	}
-	if mode != JSON && mode != Redirect {
+	if mode != DeliverJSON && mode != DeliverRedirect {
 		return fmt.Errorf("%w: mode %d: there are Auto, Bytes, JSON and Redirect", blobstore.ErrUnsupported, mode)
 	}
 
@@ -140,7 +140,7 @@ func deliver(w http.ResponseWriter, r *http.Request, store *blobstore.Store, key
 	if err != nil {
 		return err
 	}
-	if mode == JSON {
+	if mode == DeliverJSON {
 		writeJSON(w, http.StatusOK, Delivered{link.URL(), secondsLeft(link)})
 		return nil
 	}

@@ -74,7 +74,7 @@ func newHost(t *testing.T, s setup) *host {
 	h.url, h.client = srv.URL, srv.Client()
 
 	var err error
-	h.signer, err = signurl.New(srv.URL+"/files/", []signurl.Key{signurl.NewKey()}, &signurl.Options{Now: s.now})
+	h.signer, err = signurl.New(srv.URL+"/files/", []signurl.Key{signurl.GenerateKey()}, &signurl.Options{Now: s.now})
 	require.NoError(t, err)
 	s.opts.Signer = h.signer
 	if s.store == "" {

@@ -27,7 +27,7 @@ func ExampleLinks() {
 	srv := httptest.NewServer(mux)
 	defer srv.Close()
 
-	signer, err := signurl.New(srv.URL+"/links/", []signurl.Key{signurl.NewKey()}, nil)
+	signer, err := signurl.New(srv.URL+"/links/", []signurl.Key{signurl.GenerateKey()}, nil)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -100,7 +100,7 @@ func ExampleMiddleware() {
 
 // A form with a file is stored, and a link to the file handed out.
 func ExampleUpload() {
-	signer, err := signurl.New("https://files.example.com/files/", []signurl.Key{signurl.NewKey()}, nil)
+	signer, err := signurl.New("https://files.example.com/files/", []signurl.Key{signurl.GenerateKey()}, nil)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -176,7 +176,7 @@ func ExampleDirectUpload() {
 		Identify: func(*http.Request) (string, string, error) { return "alice", "", nil }, // by the session
 	})(mux))
 	defer srv.Close()
-	signer, err := signurl.New(srv.URL+"/links/", []signurl.Key{signurl.NewKey()}, nil)
+	signer, err := signurl.New(srv.URL+"/links/", []signurl.Key{signurl.GenerateKey()}, nil)
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -21,7 +21,7 @@ import (
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
-func newGrantsHost(t *testing.T, grants blobstore.Grants) *host {
+func newGrantsHost(t *testing.T, grants signurl.Grants) *host {
 	t.Helper()
 	h := newHost(t, setup{opts: blobstore.Options{Grants: grants}, wrap: asUser})
 	h.put("a", digits, nil)
@@ -31,9 +31,9 @@ func newGrantsHost(t *testing.T, grants blobstore.Grants) *host {
 // TestOneTimeLinkInARace holds that of 1,000 uses at once exactly as many pass as the link allows, each recorded.
 func TestOneTimeLinkInARace(t *testing.T) {
 	for _, limit := range []int{1, 7} {
-		h := newGrantsHost(t, new(blobstore.MemoryGrants))
+		h := newGrantsHost(t, new(signurl.MemoryGrants))
 		handler := blobhttp.Heard(h.errs.add, blobhttp.Links(h.store, h.signer, nil))
-		link := h.link("a", &blobstore.LinkOptions{Uses: limit})
+		link := h.link("a", &blobstore.LinkOptions{MaxUses: limit})
 		var served, refused atomic.Int64
 		var wg sync.WaitGroup
 		start := make(chan struct{})
@@ -65,8 +65,8 @@ func TestOneTimeLinkInARace(t *testing.T) {
 }
 
 func TestLinkUsesAreNotCountedByHead(t *testing.T) {
-	h := newGrantsHost(t, new(blobstore.MemoryGrants))
-	link := h.link("a", &blobstore.LinkOptions{Uses: 2})
+	h := newGrantsHost(t, new(signurl.MemoryGrants))
+	link := h.link("a", &blobstore.LinkOptions{MaxUses: 2})
 	for range 3 {
 		assert.Equal(t, 200, h.do("HEAD", link, "").status)
 	}
@@ -79,10 +79,10 @@ func TestLinkUsesAreNotCountedByHead(t *testing.T) {
 
 func TestRevokedLink(t *testing.T) {
 	for name, opts := range map[string]blobstore.LinkOptions{
-		"plain": {}, "gateway": {Gateway: true}, "counted": {Uses: 5}, "HEAD": {Method: "HEAD"}, "PUT": {Method: "PUT"}, "DELETE": {Method: "DELETE"},
+		"plain": {}, "gateway": {Revocable: true}, "counted": {MaxUses: 5}, "HEAD": {Method: "HEAD"}, "PUT": {Method: "PUT"}, "DELETE": {Method: "DELETE"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newGrantsHost(t, new(blobstore.MemoryGrants))
+			h := newGrantsHost(t, new(signurl.MemoryGrants))
 			link, err := h.store.Link(h.ctx, "a", &opts)
 			require.NoError(t, err)
 			other := h.link("a", &opts)
@@ -130,7 +130,7 @@ func TestLinkOfAUser(t *testing.T) {
 // TestGatewayLinkOfACloud holds that a link which must be checked by the host is not left to the service.
 func TestGatewayLinkOfACloud(t *testing.T) {
 	h := newHost(t, setup{})
-	store, err := blobstore.New(signingBucket{memstore.New()}, h.log, &blobstore.Options{Signer: h.signer, Grants: new(blobstore.MemoryGrants)})
+	store, err := blobstore.New(signingBucket{memstore.New()}, h.log, &blobstore.Options{Signer: h.signer, Grants: new(signurl.MemoryGrants)})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, store.Close(context.Background())) })
 	handler := blobhttp.Links(store, h.signer, nil)
@@ -139,15 +139,15 @@ func TestGatewayLinkOfACloud(t *testing.T) {
 	assert.Contains(t, plain.URL(), "https://cloud.example/")
 	require.ErrorIs(t, store.Revoke(h.ctx, "a", plain.GrantID, nil), blobstore.ErrUnsupported, "the service does not ask us")
 
-	up, err := store.Link(h.ctx, "a", &blobstore.LinkOptions{Method: "PUT", Uses: 1})
+	up, err := store.Link(h.ctx, "a", &blobstore.LinkOptions{Method: "PUT", MaxUses: 1})
 	require.NoError(t, err)
 	require.Equal(t, 201, record(handler, newRequest("PUT", up.URL(), digits)).status)
 	require.Equal(t, 410, record(handler, newRequest("PUT", up.URL(), digits)).status)
-	once, err := store.Link(h.ctx, "a", &blobstore.LinkOptions{Uses: 1})
+	once, err := store.Link(h.ctx, "a", &blobstore.LinkOptions{MaxUses: 1})
 	require.NoError(t, err)
 	assert.Equal(t, digits, record(handler, newRequest("GET", once.URL(), "")).body)
 	assert.Equal(t, 410, record(handler, newRequest("GET", once.URL(), "")).status)
-	gw, err := store.Link(h.ctx, "a", &blobstore.LinkOptions{Gateway: true})
+	gw, err := store.Link(h.ctx, "a", &blobstore.LinkOptions{Revocable: true})
 	require.NoError(t, err)
 	require.NoError(t, store.Revoke(h.ctx, "a", gw.GrantID, nil))
 	assert.Equal(t, 410, record(handler, newRequest("GET", gw.URL(), "")).status)
@@ -156,7 +156,7 @@ func TestGatewayLinkOfACloud(t *testing.T) {
 // TestGatewayLinkRedirects holds that a link which is checked by the host may be served by the cloud, and is recorded.
 func TestGatewayLinkRedirects(t *testing.T) {
 	h := newHost(t, setup{})
-	grants := new(blobstore.MemoryGrants)
+	grants := new(signurl.MemoryGrants)
 	store, err := blobstore.New(signingBucket{memstore.New()}, h.log, &blobstore.Options{
 		Signer: h.signer, Grants: grants, Authorize: func(_ context.Context, e audit.Event) error {
 			if e.Actor.UserID == "" { // who uses a link need not be somebody
@@ -180,7 +180,7 @@ func TestGatewayLinkRedirects(t *testing.T) {
 	}
 
 	start := time.Now()
-	l, a := get("GET", "a", blobstore.LinkOptions{Uses: 1})
+	l, a := get("GET", "a", blobstore.LinkOptions{MaxUses: 1})
 	end := time.Now()
 	require.Equal(t, 302, a.status, a.body)
 	assert.Equal(t, "private, no-store", a.header.Get("Cache-Control"))
@@ -197,15 +197,15 @@ func TestGatewayLinkRedirects(t *testing.T) {
 	assert.Len(t, h.trail(audit.ActionIssueLink), 1, "the one that was asked for")
 	assert.Equal(t, 410, record(handler, httptest.NewRequest("GET", l.URL(), nil)).status, "used up")
 
-	_, a = get("GET", "html", blobstore.LinkOptions{Gateway: true, Inline: true})
+	_, a = get("GET", "html", blobstore.LinkOptions{Revocable: true, Inline: true})
 	assert.Contains(t, a.header.Get("Location"), "attachment", "a browser would run it")
-	_, a = get("GET", "a", blobstore.LinkOptions{Gateway: true, Inline: true})
+	_, a = get("GET", "a", blobstore.LinkOptions{Revocable: true, Inline: true})
 	assert.Contains(t, a.header.Get("Location"), "inline")
-	_, a = get("GET", "missing", blobstore.LinkOptions{Gateway: true})
+	_, a = get("GET", "missing", blobstore.LinkOptions{Revocable: true})
 	assert.Equal(t, 404, a.status)
 	uses = h.trail(audit.ActionRedeem)
 	assert.Equal(t, audit.OutcomeFailed, uses[len(uses)-1].Outcome)
-	_, a = get("HEAD", "a", blobstore.LinkOptions{Gateway: true})
+	_, a = get("HEAD", "a", blobstore.LinkOptions{Revocable: true})
 	assert.Equal(t, 200, a.status, "a link of the service for GET is not good for HEAD")
 	_, a = get("GET", "a", blobstore.LinkOptions{IP: "192.0.2.2"})
 	assert.Equal(t, 403, a.status)
@@ -240,23 +240,23 @@ func TestGrantsThatFail(t *testing.T) {
 func TestLinksThatNobodyCouldHold(t *testing.T) {
 	h := newHost(t, setup{})
 	for name, o := range map[string]blobstore.LinkOptions{
-		"counted without Grants": {Uses: 1},
-		"negative":               {Uses: -1},
+		"counted without Grants": {MaxUses: 1},
+		"negative":               {MaxUses: -1},
 	} {
 		_, err := h.store.Link(h.ctx, "a", &o)
 		require.Error(t, err, name)
 	}
 	require.ErrorIs(t, h.store.Revoke(h.ctx, "a", "g", nil), blobstore.ErrUnsupported)
-	withGrants := newGrantsHost(t, new(blobstore.MemoryGrants))
-	_, err := withGrants.store.Link(h.ctx, "a", &blobstore.LinkOptions{Method: "HEAD", Uses: 1})
+	withGrants := newGrantsHost(t, new(signurl.MemoryGrants))
+	_, err := withGrants.store.Link(h.ctx, "a", &blobstore.LinkOptions{Method: "HEAD", MaxUses: 1})
 	require.ErrorIs(t, err, blobstore.ErrUnsupported)
 	require.Error(t, withGrants.store.Revoke(h.ctx, "a", "", nil))
-	_, err = newCloud(t, h.log).Link(h.ctx, "a", &blobstore.LinkOptions{Gateway: true})
+	_, err = newCloud(t, h.log).Link(h.ctx, "a", &blobstore.LinkOptions{Revocable: true})
 	require.ErrorIs(t, err, blobstore.ErrUnsupported, "no signer")
 }
 
 func TestMemoryGrants(t *testing.T) {
-	var m blobstore.MemoryGrants
+	var m signurl.MemoryGrants
 	ctx := context.Background()
 	require.NoError(t, m.Use(ctx, "g", 1, time.Now().Add(time.Hour)))
 	require.ErrorIs(t, m.Use(ctx, "g", 1, time.Now().Add(time.Hour)), signurl.ErrRevoked)

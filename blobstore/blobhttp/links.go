@@ -146,7 +146,7 @@ func (h *links) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // check returns the request's link and the permission to use it, or the reason
 // for which it is refused. The refusal of a link that was issued is recorded.
-func (h *links) check(ctx context.Context, r *http.Request, actor audit.Actor) (signurl.Link, *blobstore.Use, error) {
+func (h *links) check(ctx context.Context, r *http.Request, actor audit.Actor) (signurl.Grant, *blobstore.Use, error) {
 	link, err := h.signer.Verify(r)
 	if errors.Is(err, signurl.ErrSignature) {
 		return link, nil, err
@@ -201,7 +201,7 @@ func (h *links) redirects() bool {
 }
 
 // redirect answers with a link of the service.
-func (h *links) redirect(ctx context.Context, w http.ResponseWriter, link signurl.Link, use *blobstore.Use) error {
+func (h *links) redirect(ctx context.Context, w http.ResponseWriter, link signurl.Grant, use *blobstore.Use) error {
 	to, err := h.store.RedeemLink(ctx, use, func(o *blobstore.Object) *blobstore.LinkOptions {
 		return &blobstore.LinkOptions{
 			Expiry: h.opts.RedirectFor, Filename: fileName(nameOf(link.Filename, o)), ResponseType: link.ResponseType,
@@ -215,7 +215,7 @@ func (h *links) redirect(ctx context.Context, w http.ResponseWriter, link signur
 	return nil
 }
 
-func (h *links) put(ctx context.Context, w http.ResponseWriter, r *http.Request, link signurl.Link, use *blobstore.Use) error {
+func (h *links) put(ctx context.Context, w http.ResponseWriter, r *http.Request, link signurl.Grant, use *blobstore.Use) error {
 	createOnly, err := uploadConditions(r.Header)
 	if err != nil {
 		return err
@@ -250,7 +250,7 @@ func (h *links) put(ctx context.Context, w http.ResponseWriter, r *http.Request,
 	return nil
 }
 
-func (h *links) delete(ctx context.Context, w http.ResponseWriter, r *http.Request, link signurl.Link, use *blobstore.Use) error {
+func (h *links) delete(ctx context.Context, w http.ResponseWriter, r *http.Request, link signurl.Grant, use *blobstore.Use) error {
 	for _, name := range [...]string{"If-Match", "If-None-Match", "If-Unmodified-Since"} {
 		if len(r.Header[name]) > 0 {
 			return fmt.Errorf("%w: %s with DELETE", blobstore.ErrUnsupported, name)

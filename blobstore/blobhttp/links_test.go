@@ -191,7 +191,7 @@ func TestLinksJoinIssueAndUse(t *testing.T) {
 }
 
 func TestLinksPut(t *testing.T) {
-	sum := sha256.Sum256([]byte(digits))
+	sum, empty := sha256.Sum256([]byte(digits)), sha256.Sum256(nil)
 	for name, c := range map[string]struct {
 		link    blobstore.LinkOptions
 		taken   bool
@@ -208,15 +208,15 @@ func TestLinksPut(t *testing.T) {
 		"chunked":                   {body: digits, chunked: true, status: 201},
 		"the agreed digest":         {link: blobstore.LinkOptions{SHA256: sum[:]}, body: digits, status: 201},
 		"wrong digest":              {link: blobstore.LinkOptions{SHA256: sum[:]}, body: "012345678X", status: 422, code: "constraint"},
-		"the agreed length":         {link: blobstore.LinkOptions{ContentLength: new(int64(10))}, body: digits, status: 201},
-		"longer than agreed":        {link: blobstore.LinkOptions{ContentLength: new(int64(9))}, body: digits, status: 422, code: "constraint"},
-		"shorter, chunked":          {link: blobstore.LinkOptions{ContentLength: new(int64(11))}, body: digits, chunked: true, status: 422, code: "constraint"},
-		"longer, chunked":           {link: blobstore.LinkOptions{ContentLength: new(int64(9))}, body: digits, chunked: true, status: 422, code: "constraint"},
-		"empty is agreed":           {link: blobstore.LinkOptions{ContentLength: new(int64(0))}, status: 201},
-		"empty is agreed, chunked":  {link: blobstore.LinkOptions{ContentLength: new(int64(0))}, body: "x", chunked: true, status: 422, code: "constraint"},
-		"up to the limit":           {link: blobstore.LinkOptions{MaxLength: 10}, body: digits, chunked: true, status: 201},
-		"over the limit":            {link: blobstore.LinkOptions{MaxLength: 9}, body: digits, status: 422, code: "constraint"},
-		"over the limit, chunked":   {link: blobstore.LinkOptions{MaxLength: 9}, body: digits, chunked: true, status: 422, code: "constraint"},
+		"the agreed length":         {link: blobstore.LinkOptions{Size: 10}, body: digits, status: 201},
+		"longer than agreed":        {link: blobstore.LinkOptions{Size: 9}, body: digits, status: 422, code: "constraint"},
+		"shorter, chunked":          {link: blobstore.LinkOptions{Size: 11}, body: digits, chunked: true, status: 422, code: "constraint"},
+		"longer, chunked":           {link: blobstore.LinkOptions{Size: 9}, body: digits, chunked: true, status: 422, code: "constraint"},
+		"empty is agreed":           {link: blobstore.LinkOptions{SHA256: empty[:]}, status: 201},
+		"empty is agreed, chunked":  {link: blobstore.LinkOptions{SHA256: empty[:]}, body: "x", chunked: true, status: 422, code: "constraint"},
+		"up to the limit":           {link: blobstore.LinkOptions{MaxSize: 10}, body: digits, chunked: true, status: 201},
+		"over the limit":            {link: blobstore.LinkOptions{MaxSize: 9}, body: digits, status: 422, code: "constraint"},
+		"over the limit, chunked":   {link: blobstore.LinkOptions{MaxSize: 9}, body: digits, chunked: true, status: 422, code: "constraint"},
 		"over the handler's limit":  {links: blobhttp.LinksOptions{MaxBytes: 9}, body: digits, status: 413, code: "too_large"},
 		"over it, chunked":          {links: blobhttp.LinksOptions{MaxBytes: 9}, body: digits, chunked: true, status: 413, code: "too_large"},
 		"over the store's limit":    {opts: blobstore.Options{MaxSize: 9}, body: digits, chunked: true, status: 413, code: "too_large"},

@@ -36,7 +36,7 @@ func plainHandlers(store *blobstore.Store, onError func(*http.Request, error)) m
 		"Upload":       blobhttp.Upload(store, nil),
 		"DirectUpload": blobhttp.DirectUpload(store, nil),
 	}
-	for mode, name := range map[blobhttp.Mode]string{blobhttp.Auto: "Deliver", blobhttp.Bytes: "Deliver bytes", blobhttp.JSON: "Deliver JSON", blobhttp.Redirect: "Deliver a redirect"} {
+	for mode, name := range map[blobhttp.DeliverMode]string{blobhttp.DeliverAuto: "Deliver", blobhttp.DeliverBytes: "Deliver bytes", blobhttp.DeliverJSON: "Deliver JSON", blobhttp.DeliverRedirect: "Deliver a redirect"} {
 		handlers[name] = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			blobhttp.Deliver(w, r, store, "a", &blobhttp.DeliverOptions{Mode: mode, Anonymous: true})
 		})
@@ -176,9 +176,9 @@ func TestMissingMiddlewareIsReported(t *testing.T) {
 func TestLinksNeedTheSignerOfTheStore(t *testing.T) {
 	h := newHost(t, setup{})
 	h.put("a", digits, nil)
-	twin, err := signurl.New(h.url+"/files/", []signurl.Key{signurl.NewKey()}, nil)
+	twin, err := signurl.New(h.url+"/files/", []signurl.Key{signurl.GenerateKey()}, nil)
 	require.NoError(t, err)
-	link, err := twin.Sign(signurl.Link{Key: "a", GrantID: "never-issued", Expires: time.Now().Add(time.Hour)})
+	link, err := twin.Sign(signurl.Grant{Key: "a", ID: "never-issued", Expires: time.Now().Add(time.Hour)})
 	require.NoError(t, err)
 	before := len(h.trail())
 	a := record(blobhttp.Heard(h.errs.add, blobhttp.Links(h.store, twin, nil)), httptest.NewRequest("GET", link, nil))

@@ -111,7 +111,7 @@ func TestOneTimeLinkInProcesses(t *testing.T) {
 }
 
 func oneTimeLinkInProcesses(t *testing.T, dsn string) {
-	dir, key := t.TempDir(), signurl.NewKey().Encode()
+	dir, key := t.TempDir(), signurl.GenerateKey().Encode()
 	ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "alice"})
 	journal, store, _, err := openShared(ctx, key, dsn, dir)
 	require.NoError(t, err)
@@ -119,7 +119,7 @@ func oneTimeLinkInProcesses(t *testing.T, dsn string) {
 	defer func() { require.NoError(t, store.Close(context.Background())) }()
 	_, err = store.Upload(ctx, "a", strings.NewReader(digits), nil)
 	require.NoError(t, err)
-	link, err := store.Link(ctx, "a", &blobstore.LinkOptions{Uses: 1})
+	link, err := store.Link(ctx, "a", &blobstore.LinkOptions{MaxUses: 1})
 	require.NoError(t, err)
 
 	var addrs [processes]string
@@ -181,7 +181,7 @@ func oneTimeLinkInProcesses(t *testing.T, dsn string) {
 	}
 	assert.Equal(t, map[audit.Outcome]int{audit.OutcomeOK: 1, audit.OutcomeDenied: *linkUses - 1}, outcomes, "each in the trail")
 
-	gateway, err := store.Link(ctx, "a", &blobstore.LinkOptions{Gateway: true})
+	gateway, err := store.Link(ctx, "a", &blobstore.LinkOptions{Revocable: true})
 	require.NoError(t, err)
 	for i, want := range []int{200, 410} {
 		for process := range processes {

@@ -21,13 +21,13 @@ var errNoOverlap = errors.New("no range overlaps the content")
 // asks for. None means the whole: there is no header, it is not of bytes, is not
 // written as it should be, or asks for too much. errNoOverlap is for an answer
 // 416.
-func parseRange(header string, size int64) ([]blobstore.Part, error) {
+func parseRange(header string, size int64) ([]blobstore.Range, error) {
 	set, ok := cutUnit(header)
 	if !ok {
 		return nil, nil
 	}
 	var (
-		parts []blobstore.Part
+		parts []blobstore.Range
 		total int64
 		any   bool
 	)
@@ -66,32 +66,32 @@ func cutUnit(header string) (set string, ok bool) {
 
 // parseSpec reads "5-9", "5-" or "-5". A length of 0 is a range that begins
 // behind the end.
-func parseSpec(spec string, size int64) (blobstore.Part, bool) {
+func parseSpec(spec string, size int64) (blobstore.Range, bool) {
 	first, last, ok := strings.Cut(spec, "-")
 	if !ok {
-		return blobstore.Part{}, false
+		return blobstore.Range{}, false
 	}
 	if first == "" {
 		n, ok := parsePos(last)
 		n = min(n, size)
-		return blobstore.Part{Offset: size - n, Length: n}, ok
+		return blobstore.Range{Offset: size - n, Length: n}, ok
 	}
 	begin, ok := parsePos(first)
 	if !ok {
-		return blobstore.Part{}, false
+		return blobstore.Range{}, false
 	}
 	end := size - 1
 	if last != "" {
 		n, ok := parsePos(last)
 		if !ok || n < begin {
-			return blobstore.Part{}, false
+			return blobstore.Range{}, false
 		}
 		end = min(end, n)
 	}
 	if begin >= size {
-		return blobstore.Part{}, true
+		return blobstore.Range{}, true
 	}
-	return blobstore.Part{Offset: begin, Length: end - begin + 1}, true
+	return blobstore.Range{Offset: begin, Length: end - begin + 1}, true
 }
 
 // parsePos reads a position. One that is too large for an int64 is as good as
@@ -109,25 +109,25 @@ func parsePos(s string) (int64, bool) {
 
 // expected returns the part that a Range header most likely ends up as, if that
 // can be told without knowing the size; Length 0 is to the end.
-func expected(header string) (blobstore.Part, bool) {
+func expected(header string) (blobstore.Range, bool) {
 	if header == "" {
-		return blobstore.Part{}, true
+		return blobstore.Range{}, true
 	}
 	set, ok := cutUnit(header)
 	if !ok || strings.Contains(set, ",") {
-		return blobstore.Part{}, false
+		return blobstore.Range{}, false
 	}
 	first, last, _ := strings.Cut(strings.Trim(set, " \t"), "-")
 	begin, ok := parsePos(first)
 	if !ok {
-		return blobstore.Part{}, false
+		return blobstore.Range{}, false
 	}
 	if last == "" {
-		return blobstore.Part{Offset: begin}, true
+		return blobstore.Range{Offset: begin}, true
 	}
 	end, ok := parsePos(last)
 	if !ok || end < begin || end == 1<<63-1 {
-		return blobstore.Part{}, false
+		return blobstore.Range{}, false
 	}
-	return blobstore.Part{Offset: begin, Length: end - begin + 1}, true
+	return blobstore.Range{Offset: begin, Length: end - begin + 1}, true
 }

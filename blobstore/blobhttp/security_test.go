@@ -298,23 +298,23 @@ func TestLinksBoundToSomebody(t *testing.T) {
 		Identify: func(*http.Request) (string, string, error) { return user, "", nil },
 	})})
 	h.put("a", digits, nil)
-	issue := func(l signurl.Link) string {
+	issue := func(l signurl.Grant) string {
 		l.Key, l.Expires = "a", time.Now().Add(time.Hour)
 		u, err := h.signer.Sign(l)
 		require.NoError(t, err)
 		return u
 	}
 	for name, c := range map[string]struct {
-		link   signurl.Link
+		link   signurl.Grant
 		user   string
 		status int
 	}{
-		"the user":        {signurl.Link{UserID: "alice"}, "alice", 200},
-		"another user":    {signurl.Link{UserID: "alice"}, "mallory", 403},
-		"nobody":          {signurl.Link{UserID: "alice"}, "", 403},
-		"the address":     {signurl.Link{IP: "127.0.0.1"}, "", 200},
-		"another address": {signurl.Link{IP: "192.0.2.1"}, "", 403},
-		"counted uses":    {signurl.Link{Uses: 1}, "", 501},
+		"the user":        {signurl.Grant{UserID: "alice"}, "alice", 200},
+		"another user":    {signurl.Grant{UserID: "alice"}, "mallory", 403},
+		"nobody":          {signurl.Grant{UserID: "alice"}, "", 403},
+		"the address":     {signurl.Grant{IP: "127.0.0.1"}, "", 200},
+		"another address": {signurl.Grant{IP: "192.0.2.1"}, "", 403},
+		"counted uses":    {signurl.Grant{MaxUses: 1}, "", 501},
 	} {
 		t.Run(name, func(t *testing.T) {
 			user = c.user

@@ -34,13 +34,13 @@ type view struct {
 // client can't take a part for the whole.
 func serve(ctx context.Context, w http.ResponseWriter, r *http.Request, store *blobstore.Store, v view) error {
 	a := answer{r: r, v: &v}
-	opts := &blobstore.PartsOptions{Choose: a.choose, Head: r.Method == http.MethodHead, Use: v.use, Resource: v.resource}
+	opts := &blobstore.RangesOptions{Choose: a.choose, Head: r.Method == http.MethodHead, Use: v.use, Resource: v.resource}
 	if !opts.Head && !conditional(r.Header) {
 		if p, ok := expected(r.Header.Get("Range")); ok {
 			opts.Expect = &p
 		}
 	}
-	parts, err := store.DownloadParts(ctx, v.key, opts)
+	parts, err := store.DownloadRanges(ctx, v.key, opts)
 	if err != nil {
 		if errors.Is(err, blobstore.ErrRange) && a.object != nil {
 			w.Header().Set("Content-Range", "bytes */"+strconv.FormatInt(a.object.Size, 10))
@@ -75,11 +75,11 @@ type answer struct {
 	object *blobstore.Object
 	tag    string
 	status int
-	parts  []blobstore.Part
+	parts  []blobstore.Range
 }
 
 // choose is called by the store when it knows what the object is.
-func (a *answer) choose(o *blobstore.Object) ([]blobstore.Part, error) {
+func (a *answer) choose(o *blobstore.Object) ([]blobstore.Range, error) {
 	a.object, a.tag, a.parts = o, objectTag(o), nil
 	h := a.r.Header
 	if a.status = precondition(h, a.tag, o.ModTime); a.status != 0 {
@@ -100,7 +100,7 @@ func (a *answer) choose(o *blobstore.Object) ([]blobstore.Part, error) {
 		}
 	}
 	if o.Size > 0 {
-		a.parts = []blobstore.Part{{Length: o.Size}}
+		a.parts = []blobstore.Range{{Length: o.Size}}
 	}
 	return a.parts, nil
 }
@@ -150,12 +150,12 @@ func nameOf(asked string, o *blobstore.Object) string {
 	return path.Base(o.Key)
 }
 
-func contentRange(p blobstore.Part, size int64) string {
+func contentRange(p blobstore.Range, size int64) string {
 	return fmt.Sprintf("bytes %d-%d/%d", p.Offset, p.Offset+p.Length-1, size)
 }
 
 // writeBody sends the status and the content.
-func (a *answer) writeBody(ctx context.Context, w http.ResponseWriter, parts *blobstore.Parts) error {
+func (a *answer) writeBody(ctx context.Context, w http.ResponseWriter, parts *blobstore.RangeReader) error {
 	if len(a.parts) > 1 {
 		return a.writeMultipart(ctx, w, parts)
 	}
@@ -167,23 +167,23 @@ func (a *answer) writeBody(ctx context.Context, w http.ResponseWriter, parts *bl
 }
 
 // copyPart sends the next part, whole.
-func copyPart(ctx context.Context, w io.Writer, parts *blobstore.Parts) error {
+func copyPart(ctx context.Context, w io.Writer, parts *blobstore.RangeReader) error {
 	r, err := parts.Next(ctx)
 	if err != nil {
 		return err
 	}
 	n, err := r.WriteTo(w)
-	if err == nil && n != r.Length {
-		err = fmt.Errorf("%w: %d bytes of %d", io.ErrUnexpectedEOF, n, r.Length)
+	if err == nil && n != r.Range.Length {
+		err = fmt.Errorf("%w: %d bytes of %d", io.ErrUnexpectedEOF, n, r.Range.Length)
 	}
 	return errors.Join(err, r.Close())
 }
 
 // writeMultipart sends several ranges as multipart/byteranges.
-func (a *answer) writeMultipart(ctx context.Context, w http.ResponseWriter, parts *blobstore.Parts) error {
+func (a *answer) writeMultipart(ctx context.Context, w http.ResponseWriter, parts *blobstore.RangeReader) error {
 	h := w.Header()
 	types := h["Content-Type"]
-	header := func(p blobstore.Part) textproto.MIMEHeader {
+	header := func(p blobstore.Range) textproto.MIMEHeader {
 		return textproto.MIMEHeader{"Content-Range": {contentRange(p, a.object.Size)}, "Content-Type": types}
 	}
 	// The length is that of the same answer without content, and the content.

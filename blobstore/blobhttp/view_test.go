@@ -10,12 +10,13 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore"
 	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
+	"github.com/blobtrail/blobtrail/signurl"
 )
 
 // TestLinksOfAViewRecordForeignLinks holds that a handler which serves the view of one tenant refuses the links to
 // another's files, and that the trail has it, as every refusal of a link that was truly issued.
 func TestLinksOfAViewRecordForeignLinks(t *testing.T) {
-	h := newHost(t, setup{opts: blobstore.Options{Grants: new(blobstore.MemoryGrants)}})
+	h := newHost(t, setup{opts: blobstore.Options{Grants: new(signurl.MemoryGrants)}})
 	h.put("tenants/1/a", digits, nil)
 	h.put("tenants/2/a", digits, nil)
 	view, err := h.store.Sub("tenants/1/")
@@ -24,7 +25,7 @@ func TestLinksOfAViewRecordForeignLinks(t *testing.T) {
 
 	own := h.link("tenants/1/a", nil)
 	assert.Equal(t, 200, record(handler, httptest.NewRequest("GET", own, nil)).status)
-	for method, opts := range map[string]*blobstore.LinkOptions{"GET": {Uses: 1}, "HEAD": nil, "PUT": {Method: "PUT"}, "DELETE": {Method: "DELETE"}} {
+	for method, opts := range map[string]*blobstore.LinkOptions{"GET": {MaxUses: 1}, "HEAD": nil, "PUT": {Method: "PUT"}, "DELETE": {Method: "DELETE"}} {
 		foreign, err := h.store.Link(h.ctx, "tenants/2/a", opts)
 		require.NoError(t, err)
 		before := len(h.trail())
@@ -36,7 +37,7 @@ func TestLinksOfAViewRecordForeignLinks(t *testing.T) {
 		assert.Equal(t, audit.OutcomeDenied, entries[0].Outcome)
 		assert.Equal(t, foreign.GrantID, entries[0].GrantID)
 		assert.Equal(t, "192.0.2.1", entries[0].Actor.IP)
-		if opts != nil && opts.Uses > 0 {
+		if opts != nil && opts.MaxUses > 0 {
 			assert.Equal(t, 200, h.do("GET", foreign.URL(), "").status, "it was not used up by that")
 		}
 	}

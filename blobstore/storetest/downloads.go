@@ -26,7 +26,7 @@ func downloadCases() []testCase {
 			for name, size := range map[string]int{"some": 100, "none": 0} {
 				e.put(e.key(name), content(size), nil)
 				entry := e.one(func() {
-					_, err := e.store.Download(e.ctx, e.key(name), &blobstore.DownloadOptions{Offset: int64(size) + 1})
+					_, err := e.store.Download(e.ctx, e.key(name), &blobstore.DownloadOptions{Range: blobstore.Range{Offset: int64(size) + 1}})
 					e.isError(err, "download", e.key(name), blobstore.ErrRange)
 				})
 				assert.Equal(e, audit.OutcomeFailed, entry.Outcome)
@@ -35,9 +35,9 @@ func downloadCases() []testCase {
 		}},
 		{"a negative offset or length MUST be ErrRange", func(e *env) {
 			e.put(e.key("a"), content(100), nil)
-			_, err := e.store.Download(e.ctx, e.key("a"), &blobstore.DownloadOptions{Offset: -1})
+			_, err := e.store.Download(e.ctx, e.key("a"), &blobstore.DownloadOptions{Range: blobstore.Range{Offset: -1}})
 			e.isError(err, "download", e.key("a"), blobstore.ErrRange)
-			_, err = e.store.Download(e.ctx, e.key("a"), &blobstore.DownloadOptions{Length: -1})
+			_, err = e.store.Download(e.ctx, e.key("a"), &blobstore.DownloadOptions{Range: blobstore.Range{Length: -1}})
 			e.isError(err, "download", e.key("a"), blobstore.ErrRange)
 		}},
 		{"a reader MUST say what it reads", func(e *env) {
@@ -46,8 +46,8 @@ func downloadCases() []testCase {
 			want := e.stat(e.key("a"))
 			r, err := e.store.Download(e.ctx, e.key("a"), nil)
 			require.NoError(e, err)
-			assert.Equal(e, want.Size, r.Length)
-			assert.Zero(e, r.Offset)
+			assert.Equal(e, want.Size, r.Range.Length)
+			assert.Zero(e, r.Range.Offset)
 			assert.True(e, want.ModTime.Equal(r.Object.ModTime))
 			r.Object.ModTime = want.ModTime
 			assert.Equal(e, want, r.Object)
@@ -95,7 +95,7 @@ func downloadCases() []testCase {
 		}},
 		{"a part or an object without digest that is to be verified MUST be ErrUnsupported", func(e *env) {
 			e.put(e.key("a"), content(10), nil)
-			_, err := e.store.Download(e.ctx, e.key("a"), &blobstore.DownloadOptions{Verify: true, Offset: 1})
+			_, err := e.store.Download(e.ctx, e.key("a"), &blobstore.DownloadOptions{Verify: true, Range: blobstore.Range{Offset: 1}})
 			e.isError(err, "download", e.key("a"), blobstore.ErrUnsupported)
 			// What was not written by a store has none, whatever the backend keeps.
 			require.NoError(e, e.bucket.Write(e.ctx, e.key("b"), bytes.NewReader(content(10)), &driver.WriteOptions{Size: -1, ContentType: "text/plain"}))
@@ -209,14 +209,14 @@ func downloadCases() []testCase {
 		cases = append(cases, testCase{"a part " + p.name + " MUST be exact", func(e *env) {
 			e.put(e.key("a"), data, nil)
 			entry := e.one(func() {
-				r, err := e.store.Download(e.ctx, e.key("a"), &blobstore.DownloadOptions{Offset: p.offset, Length: p.length})
+				r, err := e.store.Download(e.ctx, e.key("a"), &blobstore.DownloadOptions{Range: blobstore.Range{Offset: p.offset, Length: p.length}})
 				require.NoError(e, err)
 				got, err := io.ReadAll(r)
 				require.NoError(e, err)
 				require.NoError(e, r.Close())
 				assert.True(e, bytes.Equal(data[p.from:p.to], got))
-				assert.Equal(e, p.offset, r.Offset)
-				assert.Equal(e, int64(p.to-p.from), r.Length)
+				assert.Equal(e, p.offset, r.Range.Offset)
+				assert.Equal(e, int64(p.to-p.from), r.Range.Length)
 				assert.Equal(e, int64(10_000), r.Object.Size)
 			})
 			assert.Equal(e, fmt.Sprintf("%d-%d", p.offset, p.to-p.from), entry.Details.Range)

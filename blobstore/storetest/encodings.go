@@ -39,8 +39,8 @@ func encodedObject(e *env) {
 				assert.Equal(e, sum(c.data), is.SHA256, name)
 			}
 			assert.True(e, bytes.Equal(c.data, e.get(key)), "the content of %s", name)
-			assert.Equal(e, c.data[5:15], e.getWith(key, &blobstore.DownloadOptions{Offset: 5, Length: 10}), name)
-			assert.True(e, bytes.Equal(c.data[7:], e.getWith(key, &blobstore.DownloadOptions{Offset: 7})), "the end of %s", name)
+			assert.Equal(e, c.data[5:15], e.getWith(key, &blobstore.DownloadOptions{Range: blobstore.Range{Offset: 5, Length: 10}}), name)
+			assert.True(e, bytes.Equal(c.data[7:], e.getWith(key, &blobstore.DownloadOptions{Range: blobstore.Range{Offset: 7}})), "the end of %s", name)
 		}
 		check(key)
 		require.NoError(e, e.store.Copy(e.ctx, key+".copy", key, nil))

@@ -124,7 +124,7 @@ func (b keptOpen) Precheck(ctx context.Context, key string) error {
 }
 
 func (e *env) signer() *signurl.Signer {
-	s, err := signurl.New("http://files.example/f/", []signurl.Key{signurl.NewKey()}, nil)
+	s, err := signurl.New("http://files.example/f/", []signurl.Key{signurl.GenerateKey()}, nil)
 	require.NoError(e, err)
 	return s
 }

@@ -1,6 +1,6 @@
 package storetest
 
-// The contract of blobstore.Grants.
+// The contract of signurl.Grants.
 
 import (
 	"context"
@@ -13,14 +13,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/blobtrail/blobtrail/blobstore"
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
-// RunGrants runs every case for an implementation of blobstore.Grants as a
+// RunGrants runs every case for an implementation of signurl.Grants as a
 // subtest. What one call of open returns shares what it keeps with what the
 // others return, as several processes would.
-func RunGrants(t *testing.T, open func(tb testing.TB) blobstore.Grants) {
+func RunGrants(t *testing.T, open func(tb testing.TB) signurl.Grants) {
 	t.Helper()
 	one, two := open(t), open(t)
 	for _, c := range grantsCases {
@@ -31,12 +30,12 @@ func RunGrants(t *testing.T, open func(tb testing.TB) blobstore.Grants) {
 // grantsEnv is what a case works with.
 type grantsEnv struct {
 	testing.TB
-	one, two blobstore.Grants
+	one, two signurl.Grants
 	over     time.Time
 }
 
 // uses expects that so many uses of a grant succeed, and further ones fail.
-func (e *grantsEnv) uses(g blobstore.Grants, id string, limit, succeed int) {
+func (e *grantsEnv) uses(g signurl.Grants, id string, limit, succeed int) {
 	e.Helper()
 	for range succeed {
 		require.NoError(e, g.Use(e.Context(), id, limit, e.over))
@@ -48,7 +47,7 @@ func (e *grantsEnv) uses(g blobstore.Grants, id string, limit, succeed int) {
 
 // race uses a new grant n times at once, by those given in turn, and expects
 // exactly as many to succeed as the limit says.
-func (e *grantsEnv) race(limit, n int, grants ...blobstore.Grants) {
+func (e *grantsEnv) race(limit, n int, grants ...signurl.Grants) {
 	e.Helper()
 	id := signurl.NewGrantID()
 	errs := make([]error, n)

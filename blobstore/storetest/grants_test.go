@@ -2,23 +2,22 @@ package storetest
 
 import (
 	"context"
+	"github.com/blobtrail/blobtrail/signurl"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
-
-	"github.com/blobtrail/blobtrail/blobstore"
 )
 
 func TestMemoryGrants(t *testing.T) {
-	shared := new(blobstore.MemoryGrants)
-	RunGrants(t, func(testing.TB) blobstore.Grants { return shared })
+	shared := new(signurl.MemoryGrants)
+	RunGrants(t, func(testing.TB) signurl.Grants { return shared })
 }
 
 // flawedGrants changes what is asked of its own MemoryGrants.
 type flawedGrants struct {
-	inner   blobstore.MemoryGrants
+	inner   signurl.MemoryGrants
 	limit   func(limit int) int
 	id      func(id string) string
 	context func(context.Context) context.Context

@@ -117,8 +117,8 @@ func linkCases() []testCase {
 				by   driver.Enforcement
 				opts blobstore.LinkOptions
 			}{
-				"ContentLength": {links.ContentLength, blobstore.LinkOptions{ContentLength: &n}},
-				"MaxLength":     {links.MaxLength, blobstore.LinkOptions{MaxLength: 5}},
+				"ContentLength": {links.ContentLength, blobstore.LinkOptions{Size: n}},
+				"MaxLength":     {links.MaxLength, blobstore.LinkOptions{MaxSize: 5}},
 				"ContentType":   {links.ContentType, blobstore.LinkOptions{ContentType: "text/plain"}},
 				"SHA256":        {links.SHA256, blobstore.LinkOptions{SHA256: sum(nil)}},
 			} {
@@ -252,7 +252,7 @@ func linkCases() []testCase {
 			good, _ := l.verified(http.MethodGet, e.key("a"))
 			changed := good
 			changed.Key = e.key("b")
-			for name, link := range map[string]signurl.Link{"a literal": {Method: "GET", Key: e.key("a"), GrantID: "anything"}, "changed": changed} {
+			for name, link := range map[string]signurl.Grant{"a literal": {Method: "GET", Key: e.key("a"), ID: "anything"}, "changed": changed} {
 				added := e.since(func() {
 					_, err := l.UseLink(e.ctx, link)
 					e.isError(err, "redeem", link.Key, signurl.ErrSignature)
@@ -298,9 +298,9 @@ func (e *env) linker() *linker {
 }
 
 // verified issues a link and verifies it, as its handler would.
-func (l *linker) verified(method, key string) (signurl.Link, string) {
+func (l *linker) verified(method, key string) (signurl.Grant, string) {
 	l.e.Helper()
-	link, err := l.Link(l.e.ctx, key, &blobstore.LinkOptions{Method: method, Gateway: true})
+	link, err := l.Link(l.e.ctx, key, &blobstore.LinkOptions{Method: method, Revocable: true})
 	require.NoError(l.e, err)
 	r, err := http.NewRequestWithContext(l.e.ctx, method, link.URL(), nil)
 	require.NoError(l.e, err)
@@ -334,7 +334,7 @@ func bySigner(e *env) {
 	s := e.open(&blobstore.Options{Signer: signer})
 	key := e.key("ä b+c%.txt")
 	n := int64(77)
-	opts := blobstore.LinkOptions{Method: http.MethodPut, ContentType: "text/plain", ContentLength: &n, SHA256: sum(nil)}
+	opts := blobstore.LinkOptions{Method: http.MethodPut, ContentType: "text/plain", Size: n, SHA256: sum(nil)}
 	link, err := s.Link(e.ctx, key, &opts)
 	require.NoError(e, err)
 	assert.Equal(e, "text/plain", link.Header.Get("Content-Type"))
@@ -345,8 +345,8 @@ func bySigner(e *env) {
 	got, err := signer.Verify(req)
 	require.NoError(e, err)
 	assert.Equal(e, key, got.Key)
-	assert.Equal(e, link.GrantID, got.GrantID)
-	assert.Equal(e, n, *got.ContentLength)
+	assert.Equal(e, link.GrantID, got.ID)
+	assert.Equal(e, n, got.Size)
 	assert.Equal(e, sum(nil), got.SHA256)
 	assert.True(e, got.CreateOnly)
 	assert.True(e, link.Expires.Equal(got.Expires))

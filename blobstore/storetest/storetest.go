@@ -11,7 +11,7 @@
 // Every case is a clause of the contract, named as a MUST. A case is skipped
 // only where [driver.Capabilities] says that the backend cannot do it, and the
 // message names the capability. [RunGrants] does the same for an implementation
-// of blobstore.Grants.
+// of signurl.Grants.
 //
 // The package imports testing and testify: import it from tests only.
 package storetest

@@ -48,7 +48,7 @@ func start(t testing.TB, more vars) *running {
 	require.NoError(t, err)
 	e := vars{
 		"LOCAL_STORAGE_PATH": filepath.Join(dir, "files"), "AUDIT_DATABASE_URL": "sqlite:" + filepath.Join(dir, "trail.db"),
-		"LINK_BASE_URL": "http://" + l.Addr().String() + "/files/", "LINK_SIGNING_KEYS": signurl.NewKey().Encode(),
+		"LINK_BASE_URL": "http://" + l.Addr().String() + "/files/", "LINK_SIGNING_KEYS": signurl.GenerateKey().Encode(),
 	}
 	for k, v := range more {
 		e[k] = v

@@ -50,9 +50,9 @@ func (s *service) handleDownload(w http.ResponseWriter, r *http.Request) error {
 	if err := s.present(r.Context(), i); err != nil {
 		return err
 	}
-	mode := blobhttp.Auto
+	mode := blobhttp.DeliverAuto
 	if r.FormValue("redirect") != "" {
-		mode = blobhttp.Redirect
+		mode = blobhttp.DeliverRedirect
 	}
 	blobhttp.Deliver(w, r, s.store, i.FileKey, &blobhttp.DeliverOptions{Mode: mode, Resource: i.resource()})
 	return nil
@@ -65,7 +65,7 @@ func (s *service) handleLink(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	link, err := s.store.Link(r.Context(), i.FileKey, &blobstore.LinkOptions{Resource: i.resource(), Filename: i.Filename, Gateway: true})
+	link, err := s.store.Link(r.Context(), i.FileKey, &blobstore.LinkOptions{Resource: i.resource(), Filename: i.Filename, Revocable: true})
 	if err != nil {
 		return err
 	}

@@ -76,7 +76,7 @@ func run(ctx context.Context, out io.Writer, dir string, args []string) (err err
 	if err != nil {
 		return err
 	}
-	signer, err := signurl.New("http://"+listener.Addr().String()+"/links/", []signurl.Key{signurl.NewKey()}, nil)
+	signer, err := signurl.New("http://"+listener.Addr().String()+"/links/", []signurl.Key{signurl.GenerateKey()}, nil)
 	if err != nil {
 		return err
 	}

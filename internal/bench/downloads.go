@@ -67,7 +67,7 @@ func servers(e *env, size int) (ours, theirs pool, err error) {
 	mux := http.NewServeMux()
 	server := httptest.NewServer(mux)
 	e.cleanup(func() error { server.Close(); return nil })
-	signer, err := signurl.New(server.URL+"/files/", []signurl.Key{signurl.NewKey()}, nil)
+	signer, err := signurl.New(server.URL+"/files/", []signurl.Key{signurl.GenerateKey()}, nil)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -30,7 +30,7 @@ var links = []row{
 				return nil, nil, err
 			}
 			return quick(func() error {
-					_, err := signer.Sign(signurl.Link{Key: linkKey, Expires: time.Now().Add(time.Hour)})
+					_, err := signer.Sign(signurl.Grant{Key: linkKey, Expires: time.Now().Add(time.Hour)})
 					return err
 				}), quick(func() error {
 					u, err := theirs.URLFromKey(e, linkKey, &cdk.SignedURLOptions{Method: "GET", Expiry: time.Hour})
@@ -75,7 +75,7 @@ var links = []row{
 }
 
 func hmacSigners() (*signurl.Signer, *fileblob.URLSignerHMAC, error) {
-	ours, err := signurl.New(baseURL, []signurl.Key{signurl.NewKey()}, nil)
+	ours, err := signurl.New(baseURL, []signurl.Key{signurl.GenerateKey()}, nil)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -70,7 +70,7 @@ func child(site Site, at point, passages int64, recordLate bool) {
 	}
 	bucket, err := driver.Open(ctx, site.BucketURL)
 	check(err)
-	signer, err := signurl.New("http://127.0.0.1/files/", []signurl.Key{signurl.NewKey()}, nil)
+	signer, err := signurl.New("http://127.0.0.1/files/", []signurl.Key{signurl.GenerateKey()}, nil)
 	check(err)
 	store, err := blobstore.New(bombBucket{bucket, b}, bombJournal{journal, b}, &blobstore.Options{Signer: signer})
 	check(err)

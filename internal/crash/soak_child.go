@@ -62,7 +62,7 @@ func soakChild(site Site, callers int) {
 
 	journal, err := site.journal(ctx)
 	check(err)
-	signer, err := signurl.New("http://127.0.0.1/files/", []signurl.Key{signurl.NewKey()}, nil)
+	signer, err := signurl.New("http://127.0.0.1/files/", []signurl.Key{signurl.GenerateKey()}, nil)
 	check(err)
 	store, err := blobstore.Open(ctx, site.BucketURL, journal, &blobstore.Options{Signer: signer, Lease: soakLease})
 	check(err)

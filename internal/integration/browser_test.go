@@ -70,7 +70,7 @@ func newApp(t *testing.T, bucket driver.Bucket, links func(origin string) *blobh
 	filesMux := http.NewServeMux()
 	filesServer := httptest.NewServer(filesMux)
 	t.Cleanup(filesServer.Close)
-	signer, err := signurl.New(filesServer.URL+"/files/", []signurl.Key{signurl.NewKey()}, nil)
+	signer, err := signurl.New(filesServer.URL+"/files/", []signurl.Key{signurl.GenerateKey()}, nil)
 	require.NoError(t, err)
 	a.store, err = blobstore.New(bucket, a.log, &blobstore.Options{Signer: signer})
 	require.NoError(t, err)

@@ -67,12 +67,12 @@ func redeemAndRevoke(t *testing.T, app *config.App) {
 		return w.Code
 	}
 	ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
-	link, err := app.Store.Link(ctx, "a", &blobstore.LinkOptions{Gateway: true})
+	link, err := app.Store.Link(ctx, "a", &blobstore.LinkOptions{Revocable: true})
 	require.NoError(t, err)
 	assert.Equal(t, http.StatusOK, get(link))
 	require.NoError(t, app.Store.Revoke(ctx, "a", link.GrantID, nil))
 	assert.Equal(t, http.StatusGone, get(link))
-	once, err := app.Store.Link(ctx, "a", &blobstore.LinkOptions{Uses: 1})
+	once, err := app.Store.Link(ctx, "a", &blobstore.LinkOptions{MaxUses: 1})
 	require.NoError(t, err)
 	assert.Equal(t, http.StatusOK, get(once))
 	assert.Equal(t, http.StatusGone, get(once))

@@ -94,9 +94,12 @@ func TestMissingBucket(t *testing.T) {
 			_, err = other.Upload(ctx, "d/a", strings.NewReader("x"), nil)
 			require.NoError(t, err)
 			for op, fn := range map[string]func() error{
-				"stat":          func() error { _, err := s.Stat(ctx, "d/a"); return err },
-				"download":      func() error { _, err := s.Download(ctx, "d/a", nil); return err },
-				"a part":        func() error { _, err := s.Download(ctx, "d/a", &blobstore.DownloadOptions{Offset: 1}); return err },
+				"stat":     func() error { _, err := s.Stat(ctx, "d/a"); return err },
+				"download": func() error { _, err := s.Download(ctx, "d/a", nil); return err },
+				"a part": func() error {
+					_, err := s.Download(ctx, "d/a", &blobstore.DownloadOptions{Range: blobstore.Range{Offset: 1}})
+					return err
+				},
 				"delete":        func() error { return s.Delete(ctx, "d/a", nil) },
 				"delete prefix": func() error { _, err := s.DeletePrefix(ctx, "d/", nil); return err },
 				"copy":          func() error { return s.Copy(ctx, "d/c", "d/a", nil) },

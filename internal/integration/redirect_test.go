@@ -28,10 +28,10 @@ func TestGatewayLinkIsServedByTheService(t *testing.T) {
 		mux := http.NewServeMux()
 		srv := httptest.NewServer(mux)
 		defer srv.Close()
-		signer, err := signurl.New(srv.URL+"/files/", []signurl.Key{signurl.NewKey()}, nil)
+		signer, err := signurl.New(srv.URL+"/files/", []signurl.Key{signurl.GenerateKey()}, nil)
 		require.NoError(t, err)
 		log := new(audit.Memory)
-		store, err := blobstore.New(b, log, &blobstore.Options{Signer: signer, Grants: new(blobstore.MemoryGrants)})
+		store, err := blobstore.New(b, log, &blobstore.Options{Signer: signer, Grants: new(signurl.MemoryGrants)})
 		require.NoError(t, err)
 		mux.Handle("/files/", blobhttp.Links(store, signer, &blobhttp.LinksOptions{RedirectFor: time.Minute}))
 		ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
@@ -54,7 +54,7 @@ func TestGatewayLinkIsServedByTheService(t *testing.T) {
 			return res, string(body)
 		}
 		for _, header := range [][]string{nil, {"Range", "bytes=2-8"}} {
-			link, err := store.Link(ctx, "a", &blobstore.LinkOptions{Uses: 1, Inline: true})
+			link, err := store.Link(ctx, "a", &blobstore.LinkOptions{MaxUses: 1, Inline: true})
 			require.NoError(t, err)
 			res, body := get(link, header...)
 			assert.NotEqual(t, srv.Listener.Addr().String(), res.Request.URL.Host, "the service answered")

@@ -12,7 +12,7 @@ import (
 )
 
 func main() {
-	signer, err := signurl.New("https://files.example.com/files/", []signurl.Key{signurl.NewKey()}, nil)
+	signer, err := signurl.New("https://files.example.com/files/", []signurl.Key{signurl.GenerateKey()}, nil)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -22,7 +22,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	if _, err := signer.Sign(signurl.Link{Key: "a", Expires: time.Now().Add(time.Hour)}); err != nil {
+	if _, err := signer.Sign(signurl.Grant{Key: "a", Expires: time.Now().Add(time.Hour)}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

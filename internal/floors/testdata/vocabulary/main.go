@@ -10,7 +10,7 @@ import (
 )
 
 func main() {
-	signer, err := signurl.New("http://127.0.0.1:8080/", []signurl.Key{signurl.NewKey()}, nil)
+	signer, err := signurl.New("http://127.0.0.1:8080/", []signurl.Key{signurl.GenerateKey()}, nil)
 	if err != nil {
 		panic(err)
 	}

@@ -69,7 +69,7 @@ func newPartsEnv(t *testing.T, log audit.Journal, storeURL string) *partsEnv {
 	if log == nil {
 		log = &e.log
 	}
-	e.signer, err = signurl.New("https://files.example.com/", []signurl.Key{signurl.NewKey()}, nil)
+	e.signer, err = signurl.New("https://files.example.com/", []signurl.Key{signurl.GenerateKey()}, nil)
 	require.NoError(t, err)
 	e.store, err = blobstore.New(e.bucket, log, &blobstore.Options{Signer: e.signer})
 	require.NoError(t, err)
@@ -89,7 +89,7 @@ func (e *partsEnv) put(t *testing.T, key, content string) {
 // use issues a GET link to key and returns its use.
 func (e *partsEnv) use(t *testing.T, key string) *blobstore.Use {
 	t.Helper()
-	link, err := e.store.Link(e.ctx, key, &blobstore.LinkOptions{Gateway: true})
+	link, err := e.store.Link(e.ctx, key, &blobstore.LinkOptions{Revocable: true})
 	require.NoError(t, err)
 	r, err := http.NewRequest(http.MethodGet, link.URL(), nil)
 	require.NoError(t, err)
@@ -109,11 +109,11 @@ func (e *partsEnv) downloads(t *testing.T) (out []audit.Entry) {
 	return out
 }
 
-func choose(parts ...blobstore.Part) func(*blobstore.Object) ([]blobstore.Part, error) {
-	return func(*blobstore.Object) ([]blobstore.Part, error) { return parts, nil }
+func choose(parts ...blobstore.Range) func(*blobstore.Object) ([]blobstore.Range, error) {
+	return func(*blobstore.Object) ([]blobstore.Range, error) { return parts, nil }
 }
 
-func readParts(t *testing.T, ctx context.Context, p *blobstore.Parts) (out []string) {
+func readParts(t *testing.T, ctx context.Context, p *blobstore.RangeReader) (out []string) {
 	t.Helper()
 	for {
 		r, err := p.Next(ctx)
@@ -129,8 +129,8 @@ func readParts(t *testing.T, ctx context.Context, p *blobstore.Parts) (out []str
 	}
 }
 
-func TestDownloadParts(t *testing.T) {
-	type part = blobstore.Part
+func TestDownloadRanges(t *testing.T) {
+	type part = blobstore.Range
 	for name, c := range map[string]struct {
 		choose []part
 		expect *part
@@ -155,7 +155,7 @@ func TestDownloadParts(t *testing.T) {
 			t.Run(name+" "+storeURL[:4], func(t *testing.T) {
 				e := newPartsEnv(t, nil, storeURL)
 				e.put(t, "k", "0123456789")
-				p, err := e.store.DownloadParts(e.ctx, "k", &blobstore.PartsOptions{
+				p, err := e.store.DownloadRanges(e.ctx, "k", &blobstore.RangesOptions{
 					Choose: choose(c.choose...), Expect: c.expect, Use: e.use(t, "k"),
 				})
 				require.NoError(t, err)
@@ -175,30 +175,30 @@ func TestDownloadParts(t *testing.T) {
 	}
 }
 
-func TestDownloadPartsFails(t *testing.T) {
+func TestDownloadRangesFails(t *testing.T) {
 	refused := errors.New("refused")
 	for name, c := range map[string]struct {
 		key    string
-		choose func(*blobstore.Object) ([]blobstore.Part, error)
+		choose func(*blobstore.Object) ([]blobstore.Range, error)
 		is     error
 		code   string
 	}{
 		"missing":            {"other", choose(), fs.ErrNotExist, "not_found"},
-		"refused by Choose":  {"k", func(*blobstore.Object) ([]blobstore.Part, error) { return nil, refused }, refused, "error"},
-		"behind the end":     {"k", choose(blobstore.Part{Offset: 10, Length: 1}), blobstore.ErrRange, "range"},
-		"over the end":       {"k", choose(blobstore.Part{Offset: 9, Length: 2}), blobstore.ErrRange, "range"},
-		"before the start":   {"k", choose(blobstore.Part{Offset: -1, Length: 2}), blobstore.ErrRange, "range"},
-		"empty":              {"k", choose(blobstore.Part{Offset: 1}), blobstore.ErrRange, "range"},
-		"length overflows":   {"k", choose(blobstore.Part{Offset: 1, Length: 1<<63 - 1}), blobstore.ErrRange, "range"},
-		"second behind":      {"k", choose(blobstore.Part{Length: 1}, blobstore.Part{Offset: 10, Length: 1}), blobstore.ErrRange, "range"},
+		"refused by Choose":  {"k", func(*blobstore.Object) ([]blobstore.Range, error) { return nil, refused }, refused, "error"},
+		"behind the end":     {"k", choose(blobstore.Range{Offset: 10, Length: 1}), blobstore.ErrRange, "range"},
+		"over the end":       {"k", choose(blobstore.Range{Offset: 9, Length: 2}), blobstore.ErrRange, "range"},
+		"before the start":   {"k", choose(blobstore.Range{Offset: -1, Length: 2}), blobstore.ErrRange, "range"},
+		"empty":              {"k", choose(blobstore.Range{Offset: 1}), blobstore.ErrRange, "range"},
+		"length overflows":   {"k", choose(blobstore.Range{Offset: 1, Length: 1<<63 - 1}), blobstore.ErrRange, "range"},
+		"second behind":      {"k", choose(blobstore.Range{Length: 1}, blobstore.Range{Offset: 10, Length: 1}), blobstore.ErrRange, "range"},
 		"nobody to choose":   {"k", nil, nil, ""},
 		"a key that is none": {"../k", choose(), blobstore.ErrInvalidKey, ""},
 	} {
-		for expect, part := range map[string]*blobstore.Part{"": nil, ", expected": {}} {
+		for expect, part := range map[string]*blobstore.Range{"": nil, ", expected": {}} {
 			t.Run(name+expect, func(t *testing.T) {
 				e := newPartsEnv(t, nil, "mem://")
 				e.put(t, "k", "0123456789")
-				_, err := e.store.DownloadParts(e.ctx, c.key, &blobstore.PartsOptions{Choose: c.choose, Expect: part})
+				_, err := e.store.DownloadRanges(e.ctx, c.key, &blobstore.RangesOptions{Choose: c.choose, Expect: part})
 				require.Error(t, err)
 				if c.is != nil {
 					require.ErrorIs(t, err, c.is)
@@ -225,15 +225,15 @@ var errDisk = errors.New("disk gone")
 
 func (failingLog) Log(context.Context, audit.Event) error { return errDisk }
 
-func TestDownloadPartsWithoutARecord(t *testing.T) {
+func TestDownloadRangesWithoutARecord(t *testing.T) {
 	e := newPartsEnv(t, failingLog{new(audit.Memory)}, "mem://")
 	e.put(t, "k", "0123456789")
-	_, err := e.store.DownloadParts(e.ctx, "k", &blobstore.PartsOptions{Choose: choose(blobstore.Part{Length: 10})})
+	_, err := e.store.DownloadRanges(e.ctx, "k", &blobstore.RangesOptions{Choose: choose(blobstore.Range{Length: 10})})
 	require.ErrorIs(t, err, blobstore.ErrAudit)
 	require.ErrorIs(t, err, errDisk)
 }
 
-func TestDownloadPartsOfAReplacedObject(t *testing.T) {
+func TestDownloadRangesOfAReplacedObject(t *testing.T) {
 	t.Run("before the first open", func(t *testing.T) {
 		e := newPartsEnv(t, nil, "mem://")
 		e.put(t, "k", "0123456789")
@@ -244,8 +244,8 @@ func TestDownloadPartsOfAReplacedObject(t *testing.T) {
 				e.put(t, "k", "abc")
 			}
 		}
-		p, err := e.store.DownloadParts(e.ctx, "k", &blobstore.PartsOptions{Choose: func(o *blobstore.Object) ([]blobstore.Part, error) {
-			return []blobstore.Part{{Length: o.Size}}, nil
+		p, err := e.store.DownloadRanges(e.ctx, "k", &blobstore.RangesOptions{Choose: func(o *blobstore.Object) ([]blobstore.Range, error) {
+			return []blobstore.Range{{Length: o.Size}}, nil
 		}})
 		require.NoError(t, err)
 		assert.Equal(t, []string{"abc"}, readParts(t, e.ctx, p), "chosen again")
@@ -255,14 +255,14 @@ func TestDownloadPartsOfAReplacedObject(t *testing.T) {
 		e := newPartsEnv(t, nil, "mem://")
 		e.put(t, "k", "0123456789")
 		e.bucket.before = func() { e.put(t, "k", "0123456789") }
-		_, err := e.store.DownloadParts(e.ctx, "k", &blobstore.PartsOptions{Choose: choose(blobstore.Part{Length: 10})})
+		_, err := e.store.DownloadRanges(e.ctx, "k", &blobstore.RangesOptions{Choose: choose(blobstore.Range{Length: 10})})
 		require.ErrorContains(t, err, "replaced")
 		assert.Equal(t, audit.OutcomeFailed, e.downloads(t)[0].Outcome)
 	})
 	t.Run("between two parts", func(t *testing.T) {
 		e := newPartsEnv(t, nil, "mem://")
 		e.put(t, "k", "0123456789")
-		p, err := e.store.DownloadParts(e.ctx, "k", &blobstore.PartsOptions{Choose: choose(blobstore.Part{Length: 1}, blobstore.Part{Offset: 5, Length: 1})})
+		p, err := e.store.DownloadRanges(e.ctx, "k", &blobstore.RangesOptions{Choose: choose(blobstore.Range{Length: 1}, blobstore.Range{Offset: 5, Length: 1})})
 		require.NoError(t, err)
 		r, err := p.Next(e.ctx)
 		require.NoError(t, err)
@@ -275,7 +275,7 @@ func TestDownloadPartsOfAReplacedObject(t *testing.T) {
 	t.Run("closed without reading", func(t *testing.T) {
 		e := newPartsEnv(t, nil, "mem://")
 		e.put(t, "k", "0123456789")
-		p, err := e.store.DownloadParts(e.ctx, "k", &blobstore.PartsOptions{Choose: choose(blobstore.Part{Length: 1})})
+		p, err := e.store.DownloadRanges(e.ctx, "k", &blobstore.RangesOptions{Choose: choose(blobstore.Range{Length: 1})})
 		require.NoError(t, err)
 		assert.Equal(t, 1, e.bucket.open)
 		require.NoError(t, p.Close())

@@ -1,6 +1,6 @@
 package signurl
 
-// What a link says, and the rules that keep it sensible: a link that could not be honoured is not signed.
+// This file implements the content of a link, and the rules for it. A grant that no handler could enforce is not signed.
 
 import (
 	"crypto/rand"
@@ -21,8 +21,9 @@ const (
 	maxText    = 255 // bytes of a file name, a media type, a user ID
 )
 
-// Link is what a signed URL allows. Everything in it can be read by whoever holds the URL, and nothing can be changed.
-type Link struct {
+// Grant is the content of a link: one method on one key until a time, under constraints. Anyone who holds the URL can
+// read all of it, and can change none of it.
+type Grant struct {
 	// Method is GET (also if empty), HEAD, PUT or DELETE. A GET link is good for HEAD too.
 	Method string
 	// Key is the object's key: valid UTF-8 of at most 1,024 bytes, without control characters, backslashes, empty
@@ -30,19 +31,19 @@ type Link struct {
 	Key string
 	// Expires is when the link ends, cut to whole seconds. It must be in the future, by at most Options.MaxExpiry.
 	Expires time.Time
-	// GrantID joins the issue and the uses of the link in the trail: at most 64 characters of A-Z a-z 0-9 - . _ ~.
-	// If empty, Sign makes one; who has to know it calls [NewGrantID] first.
-	GrantID string
+	// ID joins the issue and the uses of the link in the trail: at most 64 characters of A-Z a-z 0-9 - . _ ~. If it is
+	// empty, Sign generates one. A caller that has to know it calls [NewGrantID] first.
+	ID string
 
 	// Constraints on what a PUT stores. Verify checks what the headers show, Body the rest.
 
 	// ContentType, if set, is the media type that the request must have. Case, spacing and the order of parameters do
 	// not matter.
 	ContentType string
-	// ContentLength, if not nil, is the exact number of bytes; it may be zero.
-	ContentLength *int64
-	// MaxLength, if not 0, is the largest number of bytes.
-	MaxLength int64
+	// Size is the exact size of the body in bytes. 0 allows any size.
+	Size int64
+	// MaxSize is the largest size of the body in bytes. 0 means unlimited.
+	MaxSize int64
 	// SHA256, if set, is the 32-byte hash of the content.
 	SHA256 []byte
 	// CreateOnly is for whoever stores the object: an existing one must not be replaced.
@@ -63,8 +64,8 @@ type Link struct {
 	UserID string
 	// IP, if set, is the only address that may use it. IPv4 in IPv6 is signed as IPv4; a zone is refused.
 	IP string
-	// Uses, if not 0, is how often it may be used.
-	Uses int
+	// MaxUses is the maximum number of uses. 0 means unlimited. [Grants] counts them.
+	MaxUses int
 
 	verified *verified // set by Verify only; see Signer.Verified
 }
@@ -75,7 +76,7 @@ func NewGrantID() string { return rand.Text() }
 // CheckActor compares the bindings with who sent the request, as the application knows it; the address must be the
 // client's, not a proxy's. The error wraps ErrConstraint and quotes neither side. An empty or malformed argument never
 // fits a binding.
-func (l Link) CheckActor(userID, ip string) error {
+func (l Grant) CheckActor(userID, ip string) error {
 	if l.UserID != "" && l.UserID != userID {
 		return broken("it is bound to another user")
 	}
@@ -91,7 +92,7 @@ func (l Link) CheckActor(userID, ip string) error {
 
 // normalize fills the defaults in and reports what cannot be signed. It does not look at the expiry, which needs the
 // signer's clock. Verify calls it too, since links may have been signed elsewhere.
-func (l *Link) normalize() error {
+func (l *Grant) normalize() error {
 	if l.Method == "" {
 		l.Method = http.MethodGet
 	}
@@ -104,8 +105,8 @@ func (l *Link) normalize() error {
 		if err := l.checkUpload(); err != nil {
 			return err
 		}
-	} else if l.ContentType != "" || l.ContentLength != nil || l.MaxLength != 0 || l.SHA256 != nil || l.CreateOnly {
-		return errors.New("ContentType, ContentLength, MaxLength, SHA256 and CreateOnly are for PUT only")
+	} else if l.ContentType != "" || l.Size != 0 || l.MaxSize != 0 || l.SHA256 != nil || l.CreateOnly {
+		return errors.New("ContentType, Size, MaxSize, SHA256 and CreateOnly are for PUT only")
 	}
 	if reads := l.Method == http.MethodGet || l.Method == http.MethodHead; !reads &&
 		(l.Filename != "" || l.Inline || l.ResponseType != "") {
@@ -114,10 +115,10 @@ func (l *Link) normalize() error {
 	if p := keyProblem(l.Key); p != "" {
 		return errors.New(p)
 	}
-	if l.GrantID == "" {
-		l.GrantID = NewGrantID()
-	} else if len(l.GrantID) > maxGrantID || !only(l.GrantID, func(c byte) bool { return unreserved[c] }) {
-		return fmt.Errorf("GrantID must be at most %d characters of A-Z a-z 0-9 - . _ ~", maxGrantID)
+	if l.ID == "" {
+		l.ID = NewGrantID()
+	} else if len(l.ID) > maxGrantID || !only(l.ID, func(c byte) bool { return unreserved[c] }) {
+		return fmt.Errorf("ID must be at most %d characters of A-Z a-z 0-9 - . _ ~", maxGrantID)
 	}
 	if err := checkText("Filename", l.Filename); err != nil {
 		return err
@@ -138,26 +139,24 @@ func (l *Link) normalize() error {
 		}
 		l.IP = a.Unmap().String()
 	}
-	if l.Uses < 0 {
-		return errors.New("Uses must not be negative; 0 is unlimited")
+	if l.MaxUses < 0 {
+		return errors.New("MaxUses must not be negative; 0 is unlimited")
 	}
 	return nil
 }
 
-func (l *Link) checkUpload() error {
+func (l *Grant) checkUpload() error {
 	if err := checkMediaType("ContentType", l.ContentType); err != nil {
 		return err
 	}
-	if l.MaxLength < 0 {
-		return errors.New("MaxLength must not be negative; 0 is unlimited")
+	if l.MaxSize < 0 {
+		return errors.New("MaxSize must not be negative; 0 is unlimited")
 	}
-	if l.ContentLength != nil {
-		if *l.ContentLength < 0 {
-			return errors.New("ContentLength must not be negative; nil allows any")
-		}
-		if l.MaxLength != 0 && *l.ContentLength > l.MaxLength {
-			return errors.New("ContentLength is greater than MaxLength")
-		}
+	if l.Size < 0 {
+		return errors.New("Size must not be negative; 0 allows any")
+	}
+	if l.MaxSize != 0 && l.Size > l.MaxSize {
+		return errors.New("Size is greater than MaxSize")
 	}
 	if l.SHA256 != nil && len(l.SHA256) != sha256.Size {
 		return fmt.Errorf("SHA256 has %d bytes; want %d", len(l.SHA256), sha256.Size)

@@ -1,0 +1,249 @@
+package blobstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/blobtrail/blobtrail/audit"
+)
+
+// This file implements downloads of ranges. An HTTP request may ask for several
+// ranges, or for none because it only asks whether the object changed. The ranges
+// can be chosen only when the object is known. DownloadRanges records one entry,
+// whatever the number of ranges.
+
+// Range is a range of an object's content.
+type Range struct {
+	Offset int64 // bytes from the beginning
+	Length int64 // bytes
+}
+
+// RangesOptions are the options of [Store.DownloadRanges].
+type RangesOptions struct {
+	// Choose returns the ranges of the object to read: within the object, none of
+	// them empty, in any order. If it returns none, nothing is read, which is
+	// recorded as well. Its error refuses the download, and is recorded and
+	// returned. If the object is replaced concurrently, Choose is called again. It
+	// is required.
+	Choose func(*Object) ([]Range, error)
+
+	// Expect is the range that Choose most likely returns, alone or first. A
+	// Length of 0 reads to the end. It is opened together with the look-up of the
+	// object, which saves one request. Nil: nothing is opened before Choose
+	// returns.
+	Expect *Range
+
+	// Resource is the host's own thing that the file belongs to, for the trail.
+	Resource audit.Resource
+
+	// Head asks for the object's description alone, to answer a HEAD request:
+	// Choose must return no ranges, and the method HEAD is recorded.
+	Head bool
+
+	// Use, if not nil, is the use of a GET or HEAD link to this key, for a
+	// handler that serves links; see [Store.UseLink]. The authorizer is not
+	// asked, and the use is recorded in place of a download. The use of a HEAD
+	// request needs Head.
+	Use *Use
+}
+
+// RangeReader reads the ranges of an object. It is not safe for concurrent use.
+// The caller closes it.
+type RangeReader struct {
+	Object *Object // all ranges are of this state of it
+
+	store  *Store
+	ranges []Range
+	first  *Reader // opened already
+}
+
+// DownloadRanges opens ranges of an object. RangesOptions.Choose selects them when
+// the object is known. The one entry, with the sum of their lengths, is durable
+// before it returns. A missing object is fs.ErrNotExist.
+func (s *Store) DownloadRanges(ctx context.Context, key string, opts *RangesOptions) (*RangeReader, error) {
+	ctx, span := s.trace(ctx, audit.ActionDownload)
+	p, err := s.downloadRanges(ctx, key, opts)
+	if span.end(err) != nil {
+		return nil, &Error{Op: "download", Key: key, Err: err}
+	}
+	return p, nil
+}
+
+func (s *Store) downloadRanges(ctx context.Context, key string, o *RangesOptions) (*RangeReader, error) {
+	if o == nil || o.Choose == nil {
+		return nil, errors.New("nil RangesOptions.Choose: it must say what to read")
+	}
+	e := audit.Event{Action: audit.ActionDownload, Key: key, Resource: o.Resource}
+	method := http.MethodGet
+	if o.Head {
+		method = http.MethodHead
+		e.Details.Method = method
+	}
+	if err := s.enterBy(ctx, &e, o.Use.permit(s, method)); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+
+	p, err := s.openRanges(ctx, key, o)
+	if err == nil && o.Head && len(p.ranges) > 0 {
+		err = errors.New("RangesOptions.Choose returned ranges, although Head asks for none")
+	}
+	if err == nil {
+		total, ranges := p.sum()
+		e.Size, e.SHA256, e.ContentType = &total, p.Object.SHA256, p.Object.ContentType
+		if ranges != "" {
+			e.Details.Range = ranges
+		}
+	}
+	if err := s.record(ctx, e, err); err != nil {
+		if p != nil {
+			_ = p.Close() // nothing was read from it
+		}
+		return nil, err
+	}
+	return p, nil
+}
+
+// sum returns the number of bytes of all ranges, and the ranges in the form of
+// audit.Details.Range: empty for none and for the whole object.
+func (p *RangeReader) sum() (total int64, ranges string) {
+	var b strings.Builder
+	for _, part := range p.ranges {
+		total += part.Length
+		if part.Length == p.Object.Size {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(strconv.FormatInt(part.Offset, 10))
+		b.WriteByte('-')
+		b.WriteString(strconv.FormatInt(part.Length, 10))
+	}
+	return total, b.String()
+}
+
+// openParts has the parts chosen and opens the first of them, so that what can
+// fail fails before the entry says that it was read.
+func (s *Store) openRanges(ctx context.Context, key string, o *RangesOptions) (*RangeReader, error) {
+	const tries = 25 // each costs little, and a busy writer may win several in a row
+	expect := o.Expect
+	for range tries {
+		obj, r, err := s.lookUpOrOpen(ctx, key, expect)
+		if errors.Is(err, ErrRange) && expect != nil {
+			expect = nil // it is for Choose to say what that means
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		p := &RangeReader{Object: obj, store: s}
+		p.ranges, err = o.Choose(obj)
+		if err == nil {
+			err = p.check()
+		}
+		if err == nil && o.Head && len(p.ranges) > 0 {
+			err = fmt.Errorf("%w: RangesOptions.Head allows no ranges, and Choose returned %d", ErrUnsupported, len(p.ranges))
+			p.ranges = nil
+		}
+		if err != nil || len(p.ranges) == 0 {
+			closeUnread(r)
+			return p, err
+		}
+		if r != nil && (r.Range != p.ranges[0]) {
+			closeUnread(r)
+			r = nil
+		}
+		if r == nil {
+			r, err = p.open(ctx, p.ranges[0])
+			if errors.Is(err, errReplaced) || errors.Is(err, ErrRange) || errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+		p.first = r
+		return p, nil
+	}
+	return nil, fmt.Errorf("%w %d times", errReplaced, tries)
+}
+
+var errReplaced = errors.New("the object was replaced while it was read")
+
+// lookUpOrOpen describes an object, and opens the expected range, if any.
+func (s *Store) lookUpOrOpen(ctx context.Context, key string, expect *Range) (*Object, *Reader, error) {
+	if expect == nil {
+		obj, err := s.lookUp(ctx, key)
+		return obj, nil, err
+	}
+	r, err := s.open(ctx, key, &DownloadOptions{Range: *expect})
+	if err != nil {
+		return nil, nil, err
+	}
+	return r.Object, r, nil
+}
+
+// check refuses invalid ranges, which only a mistake in Choose can cause.
+func (p *RangeReader) check() error {
+	for _, part := range p.ranges {
+		if part.Offset < 0 || part.Length <= 0 || part.Length > p.Object.Size-part.Offset {
+			return fmt.Errorf("%w: range of %d bytes from %d on, of %d", ErrRange, part.Length, part.Offset, p.Object.Size)
+		}
+	}
+	return nil
+}
+
+// open opens a range of the same state of the object.
+func (p *RangeReader) open(ctx context.Context, part Range) (*Reader, error) {
+	r, err := p.store.open(ctx, p.Object.Key, &DownloadOptions{Range: part})
+	if err != nil {
+		return nil, err
+	}
+	a, b := r.Object, p.Object
+	if a.ETag != b.ETag || a.OpID != b.OpID || a.Size != b.Size || !a.ModTime.Equal(b.ModTime) {
+		closeUnread(r)
+		return nil, errReplaced
+	}
+	return r, nil
+}
+
+func closeUnread(r *Reader) {
+	if r != nil {
+		_ = r.Close() // nothing was read from it
+	}
+}
+
+// Next opens the next range, and returns io.EOF after the last. It fails if the
+// object was replaced since Choose selected the ranges. The caller closes the
+// reader before the next call.
+func (p *RangeReader) Next(ctx context.Context) (*Reader, error) {
+	if len(p.ranges) == 0 {
+		return nil, io.EOF
+	}
+	r := p.first
+	if r == nil {
+		var err error
+		if r, err = p.open(ctx, p.ranges[0]); err != nil {
+			return nil, &Error{Op: "download", Key: p.Object.Key, Err: err}
+		}
+	}
+	p.first, p.ranges = nil, p.ranges[1:]
+	return r, nil
+}
+
+// Close releases what was opened and not yet returned by Next.
+func (p *RangeReader) Close() error {
+	r := p.first
+	p.first, p.ranges = nil, nil
+	if r == nil {
+		return nil
+	}
+	return r.Close()
+}
