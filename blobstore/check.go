@@ -138,29 +138,29 @@ func (s *Store) clearLeft(ctx context.Context, e audit.Event) error {
 	if intent == nil {
 		return nil
 	}
-	err := intent.Renew(ctx, s.opts.Lease)
-	if errors.Is(err, audit.ErrNotHeld) {
-		return nil // the reconciler was faster
+	err := s.hold(ctx, intent, func(ctx context.Context, intent audit.Intent) (effect, error) {
+		if err := s.renew(ctx, intent); err != nil {
+			return effect{open: true}, err
+		}
+		e.Key = intent.Event().Key
+		if err := s.bucket.Delete(ctx, e.Key, &driver.DeleteOptions{}); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return effect{}, &CheckError{"delete", advice(ctx, s.bucket.Info().Needs.Delete, err), driver.As(ErrInDoubt, err)}
+		}
+		return effect{result: interrupted}, nil
+	})
+	if err == nil || errors.Is(err, audit.ErrNotHeld) {
+		return nil // or the reconciler was faster
 	}
-	if err != nil {
-		s.swapLeft(intent)
-		return noTrail(driver.As(ErrAudit, err))
+	s.swapLeft(intent)
+	if errors.As(err, new(*CheckError)) {
+		return s.record(ctx, e, err)
 	}
-	left := intent.Event()
-	if err = s.bucket.Delete(ctx, left.Key, &driver.DeleteOptions{}); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.swapLeft(intent)
-		e.Key = left.Key
-		return s.record(ctx, e, &CheckError{"delete", advice(ctx, s.bucket.Info().Needs.Delete, err), driver.As(ErrInDoubt, err)})
-	}
-	sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
-	defer cancel()
-	err = intent.Settle(sctx, audit.Result{Outcome: audit.OutcomeFailed, ErrorCode: "interrupted"})
-	if err != nil && !errors.Is(err, audit.ErrNotHeld) {
-		s.swapLeft(intent)
-		return noTrail(driver.As(ErrAudit, err))
-	}
-	return nil
+	return noTrail(err)
 }
+
+// interrupted is the result of an operation that its process did not finish, and
+// that left nothing.
+var interrupted = audit.Result{Outcome: audit.OutcomeFailed, ErrorCode: "interrupted"}
 
 // canary is the object of a check.
 type canary struct {

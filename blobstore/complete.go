@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"time"
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
@@ -75,27 +74,18 @@ func (s *Store) completeUpload(ctx context.Context, key, id string) (*Object, er
 	if err != nil {
 		return nil, err
 	}
-	actCtx, release := s.keep(ctx, intent)
-	defer release()
-	obj, err := s.accept(actCtx, intent)
-	release()
-	if errors.Is(err, ErrInDoubt) || errors.Is(err, errNotArrived) {
-		// It stays as it is, to be completed by the next call.
-		backErr := s.giveBack(ctx, intent)
-		if errors.Is(backErr, audit.ErrNotHeld) {
-			return s.lostTicket(ctx, intent.Event(), backErr)
+	var obj *Object
+	err = s.hold(ctx, intent, func(ctx context.Context, intent audit.Intent) (effect, error) {
+		var err error
+		obj, err = s.accept(ctx, intent)
+		eff := s.endTicket(ctx, intent.Event(), obj, err)
+		eff.lost = func(ctx context.Context, _, notHeld error) (err error) {
+			obj, err = s.lostTicket(ctx, intent.Event(), notHeld)
+			return err
 		}
-		return nil, both(err, backErr)
-	}
-	var eff effect
-	if err == nil {
-		eff.result = resultOf(obj)
-	}
-	settleErr := s.endTicket(ctx, intent, eff, err)
-	if errors.Is(settleErr, audit.ErrNotHeld) {
-		return s.lostTicket(ctx, intent.Event(), settleErr)
-	}
-	if err := both(err, settleErr); err != nil {
+		return eff, err
+	})
+	if err != nil {
 		return nil, err
 	}
 	return obj, nil
@@ -127,40 +117,27 @@ func (s *Store) claim(ctx context.Context, id, key string) (audit.Intent, error)
 	return intent, err
 }
 
-// giveBack lets a claimed ticket go on until its time is over.
-func (s *Store) giveBack(ctx context.Context, intent audit.Intent) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
-	defer cancel()
-	left := s.opts.Lease
-	if ends := intent.Event().Details.Expires; !ends.IsZero() {
-		left = max(time.Until(ends)+ticketGrace, time.Millisecond)
-	}
-	return driver.As(ErrAudit, intent.Renew(ctx, left))
-}
-
-// endTicket settles a ticket that is held, and clears its private key. The error
-// is audit.ErrNotHeld if another request took the ticket over.
-func (s *Store) endTicket(ctx context.Context, intent audit.Intent, eff effect, cause error) error {
-	sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
-	defer cancel()
-	e := intent.Event()
-	r, also := eff.outcome(cause)
-	if cause == nil {
+// endTicket returns how to settle a ticket whose object is obj or failed to be made
+// with cause. A ticket that nothing was sent for, or whose bytes can't be judged
+// now, goes on until its time is over.
+func (s *Store) endTicket(ctx context.Context, e audit.Event, obj *Object, cause error) effect {
+	switch {
+	case errors.Is(cause, ErrInDoubt), errors.Is(cause, errNotArrived):
+		return effect{open: true, lease: ticketLease(e)}
+	case cause == nil:
 		// Whoever takes the ticket over now finds the object.
 		clearErr := s.removeStaged(ctx, stagingOf(e))
-		if err := intent.Settle(asRecorded(sctx, also...), r, also...); err != nil {
-			return driver.As(ErrAudit, err)
-		}
-		s.reportLeft(ctx, e, clearErr)
-		return nil
+		return effect{result: resultOf(obj), settled: func(ctx context.Context) error {
+			s.reportLeft(ctx, e, clearErr)
+			return nil
+		}}
 	}
-	if err := intent.Settle(asRecorded(sctx, also...), r, also...); err != nil {
-		return driver.As(ErrAudit, err)
-	}
-	s.clearStaged(ctx, e)
-	// A request that was overtaken may have made the object since it was looked for.
-	_, err := s.undo(sctx, e)
-	return err
+	return effect{settled: func(ctx context.Context) error {
+		s.clearStaged(ctx, e)
+		// A request that was overtaken may have made the object since it was looked for.
+		_, err := s.undo(ctx, e)
+		return err
+	}}
 }
 
 // lostTicket ends a request that was overtaken by another one, which completes or
@@ -221,8 +198,7 @@ func (s *Store) undo(ctx context.Context, e audit.Event) (*Object, error) {
 	case err != nil:
 		return nil, driver.As(ErrAudit, err)
 	case known && end == audit.OutcomeOK:
-		r := audit.Result{Outcome: audit.OutcomeFailed, ErrorCode: errorCode(errDiscarded)}
-		return nil, s.log(ctx, amendment(e, r))
+		return nil, s.log(ctx, amendment(e, failedBy(errDiscarded)))
 	}
 	return nil, nil
 }
@@ -269,22 +245,34 @@ func (s *Store) abortUpload(ctx context.Context, key, id string) error {
 	if err != nil {
 		return err
 	}
-	obj, err := s.arrived(ctx, key, id)
-	var eff effect
-	var cause, answer error = errDiscarded, nil
-	switch {
-	case err == nil: // it was made by a request that could not settle it
-		eff.result, cause, answer = resultOf(obj), nil, errComplete
-	case !errors.Is(err, fs.ErrNotExist):
-		return both(err, s.giveBack(ctx, intent))
-	}
-	err = s.endTicket(ctx, intent, eff, cause)
-	if errors.Is(err, audit.ErrNotHeld) {
-		obj, err := s.lostTicket(ctx, intent.Event(), err)
-		if obj != nil {
-			return errComplete
+	return s.hold(ctx, intent, func(ctx context.Context, intent audit.Intent) (effect, error) {
+		e := intent.Event()
+		obj, err := s.arrived(ctx, key, id)
+		if err != nil && !errors.Is(err, errNotArrived) {
+			return effect{open: true, lease: ticketLease(e)}, err
 		}
-		return err
-	}
-	return both(answer, err)
+		var eff effect
+		if err == nil { // it was made by a request that could not settle it
+			err = errComplete
+			eff = s.endTicket(ctx, e, obj, nil)
+			eff.result.Outcome = audit.OutcomeOK
+		} else {
+			err = nil
+			eff = s.endTicket(ctx, e, nil, errDiscarded)
+			eff.result = failedBy(errDiscarded)
+		}
+		eff.lost = func(ctx context.Context, _, notHeld error) error {
+			obj, err := s.lostTicket(ctx, e, notHeld)
+			if obj != nil {
+				return errComplete
+			}
+			return err
+		}
+		return eff, err
+	})
+}
+
+// failedBy returns the result of an operation that failed because of cause.
+func failedBy(cause error) audit.Result {
+	return audit.Result{Outcome: audit.OutcomeFailed, ErrorCode: errorCode(cause)}
 }

@@ -134,13 +134,6 @@ func (s *Store) afterFailedAccept(ctx context.Context, e audit.Event, cause erro
 	return obj, driver.As(ErrInDoubt, err)
 }
 
-// renew makes sure that an intent is still held.
-func (s *Store) renew(ctx context.Context, intent audit.Intent) error {
-	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
-	defer cancel()
-	return driver.As(ErrAudit, intent.Renew(ctx, s.opts.Lease))
-}
-
 // received describes what was sent under a ticket; nil if nothing was.
 func (s *Store) received(ctx context.Context, e audit.Event) (*blob.Attributes, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)

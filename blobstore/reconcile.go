@@ -96,21 +96,40 @@ func (s *Store) reconcile(ctx context.Context) (Reconciled, error) {
 	return done, nil
 }
 
-func (s *Store) reconcileOne(ctx context.Context, intent audit.Intent) (audit.Outcome, error) {
-	ctx, release := s.keep(ctx, intent)
-	defer release()
-	e := intent.Event()
+// reconcileOne settles an operation that its process left, and returns its outcome.
+func (s *Store) reconcileOne(ctx context.Context, intent audit.Intent) (outcome audit.Outcome, err error) {
+	err = s.hold(ctx, intent, func(ctx context.Context, intent audit.Intent) (effect, error) {
+		e := intent.Event()
+		r, also, err := s.findOut(ctx, e)
+		if err != nil {
+			return effect{open: true}, err
+		}
+		outcome, r.SettledBy = r.Outcome, audit.SettledByReconciler
+		if r.Outcome == audit.OutcomeFailed {
+			r.ErrorCode = interrupted.ErrorCode
+		}
+		return effect{
+			result: r, also: also,
+			settled: func(ctx context.Context) error { s.clearStaged(ctx, e); return nil },
+			lost:    func(_ context.Context, _, notHeld error) error { return notHeld }, // somebody else settled it
+		}, nil
+	})
+	return outcome, err
+}
+
+// findOut removes the unfinished parts of an operation and returns its result, which
+// is unknown if the bucket doesn't show it, and the further entries.
+func (s *Store) findOut(ctx context.Context, e audit.Event) (r audit.Result, also []audit.Event, err error) {
 	if err := checkOperation(e); err != nil {
-		return "", err
+		return r, nil, err
 	}
 	for _, key := range touched(e) {
 		if err := s.bucket.Sweep(ctx, key); err != nil && !errors.Is(err, ErrPath) {
-			return "", err
+			return r, nil, err
 		}
 	}
-	r := audit.Result{Outcome: audit.OutcomeUnknown}
-	var also []audit.Event
-	var err error
+	unknown := audit.Result{Outcome: audit.OutcomeUnknown}
+	r = unknown
 	switch e.Action {
 	case audit.ActionUpload, audit.ActionCopy:
 		r, err = s.findWrite(ctx, e)
@@ -129,25 +148,9 @@ func (s *Store) reconcileOne(ctx context.Context, intent audit.Intent) (audit.Ou
 	if errors.Is(err, ErrPath) {
 		// The path of the key was changed by hand, and nothing can be learned
 		// from it, now or later.
-		r, also, err = audit.Result{Outcome: audit.OutcomeUnknown}, nil, nil
+		return unknown, nil, nil
 	}
-	if err != nil {
-		return "", err
-	}
-	if r.Outcome == audit.OutcomeFailed {
-		r.ErrorCode = "interrupted"
-	}
-	r.SettledBy = audit.SettledByReconciler
-	sctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
-	defer cancel()
-	if err := intent.Settle(asRecorded(sctx, also...), r, also...); err != nil {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx) // such as a lease that could not be kept
-		}
-		return "", driver.As(ErrAudit, err)
-	}
-	s.clearStaged(ctx, e)
-	return r.Outcome, nil
+	return r, also, err
 }
 
 // checkOperation refuses an event with keys that no operation of a Store has.
@@ -290,8 +293,7 @@ func (s *Store) findMove(ctx context.Context, e audit.Event) (audit.Result, []au
 	if src != nil && src.ETag == e.Details.ETag {
 		err := s.remove(ctx, e.SourceKey, src.ETag)
 		if isRefused(err) {
-			failed := audit.Result{Outcome: audit.OutcomeFailed, ErrorCode: errorCode(err)}
-			return failed, []audit.Event{onlyCopied(e.With(r))}, nil
+			return failedBy(err), []audit.Event{onlyCopied(e.With(r))}, nil
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrReplaced) {
 			return audit.Result{}, nil, err

@@ -37,8 +37,8 @@ type Staged struct {
 	s      *Store
 	intent audit.Intent
 
-	mu      sync.Mutex
-	release func() // ends the renewing of the lease; nil when it is over
+	mu   sync.Mutex
+	held *held // nil once the upload was committed, discarded or left
 }
 
 // Stage uploads like [Store.Upload] but leaves the operation open. opts.Link is
@@ -80,30 +80,26 @@ func (s *Store) stage(ctx context.Context, key string, r io.Reader, opts *Upload
 
 func (s *Store) stageEntered(ctx context.Context, p *uploadPlan) (st *Staged, err error) {
 	p.event.Details.Staged = true
-	intent, err := s.begin(ctx, p.event)
+	intent, err := s.begin(ctx, p.event, s.opts.Lease)
 	if err != nil {
 		return nil, err
 	}
 	// The lease outlives ctx: the host's transaction comes after this call.
-	keepCtx, release := s.keep(context.WithoutCancel(ctx), intent)
+	h := s.holdOpen(context.WithoutCancel(ctx), intent)
 	writeCtx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(keepCtx, func() { cancel(context.Cause(keepCtx)) })
+	stop := context.AfterFunc(h.ctx, func() { cancel(context.Cause(h.ctx)) })
 	defer func() {
 		stop()
 		cancel(nil)
 		if st == nil {
-			release()
+			h.release()
 		}
 	}()
 	obj, err := s.write(writeCtx, p, p.event.Key, intent.OpID())
 	if err != nil {
-		release()
-		if errors.Is(err, ErrInDoubt) {
-			return nil, err
-		}
-		return nil, both(err, s.settle(ctx, intent, effect{}, err))
+		return nil, h.end(ctx, effect{}, err)
 	}
-	return &Staged{Object: obj, s: s, intent: intent, release: release}, nil
+	return &Staged{Object: obj, s: s, intent: intent, held: h}, nil
 }
 
 // Intent is the open operation, for sqlaudit.CommitTx.
@@ -120,10 +116,10 @@ var errFinished = errors.New("the staged upload was committed, discarded or left
 // ErrAudit and audit.ErrNotHeld unless the object exists and the trail says so:
 // look whether it exists before relying on it.
 func (st *Staged) Commit(ctx context.Context) error {
-	return st.finish(ctx, opCommit, func(ctx context.Context) error {
+	return st.finish(ctx, opCommit, func(ctx context.Context, h *held) error {
 		eff := effect{result: resultOf(st.Object)}
 		eff.result.Committed = true
-		return st.s.settle(ctx, st.intent, eff, nil)
+		return h.end(ctx, eff, nil)
 	})
 }
 
@@ -138,24 +134,29 @@ func (st *Staged) Commit(ctx context.Context) error {
 // as stored and never committed. The error then wraps fs.ErrPermission; delete the
 // object when that is allowed.
 func (st *Staged) Discard(ctx context.Context) error {
-	return st.finish(ctx, opDiscard, func(ctx context.Context) error {
-		// The renewal fails while a transaction has the intent's row locked, which
-		// would keep the object if it is committed.
-		rctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), st.s.opts.Timeout)
-		err := st.intent.Renew(rctx, st.s.opts.Lease)
-		cancel()
-		if err != nil && !errors.Is(err, audit.ErrNotHeld) {
-			return driver.As(ErrAudit, err)
-		}
-		r, err := st.s.discard(context.WithoutCancel(ctx), st.intent.Event(), resultOf(st.Object))
-		switch {
-		case isRefused(err):
-			return both(driver.As(errDiscarded, err), st.s.settle(ctx, st.intent, effect{result: r}, nil))
-		case err != nil:
-			return inDoubt(errDiscarded, err)
-		}
-		return st.s.settle(ctx, st.intent, effect{}, errDiscarded)
+	return st.finish(ctx, opDiscard, func(ctx context.Context, h *held) error {
+		h.release()
+		eff, err := st.s.discardStaged(context.WithoutCancel(ctx), h.intent, st.Object)
+		return h.end(ctx, eff, err)
 	})
+}
+
+// discardStaged removes the object of a staged upload, unless the transaction that
+// keeps it is open.
+func (s *Store) discardStaged(ctx context.Context, intent audit.Intent, obj *Object) (effect, error) {
+	// The renewal fails while a transaction has the intent's row locked, which
+	// would keep the object if it is committed.
+	if err := s.renew(ctx, intent); err != nil && !errors.Is(err, audit.ErrNotHeld) {
+		return effect{open: true}, err
+	}
+	r, err := s.discard(ctx, intent.Event(), resultOf(obj))
+	switch {
+	case isRefused(err):
+		err = driver.As(errDiscarded, err)
+	case err != nil:
+		err = inDoubt(errDiscarded, err)
+	}
+	return effect{result: r}, err
 }
 
 // Leave lets go of the upload undecided. Call it if nobody can tell whether the
@@ -166,23 +167,22 @@ func (st *Staged) Discard(ctx context.Context) error {
 func (st *Staged) Leave() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.release != nil {
-		st.release()
-		st.release = nil
+	if st.held != nil {
+		st.held.release()
+		st.held = nil
 		st.s.leave()
 	}
 }
 
-func (st *Staged) finish(ctx context.Context, op audit.Action, fn func(context.Context) error) error {
+func (st *Staged) finish(ctx context.Context, op audit.Action, end func(context.Context, *held) error) error {
 	ctx, span := st.s.trace(ctx, op)
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	err := errFinished
-	if st.release != nil {
+	if h := st.held; h != nil {
 		defer st.s.leave()
-		st.release()
-		st.release = nil
-		err = fn(ctx)
+		st.held = nil
+		err = end(ctx, h)
 	}
 	if span.end(err) != nil {
 		return &Error{Op: string(op), Key: st.Object.Key, Err: err}
@@ -208,5 +208,5 @@ func (s *Store) discard(ctx context.Context, e audit.Event, stored audit.Result)
 	case err != nil:
 		return audit.Result{}, err
 	}
-	return audit.Result{Outcome: audit.OutcomeFailed, ErrorCode: errorCode(errDiscarded)}, nil
+	return failedBy(errDiscarded), nil
 }

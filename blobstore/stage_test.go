@@ -69,8 +69,8 @@ func (s *staging) insert(t *testing.T, st *Staged) *sqlx.Tx {
 
 // die leaves a staged upload as a killed process does.
 func (st *Staged) die() {
-	st.release()
-	st.release = nil
+	st.held.release()
+	st.held = nil
 	st.s.leave()
 }
 

@@ -155,9 +155,6 @@ func (s *Store) beginUpload(ctx context.Context, key string, expiry time.Duratio
 	}
 	defer s.leave()
 
-	if err := s.precheck(ctx, e); err != nil {
-		return nil, s.record(ctx, e, err)
-	}
 	signed, issued, err := s.signAs(ctx, e, link, target, e.OpID)
 	if err != nil {
 		return nil, err
@@ -171,15 +168,18 @@ func (s *Store) beginUpload(ctx context.Context, key string, expiry time.Duratio
 	}
 	issued.RefOpID = e.OpID
 	e.Details.Expires = signed.Expires
-	bctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
-	defer cancel()
-	if _, err := s.journal.Begin(bctx, e, time.Until(signed.Expires)+ticketGrace); err != nil {
-		return nil, driver.As(ErrAudit, err)
+	if _, err := s.begin(ctx, e, ticketLease(e)); err != nil {
+		return nil, err
 	}
 	if err := s.log(ctx, issued); err != nil {
 		return nil, err // the intent is left to the reconciler
 	}
 	return &Ticket{ID: e.OpID, Key: key, Link: signed, s: s}, nil
+}
+
+// ticketLease returns how long a ticket stays open that is not being completed.
+func ticketLease(e audit.Event) time.Duration {
+	return max(time.Until(e.Details.Expires)+ticketGrace, time.Millisecond)
 }
 
 // relax drops the constraints that Complete enforces in place of the service.

@@ -98,7 +98,7 @@ func (s *Store) amendOne(ctx context.Context, trail audit.Reader, late audit.Ent
 	}
 	staged := e.Details.Staged && !e.Details.Committed
 	if staged {
-		r = audit.Result{Outcome: audit.OutcomeFailed, ErrorCode: errorCode(errDiscarded)}
+		r = failedBy(errDiscarded)
 	}
 	said := slices.ContainsFunc(known, func(prior audit.Entry) bool {
 		return prior.RefOpID == e.OpID && prior.Action == e.Action && prior.Outcome == r.Outcome
