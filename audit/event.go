@@ -195,23 +195,9 @@ func (e Event) prepared() (Event, error) {
 	}
 	e.OccurredAt = e.OccurredAt.UTC().Truncate(time.Microsecond)
 
-	switch {
-	case !isUUID(e.OpID):
-		return e, fmt.Errorf("%w: OpID %q is not a lower-case UUID", ErrEvent, cleanText(e.OpID, 64))
-	case e.RefOpID != "" && !isUUID(e.RefOpID):
-		return e, fmt.Errorf("%w: RefOpID %q is not a lower-case UUID", ErrEvent, cleanText(e.RefOpID, 64))
-	case e.OccurredAt.Year() < 1970 || e.OccurredAt.Year() > 9999:
-		return e, fmt.Errorf("%w: OccurredAt %s: want a year from 1970 to 9999", ErrEvent, e.OccurredAt.Format(time.RFC3339))
-	case !validAction(e.Action):
-		return e, fmt.Errorf("%w: action %q: want 1 to 64 characters of a-z, 0-9, '_', '.' and '-'", ErrEvent, cleanText(string(e.Action), 80))
-	case !validOutcome(e.Outcome):
-		return e, fmt.Errorf("%w: outcome %q: want ok, failed, denied, unknown or begun", ErrEvent, cleanText(string(e.Outcome), 80))
-	case e.SHA256 != nil && len(e.SHA256) != 32:
-		return e, fmt.Errorf("%w: SHA256 has %d bytes: want 32", ErrEvent, len(e.SHA256))
-	case e.Size != nil && *e.Size < 0:
-		return e, fmt.Errorf("%w: size %d is negative", ErrEvent, *e.Size)
+	if err := e.check(); err != nil {
+		return e, err
 	}
-
 	e.Actor = Actor{
 		UserID:    cleanText(e.Actor.UserID, 255),
 		TenantID:  cleanText(e.Actor.TenantID, 255),
@@ -251,6 +237,27 @@ func (e Event) prepared() (Event, error) {
 	}
 	e.Attrs = attrs
 	return e, nil
+}
+
+// check refuses what only a programming error can cause.
+func (e *Event) check() error {
+	switch {
+	case !isUUID(e.OpID):
+		return fmt.Errorf("%w: OpID %q is not a lower-case UUID", ErrEvent, cleanText(e.OpID, 64))
+	case e.RefOpID != "" && !isUUID(e.RefOpID):
+		return fmt.Errorf("%w: RefOpID %q is not a lower-case UUID", ErrEvent, cleanText(e.RefOpID, 64))
+	case e.OccurredAt.Year() < 1970 || e.OccurredAt.Year() > 9999:
+		return fmt.Errorf("%w: OccurredAt %s: want a year from 1970 to 9999", ErrEvent, e.OccurredAt.Format(time.RFC3339))
+	case !validAction(e.Action):
+		return fmt.Errorf("%w: action %q: want 1 to 64 characters of a-z, 0-9, '_', '.' and '-'", ErrEvent, cleanText(string(e.Action), 80))
+	case !validOutcome(e.Outcome):
+		return fmt.Errorf("%w: outcome %q: want ok, failed, denied, unknown or begun", ErrEvent, cleanText(string(e.Outcome), 80))
+	case e.SHA256 != nil && len(e.SHA256) != 32:
+		return fmt.Errorf("%w: SHA256 has %d bytes: want 32", ErrEvent, len(e.SHA256))
+	case e.Size != nil && *e.Size < 0:
+		return fmt.Errorf("%w: size %d is negative", ErrEvent, *e.Size)
+	}
+	return nil
 }
 
 func validAction(a Action) bool {

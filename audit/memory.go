@@ -203,18 +203,23 @@ func (m *Memory) Entries(ctx context.Context, q Query) iter.Seq2[Entry, error] {
 
 func (q Query) matches(e Entry) bool {
 	pastCursor := q.After == "" || (q.NewestFirst && e.ID < q.After) || (!q.NewestFirst && e.ID > q.After)
-	return pastCursor &&
-		(q.UserID == "" || q.UserID == e.Actor.UserID) &&
-		(q.TenantID == "" || q.TenantID == e.Actor.TenantID) &&
-		(q.Resource.Type == "" || q.Resource.Type == e.Resource.Type) &&
-		(q.Resource.ID == "" || q.Resource.ID == e.Resource.ID) &&
-		(q.Key == "" || q.Key == e.Key) &&
-		(q.OpID == "" || q.OpID == e.OpID || q.OpID == e.RefOpID) &&
-		(q.GrantID == "" || q.GrantID == e.GrantID) &&
+	return pastCursor && q.matchesText(e) &&
 		(len(q.Actions) == 0 || slices.Contains(q.Actions, e.Action)) &&
 		(len(q.Outcomes) == 0 || slices.Contains(q.Outcomes, e.Outcome)) &&
 		(q.From.IsZero() || !e.OccurredAt.Before(q.From)) &&
 		(q.To.IsZero() || e.OccurredAt.Before(q.To))
+}
+
+func (q Query) matchesText(e Entry) bool {
+	for _, c := range []struct{ want, got string }{
+		{q.UserID, e.Actor.UserID}, {q.TenantID, e.Actor.TenantID}, {q.Resource.Type, e.Resource.Type}, {q.Resource.ID, e.Resource.ID},
+		{q.Key, e.Key}, {q.GrantID, e.GrantID},
+	} {
+		if c.want != "" && c.want != c.got {
+			return false
+		}
+	}
+	return q.OpID == "" || q.OpID == e.OpID || q.OpID == e.RefOpID
 }
 
 func (in *memoryIntent) OpID() string { return in.event.OpID }

@@ -1,0 +1,25 @@
+package rules
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/internal/apicount"
+)
+
+// ceiling bounds the exported identifiers of all packages, methods and fields
+// included.
+const ceiling = 1160
+
+func TestExportedIdentifiers(t *testing.T) {
+	packages, err := apicount.Count("../..")
+	require.NoError(t, err)
+	total := 0
+	for _, p := range packages {
+		total += len(p.Names)
+		t.Logf("%4d %s", len(p.Names), p.Path)
+	}
+	require.Greater(t, total, 500, "the packages are there")
+	require.LessOrEqual(t, total, ceiling, "export less: every exported name is something that users must learn")
+}
