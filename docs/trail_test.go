@@ -31,6 +31,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/proof"
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 	_ "github.com/blobtrail/blobtrail/blobstore/filestore"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
@@ -83,7 +84,7 @@ func program() error {
 	entryID = q.After
 	%EXPORT%
 	%VERIFY%
-	if report.Verdict != sqlaudit.VerdictSound {
+	if report.Verdict != proof.VerdictSound {
 		return fmt.Errorf("verdict %q: %v", report.Verdict, report.Findings)
 	}
 	%PURGE%

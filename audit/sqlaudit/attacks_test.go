@@ -22,9 +22,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/memblob"
-	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/proof"
 	"github.com/blobtrail/blobtrail/internal/testdb"
 )
 
@@ -192,9 +192,8 @@ func (a *attacker) put(writer string, rows []*row) {
 }
 
 func (a *attacker) seal(r *row) {
-	r.values = valuesOf(&r.Entry)
-	r.commitment = r.commit()
-	r.leaf = tlog.RecordHash(r.canonical(nil))
+	r.stored.Values = valuesOf(&r.Entry)
+	r.stored.Seal()
 }
 
 // one picks an entry that a published checkpoint covers, of any writer.
@@ -225,16 +224,16 @@ func (a *attacker) resign(writer string, rows []*row, everywhere bool) {
 	require.NoError(a.t, err)
 	deployment, err := deploymentSigner(private)
 	require.NoError(a.t, err)
-	who, err := newIdentity(w.writer, deployment)
+	who, err := newIdentity(w.Writer, deployment)
 	require.NoError(a.t, err)
 	if everywhere || a.rng.IntN(2) == 0 {
-		a.exec("UPDATE file_access_writers SET public_key = ?, certificate = ? WHERE writer_id = ?", []byte(who.public), []byte(who.certificate), writer)
+		a.exec("UPDATE file_access_writers SET public_key = ?, certificate = ? WHERE writer_id = ?", who.PublicKey, []byte(who.Certificate), writer)
 	}
 	a.exec("DELETE FROM file_access_checkpoints WHERE writer_id = ?", writer)
-	var t tree
+	var t proof.Tree
 	var args []any
 	for _, r := range rows {
-		t.append(r.leaf)
+		t.Append(r.stored.Leaf)
 		c, err := who.checkpoint(&t)
 		require.NoError(a.t, err)
 		args = append(args, c.WriterID, c.Size, c.Note)
@@ -361,7 +360,7 @@ func TestAttacks(t *testing.T) { onEachDatabase(t, testAttacks) }
 func testAttacks(t *testing.T, dsn string) {
 	require.Len(t, attacks, 13)
 	s := newScene(t, dsn)
-	check := func(t *testing.T, keys ...string) *Report {
+	check := func(t *testing.T, keys ...string) *proof.Report {
 		r, err := Verify(t.Context(), s.db, &VerifyOptions{Keys: keys, Bucket: s.bucket})
 		require.NoError(t, err)
 		return r
@@ -383,7 +382,7 @@ func testAttacks(t *testing.T, dsn string) {
 					r := check(t, keys...)
 					if attack.name == "cut the unpublished tail" {
 						require.NoError(t, r.Err(), "there is nothing to see it by")
-						i := slices.IndexFunc(r.Streams, func(s Stream) bool { return s.WriterID == a.writer })
+						i := slices.IndexFunc(r.Streams, func(s proof.Stream) bool { return s.WriterID == a.writer })
 						require.GreaterOrEqual(t, r.Streams[i].Size, s.published, "bounded by what was published")
 						require.NotEmpty(t, r.Remarks)
 						continue
@@ -391,8 +390,8 @@ func testAttacks(t *testing.T, dsn string) {
 					if keys == nil && a.at >= s.published && a.writer == s.killed {
 						continue // of what is not published, only the key tells
 					}
-					require.ErrorIs(t, r.Err(), ErrTampered, "seed %d, keys %v", seed, keys)
-					require.True(t, slices.ContainsFunc(r.Findings, func(f Finding) bool {
+					require.ErrorIs(t, r.Err(), proof.ErrTampered, "seed %d, keys %v", seed, keys)
+					require.True(t, slices.ContainsFunc(r.Findings, func(f proof.Finding) bool {
 						return f.WriterID == a.writer && (f.Seq < 0 || f.Seq <= a.at && a.at <= f.Last)
 					}), "seed %d: no finding names entry %d of %s: %v", seed, a.at, a.writer, r.Findings)
 					if keys != nil {
@@ -438,7 +437,7 @@ func testNoFalseAlarms(t *testing.T, dsn string) {
 		require.NoError(t, err)
 	}
 	defer func() { require.NoError(t, j.Close(ctx)) }()
-	sound := func(what string) *Report {
+	sound := func(what string) *proof.Report {
 		began := time.Now()
 		r, err := j.Verify(ctx, &VerifyOptions{Keys: []string{key}, Bucket: bucket})
 		require.NoError(t, err)

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/blobtrail/blobtrail/audit/proof"
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 	"github.com/blobtrail/blobtrail/secret"
 )
@@ -34,41 +35,41 @@ func TestVerdicts(t *testing.T) {
 	for name, c := range map[string]struct {
 		tr     *trail
 		change func(*sqlaudit.VerifyOptions)
-		want   sqlaudit.Verdict
+		want   proof.Verdict
 		code   int
 	}{
-		"all":                       {tr, func(*sqlaudit.VerifyOptions) {}, sqlaudit.VerdictSound, 0},
-		"no keys":                   {tr, noKeys, sqlaudit.VerdictSound, 0},
-		"the latest only":           {tr, func(o *sqlaudit.VerifyOptions) { o.LatestPublished = true }, sqlaudit.VerdictSound, 0},
-		"no bucket":                 {tr, noBucket, sqlaudit.VerdictNotAnchored, 3},
-		"no bucket, empty":          {empty, noBucket, sqlaudit.VerdictNotAnchored, 3},
-		"wrong prefix":              {tr, wrong, sqlaudit.VerdictNotCheckable, 2},
-		"wrong prefix, empty":       {empty, wrong, sqlaudit.VerdictNotCheckable, 2},
-		"no prefix":                 {tr, func(o *sqlaudit.VerifyOptions) { o.Prefix = "" }, sqlaudit.VerdictNotCheckable, 2},
-		"half of the prefix":        {tr, func(o *sqlaudit.VerifyOptions) { o.Prefix = "check" }, sqlaudit.VerdictNotCheckable, 2},
-		"empty":                     {empty, func(*sqlaudit.VerifyOptions) {}, sqlaudit.VerdictNotCheckable, 2},
-		"the bucket of another":     {empty, func(o *sqlaudit.VerifyOptions) { o.Bucket = other.bucket }, sqlaudit.VerdictNotCheckable, 2},
-		"tampered":                  {tampered, func(*sqlaudit.VerifyOptions) {}, sqlaudit.VerdictTampered, 1},
-		"tampered and wrong prefix": {tampered, wrong, sqlaudit.VerdictTampered, 1},
-		"tampered and no bucket":    {tampered, noBucket, sqlaudit.VerdictTampered, 1},
+		"all":                       {tr, func(*sqlaudit.VerifyOptions) {}, proof.VerdictSound, 0},
+		"no keys":                   {tr, noKeys, proof.VerdictSound, 0},
+		"the latest only":           {tr, func(o *sqlaudit.VerifyOptions) { o.LatestPublished = true }, proof.VerdictSound, 0},
+		"no bucket":                 {tr, noBucket, proof.VerdictNotAnchored, 3},
+		"no bucket, empty":          {empty, noBucket, proof.VerdictNotAnchored, 3},
+		"wrong prefix":              {tr, wrong, proof.VerdictNotCheckable, 2},
+		"wrong prefix, empty":       {empty, wrong, proof.VerdictNotCheckable, 2},
+		"no prefix":                 {tr, func(o *sqlaudit.VerifyOptions) { o.Prefix = "" }, proof.VerdictNotCheckable, 2},
+		"half of the prefix":        {tr, func(o *sqlaudit.VerifyOptions) { o.Prefix = "check" }, proof.VerdictNotCheckable, 2},
+		"empty":                     {empty, func(*sqlaudit.VerifyOptions) {}, proof.VerdictNotCheckable, 2},
+		"the bucket of another":     {empty, func(o *sqlaudit.VerifyOptions) { o.Bucket = other.bucket }, proof.VerdictNotCheckable, 2},
+		"tampered":                  {tampered, func(*sqlaudit.VerifyOptions) {}, proof.VerdictTampered, 1},
+		"tampered and wrong prefix": {tampered, wrong, proof.VerdictTampered, 1},
+		"tampered and no bucket":    {tampered, noBucket, proof.VerdictTampered, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := c.tr.verify(t, c.change)
 			assert.Equal(t, c.want, r.Verdict, "%v", r.Findings)
 			assert.Equal(t, c.code, r.Verdict.ExitCode())
-			assert.Equal(t, c.code == 0 || c.code == 3, r.OK())
+			assert.Equal(t, c.code == 0 || c.code == 3, (r.Err() == nil))
 			switch c.want {
-			case sqlaudit.VerdictTampered:
-				require.ErrorIs(t, r.Err(), sqlaudit.ErrTampered)
-			case sqlaudit.VerdictNotCheckable:
-				require.ErrorIs(t, r.Err(), sqlaudit.ErrNotCheckable)
-				require.NotErrorIs(t, r.Err(), sqlaudit.ErrTampered)
+			case proof.VerdictTampered:
+				require.ErrorIs(t, r.Err(), proof.ErrTampered)
+			case proof.VerdictNotCheckable:
+				require.ErrorIs(t, r.Err(), proof.ErrNotCheckable)
+				require.NotErrorIs(t, r.Err(), proof.ErrTampered)
 			default:
 				require.NoError(t, r.Err())
 			}
 		})
 	}
-	assert.Equal(t, 2, sqlaudit.Verdict("").ExitCode())
+	assert.Equal(t, 2, proof.Verdict("").ExitCode())
 }
 
 // Whoever may create objects in the bucket, or had a process publish them, can't
@@ -97,10 +98,10 @@ func TestJunkInTheBucket(t *testing.T) {
 		logMany(t, j, 4)
 		require.NoError(t, j.Close(context.Background()))
 		r := tr.verify(t)
-		require.ErrorIs(t, r.Err(), sqlaudit.ErrTampered, "while it is in the database")
+		require.ErrorIs(t, r.Err(), proof.ErrTampered, "while it is in the database")
 		for _, f := range r.Findings {
 			require.Equal(t, j.WriterID(), f.WriterID)
-			require.Equal(t, sqlaudit.FindingCertificate, f.Kind)
+			require.Equal(t, proof.KindCertificate, f.Kind)
 		}
 		db := newRaw(t, tr.dsn)
 		if db.count(t, "sqlite_master WHERE type = 'trigger'") > 0 {
@@ -113,7 +114,7 @@ func TestJunkInTheBucket(t *testing.T) {
 	for name, change := range map[string]func(*sqlaudit.VerifyOptions){"all": func(*sqlaudit.VerifyOptions) {}, "the latest": func(o *sqlaudit.VerifyOptions) { o.LatestPublished = true }} {
 		r := tr.verify(t, change)
 		requireSound(t, r)
-		assert.Equal(t, sqlaudit.VerdictSound, r.Verdict, name)
+		assert.Equal(t, proof.VerdictSound, r.Verdict, name)
 		assert.EqualValues(t, 2, r.Published, name)
 		assert.Zero(t, r.Unpublished(), name)
 		assert.Contains(t, strings.Join(r.Remarks, "\n"), "no key that was given certifies their writer", name)
@@ -124,14 +125,14 @@ func TestJunkInTheBucket(t *testing.T) {
 	db.exec(t, "DELETE FROM file_access_logs WHERE writer_id = ? AND seq > 2", writer)
 	db.exec(t, "DELETE FROM file_access_checkpoints WHERE writer_id = ? AND tree_size > 3", writer)
 	r := tr.verify(t)
-	assert.Equal(t, sqlaudit.FindingCut, r.Findings[len(r.Findings)-1].Kind)
+	assert.Equal(t, proof.KindCut, r.Findings[len(r.Findings)-1].Kind)
 	assert.Contains(t, fmt.Sprint(r.Findings), "the writer published that it had 5 entries")
 	for _, table := range []string{"logs", "checkpoints", "writers"} {
 		db.exec(t, "DELETE FROM file_access_"+table+" WHERE writer_id = ?", writer)
 	}
 	r = tr.verify(t)
 	require.Len(t, r.Findings, 1)
-	assert.Equal(t, sqlaudit.FindingWriter, r.Findings[0].Kind)
+	assert.Equal(t, proof.KindWriter, r.Findings[0].Kind)
 	assert.Contains(t, r.Findings[0].Detail, "it published that it had 5 entries")
 }
 

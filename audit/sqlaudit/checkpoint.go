@@ -4,13 +4,11 @@ package sqlaudit
 // with that root. One is stored with every transaction that stores entries.
 
 import (
-	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"golang.org/x/mod/sumdb/note"
-	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
 // checkpointRow is a row of file_access_checkpoints.
@@ -30,36 +28,32 @@ func (p *checkpointRow) open(v note.Verifier) (string, error) {
 	return openNote(p.Note, v)
 }
 
-// checkpointText is the body of a C2SP tlog-checkpoint.
-func checkpointText(writer string, size int64, root tlog.Hash) string {
-	return writerKeyPrefix + writer + "\n" + strconv.FormatInt(size, 10) + "\n" + root.String() + "\n"
+// is reports whether the writer of v signed p for its size.
+func (p *checkpointRow) is(v note.Verifier) error {
+	if p.err != nil {
+		return fmt.Errorf("its row %w", p.err)
+	}
+	size, err := proof.OpenCheckpoint(p.Note, v)
+	if err == nil && size != p.Size {
+		err = fmt.Errorf("it is for %d entries", size)
+	}
+	return err
 }
 
-func (i *identity) checkpoint(t *tree) (*checkpointRow, error) {
-	signed, err := i.sign(checkpointText(i.id, t.size, t.root()))
+// frontierRow is a row of file_access_frontiers.
+type frontierRow struct {
+	WriterID string `db:"writer_id"`
+	Size     int64  `db:"tree_size"`
+	Hashes   []byte `db:"hashes"`
+	Note     string `db:"note"`
+
+	err error // why the row is not one that this package stored
+}
+
+func (i *identity) checkpoint(t *proof.Tree) (*checkpointRow, error) {
+	signed, err := i.sign(proof.CheckpointText(i.ID, t))
 	if err != nil {
 		return nil, err
 	}
-	return &checkpointRow{WriterID: i.id, Size: t.size, Note: signed}, nil
-}
-
-// parseCheckpoint reads the text of a checkpoint.
-func parseCheckpoint(text string) (writer string, size int64, root tlog.Hash, err error) {
-	lines := strings.Split(text, "\n")
-	if len(lines) != 4 || lines[3] != "" {
-		return "", 0, root, errors.New("a checkpoint has three lines")
-	}
-	writer, ok := strings.CutPrefix(lines[0], writerKeyPrefix)
-	if !ok || checkUUID(writer) != nil {
-		return "", 0, root, fmt.Errorf("its origin %.100q is not %q and the id of a writer", lines[0], writerKeyPrefix)
-	}
-	size, err = strconv.ParseInt(lines[1], 10, 64)
-	if err != nil || size < 0 || strconv.FormatInt(size, 10) != lines[1] {
-		return "", 0, root, fmt.Errorf("its size %.40q is not a number", lines[1])
-	}
-	root, err = tlog.ParseHash(lines[2])
-	if err != nil || root.String() != lines[2] {
-		return "", 0, root, fmt.Errorf("its root %.80q is not a hash", lines[2])
-	}
-	return writer, size, root, nil
+	return &checkpointRow{WriterID: i.ID, Size: t.Size, Note: signed}, nil
 }

@@ -49,7 +49,7 @@ func CommitTx(ctx context.Context, tx *sqlx.Tx, staged interface{ Intent() audit
 	// The change of renewals stops a reconciler that has read the intent before.
 	res, err := tx.ExecContext(ctx, sqlx.Rebind(in.j.d.bind(),
 		"UPDATE file_access_intents SET event = ?, writer_id = ?, signature = ?, renewals = renewals + 1 WHERE op_id = ? AND holder = ?"),
-		text, id.id, sig, in.opID, in.holder)
+		text, id.ID, sig, in.opID, in.holder)
 	if err != nil {
 		return fmt.Errorf("sqlaudit: committing a staged upload: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
 // Interval is a piece of the time axis of a chart, in UTC.
@@ -61,7 +62,7 @@ type Count struct {
 //
 // An entry whose time, action or outcome is not stored as it was written can't be
 // counted. Then the counts of all others come with an error that wraps
-// [ErrTampered] and says how many there are.
+// [proof.ErrTampered] and says how many there are.
 func (j *Journal) Counts(ctx context.Context, q CountQuery) ([]Count, error) {
 	q.After, q.NewestFirst, q.Limit = "", false, 0
 	where, args, err := j.where(q.Query)
@@ -98,7 +99,7 @@ func (j *Journal) Counts(ctx context.Context, q CountQuery) ([]Count, error) {
 		return nil, fmt.Errorf("sqlaudit: counting entries: %w", err)
 	}
 	if odd > 0 {
-		return counts, fmt.Errorf("sqlaudit: counting entries: %w: %d of them could not be counted, since they are not stored as they were written", ErrTampered, odd)
+		return counts, fmt.Errorf("sqlaudit: counting entries: %w: %d of them could not be counted, since they are not stored as they were written", proof.ErrTampered, odd)
 	}
 	return counts, nil
 }

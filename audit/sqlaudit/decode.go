@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
 // form is how the driver of a database returns values.
@@ -97,7 +98,7 @@ func (v *raw) place(f form) (int64, error) {
 // decode fills r.
 func (r *row) decode(v *raw, f form) error {
 	cs := audit.Columns()
-	r.values = make([]any, len(cs))
+	r.stored.Values = make([]any, len(cs))
 	for i := range cs {
 		value, err := f.value(&cs[i], (*v)[i])
 		if err != nil {
@@ -106,21 +107,21 @@ func (r *row) decode(v *raw, f form) error {
 		if err := cs[i].SetValue(&r.Entry, value); err != nil {
 			return err
 		}
-		r.values[i] = value
+		r.stored.Values[i] = value
 	}
 	d := decoder{left: (*v)[len(cs):], form: f}
-	r.schema = int(d.required64())
-	r.salt, r.commitment = d.octets(32), d.octets(32)
-	leaf := d.octets(len(r.leaf))
+	schema := d.required64()
+	r.stored.Salt, r.stored.Commitment = d.octets(32), d.octets(32)
+	leaf := d.octets(len(r.stored.Leaf))
 	switch {
 	case d.err != nil:
 		return d.err
-	case r.schema != schemaVersion:
-		return fmt.Errorf("column schema_version holds %d: want %d", r.schema, schemaVersion)
-	case r.commitment == nil || leaf == nil:
+	case schema != proof.SchemaVersion:
+		return fmt.Errorf("column schema_version holds %d: want %d", schema, proof.SchemaVersion)
+	case r.stored.Commitment == nil || leaf == nil:
 		return errors.New("column pii_commitment or leaf is NULL")
 	}
-	copy(r.leaf[:], leaf)
+	copy(r.stored.Leaf[:], leaf)
 	return nil
 }
 

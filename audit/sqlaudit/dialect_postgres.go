@@ -15,6 +15,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
 type postgres struct {
@@ -202,7 +203,7 @@ func (d *postgres) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
 		args = append(args, ops, holders, writers, backends, buckets, keys, leases, events, signatures)
 	}
 	if w := b.writer; w != nil {
-		args = append(args, w.id, w.origin, []byte(b.identity.public), []byte(b.identity.certificate), w.startedAt)
+		args = append(args, w.ID, w.Origin, w.PublicKey, []byte(w.Certificate), w.StartedAt)
 	}
 	switch s.rows {
 	case one:
@@ -260,7 +261,7 @@ func nullText(s string) *string {
 func arrays(rows []*row) []any {
 	var out []any
 	for i, c := range audit.Columns() {
-		value := func(r *row) any { return r.values[i] }
+		value := func(r *row) any { return r.stored.Values[i] }
 		switch c.Type {
 		case audit.ColumnTime:
 			out = append(out, arrayOf[time.Time](rows, value))
@@ -273,10 +274,10 @@ func arrays(rows []*row) []any {
 		}
 	}
 	return append(out,
-		arrayOf[int32](rows, func(r *row) any { return int32(r.schema) }),
-		arrayOf[[]byte](rows, func(r *row) any { return nullBytes(r.salt) }),
-		arrayOf[[]byte](rows, func(r *row) any { return r.commitment }),
-		arrayOf[[]byte](rows, func(r *row) any { return r.leaf[:] }))
+		arrayOf[int32](rows, func(*row) any { return int32(proof.SchemaVersion) }),
+		arrayOf[[]byte](rows, func(r *row) any { return nullBytes(r.stored.Salt) }),
+		arrayOf[[]byte](rows, func(r *row) any { return r.stored.Commitment }),
+		arrayOf[[]byte](rows, func(r *row) any { return r.stored.Leaf[:] }))
 }
 
 // arrayOf returns one value of each row; nil where there is none.

@@ -14,6 +14,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
 // eraseBatch is how many entries one transaction erases.
@@ -35,7 +36,7 @@ const AttrEntries = "entries"
 // may leave some of the entries erased; calling again erases the rest. An entry
 // without a proper id, writer or seq, because somebody changed the database, can't
 // be named in an order and is left as it is; when all others are erased, the error
-// wraps [ErrTampered] and names up to ten of them.
+// wraps [proof.ErrTampered] and names up to ten of them.
 //
 // q.After, q.NewestFirst and q.Limit mean nothing here. A query that selects
 // everything is refused. Intents that are still open keep the actor until they are
@@ -137,14 +138,13 @@ func (j *Journal) eraseSome(ctx context.Context, op string, after any, q audit.Q
 			return err
 		}
 		for writer, list := range seqs {
-			slices.Sort(list)
-			spans := spansOf(slices.Compact(list))
-			order, err := who.sign(erasureText(op, writer, spans))
+			text, first := proof.ErasureText(op, writer, list)
+			order, err := who.sign(text)
 			if err != nil {
 				return err
 			}
 			if _, err := tx.ExecContext(ctx, j.bind("INSERT INTO file_access_erasures (writer_id, first_seq, op_id, note) VALUES (?, ?, ?, ?)"),
-				writer, spans[0].first, op, order); err != nil {
+				writer, first, op, order); err != nil {
 				return err
 			}
 		}
@@ -176,7 +176,7 @@ func (j *Journal) change(ctx context.Context, fn func(tx *sqlx.Tx) error) error 
 	return j.call(ctx, func(ctx context.Context) error {
 		for attempt := 0; ; attempt++ {
 			committing, err := j.tryChange(ctx, fn)
-			if err == nil || committing || errors.Is(err, ErrTampered) || !j.d.classify(err).transient() || !j.pause(ctx, attempt, err) {
+			if err == nil || committing || errors.Is(err, proof.ErrTampered) || !j.d.classify(err).transient() || !j.pause(ctx, attempt, err) {
 				return err
 			}
 		}

@@ -68,7 +68,7 @@ func SetLockWait(j *Journal, d time.Duration) { j.lockWait = d }
 // cloned while it ran. Neither may be writing.
 func BecomeCloneOf(j, other *Journal) {
 	j.tail = other.tail
-	j.tail.tree = other.tail.tree.clone()
+	j.tail.tree = other.tail.tree.Clone()
 	id := other.WriterID()
 	j.writerID.Store(&id)
 }

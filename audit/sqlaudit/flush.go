@@ -14,12 +14,13 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
 // batch is what one transaction stores.
 type batch struct {
 	jobs    []*job
-	writer  *writer // to register, or nil
+	writer  *proof.Writer // to register, or nil
 	settles []*held
 	begins  []*intentRow
 	rows    []*row
@@ -28,7 +29,7 @@ type batch struct {
 	identity *identity
 
 	// With rows: the tree that they make, and what is signed.
-	tree       tree
+	tree       proof.Tree
 	checkpoint *checkpointRow
 }
 
@@ -72,7 +73,7 @@ func (j *Journal) prepare(jobs []*job) (*batch, error) {
 		if in := jb.begin; in != nil {
 			if !in.signed {
 				var err error
-				in.writer = j.tail.writer.id
+				in.writer = j.tail.identity.ID
 				if in.signature, err = j.tail.identity.signIntent(in.held, in.event); err != nil {
 					return nil, err
 				}
@@ -86,7 +87,7 @@ func (j *Journal) prepare(jobs []*job) (*batch, error) {
 	rand.Read(random)
 	for i, r := range b.rows {
 		own := random[40*i : 40*i+40 : 40*i+40]
-		r.place(j.tail.ids.next(at, own[32:]), j.tail.writer.id, seq+int64(i), at, own[:32:32])
+		r.place(j.tail.ids.next(at, own[32:]), j.tail.identity.ID, seq+int64(i), at, own[:32:32])
 	}
 	for _, jb := range jobs {
 		if jb.ids != nil {
@@ -95,14 +96,14 @@ func (j *Journal) prepare(jobs []*job) (*batch, error) {
 	}
 	b.identity = j.tail.identity
 	if !j.tail.registered && (b.register || len(b.rows) > 0) {
-		b.writer = &j.tail.writer
+		b.writer = &b.identity.Writer
 	}
 	if len(b.rows) == 0 {
 		return b, nil
 	}
-	b.tree = j.tail.tree.clone()
+	b.tree = j.tail.tree.Clone()
 	for _, r := range b.rows {
-		b.tree.append(r.leaf)
+		b.tree.Append(r.stored.Leaf)
 	}
 	var err error
 	if b.checkpoint, err = b.identity.checkpoint(&b.tree); err != nil {
@@ -190,7 +191,7 @@ func (j *Journal) store(ctx context.Context, jobs []*job) {
 			}
 			if taken {
 				j.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "sqlaudit: another process writes under this one's id; going on under a new one",
-					slog.String("writer_id", j.tail.writer.id))
+					slog.String("writer_id", j.tail.identity.ID))
 				if err := j.newTail(); err != nil {
 					j.finish(jobs, err)
 					return
@@ -376,7 +377,7 @@ func (j *Journal) committed(ctx context.Context, b *batch) (bool, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, j.opts.Timeout)
 	defer cancel()
-	w, err := loadWriter(ctx, j.db, j.d, b.writer.id)
+	w, err := loadWriter(ctx, j.db, j.d, b.writer.ID)
 	return w != nil, err
 }
 

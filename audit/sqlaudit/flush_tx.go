@@ -32,7 +32,7 @@ const (
 func parts(d dialect, b *batch) []part {
 	var out []part
 	if w := b.writer; w != nil {
-		out = append(out, part{partWriter, [][]any{{w.id, w.origin, []byte(b.identity.public), []byte(b.identity.certificate), d.formatTime(w.startedAt)}}, func(n int) string {
+		out = append(out, part{partWriter, [][]any{{w.ID, w.Origin, w.PublicKey, []byte(w.Certificate), d.formatTime(w.StartedAt)}}, func(n int) string {
 			return "INSERT INTO file_access_writers (writer_id, origin, public_key, certificate, started_at) VALUES " + repeat("(?, ?, ?, ?, ?)", n)
 		}})
 	}

@@ -14,6 +14,8 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/blobtrail/blobtrail/signurl"
+
+	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
 // Grants counts the uses of links, and keeps which were withdrawn, in the
@@ -43,7 +45,7 @@ func (g *Grants) Use(ctx context.Context, grantID string, limit int, expires tim
 		case seen != nil && (seen.Revoked || limit > 0 && seen.Used >= int64(limit)):
 			return true, signurl.ErrRevoked
 		case seen != nil && seen.Used < 0:
-			return true, fmt.Errorf("%w: the grant's row says that it was used %d times", ErrTampered, seen.Used)
+			return true, fmt.Errorf("%w: the grant's row says that it was used %d times", proof.ErrTampered, seen.Used)
 		case limit <= 0:
 			return true, nil
 		case seen == nil:

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/blobtrail/blobtrail/audit/sqlaudit"
+	"github.com/blobtrail/blobtrail/audit/proof"
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
@@ -124,7 +124,7 @@ func TestGrantsWithANegativeCount(t *testing.T) {
 		}
 	}
 	db.exec(t, "UPDATE file_access_grants SET used = -1")
-	require.ErrorIs(t, j.Grants().Use(t.Context(), "a", 1, time.Now()), sqlaudit.ErrTampered)
+	require.ErrorIs(t, j.Grants().Use(t.Context(), "a", 1, time.Now()), proof.ErrTampered)
 	require.NoError(t, j.Grants().Revoke(t.Context(), "a", time.Now().Add(time.Hour)))
 	require.ErrorIs(t, j.Grants().Use(t.Context(), "a", 1, time.Now()), signurl.ErrRevoked)
 }

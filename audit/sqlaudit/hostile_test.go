@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/proof"
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 )
 
@@ -140,7 +141,7 @@ func hostileEvent(i int) audit.Event {
 }
 
 // requireTampered verifies a trail within a few seconds.
-func requireTampered(t *testing.T, tr *trail) *sqlaudit.Report {
+func requireTampered(t *testing.T, tr *trail) *proof.Report {
 	t.Helper()
 	db := newRaw(t, tr.dsn)
 	defer db.Close()
@@ -148,8 +149,8 @@ func requireTampered(t *testing.T, tr *trail) *sqlaudit.Report {
 	defer cancel()
 	r, err := sqlaudit.Verify(ctx, db.DB, &sqlaudit.VerifyOptions{Keys: []string{tr.key}, Bucket: tr.bucket, Prefix: "checkpoints/"})
 	require.NoError(t, err)
-	require.ErrorIs(t, r.Err(), sqlaudit.ErrTampered, "%v", r.Remarks)
-	assert.Equal(t, sqlaudit.VerdictTampered, r.Verdict)
+	require.ErrorIs(t, r.Err(), proof.ErrTampered, "%v", r.Remarks)
+	assert.Equal(t, proof.VerdictTampered, r.Verdict)
 	return r
 }
 
@@ -323,7 +324,7 @@ func TestQueriesGoOn(t *testing.T) {
 				if q.Limit > 0 && last == nil && strings.Contains(name, "id") {
 					continue // it is beyond the others now
 				}
-				require.ErrorIs(t, last, sqlaudit.ErrTampered)
+				require.ErrorIs(t, last, proof.ErrTampered)
 				assert.ErrorContains(t, last, "1 entries were left out")
 				if !strings.Contains(name, "id") {
 					assert.ErrorContains(t, last, id)
@@ -335,7 +336,7 @@ func TestQueriesGoOn(t *testing.T) {
 				total += c.Entries
 			}
 			if name == "a time" || name == "an action" {
-				require.ErrorIs(t, err, sqlaudit.ErrTampered)
+				require.ErrorIs(t, err, proof.ErrTampered)
 				assert.EqualValues(t, 600, total)
 			} else {
 				require.NoError(t, err)
@@ -343,14 +344,14 @@ func TestQueriesGoOn(t *testing.T) {
 			}
 			erased, err := j.Erase(officer, audit.Query{UserID: "u-1"})
 			if slices.Contains([]string{"an id", "an odd id", "a place"}, name) {
-				require.ErrorIs(t, err, sqlaudit.ErrTampered)
+				require.ErrorIs(t, err, proof.ErrTampered)
 				assert.EqualValues(t, 600, erased)
 			} else if name != "a long id" {
 				require.NoError(t, err)
 				assert.EqualValues(t, 601, erased)
 			}
 			_, err = j.Prove(t.Context(), id)
-			assert.True(t, errors.Is(err, sqlaudit.ErrTampered) || errors.Is(err, sqlaudit.ErrNoEntry), "%v", err)
+			assert.True(t, errors.Is(err, proof.ErrTampered) || errors.Is(err, sqlaudit.ErrNoEntry), "%v", err)
 		})
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
-	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/proof"
 	"github.com/blobtrail/blobtrail/secret"
 )
 
@@ -38,8 +38,8 @@ func checkKeyName(name string) error {
 	switch {
 	case name == "" || len(name) > 128 || strings.ContainsAny(name, "+\n") || strings.Join(strings.Fields(name), "") != name:
 		return fmt.Errorf("sqlaudit: the name of a deployment key, %.140q, has to have 1 to 128 bytes without spaces or '+'", name)
-	case strings.HasPrefix(name, writerKeyPrefix):
-		return fmt.Errorf("sqlaudit: the name of a deployment key, %q, begins with %q, as the keys of writers do", name, writerKeyPrefix)
+	case strings.HasPrefix(name, proof.KeyName("")):
+		return fmt.Errorf("sqlaudit: the name of a deployment key, %q, begins with %q, as the keys of writers do", name, proof.KeyName(""))
 	}
 	return nil
 }
@@ -58,77 +58,62 @@ func deploymentSigner(key secret.Text) (note.Signer, error) {
 	return s, nil
 }
 
-// deploymentVerifier returns the verifier that belongs to a deployment's key.
-func deploymentVerifier(key secret.Text) (note.Verifier, error) {
+// deploymentVerifier returns the verifier key that belongs to a deployment's key.
+func deploymentVerifier(key secret.Text) (string, error) {
 	parts := strings.SplitN(key.Reveal(), "+", 5) // PRIVATE+KEY+name+hash+data, whose data may have a '+'
 	if len(parts) != 5 {
-		return nil, errNoKey
+		return "", errNoKey
 	}
 	seed, err := base64.StdEncoding.DecodeString(parts[4])
 	if err != nil || len(seed) != 1+ed25519.SeedSize {
-		return nil, errNoKey
+		return "", errNoKey
 	}
 	public := ed25519.NewKeyFromSeed(seed[1:]).Public().(ed25519.PublicKey)
 	verifying, err := note.NewEd25519VerifierKey(parts[2], public)
 	if err != nil {
-		return nil, errNoKey
+		return "", errNoKey
 	}
-	return note.NewVerifier(verifying)
+	return verifying, nil
 }
 
 var errNoKey = errors.New("it is not a key that NewDeploymentKey made")
 
-// verifiers reads verifier keys. The errors may show them: they are public.
-func verifiers(keys []string) ([]note.Verifier, error) {
-	var out []note.Verifier
-	for _, key := range keys {
-		if strings.HasPrefix(key, "PRIVATE+KEY+") {
-			return nil, errors.New("sqlaudit: a verifier was given a signing key: it needs the public one, which NewDeploymentKey returned with it")
-		}
-		v, err := note.NewVerifier(key)
-		if err != nil {
-			return nil, fmt.Errorf("sqlaudit: verifier key %.200q: %w", key, err)
-		}
-		out = append(out, v)
-	}
-	return out, nil
-}
-
-// writerKeyPrefix and the writer's id are the name of its key, and the origin
-// of its checkpoints.
-const writerKeyPrefix = "blobtrail/"
-
-// identity is what a writer signs with.
+// identity is a writer with its key.
 type identity struct {
-	id          string
-	signer      note.Signer
-	public      ed25519.PublicKey
-	certificate string
+	proof.Writer
+	signer note.Signer
 }
 
-// newIdentity mints a key for w and has it certified.
-func newIdentity(w writer, deployment note.Signer) (*identity, error) {
-	private, verifying, err := note.GenerateKey(rand.Reader, writerKeyPrefix+w.id)
-	if err != nil {
-		return nil, fmt.Errorf("sqlaudit: making the writer's key: %w", err)
+// newIdentity generates a key for w and has it certified.
+func newIdentity(w proof.Writer, deployment note.Signer) (*identity, error) {
+	fail := func(err error) (*identity, error) {
+		return nil, fmt.Errorf("sqlaudit: generating the writer's key: %w", err)
 	}
-	signer, err := note.NewSigner(private)
+	private, verifying, err := note.GenerateKey(rand.Reader, proof.KeyName(w.ID))
 	if err != nil {
-		return nil, fmt.Errorf("sqlaudit: making the writer's key: %w", err)
+		return fail(err)
 	}
-	public, err := publicKey(verifying)
-	if err != nil {
-		return nil, err
+	i := &identity{Writer: w}
+	if i.signer, err = note.NewSigner(private); err != nil {
+		return fail(err)
 	}
-	signers := []note.Signer{signer}
+	if i.PublicKey, err = publicKey(verifying); err != nil {
+		return fail(err)
+	}
+	signers := []note.Signer{i.signer}
 	if deployment != nil {
 		signers = append(signers, deployment)
 	}
-	certificate, err := note.Sign(&note.Note{Text: certificateText(w, verifying)}, signers...)
+	text, err := i.CertificateText()
 	if err != nil {
-		return nil, fmt.Errorf("sqlaudit: certifying the writer's key: %w", err)
+		return fail(err)
 	}
-	return &identity{id: w.id, signer: signer, public: public, certificate: string(certificate)}, nil
+	certificate, err := note.Sign(&note.Note{Text: text}, signers...)
+	if err != nil {
+		return fail(err)
+	}
+	i.Certificate = string(certificate)
+	return i, nil
 }
 
 func (i *identity) sign(text string) (string, error) {
@@ -139,16 +124,6 @@ func (i *identity) sign(text string) (string, error) {
 	return string(signed), nil
 }
 
-const certificateTitle = "blobtrail writer certificate v1"
-
-func certificateText(w writer, verifying string) string {
-	return certificateTitle + "\n" +
-		"writer " + w.id + "\n" +
-		"key " + verifying + "\n" +
-		"origin " + string(new(audit.Column).AppendJSON(nil, w.origin)) + "\n" +
-		"started " + w.startedAt.UTC().Format(timeFormat) + "\n"
-}
-
 // publicKey takes the 32 bytes out of a verifier key.
 func publicKey(verifying string) (ed25519.PublicKey, error) {
 	parts := strings.SplitN(verifying, "+", 3)
@@ -157,17 +132,6 @@ func publicKey(verifying string) (ed25519.PublicKey, error) {
 		return nil, errors.New("sqlaudit: not an Ed25519 verifier key")
 	}
 	return raw[1:], nil
-}
-
-// writerVerifier is the verifier of the writer's signatures, and its key as
-// text.
-func writerVerifier(id string, public []byte) (note.Verifier, string, error) {
-	key, err := note.NewEd25519VerifierKey(writerKeyPrefix+id, public)
-	if err != nil {
-		return nil, "", err
-	}
-	v, err := note.NewVerifier(key)
-	return v, key, err
 }
 
 // openNote returns the text of a note that v signed.

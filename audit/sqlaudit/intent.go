@@ -174,7 +174,7 @@ func (j *Journal) takeOver(ctx context.Context, seen *storedIntent, e audit.Even
 	}
 	n, err := j.updateIntent(ctx, in.opID, "holder = ?, writer_id = ?, signature = ?, lease_until = "+j.d.now()+" + ?, renewals = renewals + 1",
 		"op_id = ? AND holder = ? AND renewals = ? AND event = ? AND "+condition+" AND NOT "+settled,
-		in.holder, id.id, sig, j.lease(lease).Microseconds(), in.opID, seen.Holder, seen.Renewals, *seen.Event, in.opID)
+		in.holder, id.ID, sig, j.lease(lease).Microseconds(), in.opID, seen.Holder, seen.Renewals, *seen.Event, in.opID)
 	if err != nil {
 		return nil, fmt.Errorf("sqlaudit: taking over an intent: %w", err)
 	}
@@ -297,7 +297,10 @@ func eventText(e audit.Event) string {
 	cs := audit.Columns()
 	for i := range cs {
 		if v := cs[i].Value(&en); v != nil && !ofEntry[cs[i].Name] {
-			b = cs[i].AppendJSON(appendName(b, cs[i].Name), v)
+			if len(b) > 1 {
+				b = append(b, ',')
+			}
+			b = cs[i].AppendJSON(append(b, `"`+cs[i].Name+`":`...), v)
 		}
 	}
 	return string(append(b, '}'))

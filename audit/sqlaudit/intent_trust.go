@@ -15,6 +15,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
 const intentTitle = "blobtrail intent v1"
@@ -84,11 +85,18 @@ func boundedText(column string) string {
 // trust decides which writers' signatures count. It remembers writers, and may
 // be used concurrently.
 type trust struct {
-	d    dialect
-	keys []note.Verifier // of the deployment; none: each writer vouches for itself
+	d     dialect
+	keys  []note.Verifier // of the deployment; none: each writer vouches for itself
+	texts []string        // of keys
 
 	mu      sync.Mutex
 	writers map[string]*signerState
+}
+
+// signerState is whether the signatures of a writer count.
+type signerState struct {
+	v   note.Verifier
+	err error
 }
 
 var errWriterID = errors.New("its writer_id is not the ID of a writer")
@@ -233,7 +241,7 @@ func (v *verification) checkIntents(ctx context.Context) error {
 		err = v.openIntents(ctx)
 	}
 	if v.refused(ctx, err) {
-		v.find(Finding{Kind: FindingUnreadable, Seq: -1, Last: -1, Detail: fmt.Sprintf("the database can't read the table file_access_intents: %v", err)})
+		v.find(proof.KindUnreadable, "", -1, "the database can't read the table file_access_intents: %v", err)
 		return nil
 	}
 	if err != nil {
@@ -265,7 +273,7 @@ func (v *verification) openIntents(ctx context.Context) error {
 			}
 			switch {
 			case errors.Is(err, audit.ErrUntrusted):
-				v.find(Finding{Kind: FindingIntent, WriterID: found[i].WriterID, Seq: -1, Last: -1, Detail: err.Error()})
+				v.find(proof.KindIntent, found[i].WriterID, -1, "%v", err)
 			case err != nil:
 				return err
 			}

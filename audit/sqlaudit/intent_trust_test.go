@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/proof"
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 )
 
@@ -153,7 +154,7 @@ func testForgedIntents(t *testing.T, s *system) {
 	require.NoError(t, err)
 	found := 0
 	for _, finding := range report.Findings {
-		if finding.Kind == sqlaudit.FindingIntent {
+		if finding.Kind == proof.KindIntent {
 			found++
 		}
 	}
@@ -236,5 +237,5 @@ func testVerifiedEntries(t *testing.T, s *system) {
 	}
 	assert.Equal(t, want, got)
 	require.ErrorIs(t, last, audit.ErrUntrusted)
-	require.False(t, errors.Is(last, sqlaudit.ErrTampered))
+	require.False(t, errors.Is(last, proof.ErrTampered))
 }

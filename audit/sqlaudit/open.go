@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
 // Journal is an audit trail in an SQL database. It implements [audit.Journal]
@@ -216,11 +218,10 @@ func start(ctx context.Context, db, readDB *sqlx.DB, d dialect, o Options) (*Jou
 		if err != nil {
 			return nil, fmt.Errorf("sqlaudit: Options.DeploymentKey: %w", err)
 		}
-		trusted, err := verifiers(o.TrustedKeys)
-		if err != nil {
+		j.trust.texts = append(slices.Clone(o.TrustedKeys), own)
+		if j.trust.keys, err = proof.ParseKeys(j.trust.texts...); err != nil {
 			return nil, fmt.Errorf("sqlaudit: Options.TrustedKeys: %w", err)
 		}
-		j.trust.keys = append(trusted, own)
 	}
 	j.base, j.stop = context.WithCancel(context.Background())
 	if err := j.newTail(); err != nil {
@@ -344,17 +345,11 @@ func (e *UnstoredError) Unwrap() error { return e.Err }
 
 // tail is where the writer's stream goes on.
 type tail struct {
-	writer     writer
 	registered bool // the writer's row is stored
 	next       int64
 	ids        entryIDs
 	identity   *identity
-	tree       tree // of the entries that are stored
-}
-
-type writer struct {
-	id, origin string
-	startedAt  time.Time
+	tree       proof.Tree // of the entries that are stored
 }
 
 // newTail begins a stream.
@@ -364,12 +359,12 @@ func (j *Journal) newTail() error {
 		return fmt.Errorf("sqlaudit: minting a writer id: %w", err)
 	}
 	s := id.String()
-	w := writer{id: s, origin: j.opts.Origin, startedAt: microseconds(j.clock())}
+	w := proof.Writer{ID: s, Origin: j.opts.Origin, StartedAt: microseconds(j.clock())}
 	who, err := newIdentity(w, j.deployment)
 	if err != nil {
 		return err
 	}
-	j.tail = tail{writer: w, identity: who}
+	j.tail = tail{identity: who}
 	j.writerID.Store(&s)
 	return nil
 }

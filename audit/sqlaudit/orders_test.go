@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
 // An order is as good as the key that vouches for who signed it. Without any, one
@@ -17,33 +19,33 @@ func TestAnOrderOfAnAttacker(t *testing.T) {
 	s.attack(t, 0, func(a *attacker) {
 		victim, size := s.ended[1], int64(0)
 		require.NoError(t, a.tx.Get(&size, "SELECT min(tree_size) FROM file_access_checkpoints WHERE writer_id = ? AND tree_size > 20", victim))
-		var gone tree
+		var gone proof.Tree
 		for _, r := range a.rows(victim)[:size] {
-			gone.append(r.leaf)
+			gone.Append(r.stored.Leaf)
 		}
-		w := writer{id: uuid.Must(uuid.NewV7()).String(), origin: "elsewhere", startedAt: microseconds(time.Now())}
+		w := proof.Writer{ID: uuid.Must(uuid.NewV7()).String(), Origin: "elsewhere", StartedAt: microseconds(time.Now())}
 		who, err := newIdentity(w, nil)
 		require.NoError(t, err)
 		op := uuid.Must(uuid.NewV7()).String()
-		order, err := who.sign(frontierText(op, victim, size, gone.root()))
+		order, err := who.sign(proof.FrontierText(op, victim, &gone))
 		require.NoError(t, err)
 		a.exec("INSERT INTO file_access_writers (writer_id, origin, public_key, certificate, started_at) VALUES (?, ?, ?, ?, ?)",
-			w.id, w.origin, []byte(who.public), []byte(who.certificate), s.d.formatTime(w.startedAt))
-		a.exec("INSERT INTO file_access_frontiers (writer_id, tree_size, hashes, note) VALUES (?, ?, ?, ?)", victim, size, gone.bytes(), order)
+			who.ID, who.Origin, who.PublicKey, []byte(who.Certificate), s.d.formatTime(w.StartedAt))
+		a.exec("INSERT INTO file_access_frontiers (writer_id, tree_size, hashes, note) VALUES (?, ?, ?, ?)", victim, size, hashBytes(gone), order)
 		a.exec("DELETE FROM file_access_logs WHERE writer_id = ? AND seq < ?", victim, size)
 		a.exec("DELETE FROM file_access_checkpoints WHERE writer_id = ? AND tree_size < ?", victim, size)
 	})
 	r, err := Verify(t.Context(), s.db, &VerifyOptions{Keys: []string{s.key}, Bucket: s.bucket})
 	require.NoError(t, err)
-	require.ErrorIs(t, r.Err(), ErrTampered)
-	kinds := make(map[FindingKind]bool)
+	require.ErrorIs(t, r.Err(), proof.ErrTampered)
+	kinds := make(map[proof.Kind]bool)
 	for _, f := range r.Findings {
 		kinds[f.Kind] = true
 	}
-	require.True(t, kinds[FindingFrontier], "%v", r.Findings)
+	require.True(t, kinds[proof.KindFrontier], "%v", r.Findings)
 
 	r, err = Verify(t.Context(), s.db, &VerifyOptions{Bucket: s.bucket})
 	require.NoError(t, err)
 	require.NoError(t, r.Err(), "%v", r.Findings)
-	require.Contains(t, r.Remarks[0], "order entries to be erased or removed")
+	require.Contains(t, r.Remarks[0], "ordered entries to be erased or removed")
 }

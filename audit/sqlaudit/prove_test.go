@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/proof"
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 )
 
@@ -30,13 +31,13 @@ func testProofs(t *testing.T, s *system) {
 		require.NoError(t, err)
 		text, err := json.Marshal(p)
 		require.NoError(t, err)
-		var read sqlaudit.Proof
+		var read proof.Proof
 		require.NoError(t, json.Unmarshal(text, &read))
-		got, err := sqlaudit.VerifyProof(&read, tr.key)
+		got, err := proof.Verify(&read, tr.key)
 		require.NoError(t, err)
 		assert.Equal(t, e, got)
 		read.Personal = nil
-		got, err = sqlaudit.VerifyProof(&read, tr.key)
+		got, err = proof.Verify(&read, tr.key)
 		require.NoError(t, err)
 		assert.Equal(t, audit.Actor{TenantID: e.Actor.TenantID}, got.Actor)
 	}
@@ -62,15 +63,15 @@ func TestProveRefusesWhatWasChanged(t *testing.T) {
 	dropTriggers(t, db)
 	db.exec(t, "UPDATE file_access_logs SET file_key = 'x' WHERE seq = 3")
 	_, err := j.Prove(t.Context(), list[3].ID)
-	require.ErrorIs(t, err, sqlaudit.ErrTampered)
+	require.ErrorIs(t, err, proof.ErrTampered)
 	db.exec(t, "DELETE FROM file_access_logs WHERE seq = 1")
 	_, err = j.Prove(t.Context(), list[5].ID)
-	require.ErrorIs(t, err, sqlaudit.ErrTampered)
+	require.ErrorIs(t, err, proof.ErrTampered)
 }
 
 func TestVerifyProofRefuses(t *testing.T) {
 	tr, other := newTrail(t), newTrail(t)
-	proofOf := func(tr *trail) *sqlaudit.Proof {
+	proofOf := func(tr *trail) *proof.Proof {
 		j := tr.open(t)
 		defer func() { require.NoError(t, j.Close(context.Background())) }()
 		logMany(t, j, 20)
@@ -83,45 +84,44 @@ func TestVerifyProofRefuses(t *testing.T) {
 		return p
 	}
 	good, foreign := proofOf(tr), proofOf(other)
-	text := func(s string) *string { return &s }
-	for name, change := range map[string]func(p *sqlaudit.Proof){
-		"another version":    func(p *sqlaudit.Proof) { p.Version = 2 },
-		"another entry":      func(p *sqlaudit.Proof) { p.Entry = foreign.Entry },
-		"another outcome":    func(p *sqlaudit.Proof) { p.Entry = strings.Replace(p.Entry, `"ok"`, `"failed"`, 1) },
-		"another place":      func(p *sqlaudit.Proof) { p.Index++ },
-		"a place before":     func(p *sqlaudit.Proof) { p.Index = -1 },
-		"a shorter path":     func(p *sqlaudit.Proof) { p.Path = p.Path[1:] },
-		"another path":       func(p *sqlaudit.Proof) { p.Path[0][0] ^= 1 },
-		"another checkpoint": func(p *sqlaudit.Proof) { p.Checkpoint = foreign.Checkpoint },
-		"a changed checkpoint": func(p *sqlaudit.Proof) {
+	for name, change := range map[string]func(p *proof.Proof){
+		"another version":    func(p *proof.Proof) { p.Version = 2 },
+		"another entry":      func(p *proof.Proof) { p.Entry = foreign.Entry },
+		"another outcome":    func(p *proof.Proof) { p.Entry = strings.Replace(p.Entry, `"ok"`, `"failed"`, 1) },
+		"another place":      func(p *proof.Proof) { p.Index++ },
+		"a place before":     func(p *proof.Proof) { p.Index = -1 },
+		"a shorter path":     func(p *proof.Proof) { p.Path = p.Path[1:] },
+		"another path":       func(p *proof.Proof) { p.Path[0][0] ^= 1 },
+		"another checkpoint": func(p *proof.Proof) { p.Checkpoint = foreign.Checkpoint },
+		"a changed checkpoint": func(p *proof.Proof) {
 			lines := strings.SplitN(p.Checkpoint, "\n", 3) // origin, size, the rest
 			p.Checkpoint = lines[0] + "\n" + lines[1] + "0\n" + lines[2]
 		},
-		"another certificate":                 func(p *sqlaudit.Proof) { p.Certificate = foreign.Certificate },
-		"no certificate":                      func(p *sqlaudit.Proof) { p.Certificate = "" },
-		"all another's":                       func(p *sqlaudit.Proof) { *p = *foreign },
-		"another user":                        func(p *sqlaudit.Proof) { p.Personal.UserID = text("somebody else") },
-		"no user":                             func(p *sqlaudit.Proof) { p.Personal.UserID = nil },
-		"another salt":                        func(p *sqlaudit.Proof) { p.Personal.Salt = strings.Repeat("00", 32) },
-		"no salt":                             func(p *sqlaudit.Proof) { p.Personal.Salt = "" },
-		"a space in the entry":                func(p *sqlaudit.Proof) { p.Entry = " " + p.Entry },
-		"nothing":                             func(p *sqlaudit.Proof) { *p = sqlaudit.Proof{Version: 1} },
-		"a checkpoint as its own certificate": func(p *sqlaudit.Proof) { p.Certificate = p.Checkpoint },
+		"another certificate":                 func(p *proof.Proof) { p.Certificate = foreign.Certificate },
+		"no certificate":                      func(p *proof.Proof) { p.Certificate = "" },
+		"all another's":                       func(p *proof.Proof) { *p = *foreign },
+		"another user":                        func(p *proof.Proof) { p.Personal["user_id"] = "somebody else" },
+		"no user":                             func(p *proof.Proof) { delete(p.Personal, "user_id") },
+		"another salt":                        func(p *proof.Proof) { p.Personal["salt"] = strings.Repeat("00", 32) },
+		"no salt":                             func(p *proof.Proof) { p.Personal["salt"] = "" },
+		"a space in the entry":                func(p *proof.Proof) { p.Entry = " " + p.Entry },
+		"nothing":                             func(p *proof.Proof) { *p = proof.Proof{Version: 1} },
+		"a checkpoint as its own certificate": func(p *proof.Proof) { p.Certificate = p.Checkpoint },
 	} {
 		t.Run(name, func(t *testing.T) {
 			data, err := json.Marshal(good)
 			require.NoError(t, err)
-			var p sqlaudit.Proof
+			var p proof.Proof
 			require.NoError(t, json.Unmarshal(data, &p))
-			_, err = sqlaudit.VerifyProof(&p, tr.key)
+			_, err = proof.Verify(&p, tr.key)
 			require.NoError(t, err)
 			change(&p)
-			_, err = sqlaudit.VerifyProof(&p, tr.key)
-			require.ErrorIs(t, err, sqlaudit.ErrTampered)
+			_, err = proof.Verify(&p, tr.key)
+			require.ErrorIs(t, err, proof.ErrTampered)
 		})
 	}
-	_, err := sqlaudit.VerifyProof(good)
+	_, err := proof.Verify(good)
 	require.Error(t, err, "without a key")
-	_, err = sqlaudit.VerifyProof(nil, tr.key)
+	_, err = proof.Verify(nil, tr.key)
 	require.Error(t, err)
 }

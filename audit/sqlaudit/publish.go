@@ -118,7 +118,7 @@ func (p *publisher) offer(i *identity, c *checkpointRow) {
 	p.mu.Lock()
 	u := p.waiting[c.WriterID]
 	if u == nil {
-		u = &unpublished{certificate: i.certificate}
+		u = &unpublished{certificate: i.Certificate}
 		p.waiting[c.WriterID], p.current = u, c.WriterID
 		for id := range p.waiting {
 			p.forget(id)

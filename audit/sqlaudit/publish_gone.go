@@ -133,7 +133,7 @@ func (j *Journal) publishOther(ctx context.Context, id string, size int64) (done
 	case age < j.quiet():
 		return false, nil
 	}
-	done, err = j.pub.publishFor(ctx, string(w.certificate), *c)
+	done, err = j.pub.publishFor(ctx, w.Certificate, *c)
 	return done && c.Size == size, err
 }
 
@@ -150,11 +150,7 @@ func (j *Journal) lastSigned(ctx context.Context, id string, v note.Verifier) (*
 			return nil, err
 		}
 		for i := range list {
-			text, err := list[i].open(v)
-			if err != nil {
-				continue
-			}
-			if writer, n, _, err := parseCheckpoint(text); err == nil && writer == id && n == list[i].Size {
+			if list[i].is(v) == nil {
 				return &list[i], nil
 			}
 		}

@@ -5,7 +5,6 @@ package sqlaudit
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -20,6 +19,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
 // purgeBatch is how many entries one transaction removes.
@@ -50,11 +50,11 @@ type PurgeResult struct {
 
 // exportLine is a line of an export: one of the three.
 type exportLine struct {
-	Writer     *exportWriter  `json:"writer,omitempty"`
-	Entry      string         `json:"entry,omitempty"` // the canonical form, byte for byte
-	Leaf       string         `json:"leaf,omitempty"`
-	Personal   *ProofPersonal `json:"personal,omitempty"`
-	Checkpoint string         `json:"checkpoint,omitempty"` // covers the entries before it
+	Writer     *exportWriter     `json:"writer,omitempty"`
+	Entry      string            `json:"entry,omitempty"` // the canonical form, byte for byte
+	Leaf       string            `json:"leaf,omitempty"`
+	Personal   map[string]string `json:"personal,omitempty"`
+	Checkpoint string            `json:"checkpoint,omitempty"` // covers the entries before it
 }
 
 type exportWriter struct {
@@ -67,7 +67,7 @@ type exportWriter struct {
 // Purge removes, from the beginning of each writer's log, the entries that were
 // committed before o.Before, up to the last checkpoint among them, so a few may
 // stay. What it removes it verifies: a log that does not give the root its
-// writer signed is left as it is, and the error, which wraps [ErrTampered], comes
+// writer signed is left as it is, and the error, which wraps [proof.ErrTampered], comes
 // when those of all others are done. Each step
 // removes up to 2,000 entries in one transaction, with a signed order in
 // file_access_frontiers. On PostgreSQL, a month that may go whole is dropped with
@@ -105,7 +105,7 @@ func (j *Journal) purge(ctx context.Context, op string, o PurgeOptions, res *Pur
 	}
 	p := &purge{j: j, op: op, o: o, who: who, res: res, writers: make(map[string]bool)}
 	// What is not as it was written stays; everything else goes.
-	if err := p.months(ctx); err != nil && !errors.Is(err, ErrTampered) {
+	if err := p.months(ctx); err != nil && !errors.Is(err, proof.ErrTampered) {
 		return err
 	}
 	var ids []string
@@ -122,7 +122,7 @@ func (j *Journal) purge(ctx context.Context, op string, o PurgeOptions, res *Pur
 		if err != nil {
 			errs = append(errs, fmt.Errorf("writer %s: %w", id, err))
 		}
-		if err != nil && !errors.Is(err, ErrTampered) {
+		if err != nil && !errors.Is(err, proof.ErrTampered) {
 			break
 		}
 	}
@@ -132,7 +132,7 @@ func (j *Journal) purge(ctx context.Context, op string, o PurgeOptions, res *Pur
 // writer removes from one log what may go.
 func (p *purge) writer(ctx context.Context, id string) error {
 	if !isUUID(id) {
-		return fmt.Errorf("%w: it has no id", ErrTampered)
+		return fmt.Errorf("%w: it has no id", proof.ErrTampered)
 	}
 	for more := true; more; {
 		var err error
@@ -171,40 +171,40 @@ func (p *purge) rows(ctx context.Context, id string) (more bool, err error) {
 		return false, err
 	}
 	next, err := p.step(ctx, id, start, 0)
-	if err != nil || next.size == start.size {
+	if err != nil || next.Size == start.Size {
 		return false, err
 	}
 	err = p.j.change(ctx, func(tx *sqlx.Tx) error {
 		if err := p.setFrontier(ctx, tx, id, next); err != nil {
 			return err
 		}
-		if err := p.deleteEntries(ctx, tx, id, next.size, next.size-start.size); err != nil {
+		if err := p.deleteEntries(ctx, tx, id, next.Size, next.Size-start.Size); err != nil {
 			return err
 		}
-		return p.deleteProof(ctx, tx, id, next.size)
+		return p.deleteProof(ctx, tx, id, next.Size)
 	})
 	if err != nil {
 		return false, err
 	}
-	p.removed(id, next.size-start.size)
+	p.removed(id, next.Size-start.Size)
 	return true, nil
 }
 
 // frontier is the tree of what was removed of a log so far.
-func (p *purge) frontier(ctx context.Context, id string) (t tree, err error) {
+func (p *purge) frontier(ctx context.Context, id string) (t proof.Tree, err error) {
 	f, err := lastFrontier(ctx, p.j.readDB, p.j.d, id)
 	if err != nil || f == nil {
 		return t, err
 	}
-	if t, err = treeOf(f.Size, f.Hashes); err != nil {
-		return t, fmt.Errorf("%w: its frontier: %w", ErrTampered, err)
+	if t, err = proof.ParseTree(f.Size, f.Hashes); err != nil {
+		return t, fmt.Errorf("%w: its frontier: %w", proof.ErrTampered, err)
 	}
 	return t, nil
 }
 
 // step verifies and exports the next entries of a log behind start that may go,
 // up to the place until if that is not 0. It returns the tree with them.
-func (p *purge) step(ctx context.Context, id string, start tree, until int64) (next tree, err error) {
+func (p *purge) step(ctx context.Context, id string, start proof.Tree, until int64) (next proof.Tree, err error) {
 	// Read and exported outside the transaction that removes, since what is
 	// read can't change but for an erasure, and the export may be slow.
 	rows, last, next, err := p.next(ctx, id, start, until)
@@ -216,20 +216,20 @@ func (p *purge) step(ctx context.Context, id string, start tree, until int64) (n
 		return start, err
 	}
 	if w == nil {
-		return start, fmt.Errorf("%w: it is not in the database", ErrTampered)
+		return start, fmt.Errorf("%w: it is not in the database", proof.ErrTampered)
 	}
 	v, _, err := w.certified(nil)
 	if err != nil {
-		return start, fmt.Errorf("%w: %w", ErrTampered, err)
+		return start, fmt.Errorf("%w: %w", proof.ErrTampered, err)
 	}
 	text, err := last.open(v)
-	if err != nil || text != checkpointText(id, next.size, next.root()) {
-		return start, fmt.Errorf("%w: entries %d to %d are not those that it signed", ErrTampered, start.size, next.size-1)
+	if err != nil || text != proof.CheckpointText(id, &next) {
+		return start, fmt.Errorf("%w: entries %d to %d are not those that it signed", proof.ErrTampered, start.Size, next.Size-1)
 	}
 	if p.o.Export == nil {
 		return next, nil
 	}
-	err = export(p.o.Export, w, start.size, rows, last.Note, p.exported != id)
+	err = export(p.o.Export, w, start.Size, rows, last.Note, p.exported != id)
 	p.exported = id
 	if err == nil && p.o.Sync != nil {
 		err = p.o.Sync()
@@ -242,7 +242,7 @@ func (p *purge) step(ctx context.Context, id string, start tree, until int64) (n
 
 // next reads the entries behind start that may go, as many as one step takes,
 // and the checkpoint that they end at.
-func (p *purge) next(ctx context.Context, id string, start tree, until int64) (rows []row, last checkpointRow, next tree, err error) {
+func (p *purge) next(ctx context.Context, id string, start proof.Tree, until int64) (rows []row, last checkpointRow, next proof.Tree, err error) {
 	j := p.j
 	tx, err := readTx(ctx, j.readDB, j.d)
 	if err != nil {
@@ -251,14 +251,14 @@ func (p *purge) next(ctx context.Context, id string, start tree, until int64) (r
 	defer tx.Rollback() //nolint:errcheck // it only reads
 	// A settlement of many entries has one checkpoint for all.
 	limit, first := int64(purgeBatch), sql.NullInt64{}
-	if err := tx.GetContext(ctx, &first, j.bind("SELECT min(tree_size) FROM file_access_checkpoints WHERE writer_id = ? AND tree_size > ?"+inCheckpoints.and(j.d)), id, start.size); err != nil || !first.Valid {
+	if err := tx.GetContext(ctx, &first, j.bind("SELECT min(tree_size) FROM file_access_checkpoints WHERE writer_id = ? AND tree_size > ?"+inCheckpoints.and(j.d)), id, start.Size); err != nil || !first.Valid {
 		return nil, last, next, err
 	}
-	limit = max(limit, first.Int64-start.size)
+	limit = max(limit, first.Int64-start.Size)
 	if until > 0 {
-		limit = min(limit, until-start.size)
+		limit = min(limit, until-start.Size)
 	}
-	if rows, err = j.readRows(ctx, tx, "writer_id = ? AND seq >= ?"+inLogs.and(j.d)+" ORDER BY seq", strconv.FormatInt(limit, 10), id, start.size); err != nil {
+	if rows, err = j.readRows(ctx, tx, "writer_id = ? AND seq >= ?"+inLogs.and(j.d)+" ORDER BY seq", strconv.FormatInt(limit, 10), id, start.Size); err != nil {
 		return nil, last, next, err
 	}
 	if i := slices.IndexFunc(rows, func(r row) bool { return !r.CreatedAt.Before(p.o.Before) }); i >= 0 {
@@ -267,30 +267,38 @@ func (p *purge) next(ctx context.Context, id string, start tree, until int64) (r
 	found := false
 	query := j.bind("SELECT tree_size, " + j.d.short(value{column: "note", limit: maxSigned}) + " FROM file_access_checkpoints WHERE writer_id = ? AND tree_size > ? AND tree_size <= ?" +
 		inCheckpoints.and(j.d) + " ORDER BY tree_size DESC LIMIT 1")
-	err = selectRaw(ctx, tx, query, []any{id, start.size, start.size + int64(len(rows))}, 2, func(v []any) { last, found = readCheckpoint(j.d, id, v), true })
+	err = selectRaw(ctx, tx, query, []any{id, start.Size, start.Size + int64(len(rows))}, 2, func(v []any) { last, found = readCheckpoint(j.d, id, v), true })
 	if err != nil || !found {
 		return nil, last, next, err
 	}
-	next, rows = start.clone(), rows[:last.Size-start.size]
+	next, rows = start.Clone(), rows[:last.Size-start.Size]
 	for i := range rows {
 		r := &rows[i]
-		leaf := tlog.RecordHash(r.canonical(nil))
-		if r.Seq != next.size || leaf != r.leaf || r.salt != nil && !bytes.Equal(r.commit(), r.commitment) {
-			return nil, last, next, fmt.Errorf("%w: entry %d (%s) is not what was recorded", ErrTampered, next.size, r.ID)
+		if err := r.stored.Check(); err != nil || r.Seq != next.Size {
+			return nil, last, next, fmt.Errorf("%w: entry %d (%s) is not what was recorded", proof.ErrTampered, next.Size, r.ID)
 		}
-		next.append(leaf)
+		next.Append(r.stored.Leaf)
 	}
 	return rows, last, next, nil
 }
 
 // setFrontier orders the entries before t to be removed.
-func (p *purge) setFrontier(ctx context.Context, tx *sqlx.Tx, id string, t tree) error {
-	order, err := p.who.sign(frontierText(p.op, id, t.size, t.root()))
+func (p *purge) setFrontier(ctx context.Context, tx *sqlx.Tx, id string, t proof.Tree) error {
+	order, err := p.who.sign(proof.FrontierText(p.op, id, &t))
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, p.j.bind("INSERT INTO file_access_frontiers (writer_id, tree_size, hashes, note) VALUES (?, ?, ?, ?)"), id, t.size, t.bytes(), order)
+	_, err = tx.ExecContext(ctx, p.j.bind("INSERT INTO file_access_frontiers (writer_id, tree_size, hashes, note) VALUES (?, ?, ?, ?)"), id, t.Size, hashBytes(t), order)
 	return err
+}
+
+// hashBytes are the hashes of a tree as a frontier stores them.
+func hashBytes(t proof.Tree) []byte {
+	out := make([]byte, 0, len(t.Hashes)*tlog.HashSize)
+	for _, h := range t.Hashes {
+		out = append(out, h[:]...)
+	}
+	return out
 }
 
 // deleteEntries removes what stands before the frontier, which is what was
@@ -298,7 +306,7 @@ func (p *purge) setFrontier(ctx context.Context, tx *sqlx.Tx, id string, t tree)
 func (p *purge) deleteEntries(ctx context.Context, tx *sqlx.Tx, id string, size, verified int64) error {
 	n, err := affected(tx.ExecContext(ctx, p.j.bind("DELETE FROM file_access_logs WHERE writer_id = ? AND seq < ?"), id, size))
 	if err == nil && n != verified {
-		err = fmt.Errorf("%w: there are %d entries where %d were verified", ErrTampered, n, verified)
+		err = fmt.Errorf("%w: there are %d entries where %d were verified", proof.ErrTampered, n, verified)
 	}
 	return err
 }
@@ -325,13 +333,13 @@ func export(to io.Writer, w *writerRow, from int64, rows []row, checkpoint strin
 	enc := json.NewEncoder(buffered)
 	enc.SetEscapeHTML(false)
 	if first {
-		if err := enc.Encode(exportLine{Writer: &exportWriter{w.id, w.origin, string(w.certificate), from}}); err != nil {
+		if err := enc.Encode(exportLine{Writer: &exportWriter{w.ID, w.Origin, w.Certificate, from}}); err != nil {
 			return err
 		}
 	}
 	for i := range rows {
 		r := &rows[i]
-		if err := enc.Encode(exportLine{Entry: string(r.canonical(nil)), Leaf: fmt.Sprintf("%x", r.leaf[:]), Personal: personalOf(r)}); err != nil {
+		if err := enc.Encode(exportLine{Entry: string(r.stored.Canonical(nil)), Leaf: fmt.Sprintf("%x", r.stored.Leaf[:]), Personal: r.stored.Personal()}); err != nil {
 			return err
 		}
 	}

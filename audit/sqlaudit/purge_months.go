@@ -10,6 +10,8 @@ import (
 	"fmt"
 
 	"github.com/jmoiron/sqlx"
+
+	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
 // dropWait is how long everybody else waits behind the lock for dropping a
@@ -25,7 +27,7 @@ type monthPart struct {
 	Last     int64  `db:"last"` // the place of its last entry
 	Entries  int64  `db:"entries"`
 
-	start, until tree // before and after what goes
+	start, until proof.Tree // before and after what goes
 }
 
 // months drops the partitions that may go as a whole, up to the first that may
@@ -63,10 +65,10 @@ func (p *purge) month(ctx context.Context, name string) (done bool, err error) {
 		if part.start, err = p.frontier(ctx, part.WriterID); err != nil {
 			return false, fmt.Errorf("writer %s: %w", part.WriterID, err)
 		}
-		for part.until = part.start; part.until.size < ends[i]; {
+		for part.until = part.start; part.until.Size < ends[i]; {
 			next, err := p.step(ctx, part.WriterID, part.until, ends[i])
-			if err == nil && next.size == part.until.size {
-				err = fmt.Errorf("%w: entries from %d on are not there", ErrTampered, next.size)
+			if err == nil && next.Size == part.until.Size {
+				err = fmt.Errorf("%w: entries from %d on are not there", proof.ErrTampered, next.Size)
 			}
 			if err != nil {
 				return false, fmt.Errorf("writer %s: %w", part.WriterID, err)
@@ -85,11 +87,11 @@ func (p *purge) month(ctx context.Context, name string) (done bool, err error) {
 		}
 	}
 	for _, part := range parts {
-		p.removed(part.WriterID, part.until.size-part.start.size)
+		p.removed(part.WriterID, part.until.Size-part.start.Size)
 		// In pieces, since what the partition saved would be lost again by one
 		// long transaction.
-		for size := part.start.size; size < part.until.size; {
-			size = min(size+purgeBatch, part.until.size)
+		for size := part.start.Size; size < part.until.Size; {
+			size = min(size+purgeBatch, part.until.Size)
 			if err := p.j.change(ctx, func(tx *sqlx.Tx) error { return p.deleteProof(ctx, tx, part.WriterID, size) }); err != nil {
 				return false, err
 			}
@@ -147,7 +149,7 @@ func (p *purge) drop(ctx context.Context, name string, parts []monthPart) error 
 		}
 		for _, part := range parts {
 			// What was committed with the last of them, in the next month.
-			if err := p.deleteEntries(ctx, tx, part.WriterID, part.until.size, part.until.size-part.start.size-part.Entries); err != nil {
+			if err := p.deleteEntries(ctx, tx, part.WriterID, part.until.Size, part.until.Size-part.start.Size-part.Entries); err != nil {
 				return err
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/proof"
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 )
 
@@ -95,7 +96,7 @@ func TestPurgeDropsMonths(t *testing.T) {
 	assert.Len(t, left, 12)
 	p, err := j.Prove(t.Context(), left[3].ID)
 	require.NoError(t, err)
-	_, err = sqlaudit.VerifyProof(p, tr.key)
+	_, err = proof.Verify(p, tr.key)
 	require.NoError(t, err)
 	require.NoError(t, j.Close(context.Background()))
 	requireSound(t, tr.verify(t))
@@ -210,7 +211,7 @@ func TestPurgeOfATamperedMonth(t *testing.T) {
 			kept := db.count(t, oldMonth)
 			j := tr.open(t)
 			_, err := j.Purge(officer, sqlaudit.PurgeOptions{Before: before})
-			require.ErrorIs(t, err, sqlaudit.ErrTampered)
+			require.ErrorIs(t, err, proof.ErrTampered)
 			assert.Equal(t, kept, db.count(t, oldMonth))
 			require.NoError(t, j.Close(context.Background()))
 			require.Error(t, tr.verify(t).Err())

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/proof"
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 )
 
@@ -119,21 +120,21 @@ func TestPythonAgrees(t *testing.T) {
 		assert.Greater(t, now, found, name)
 		found = now
 	}
-	require.ErrorIs(t, tr.verify(t).Err(), sqlaudit.ErrTampered)
+	require.ErrorIs(t, tr.verify(t).Err(), proof.ErrTampered)
 }
 
-const proofVector = "testdata/proof.json"
+const proofVector = "../proof/testdata/proof.json"
 
 // A proof that was made once has to hold for good.
 func TestProofVector(t *testing.T) {
 	var v struct {
-		Key   string          `json:"deployment_key"`
-		Proof *sqlaudit.Proof `json:"proof"`
+		Key   string       `json:"deployment_key"`
+		Proof *proof.Proof `json:"proof"`
 	}
 	data, err := os.ReadFile(proofVector)
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(data, &v))
-	e, err := sqlaudit.VerifyProof(v.Proof, v.Key)
+	e, err := proof.Verify(v.Proof, v.Key)
 	require.NoError(t, err)
 	assert.Equal(t, "files/7", e.Key)
 	assert.Equal(t, event("").Actor, e.Actor)

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
 // pageSize is how many entries are read at a time.
@@ -27,7 +28,7 @@ const pageSize = 500
 //
 // An entry that is not stored as it was written, because somebody changed the
 // database, is left out and does not count for q.Limit. After all others, the
-// loop gets an error that wraps [ErrTampered] and names up to ten of those that
+// loop gets an error that wraps [proof.ErrTampered] and names up to ten of those that
 // were left out. What it can't see is an entry that somebody changed in the very
 // column that q selects by: [Verify] finds that.
 //
@@ -114,7 +115,7 @@ func (o *oddEntries) err() error {
 	if o.count == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: %d entries were left out, since they are not stored as they were written: %s", ErrTampered, o.count, strings.Join(o.first, "; "))
+	return fmt.Errorf("%w: %d entries were left out, since they are not stored as they were written: %s", proof.ErrTampered, o.count, strings.Join(o.first, "; "))
 }
 
 // errNoWayOn says that a page ended early, at an entry whose id is too long to go

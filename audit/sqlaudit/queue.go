@@ -76,7 +76,7 @@ type intentRow struct {
 
 // sign signs the intent with the key of a registered writer.
 func (in *intentRow) sign(id *identity) (err error) {
-	in.writer, in.signed = id.id, true
+	in.writer, in.signed = id.ID, true
 	in.signature, err = id.signIntent(in.held, in.event)
 	return err
 }

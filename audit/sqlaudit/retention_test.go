@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/proof"
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 )
 
@@ -54,7 +55,7 @@ func testErase(t *testing.T, s *system) {
 	p, err := j.Prove(t.Context(), before[7].ID)
 	require.NoError(t, err, "the proof still holds")
 	assert.Nil(t, p.Personal)
-	e, err := sqlaudit.VerifyProof(p, tr.key)
+	e, err := proof.Verify(p, tr.key)
 	require.NoError(t, err)
 	want := before[7]
 	want.Actor = audit.Actor{TenantID: want.Actor.TenantID}
@@ -147,7 +148,7 @@ func testPurge(t *testing.T, s *system) {
 	// It goes on: more entries, another purge, a proof of what remains.
 	p, err := j.Prove(t.Context(), left[3].ID)
 	require.NoError(t, err)
-	_, err = sqlaudit.VerifyProof(p, tr.key)
+	_, err = proof.Verify(p, tr.key)
 	require.NoError(t, err)
 	require.NoError(t, j.Close(context.Background()))
 	r := tr.verify(t)
@@ -190,7 +191,7 @@ func TestPurgeInTheMiddleOfAWriter(t *testing.T) {
 	for _, e := range entries(t, j, audit.Query{})[:20] {
 		p, err := j.Prove(t.Context(), e.ID)
 		require.NoError(t, err)
-		_, err = sqlaudit.VerifyProof(p, tr.key)
+		_, err = proof.Verify(p, tr.key)
 		require.NoError(t, err)
 	}
 	require.NoError(t, j.Close(context.Background()))
@@ -201,8 +202,8 @@ func TestPurgeInTheMiddleOfAWriter(t *testing.T) {
 	dropTriggers(t, db)
 	db.exec(t, "UPDATE file_access_frontiers SET note = (SELECT note FROM file_access_checkpoints LIMIT 1)")
 	r := tr.verify(t)
-	require.ErrorIs(t, r.Err(), sqlaudit.ErrTampered)
-	assert.Equal(t, sqlaudit.FindingFrontier, r.Findings[0].Kind)
+	require.ErrorIs(t, r.Err(), proof.ErrTampered)
+	assert.Equal(t, proof.KindFrontier, r.Findings[0].Kind)
 }
 
 // A settlement has one checkpoint, however many entries it has.
@@ -243,6 +244,6 @@ func TestPurgeRefuses(t *testing.T) {
 	dropTriggers(t, db)
 	db.exec(t, "UPDATE file_access_logs SET file_key = 'x' WHERE seq = 3")
 	_, err = j.Purge(officer, sqlaudit.PurgeOptions{Before: time.Now()})
-	require.ErrorIs(t, err, sqlaudit.ErrTampered, "tampering is not purged away")
+	require.ErrorIs(t, err, proof.ErrTampered, "tampering is not purged away")
 	assert.Equal(t, 29, db.count(t, "file_access_logs WHERE file_key LIKE 'files/%'"))
 }

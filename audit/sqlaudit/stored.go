@@ -4,7 +4,6 @@ package sqlaudit
 
 import (
 	"context"
-	"crypto/ed25519"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -12,6 +11,8 @@ import (
 
 	"github.com/jmoiron/sqlx"
 	"golang.org/x/mod/sumdb/note"
+
+	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
 // selectRaw calls each with the n values of each row.
@@ -36,12 +37,12 @@ func selectRaw(ctx context.Context, db sqlx.QueryerContext, query string, args [
 }
 
 // checkpointQuery selects checkpoints of the writer for checkpointOf.
-func (c *streamCheck) checkpointQuery(where, order string, limit int) string {
+func (c *logReader) checkpointQuery(where, order string, limit int) string {
 	return sqlx.Rebind(c.d.bind(), "SELECT tree_size, "+c.d.short(value{column: "note", limit: maxSigned})+" FROM file_access_checkpoints WHERE writer_id = ? AND "+
 		where+inCheckpoints.and(c.d)+order+" LIMIT "+fmt.Sprint(limit))
 }
 
-func (c *streamCheck) checkpointOf(v []any) checkpointRow { return readCheckpoint(c.d, c.id, v) }
+func (c *logReader) checkpointOf(v []any) checkpointRow { return readCheckpoint(c.d, c.id, v) }
 
 // readCheckpoint makes a row of a size and a note.
 func readCheckpoint(d dialect, id string, v []any) checkpointRow {
@@ -61,7 +62,7 @@ func lastFrontier(ctx context.Context, db sqlx.QueryerContext, d dialect, writer
 		found = &f
 	})
 	if err == nil && found != nil && found.err != nil {
-		err = fmt.Errorf("%w: its frontier %w", ErrTampered, found.err)
+		err = fmt.Errorf("%w: its frontier %w", proof.ErrTampered, found.err)
 	}
 	return found, err
 }
@@ -86,9 +87,8 @@ func readFrontier(d dialect, writer string, v []any) frontierRow {
 
 // writerRow is a row of file_access_writers.
 type writerRow struct {
-	writer
-	public, certificate []byte
-	odd                 error // why the row is not one that this package stored
+	proof.Writer
+	odd error // why the row is not one that this package stored
 }
 
 type getter interface {
@@ -97,7 +97,7 @@ type getter interface {
 
 // loadWriter returns nil if there is no such writer.
 func loadWriter(ctx context.Context, db getter, d dialect, id string) (*writerRow, error) {
-	w := writerRow{writer: writer{id: id}}
+	w := writerRow{Writer: proof.Writer{ID: id}}
 	query := "SELECT " + d.short(value{column: "origin", limit: maxText}) + ", " + d.short(value{"public_key", true, 64}) + ", " +
 		d.short(value{"certificate", true, maxCertificate}) + ", " + d.timeText("started_at") + " FROM file_access_writers WHERE writer_id = ?"
 	var v [4]any
@@ -113,13 +113,14 @@ func loadWriter(ctx context.Context, db getter, d dialect, id string) (*writerRo
 			w.odd = fmt.Errorf("%w: column %s %w", errWriterUnreadable, column, err)
 		}
 	}
-	w.origin, err = d.form().text(v[0])
+	w.Origin, err = d.form().text(v[0])
 	odd("origin", err)
-	w.public, err = octets(v[1])
+	w.PublicKey, err = octets(v[1])
 	odd("public_key", err)
-	w.certificate, err = octets(v[2])
+	certificate, err := octets(v[2])
+	w.Certificate = string(certificate)
 	odd("certificate", err)
-	w.startedAt, err = d.form().time(v[3])
+	w.StartedAt, err = d.form().time(v[3])
 	odd("started_at", err)
 	return &w, nil
 }
@@ -136,32 +137,10 @@ func octets(v any) ([]byte, error) {
 	return b, nil
 }
 
-// certified checks the certificate of w. It returns the verifier of w's
-// signatures, and the name of the key that certifies it, "" if none does.
+// certified is [proof.Writer.Certified] for a row.
 func (w *writerRow) certified(keys []note.Verifier) (_ note.Verifier, by string, _ error) {
 	if w.odd != nil {
 		return nil, "", w.odd
 	}
-	if len(w.public) != ed25519.PublicKeySize {
-		return nil, "", fmt.Errorf("its public key has %d bytes: want %d", len(w.public), ed25519.PublicKeySize)
-	}
-	v, verifying, err := writerVerifier(w.id, w.public)
-	if err != nil {
-		return nil, "", fmt.Errorf("its public key can't be read: %w", err)
-	}
-	text, err := openNote(string(w.certificate), v)
-	if err != nil {
-		return v, "", fmt.Errorf("its certificate is not signed by its own key: %w", err)
-	}
-	if text != certificateText(w.writer, verifying) {
-		return v, "", errors.New("its certificate was made for another key, origin or start than the database has")
-	}
-	if len(keys) == 0 {
-		return v, "", nil
-	}
-	n, err := note.Open(w.certificate, note.VerifierList(keys...))
-	if err != nil {
-		return v, "", errors.New("none of the keys that may vouch for a writer vouches for this one")
-	}
-	return v, n.Sigs[0].Name, nil
+	return w.Certified(keys...)
 }

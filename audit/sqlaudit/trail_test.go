@@ -13,6 +13,7 @@ import (
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/memblob"
 
+	"github.com/blobtrail/blobtrail/audit/proof"
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 	"github.com/blobtrail/blobtrail/secret"
 )
@@ -77,12 +78,12 @@ func logMany(t testing.TB, j *sqlaudit.Journal, n int) {
 	}
 }
 
-func (tr *trail) verify(t testing.TB, change ...func(*sqlaudit.VerifyOptions)) *sqlaudit.Report {
+func (tr *trail) verify(t testing.TB, change ...func(*sqlaudit.VerifyOptions)) *proof.Report {
 	t.Helper()
 	return verifyAt(t, tr.dsn, tr, change...)
 }
 
-func verifyAt(t testing.TB, dsn string, tr *trail, change ...func(*sqlaudit.VerifyOptions)) *sqlaudit.Report {
+func verifyAt(t testing.TB, dsn string, tr *trail, change ...func(*sqlaudit.VerifyOptions)) *proof.Report {
 	t.Helper()
 	db := newRaw(t, dsn)
 	defer db.Close()
@@ -96,7 +97,7 @@ func verifyAt(t testing.TB, dsn string, tr *trail, change ...func(*sqlaudit.Veri
 }
 
 // requireSound fails with what was found.
-func requireSound(t testing.TB, r *sqlaudit.Report) {
+func requireSound(t testing.TB, r *proof.Report) {
 	t.Helper()
 	require.NoError(t, r.Err(), "%v", r.Findings)
 }

@@ -1,7 +1,7 @@
 package sqlaudit
 
 // Verify: the whole trail, checked against what its writers signed and
-// published. This file finds the writers; verify_stream.go checks one of them.
+// published. This file finds the writers; verify_log.go reads one of them.
 
 import (
 	"context"
@@ -12,8 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -23,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
 // VerifyOptions say what to hold a trail against. Nil, or the zero value of a
@@ -36,8 +35,8 @@ type VerifyOptions struct {
 
 	// Bucket holds the published checkpoints, and Prefix is what
 	// [PublishOptions.Prefix] was. Nil: only the database is checked, and the
-	// verdict is [VerdictNotAnchored] at best. If the bucket has nothing that
-	// the trail published, it is [VerdictNotCheckable].
+	// verdict is [proof.VerdictNotAnchored] at best. If the bucket has nothing that
+	// the trail published, it is [proof.VerdictNotCheckable].
 	Bucket *blob.Bucket
 	Prefix string
 
@@ -59,7 +58,7 @@ type VerifyOptions struct {
 // the root of the tree at every checkpoint, signatures, certificates, what was
 // erased and removed, and what the bucket has against what the database has. An
 // error means that the check could not be done; what it found is in the report,
-// whose [Report.Err] is an error too. [Report.Verdict] is the result in a word.
+// whose [proof.Report.Err] is an error too. [proof.Report.Verdict] is the result in a word.
 //
 // The database is untrusted input. A value that this package does not store, such
 // as one of another type, in another form or too long, is a finding, and so is a
@@ -72,7 +71,7 @@ type VerifyOptions struct {
 // of writers and, by 40 bytes each, of published checkpoints; not with that of
 // entries. db needs a free connection for each of opts.Parallel writers, in
 // file_access_ tables nothing but SELECT, and need not be the journal's.
-func Verify(ctx context.Context, db *sqlx.DB, opts *VerifyOptions) (*Report, error) {
+func Verify(ctx context.Context, db *sqlx.DB, opts *VerifyOptions) (*proof.Report, error) {
 	if db == nil {
 		return nil, errors.New("sqlaudit: Verify without a database")
 	}
@@ -85,7 +84,7 @@ func Verify(ctx context.Context, db *sqlx.DB, opts *VerifyOptions) (*Report, err
 
 // Verify checks the journal's own trail; see the function [Verify]. It is not
 // bound by [Options.Timeout].
-func (j *Journal) Verify(ctx context.Context, opts *VerifyOptions) (*Report, error) {
+func (j *Journal) Verify(ctx context.Context, opts *VerifyOptions) (*proof.Report, error) {
 	select {
 	case <-j.q.closing:
 		return nil, fmt.Errorf("sqlaudit: verifying: %w", audit.ErrClosed)
@@ -96,39 +95,17 @@ func (j *Journal) Verify(ctx context.Context, opts *VerifyOptions) (*Report, err
 
 // verification is one run.
 type verification struct {
-	collector
 	db      *sqlx.DB
 	d       dialect
 	o       VerifyOptions
 	keys    []note.Verifier
-	signers sync.Map // the writers that may sign orders: id to *signerState
-
-	anchored   atomic.Bool  // the bucket has a checkpoint that this trail published
-	unverified atomic.Int64 // objects in the bucket that no writer of this trail signed
+	checker *proof.Checker
+	remarks []string
 }
 
-func verify(ctx context.Context, db *sqlx.DB, d dialect, opts *VerifyOptions) (*Report, error) {
+func verify(ctx context.Context, db *sqlx.DB, d dialect, opts *VerifyOptions) (*proof.Report, error) {
 	v := &verification{db: db, d: d}
-	if opts != nil {
-		v.o = *opts
-	}
-	switch {
-	case v.o.Parallel < 0:
-		return nil, fmt.Errorf("sqlaudit: VerifyOptions.Parallel is %d: want a positive number, or 0 for the number of CPUs", v.o.Parallel)
-	case v.o.MaxFindings < 0:
-		return nil, fmt.Errorf("sqlaudit: VerifyOptions.MaxFindings is %d: want a positive number, or 0 for 1000", v.o.MaxFindings)
-	}
-	if v.o.Parallel == 0 {
-		v.o.Parallel = min(8, runtime.GOMAXPROCS(0))
-	}
-	if most := db.Stats().MaxOpenConnections; most > 0 {
-		v.o.Parallel = min(v.o.Parallel, most)
-	}
-	if v.limit = v.o.MaxFindings; v.limit == 0 {
-		v.limit = 1000
-	}
-	var err error
-	if v.keys, err = verifiers(v.o.Keys); err != nil {
+	if err := v.prepare(opts); err != nil {
 		return nil, err
 	}
 	// The bucket first: a checkpoint is published after it is stored, so what
@@ -148,9 +125,9 @@ func verify(ctx context.Context, db *sqlx.DB, d dialect, opts *VerifyOptions) (*
 	g.SetLimit(v.o.Parallel)
 	for id := range ids {
 		g.Go(func() error {
-			err := v.stream(gctx, id, published[id])
+			err := v.verifyWriter(gctx, id, published[id])
 			if v.refused(gctx, err) {
-				v.find(Finding{Kind: FindingUnreadable, WriterID: id, Seq: -1, Last: -1, Detail: fmt.Sprintf("the database can't read its rows: %v", err)})
+				v.find(proof.KindUnreadable, id, -1, "the database can't read its rows: %v", err)
 				return nil
 			}
 			if err != nil {
@@ -165,43 +142,54 @@ func verify(ctx context.Context, db *sqlx.DB, d dialect, opts *VerifyOptions) (*
 	if err := v.checkIntents(ctx); err != nil {
 		return nil, err
 	}
-	v.remark()
-	switch {
-	case v.r.Total > 0:
-		v.r.Verdict = VerdictTampered
-	case v.o.Bucket == nil:
-		v.r.Verdict = VerdictNotAnchored
-	case !v.anchored.Load():
-		v.r.Verdict = VerdictNotCheckable
-	default:
-		v.r.Verdict = VerdictSound
+	r := v.checker.Report(v.o.Bucket != nil)
+	r.Remarks = append(r.Remarks, v.remarks...)
+	if v.o.Bucket != nil && v.o.LatestPublished {
+		r.Remarks = append(r.Remarks, "Of the published checkpoints only the last of each writer was fetched.")
 	}
-	return v.report(), nil
+	return r, nil
+}
+
+// prepare takes over the options.
+func (v *verification) prepare(opts *VerifyOptions) (err error) {
+	if opts != nil {
+		v.o = *opts
+	}
+	switch {
+	case v.o.Parallel < 0:
+		return fmt.Errorf("sqlaudit: VerifyOptions.Parallel is %d: want a positive number, or 0 for the number of CPUs", v.o.Parallel)
+	case v.o.MaxFindings < 0:
+		return fmt.Errorf("sqlaudit: VerifyOptions.MaxFindings is %d: want a positive number, or 0 for 1000", v.o.MaxFindings)
+	}
+	if v.o.Parallel == 0 {
+		v.o.Parallel = min(8, runtime.GOMAXPROCS(0))
+	}
+	if most := v.db.Stats().MaxOpenConnections; most > 0 {
+		v.o.Parallel = min(v.o.Parallel, most)
+	}
+	if v.o.MaxFindings == 0 {
+		v.o.MaxFindings = 1000
+	}
+	if v.keys, err = proof.ParseKeys(v.o.Keys...); err != nil {
+		return err
+	}
+	v.checker, err = proof.NewChecker(v.o.MaxFindings, v.o.Keys...)
+	return err
+}
+
+// find reports something that can't be read, or that no writer stores.
+func (v *verification) find(kind proof.Kind, writerID string, seq int64, format string, args ...any) {
+	v.checker.Find(findingOf(kind, writerID, seq, format, args...))
+}
+
+func findingOf(kind proof.Kind, writerID string, seq int64, format string, args ...any) proof.Finding {
+	return proof.Finding{Kind: kind, WriterID: writerID, Seq: seq, Last: seq, Detail: fmt.Sprintf(format, args...)}
 }
 
 // refused says that err is a finding: the database itself can't make sense of
 // the tables or of what they hold.
 func (v *verification) refused(ctx context.Context, err error) bool {
 	return err != nil && ctx.Err() == nil && v.d.refuses(err)
-}
-
-// remark says what the report can't know.
-func (v *verification) remark() {
-	add := func(format string, args ...any) { v.r.Remarks = append(v.r.Remarks, fmt.Sprintf(format, args...)) }
-	if len(v.keys) == 0 {
-		add("No deployment key was given: each writer vouches for itself. Whoever can write to the database could have put writers of their own in the place of others; of that, only published checkpoints would tell. They could also have had such a writer order entries to be erased or removed; of that, nothing would.")
-	}
-	if v.o.Bucket == nil {
-		add("No bucket was given: the end of a log may have been cut off, writers may have been removed whole, or the database may be an older copy, and nothing here would show it.")
-		return
-	}
-	add("What was recorded after the last published checkpoint of its writer could have been cut off unseen; %d entries that are there are that new.", v.r.Unpublished())
-	if n := v.unverified.Load(); n > 0 {
-		add("%d objects below the prefix %q were left out: no writer of this trail signed them, or no key that was given certifies their writer.", n, v.o.Prefix)
-	}
-	if v.o.LatestPublished {
-		add("Of the published checkpoints only the last of each writer was fetched.")
-	}
 }
 
 // anchors is what the bucket has of one writer.
@@ -248,46 +236,10 @@ func (v *verification) publishedWriters(ctx context.Context) (map[string]*anchor
 		slices.Sort(a.sizes)
 	}
 	if others > 0 {
-		v.r.Remarks = append(v.r.Remarks, fmt.Sprintf("%d objects below the prefix %q are not published checkpoints and were left out.", others, v.o.Prefix))
+		v.remarks = append(v.remarks, fmt.Sprintf("%d objects below the prefix %q are not published checkpoints and were left out.", others, v.o.Prefix))
 	}
 	return out, nil
 }
-
-// signerState is whether a writer may sign orders.
-type signerState struct {
-	v   note.Verifier
-	err error
-}
-
-// checkOrder returns the text of a signed order.
-func (v *verification) checkOrder(ctx context.Context, db getter, signed string) (string, error) {
-	id, err := signerOf(signed)
-	if err != nil {
-		return "", err
-	}
-	s, ok := v.signers.Load(id)
-	if !ok {
-		w, err := loadWriter(ctx, db, v.d, id)
-		if err != nil {
-			return "", &queryError{err}
-		}
-		state := &signerState{err: errors.New("its writer is not in the database")}
-		if w != nil {
-			state.v, _, state.err = w.certified(v.keys)
-		}
-		s, _ = v.signers.LoadOrStore(id, state)
-	}
-	state := s.(*signerState)
-	if state.err != nil {
-		return "", fmt.Errorf("it is signed by writer %s: %w", id, state.err)
-	}
-	return openNote(signed, state.v)
-}
-
-// queryError is an error of the database, which is no finding.
-type queryError struct{ error }
-
-func (e *queryError) Unwrap() error { return e.error }
 
 // fetch reads a published object; found is false if it is not there.
 func (v *verification) fetch(ctx context.Context, key string) (text string, found bool, err error) {

@@ -1,30 +1,21 @@
 package sqlaudit
 
-// Orders of erasure, read alongside the entries that they name.
+// This file implements reading the orders of erasure alongside the entries that
+// they name.
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"slices"
 	"strconv"
-	"sync"
 
 	"github.com/jmoiron/sqlx"
 )
 
-// erasureCursor holds the orders that may name the entries of the page at hand.
-type erasureCursor struct {
-	c      *streamCheck
+// erasureReader reads the orders that may name the entries of the page at hand.
+type erasureReader struct {
 	loaded bool  // something was
 	first  int64 // of the last order that was read, and its operation
 	op     string
-
-	mu     sync.Mutex // one goroutine loads while the other one asks
-	active []*erasureOrder
 }
-
-type erasureOrder struct{ spans []span }
 
 // erasureRow is a row of file_access_erasures.
 type erasureRow struct {
@@ -36,28 +27,19 @@ type erasureRow struct {
 // erasuresRead is how many orders are read at a time.
 const erasuresRead = 100
 
-// load reads the orders that begin before to, which were not read yet. Orders that
-// aren't valid are findings, and not kept.
-func (e *erasureCursor) load(ctx context.Context, tx *sqlx.Tx, to int64) error {
+// loadErasures feeds the orders that begin before to and were not read yet.
+func (c *logReader) loadErasures(ctx context.Context, tx *sqlx.Tx, to int64) error {
 	for {
-		list, err := e.read(ctx, tx, to)
+		list, err := c.readErasures(ctx, tx, to)
 		if err != nil {
 			return err
 		}
 		for _, f := range list {
-			e.loaded, e.first, e.op = true, f.first, f.op
-			spans, err := e.order(ctx, tx, f)
-			var failed *queryError
-			if errors.As(err, &failed) {
+			c.erasures = erasureReader{true, f.first, f.op}
+			if err := c.loadSigner(ctx, tx, f.note); err != nil {
 				return err
 			}
-			if err != nil {
-				e.c.find(e.c.finding(FindingErasure, f.first, "the order of erasure %s is not valid: %v", printable(f.op), err))
-				continue
-			}
-			e.mu.Lock()
-			e.active = append(e.active, &erasureOrder{spans})
-			e.mu.Unlock()
+			c.log.Erasure(f.first, f.op, f.note, f.err)
 		}
 		if len(list) < erasuresRead {
 			return nil
@@ -65,20 +47,20 @@ func (e *erasureCursor) load(ctx context.Context, tx *sqlx.Tx, to int64) error {
 	}
 }
 
-// read returns the next orders in the order of the primary key.
-func (e *erasureCursor) read(ctx context.Context, tx *sqlx.Tx, to int64) (list []erasureRow, err error) {
+// readErasures returns the next orders in the order of the primary key.
+func (c *logReader) readErasures(ctx context.Context, tx *sqlx.Tx, to int64) (list []erasureRow, err error) {
 	op := "op_id"
-	if e.c.d.name() != "postgres" {
-		op = e.c.d.short(value{column: op, limit: 36})
+	if c.d.name() != "postgres" {
+		op = c.d.short(value{column: op, limit: 36})
 	}
-	where, args := "", []any{e.c.id}
-	if e.loaded {
-		where, args = "first_seq >= ? AND (first_seq > ? OR op_id > ?) AND ", append(args, e.first, e.first, e.op)
+	where, args := "", []any{c.id}
+	if c.erasures.loaded {
+		where, args = "first_seq >= ? AND (first_seq > ? OR op_id > ?) AND ", append(args, c.erasures.first, c.erasures.first, c.erasures.op)
 	}
-	query := "SELECT first_seq, " + op + ", " + e.c.d.short(value{column: "note", limit: maxOrder}) + " FROM file_access_erasures WHERE writer_id = ? AND " +
-		where + "first_seq < ?" + inErasures.and(e.c.d) + " ORDER BY first_seq, op_id LIMIT " + strconv.Itoa(erasuresRead)
-	form := e.c.d.form()
-	err = selectRaw(ctx, tx, sqlx.Rebind(e.c.d.bind(), query), append(args, to), 3, func(v []any) {
+	query := "SELECT first_seq, " + op + ", " + c.d.short(value{column: "note", limit: maxOrder}) + " FROM file_access_erasures WHERE writer_id = ? AND " +
+		where + "first_seq < ?" + inErasures.and(c.d) + " ORDER BY first_seq, op_id LIMIT " + strconv.Itoa(erasuresRead)
+	form := c.d.form()
+	err = selectRaw(ctx, tx, sqlx.Rebind(c.d.bind(), query), append(args, to), 3, func(v []any) {
 		var f erasureRow
 		if f.first, f.err = form.integer(v[0]); f.err == nil {
 			f.op, f.err = form.text(v[1])
@@ -89,36 +71,4 @@ func (e *erasureCursor) read(ctx context.Context, tx *sqlx.Tx, to int64) (list [
 		list = append(list, f)
 	})
 	return list, err
-}
-
-// order returns the entries that an order names.
-func (e *erasureCursor) order(ctx context.Context, tx *sqlx.Tx, f erasureRow) ([]span, error) {
-	if f.err != nil {
-		return nil, fmt.Errorf("its row %w", f.err)
-	}
-	text, err := e.c.checkOrder(ctx, tx, f.note)
-	if err != nil {
-		return nil, err
-	}
-	spans, err := parseErasure(text, f.op, e.c.id)
-	if err == nil && spans[0].first != f.first {
-		err = errors.New("it begins with another entry")
-	}
-	return spans, err
-}
-
-// allowed reports whether an order names the entry. Entries are asked for in
-// ascending order.
-func (e *erasureCursor) allowed(seq int64) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	named := false
-	e.active = slices.DeleteFunc(e.active, func(o *erasureOrder) bool {
-		for len(o.spans) > 0 && o.spans[0].last < seq {
-			o.spans = o.spans[1:]
-		}
-		named = named || len(o.spans) > 0 && o.spans[0].first <= seq
-		return len(o.spans) == 0
-	})
-	return named
 }

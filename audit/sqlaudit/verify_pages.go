@@ -25,11 +25,11 @@ type page struct {
 	seqs        []int64  // of rows
 	broken      []string // why the log can't be read any further
 	checkpoints []checkpointRow
-	last        bool
+	beyond      []checkpointRow // of more entries than the log has, the largest first
 }
 
 // pages reads the log and has it checked.
-func (c *streamCheck) pages(ctx context.Context, tx *sqlx.Tx) error {
+func (c *logReader) pages(ctx context.Context, tx *sqlx.Tx) error {
 	g, ctx := errgroup.WithContext(ctx)
 	ready := make(chan *page, 2)
 	free := make(chan *page, 4)
@@ -38,8 +38,7 @@ func (c *streamCheck) pages(ctx context.Context, tx *sqlx.Tx) error {
 	}
 	g.Go(func() error {
 		defer close(ready)
-		c.from, c.limit = c.next, verifyPage
-		after := c.next
+		c.from, c.limit = c.first, verifyPage
 		for done := false; !done; {
 			var p *page
 			select {
@@ -47,26 +46,26 @@ func (c *streamCheck) pages(ctx context.Context, tx *sqlx.Tx) error {
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-			p.rows, p.seqs, p.broken, p.checkpoints = p.rows[:0], p.seqs[:0], nil, p.checkpoints[:0]
+			p.rows, p.seqs, p.broken, p.checkpoints, p.beyond = p.rows[:0], p.seqs[:0], nil, p.checkpoints[:0], nil
 			var err error
 			if done, err = c.readPage(ctx, tx, p); err != nil {
 				return err
 			}
-			to := after
+			to := c.end
 			if n := len(p.seqs); n > 0 {
 				to = max(to, p.seqs[n-1]+1)
 			}
-			if err := c.readCheckpoints(ctx, tx, p, after, to); err != nil {
+			if err := c.readCheckpoints(ctx, tx, p, c.end, to); err != nil {
 				return err
 			}
-			after, p.last = to, done
+			c.end = to
 			if done {
-				if c.beyond, err = c.checkpointBeyond(ctx, tx, after); err != nil {
+				if err := c.readBeyond(ctx, tx, p); err != nil {
 					return err
 				}
 				to = math.MaxInt64
 			}
-			if err := c.erasures.load(ctx, tx, to); err != nil {
+			if err := c.loadErasures(ctx, tx, to); err != nil {
 				return err
 			}
 			select {
@@ -88,7 +87,7 @@ func (c *streamCheck) pages(ctx context.Context, tx *sqlx.Tx) error {
 }
 
 // readPage reads the next entries. It returns done with the last of them.
-func (c *streamCheck) readPage(ctx context.Context, tx *sqlx.Tx, p *page) (done bool, err error) {
+func (c *logReader) readPage(ctx context.Context, tx *sqlx.Tx, p *page) (done bool, err error) {
 	rows, err := tx.QueryContext(ctx, sqlx.Rebind(c.d.bind(), "SELECT "+c.d.columns()+
 		" FROM file_access_logs WHERE writer_id = ? AND seq >= ?"+inLogs.and(c.d)+" ORDER BY seq LIMIT "+fmt.Sprint(c.limit+1)), c.id, c.from)
 	if err != nil {
@@ -141,7 +140,7 @@ func (c *streamCheck) readPage(ctx context.Context, tx *sqlx.Tx, p *page) (done 
 
 // readCheckpoints reads those of trees that are larger than after and not larger
 // than to: as many as there are entries on the page, and one more.
-func (c *streamCheck) readCheckpoints(ctx context.Context, tx *sqlx.Tx, p *page, after, to int64) error {
+func (c *logReader) readCheckpoints(ctx context.Context, tx *sqlx.Tx, p *page, after, to int64) error {
 	if to == after {
 		return nil
 	}
@@ -155,31 +154,13 @@ func (c *streamCheck) readCheckpoints(ctx context.Context, tx *sqlx.Tx, p *page,
 	})
 }
 
-// checkpointsTried is how many checkpoints beyond the end of a log are looked at
-// for one that its writer signed.
+// checkpointsTried bounds the checkpoints beyond the end of a log that are read to
+// find one that its writer signed.
 const checkpointsTried = 100
 
-// checkpointBeyond returns the largest size beyond the end of the log that the
-// writer signed, or 0.
-func (c *streamCheck) checkpointBeyond(ctx context.Context, tx *sqlx.Tx, after int64) (size int64, err error) {
-	err = selectRaw(ctx, tx, c.checkpointQuery("tree_size > ?", " ORDER BY tree_size DESC", checkpointsTried), []any{c.id, after}, 2, func(v []any) {
-		p := c.checkpointOf(v)
-		if c.verifier == nil || size > 0 {
-			size = max(size, p.Size) // the certificate is a finding already
-			return
-		}
-		text, err := p.open(c.verifier)
-		if err == nil {
-			var n int64
-			if _, n, _, err = parseCheckpoint(text); err == nil && n != p.Size {
-				err = fmt.Errorf("it is for %d entries", n)
-			}
-		}
-		if err != nil {
-			c.find(c.finding(FindingSignature, -1, "the checkpoint stored for %d entries, which are not there, is not one that its writer signed: %v", p.Size, err))
-			return
-		}
-		size = p.Size
+// readBeyond reads the checkpoints of more entries than the log has.
+func (c *logReader) readBeyond(ctx context.Context, tx *sqlx.Tx, p *page) error {
+	return selectRaw(ctx, tx, c.checkpointQuery("tree_size > ?", " ORDER BY tree_size DESC", checkpointsTried), []any{c.id, c.end}, 2, func(v []any) {
+		p.beyond = append(p.beyond, c.checkpointOf(v))
 	})
-	return size, err
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/blobtrail/blobtrail/audit/proof"
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 )
 
@@ -73,8 +74,8 @@ func TestVerifyWithoutTheRightKey(t *testing.T) {
 	_, other, err := sqlaudit.NewDeploymentKey("example.com/trail")
 	require.NoError(t, err)
 	r := tr.verify(t, func(o *sqlaudit.VerifyOptions) { o.Keys = []string{other} })
-	require.ErrorIs(t, r.Err(), sqlaudit.ErrTampered)
-	assert.Equal(t, sqlaudit.FindingCertificate, r.Findings[0].Kind)
+	require.ErrorIs(t, r.Err(), proof.ErrTampered)
+	assert.Equal(t, proof.KindCertificate, r.Findings[0].Kind)
 	requireSound(t, tr.verify(t, func(o *sqlaudit.VerifyOptions) { o.Keys = []string{other, tr.key} }))
 
 	r = tr.verify(t, func(o *sqlaudit.VerifyOptions) { o.Keys = nil })
@@ -105,26 +106,26 @@ func TestVerifyCountsAllFindingsAndListsSome(t *testing.T) {
 func TestVerifyOfOddValues(t *testing.T) {
 	for name, c := range map[string]struct {
 		statement string
-		kind      sqlaudit.FindingKind
+		kind      proof.Kind
 	}{
-		"empty text for NULL": {"UPDATE file_access_logs SET error_code = '' WHERE seq = 2", sqlaudit.FindingUnreadable},
-		"text for a number":   {"UPDATE file_access_logs SET size = 'many' WHERE seq = 2", sqlaudit.FindingUnreadable},
-		"text for a place":    {"UPDATE file_access_logs SET seq = 'x' WHERE seq = 2", sqlaudit.FindingUnreadable},
-		"a time that is none": {"UPDATE file_access_logs SET created_at = 'now' WHERE seq = 2", sqlaudit.FindingUnreadable},
-		"a short leaf":        {"UPDATE file_access_logs SET leaf = x'00' WHERE seq = 2", sqlaudit.FindingUnreadable},
-		"attrs spaced out":    {"UPDATE file_access_logs SET attrs = '{ }' WHERE seq = 2", sqlaudit.FindingUnreadable},
-		"a writer of its own": {"UPDATE file_access_logs SET writer_id = 'x' WHERE seq = 2", sqlaudit.FindingWriter},
-		"a writer of no name": {"UPDATE file_access_logs SET writer_id = '' WHERE seq = 2", sqlaudit.FindingUnreadable},
-		"before the start":    {"UPDATE file_access_logs SET seq = -1 WHERE seq = 2", sqlaudit.FindingSequence},
-		"user without salt":   {"UPDATE file_access_logs SET pii_salt = NULL, user_id = 'x' WHERE seq = 2", sqlaudit.FindingCommitment},
-		"a blanked actor":     {"UPDATE file_access_logs SET pii_salt = NULL, user_id = NULL, ip_address = NULL, user_agent = NULL, request_id = NULL WHERE seq = 2", sqlaudit.FindingErasure},
-		"another origin":      {"UPDATE file_access_writers SET origin = 'x'", sqlaudit.FindingCertificate},
-		"no certificate":      {"UPDATE file_access_writers SET certificate = NULL", sqlaudit.FindingCertificate},
-		"no key":              {"UPDATE file_access_writers SET public_key = NULL", sqlaudit.FindingCertificate},
-		"no note":             {"UPDATE file_access_checkpoints SET note = ''", sqlaudit.FindingSignature},
-		"a moved checkpoint":  {"UPDATE file_access_checkpoints SET tree_size = tree_size + 1 WHERE tree_size = 5", sqlaudit.FindingSignature},
-		"a false frontier":    {"INSERT INTO file_access_frontiers SELECT writer_id, tree_size, x'', note FROM file_access_checkpoints", sqlaudit.FindingFrontier},
-		"a false order":       {"INSERT INTO file_access_erasures SELECT writer_id, 0, writer_id, note FROM file_access_checkpoints LIMIT 1", sqlaudit.FindingErasure},
+		"empty text for NULL": {"UPDATE file_access_logs SET error_code = '' WHERE seq = 2", proof.KindUnreadable},
+		"text for a number":   {"UPDATE file_access_logs SET size = 'many' WHERE seq = 2", proof.KindUnreadable},
+		"text for a place":    {"UPDATE file_access_logs SET seq = 'x' WHERE seq = 2", proof.KindUnreadable},
+		"a time that is none": {"UPDATE file_access_logs SET created_at = 'now' WHERE seq = 2", proof.KindUnreadable},
+		"a short leaf":        {"UPDATE file_access_logs SET leaf = x'00' WHERE seq = 2", proof.KindUnreadable},
+		"attrs spaced out":    {"UPDATE file_access_logs SET attrs = '{ }' WHERE seq = 2", proof.KindUnreadable},
+		"a writer of its own": {"UPDATE file_access_logs SET writer_id = 'x' WHERE seq = 2", proof.KindWriter},
+		"a writer of no name": {"UPDATE file_access_logs SET writer_id = '' WHERE seq = 2", proof.KindUnreadable},
+		"before the start":    {"UPDATE file_access_logs SET seq = -1 WHERE seq = 2", proof.KindSequence},
+		"user without salt":   {"UPDATE file_access_logs SET pii_salt = NULL, user_id = 'x' WHERE seq = 2", proof.KindCommitment},
+		"a blanked actor":     {"UPDATE file_access_logs SET pii_salt = NULL, user_id = NULL, ip_address = NULL, user_agent = NULL, request_id = NULL WHERE seq = 2", proof.KindErasure},
+		"another origin":      {"UPDATE file_access_writers SET origin = 'x'", proof.KindCertificate},
+		"no certificate":      {"UPDATE file_access_writers SET certificate = NULL", proof.KindCertificate},
+		"no key":              {"UPDATE file_access_writers SET public_key = NULL", proof.KindCertificate},
+		"no note":             {"UPDATE file_access_checkpoints SET note = ''", proof.KindSignature},
+		"a moved checkpoint":  {"UPDATE file_access_checkpoints SET tree_size = tree_size + 1 WHERE tree_size = 5", proof.KindSignature},
+		"a false frontier":    {"INSERT INTO file_access_frontiers SELECT writer_id, tree_size, x'', note FROM file_access_checkpoints", proof.KindFrontier},
+		"a false order":       {"INSERT INTO file_access_erasures SELECT writer_id, 0, writer_id, note FROM file_access_checkpoints LIMIT 1", proof.KindErasure},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tr := newTrail(t)
@@ -135,7 +136,7 @@ func TestVerifyOfOddValues(t *testing.T) {
 			require.NoError(t, err)
 			r := tr.verify(t)
 			require.Error(t, r.Err())
-			kinds := make(map[sqlaudit.FindingKind]bool)
+			kinds := make(map[proof.Kind]bool)
 			for _, f := range r.Findings {
 				kinds[f.Kind] = true
 			}

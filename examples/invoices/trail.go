@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/blobtrail/blobtrail/audit"
-	"github.com/blobtrail/blobtrail/audit/sqlaudit"
+	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
 // Verification states of an entry, and of a trail.
@@ -29,7 +29,7 @@ type verifier struct {
 	failed  error
 
 	mu     sync.Mutex
-	report *sqlaudit.Report
+	report *proof.Report
 	at     time.Time
 	sizes  map[string]int64 // of each writer's log
 }
@@ -50,7 +50,7 @@ func (s *service) verifyLocked(ctx context.Context) error {
 		return err
 	}
 	switch err := report.Err(); {
-	case errors.Is(err, sqlaudit.ErrTampered):
+	case errors.Is(err, proof.ErrTampered):
 		s.log.Error("THE TRAIL WAS TAMPERED WITH", "findings", report.Total, "first", err)
 	case err != nil:
 		s.log.Warn("the trail could not be checked against its published checkpoints", "error", err)
@@ -85,7 +85,7 @@ func (v *verifier) state(e audit.Entry) string {
 func (v *verifier) last() (at time.Time, sound, ever bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.at, v.report != nil && v.report.OK(), v.report != nil
+	return v.at, v.report != nil && v.report.Err() == nil, v.report != nil
 }
 
 type trailEntry struct {

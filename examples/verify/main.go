@@ -38,13 +38,14 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // postgres:
 	_ "modernc.org/sqlite"             // sqlite:
 
+	"github.com/blobtrail/blobtrail/audit/proof"
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 	_ "github.com/blobtrail/blobtrail/blobstore/all" // buckets
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
 // exitFailed is the exit code if there is no report.
-var exitFailed = sqlaudit.VerdictNotCheckable.ExitCode()
+var exitFailed = proof.VerdictNotCheckable.ExitCode()
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -85,7 +86,7 @@ func run(ctx context.Context, out, errOut io.Writer, args []string) int {
 	return report.Verdict.ExitCode()
 }
 
-func check(ctx context.Context, dsn, bucket string, o *sqlaudit.VerifyOptions) (_ *sqlaudit.Report, err error) {
+func check(ctx context.Context, dsn, bucket string, o *sqlaudit.VerifyOptions) (_ *proof.Report, err error) {
 	// A mistyped path must not become a new, empty and perfectly sound trail.
 	if path, ok := strings.CutPrefix(dsn, "sqlite:"); ok {
 		if _, err := os.Stat(path); err != nil {
@@ -125,7 +126,7 @@ func existing(bucket string) string {
 	return u.String()
 }
 
-func say(out io.Writer, r *sqlaudit.Report, took time.Duration) {
+func say(out io.Writer, r *proof.Report, took time.Duration) {
 	fmt.Fprintf(out, "Checked %s by %s, %s and %s in %v.\n", many(r.Entries, "entry", "entries"), many(int64(len(r.Streams)), "writer", "writers"),
 		many(r.Checkpoints, "stored checkpoint", "stored checkpoints"), many(r.Published, "published one", "published ones"), took.Round(time.Millisecond))
 	if r.Erased > 0 {
@@ -145,11 +146,11 @@ func say(out io.Writer, r *sqlaudit.Report, took time.Duration) {
 	}
 	fmt.Fprintln(out)
 	switch r.Verdict {
-	case sqlaudit.VerdictSound:
+	case proof.VerdictSound:
 		fmt.Fprintln(out, "SOUND: the trail is as it was recorded.")
-	case sqlaudit.VerdictNotAnchored:
+	case proof.VerdictNotAnchored:
 		fmt.Fprintln(out, "SOUND, BUT NOT ANCHORED: the database agrees with itself. Give the bucket of the published checkpoints to see whether entries are missing.")
-	case sqlaudit.VerdictTampered:
+	case proof.VerdictTampered:
 		fmt.Fprintf(out, "TAMPERED: the trail is not as it was recorded. %s:\n", many(int64(r.Total), "finding", "findings"))
 		for _, f := range r.Findings {
 			fmt.Fprintln(out, " -", f)

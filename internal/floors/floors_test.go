@@ -39,6 +39,7 @@ var floorOf = map[string]int{
 	"blobstore/driver":              1,
 	"audit/sqlaudit":                1,
 	"audit":                         0,
+	"audit/proof":                   0,
 	"signurl":                       0,
 	"secret":                        0,
 	"internal/keyrule":              0,
@@ -50,6 +51,7 @@ var floorOf = map[string]int{
 var sameFloor = [][2]string{
 	{"blobstore", "blobstore/driver"},
 	{"signurl", "secret"},
+	{"audit/proof", "audit"},
 }
 
 // forTests are imported by tests only, and may import anything below floor 4.
@@ -69,7 +71,7 @@ var standardOnly = []string{"audit", "signurl", "secret"}
 // lean are the packages that every user links: no cloud SDK, no SQL driver and
 // no test code may be among what they import, however indirectly.
 var lean = []string{
-	"audit", "signurl", "secret", "audit/sqlaudit", "blobstore", "blobstore/driver", "blobstore/blobhttp", "blobstore/transfer", "blobstore/filestore", "config",
+	"audit", "audit/proof", "signurl", "secret", "audit/sqlaudit", "blobstore", "blobstore/driver", "blobstore/blobhttp", "blobstore/transfer", "blobstore/filestore", "config",
 }
 
 // The Go CDK's error codes bring google.golang.org/grpc/status, for everybody.

@@ -1,4 +1,4 @@
-package sqlaudit
+package proof
 
 import (
 	"bytes"
@@ -29,20 +29,28 @@ type vector struct {
 	Leaf       string         `json:"leaf"`
 }
 
-func vectorRows() map[string]*row {
+// valuesOf returns the values of the columns of e.
+func valuesOf(e *audit.Entry) []any {
+	var out []any
+	for _, c := range audit.Columns() {
+		out = append(out, c.Value(e))
+	}
+	return out
+}
+
+func vectorEntries() map[string]*Entry {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 60007000, time.UTC)
 	salt := make([]byte, 32)
 	for i := range salt {
 		salt[i] = byte(i)
 	}
-	base := func(seq int64, e audit.Event) *row {
-		e.OpID, e.OccurredAt = "0b8f5a0e-6c0f-4c57-9c2b-0f5b7c1d2e3f", at
-		r, err := newRow(e, "")
-		if err != nil {
-			panic(err)
-		}
-		r.place("01941f29-7c00-7000-8000-000000000001", "01941f29-7bff-7000-8000-000000000000", seq, at.Add(time.Second), salt)
-		return r
+	base := func(seq int64, ev audit.Event) *Entry {
+		ev.OpID, ev.OccurredAt = "0b8f5a0e-6c0f-4c57-9c2b-0f5b7c1d2e3f", at
+		e := &Entry{Salt: salt, Values: valuesOf(&audit.Entry{
+			Event: ev, ID: "01941f29-7c00-7000-8000-000000000001", WriterID: "01941f29-7bff-7000-8000-000000000000", Seq: seq, CreatedAt: at.Add(time.Second), SettledBy: audit.SettledByWriter,
+		})}
+		e.Seal()
+		return e
 	}
 	size := int64(9007199254740993)
 	full := base(41, audit.Event{
@@ -57,8 +65,8 @@ func vectorRows() map[string]*row {
 		Attrs: map[string]string{"note": "<&>/ä\t\n\r\b\f\x01\x7f", "\uE000": "after the emoji", "\U0001F600": "before U+E000", "": "empty name"},
 	})
 	erased := base(0, audit.Event{Action: "purge", Outcome: audit.OutcomeDenied})
-	erased.salt = nil
-	return map[string]*row{
+	erased.Salt = nil
+	return map[string]*Entry{
 		"least": base(0, audit.Event{Action: audit.ActionDelete, Outcome: audit.OutcomeUnknown}),
 		"full":  full, "erased": erased,
 	}
@@ -70,24 +78,24 @@ var update = flag.Bool("update", false, "write "+vectorFile+" anew")
 
 // vectorOf returns the vector of a row, made by other means than the code under
 // test except for the canonical form and the commitment.
-func vectorOf(name string, r *row) vector {
-	v := vector{Name: name, Columns: map[string]any{"schema_version": float64(r.schema)}, Canonical: string(r.canonical(nil)), Commitment: hex.EncodeToString(r.commitment)}
+func vectorOf(name string, e *Entry) vector {
+	v := vector{Name: name, Columns: map[string]any{"schema_version": SchemaVersion}, Canonical: string(e.Canonical(nil)), Commitment: hex.EncodeToString(e.Commitment)}
 	sum := sha256.Sum256(append([]byte{0}, v.Canonical...))
 	v.Leaf = hex.EncodeToString(sum[:])
-	if r.salt != nil {
-		v.Columns["pii_salt"] = hex.EncodeToString(r.salt)
+	if e.Salt != nil {
+		v.Columns["pii_salt"] = hex.EncodeToString(e.Salt)
 	}
-	for _, c := range audit.Columns() {
-		switch value := c.Value(&r.Entry).(type) {
+	for i, c := range audit.Columns() {
+		switch value := e.Values[i].(type) {
 		case nil:
 		case []byte:
 			v.Columns[c.Name] = hex.EncodeToString(value)
 		case time.Time:
-			v.Columns[c.Name] = value.Format(timeFormat)
+			v.Columns[c.Name] = value.Format(audit.TimeFormat)
 		case int64:
 			v.Columns[c.Name] = json.Number(strconv.FormatInt(value, 10))
 		default:
-			if !c.Personal || r.salt != nil {
+			if !c.Personal || e.Salt != nil {
 				v.Columns[c.Name] = value
 			}
 		}
@@ -98,11 +106,11 @@ func vectorOf(name string, r *row) vector {
 // The vectors are kept in a file for those who write another verifier. A change
 // of the format must show here.
 func TestVectors(t *testing.T) {
-	rows := vectorRows()
+	entries := vectorEntries()
 	if *update {
 		var vectors []vector
-		for _, name := range slices.Sorted(maps.Keys(rows)) {
-			vectors = append(vectors, vectorOf(name, rows[name]))
+		for _, name := range slices.Sorted(maps.Keys(entries)) {
+			vectors = append(vectors, vectorOf(name, entries[name]))
 		}
 		var text bytes.Buffer
 		enc := json.NewEncoder(&text)
@@ -115,40 +123,34 @@ func TestVectors(t *testing.T) {
 	require.NoError(t, err)
 	var want []vector
 	require.NoError(t, json.Unmarshal(text, &want))
-	require.Len(t, want, len(rows))
+	require.Len(t, want, len(entries))
 	for _, v := range want {
 		t.Run(v.Name, func(t *testing.T) {
-			r := rows[v.Name]
-			require.NotNil(t, r)
-			got := vectorOf(v.Name, r)
+			e := entries[v.Name]
+			require.NotNil(t, e)
+			got := vectorOf(v.Name, e)
 			assert.Equal(t, v.Canonical, got.Canonical)
 			assert.Equal(t, v.Commitment, got.Commitment)
 			assert.Equal(t, v.Leaf, got.Leaf)
-			assert.Equal(t, v.Leaf, hex.EncodeToString(r.leaf[:]))
+			assert.Equal(t, v.Leaf, hex.EncodeToString(e.Leaf[:]))
 			var object map[string]any
 			require.NoError(t, json.Unmarshal([]byte(got.Canonical), &object), "canonical JSON is JSON")
 		})
 	}
 }
 
-// sealed returns a row of an actor with its commitment.
-func sealed(a audit.Actor, salt []byte) *row {
-	r := &row{Entry: audit.Entry{Event: audit.Event{Actor: a}}, salt: salt}
-	r.values = valuesOf(&r.Entry)
-	return r
-}
-
 func TestCommitmentBindsEachField(t *testing.T) {
-	salt := make([]byte, 32)
+	commitment := func(a audit.Actor) string {
+		e := Entry{Values: valuesOf(&audit.Entry{Event: audit.Event{Actor: a}}), Salt: make([]byte, 32)}
+		return hex.EncodeToString(e.commitment())
+	}
 	seen := make(map[string]audit.Actor)
 	for _, a := range []audit.Actor{
 		{}, {UserID: "a"}, {IP: "a"}, {UserAgent: "a"}, {RequestID: "a"}, {UserID: "ab"}, {UserID: "a", IP: "b"}, {UserID: "b", IP: "a"},
 	} {
-		r := sealed(a, salt)
-		sum := hex.EncodeToString(r.commit())
+		sum := commitment(a)
 		assert.NotContains(t, seen, sum, a)
 		seen[sum] = a
 	}
-	tenant := sealed(audit.Actor{TenantID: "t"}, salt)
-	assert.Contains(t, seen, hex.EncodeToString(tenant.commit()), "the tenant is not personal")
+	assert.Contains(t, seen, commitment(audit.Actor{TenantID: "t"}), "the tenant is not personal")
 }

@@ -1,6 +1,7 @@
-package sqlaudit
+package proof
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -24,24 +25,24 @@ func (m memoryHashes) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 func TestTreeAgreesWithTheReference(t *testing.T) {
 	const n = 130
 	var reference memoryHashes
-	var ours tree
+	var ours Tree
 	var leaves []tlog.Hash
 	for size := int64(0); size <= n; size++ {
 		want, err := tlog.TreeHash(size, reference)
 		require.NoError(t, err)
-		require.Equal(t, want, ours.root(), "size %d", size)
-		again, err := treeOf(size, ours.bytes())
+		require.Equal(t, want, ours.Root(), "size %d", size)
+		again, err := ParseTree(size, bytesOf(ours))
 		require.NoError(t, err)
-		require.Equal(t, want, again.root(), "size %d, from its bytes", size)
+		require.Equal(t, want, again.Root(), "size %d, from its bytes", size)
 
 		leaf := tlog.RecordHash(fmt.Append(nil, size))
 		hashes, err := tlog.StoredHashesForRecordHash(size, leaf, reference)
 		require.NoError(t, err)
 		reference, leaves = append(reference, hashes...), append(leaves, leaf)
-		old := ours.root()
-		next := ours.clone()
-		next.append(leaf)
-		require.Equal(t, old, ours.root(), "a clone grows alone")
+		old := ours.Root()
+		next := ours.Clone()
+		next.Append(leaf)
+		require.Equal(t, old, ours.Root(), "a clone grows alone")
 		ours = next
 	}
 	for size := int64(1); size <= n; size += 7 {
@@ -52,25 +53,47 @@ func TestTreeAgreesWithTheReference(t *testing.T) {
 			require.NoError(t, err)
 			// From the beginning, and from each frontier before the leaf.
 			for from := int64(0); from <= leaf; from += 5 {
-				var frontier tree
+				var frontier Tree
 				for _, h := range leaves[:from] {
-					frontier.append(h)
+					frontier.Append(h)
 				}
-				p := newPathTree(frontier, leaf)
-				for _, h := range leaves[from:size] {
-					p.append(h)
-				}
-				path, got := p.proof()
-				require.Equal(t, root, got)
+				path, n, err := frontier.Path(leaf, func(yield func(tlog.Hash, error) bool) {
+					for _, h := range leaves[from:size] {
+						if !yield(h, nil) {
+							return
+						}
+					}
+				})
+				require.NoError(t, err)
+				require.Equal(t, size, n)
 				require.Equal(t, want, path, "size %d, leaf %d, from %d", size, leaf, from)
+				require.NoError(t, tlog.CheckRecord(path, size, root, leaf, leaves[leaf]))
 			}
 		}
 	}
 }
 
-func TestTreeOfRefusesTheWrongNumberOfHashes(t *testing.T) {
+func TestParseTreeRefusesTheWrongNumberOfHashes(t *testing.T) {
 	for _, size := range []int64{-1, 2, 4} {
-		_, err := treeOf(size, make([]byte, 64))
+		_, err := ParseTree(size, make([]byte, 64))
 		assert.Error(t, err, "size %d", size)
 	}
+}
+
+func bytesOf(t Tree) (out []byte) {
+	for _, h := range t.Hashes {
+		out = append(out, h[:]...)
+	}
+	return out
+}
+
+func TestPathOfNoLeaf(t *testing.T) {
+	none := func(func(tlog.Hash, error) bool) {}
+	for _, index := range []int64{-1, 0, 1} {
+		_, _, err := (&Tree{Size: 1, Hashes: make([]tlog.Hash, 1)}).Path(index, none)
+		assert.Error(t, err, "index %d", index)
+	}
+	broken := errors.New("broken")
+	_, _, err := new(Tree).Path(0, func(yield func(tlog.Hash, error) bool) { yield(tlog.Hash{}, broken) })
+	assert.ErrorIs(t, err, broken)
 }

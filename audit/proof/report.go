@@ -1,22 +1,19 @@
-package sqlaudit
+package proof
 
-// What Verify found, for programs and for people.
+// This file implements the report of a check.
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"slices"
-	"sync"
 	"time"
 )
 
 var (
 	// ErrTampered is wrapped by [Report.Err].
-	ErrTampered = errors.New("sqlaudit: the trail is not as it was recorded")
+	ErrTampered = errors.New("proof: the trail is not as it was recorded")
 	// ErrNotCheckable is wrapped by [Report.Err] if the bucket has nothing that
 	// this trail published.
-	ErrNotCheckable = errors.New("sqlaudit: the trail can't be checked")
+	ErrNotCheckable = errors.New("proof: the trail can't be checked")
 )
 
 // Verdict is the result of [Verify] in a word.
@@ -54,29 +51,29 @@ func (v Verdict) ExitCode() int {
 	return 2
 }
 
-// FindingKind says what is wrong with an entry or a writer.
-type FindingKind string
+// Kind says what is wrong with an entry or a writer.
+type Kind string
 
 const (
-	FindingUnreadable  FindingKind = "unreadable"  // a row holds what no entry can
-	FindingLeaf        FindingKind = "leaf"        // the content of an entry is not what its leaf is the hash of
-	FindingCommitment  FindingKind = "commitment"  // personal fields are not what was committed to
-	FindingErasure     FindingKind = "erasure"     // personal fields are gone, and nobody who may ordered it
-	FindingSequence    FindingKind = "sequence"    // entries are missing, or more than one has the same place
-	FindingRoot        FindingKind = "root"        // entries are not those that the writer signed
-	FindingUnsigned    FindingKind = "unsigned"    // entries beyond what the writer signed
-	FindingCut         FindingKind = "cut"         // the writer signed more entries than there are
-	FindingSignature   FindingKind = "signature"   // a checkpoint is not signed by its writer
-	FindingCertificate FindingKind = "certificate" // the writer's key is vouched for by nobody who may
-	FindingWriter      FindingKind = "writer"      // a writer is missing
-	FindingFrontier    FindingKind = "frontier"    // the beginning of a log is gone, and nobody who may ordered it
-	FindingIntent      FindingKind = "intent"      // an open intent that no certified writer signed
-	FindingPublished   FindingKind = "published"   // a published checkpoint and the database disagree
+	KindUnreadable  Kind = "unreadable"  // a row holds what no entry can
+	KindLeaf        Kind = "leaf"        // the content of an entry is not what its leaf is the hash of
+	KindCommitment  Kind = "commitment"  // personal fields are not what was committed to
+	KindErasure     Kind = "erasure"     // personal fields are gone, and nobody who may ordered it
+	KindSequence    Kind = "sequence"    // entries are missing, or more than one has the same place
+	KindRoot        Kind = "root"        // entries are not those that the writer signed
+	KindUnsigned    Kind = "unsigned"    // entries beyond what the writer signed
+	KindCut         Kind = "cut"         // the writer signed more entries than there are
+	KindSignature   Kind = "signature"   // a checkpoint is not signed by its writer
+	KindCertificate Kind = "certificate" // the writer's key is vouched for by nobody who may
+	KindWriter      Kind = "writer"      // a writer is missing
+	KindFrontier    Kind = "frontier"    // the beginning of a log is gone, and nobody who may ordered it
+	KindIntent      Kind = "intent"      // an open intent that no certified writer signed
+	KindPublished   Kind = "published"   // a published checkpoint and the database disagree
 )
 
 // Finding is one thing that is not as it was recorded.
 type Finding struct {
-	Kind     FindingKind
+	Kind     Kind
 	WriterID string // "" if it concerns no writer in particular
 	// Seq is the place of the entry, or of the first of several, in the log of
 	// its writer; -1 if it concerns the writer.
@@ -84,6 +81,7 @@ type Finding struct {
 	Last    int64  // the last of several; else equal to Seq
 	EntryID string // "" if the entry is gone or not known
 	Detail  string // what was expected and what was found, in words
+	Line    int    // of an export; 0 elsewhere
 }
 
 func (f Finding) String() string {
@@ -99,6 +97,9 @@ func (f Finding) String() string {
 	}
 	if f.EntryID != "" {
 		where += " (" + f.EntryID + ")"
+	}
+	if f.Line > 0 {
+		where = fmt.Sprintf("line %d, %s", f.Line, where)
 	}
 	return fmt.Sprintf("%s: %s: %s", f.Kind, where, f.Detail)
 }
@@ -117,9 +118,9 @@ type Stream struct {
 	Published   int64 // how many of them the last published checkpoint covers
 }
 
-// Unpublished is the number of entries at the end of the log that no published
+// unpublished is the number of entries at the end of the log that no published
 // checkpoint covers. Whoever owns the database could cut them off unseen.
-func (s Stream) Unpublished() int64 { return max(0, s.Size-max(s.Published, s.First)) }
+func (s Stream) unpublished() int64 { return max(0, s.Size-max(s.Published, s.First)) }
 
 // Report is what [Verify] found. It has no Findings if the trail is as it was
 // recorded, as far as can be seen: Remarks says what can't be.
@@ -138,9 +139,6 @@ type Report struct {
 	Remarks  []string  // what this report does not cover, in words
 }
 
-// OK reports whether [Report.Err] is nil.
-func (r *Report) OK() bool { return r.Err() == nil }
-
 // Err returns nil if the verdict is [VerdictSound] or [VerdictNotAnchored]. An
 // error wraps [ErrTampered] and names the first finding, or wraps
 // [ErrNotCheckable].
@@ -151,7 +149,7 @@ func (r *Report) Err() error {
 	case r.Total > 0 || r.Verdict == VerdictTampered:
 		return fmt.Errorf("%w: %d findings", ErrTampered, r.Total)
 	case r.Verdict == VerdictNotCheckable:
-		return fmt.Errorf("%w: the bucket has no checkpoint that this trail published: check VerifyOptions.Bucket and Prefix", ErrNotCheckable)
+		return fmt.Errorf("%w: none of the published checkpoints is one of this trail: check the bucket and the prefix", ErrNotCheckable)
 	}
 	return nil
 }
@@ -159,31 +157,7 @@ func (r *Report) Err() error {
 // Unpublished is the number of entries that no published checkpoint covers.
 func (r *Report) Unpublished() (n int64) {
 	for _, s := range r.Streams {
-		n += s.Unpublished()
+		n += s.unpublished()
 	}
 	return n
-}
-
-// collector gathers a report from several goroutines.
-type collector struct {
-	mu    sync.Mutex
-	r     Report
-	limit int
-}
-
-func (c *collector) find(f Finding) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.r.Total++
-	if len(c.r.Findings) < c.limit {
-		c.r.Findings = append(c.r.Findings, f)
-	}
-}
-
-func (c *collector) report() *Report {
-	slices.SortFunc(c.r.Streams, func(a, b Stream) int { return cmp.Compare(a.WriterID, b.WriterID) })
-	slices.SortStableFunc(c.r.Findings, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(a.WriterID, b.WriterID), cmp.Compare(a.Seq, b.Seq))
-	})
-	return &c.r
 }
