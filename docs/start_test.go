@@ -35,12 +35,12 @@ func TestHandlersOfStartWorkTogether(t *testing.T) {
 
 	page := read(t, "start.md")
 	pattern := func(handler string) string {
-		m := regexp.MustCompile(`mux\.Handle(?:Func)?\("([^"]+)",[^\n]*(?:\n\t)?[^\n]*blobhttp\.` + handler + `\(`).FindStringSubmatch(page)
+		m := regexp.MustCompile(`mux\.Handle(?:Func)?\("([^"]+)",[^\n]*(?:\n\t)?[^\n]*blobhttp\.` + handler + `[({]`).FindStringSubmatch(page)
 		require.NotNil(t, m, "start.md mounts no %s", handler)
 		return m[1]
 	}
 	mux := http.NewServeMux()
-	mux.Handle(pattern("Upload"), blobhttp.Upload(app.Store, nil))
+	mux.Handle(pattern("Intake"), (&blobhttp.Intake{Store: app.Store}).Form(nil))
 	mux.HandleFunc(pattern("Deliver"), func(w http.ResponseWriter, r *http.Request) {
 		blobhttp.Deliver(w, r, app.Store, r.PathValue("key"), nil)
 	})

@@ -49,9 +49,9 @@ type DeliverOptions struct {
 	// Resource is the host's own thing that the file belongs to, for the trail.
 	Resource audit.Resource
 
-	// Anonymous lets requests of nobody through. Without it a request whose
-	// actor has no user is answered 401.
-	Anonymous bool
+	// AllowAnonymous allows requests without a user. Otherwise a request whose actor
+	// has no user gets a 401.
+	AllowAnonymous bool
 }
 
 // Delivered is the answer of [Deliver] in the mode JSON.
@@ -89,7 +89,7 @@ func deliver(w http.ResponseWriter, r *http.Request, store *blobstore.Store, key
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return errMethod
 	}
-	if err := needUser(ctx, o.Anonymous); err != nil {
+	if err := needUser(ctx, o.AllowAnonymous); err != nil {
 		return err
 	}
 	byService := slices.Contains(store.Info().Capabilities.Links.Methods, http.MethodGet)

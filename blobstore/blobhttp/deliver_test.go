@@ -65,7 +65,7 @@ func TestDeliver(t *testing.T) {
 		"cloud, missing":          {cloud: true, key: "other", status: 404, code: "not_found"},
 		"POST":                    {method: "POST", status: 405, code: "method"},
 		"nobody":                  {user: "nobody", status: 401, code: "unauthenticated"},
-		"nobody, allowed":         {user: "nobody", opts: blobhttp.DeliverOptions{Anonymous: true}, status: 200, body: digits, action: audit.ActionDownload},
+		"nobody, allowed":         {user: "nobody", opts: blobhttp.DeliverOptions{AllowAnonymous: true}, status: 200, body: digits, action: audit.ActionDownload},
 		"a mode that is none":     {opts: blobhttp.DeliverOptions{Mode: 9}, status: 501, code: "unsupported"},
 		"an expiry that is none":  {opts: blobhttp.DeliverOptions{Mode: blobhttp.DeliverJSON, Expiry: 1000 * time.Hour}, status: 500, code: "internal"},
 		"a key that climbs out":   {key: "../secret", status: 400, code: "bad_key"},

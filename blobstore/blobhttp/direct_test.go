@@ -45,7 +45,7 @@ func (uploadCloud) Sign(_ context.Context, key string, o *driver.SignOptions) (*
 	}, nil
 }
 
-func newDirectHost(t *testing.T, cloud bool, opts *blobhttp.DirectOptions) *directHost {
+func newDirectHost(t *testing.T, cloud bool, in blobhttp.Intake) *directHost {
 	t.Helper()
 	h := &directHost{host: newHost(t, setup{store: "local://" + t.TempDir(), wrap: asUser})}
 	h.put = func(t *testing.T, ticket blobhttp.DirectTicket, content string) {
@@ -76,7 +76,8 @@ func newDirectHost(t *testing.T, cloud bool, opts *blobhttp.DirectOptions) *dire
 			require.NoError(t, err)
 		}
 	}
-	h.mux.Handle("/uploads/", blobhttp.DirectUpload(h.store, opts))
+	in.Store = h.store
+	h.mux.Handle("/uploads/", in.Direct())
 	return h
 }
 
@@ -107,13 +108,14 @@ func TestDirectUpload(t *testing.T) {
 		const content = "%PDF-1.7 direct"
 		sum := sha256.Sum256([]byte(content))
 		saved, saveErr := 0, errors.New("the database is down")
-		h := newDirectHost(t, cloud, &blobhttp.DirectOptions{
-			Prefix: "in", MaxBytes: 100, AllowedTypes: []string{"application/pdf"}, Link: &blobstore.LinkOptions{},
-			Prepare: func(r *http.Request, f *blobhttp.DirectFile) error {
-				f.Options.Resource = audit.Resource{Type: "invoice", ID: f.Fields["invoice"]}
+		h := newDirectHost(t, cloud, blobhttp.Intake{
+			Prefix: "in", MaxSize: 100, AllowedTypes: []string{"application/pdf"}, Link: &blobstore.LinkOptions{},
+			Prepare: func(_ context.Context, f *blobhttp.File) error {
+				f.Options.Resource = audit.Resource{Type: "invoice", ID: f.Fields.Get("invoice")}
 				return nil
 			},
-			Save: func(_ *http.Request, obj *blobstore.Object) error {
+			Save: func(_ context.Context, files []blobhttp.Stored) error {
+				assert.Nil(t, files[0].Staged, "it is stored for good")
 				if saved++; saved == 1 {
 					return saveErr
 				}
@@ -153,7 +155,7 @@ func TestDirectUpload(t *testing.T) {
 
 func TestDirectUploadAborted(t *testing.T) {
 	eachBackend(t, func(t *testing.T, cloud bool) {
-		h := newDirectHost(t, cloud, &blobhttp.DirectOptions{})
+		h := newDirectHost(t, cloud, blobhttp.Intake{})
 		ticket := h.begin(t, blobhttp.DirectBegin{})
 		end := blobhttp.DirectEnd{ID: ticket.ID, Key: ticket.Key}
 		assert.Equal(t, 404, h.post("abort", blobhttp.DirectEnd{ID: ticket.ID, Key: "another"}).status)
@@ -175,7 +177,7 @@ func TestDirectUploadAborted(t *testing.T) {
 // TestDirectUploadUsedTwice holds that a link which is used again after its upload is refused, and that the trail does not
 // look as if it had been good.
 func TestDirectUploadUsedTwice(t *testing.T) {
-	h := newDirectHost(t, false, &blobhttp.DirectOptions{})
+	h := newDirectHost(t, false, blobhttp.Intake{})
 	ticket := h.begin(t, blobhttp.DirectBegin{})
 	h.put(t, ticket, digits)
 	before := len(h.trail())
@@ -198,7 +200,7 @@ func TestDirectUploadUsedTwice(t *testing.T) {
 // TestDirectUploadOfALie holds that content which is not what it was said to be is gone before anybody can read it.
 func TestDirectUploadOfALie(t *testing.T) {
 	eachBackend(t, func(t *testing.T, cloud bool) {
-		h := newDirectHost(t, cloud, &blobhttp.DirectOptions{AllowedTypes: []string{"image/*"}})
+		h := newDirectHost(t, cloud, blobhttp.Intake{AllowedTypes: []string{"image/*"}})
 		ticket := h.begin(t, blobhttp.DirectBegin{Filename: "a.png", ContentType: "image/png"})
 		h.put(t, ticket, html)
 		a := h.post("complete", blobhttp.DirectEnd{ID: ticket.ID, Key: ticket.Key})
@@ -243,9 +245,9 @@ func TestDirectUploadRefused(t *testing.T) {
 		"an abort of what is not": {"POST", "abort", `{"id":"a","key":"b"}`, json, 404, "not_found"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newDirectHost(t, false, &blobhttp.DirectOptions{
-				MaxBytes: 100, AllowedTypes: []string{"image/*"},
-				Prepare: func(_ *http.Request, f *blobhttp.DirectFile) error {
+			h := newDirectHost(t, false, blobhttp.Intake{
+				MaxSize: 100, AllowedTypes: []string{"image/*"},
+				Prepare: func(_ context.Context, f *blobhttp.File) error {
 					if f.Filename == "secret" {
 						return blobstore.ErrDenied
 					}
@@ -262,5 +264,5 @@ func TestDirectUploadRefused(t *testing.T) {
 			assert.Zero(t, h.log.OpenIntents())
 		})
 	}
-	assert.Panics(t, func() { blobhttp.DirectUpload(nil, nil) })
+	assert.Panics(t, func() { new(blobhttp.Intake).Direct() })
 }

@@ -7,12 +7,21 @@
 //		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 //	})(mux)
 //
-// [Middleware] tells the trail who sends the request. [Upload] stores the files
-// of a form. [Deliver] answers with a file, or with a link to it, for a handler
-// of the host that has found out who may have it. [Links] serves the signed
-// links of package signurl, on any backend. [DirectUpload] begins and completes
-// uploads that go straight from a browser to the backend. [WriteError] answers any
-// error of the store as a problem document that gives nothing away.
+// [Middleware] puts the sender of a request into its context, for the trail. An
+// [Intake] receives files under one set of rules: [Intake.Form] takes the files of
+// a form, [Intake.Direct] begins and completes uploads that go straight from a
+// browser to the backend, and package tus takes resumable uploads. [Deliver]
+// responds with a file, or with a link to it, for a handler of the application that
+// has checked who may have it. [Links] serves the signed links of package signurl,
+// on any backend.
+//
+// # Errors
+//
+// [WriteError] responds to any error of the store with a problem document that
+// reveals the kind of the error only. The cause goes to MiddlewareOptions.OnError
+// or into the log. The handlers of this package respond to their errors with it;
+// handlers of the application should do the same. [ProblemOf] returns the problem
+// for a page of the application's own.
 //
 // # Hostile content
 //

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
@@ -99,7 +100,7 @@ func ExampleMiddleware() {
 }
 
 // A form with a file is stored, and a link to the file handed out.
-func ExampleUpload() {
+func ExampleIntake_Form() {
 	signer, err := signurl.New("https://files.example.com/files/", []signurl.Key{signurl.GenerateKey()}, nil)
 	if err != nil {
 		fmt.Println(err)
@@ -111,18 +112,20 @@ func ExampleUpload() {
 		return
 	}
 	defer store.Close(context.Background())
-	handler := blobhttp.Upload(store, &blobhttp.UploadOptions{
+	invoices := blobhttp.Intake{
+		Store:        store,
 		Prefix:       "invoices",
-		MaxBytes:     10 << 20,
+		MaxSize:      10 << 20,
 		AllowedTypes: []string{"application/pdf", "image/*"},
 		Link:         &blobstore.LinkOptions{Expiry: time.Hour},
-		Prepare: func(r *http.Request, f *blobhttp.FormFile) error {
+		Prepare: func(_ context.Context, f *blobhttp.File) error {
 			f.Options.Resource = audit.Resource{Type: "invoice", ID: f.Fields.Get("invoice")}
 			return nil
 		},
-	})
+	}
+	handler := invoices.Form(nil)
 
-	// What a browser sends:
+	// A browser sends this:
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
 	_ = form.WriteField("invoice", "42")
@@ -170,7 +173,7 @@ func ExampleDeliver() {
 }
 
 // The three requests of a direct upload, as a page sends them.
-func ExampleDirectUpload() {
+func ExampleIntake_Direct() {
 	mux := http.NewServeMux()
 	srv := httptest.NewServer(blobhttp.Middleware(&blobhttp.MiddlewareOptions{
 		Identify: func(*http.Request) (string, string, error) { return "alice", "", nil }, // by the session
@@ -188,9 +191,8 @@ func ExampleDirectUpload() {
 	}
 	defer store.Close(context.Background())
 	mux.Handle("/links/", blobhttp.Links(store, signer, nil)) // a cloud takes the bytes itself
-	mux.Handle("/uploads/", blobhttp.DirectUpload(store, &blobhttp.DirectOptions{
-		Prefix: "invoices", MaxBytes: 10 << 20, AllowedTypes: []string{"application/pdf"},
-	}))
+	invoices := blobhttp.Intake{Store: store, Prefix: "invoices", MaxSize: 10 << 20, AllowedTypes: []string{"application/pdf"}}
+	mux.Handle("/uploads/", invoices.Direct())
 
 	var ticket blobhttp.DirectTicket
 	res, err := http.Post(srv.URL+"/uploads/begin", "application/json", strings.NewReader(`{"filename": "March.pdf", "size": 12}`))
@@ -231,4 +233,26 @@ func ExampleDirectUpload() {
 	// Output:
 	// 201 <nil>
 	// March.pdf 12 application/pdf <nil>
+}
+
+// A handler of the application leaves its errors to WriteError.
+func ExampleWriteError() {
+	quota := func(w http.ResponseWriter, r *http.Request) {
+		blobhttp.WriteError(w, r, &blobhttp.Problem{
+			Status: 413, Code: "quota", Detail: "Delete a file first.",
+			Err: errors.New("tenant 7 has 1002 MiB"), // for the program, not for the client
+		})
+	}
+	w := httptest.NewRecorder()
+	quota(w, httptest.NewRequest("POST", "/files", nil))
+	fmt.Println(w.Code, w.Body.String())
+	// Output: 413 {"type":"about:blank","title":"Content too large","status":413,"code":"quota","detail":"Delete a file first."}
+}
+
+// A program with its own error page takes status and title from ProblemOf.
+func ExampleProblemOf() {
+	err := fmt.Errorf("invoice 42: %w", fs.ErrNotExist) // such as of a Store
+	p := blobhttp.ProblemOf(err)
+	fmt.Println(p.Status, p.Code, p.Title)
+	// Output: 404 not_found File not found
 }

@@ -31,7 +31,7 @@ func TestManyAtOnce(t *testing.T) {
 	t.Run("run", func(t *testing.T) {
 		everyStore(t, func(t *testing.T, store string) {
 			const n = 200
-			h := newUploadHost(t, setup{store: store}, &blobhttp.UploadOptions{Link: &blobstore.LinkOptions{}})
+			h := newUploadHost(t, setup{store: store}, blobhttp.Intake{Link: &blobstore.LinkOptions{}}, nil)
 			shared := strings.Repeat("shared ", 20_000)
 			h.put("shared", shared, nil)
 			down := h.link("shared", nil)
@@ -108,7 +108,7 @@ func TestMemoryDoesNotGrow(t *testing.T) {
 			}
 		}
 	}
-	h := newUploadHost(t, setup{store: "local://" + t.TempDir()}, &blobhttp.UploadOptions{Link: &blobstore.LinkOptions{}})
+	h := newUploadHost(t, setup{store: "local://" + t.TempDir()}, blobhttp.Intake{Link: &blobstore.LinkOptions{}}, nil)
 	runtime.GC()
 	watch()
 	base := peak.Load()

@@ -158,11 +158,11 @@ func TestMiddlewareRefuses(t *testing.T) {
 // without. The request id is that of the trail and of the answer's header.
 func TestUnauthenticatedIsChallenged(t *testing.T) {
 	h := newHost(t, setup{})
-	upload := blobhttp.Upload(h.store, nil)
+	upload := (&blobhttp.Intake{Store: h.store}).Form(nil)
 	deliver := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		blobhttp.Deliver(w, r, h.store, "a", nil)
 	})
-	direct := blobhttp.DirectUpload(h.store, nil)
+	direct := (&blobhttp.Intake{Store: h.store}).Direct()
 	refuse := func(*http.Request) (string, string, error) { return "", "", errors.New("no session") }
 	for name, c := range map[string]struct {
 		opts    blobhttp.MiddlewareOptions

@@ -33,12 +33,12 @@ func captureLog(t *testing.T) *bytes.Buffer {
 // plainHandlers are the handlers that don't verify links.
 func plainHandlers(store *blobstore.Store, onError func(*http.Request, error)) map[string]http.Handler {
 	handlers := map[string]http.Handler{
-		"Upload":       blobhttp.Upload(store, nil),
-		"DirectUpload": blobhttp.DirectUpload(store, nil),
+		"Form":   (&blobhttp.Intake{Store: store}).Form(nil),
+		"Direct": (&blobhttp.Intake{Store: store}).Direct(),
 	}
 	for mode, name := range map[blobhttp.DeliverMode]string{blobhttp.DeliverAuto: "Deliver", blobhttp.DeliverBytes: "Deliver bytes", blobhttp.DeliverJSON: "Deliver JSON", blobhttp.DeliverRedirect: "Deliver a redirect"} {
 		handlers[name] = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			blobhttp.Deliver(w, r, store, "a", &blobhttp.DeliverOptions{Mode: mode, Anonymous: true})
+			blobhttp.Deliver(w, r, store, "a", &blobhttp.DeliverOptions{Mode: mode, AllowAnonymous: true})
 		})
 	}
 	if onError != nil {
@@ -107,12 +107,12 @@ func TestMissingMiddlewareIsReported(t *testing.T) {
 		"Deliver":       func() *http.Request { return httptest.NewRequest("GET", "/", nil) },
 		"Deliver bytes": func() *http.Request { return httptest.NewRequest("GET", "/", nil) },
 		"Deliver JSON":  func() *http.Request { return httptest.NewRequest("GET", "/", nil) },
-		"Upload": func() *http.Request {
+		"Form": func() *http.Request {
 			r := httptest.NewRequest("POST", "/", strings.NewReader("--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f\"\r\n\r\nx\r\n--b--\r\n"))
 			r.Header.Set("Content-Type", "multipart/form-data; boundary=b")
 			return r
 		},
-		"DirectUpload": func() *http.Request {
+		"Direct": func() *http.Request {
 			r := httptest.NewRequest("POST", "/begin", strings.NewReader("{}"))
 			r.Header.Set("Content-Type", "application/json")
 			return r

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -91,9 +90,10 @@ func TestRowsAndFilesAgree(t *testing.T) {
 			require.NoError(t, err)
 			defer func() { require.NoError(t, store.Close(context.Background())) }()
 
-			handler := blobhttp.Upload(store, &blobhttp.UploadOptions{
-				Save: func(r *http.Request, files []*blobstore.Staged) error {
-					tx, err := db.BeginTxx(r.Context(), nil)
+			handler := (&blobhttp.Intake{
+				Store: store,
+				Save: func(ctx context.Context, files []blobhttp.Stored) error {
+					tx, err := db.BeginTxx(ctx, nil)
 					if err != nil {
 						return err
 					}
@@ -101,13 +101,13 @@ func TestRowsAndFilesAgree(t *testing.T) {
 						if _, err := tx.Exec("INSERT INTO invoices VALUES (?)", f.Object.Key); err != nil {
 							return err
 						}
-						if err := sqlaudit.CommitTx(r.Context(), tx, f); err != nil {
+						if err := sqlaudit.CommitTx(ctx, tx, f.Staged); err != nil {
 							return err
 						}
 					}
 					return c.end(tx, journal)
 				},
-			})
+			}).Form(nil)
 			ct, body := formBody(t, formPart{name: "f", filename: "a", content: "1"}, formPart{name: "f", filename: "b", content: "2"}, formPart{name: "f", filename: "c", content: "3"})
 			r := newRequest("POST", "/upload", body)
 			r.Header.Set("Content-Type", ct)

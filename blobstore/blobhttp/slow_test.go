@@ -89,7 +89,7 @@ func TestSlowBody(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			h := newUploadHost(t, setup{
 				store: "local://" + t.TempDir(), serve: func(s *http.Server) { s.ReadTimeout = patience }, listen: withRequest,
-			}, &blobhttp.UploadOptions{})
+			}, blobhttp.Intake{}, nil)
 			conn, answer := dialSlow(t, h.url)
 			if how == "link" {
 				u, err := url.Parse(h.link("a", &blobstore.LinkOptions{Method: "PUT"}))
@@ -126,7 +126,7 @@ func TestSlowForm(t *testing.T) {
 		"between parts": "--b\r\nContent-Disposition: form-data; name=f\r\n\r\nx\r\n--b\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newUploadHost(t, setup{serve: func(s *http.Server) { s.ReadTimeout = patience }, listen: withRequest}, &blobhttp.UploadOptions{})
+			h := newUploadHost(t, setup{serve: func(s *http.Server) { s.ReadTimeout = patience }, listen: withRequest}, blobhttp.Intake{}, nil)
 			conn, answer := dialSlow(t, h.url)
 			_, err := fmt.Fprintf(conn, "POST /upload HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000\r\n\r\n%s", half)
 			require.NoError(t, err)

@@ -100,7 +100,7 @@ func TestMissingFolderIsUnavailable(t *testing.T) {
 		"deliver": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			blobhttp.Deliver(w, r, store, "a", nil)
 		}),
-		"upload": blobhttp.Upload(store, nil),
+		"upload": (&blobhttp.Intake{Store: store}).Form(nil),
 	} {
 		reported = nil
 		method, body, contentType := "GET", "", ""

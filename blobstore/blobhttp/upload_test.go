@@ -59,11 +59,12 @@ var asUser = blobhttp.Middleware(&blobhttp.MiddlewareOptions{Identify: func(r *h
 	return "alice", "", nil
 }})
 
-func newUploadHost(t *testing.T, s setup, opts *blobhttp.UploadOptions) *host {
+func newUploadHost(t *testing.T, s setup, in blobhttp.Intake, opts *blobhttp.FormOptions) *host {
 	t.Helper()
 	s.wrap = asUser
 	h := newHost(t, s)
-	h.mux.Handle("/upload", blobhttp.Upload(h.store, opts))
+	in.Store = h.store
+	h.mux.Handle("/upload", in.Form(opts))
 	return h
 }
 
@@ -81,13 +82,13 @@ const pdf = "%PDF-1.7\nan invoice\n"
 
 func TestUpload(t *testing.T) {
 	everyStore(t, func(t *testing.T, store string) {
-		h := newUploadHost(t, setup{store: store}, &blobhttp.UploadOptions{
+		h := newUploadHost(t, setup{store: store}, blobhttp.Intake{
 			Prefix: "invoices", Link: &blobstore.LinkOptions{Expiry: time.Hour},
-			Prepare: func(_ *http.Request, f *blobhttp.FormFile) error {
+			Prepare: func(_ context.Context, f *blobhttp.File) error {
 				f.Options.Resource = audit.Resource{Type: "invoice", ID: f.Fields.Get("invoice")}
 				return nil
 			},
-		})
+		}, nil)
 		ct, body := formBody(t,
 			formPart{name: "invoice", content: "42"},
 			formPart{name: "file", filename: "Rechnung März.pdf", contentType: "text/html", content: pdf},
@@ -139,8 +140,10 @@ func TestUploadRefused(t *testing.T) {
 		}
 		return out
 	}
-	type opts = blobhttp.UploadOptions
+	type intake = blobhttp.Intake
+	type opts = blobhttp.FormOptions
 	for name, c := range map[string]struct {
+		intake intake
 		opts   opts
 		store  blobstore.Options
 		parts  []formPart
@@ -153,22 +156,22 @@ func TestUploadRefused(t *testing.T) {
 		"no file":             {parts: []formPart{{name: "a", content: "b"}}, status: 400, code: "bad_request"},
 		"no file chosen":      {parts: []formPart{{name: "f", contentType: "application/octet-stream"}}, status: 400, code: "bad_request"},
 		"empty form":          {status: 400, code: "bad_request"},
-		"too large":           {opts: opts{MaxBytes: 9}, parts: []formPart{file}, status: 413, code: "too_large"},
-		"second too large":    {opts: opts{MaxBytes: 10}, parts: []formPart{file, {name: "f", filename: "b", content: digits + "x"}}, status: 413, code: "too_large"},
+		"too large":           {intake: intake{MaxSize: 9}, parts: []formPart{file}, status: 413, code: "too_large"},
+		"second too large":    {intake: intake{MaxSize: 10}, parts: []formPart{file, {name: "f", filename: "b", content: digits + "x"}}, status: 413, code: "too_large"},
 		"too large for store": {store: blobstore.Options{MaxSize: 9}, parts: []formPart{file}, status: 413, code: "too_large"},
-		"body too large":      {opts: opts{MaxTotal: 100}, parts: []formPart{file}, status: 413, code: "too_large"},
+		"body too large":      {opts: opts{MaxTotalSize: 100}, parts: []formPart{file}, status: 413, code: "too_large"},
 		"too many files":      {opts: opts{MaxFiles: 2}, parts: many(3, file), status: 413, code: "too_many"},
 		"too many by default": {parts: many(33, file), status: 413, code: "too_many"},
 		"too many fields":     {opts: opts{MaxFields: 2}, parts: append([]formPart{file}, many(3, formPart{name: "a", content: "b"})...), status: 413, code: "too_many"},
-		"field too long":      {opts: opts{MaxFieldBytes: 9}, parts: []formPart{file, {name: "a", content: digits}}, status: 413, code: "too_many"},
-		"field name too long": {opts: opts{MaxFieldBytes: 9}, parts: []formPart{file, {name: digits, content: "b"}}, status: 413, code: "too_many"},
-		"fields too long":     {opts: opts{MaxFieldBytes: 9}, parts: append([]formPart{file}, many(3, formPart{name: "a", content: "bcd"})...), status: 413, code: "too_many"},
-		"type":                {opts: opts{AllowedTypes: []string{"application/pdf"}}, parts: []formPart{file}, status: 415, code: "type"},
-		"lying type":          {opts: opts{AllowedTypes: []string{"image/*"}}, parts: []formPart{{name: "f", filename: "a.png", contentType: "image/png", content: html}}, status: 415, code: "type"},
-		"refused by Prepare":  {opts: opts{Prepare: func(*http.Request, *blobhttp.FormFile) error { return blobstore.ErrDenied }}, parts: []formPart{file}, status: 403, code: "denied"},
-		"bad key by Prepare":  {opts: opts{Prepare: func(_ *http.Request, f *blobhttp.FormFile) error { f.Key = "../x"; return nil }}, parts: []formPart{file}, status: 400, code: "bad_key"},
-		"taken":               {opts: opts{Prepare: func(_ *http.Request, f *blobhttp.FormFile) error { f.Key = "same"; return nil }}, parts: many(2, file), status: 409, code: "exists"},
-		"refused by Save":     {opts: opts{Save: func(*http.Request, []*blobstore.Staged) error { return errors.New("secret") }}, parts: []formPart{file, file}, status: 500, code: "internal"},
+		"field too long":      {opts: opts{MaxFieldsSize: 9}, parts: []formPart{file, {name: "a", content: digits}}, status: 413, code: "too_many"},
+		"field name too long": {opts: opts{MaxFieldsSize: 9}, parts: []formPart{file, {name: digits, content: "b"}}, status: 413, code: "too_many"},
+		"fields too long":     {opts: opts{MaxFieldsSize: 9}, parts: append([]formPart{file}, many(3, formPart{name: "a", content: "bcd"})...), status: 413, code: "too_many"},
+		"type":                {intake: intake{AllowedTypes: []string{"application/pdf"}}, parts: []formPart{file}, status: 415, code: "type"},
+		"lying type":          {intake: intake{AllowedTypes: []string{"image/*"}}, parts: []formPart{{name: "f", filename: "a.png", contentType: "image/png", content: html}}, status: 415, code: "type"},
+		"refused by Prepare":  {intake: intake{Prepare: func(context.Context, *blobhttp.File) error { return blobstore.ErrDenied }}, parts: []formPart{file}, status: 403, code: "denied"},
+		"bad key by Prepare":  {intake: intake{Prepare: func(_ context.Context, f *blobhttp.File) error { f.Key = "../x"; return nil }}, parts: []formPart{file}, status: 400, code: "bad_key"},
+		"taken":               {intake: intake{Prepare: func(_ context.Context, f *blobhttp.File) error { f.Key = "same"; return nil }}, parts: many(2, file), status: 409, code: "exists"},
+		"refused by Save":     {intake: intake{Save: func(context.Context, []blobhttp.Stored) error { return errors.New("secret") }}, parts: []formPart{file, file}, status: 500, code: "internal"},
 		"GET":                 {method: "GET", status: 405, code: "method"},
 		"PUT":                 {method: "PUT", parts: []formPart{file}, status: 405, code: "method"},
 		"not a form":          {parts: []formPart{file}, change: func(_, b string) (string, string) { return "application/json", b }, status: 415, code: "type"},
@@ -184,10 +187,10 @@ func TestUploadRefused(t *testing.T) {
 		"from another site":      {parts: []formPart{file}, header: []string{"Sec-Fetch-Site", "cross-site"}, status: 403, code: "denied"},
 		"from another origin":    {parts: []formPart{file}, header: []string{"Origin", "https://evil.example"}, status: 403, code: "denied"},
 		"refused by authoriser":  {store: blobstore.Options{Authorize: func(_ context.Context, e audit.Event) error { return refuseUploads(e) }}, parts: []formPart{file}, status: 403, code: "denied"},
-		"link that can't be had": {opts: opts{Prepare: func(_ *http.Request, f *blobhttp.FormFile) error { f.Options.Overwrite = true; return nil }}, parts: []formPart{file}, status: 500, code: "internal"},
+		"link that can't be had": {intake: intake{Prepare: func(_ context.Context, f *blobhttp.File) error { f.Options.Overwrite = true; return nil }}, parts: []formPart{file}, status: 500, code: "internal"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newUploadHost(t, setup{store: "local://" + t.TempDir(), opts: c.store}, &c.opts)
+			h := newUploadHost(t, setup{store: "local://" + t.TempDir(), opts: c.store}, c.intake, &c.opts)
 			ct, body := formBody(t, c.parts...)
 			if c.change != nil {
 				ct, body = c.change(ct, body)
@@ -225,7 +228,7 @@ func refuseUploads(e audit.Event) error {
 func TestUploadOfAClientThatGoesAway(t *testing.T) {
 	entered := make(chan struct{})
 	var once sync.Once
-	h := newUploadHost(t, setup{store: "local://" + t.TempDir()}, &blobhttp.UploadOptions{
+	h := newUploadHost(t, setup{store: "local://" + t.TempDir()}, blobhttp.Intake{}, &blobhttp.FormOptions{
 		Progress: func(*http.Request, blobhttp.Progress) {
 			once.Do(func() { close(entered) })
 		},
@@ -250,14 +253,14 @@ func TestUploadOfAClientThatGoesAway(t *testing.T) {
 }
 
 func TestUploadWhoseHostPanics(t *testing.T) {
-	h := newUploadHost(t, setup{}, &blobhttp.UploadOptions{
-		Prepare: func(_ *http.Request, f *blobhttp.FormFile) error {
+	h := newUploadHost(t, setup{}, blobhttp.Intake{
+		Prepare: func(_ context.Context, f *blobhttp.File) error {
 			if f.Filename == "b" {
 				panic(http.ErrAbortHandler)
 			}
 			return nil
 		},
-	})
+	}, nil)
 	ct, body := formBody(t, formPart{name: "f", filename: "a", content: digits}, formPart{name: "f", filename: "b", content: digits})
 	req, err := http.NewRequest("POST", h.url+"/upload", strings.NewReader(body))
 	require.NoError(t, err)
@@ -270,7 +273,7 @@ func TestUploadWhoseHostPanics(t *testing.T) {
 
 func TestUploadProgress(t *testing.T) {
 	var steps []blobhttp.Progress
-	h := newUploadHost(t, setup{}, &blobhttp.UploadOptions{Progress: func(_ *http.Request, p blobhttp.Progress) { steps = append(steps, p) }})
+	h := newUploadHost(t, setup{}, blobhttp.Intake{}, &blobhttp.FormOptions{Progress: func(_ *http.Request, p blobhttp.Progress) { steps = append(steps, p) }})
 	ct, body := formBody(t, formPart{name: "f", filename: "a", content: strings.Repeat("x", 1<<20)})
 	require.Equal(t, 201, h.do("POST", h.url+"/upload", body, "Content-Type", ct).status)
 	require.GreaterOrEqual(t, len(steps), 4)
@@ -290,12 +293,12 @@ func TestUploadProgress(t *testing.T) {
 
 func TestUploadSavesRows(t *testing.T) {
 	var saved []string
-	h := newUploadHost(t, setup{}, &blobhttp.UploadOptions{Save: func(r *http.Request, files []*blobstore.Staged) error {
+	h := newUploadHost(t, setup{}, blobhttp.Intake{Save: func(_ context.Context, files []blobhttp.Stored) error {
 		for _, f := range files {
 			saved = append(saved, f.Object.Key)
 		}
 		return nil
-	}})
+	}}, nil)
 	ct, body := formBody(t, formPart{name: "f", filename: "a", content: digits}, formPart{name: "f", filename: "b", content: digits})
 	require.Equal(t, 201, h.do("POST", h.url+"/upload", body, "Content-Type", ct).status)
 	assert.ElementsMatch(t, h.keys(), saved)
@@ -304,15 +307,16 @@ func TestUploadSavesRows(t *testing.T) {
 // The host reads along, refuses in its own words, and answers in its own way.
 func TestUploadInTheHostsOwnWay(t *testing.T) {
 	var read bytes.Buffer
-	h := newUploadHost(t, setup{}, &blobhttp.UploadOptions{
-		Prepare: func(_ *http.Request, f *blobhttp.FormFile) error {
+	h := newUploadHost(t, setup{}, blobhttp.Intake{
+		Prepare: func(_ context.Context, f *blobhttp.File) error {
 			if f.Fields.Get("number") == "" {
 				return fmt.Errorf("preparing: %w", &blobhttp.Problem{Status: 422, Code: "number_missing", Title: "An invoice has a number", Detail: "Send number."})
 			}
 			f.Body = io.TeeReader(f.Body, &read)
 			return nil
 		},
-		Answer: func(w http.ResponseWriter, _ *http.Request, u *blobhttp.Uploaded) {
+	}, &blobhttp.FormOptions{
+		Respond: func(w http.ResponseWriter, _ *http.Request, u *blobhttp.Uploaded) {
 			w.Header().Set("Read-Along", read.String())
 			w.WriteHeader(http.StatusAccepted)
 			_, _ = io.WriteString(w, u.Files[0].Filename)
@@ -337,7 +341,7 @@ func TestUploadInTheHostsOwnWay(t *testing.T) {
 }
 
 func TestUploadAnonymous(t *testing.T) {
-	h := newUploadHost(t, setup{}, &blobhttp.UploadOptions{Anonymous: true})
+	h := newUploadHost(t, setup{}, blobhttp.Intake{AllowAnonymous: true}, nil)
 	ct, body := formBody(t, formPart{name: "f", filename: "a", content: digits})
 	require.Equal(t, 201, h.do("POST", h.url+"/upload", body, "Content-Type", ct, "User", "nobody").status)
 }
@@ -345,7 +349,7 @@ func TestUploadAnonymous(t *testing.T) {
 func TestUploadFromATrustedOrigin(t *testing.T) {
 	p := http.NewCrossOriginProtection()
 	require.NoError(t, p.AddTrustedOrigin("https://app.example"))
-	h := newUploadHost(t, setup{}, &blobhttp.UploadOptions{CrossOrigin: p})
+	h := newUploadHost(t, setup{}, blobhttp.Intake{CrossOrigin: p}, nil)
 	ct, body := formBody(t, formPart{name: "f", filename: "a", content: digits})
 	assert.Equal(t, 201, h.do("POST", h.url+"/upload", body, "Content-Type", ct, "Origin", "https://app.example", "Sec-Fetch-Site", "cross-site").status)
 	assert.Equal(t, 201, h.do("POST", h.url+"/upload", body, "Content-Type", ct, "Sec-Fetch-Site", "same-origin").status)
@@ -353,7 +357,7 @@ func TestUploadFromATrustedOrigin(t *testing.T) {
 
 // TestUploadStoredButWithoutLink holds that a link that can't be had does not lose the file.
 func TestUploadStoredButWithoutLink(t *testing.T) {
-	h := newUploadHost(t, setup{}, &blobhttp.UploadOptions{Link: &blobstore.LinkOptions{Expiry: 1000 * time.Hour}})
+	h := newUploadHost(t, setup{}, blobhttp.Intake{Link: &blobstore.LinkOptions{Expiry: 1000 * time.Hour}}, nil)
 	ct, body := formBody(t, formPart{name: "f", filename: "a", content: digits})
 	a := h.do("POST", h.url+"/upload", body, "Content-Type", ct)
 	require.Equal(t, 201, a.status)
@@ -384,7 +388,7 @@ func FuzzUpload(f *testing.F) {
 	}
 	var reported error
 	f.Cleanup(func() { assert.NoError(f, store.Close(context.Background())) })
-	h := blobhttp.Heard(func(_ *http.Request, err error) { reported = err }, blobhttp.Upload(store, &blobhttp.UploadOptions{MaxBytes: 1 << 10}))
+	h := blobhttp.Heard(func(_ *http.Request, err error) { reported = err }, (&blobhttp.Intake{Store: store, MaxSize: 1 << 10}).Form(nil))
 	f.Fuzz(func(t *testing.T, contentType, body string) {
 		r := newRequest("POST", "/upload", body)
 		r.Header["Content-Type"] = []string{contentType}

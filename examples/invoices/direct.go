@@ -9,42 +9,41 @@ import (
 	"strings"
 
 	"github.com/blobtrail/blobtrail/audit"
-	"github.com/blobtrail/blobtrail/blobstore"
 	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
 )
 
-// directHandler serves begin, complete and abort; see blobhttp.DirectUpload. The
-// details come as its fields; the header Location names the invoice.
+// directHandler serves begin, complete and abort; see blobhttp.Intake.Direct. The
+// fields are the details; the header Location names the invoice.
 func (s *service) directHandler() http.Handler {
-	next := blobhttp.DirectUpload(s.store, &blobhttp.DirectOptions{
-		MaxBytes: s.set.files.MaxUploadBytes, AllowedTypes: fileTypes,
-		Prepare: func(r *http.Request, f *blobhttp.DirectFile) error {
-			a, _ := audit.ActorFrom(r.Context())
+	next := (&blobhttp.Intake{
+		Store: s.store, MaxSize: s.set.files.MaxUploadBytes, AllowedTypes: fileTypes,
+		Prepare: func(ctx context.Context, f *blobhttp.File) error {
+			a, _ := audit.ActorFrom(ctx)
 			i := newInvoice(a)
-			d := details{f.Fields["number"], f.Fields["date"], f.Fields["total"], f.Fields["currency"], f.Fields["transaction_id"]}
-			if err := i.set(d); err != nil {
+			if err := i.set(detailsOf(f.Fields)); err != nil {
 				return err
 			}
 			f.Key = i.newKey(f.Filename)
 			f.Options.Resource, f.Attrs = i.resource(), i.attrs()
 			i.State, i.FileKey = statePending, f.Key // the rest is known when the file is there, and not what its client calls it
-			locate(r, i)
-			return s.outage(r.Context(), insert(r.Context(), s.db, i))
+			locate(ctx, i)
+			return s.outage(ctx, insert(ctx, s.db, i))
 		},
-		Save: func(r *http.Request, obj *blobstore.Object) error {
-			i, err := s.find(r.Context(), idOf(obj.Key), statePending, stateStored)
+		Save: func(ctx context.Context, files []blobhttp.Stored) error {
+			obj := files[0].Object
+			i, err := s.find(ctx, idOf(obj.Key), statePending, stateStored)
 			if err != nil || i.State == stateStored {
-				return s.outage(r.Context(), err)
+				return s.outage(ctx, err)
 			}
 			i.has(obj)
-			if err := s.moveOnce(r.Context(), i, stateStored); err != nil { // a second request, or the background, may be as quick
-				return s.outage(r.Context(), err)
+			if err := s.moveOnce(ctx, i, stateStored); err != nil { // a second request, or the background, may be as quick
+				return s.outage(ctx, err)
 			}
-			locate(r, i)
+			locate(ctx, i)
 			s.metrics.stored(i.Size)
 			return nil
 		},
-	})
+	}).Direct()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), headerKey{}, w.Header())))
 	})
@@ -52,9 +51,9 @@ func (s *service) directHandler() http.Handler {
 
 type headerKey struct{}
 
-// locate names the invoice in the answer.
-func locate(r *http.Request, i *invoice) {
-	if h, ok := r.Context().Value(headerKey{}).(http.Header); ok {
+// locate names the invoice in the response.
+func locate(ctx context.Context, i *invoice) {
+	if h, ok := ctx.Value(headerKey{}).(http.Header); ok {
 		h.Set("Location", "/invoice/"+i.ID)
 	}
 }

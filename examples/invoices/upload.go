@@ -44,60 +44,70 @@ type uploading struct {
 
 type uploadingKey struct{}
 
+// uploadHandler takes a form with the file of an invoice.
 func (s *service) uploadHandler(from source) http.Handler {
-	opts := &blobhttp.UploadOptions{
-		MaxFiles: 1, MaxFields: 16, MaxFieldBytes: 8 << 10, MaxBytes: s.set.files.MaxUploadBytes, MaxTotal: s.set.files.MaxUploadBytes + 64<<10,
-		AllowedTypes: fileTypes, Answer: s.answerUpload,
+	in := &blobhttp.Intake{
+		Store: s.store, MaxSize: s.set.files.MaxUploadBytes, AllowedTypes: fileTypes,
+		Prepare: func(ctx context.Context, f *blobhttp.File) error { return prepare(ctx, from, f) },
+		Save: func(ctx context.Context, files []blobhttp.Stored) error {
+			return s.outage(ctx, s.saveUpload(ctx, from, files[0]))
+		},
 	}
 	if from == fromPDF {
-		opts.MaxBytes, opts.MaxTotal, opts.AllowedTypes = min(opts.MaxBytes, maxPDF), min(opts.MaxTotal, maxPDF+64<<10), []string{"application/pdf"}
+		in.MaxSize, in.AllowedTypes = min(in.MaxSize, maxPDF), []string{"application/pdf"}
 	}
-	opts.Prepare = func(r *http.Request, f *blobhttp.FormFile) error {
-		a, _ := audit.ActorFrom(r.Context())
-		up := r.Context().Value(uploadingKey{}).(*uploading)
-		up.invoice = newInvoice(a)
-		f.Key = up.invoice.newKey(f.Filename)
-		f.Options.Resource = up.invoice.resource()
-		if from == fromPDF {
-			// Checked here, since what the PDF lacks is told otherwise.
-			if up.invoice.TransactionID = strings.TrimSpace(f.Fields.Get("transaction_id")); !goodTransaction(up.invoice.TransactionID) {
-				return refuse(422, "details", "The invoice's details are not complete", wantTransaction+".")
-			}
-			f.Body = io.TeeReader(f.Body, &up.pdf)
-			return nil
-		}
-		d := detailsOf(f.Fields)
-		if len(f.Fields) == 0 {
-			return refuse(422, "details", "The invoice's details are not complete", "Send them before the file.")
-		}
-		if from == fromTransaction && strings.TrimSpace(d.TransactionID) == "" {
-			return refuse(422, "details", "The invoice's details are not complete", "transaction_id: the transaction that it belongs to.")
-		}
-		if err := up.invoice.set(d); err != nil {
-			return err
-		}
-		f.Attrs = up.invoice.attrs()
-		return nil
-	}
-	opts.Save = func(r *http.Request, files []*blobstore.Staged) error {
-		up := r.Context().Value(uploadingKey{}).(*uploading)
-		if from == fromPDF {
-			d, err := s.readPDF(r.Context(), up.pdf.Bytes())
-			if err != nil {
-				return err
-			}
-			d.TransactionID = up.invoice.TransactionID
-			if err := up.invoice.set(d); err != nil {
-				return unclearPDF("The PDF does not show all details with certainty", strings.TrimSuffix(err.(*blobhttp.Problem).Detail, "."), details{}) //nolint:errorlint // set returns nothing else
-			}
-		}
-		up.invoice.has(files[0].Object)
-		return s.outage(r.Context(), s.save(r.Context(), up.invoice, files[0]))
-	}
-	next := blobhttp.Upload(s.store, opts)
+	next := in.Form(&blobhttp.FormOptions{
+		MaxFiles: 1, MaxFields: 16, MaxFieldsSize: 8 << 10, MaxTotalSize: in.MaxSize + 64<<10, Respond: s.answerUpload,
+	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), uploadingKey{}, new(uploading))))
 	})
+}
+
+// prepare makes the invoice of a file that is about to be received.
+func prepare(ctx context.Context, from source, f *blobhttp.File) error {
+	a, _ := audit.ActorFrom(ctx)
+	up := ctx.Value(uploadingKey{}).(*uploading)
+	up.invoice = newInvoice(a)
+	f.Key = up.invoice.newKey(f.Filename)
+	f.Options.Resource = up.invoice.resource()
+	if from == fromPDF {
+		// Checked here, since the error about the PDF's own details differs.
+		if up.invoice.TransactionID = strings.TrimSpace(f.Fields.Get("transaction_id")); !goodTransaction(up.invoice.TransactionID) {
+			return refuse(422, "details", "The invoice's details are not complete", wantTransaction+".")
+		}
+		f.Body = io.TeeReader(f.Body, &up.pdf)
+		return nil
+	}
+	d := detailsOf(f.Fields)
+	if len(f.Fields) == 0 {
+		return refuse(422, "details", "The invoice's details are not complete", "Send them before the file.")
+	}
+	if from == fromTransaction && strings.TrimSpace(d.TransactionID) == "" {
+		return refuse(422, "details", "The invoice's details are not complete", "transaction_id: the transaction that it belongs to.")
+	}
+	if err := up.invoice.set(d); err != nil {
+		return err
+	}
+	f.Attrs = up.invoice.attrs()
+	return nil
+}
+
+// saveUpload stores the row of a file that has arrived.
+func (s *service) saveUpload(ctx context.Context, from source, file blobhttp.Stored) error {
+	up := ctx.Value(uploadingKey{}).(*uploading)
+	if from == fromPDF {
+		d, err := s.readPDF(ctx, up.pdf.Bytes())
+		if err != nil {
+			return err
+		}
+		d.TransactionID = up.invoice.TransactionID
+		if err := up.invoice.set(d); err != nil {
+			return unclearPDF("The PDF does not show all details with certainty", strings.TrimSuffix(err.(*blobhttp.Problem).Detail, "."), details{}) //nolint:errorlint // set returns nothing else
+		}
+	}
+	up.invoice.has(file.Object)
+	return s.save(ctx, up.invoice, file.Staged)
 }
 
 func detailsOf(f url.Values) details {

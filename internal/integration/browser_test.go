@@ -76,9 +76,9 @@ func newApp(t *testing.T, bucket driver.Bucket, links func(origin string) *blobh
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, a.store.Close(context.Background())) })
 	filesMux.Handle("/files/", blobhttp.Links(a.store, signer, links(a.origin)))
-	a.mux.Handle("/uploads/", blobhttp.DirectUpload(a.store, &blobhttp.DirectOptions{
-		Prefix: "in", MaxBytes: 64 << 20, AllowedTypes: []string{"application/octet-stream", "text/plain"},
-	}))
+	a.mux.Handle("/uploads/", (&blobhttp.Intake{
+		Store: a.store, Prefix: "in", MaxSize: 64 << 20, AllowedTypes: []string{"application/octet-stream", "text/plain"},
+	}).Direct())
 	a.mux.HandleFunc("/page", func(w http.ResponseWriter, r *http.Request) {
 		http.ServeFileFS(w, r, pages, "testdata/upload.html")
 	})

@@ -141,7 +141,7 @@ func serverMain(dir string) error {
 	if err != nil {
 		return err
 	}
-	h, err := tus.New(store, dir+"/spool", &tus.Options{Prefix: "in"})
+	h, err := tus.New(&blobhttp.Intake{Store: store, Prefix: "in"}, dir+"/spool", nil)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,8 @@
 // protocol (https://tus.io), and stores each in a blobstore.Store when it is
 // complete:
 //
-//	uploads, err := tus.New(store, "/var/spool/app", &tus.Options{MaxBytes: 10 << 30})
+//	files := blobhttp.Intake{Store: store, MaxSize: 10 << 30}
+//	uploads, err := tus.New(&files, "/var/spool/app", nil)
 //	mux.Handle("/uploads/", uploads)
 //
 // It is a module of its own, so that only who wants it has the library that

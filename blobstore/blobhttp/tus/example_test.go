@@ -26,9 +26,8 @@ func Example() {
 		return
 	}
 	defer os.RemoveAll(spool)
-	uploads, err := tus.New(store, spool, &tus.Options{
-		Prefix: "videos", MaxBytes: 50 << 30, AllowedTypes: []string{"video/*"},
-	})
+	videos := blobhttp.Intake{Store: store, Prefix: "videos", MaxSize: 50 << 30, AllowedTypes: []string{"video/*"}}
+	uploads, err := tus.New(&videos, spool, nil)
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -71,7 +71,7 @@ func TestMistakesOfTheProgramAreReported(t *testing.T) {
 				func(h http.Handler) http.Handler { return h },
 				hooked(func(_ *http.Request, err error) { heard = append(heard, err) }),
 			} {
-				h, err := tus.New(store, t.TempDir(), nil)
+				h, err := tus.New(&blobhttp.Intake{Store: store}, t.TempDir(), nil)
 				require.NoError(t, err)
 				for range 5 {
 					r := httptest.NewRequest(http.MethodPost, c.path, nil)

@@ -18,7 +18,7 @@ import (
 // returns how many there were. A service calls it now and then, such as once an
 // hour, as it does blobstore.Store.Reconcile.
 func (h *Handler) Sweep(ctx context.Context) (removed int, err error) {
-	ids, err := h.spool.ids()
+	ids, err := h.uploads.spool.ids()
 	for _, id := range ids {
 		if ctx.Err() != nil {
 			return removed, errors.Join(err, ctx.Err())
@@ -33,16 +33,16 @@ func (h *Handler) Sweep(ctx context.Context) (removed int, err error) {
 }
 
 func (h *Handler) sweepOne(ctx context.Context, id string) (bool, error) {
-	lock, err := h.locks.try(ctx, id)
+	lock, err := h.uploads.locks.try(ctx, id)
 	if lock == nil || err != nil {
 		return false, err // a request that works on it is let go on: the next sweep comes
 	}
 	defer lock.Unlock() //nolint:errcheck // of memory
-	u, err := h.spool.open(id)
+	u, err := h.uploads.spool.open(id)
 	if errors.Is(err, handler.ErrNotFound) {
-		u, err = h.spool.remnant(id)
+		u, err = h.uploads.spool.remnant(id)
 	}
-	if err != nil || u == nil || time.Since(u.begun) <= h.opts.Expiry {
+	if err != nil || u == nil || time.Since(u.begun) <= h.uploads.expiry {
 		return false, err
 	}
 	return true, u.remove()

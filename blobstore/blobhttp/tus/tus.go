@@ -23,128 +23,107 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
 )
 
-// Options configure a [Handler]. Nil and the zero value mean the defaults.
+// Options configure [New]. Nil and the zero value mean the defaults.
 type Options struct {
-	// BasePath is where the handler is mounted: a path, or, behind a proxy that
-	// takes HTTPS, the whole URL, since clients are sent to what begins with it.
-	// Empty: "/uploads/".
+	// BasePath is where the handler is mounted: a path, or the whole URL behind a
+	// proxy that takes HTTPS, since the addresses of uploads begin with it. Empty:
+	// "/uploads/".
 	BasePath string
 
-	// Prefix is where the files go: the key of each is
-	// blobstore.NewKey(Prefix, its name), unless Prepare sets another.
-	Prefix string
-
-	// MaxBytes limits each file, in bytes; the store's own limit comes beside it,
-	// but only when the file is complete. 0: no limit.
-	MaxBytes int64
-	// AllowedTypes are the MIME types that are allowed, such as "image/*", judged
-	// by the content when it is complete. None: all.
-	AllowedTypes []string
-
-	// Expiry is how long an upload may take from its beginning. 0: 24 hours.
-	Expiry time.Duration
-
-	// Prepare, if not nil, is called before an upload begins, and again with the
-	// same Filename and Fields, which are all that is kept, when it is complete.
-	// It may change the file's options, the first time its key, and refuse it by
-	// an error: one that wraps blobstore.ErrDenied, or a *blobhttp.Problem. What is
-	// stored already, but not yet saved, it can't refuse any more.
-	Prepare func(ctx context.Context, f *File) error
-
-	// Save, if not nil, is called when an upload is stored, for the rows of the
-	// host's own database. If it returns an error the client is told so and may
-	// ask again, upon which Save is called again for the same object.
-	Save func(ctx context.Context, obj *blobstore.Object) error
-
 	// AllowedOrigins are the origins, such as "https://app.example.com", whose
-	// pages may send uploads from elsewhere. A middleware in front must let preflight
-	// requests pass. None: only pages of the same origin.
+	// pages may send uploads from elsewhere, in addition to those that
+	// Intake.CrossOrigin trusts. A middleware in front must let preflight requests
+	// pass. None: only pages of the same origin.
 	AllowedOrigins []string
-
-	// Anonymous lets requests of nobody through. Without it a request whose
-	// actor has no user is answered 401.
-	Anonymous bool
-}
-
-// File is a file that is about to be uploaded, or was.
-type File struct {
-	Filename string            // as the client calls it, in its metadata "filename": not to be trusted, not safe as a path
-	Fields   map[string]string // all of the client's metadata
-	Size     int64             // bytes
-
-	Key     string                  // where it will be stored
-	Options blobstore.UploadOptions // may be changed, except for Overwrite, Link and Use, which are ignored
 }
 
 // Handler takes resumable uploads. It is safe for concurrent use.
 type Handler struct {
-	store *blobstore.Store
-	opts  Options
-	spool *spool
-	inner http.Handler
-	locks *locks
-	cross *http.CrossOriginProtection
-	base  string // the path that it is mounted under
+	uploads *uploads
+	inner   http.Handler
+	cross   *http.CrossOriginProtection
+	origins []string
+	base    string // the path that it is mounted under
 }
 
-// New returns a handler for uploads to store, which keeps those under way in the
-// folder dir and makes it if it does not exist. It fails if another handler uses
-// that folder, on Unix; elsewhere it is up to the host that only one does. The
-// caller closes the handler when no request runs any more.
-func New(store *blobstore.Store, dir string, opts *Options) (*Handler, error) {
-	if store == nil {
-		return nil, errors.New("tus: nil store")
+// uploads are the uploads under way, for the protocol's library.
+type uploads struct {
+	intake *blobhttp.Intake
+	expiry time.Duration
+	spool  *spool
+	locks  *locks
+}
+
+// New returns a handler for resumable uploads, which follow the rules of intake. It
+// keeps uploads under way in the folder dir, and makes the folder if it does not
+// exist. On Unix New fails if another handler uses the folder; elsewhere the
+// application must ensure that only one does. The caller closes the handler when no
+// request runs any more.
+//
+// Intake.Link does not apply: the protocol has no response to put a link into.
+func New(intake *blobhttp.Intake, dir string, opts *Options) (*Handler, error) {
+	if intake == nil || intake.Store == nil {
+		return nil, errors.New("tus: no Intake, or one without a Store")
 	}
-	h := &Handler{store: store, locks: newLocks(), cross: http.NewCrossOriginProtection()}
+	if intake.Link != nil {
+		return nil, errors.New("tus: Intake.Link is set: the protocol can't carry a link, issue one in Save")
+	}
+	var o Options
 	if opts != nil {
-		h.opts = *opts
+		o = *opts
 	}
-	o := &h.opts
 	if o.BasePath == "" {
 		o.BasePath = "/uploads/"
 	}
-	if o.Expiry <= 0 {
-		o.Expiry = 24 * time.Hour
-	}
 	u, err := url.Parse(o.BasePath)
 	if err != nil || !strings.HasPrefix(u.Path, "/") {
-		return nil, fmt.Errorf("tus: BasePath %q: want a path such as /uploads/, or a URL that ends in one", o.BasePath)
+		return nil, fmt.Errorf("tus: invalid BasePath %q: want a path such as /uploads/, or a URL that ends in one", o.BasePath)
 	}
-	h.base = strings.TrimSuffix(u.Path, "/") + "/"
-	cors, err := h.allowOrigins()
+	h := &Handler{
+		uploads: &uploads{intake: intake, expiry: intake.Expiry, locks: newLocks()},
+		origins: o.AllowedOrigins, base: strings.TrimSuffix(u.Path, "/") + "/", cross: intake.CrossOrigin,
+	}
+	if h.uploads.expiry <= 0 {
+		h.uploads.expiry = 24 * time.Hour
+	}
+	if h.cross == nil {
+		h.cross = http.NewCrossOriginProtection()
+	}
+	cors, err := allowOrigins(o.AllowedOrigins)
 	if err != nil {
 		return nil, err
 	}
-	if h.spool, err = openSpool(dir); err != nil {
+	if h.uploads.spool, err = openSpool(dir); err != nil {
 		return nil, fmt.Errorf("tus: %w", err)
 	}
 	composer := handler.NewStoreComposer()
-	composer.UseCore(h)
-	composer.UseTerminater(h)
-	composer.UseLocker(h.locks)
+	composer.UseCore(h.uploads)
+	composer.UseTerminater(h.uploads)
+	composer.UseLocker(h.uploads.locks)
 	inner, err := handler.NewHandler(handler.Config{
-		StoreComposer: composer, BasePath: o.BasePath, MaxSize: o.MaxBytes, Cors: cors,
+		StoreComposer: composer, BasePath: o.BasePath, MaxSize: intake.MaxSize, Cors: cors,
 		DisableDownload: true, DisableConcatenation: true,
 		// Its log would hold the uploads' addresses, which are secrets.
 		Logger: expslog.New(expslog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("tus: %w", err), h.spool.close())
+		return nil, errors.Join(fmt.Errorf("tus: %w", err), h.uploads.spool.close())
 	}
 	h.inner = http.StripPrefix(strings.TrimSuffix(h.base, "/"), inner)
 	return h, nil
 }
 
-// allowOrigins lets the pages of some origins through.
-func (h *Handler) allowOrigins() (*handler.CorsConfig, error) {
+// allowOrigins returns the rules by which the pages of some origins may read
+// responses.
+func allowOrigins(origins []string) (*handler.CorsConfig, error) {
 	cors := handler.DefaultCorsConfig
-	if len(h.opts.AllowedOrigins) == 0 {
+	if len(origins) == 0 {
 		cors.Disable = true
 		return &cors, nil
 	}
 	var quoted []string
-	for _, origin := range h.opts.AllowedOrigins {
-		if err := h.cross.AddTrustedOrigin(origin); err != nil {
+	for _, origin := range origins {
+		if err := http.NewCrossOriginProtection().AddTrustedOrigin(origin); err != nil { // which checks its form
 			return nil, fmt.Errorf("tus: %w", err)
 		}
 		quoted = append(quoted, regexp.QuoteMeta(origin))
@@ -155,28 +134,11 @@ func (h *Handler) allowOrigins() (*handler.CorsConfig, error) {
 
 // Close lets go of the folder. Uploads under way can be resumed when it is opened
 // again.
-func (h *Handler) Close() error { return h.spool.close() }
+func (h *Handler) Close() error { return h.uploads.spool.close() }
 
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if err := blobhttp.RefuseLink(r); err != nil {
-		h.refuse(w, r, err)
-		return
-	}
-	rest, ok := strings.CutPrefix(r.URL.Path, h.base)
-	switch {
-	case !ok && r.URL.Path+"/" == h.base:
-	case !ok, rest != "" && !isID(rest): // before anybody makes a file name of it
-		h.refuse(w, r, fs.ErrNotExist)
-		return
-	}
-	err := h.cross.Check(r)
-	if err != nil {
-		err = fmt.Errorf("%w: %w", blobstore.ErrDenied, err)
-	} else if a, ok := audit.ActorFrom(r.Context()); ok && a.UserID == "" && !h.opts.Anonymous && r.Method != http.MethodOptions {
-		err = audit.ErrNoActor
-	}
-	if err != nil {
+	if err := h.admit(r); err != nil {
 		h.refuse(w, r, err)
 		return
 	}
@@ -184,12 +146,33 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.inner.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestKey{}, r)))
 }
 
-// refuse answers a request that the protocol's library does not get to see, so
-// that a page which may send it can read why.
+// admit refuses requests that the protocol's library must not see.
+func (h *Handler) admit(r *http.Request) error {
+	if err := blobhttp.RefuseLink(r); err != nil {
+		return err
+	}
+	rest, ok := strings.CutPrefix(r.URL.Path, h.base)
+	if !ok && r.URL.Path+"/" != h.base || ok && rest != "" && !isID(rest) { // before it becomes a file name
+		return fs.ErrNotExist
+	}
+	if !slices.Contains(h.origins, r.Header.Get("Origin")) {
+		if err := h.cross.Check(r); err != nil {
+			return fmt.Errorf("%w: %w", blobstore.ErrDenied, err)
+		}
+	}
+	a, ok := audit.ActorFrom(r.Context())
+	if ok && a.UserID == "" && !h.uploads.intake.AllowAnonymous && r.Method != http.MethodOptions {
+		return audit.ErrNoActor
+	}
+	return nil
+}
+
+// refuse responds to a request that the protocol's library does not see. A page
+// that may send the request can read the response.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	if len(h.opts.AllowedOrigins) > 0 {
+	if len(h.origins) > 0 {
 		w.Header().Add("Vary", "Origin")
-		if origin := r.Header.Get("Origin"); slices.Contains(h.opts.AllowedOrigins, origin) {
+		if origin := r.Header.Get("Origin"); slices.Contains(h.origins, origin) {
 			w.Header().Set("Access-Control-Allow-Origin", origin)
 		}
 	}
@@ -197,7 +180,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // NewUpload implements [handler.DataStore].
-func (h *Handler) NewUpload(ctx context.Context, info handler.FileInfo) (handler.Upload, error) {
+func (h *uploads) NewUpload(ctx context.Context, info handler.FileInfo) (handler.Upload, error) {
 	f, err := h.file(ctx, info)
 	if err == nil {
 		err = blobstore.CheckKey(f.Key)
@@ -213,9 +196,9 @@ func (h *Handler) NewUpload(ctx context.Context, info handler.FileInfo) (handler
 }
 
 // GetUpload implements [handler.DataStore].
-func (h *Handler) GetUpload(ctx context.Context, id string) (handler.Upload, error) {
+func (h *uploads) GetUpload(ctx context.Context, id string) (handler.Upload, error) {
 	u, err := h.spool.open(id)
-	if err == nil && (u.owner != owner(ctx) || time.Since(u.begun) > h.opts.Expiry) {
+	if err == nil && (u.owner != owner(ctx) || time.Since(u.begun) > h.expiry) {
 		err = handler.ErrNotFound
 	}
 	if err != nil {
@@ -225,13 +208,13 @@ func (h *Handler) GetUpload(ctx context.Context, id string) (handler.Upload, err
 }
 
 // AsTerminatableUpload implements [handler.TerminaterDataStore].
-func (h *Handler) AsTerminatableUpload(u handler.Upload) handler.TerminatableUpload {
+func (h *uploads) AsTerminatableUpload(u handler.Upload) handler.TerminatableUpload {
 	return u.(*upload)
 }
 
 // upload is one that the protocol's library works on, while it holds its lock.
 type upload struct {
-	h *Handler
+	h *uploads
 	*spooled
 }
 
@@ -270,8 +253,8 @@ func (u *upload) FinishUpload(ctx context.Context) error {
 	switch {
 	case err != nil && isFinal(blobhttp.ProblemOf(err).Status):
 		err = errors.Join(err, u.remove())
-	case err == nil && u.h.opts.Save != nil:
-		err = u.h.opts.Save(ctx, obj)
+	case err == nil && u.h.intake.Save != nil:
+		err = u.h.intake.Save(ctx, []blobhttp.Stored{{Object: obj}})
 	}
 	if err == nil {
 		err = u.finished()
@@ -296,23 +279,20 @@ func (u *upload) Terminate(ctx context.Context) error {
 // metaID is the metadata of an object by which an upload knows it again.
 const metaID = "tusid"
 
-// file describes an upload, as the host wants it.
-func (h *Handler) file(ctx context.Context, info handler.FileInfo) (*File, error) {
-	name := info.MetaData["filename"]
-	f := &File{
-		Filename: name, Fields: info.MetaData, Size: info.Size, Key: blobstore.NewKey(h.opts.Prefix, name),
-		Options: blobstore.UploadOptions{Filename: name, AllowedTypes: h.opts.AllowedTypes, MaxSize: h.opts.MaxBytes},
+// file describes an upload, as the application wants it.
+func (h *uploads) file(ctx context.Context, info handler.FileInfo) (*blobhttp.File, error) {
+	fields := make(url.Values, len(info.MetaData))
+	for name, value := range info.MetaData {
+		fields.Set(name, value)
 	}
-	if h.opts.Prepare != nil {
-		if err := h.opts.Prepare(ctx, f); err != nil {
-			return nil, err
-		}
-	}
-	return f, nil
+	return h.intake.NewFile(ctx, blobhttp.File{
+		Filename: info.MetaData["filename"], ContentType: info.MetaData["filetype"], Size: info.Size, Fields: fields,
+		Options: blobstore.UploadOptions{Size: info.Size},
+	})
 }
 
 // finish stores what has come.
-func (h *Handler) finish(ctx context.Context, u *spooled) (*blobstore.Object, error) {
+func (h *uploads) finish(ctx context.Context, u *spooled) (*blobstore.Object, error) {
 	f, err := h.file(ctx, u.info)
 	if err != nil {
 		// What an earlier try has stored is there, whatever the host says now.
@@ -328,12 +308,12 @@ func (h *Handler) finish(ctx context.Context, u *spooled) (*blobstore.Object, er
 	}
 	defer content.Close()
 	o := f.Options
-	o.Size, o.Overwrite, o.Link, o.Use = u.info.Size, false, nil, nil
+	o.Size = u.info.Size
 	if o.Metadata = maps.Clone(o.Metadata); o.Metadata == nil {
 		o.Metadata = make(map[string]string)
 	}
 	o.Metadata[metaID] = u.info.ID
-	obj, err := h.store.Upload(ctx, u.key, content, &o)
+	obj, err := h.intake.Store.Upload(audit.WithAttrs(ctx, f.Attrs), u.key, content, &o)
 	if errors.Is(err, fs.ErrExist) {
 		found, statErr := h.stored(ctx, u)
 		if found != nil || statErr != nil {
@@ -345,8 +325,8 @@ func (h *Handler) finish(ctx context.Context, u *spooled) (*blobstore.Object, er
 
 // stored returns the object of an upload that was stored by an earlier try, of
 // which nobody heard or whose row could not be saved; nil if there is none.
-func (h *Handler) stored(ctx context.Context, u *spooled) (*blobstore.Object, error) {
-	obj, err := h.store.Stat(ctx, u.key)
+func (h *uploads) stored(ctx context.Context, u *spooled) (*blobstore.Object, error) {
+	obj, err := h.intake.Store.Stat(ctx, u.key)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
@@ -367,7 +347,7 @@ func owner(ctx context.Context) string {
 type requestKey struct{}
 
 // fail returns err as the response of package blobhttp, which also reports it.
-func (h *Handler) fail(ctx context.Context, err error) error {
+func (h *uploads) fail(ctx context.Context, err error) error {
 	if errors.As(err, new(handler.Error)) {
 		return err // of the protocol
 	}

@@ -36,14 +36,15 @@ type host struct {
 	errs  atomic.Int64
 }
 
-func newHost(t *testing.T, opts tus.Options) *host {
+func newHost(t *testing.T, in blobhttp.Intake, origins ...string) *host {
 	t.Helper()
 	h := &host{t: t, log: new(audit.Memory), dir: t.TempDir()}
 	var err error
 	h.store, err = blobstore.Open(context.Background(), "local://"+t.TempDir(), h.log, nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, h.store.Close(context.Background())) })
-	h.tus, err = tus.New(h.store, h.dir, &opts)
+	in.Store = h.store
+	h.tus, err = tus.New(&in, h.dir, &tus.Options{AllowedOrigins: origins})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, h.tus.Close()) })
 	srv := httptest.NewServer(blobhttp.Middleware(&blobhttp.MiddlewareOptions{OnError: func(*http.Request, error) { h.errs.Add(1) }})(asUser(h.tus)))
@@ -113,14 +114,15 @@ const pdf = "%PDF-1.7 something"
 
 func TestUploadInPieces(t *testing.T) {
 	var saved []string
-	h := newHost(t, tus.Options{
-		Prefix: "in", MaxBytes: 1000, AllowedTypes: []string{"application/pdf"},
-		Prepare: func(_ context.Context, f *tus.File) error {
-			f.Options.Resource = audit.Resource{Type: "invoice", ID: f.Fields["invoice"]}
+	h := newHost(t, blobhttp.Intake{
+		Prefix: "in", MaxSize: 1000, AllowedTypes: []string{"application/pdf"},
+		Prepare: func(_ context.Context, f *blobhttp.File) error {
+			f.Options.Resource = audit.Resource{Type: "invoice", ID: f.Fields.Get("invoice")}
 			return nil
 		},
-		Save: func(_ context.Context, obj *blobstore.Object) error {
-			saved = append(saved, obj.Key)
+		Save: func(_ context.Context, files []blobhttp.Stored) error {
+			require.Nil(t, files[0].Staged, "it is stored for good")
+			saved = append(saved, files[0].Object.Key)
 			return nil
 		},
 	})
@@ -161,7 +163,7 @@ func TestUploadInPieces(t *testing.T) {
 }
 
 func TestUploadOfNothing(t *testing.T) {
-	h := newHost(t, tus.Options{})
+	h := newHost(t, blobhttp.Intake{})
 	url := h.create("", nil)
 	assert.Len(t, h.objects(), 1)
 	assert.Zero(t, h.offset(url))
@@ -178,9 +180,9 @@ func TestUploadThatIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var begun atomic.Bool
-			h := newHost(t, tus.Options{
+			h := newHost(t, blobhttp.Intake{
 				AllowedTypes: []string{"application/pdf"},
-				Prepare: func(_ context.Context, f *tus.File) error {
+				Prepare: func(_ context.Context, f *blobhttp.File) error {
 					if begun.Swap(true) && f.Size > int64(len(pdf)) && c.status == 403 {
 						return blobstore.ErrDenied
 					}
@@ -206,7 +208,7 @@ func TestRefusedForNow(t *testing.T) {
 	for _, status := range []int{401, 408, 423, 425, 429} {
 		t.Run(strconv.Itoa(status), func(t *testing.T) {
 			var busy atomic.Bool
-			h := newHost(t, tus.Options{Prepare: func(context.Context, *tus.File) error {
+			h := newHost(t, blobhttp.Intake{Prepare: func(context.Context, *blobhttp.File) error {
 				if busy.Load() {
 					return &blobhttp.Problem{Status: status, Code: "busy", Title: "Not now"}
 				}
@@ -224,7 +226,7 @@ func TestRefusedForNow(t *testing.T) {
 }
 
 func TestRequestsThatAreRefused(t *testing.T) {
-	h := newHost(t, tus.Options{MaxBytes: 100, Prepare: func(_ context.Context, f *tus.File) error {
+	h := newHost(t, blobhttp.Intake{MaxSize: 100, Prepare: func(_ context.Context, f *blobhttp.File) error {
 		switch f.Filename {
 		case "secret":
 			return blobstore.ErrDenied
@@ -285,7 +287,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 }
 
 func TestPagesOfOtherOrigins(t *testing.T) {
-	h := newHost(t, tus.Options{AllowedOrigins: []string{"https://app.example.com"}})
+	h := newHost(t, blobhttp.Intake{}, "https://app.example.com")
 	res, err := request("OPTIONS", h.base, nil, "Origin", "https://app.example.com", "Access-Control-Request-Method", "POST")
 	require.NoError(t, err)
 	assert.Equal(t, 200, res.StatusCode)
@@ -316,14 +318,14 @@ func TestStoringThatFails(t *testing.T) {
 	var down atomic.Bool
 	down.Store(true)
 	stored := 0
-	h := newHost(t, tus.Options{
-		Prepare: func(_ context.Context, f *tus.File) error {
+	h := newHost(t, blobhttp.Intake{
+		Prepare: func(_ context.Context, f *blobhttp.File) error {
 			if down.Load() && len(f.Fields) > 0 {
 				return errors.New("the database is down")
 			}
 			return nil
 		},
-		Save: func(context.Context, *blobstore.Object) error {
+		Save: func(context.Context, []blobhttp.Stored) error {
 			if stored++; stored == 1 {
 				return blobstore.ErrDenied // which would be final of what is not stored
 			}
@@ -354,14 +356,15 @@ func TestStoringThatFails(t *testing.T) {
 func TestStoredIsNotRefusedAfterwards(t *testing.T) {
 	var stored *blobstore.Object
 	saved := 0
-	h := newHost(t, tus.Options{
-		Prepare: func(context.Context, *tus.File) error {
+	h := newHost(t, blobhttp.Intake{
+		Prepare: func(context.Context, *blobhttp.File) error {
 			if stored != nil {
 				return blobstore.ErrDenied
 			}
 			return nil
 		},
-		Save: func(_ context.Context, obj *blobstore.Object) error {
+		Save: func(_ context.Context, files []blobhttp.Stored) error {
+			obj := files[0].Object
 			if stored == nil {
 				stored = obj
 				return errors.New("the database is down")
@@ -381,7 +384,7 @@ func TestStoredIsNotRefusedAfterwards(t *testing.T) {
 }
 
 func TestSweep(t *testing.T) {
-	h := newHost(t, tus.Options{Expiry: time.Hour})
+	h := newHost(t, blobhttp.Intake{Expiry: time.Hour})
 	url := h.create(pdf, nil)
 	done := h.create(pdf, nil)
 	h.send(done, 0, pdf)
@@ -393,7 +396,7 @@ func TestSweep(t *testing.T) {
 	// The same folder, for a host that has less patience.
 	require.NoError(t, h.tus.Close())
 	h2 := &host{t: t, dir: h.dir}
-	h2.tus, err = tus.New(h.store, h.dir, &tus.Options{Expiry: time.Nanosecond})
+	h2.tus, err = tus.New(&blobhttp.Intake{Store: h.store, Expiry: time.Nanosecond}, h.dir, nil)
 	require.NoError(t, err)
 	defer h2.tus.Close()
 	rec := httptest.NewRecorder()
@@ -405,7 +408,7 @@ func TestSweep(t *testing.T) {
 	assert.Equal(t, 2, n)
 	assert.Empty(t, h.spooled())
 	assert.Len(t, h.objects(), 1, "what is stored stays")
-	h.tus, err = tus.New(h.store, t.TempDir(), nil) // for the cleanup to close
+	h.tus, err = tus.New(&blobhttp.Intake{Store: h.store}, t.TempDir(), nil) // for the cleanup to close
 	require.NoError(t, err)
 }
 
@@ -413,7 +416,7 @@ func TestSweep(t *testing.T) {
 func TestSweepLeavesRunningRequestsAlone(t *testing.T) {
 	for name, expired := range map[string]bool{"in time": false, "too late": true} {
 		t.Run(name, func(t *testing.T) {
-			h := newHost(t, tus.Options{Expiry: time.Hour})
+			h := newHost(t, blobhttp.Intake{Expiry: time.Hour})
 			url := h.create(pdf, nil)
 			file := h.dir + "/" + url[strings.LastIndex(url, "/")+1:]
 			body, feed := io.Pipe()
@@ -460,7 +463,7 @@ func TestSweepLeavesRunningRequestsAlone(t *testing.T) {
 
 // TestSweepRemovesWhatAKillLeft gives the files of which a process that was killed wrote or removed a part only.
 func TestSweepRemovesWhatAKillLeft(t *testing.T) {
-	h := newHost(t, tus.Options{Expiry: time.Hour})
+	h := newHost(t, blobhttp.Intake{Expiry: time.Hour})
 	id := func(c string) string { return strings.Repeat(c, 32) }
 	old, fresh := []string{id("a"), id("b") + ".json.new", id("c") + ".json"}, []string{id("d"), id("e") + ".json.new"}
 	foreign := "notes.txt"
@@ -480,14 +483,18 @@ func TestSweepRemovesWhatAKillLeft(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	h := newHost(t, tus.Options{})
+	h := newHost(t, blobhttp.Intake{})
 	_, err := tus.New(nil, t.TempDir(), nil)
 	require.Error(t, err)
-	_, err = tus.New(h.store, t.TempDir(), &tus.Options{BasePath: "uploads"})
+	_, err = tus.New(new(blobhttp.Intake), t.TempDir(), nil)
 	require.Error(t, err)
-	_, err = tus.New(h.store, t.TempDir(), &tus.Options{AllowedOrigins: []string{"app.example.com"}})
+	_, err = tus.New(&blobhttp.Intake{Store: h.store, Link: new(blobstore.LinkOptions)}, t.TempDir(), nil)
+	require.ErrorContains(t, err, "Link", "there is no response to put it into")
+	_, err = tus.New(&blobhttp.Intake{Store: h.store}, t.TempDir(), &tus.Options{BasePath: "uploads"})
 	require.Error(t, err)
-	_, err = tus.New(h.store, h.dir, nil)
+	_, err = tus.New(&blobhttp.Intake{Store: h.store}, t.TempDir(), &tus.Options{AllowedOrigins: []string{"app.example.com"}})
+	require.Error(t, err)
+	_, err = tus.New(&blobhttp.Intake{Store: h.store}, h.dir, nil)
 	require.ErrorContains(t, err, "in use")
 }
 
@@ -514,7 +521,7 @@ func size(path string) int64 {
 
 // TestClientIsKilledAndResumes kills a client in the middle of its upload; the next one goes on where it was.
 func TestClientIsKilledAndResumes(t *testing.T) {
-	h := newHost(t, tus.Options{})
+	h := newHost(t, blobhttp.Intake{})
 	all := content()
 	half := int64(len(all) / 2)
 	url, _, err := create(h.base, int64(len(all)), map[string]string{"filename": "a.bin"})

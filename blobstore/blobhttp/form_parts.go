@@ -1,0 +1,248 @@
+package blobhttp
+
+// This file implements the reading of a form. The body is read once: each file goes straight to the store, staged. Then
+// all files of the form are committed, removed, or left to Reconcile.
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore"
+)
+
+// form is a form that is being read.
+type form struct {
+	*formHandler
+	r    *http.Request
+	sent *sentBody
+
+	fields     url.Values
+	fieldBytes int64
+	numFields  int
+	files      []formUpload
+}
+
+type formUpload struct {
+	field  string
+	staged *blobstore.Staged
+	done   bool // committed, discarded or left
+}
+
+// store stores the files of the form, all or none.
+func (f *form) store(mr *multipart.Reader) error {
+	if err := f.read(mr); err != nil {
+		return err
+	}
+	if len(f.files) == 0 {
+		return errNoFile
+	}
+	if f.intake.Save != nil {
+		if err := f.save(); err != nil {
+			return err
+		}
+	}
+	return f.commit()
+}
+
+// save has the application insert its rows. If it is unknown whether they exist,
+// the files are left to Reconcile.
+func (f *form) save() (err error) {
+	undecided := true // if it panics
+	defer func() {
+		if undecided {
+			for i := range f.files {
+				f.files[i].done = true
+				f.files[i].staged.Leave()
+			}
+		}
+	}()
+	err = f.intake.Save(f.r.Context(), f.stored())
+	undecided = errors.Is(err, blobstore.ErrInDoubt)
+	return err
+}
+
+func (f *form) read(mr *multipart.Reader) error {
+	for {
+		part, err := mr.NextRawPart()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return f.malformed(err)
+		}
+		if err := f.part(part); err != nil {
+			return err
+		}
+	}
+}
+
+// malformed is the error of a body that could not be read on.
+func (f *form) malformed(err error) error {
+	switch {
+	case f.sent.err != nil:
+		return f.sent.err
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%w: %w", errBody, err)
+	}
+	return fmt.Errorf("%w: %w", errBadForm, err)
+}
+
+// sentBody keeps the error of a request's body, since its parser may report another
+// one of the bytes before.
+type sentBody struct {
+	io.ReadCloser
+	err error
+}
+
+func (b *sentBody) Read(p []byte) (int, error) {
+	n, err := clientBody{b.ReadCloser}.Read(p)
+	if err != nil && err != io.EOF {
+		b.err = err
+	}
+	return n, err
+}
+
+// unnamed is the name of a file that comes without one.
+const unnamed = "file"
+
+// part reads a part of the form: a file if it has a file name or is not of text,
+// and a field otherwise.
+func (f *form) part(part *multipart.Part) error {
+	_, params, _ := mime.ParseMediaType(part.Header.Get("Content-Disposition")) // without parameters if it is malformed
+	name, named := params["filename"]
+	if !named && !binary(part.Header.Get("Content-Type")) {
+		return f.field(part)
+	}
+	if baseName(name) != "" {
+		return f.file(part, name, part)
+	}
+	content := bufio.NewReader(part)
+	if _, err := content.Peek(1); err == io.EOF {
+		return nil // a browser's field for a file of which none was chosen
+	}
+	return f.file(part, unnamed, content)
+}
+
+// binary reports whether a part of that type is a file even without a file name:
+// clients declare types of text, and of JSON and XML, for plain fields too.
+func binary(contentType string) bool {
+	t, _, err := mime.ParseMediaType(contentType)
+	if contentType == "" || err != nil {
+		return false
+	}
+	for _, text := range [...]string{"text/", "application/json", "application/xml", "application/x-www-form-urlencoded"} {
+		if strings.HasPrefix(t, text) {
+			return false
+		}
+	}
+	return !strings.HasSuffix(t, "+json") && !strings.HasSuffix(t, "+xml")
+}
+
+func (f *form) field(part *multipart.Part) error {
+	name := part.FormName()
+	left := f.opts.MaxFieldsSize - f.fieldBytes - int64(len(name))
+	value, err := io.ReadAll(io.LimitReader(part, max(left, 0)+1))
+	if err != nil {
+		return f.malformed(err)
+	}
+	if len(value) == 0 && part.Header.Get("Content-Type") != "" {
+		return nil // as above
+	}
+	f.fieldBytes += int64(len(name) + len(value))
+	if f.numFields++; f.numFields > f.opts.MaxFields || f.fieldBytes > f.opts.MaxFieldsSize {
+		return tooMany(fmt.Sprintf("at most %d fields of %d bytes in all", f.opts.MaxFields, f.opts.MaxFieldsSize))
+	}
+	f.fields.Add(name, string(value))
+	return nil
+}
+
+func tooMany(limit string) error {
+	return &detailedError{fmt.Errorf("%w: %s", errTooMany, limit), errTooMany, strings.ToUpper(limit[:1]) + limit[1:] + "."}
+}
+
+func (f *form) file(part *multipart.Part, name string, content io.Reader) error {
+	if len(f.files) == f.opts.MaxFiles {
+		return tooMany(fmt.Sprintf("at most %d files", f.opts.MaxFiles))
+	}
+	ctx := f.r.Context()
+	file, err := f.intake.NewFile(ctx, File{
+		Field: part.FormName(), Filename: name, ContentType: part.Header.Get("Content-Type"),
+		Fields: f.fields, Body: clientBody{content},
+	})
+	if err != nil {
+		return err
+	}
+	body := file.Body
+	var watch *watcher
+	if f.opts.Progress != nil {
+		watch = &watcher{r: body, tell: func(n int64, done bool) {
+			f.opts.Progress(f.r, Progress{file.Field, file.Filename, file.Key, n, f.r.ContentLength, done})
+		}}
+		body = watch
+	}
+	staged, err := f.intake.Store.Stage(audit.WithAttrs(ctx, file.Attrs), file.Key, body, &file.Options)
+	if err != nil {
+		return err
+	}
+	f.files = append(f.files, formUpload{field: file.Field, staged: staged})
+	if watch != nil {
+		watch.tell(watch.n, true)
+	}
+	return nil
+}
+
+func (f *form) stored() []Stored {
+	out := make([]Stored, len(f.files))
+	for i, file := range f.files {
+		out[i] = Stored{Object: file.staged.Object, Staged: file.staged}
+	}
+	return out
+}
+
+func (f *form) commit() (err error) {
+	for i := range f.files {
+		f.files[i].done = true // whatever comes of it
+		err = errors.Join(err, f.files[i].staged.Commit(f.r.Context()))
+		if err != nil && f.intake.Save == nil {
+			return err // the others are removed
+		}
+		// With Save the rows exist by now, and so must all files.
+	}
+	return err
+}
+
+// discard removes what was stored of a form that failed.
+func (f *form) discard() (err error) {
+	for i := range f.files {
+		if !f.files[i].done {
+			f.files[i].done = true
+			err = errors.Join(err, f.files[i].staged.Discard(f.r.Context()))
+		}
+	}
+	return err
+}
+
+// watcher reports the progress of a reader.
+type watcher struct {
+	r       io.Reader
+	n, told int64
+	tell    func(n int64, done bool)
+}
+
+func (w *watcher) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	w.n += int64(n)
+	if w.n-w.told >= progressStep {
+		w.told = w.n
+		w.tell(w.n, false)
+	}
+	return n, err
+}

@@ -1,0 +1,135 @@
+package blobhttp_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore"
+	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
+)
+
+// TestIntakeHasOneSetOfRules sends the same files by a form and straight to the backend.
+func TestIntakeHasOneSetOfRules(t *testing.T) {
+	var seen []blobhttp.File
+	saved := map[string]bool{}
+	in := blobhttp.Intake{
+		Prefix: "in", MaxSize: 100, AllowedTypes: []string{"application/pdf"},
+		Prepare: func(_ context.Context, f *blobhttp.File) error {
+			seen = append(seen, *f)
+			f.Attrs = map[string]string{"number": f.Fields.Get("number")}
+			return nil
+		},
+		Save: func(_ context.Context, files []blobhttp.Stored) error {
+			for _, f := range files {
+				saved[f.Object.Key] = f.Staged != nil
+			}
+			return nil
+		},
+	}
+	h := newDirectHost(t, false, in)
+	in.Store = h.store
+	h.mux.Handle("/upload", in.Form(nil))
+	const name = `C:\Users\Anna\Desktop\März.pdf`
+
+	ct, body := formBody(t, formPart{name: "number", content: "42"}, formPart{name: "file", filename: name, contentType: "application/pdf", content: pdf})
+	require.Equal(t, 201, h.do("POST", h.url+"/upload", body, "Content-Type", ct).status)
+	ticket := h.begin(t, blobhttp.DirectBegin{Filename: name, ContentType: "application/pdf", Size: int64(len(pdf)), Fields: map[string]string{"number": "42"}})
+	h.put(t, ticket, pdf)
+	require.Equal(t, 200, h.post("complete", blobhttp.DirectEnd{ID: ticket.ID, Key: ticket.Key}).status)
+
+	require.Len(t, seen, 2)
+	assert.NotNil(t, seen[0].Body)
+	assert.Nil(t, seen[1].Body)
+	assert.Equal(t, "file", seen[0].Field)
+	assert.Equal(t, int64(len(pdf)), seen[1].Size)
+	for _, f := range seen {
+		assert.Equal(t, "März.pdf", f.Filename, "without the folders of its user")
+		assert.Equal(t, "application/pdf", f.ContentType)
+		assert.Equal(t, "42", f.Fields.Get("number"))
+		assert.EqualValues(t, 100, f.Options.MaxSize)
+	}
+	uploads := h.trail(audit.ActionUpload)
+	require.Len(t, uploads, 2)
+	for _, e := range uploads {
+		assert.Equal(t, audit.OutcomeOK, e.Outcome)
+		assert.Equal(t, "42", e.Attrs["number"])
+		assert.Equal(t, "März.pdf", e.Details.Filename)
+		staged, ok := saved[e.Key]
+		assert.True(t, ok)
+		assert.Equal(t, e.Details.Staged, staged, "the row can decide about a file that is staged")
+	}
+}
+
+// TestPrepareCantSetWhatDoesNotApply holds that an option is refused rather than ignored, by the program's fault.
+func TestPrepareCantSetWhatDoesNotApply(t *testing.T) {
+	for name, set := range map[string]func(*blobstore.UploadOptions){
+		"Overwrite": func(o *blobstore.UploadOptions) { o.Overwrite = true },
+		"Link":      func(o *blobstore.UploadOptions) { o.Link = new(blobstore.LinkOptions) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := blobhttp.Intake{Prepare: func(_ context.Context, f *blobhttp.File) error { set(&f.Options); return nil }}
+			h := newDirectHost(t, false, in)
+			in.Store = h.store
+			h.mux.Handle("/upload", in.Form(nil))
+			ct, body := formBody(t, formPart{name: "f", filename: "a", content: digits})
+			assert.Equal(t, 500, h.do("POST", h.url+"/upload", body, "Content-Type", ct).status)
+			assert.Equal(t, 500, h.post("begin", blobhttp.DirectBegin{}).status)
+			assert.Empty(t, h.trail())
+			for _, err := range h.errs.all() {
+				assert.ErrorContains(t, err, "File.Options.Overwrite or Link")
+			}
+		})
+	}
+}
+
+// TestFilesWithoutAName holds that a file is stored although its client gives it no name, and that a plain field stays
+// one.
+func TestFilesWithoutAName(t *testing.T) {
+	type part struct{ header, content string }
+	large := strings.Repeat("x", 100<<10)
+	for name, c := range map[string]struct {
+		part part
+		want string // name of the file; empty: a field
+		size int
+	}{
+		"an empty name":              {part{"; filename=\"\"", digits}, "file", 10},
+		"folders without a name":     {part{"; filename=\"C:\\\\Users\\\\\"", digits}, "file", 10},
+		"no name, a type of a file":  {part{"\r\nContent-Type: application/pdf", pdf}, "file", len(pdf)},
+		"no name, large":             {part{"\r\nContent-Type: application/octet-stream", large}, "file", len(large)},
+		"a name of Windows":          {part{"; filename=\"C:\\Users\\Anna\\Desktop\\a.txt\"", digits}, "a.txt", 10},
+		"a share of Windows":         {part{"; filename=\"\\\\server\\share\\a.txt\"", digits}, "a.txt", 10},
+		"a name of Unix":             {part{"; filename=\"/home/anna/a.txt\"", digits}, "a.txt", 10},
+		"a field":                    {part{"", digits}, "", 0},
+		"a field of text":            {part{"\r\nContent-Type: text/plain; charset=utf-8", digits}, "", 0},
+		"a field of JSON":            {part{"\r\nContent-Type: application/json", `{"a":1}`}, "", 0},
+		"a field of JSON of a kind":  {part{"\r\nContent-Type: application/vnd.x+json", `{"a":1}`}, "", 0},
+		"no file chosen":             {part{"; filename=\"\"\r\nContent-Type: application/octet-stream", ""}, "", 0},
+		"no file chosen, no name":    {part{"\r\nContent-Type: application/octet-stream", ""}, "", 0},
+		"a field of a type not sent": {part{"\r\nContent-Type: nonsense;;", digits}, "", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newUploadHost(t, setup{}, blobhttp.Intake{}, nil)
+			body := fmt.Sprintf("--b\r\nContent-Disposition: form-data; name=\"x\"%s\r\n\r\n%s\r\n--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"last.bin\"\r\n\r\n%s\r\n--b--\r\n",
+				c.part.header, c.part.content, digits)
+			a := h.do("POST", h.url+"/upload", body, "Content-Type", "multipart/form-data; boundary=b")
+			require.Equal(t, 201, a.status, a.body)
+			var got blobhttp.Uploaded
+			require.NoError(t, json.Unmarshal([]byte(a.body), &got))
+			if c.want == "" {
+				require.Len(t, got.Files, 1)
+				return
+			}
+			require.Len(t, got.Files, 2)
+			assert.Equal(t, c.want, got.Files[0].Filename)
+			assert.Equal(t, "x", got.Files[0].Field)
+			assert.EqualValues(t, c.size, got.Files[0].Size)
+		})
+	}
+}
