@@ -97,9 +97,6 @@ type multiIntent struct {
 	m multi
 }
 
-// Unwrap returns the intent as the first logger holds it.
-func (in multiIntent) Unwrap() Intent { return in.Intent }
-
 func (in multiIntent) Settle(ctx context.Context, r Result, also ...Event) error {
 	events, err := PrepareSettlement(ctx, in.Event(), r, also...)
 	if err != nil {

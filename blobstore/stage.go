@@ -18,7 +18,7 @@ import (
 //	staged, err := store.Stage(ctx, key, r, nil)
 //	tx, err := db.BeginTxx(ctx, nil)
 //	... insert the host's row ...
-//	err = sqlaudit.CommitTx(ctx, tx, staged) // in the host's transaction
+//	err = journal.CommitTx(ctx, tx, staged)  // in the host's transaction
 //	err = tx.Commit()
 //	err = staged.Commit(ctx)                 // or Discard, if it was rolled back; Leave, if that is not known
 //
@@ -102,15 +102,16 @@ func (s *Store) stageEntered(ctx context.Context, p *uploadPlan) (st *Staged, er
 	return &Staged{Object: obj, s: s, intent: intent, held: h}, nil
 }
 
-// Intent is the open operation, for sqlaudit.CommitTx.
-func (st *Staged) Intent() audit.Intent { return st.intent }
+// OpID returns the ID of the open operation, for the CommitTx method of a
+// sqlaudit.Journal.
+func (st *Staged) OpID() string { return st.intent.OpID() }
 
 // errFinished is what Commit and Discard fail with after one of them, or Leave.
 var errFinished = errors.New("the staged upload was committed, discarded or left already")
 
 // Commit settles the upload as stored. Call it after the host's transaction was
 // committed. After an error that wraps [ErrAudit] the upload is stored if
-// sqlaudit.CommitTx was committed, and Reconcile settles it.
+// its CommitTx was committed, and Reconcile settles it.
 //
 // If the lease was lost and another process took the upload over, the error wraps
 // ErrAudit and audit.ErrNotHeld unless the object exists and the trail says so:
@@ -126,7 +127,7 @@ func (st *Staged) Commit(ctx context.Context) error {
 // Discard removes the object and settles the upload as failed. Call it after
 // the host's transaction was rolled back; after one that was committed, never.
 //
-// While a transaction with sqlaudit.CommitTx is open, Discard removes nothing and
+// While a transaction with CommitTx is open, Discard removes nothing and
 // returns an error that wraps [ErrAudit]: that transaction decides. So it does if
 // the trail can't be reached. Reconcile then settles the upload.
 //
@@ -161,7 +162,7 @@ func (s *Store) discardStaged(ctx context.Context, intent audit.Intent, obj *Obj
 
 // Leave lets go of the upload undecided. Call it if nobody can tell whether the
 // host's transaction was committed, as when the connection broke at that moment:
-// [Store.Reconcile] settles the upload as stored if sqlaudit.CommitTx was
+// [Store.Reconcile] settles the upload as stored if CommitTx was
 // committed with it, and removes the object if it was not. After Commit or Discard
 // it does nothing.
 func (st *Staged) Leave() {

@@ -63,7 +63,7 @@ func (s *staging) insert(t *testing.T, st *Staged) *sqlx.Tx {
 	require.NoError(t, err)
 	_, err = tx.Exec("INSERT INTO invoices VALUES ('42', ?)", st.Object.Key)
 	require.NoError(t, err)
-	require.NoError(t, sqlaudit.CommitTx(s.ctx, tx, st))
+	require.NoError(t, s.journal.CommitTx(s.ctx, tx, st))
 	return tx
 }
 
@@ -181,7 +181,7 @@ func TestStage(t *testing.T) {
 		s.reconcile(t)
 		tx, err := s.host.BeginTxx(s.ctx, nil)
 		require.NoError(t, err)
-		require.ErrorIs(t, sqlaudit.CommitTx(s.ctx, tx, st), audit.ErrNotHeld)
+		require.ErrorIs(t, s.journal.CommitTx(s.ctx, tx, st), audit.ErrNotHeld)
 		require.NoError(t, tx.Rollback())
 		require.Equal(t, "failed interrupted", s.outcome(t, st.Object.Key))
 	})

@@ -70,7 +70,7 @@ type Config struct {
 	AuditDatabaseURL secret.Text `env:"AUDIT_DATABASE_URL" envDefault:"sqlite:blobtrail.db"`
 
 	// AuditDeploymentKey vouches for the processes that write the trail, the same
-	// in each of them: see sqlaudit.NewDeploymentKey. Default: none, so that each
+	// in each of them: see sqlaudit.GenerateDeploymentKey. Default: none, so that each
 	// vouches for itself.
 	AuditDeploymentKey secret.Text `env:"AUDIT_DEPLOYMENT_KEY"`
 

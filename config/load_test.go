@@ -87,10 +87,10 @@ func TestEveryMistakeIsReportedByName(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, []byte("{}"), 0o600))
 	key := signurl.GenerateKey().Encode()
-	made, verifying, err := sqlaudit.NewDeploymentKey("acme.example/files")
+	made, verifying, err := sqlaudit.GenerateDeploymentKey("acme.example/files")
 	require.NoError(t, err)
 	signing := made.Reveal()
-	_, foreign, err := sqlaudit.NewDeploymentKey("acme.example/files") // of the same name
+	_, foreign, err := sqlaudit.GenerateDeploymentKey("acme.example/files") // of the same name
 	require.NoError(t, err)
 	tests := []struct {
 		name string
@@ -226,9 +226,9 @@ func problemsOf(t *testing.T, err error) (names []string) {
 }
 
 func TestGoodConfigurations(t *testing.T) {
-	signing, verifying, err := sqlaudit.NewDeploymentKey("acme.example/files")
+	signing, verifying, err := sqlaudit.GenerateDeploymentKey("acme.example/files")
 	require.NoError(t, err)
-	_, old, err := sqlaudit.NewDeploymentKey("acme.example/files")
+	_, old, err := sqlaudit.GenerateDeploymentKey("acme.example/files")
 	require.NoError(t, err)
 	key := filepath.Join(t.TempDir(), "key.json")
 	require.NoError(t, os.WriteFile(key, []byte("{}"), 0o600))

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	_ "modernc.org/sqlite"
@@ -120,7 +121,7 @@ func TestOpenLeavesNothingOpen(t *testing.T) {
 
 func TestOpenWithProof(t *testing.T) {
 	ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
-	signing, verifying, err := sqlaudit.NewDeploymentKey("acme.example/files")
+	signing, verifying, err := sqlaudit.GenerateDeploymentKey("acme.example/files")
 	require.NoError(t, err)
 	checkpoints := filepath.ToSlash(t.TempDir())
 	cfg, _ := local(t, vars{
@@ -141,7 +142,7 @@ func TestOpenWithProof(t *testing.T) {
 	assert.Equal(t, "acme.example/files", report.Streams[0].CertifiedBy)
 
 	// Somebody cuts off the end, which only the published checkpoint shows.
-	db := app.Journal.DB()
+	db := sqlx.NewDb(app.Journal.DB(), "sqlite")
 	for _, table := range []string{"file_access_logs", "file_access_checkpoints"} {
 		var triggers []string
 		require.NoError(t, db.Select(&triggers, "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?", table))

@@ -32,7 +32,7 @@ func TestSecretIsNeverPrinted(t *testing.T) {
 // An App reaches everything: the journal with the deployment's key, the signer of
 // the links, and the store.
 func TestAppIsNeverPrintedWithItsSecrets(t *testing.T) {
-	signing, verifying, err := sqlaudit.NewDeploymentKey("acme.example/files")
+	signing, verifying, err := sqlaudit.GenerateDeploymentKey("acme.example/files")
 	require.NoError(t, err)
 	key := signurl.GenerateKey().Encode()
 	cfg, _ := local(t, vars{

@@ -299,7 +299,7 @@ func (c Config) validateProof(ps *problems) {
 	if !c.AuditDeploymentKey.IsZero() {
 		var err error
 		if signer, err = note.NewSigner(c.AuditDeploymentKey.Reveal()); err != nil {
-			ps.add("AUDIT_DEPLOYMENT_KEY", "it is no signing key", "the first that sqlaudit.NewDeploymentKey returns, beginning with PRIVATE+KEY+")
+			ps.add("AUDIT_DEPLOYMENT_KEY", "it is no signing key", "the first that sqlaudit.GenerateDeploymentKey returns, beginning with PRIVATE+KEY+")
 		}
 		if c.AuditVerifierKeys == "" {
 			ps.add("AUDIT_VERIFIER_KEYS", "it is not set but AUDIT_DEPLOYMENT_KEY is", "the verifier key that was made with it")
@@ -307,7 +307,7 @@ func (c Config) validateProof(ps *problems) {
 	}
 	vouched := signer == nil
 	for i, key := range c.verifierKeys() {
-		const want = "the second that sqlaudit.NewDeploymentKey returns, several separated by commas"
+		const want = "the second that sqlaudit.GenerateDeploymentKey returns, several separated by commas"
 		if strings.HasPrefix(key, "PRIVATE+KEY+") {
 			ps.add("AUDIT_VERIFIER_KEYS", "it contains a signing key, which is a secret", want)
 		} else if v, err := note.NewVerifier(key); err != nil {

@@ -103,7 +103,7 @@ func TestTrailPageRuns(t *testing.T) {
 	database, bucket := "sqlite:"+filepath.Join(dir, "trail.db"), "local://"+filepath.ToSlash(dir)+"/checkpoints"
 	program, used := trailProgram, 0
 	for name, words := range map[string]string{
-		"KEY": "NewDeploymentKey", "PUBLISH": "PublishOptions{", "QUERY": "journal.Entries(ctx, q)", "EXPORT": "WriteJSONL", "VERIFY": "journal.Verify", "PURGE": "journal.Purge", "ERASE": "journal.Erase", "PROVE": "journal.Prove",
+		"KEY": "GenerateDeploymentKey", "PUBLISH": "PublishOptions{", "QUERY": "journal.Entries(ctx, q)", "EXPORT": "WriteJSONL", "VERIFY": "journal.Verify", "PURGE": "journal.Purge", "ERASE": "journal.Erase", "PROVE": "journal.Prove",
 	} {
 		for _, m := range snippets {
 			if strings.Contains(m[1], words) {

@@ -119,7 +119,7 @@ func TestAsyncCloseReturnsWhatIsStuck(t *testing.T) {
 	stuck := make(chan struct{})
 	pool := sqlx.NewDb(sql.OpenDB(stuckConnector{"file:" + strings.TrimPrefix(dsn, "sqlite:") + "?_pragma=busy_timeout(5000)", db.Driver(), stuck}), "sqlite")
 	t.Cleanup(func() { require.NoError(t, pool.Close()) })
-	j, err := sqlaudit.New(t.Context(), pool, &sqlaudit.Options{Async: true, Logger: quiet, SkipMigrate: true})
+	j, err := sqlaudit.New(t.Context(), pool.DB, &sqlaudit.Options{Async: true, Logger: quiet, SkipMigrate: true})
 	require.NoError(t, err)
 	require.NoError(t, j.Log(t.Context(), event("stuck")))
 	wait(t, "the flush begins", func() bool { return sqlaudit.Waiting(j) == 0 && sqlaudit.Flushing(j) })

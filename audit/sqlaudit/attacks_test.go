@@ -64,7 +64,7 @@ func onEachDatabase(t *testing.T, test func(t *testing.T, dsn string)) {
 
 func newScene(t *testing.T, dsn string) *scene {
 	ctx := context.Background()
-	signing, key, err := NewDeploymentKey("example.com/trail")
+	signing, key, err := GenerateDeploymentKey("example.com/trail")
 	require.NoError(t, err)
 	bucket, late := memblob.OpenBucket(nil), memblob.OpenBucket(nil)
 	t.Cleanup(func() { require.NoError(t, bucket.Close()); require.NoError(t, late.Close()) })
@@ -220,7 +220,7 @@ func (a *attacker) resign(writer string, rows []*row, everywhere bool) {
 	a.t.Helper()
 	w, err := loadWriter(context.Background(), a.tx, a.s.d, writer)
 	require.NoError(a.t, err)
-	private, _, err := NewDeploymentKey("example.com/trail")
+	private, _, err := GenerateDeploymentKey("example.com/trail")
 	require.NoError(a.t, err)
 	deployment, err := deploymentSigner(private)
 	require.NoError(a.t, err)
@@ -361,7 +361,7 @@ func testAttacks(t *testing.T, dsn string) {
 	require.Len(t, attacks, 13)
 	s := newScene(t, dsn)
 	check := func(t *testing.T, keys ...string) *proof.Report {
-		r, err := Verify(t.Context(), s.db, &VerifyOptions{Keys: keys, Bucket: s.bucket})
+		r, err := Verify(t.Context(), s.db.DB, &VerifyOptions{Keys: keys, Bucket: s.bucket})
 		require.NoError(t, err)
 		return r
 	}
@@ -417,7 +417,7 @@ func TestNoFalseAlarms(t *testing.T) { onEachDatabase(t, testNoFalseAlarms) }
 
 func testNoFalseAlarms(t *testing.T, dsn string) {
 	ctx := audit.WithActor(context.Background(), audit.Actor{UserID: "officer"})
-	signing, key, err := NewDeploymentKey("example.com/trail")
+	signing, key, err := GenerateDeploymentKey("example.com/trail")
 	require.NoError(t, err)
 	bucket := memblob.OpenBucket(nil)
 	defer bucket.Close()

@@ -122,7 +122,7 @@ func openCut(t *testing.T, db *raw) (*sqlaudit.Journal, *cutter) {
 		path := strings.TrimPrefix(db.dsn, "sqlite:")
 		pool := sqlx.NewDb(sql.OpenDB(cutConnector{"file:" + path + "?_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)", db.Driver(), cuts}), "sqlite")
 		t.Cleanup(func() { pool.Close() })
-		j, err := sqlaudit.New(t.Context(), pool, &sqlaudit.Options{Logger: quiet})
+		j, err := sqlaudit.New(t.Context(), pool.DB, &sqlaudit.Options{Logger: quiet})
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, j.Close(context.Background())) })
 		return j, cuts

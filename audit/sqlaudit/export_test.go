@@ -86,3 +86,10 @@ func AsMySQL(j *Journal) {
 	d.maria.Store(false)
 	d.whole.Store(false)
 }
+
+// StagedIntents is the number of operations that CommitTx could find.
+func StagedIntents(j *Journal) int {
+	j.staged.mu.Lock()
+	defer j.staged.mu.Unlock()
+	return len(j.staged.byOp)
+}

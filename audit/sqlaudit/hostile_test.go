@@ -147,7 +147,7 @@ func requireTampered(t *testing.T, tr *trail) *proof.Report {
 	defer db.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	r, err := sqlaudit.Verify(ctx, db.DB, &sqlaudit.VerifyOptions{Keys: []string{tr.key}, Bucket: tr.bucket, Prefix: "checkpoints/"})
+	r, err := sqlaudit.Verify(ctx, db.DB.DB, &sqlaudit.VerifyOptions{Keys: []string{tr.key}, Bucket: tr.bucket, Prefix: "checkpoints/"})
 	require.NoError(t, err)
 	require.ErrorIs(t, r.Err(), proof.ErrTampered, "%v", r.Remarks)
 	assert.Equal(t, proof.VerdictTampered, r.Verdict)
@@ -157,7 +157,7 @@ func requireTampered(t *testing.T, tr *trail) *proof.Report {
 // readOn has every reader go through the trail. It may fail, but it ends.
 func readOn(t *testing.T, db *sqlx.DB) {
 	t.Helper()
-	j, err := sqlaudit.New(t.Context(), db, &sqlaudit.Options{Logger: quiet, SkipMigrate: true, Timeout: 5 * time.Second})
+	j, err := sqlaudit.New(t.Context(), db.DB, &sqlaudit.Options{Logger: quiet, SkipMigrate: true, Timeout: 5 * time.Second})
 	if err != nil {
 		return // a table is missing
 	}

@@ -16,14 +16,14 @@ import (
 	"github.com/blobtrail/blobtrail/secret"
 )
 
-// NewDeploymentKey makes the key pair by which the processes of a deployment
+// GenerateDeploymentKey makes the key pair by which the processes of a deployment
 // vouch for each other. The name says whose it is, such as "acme.example/files";
 // it has neither spaces nor '+'. Keep signing, whose text signing.Reveal returns,
 // with the program's other secrets for [Options.DeploymentKey], and never in the database that holds the trail.
 // Give verifying to whoever checks the trail, for [VerifyOptions.Keys].
 //
 // Both are in the format of golang.org/x/mod/sumdb/note, with Ed25519.
-func NewDeploymentKey(name string) (signing secret.Text, verifying string, err error) {
+func GenerateDeploymentKey(name string) (signing secret.Text, verifying string, err error) {
 	if err := checkKeyName(name); err != nil {
 		return secret.Text{}, "", err
 	}
@@ -76,7 +76,7 @@ func deploymentVerifier(key secret.Text) (string, error) {
 	return verifying, nil
 }
 
-var errNoKey = errors.New("it is not a key that NewDeploymentKey made")
+var errNoKey = errors.New("it is not a key that GenerateDeploymentKey made")
 
 // identity is a writer with its key.
 type identity struct {

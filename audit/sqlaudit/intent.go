@@ -14,6 +14,7 @@ import (
 	"slices"
 	"sync"
 	"time"
+	"weak"
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
@@ -64,6 +65,7 @@ func (j *Journal) Begin(ctx context.Context, e audit.Event, lease time.Duration)
 	if err := j.submit(ctx, &job{begin: row}); err != nil {
 		return nil, err
 	}
+	j.staged.add(in)
 	return in, nil
 }
 
@@ -99,7 +101,7 @@ func (j *Journal) Dangling(ctx context.Context, q audit.DanglingQuery) iter.Seq2
 			}
 			for _, c := range found {
 				last = c
-				var in audit.Intent
+				var in *intent
 				e, err := j.believe(ctx, &c)
 				if err == nil {
 					// Only a caller that still finds the row as it was read, with
@@ -153,8 +155,12 @@ func (j *Journal) Claim(ctx context.Context, opID string, lease time.Duration, m
 		}
 		// Its event may change, so only the row that was just read is taken over.
 		in, err := j.takeOver(ctx, &seen, e, lease, "1 = 1")
-		if !errors.Is(err, audit.ErrNoIntent) {
-			return in, err
+		switch {
+		case err == nil:
+			j.staged.add(in)
+			return in, nil
+		case !errors.Is(err, audit.ErrNoIntent):
+			return nil, err
 		}
 	}
 }
@@ -162,7 +168,7 @@ func (j *Journal) Claim(ctx context.Context, opID string, lease time.Duration, m
 // takeOver makes the caller the holder of the intent if its row is still as it
 // was read, its operation is not settled, and the condition holds. The new
 // holder signs the intent anew.
-func (j *Journal) takeOver(ctx context.Context, seen *storedIntent, e audit.Event, lease time.Duration, condition string) (audit.Intent, error) {
+func (j *Journal) takeOver(ctx context.Context, seen *storedIntent, e audit.Event, lease time.Duration, condition string) (*intent, error) {
 	in := &intent{j: j, held: held{seen.OpID, newHolder()}, event: e}
 	id, err := j.signer(ctx)
 	if err != nil {
@@ -283,6 +289,7 @@ func (in *intent) Settle(ctx context.Context, r audit.Result, also ...audit.Even
 	defer in.mu.Unlock()
 	if err == nil {
 		in.settled = true
+		in.j.staged.remove(in.opID, weak.Make(in))
 	} else if !errors.Is(err, audit.ErrNotHeld) {
 		in.failed = append(in.failed, jb.ids)
 	}

@@ -67,7 +67,7 @@ func settleDangling(t *testing.T, j *sqlaudit.Journal) (keys []string, last erro
 func TestForgedIntents(t *testing.T) { onEach(t, testForgedIntents) }
 
 func testForgedIntents(t *testing.T, s *system) {
-	signing, key, err := sqlaudit.NewDeploymentKey("acme.example/files")
+	signing, key, err := sqlaudit.GenerateDeploymentKey("acme.example/files")
 	require.NoError(t, err)
 	j, db := s.open(t, &sqlaudit.Options{DeploymentKey: signing})
 	require.NoError(t, j.Log(t.Context(), event("a.pdf"))) // which registers the writer
@@ -165,7 +165,7 @@ func testForgedIntents(t *testing.T, s *system) {
 func TestIntentOfADeadWriter(t *testing.T) { onEach(t, testIntentOfADeadWriter) }
 
 func testIntentOfADeadWriter(t *testing.T, s *system) {
-	signing, key, err := sqlaudit.NewDeploymentKey("acme.example/files")
+	signing, key, err := sqlaudit.GenerateDeploymentKey("acme.example/files")
 	require.NoError(t, err)
 	opts := &sqlaudit.Options{DeploymentKey: signing}
 	dead, db := s.open(t, opts)
@@ -189,9 +189,9 @@ func testIntentOfADeadWriter(t *testing.T, s *system) {
 // Operations that were begun under an earlier deployment key are settled if the
 // new processes trust that key, and left alone if they don't.
 func TestIntentsAcrossDeploymentKeys(t *testing.T) {
-	first, firstKey, err := sqlaudit.NewDeploymentKey("acme.example/2025")
+	first, firstKey, err := sqlaudit.GenerateDeploymentKey("acme.example/2025")
 	require.NoError(t, err)
-	next, _, err := sqlaudit.NewDeploymentKey("acme.example/2026")
+	next, _, err := sqlaudit.GenerateDeploymentKey("acme.example/2026")
 	require.NoError(t, err)
 	old, db := sqliteSystem.open(t, &sqlaudit.Options{DeploymentKey: first})
 	_, err = old.Begin(t.Context(), event("a.pdf"), time.Nanosecond)
@@ -214,7 +214,7 @@ func TestIntentsAcrossDeploymentKeys(t *testing.T) {
 func TestVerifiedEntries(t *testing.T) { onEach(t, testVerifiedEntries) }
 
 func testVerifiedEntries(t *testing.T, s *system) {
-	signing, _, err := sqlaudit.NewDeploymentKey("acme.example/files")
+	signing, _, err := sqlaudit.GenerateDeploymentKey("acme.example/files")
 	require.NoError(t, err)
 	j, db := s.open(t, &sqlaudit.Options{DeploymentKey: signing})
 	for i := range 3 {

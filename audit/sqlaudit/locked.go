@@ -16,7 +16,7 @@ import (
 )
 
 // ErrLocked reports that an open transaction holds a lock on the operation's row
-// in file_access_intents, such as one with [CommitTx] or SELECT … FOR UPDATE. The
+// in file_access_intents, such as one with [Journal.CommitTx] or SELECT … FOR UPDATE. The
 // call stored nothing and can be repeated after that transaction has ended.
 //
 // On PostgreSQL and MariaDB a call waits half a second for such a lock, and no

@@ -18,11 +18,11 @@ import (
 )
 
 // lockers are the ways in which a transaction locks an intent.
-var lockers = map[string]func(t *testing.T, tx *sqlx.Tx, in audit.Intent){
-	"committed": func(t *testing.T, tx *sqlx.Tx, in audit.Intent) {
-		require.NoError(t, sqlaudit.CommitTx(t.Context(), tx, staged{in}))
+var lockers = map[string]func(t *testing.T, j *sqlaudit.Journal, tx *sqlx.Tx, in audit.Intent){
+	"committed": func(t *testing.T, j *sqlaudit.Journal, tx *sqlx.Tx, in audit.Intent) {
+		require.NoError(t, j.CommitTx(t.Context(), tx, in))
 	},
-	"selected": func(t *testing.T, tx *sqlx.Tx, in audit.Intent) {
+	"selected": func(t *testing.T, _ *sqlaudit.Journal, tx *sqlx.Tx, in audit.Intent) {
 		var id string
 		require.NoError(t, tx.Get(&id, tx.Rebind("SELECT op_id FROM file_access_intents WHERE op_id = ? FOR UPDATE"), in.OpID()))
 	},
@@ -49,7 +49,7 @@ func TestALockedIntentFailsAlone(t *testing.T) {
 			db := newRaw(t, systems[2].dsn(t))
 			opts := patient()
 			opts.Logger = quiet
-			j, err := sqlaudit.New(t.Context(), db.DB, opts)
+			j, err := sqlaudit.New(t.Context(), db.DB.DB, opts)
 			require.NoError(t, err)
 			defer j.Close(t.Context())
 			if name == "mysql" {
@@ -60,7 +60,7 @@ func TestALockedIntentFailsAlone(t *testing.T) {
 	}
 }
 
-func testALockedIntentFailsAlone(t *testing.T, j *sqlaudit.Journal, db *raw, lock func(*testing.T, *sqlx.Tx, audit.Intent)) {
+func testALockedIntentFailsAlone(t *testing.T, j *sqlaudit.Journal, db *raw, lock func(*testing.T, *sqlaudit.Journal, *sqlx.Tx, audit.Intent)) {
 	var held []audit.Intent
 	tx, err := db.Beginx()
 	require.NoError(t, err)
@@ -71,7 +71,7 @@ func testALockedIntentFailsAlone(t *testing.T, j *sqlaudit.Journal, db *raw, loc
 		in, err := j.Begin(t.Context(), e, time.Nanosecond)
 		require.NoError(t, err)
 		if i < 2 {
-			lock(t, tx, in)
+			lock(t, j, tx, in)
 		}
 		held = append(held, in)
 	}
@@ -140,7 +140,7 @@ func TestWaitingForALockEnds(t *testing.T) {
 			defer tx.Rollback()
 			in, err := j.Begin(t.Context(), event("k"), 0)
 			require.NoError(t, err)
-			lockers["selected"](t, tx, in)
+			lockers["selected"](t, j, tx, in)
 			sqlaudit.SetLockWait(j, time.Hour)
 			results := make(chan error, 1)
 			settle := func(ctx context.Context) { results <- in.Settle(ctx, audit.Result{Outcome: audit.OutcomeOK}) }
@@ -150,7 +150,7 @@ func TestWaitingForALockEnds(t *testing.T) {
 			brief, err := db.Beginx()
 			require.NoError(t, err)
 			defer brief.Rollback()
-			lockers["selected"](t, brief, other)
+			lockers["selected"](t, j, brief, other)
 			go func() { results <- other.Settle(context.Background(), audit.Result{Outcome: audit.OutcomeOK}) }()
 			wait(t, "the other waits", func() bool { return sqlaudit.Aside(j) == 1 })
 			require.NoError(t, brief.Rollback())
@@ -199,7 +199,3 @@ func TestALockedGapHoldsUpNoEntry(t *testing.T) {
 	_, err = j.Begin(ctx, event("after"), 0)
 	require.NoError(t, err)
 }
-
-type staged struct{ in audit.Intent }
-
-func (s staged) Intent() audit.Intent { return s.in }

@@ -145,7 +145,7 @@ func testExportedMigrationsSuffice(t *testing.T, s *system) {
 			require.NoError(t, err, statement)
 		}
 	}
-	j, err := sqlaudit.New(t.Context(), db.DB, &sqlaudit.Options{SkipMigrate: true, Logger: quiet})
+	j, err := sqlaudit.New(t.Context(), db.DB.DB, &sqlaudit.Options{SkipMigrate: true, Logger: quiet})
 	require.NoError(t, err)
 	require.NoError(t, j.Log(t.Context(), event("k")))
 	require.NoError(t, j.Close(t.Context()))
@@ -159,7 +159,7 @@ func testNewInTheHostsDatabase(t *testing.T, s *system) {
 	db := newRaw(t, s.dsn(t))
 	db.SetMaxOpenConns(1)
 	db.exec(t, "CREATE TABLE invoices (id INTEGER PRIMARY KEY)")
-	j, err := sqlaudit.New(t.Context(), db.DB, &sqlaudit.Options{Logger: quiet})
+	j, err := sqlaudit.New(t.Context(), db.DB.DB, &sqlaudit.Options{Logger: quiet})
 	require.NoError(t, err)
 	var wg sync.WaitGroup
 	for range 32 {

@@ -2,6 +2,7 @@ package sqlaudit
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,6 +30,7 @@ type Journal struct {
 	opts       Options
 
 	metrics  *metrics
+	staged   stagedIntents
 	q        *queue
 	stop     context.CancelFunc // ends the flush that runs
 	base     context.Context
@@ -150,8 +152,9 @@ func Open(ctx context.Context, dsn string, opts *Options) (*Journal, error) {
 	return j, nil
 }
 
-// New opens a journal in the host's own database. The pool remains the host's:
-// [Journal.Close] does not close it. It creates nothing but tables whose names
+// New opens a journal in the application's own database. For an *sqlx.DB, pass
+// its field DB; for a pool of pgx, pass stdlib.OpenDBFromPool(pool).
+// [Journal.Close] does not close the pool. New creates only tables whose names
 // begin with file_access_.
 //
 // The journal takes one connection of the pool while it writes and one while it
@@ -163,14 +166,15 @@ func Open(ctx context.Context, dsn string, opts *Options) (*Journal, error) {
 // than UTF8; on SQLite a file in UTF-16. New checks several connections of the
 // pool, each transaction checks its own, and so do Verify, Prove and Purge. New
 // watches the SQLite file as Open does. The driver for PostgreSQL must be pgx.
-func New(ctx context.Context, db *sqlx.DB, opts *Options) (*Journal, error) {
+func New(ctx context.Context, pool *sql.DB, opts *Options) (*Journal, error) {
 	o, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	if db == nil {
+	if pool == nil {
 		return nil, errors.New("sqlaudit: New without a database")
 	}
+	db := sqlx.NewDb(pool, "")
 	d, err := dialectOf(ctx, db)
 	if err != nil {
 		return nil, err
@@ -265,13 +269,13 @@ func (j *Journal) maintain() {
 	}
 }
 
-// DB returns the pool that the journal writes with, for the host's own tables
-// and for the transactions of [CommitTx]. It is closed with the journal, unless
+// DB returns the pool that the journal writes with, for the application's own tables
+// and for the transactions of [Journal.CommitTx]. It is closed with the journal, unless
 // it was given to [New]. On SQLite it has a single connection if [Open] opened
 // it: keep transactions short, and use nothing but the transaction while one is
 // open; anything else, a call of the journal or of its store too, would wait
 // for it.
-func (j *Journal) DB() *sqlx.DB { return j.db }
+func (j *Journal) DB() *sql.DB { return j.db.DB }
 
 // WriterID returns the id of this process's stream of entries. A journal mints
 // one when it opens, and another if it cannot find out whether a transaction

@@ -127,6 +127,6 @@ func TestNewAsksWhatTheDatabaseIs(t *testing.T) {
 	defer db.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	_, err := sqlaudit.New(ctx, db, nil)
+	_, err := sqlaudit.New(ctx, db.DB, nil)
 	require.ErrorContains(t, err, "asking the database what it is")
 }

@@ -47,7 +47,7 @@ type Options struct {
 	Origin string
 
 	// DeploymentKey certifies the keys that this process's writers sign with;
-	// see [NewDeploymentKey]. All processes of a deployment have the same.
+	// see [GenerateDeploymentKey]. All processes of a deployment have the same.
 	// Without one each writer vouches for itself, and whoever can write to the
 	// database could put a writer of their own in its place: only published
 	// checkpoints show that then. Nothing shows that they had it order entries

@@ -173,7 +173,7 @@ func TestAnchorSync(t *testing.T) {
 }
 
 func TestSecretsStayOut(t *testing.T) {
-	signing, _, err := sqlaudit.NewDeploymentKey("example.com/x")
+	signing, _, err := sqlaudit.GenerateDeploymentKey("example.com/x")
 	require.NoError(t, err)
 	seed := signing.Reveal()[len(signing.Reveal())-20:]
 	secrettest.HoldsDeep(t, signing, seed, "PRIVATE+KEY")
@@ -190,7 +190,7 @@ func TestSecretsStayOut(t *testing.T) {
 	require.ErrorContains(t, err, "DeploymentKey")
 	assert.NotContains(t, err.Error(), seed)
 	for _, name := range []string{"", "a b", "a+b", "blobtrail/x", strings.Repeat("x", 200)} {
-		_, _, err := sqlaudit.NewDeploymentKey(name)
+		_, _, err := sqlaudit.GenerateDeploymentKey(name)
 		require.Error(t, err, name)
 	}
 }

@@ -70,7 +70,7 @@ func testErase(t *testing.T, s *system) {
 // what it read is no longer the last.
 func TestEraseWhileOthersWrite(t *testing.T) {
 	db := newRaw(t, sqliteSystem.dsn(t))
-	j, err := sqlaudit.New(t.Context(), db.DB, &sqlaudit.Options{Logger: quiet})
+	j, err := sqlaudit.New(t.Context(), db.DB.DB, &sqlaudit.Options{Logger: quiet})
 	require.NoError(t, err)
 	const n = 30
 	logMany(t, j, n)

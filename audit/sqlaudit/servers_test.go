@@ -117,7 +117,7 @@ func TestLenientModeIsRefused(t *testing.T) {
 	db := newRaw(t, systems[2].dsn(t))
 	db.SetMaxOpenConns(1)
 	db.exec(t, "SET SESSION sql_mode = ''")
-	_, err := sqlaudit.New(t.Context(), db.DB, &sqlaudit.Options{Logger: quiet})
+	_, err := sqlaudit.New(t.Context(), db.DB.DB, &sqlaudit.Options{Logger: quiet})
 	require.ErrorContains(t, err, "not strict")
 }
 
@@ -134,7 +134,7 @@ func TestDriverSettingsMakeNoDifference(t *testing.T) {
 			db, err := sqlx.Open("mysql", strings.Replace(address, "/", ")/", 1)+params)
 			require.NoError(t, err)
 			defer db.Close()
-			other, err := sqlaudit.New(t.Context(), db, &sqlaudit.Options{Logger: quiet})
+			other, err := sqlaudit.New(t.Context(), db.DB, &sqlaudit.Options{Logger: quiet})
 			require.NoError(t, err)
 			defer other.Close(t.Context())
 			assert.Equal(t, want, entries(t, other, audit.Query{}))

@@ -92,7 +92,7 @@ func TestMySQLSettings(t *testing.T) {
 		t.Run(params, func(t *testing.T) {
 			t.Parallel()
 			dsn := systems[2].dsn(t)
-			j, err := sqlaudit.New(t.Context(), mysqlPool(t, dsn, params), &sqlaudit.Options{Logger: quiet})
+			j, err := sqlaudit.New(t.Context(), mysqlPool(t, dsn, params).DB, &sqlaudit.Options{Logger: quiet})
 			if refused != "" {
 				require.ErrorContains(t, err, refused)
 				if strings.HasPrefix(params, "c") {
@@ -128,7 +128,7 @@ func TestPostgresSettings(t *testing.T) {
 			t.Parallel()
 			dsn := server.New(t)
 			db := testdb.Connect(t, dsn+"&"+params)
-			j, err := sqlaudit.New(t.Context(), db, &sqlaudit.Options{Logger: quiet})
+			j, err := sqlaudit.New(t.Context(), db.DB, &sqlaudit.Options{Logger: quiet})
 			if refused != "" {
 				require.ErrorContains(t, err, refused)
 				if strings.Contains(params, "encoding") {
@@ -158,7 +158,7 @@ func TestPostgresSettings(t *testing.T) {
 			require.NoError(t, err)
 			defer j.Close(t.Context())
 			requireExact(t, j, dsn)
-			other, err := sqlaudit.New(t.Context(), testdb.Connect(t, dsn), &sqlaudit.Options{Logger: quiet})
+			other, err := sqlaudit.New(t.Context(), testdb.Connect(t, dsn).DB, &sqlaudit.Options{Logger: quiet})
 			require.NoError(t, err)
 			defer other.Close(t.Context())
 		})
@@ -177,7 +177,7 @@ func TestSQLiteSettings(t *testing.T) {
 			db, err := sqlx.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5000)&"+params)
 			require.NoError(t, err)
 			defer db.Close()
-			j, err := sqlaudit.New(t.Context(), db, &sqlaudit.Options{Logger: quiet})
+			j, err := sqlaudit.New(t.Context(), db.DB, &sqlaudit.Options{Logger: quiet})
 			if refused != "" {
 				require.ErrorContains(t, err, refused)
 				return
@@ -233,7 +233,7 @@ func TestSettingsOfLaterConnections(t *testing.T) {
 			db := sqlx.NewDb(sql.OpenDB(varying{Connector: connector, statement: func() string { return statement }}), plain.DriverName())
 			defer db.Close()
 			db.SetMaxOpenConns(1)
-			j, err := sqlaudit.New(t.Context(), db, &sqlaudit.Options{Logger: quiet})
+			j, err := sqlaudit.New(t.Context(), db.DB, &sqlaudit.Options{Logger: quiet})
 			require.NoError(t, err)
 			defer j.Close(t.Context())
 			require.NoError(t, j.Log(t.Context(), event("ä")))

@@ -171,7 +171,7 @@ func TestTheFileMayChange(t *testing.T) {
 	wg.Wait()
 	require.Len(t, journals, 4)
 	db := newRaw(t, dsn)
-	own, err := sqlaudit.New(t.Context(), db.DB, &sqlaudit.Options{Logger: quiet})
+	own, err := sqlaudit.New(t.Context(), db.DB.DB, &sqlaudit.Options{Logger: quiet})
 	require.NoError(t, err)
 	db.SetMaxIdleConns(0) // each write has a connection of its own
 	for _, j := range append(journals, own) {

@@ -30,7 +30,7 @@ func newTrail(t testing.TB) *trail { return newTrailOn(t, sqliteSystem) }
 
 func newTrailOn(t testing.TB, s *system) *trail {
 	t.Helper()
-	signing, key, err := sqlaudit.NewDeploymentKey("example.com/trail")
+	signing, key, err := sqlaudit.GenerateDeploymentKey("example.com/trail")
 	require.NoError(t, err)
 	bucket := memblob.OpenBucket(nil)
 	t.Cleanup(func() { require.NoError(t, bucket.Close()) })
@@ -91,7 +91,7 @@ func verifyAt(t testing.TB, dsn string, tr *trail, change ...func(*sqlaudit.Veri
 	for _, c := range change {
 		c(o)
 	}
-	report, err := sqlaudit.Verify(t.Context(), db.DB, o)
+	report, err := sqlaudit.Verify(t.Context(), db.DB.DB, o)
 	require.NoError(t, err)
 	return report
 }

@@ -5,6 +5,7 @@ package sqlaudit
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -28,7 +29,7 @@ import (
 // field, means the default.
 type VerifyOptions struct {
 	// Keys are the verifier keys that may vouch for a writer: those of the
-	// deployment, present and past, as [NewDeploymentKey] returned them.
+	// deployment, present and past, as [GenerateDeploymentKey] returned them.
 	// Without any, writers vouch for themselves, and anybody's order to erase
 	// or to remove entries is taken for a valid one.
 	Keys []string
@@ -54,7 +55,7 @@ type VerifyOptions struct {
 	MaxFindings int
 }
 
-// Verify checks the trail in db: every entry's leaf, personal fields and place,
+// Verify checks the trail in pool: every entry's leaf, personal fields and place,
 // the root of the tree at every checkpoint, signatures, certificates, what was
 // erased and removed, and what the bucket has against what the database has. An
 // error means that the check could not be done; what it found is in the report,
@@ -69,12 +70,13 @@ type VerifyOptions struct {
 // The trail may be written to meanwhile: each writer is checked as it was at
 // one moment, in one transaction that only reads. Memory grows with the number
 // of writers and, by 40 bytes each, of published checkpoints; not with that of
-// entries. db needs a free connection for each of opts.Parallel writers, in
+// entries. pool needs a free connection for each of opts.Parallel writers, in
 // file_access_ tables nothing but SELECT, and need not be the journal's.
-func Verify(ctx context.Context, db *sqlx.DB, opts *VerifyOptions) (*proof.Report, error) {
-	if db == nil {
+func Verify(ctx context.Context, pool *sql.DB, opts *VerifyOptions) (*proof.Report, error) {
+	if pool == nil {
 		return nil, errors.New("sqlaudit: Verify without a database")
 	}
+	db := sqlx.NewDb(pool, "")
 	d, err := dialectOf(ctx, db)
 	if err != nil {
 		return nil, err

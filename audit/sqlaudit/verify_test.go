@@ -33,7 +33,7 @@ func testVerifyOfAnHonestTrail(t *testing.T, s *system) {
 
 func TestVerifyOfAnEmptyTrail(t *testing.T) {
 	j, db := sqliteSystem.open(t, nil)
-	r, err := sqlaudit.Verify(t.Context(), db.DB, nil)
+	r, err := sqlaudit.Verify(t.Context(), db.DB.DB, nil)
 	require.NoError(t, err)
 	requireSound(t, r)
 	assert.Zero(t, r.Entries)
@@ -71,7 +71,7 @@ func testVerifyWhileTheTrailGrows(t *testing.T, s *system) {
 func TestVerifyWithoutTheRightKey(t *testing.T) {
 	tr := newTrail(t)
 	tr.write(t, 3)
-	_, other, err := sqlaudit.NewDeploymentKey("example.com/trail")
+	_, other, err := sqlaudit.GenerateDeploymentKey("example.com/trail")
 	require.NoError(t, err)
 	r := tr.verify(t, func(o *sqlaudit.VerifyOptions) { o.Keys = []string{other} })
 	require.ErrorIs(t, r.Err(), proof.ErrTampered)
@@ -84,7 +84,7 @@ func TestVerifyWithoutTheRightKey(t *testing.T) {
 	assert.Contains(t, r.Remarks[0], "vouches for itself")
 
 	for name, key := range map[string]string{"no key": "abc", "the signing key": tr.signing.Reveal()} {
-		_, err := sqlaudit.Verify(t.Context(), newRaw(t, tr.dsn).DB, &sqlaudit.VerifyOptions{Keys: []string{key}})
+		_, err := sqlaudit.Verify(t.Context(), newRaw(t, tr.dsn).DB.DB, &sqlaudit.VerifyOptions{Keys: []string{key}})
 		require.Error(t, err, name)
 		assert.NotContains(t, err.Error(), tr.signing.Reveal())
 	}

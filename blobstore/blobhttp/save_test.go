@@ -35,8 +35,6 @@ type downIntent struct {
 	down *atomic.Bool
 }
 
-func (i downIntent) Unwrap() audit.Intent { return i.Intent }
-
 func (i downIntent) Settle(ctx context.Context, r audit.Result, also ...audit.Event) error {
 	if i.down.Load() {
 		return errors.New("the database is down")
@@ -101,7 +99,7 @@ func TestRowsAndFilesAgree(t *testing.T) {
 						if _, err := tx.Exec("INSERT INTO invoices VALUES (?)", f.Object.Key); err != nil {
 							return err
 						}
-						if err := sqlaudit.CommitTx(ctx, tx, f.Staged); err != nil {
+						if err := journal.CommitTx(ctx, tx, f.Staged); err != nil {
 							return err
 						}
 					}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,7 +52,8 @@ func open(ctx context.Context, set *settings, log *slog.Logger) (_ *service, err
 	if err != nil {
 		return nil, err
 	}
-	s.store, s.journal, s.db = s.app.Store, s.app.Journal, s.app.Journal.DB()
+	driver, _, _ := strings.Cut(set.files.AuditDatabaseURL.Reveal(), ":") // by whose name sqlx knows the placeholders
+	s.store, s.journal, s.db = s.app.Store, s.app.Journal, sqlx.NewDb(s.app.Journal.DB(), driver)
 	s.metrics = newMetrics(s)
 	if err := createTables(ctx, s.db); err != nil {
 		return nil, errors.Join(err, s.close(context.WithoutCancel(ctx)))

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/blobtrail/blobtrail/audit"
-	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 	"github.com/blobtrail/blobtrail/blobstore"
 	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
 )
@@ -124,7 +123,7 @@ func (s *service) save(ctx context.Context, i *invoice, staged *blobstore.Staged
 	if err := insert(ctx, tx, i); err != nil {
 		return err
 	}
-	if err := sqlaudit.CommitTx(ctx, tx, staged); err != nil {
+	if err := s.journal.CommitTx(ctx, tx, staged); err != nil {
 		return err
 	}
 	switch err := s.commit(tx); {

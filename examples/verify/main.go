@@ -7,7 +7,7 @@
 // DATABASE is what sqlaudit.Open takes: "sqlite:trail.db",
 // "postgres://user:password@host/name" or "mysql://user:password@host/name". It
 // needs the right to read the tables, nothing else; it changes nothing. KEY is
-// the deployment's verifier key, as sqlaudit.NewDeploymentKey returned it.
+// the deployment's verifier key, as sqlaudit.GenerateDeploymentKey returned it.
 // URL is what AUDIT_CHECKPOINTS_URL says, such as s3://checkpoints?region=eu-central-1
 // or local:///folder. Its credentials are those that the SDK of its service finds,
 // as in AWS_ACCESS_KEY_ID, AZURE_STORAGE_CONNECTION_STRING or

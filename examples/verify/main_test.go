@@ -91,7 +91,7 @@ func TestVerify(t *testing.T) {
 	dir := t.TempDir()
 	dsn := "sqlite:" + filepath.Join(dir, "trail.db")
 	to := (&url.URL{Scheme: "file", Path: filepath.ToSlash(filepath.Join(dir, "bucket")), RawQuery: "create_dir=true&no_tmp_dir=true"}).String()
-	signing, key, err := sqlaudit.NewDeploymentKey("example.com/trail")
+	signing, key, err := sqlaudit.GenerateDeploymentKey("example.com/trail")
 	require.NoError(t, err)
 	bucket, err := blob.OpenBucket(ctx, to)
 	require.NoError(t, err)

@@ -191,7 +191,7 @@ func verifying(writers int) func(e *env) (side, side, error) {
 		}
 		e.cleanup(db.Close)
 		return timed(func() error {
-				report, err := sqlaudit.Verify(e, db, nil)
+				report, err := sqlaudit.Verify(e, db.DB, nil)
 				if err == nil {
 					err = report.Err()
 				}
