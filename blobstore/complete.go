@@ -99,11 +99,14 @@ var errTicketOver = errors.New("no such ticket, or it is over")
 
 // arrived returns the object that a ticket became.
 func (s *Store) arrived(ctx context.Context, key, id string) (*Object, error) {
-	obj, err := s.lookUp(ctx, key)
-	if errors.Is(err, fs.ErrNotExist) || obj != nil && obj.OpID != id {
+	at, a, err := s.look(ctx, subject{key: key, opID: id})
+	switch next(ticketArrived, state{object: at}) {
+	case done:
+		return object(key, a)
+	case wait:
 		return nil, errNotArrived
 	}
-	return obj, err
+	return nil, err
 }
 
 // claim takes a ticket's intent over from whoever holds it.
@@ -145,36 +148,30 @@ func (s *Store) endTicket(ctx context.Context, e audit.Event, obj *Object, cause
 func (s *Store) lostTicket(ctx context.Context, e audit.Event, lost error) (*Object, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
 	defer cancel()
-	_, open, err := s.peek(ctx, e.OpID, nil)
-	if err != nil {
+	record, err := s.ask(ctx, e)
+	if record == unread {
 		return nil, driver.As(ErrAudit, both(lost, err))
 	}
-	if open {
+	at, a, err := s.look(ctx, written(e))
+	var obj *Object
+	if a != nil && err == nil {
+		obj, err = object(e.Key, a)
+	}
+	switch next(lostRequest, state{at, record}) {
+	case busy:
 		return nil, ErrBusy
-	}
-	end, known, err := s.endOf(ctx, e)
-	switch {
-	case err != nil:
-		return nil, driver.As(ErrAudit, both(lost, err))
-	case known && end == "": // somebody removed the intent from the database
-	case known && end == audit.OutcomeOK:
-		obj, err := s.arrived(ctx, e.Key, e.OpID)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", errTicketOver, err)
-		}
-		return obj, nil
-	case known:
-		obj, err := s.undo(ctx, e)
-		if obj == nil && err == nil {
-			err = fmt.Errorf("%w: %w", errTicketOver, fs.ErrNotExist)
-		}
+	case done:
 		return obj, err
+	case amend:
+		return obj, both(err, s.log(ctx, amendment(e, resultOK(obj))))
+	case takeBack:
+		if obj, err = s.undo(ctx, e); obj != nil || err != nil {
+			return obj, err
+		}
+	case leave:
+		return nil, inDoubt(errTicketOver, err)
 	}
-	obj, err := s.arrived(ctx, e.Key, e.OpID)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errTicketOver, err)
-	}
-	return obj, s.log(ctx, amendment(e, resultOK(obj)))
+	return nil, fmt.Errorf("%w: %w", errTicketOver, fs.ErrNotExist)
 }
 
 // undo removes the object of a ticket that was settled as failed. If the service

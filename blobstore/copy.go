@@ -201,13 +201,24 @@ func (s *Store) takeBack(ctx context.Context, intent audit.Intent, cause error) 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
 	defer cancel()
 	e := intent.Event()
-	err := intent.Renew(ctx, s.opts.Lease)
+	q, at := failedMove, state{object: own, record: ours}
 	switch {
-	case err == nil && e.Details.Replaces && isRefused(cause):
-		return effect{left: []audit.Event{onlyCopied(e)}}, cause // what it replaced is gone
-	case err == nil && e.Details.Replaces:
-		return effect{}, driver.As(ErrInDoubt, cause) // what it replaced is gone: it is to be finished
-	case err == nil:
+	case e.Details.Replaces && isRefused(cause):
+		q = refusedOverwrite
+	case e.Details.Replaces:
+		q = failedOverwrite
+	}
+	lost := s.renew(ctx, intent)
+	switch {
+	case errors.Is(lost, audit.ErrNotHeld):
+		at.record = elsewhere
+	case lost != nil:
+		at.record = unread
+	}
+	switch next(q, at) {
+	case copied: // what it replaced is gone
+		return effect{left: []audit.Event{onlyCopied(e)}}, cause
+	case takeBack:
 		err := s.removeOwn(ctx, e.Key, e.OpID)
 		switch {
 		case err == nil:
@@ -216,15 +227,15 @@ func (s *Store) takeBack(ctx context.Context, intent audit.Intent, cause error) 
 			return effect{left: []audit.Event{onlyCopied(e)}}, cause
 		}
 		return effect{}, inDoubt(cause, err)
-	case errors.Is(err, audit.ErrNotHeld):
+	case amend:
 		// The reconciler may have looked before the copy was there, and said so.
 		copied := e
 		copied.Action = audit.ActionCopy
-		if lookErr := s.settleLost(ctx, copied, audit.Result{Outcome: audit.OutcomeOK}, nil, err); lookErr != nil {
-			err = lookErr
+		if err := s.settleLost(ctx, copied, audit.Result{Outcome: audit.OutcomeOK}, nil, lost); err != nil {
+			lost = driver.As(ErrAudit, err)
 		}
 	}
-	return effect{}, inDoubt(cause, driver.As(ErrAudit, err))
+	return effect{}, inDoubt(cause, lost) // if it replaced something, the move is to be finished
 }
 
 // onlyCopied is the entry of a move whose copy exists and whose source stays.

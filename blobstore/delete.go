@@ -3,7 +3,6 @@ package blobstore
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"net/http"
 
 	"github.com/blobtrail/blobtrail/audit"
@@ -81,39 +80,3 @@ func (s *Store) deleteAsIs(ctx context.Context, intent audit.Intent, obj *Object
 		eff.result = resultOf(obj)
 	}
 }
-
-// remove deletes the version of an object that has that ETag and, if the backend
-// failed, finds out whether it did so all the same.
-func (s *Store) remove(ctx context.Context, key, etag string) error {
-	dctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
-	cause := s.bucket.Delete(dctx, key, &driver.DeleteOptions{IfMatch: etag})
-	cancel()
-	if cause == nil || errors.Is(cause, fs.ErrNotExist) || errors.Is(cause, ErrReplaced) || errors.Is(cause, ErrInDoubt) {
-		return cause
-	}
-	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
-	defer cancel()
-	a, err := driver.Attributes(ctx, s.bucket, key)
-	switch {
-	case err == nil && a.ETag != etag:
-		return inDoubt(cause, ErrReplaced) // with or without a deletion in between
-	case err == nil && errors.Is(cause, fs.ErrPermission):
-		return refusedError{cause}
-	case err == nil:
-		return cause
-	case errors.Is(err, fs.ErrNotExist):
-		return nil // only the reply was lost
-	}
-	return inDoubt(cause, err)
-}
-
-// refusedError is the cause of a deletion that the service refused: by the rights
-// of the store's credentials, or by a lock. The object was seen to be there
-// afterwards, so that nothing about it is in doubt.
-type refusedError struct{ error }
-
-func (e refusedError) Unwrap() error { return e.error }
-
-// isRefused reports whether an object is known to exist because the service
-// refused to delete it.
-func isRefused(err error) bool { return errors.As(err, new(refusedError)) }

@@ -22,49 +22,57 @@ import (
 // as r says. If the operation was settled otherwise, from what could be seen then,
 // the trail gets the truth as a second entry that refers to it.
 func (s *Store) settleLost(ctx context.Context, e audit.Event, r audit.Result, also []audit.Event, lost error) error {
-	so, err := s.isSo(ctx, e, r.Outcome)
+	q, o := lostWrite, written(e)
 	switch {
-	case err != nil:
+	case e.Action == audit.ActionDelete:
+		q, o = lostDelete, removed(e.Key, e.Details.ETag)
+	case r.Outcome != audit.OutcomeOK:
+		q = lostUndo
+	}
+	at, _, err := s.look(ctx, o)
+	if err != nil {
 		return both(lost, err)
-	case !so && e.Action != audit.ActionDelete:
+	}
+	record, askErr := s.ask(ctx, e)
+	to := next(q, state{at, record})
+	switch to {
+	case contradicted:
 		return fmt.Errorf("%w: another process took the operation over, and the bucket is not as this one left it", lost)
-	}
-	_, open, err := s.peek(ctx, e.OpID, nil)
-	if err != nil || open {
-		return both(lost, err) // it is for the other process to settle
-	}
-	// If it is neither open nor settled, somebody removed the intent from the
-	// database: the effect gets its entry all the same.
-	end, known, err := s.endOf(ctx, e)
-	switch {
-	case err != nil:
-		return both(lost, err)
-	case known && end == r.Outcome:
-		so, also = true, withoutDeletions(also) // the other process has recorded them
+	case done:
+		return s.logAlso(ctx, withoutDeletions(also)) // the other process has recorded them
+	case amendUnknown:
+		r.Outcome = audit.OutcomeUnknown
+	case amend:
 	default:
-		if !so {
-			// The deletion succeeded, and another object is there since: an entry
-			// that says ok now would read as if that one were gone.
-			r.Outcome = audit.OutcomeUnknown
-		}
-		err = s.log(ctx, amendment(e, r))
+		return both(lost, askErr) // it is for the other process to settle
 	}
+	if err := s.log(ctx, amendment(e, r)); err != nil {
+		return err
+	}
+	if err := s.logAlso(ctx, also); err != nil || to == amend {
+		return err
+	}
+	return lost
+}
+
+// logAlso records the further entries of an operation, one by one. A deletion is
+// unknown if another object is there by now.
+func (s *Store) logAlso(ctx context.Context, also []audit.Event) error {
 	for _, a := range also {
-		if a.Action == audit.ActionDelete && err == nil {
-			if gone, lookErr := s.attributes(ctx, a.Key); lookErr != nil {
-				err = lookErr
-			} else if gone != nil {
+		if a.Action == audit.ActionDelete {
+			now, err := s.attributes(ctx, a.Key)
+			if err != nil {
+				return err
+			}
+			if now != nil {
 				a.Outcome = audit.OutcomeUnknown
 			}
 		}
-		if err == nil {
-			err = s.log(ctx, a)
+		if err := s.log(ctx, a); err != nil {
+			return err
 		}
 	}
-	if err == nil && !so {
-		err = lost
-	}
-	return err
+	return nil
 }
 
 func withoutDeletions(events []audit.Event) (others []audit.Event) {
@@ -74,20 +82,6 @@ func withoutDeletions(events []audit.Event) (others []audit.Event) {
 		}
 	}
 	return others
-}
-
-// isSo reports whether the bucket is, at this moment, as an operation with that
-// outcome left it. Of a write that means that its own object is there.
-func (s *Store) isSo(ctx context.Context, e audit.Event, outcome audit.Outcome) (bool, error) {
-	a, err := s.attributes(ctx, e.Key)
-	if err != nil {
-		return false, err
-	}
-	if e.Action == audit.ActionDelete {
-		return a == nil, nil
-	}
-	own := a != nil && isOwn(a, e.OpID)
-	return own == (outcome == audit.OutcomeOK), nil
 }
 
 // endOf returns how an operation ended, as the last entry about it says; empty if

@@ -63,7 +63,7 @@ func object(key string, a *blob.Attributes) (*Object, error) {
 	obj := &Object{
 		Key: key, Size: a.Size, Filename: a.Metadata[driver.MetaFilename], ContentType: a.ContentType,
 		CacheControl: a.CacheControl, ContentEncoding: storedEncoding(a.ContentEncoding), SHA256: sum, ETag: a.ETag, ModTime: a.ModTime, OpID: a.Metadata[driver.MetaOp],
-		Metadata: own(a.Metadata),
+		Metadata: hostMetadata(a.Metadata),
 	}
 	return obj, err
 }

@@ -206,17 +206,13 @@ func (s *Store) attributes(ctx context.Context, key string) (*blob.Attributes, e
 
 // findWrite finds out whether the operation's object stands.
 func (s *Store) findWrite(ctx context.Context, e audit.Event) (audit.Result, error) {
-	a, err := s.attributes(ctx, e.Key)
-	if err != nil {
+	at, a, err := s.look(ctx, written(e))
+	switch next(interruptedWrite, state{object: at}) {
+	case leave:
 		return audit.Result{}, err
-	}
-	switch {
-	case a == nil:
+	case failed:
 		return audit.Result{Outcome: audit.OutcomeFailed}, nil
-	case a.Metadata[driver.MetaOp] == e.OpID:
-	case writtenBefore(a, e.OccurredAt):
-		return audit.Result{Outcome: audit.OutcomeFailed}, nil
-	default:
+	case unknown:
 		// Another operation wrote it since: in place of this one's object, or
 		// where this one never came.
 		return audit.Result{Outcome: audit.OutcomeUnknown}, nil
@@ -265,17 +261,17 @@ func (s *Store) digestOf(r *driver.Reader) ([]byte, error) {
 
 // findDelete finds out whether the object was removed.
 func (s *Store) findDelete(ctx context.Context, e audit.Event) (audit.Result, error) {
-	a, err := s.attributes(ctx, e.Key)
-	switch {
-	case err != nil:
-		return audit.Result{}, err
-	case a == nil:
+	at, _, err := s.look(ctx, removed(e.Key, e.Details.ETag))
+	switch next(interruptedDelete, state{object: at}) {
+	case done:
 		return audit.Result{Outcome: audit.OutcomeOK}, nil
-	case a.ETag == e.Details.ETag:
+	case failed:
 		return audit.Result{Outcome: audit.OutcomeFailed}, nil
+	case unknown:
+		// Another object came after the deletion, or in place of it.
+		return audit.Result{Outcome: audit.OutcomeUnknown}, nil
 	}
-	// Another object stands there: it came after the deletion, or in place of it.
-	return audit.Result{Outcome: audit.OutcomeUnknown}, nil
+	return audit.Result{}, err
 }
 
 // findMove finds out how far a move came, and finishes one whose copy stands. To
@@ -286,12 +282,12 @@ func (s *Store) findMove(ctx context.Context, e audit.Event) (audit.Result, []au
 	if err != nil || r.Outcome != audit.OutcomeOK {
 		return r, nil, err
 	}
-	src, err := s.attributes(ctx, e.SourceKey)
-	if err != nil {
+	at, _, err := s.look(ctx, removed(e.SourceKey, e.Details.ETag))
+	switch next(interruptedSource, state{object: at}) {
+	case leave:
 		return audit.Result{}, nil, err
-	}
-	if src != nil && src.ETag == e.Details.ETag {
-		err := s.remove(ctx, e.SourceKey, src.ETag)
+	case takeBack:
+		err := s.remove(ctx, e.SourceKey, e.Details.ETag)
 		if isRefused(err) {
 			return failedBy(err), []audit.Event{onlyCopied(e.With(r))}, nil
 		}

@@ -1,25 +1,15 @@
 package blobstore
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"mime"
 	"net/http"
-	"strings"
-	"unicode/utf8"
-
-	"github.com/gabriel-vasile/mimetype"
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
-	"github.com/blobtrail/blobtrail/internal/cloudhttp"
 )
 
 // UploadOptions are the options of [Store.Upload], [Store.Stage] and
@@ -73,19 +63,6 @@ type UploadOptions struct {
 	// in addition to these options.
 	Use *Use
 }
-
-const (
-	sniffBytes  = 3072 // what mimetype looks at
-	maxFilename = 255  // bytes, as file systems have it
-)
-
-// maxMetadata is the room for metadata of the host, besides that of the store.
-var maxMetadata = cloudhttp.MaxMeta - cloudhttp.MetaCost(driver.MetaSHA256, strings.Repeat("0", 2*sha256.Size)) -
-	cloudhttp.MetaCost(driver.MetaOp, strings.Repeat("0", 36)) - spareMetadata
-
-// spareMetadata is kept free for one more short fact of the store, so that the
-// room of the host does not shrink when there is one.
-const spareMetadata = 59
 
 // Upload stores what r holds under key (see [NewKey]), and, with
 // UploadOptions.Link, issues a link to it in the same call. When it returns nil,
@@ -227,7 +204,7 @@ func (s *Store) write(ctx context.Context, p *uploadPlan, key, opID string) (*Ob
 	}
 	return &Object{
 		Key: key, Filename: p.meta[driver.MetaFilename], ContentType: contentType, CacheControl: p.CacheControl,
-		ContentEncoding: p.ContentEncoding, Size: content.Size(), SHA256: content.SHA256(), Metadata: own(p.meta), OpID: opID,
+		ContentEncoding: p.ContentEncoding, Size: content.Size(), SHA256: content.SHA256(), Metadata: hostMetadata(p.meta), OpID: opID,
 	}, nil
 }
 
@@ -261,158 +238,6 @@ func (s *Store) uploadLimit(call int64) int64 {
 	return limit
 }
 
-// metadata checks the options that are kept with the object, and returns them
-// in the form in which they are kept.
-func (o *UploadOptions) metadata() (map[string]string, error) {
-	if o.ContentType != "" {
-		// In the form in which every backend gives it back.
-		t, params, err := mime.ParseMediaType(o.ContentType)
-		if err != nil || !strings.Contains(t, "/") {
-			return nil, fmt.Errorf("content type %.100q is none: want something like text/plain; charset=utf-8", o.ContentType)
-		}
-		o.ContentType = mime.FormatMediaType(t, params)
-	}
-	for i := range len(o.ContentEncoding) {
-		if c := o.ContentEncoding[i]; len(o.ContentEncoding) > 100 || c < ' ' || c > '~' {
-			return nil, fmt.Errorf("invalid content encoding %.100q: want codings such as gzip or br", o.ContentEncoding)
-		}
-	}
-	if o.ContentEncoding = storedEncoding(o.ContentEncoding); o.ContentEncoding != "" && o.ContentType == "" {
-		o.ContentType = "application/octet-stream"
-	}
-	if o.SHA256 != nil && len(o.SHA256) != sha256.Size {
-		return nil, fmt.Errorf("%w: SHA256 has %d bytes, not %d", ErrChecksum, len(o.SHA256), sha256.Size)
-	}
-	if o.Size < 0 {
-		return nil, fmt.Errorf("size %d is negative: leave it 0 if it is not known", o.Size)
-	}
-	meta, total := make(map[string]string, len(o.Metadata)+3), 0
-	for k, v := range o.Metadata {
-		if !utf8.ValidString(k) || !utf8.ValidString(v) {
-			return nil, fmt.Errorf("metadata %.100q is not valid UTF-8", k)
-		}
-		lower := strings.ToLower(k)
-		_, twice := meta[lower]
-		switch k = lower; {
-		case k == "":
-			return nil, errors.New("metadata: a name is empty")
-		case twice:
-			return nil, fmt.Errorf("metadata %.100q is there twice: names that differ in case only are the same", k)
-		}
-		if strings.HasPrefix(k, driver.MetaPrefix) {
-			return nil, fmt.Errorf("metadata %q: names that begin with %q are reserved", k, driver.MetaPrefix)
-		}
-		meta[k] = v
-		total += cloudhttp.MetaCost(k, v)
-	}
-	if total > maxMetadata {
-		return nil, fmt.Errorf("%w: metadata of %d bytes when escaped: at most %d", ErrTooLarge, total, maxMetadata)
-	}
-	if left := maxMetadata - total - cloudhttp.MetaCost(driver.MetaFilename, ""); left > 0 {
-		if name := cloudhttp.CutEscaped(displayName(o.Filename), left); name != "" {
-			meta[driver.MetaFilename] = name
-		}
-	}
-	if o.SHA256 != nil {
-		meta[driver.MetaSHA256] = hex.EncodeToString(o.SHA256)
-	}
-	return meta, nil
-}
-
-// own returns the host's own part of an object's metadata.
-func own(meta map[string]string) map[string]string {
-	var m map[string]string
-	for k, v := range meta {
-		if !strings.HasPrefix(k, driver.MetaPrefix) {
-			if m == nil {
-				m = make(map[string]string)
-			}
-			m[k] = v
-		}
-	}
-	return m
-}
-
-// displayName returns name as valid UTF-8 of bounded length.
-func displayName(name string) string {
-	name = strings.ToValidUTF8(name, "\uFFFD")
-	if len(name) <= maxFilename {
-		return name
-	}
-	n := maxFilename
-	for !utf8.RuneStart(name[n]) {
-		n--
-	}
-	return name[:n]
-}
-
-func (o *UploadOptions) details() audit.Details {
-	if o.Filename == "" {
-		return audit.Details{}
-	}
-	return audit.Details{Filename: displayName(o.Filename)}
-}
-
-// peek reads what is needed to find the type of the content, and returns a
-// reader of the whole.
-func peek(r io.Reader) (head []byte, whole io.Reader, err error) {
-	br := bufio.NewReaderSize(r, sniffBytes)
-	switch head, err = br.Peek(sniffBytes); err {
-	case nil:
-		return head, br, nil
-	case io.EOF: // bufio would read on after the end
-		return head, bytes.NewReader(head), nil
-	}
-	return nil, nil, err
-}
-
-// contentType returns the type to store the content under, or ErrContentType.
-func (o *UploadOptions) contentType(head []byte) (string, error) {
-	found := mimetype.Detect(head)
-	declared := o.ContentType
-	if declared == "" {
-		declared = found.String()
-	}
-	if len(o.AllowedTypes) == 0 {
-		return declared, nil
-	}
-	if err := o.checkDeclared(o.ContentType); err != nil {
-		return "", err
-	}
-	// What the content is may be more exact than what is allowed: a .docx is
-	// also a ZIP archive.
-	for m := found; m != nil; m = m.Parent() {
-		root := m.Parent() == nil // the root of all types is no statement about found
-		if (!root || m == found) && allowed(baseType(m.String()), o.AllowedTypes) {
-			return declared, nil
-		}
-	}
-	return "", fmt.Errorf("%w: the content is %s, allowed are %s", ErrContentType, found.String(), strings.Join(o.AllowedTypes, ", "))
-}
-
-// checkDeclared refuses a declared type that is not among those allowed.
-func (o *UploadOptions) checkDeclared(declared string) error {
-	if declared != "" && !allowed(baseType(declared), o.AllowedTypes) {
-		return fmt.Errorf("%w: declared as %.100q, allowed are %s", ErrContentType, declared, strings.Join(o.AllowedTypes, ", "))
-	}
-	return nil
-}
-
-func baseType(t string) string {
-	t, _, _ = strings.Cut(t, ";")
-	return strings.ToLower(strings.TrimSpace(t))
-}
-
-func allowed(t string, types []string) bool {
-	for _, a := range types {
-		a = baseType(a)
-		if a == t || a == "*/*" || strings.HasSuffix(a, "/*") && strings.HasPrefix(t, a[:len(a)-1]) {
-			return true
-		}
-	}
-	return false
-}
-
 // afterFailedWrite finds out what a write that failed with cause left behind,
 // since a backend may return an error and store the file anyway. It returns nil
 // if the object stands whole after all, and otherwise cause, with nothing of
@@ -426,20 +251,22 @@ func (s *Store) afterFailedWrite(ctx context.Context, key string, meta map[strin
 	complete = complete && !errors.Is(cause, ErrUnsupported)
 	// If the lease was lost somebody else may have seen the object and said so.
 	wanted := ctx.Err() == nil || errors.Is(context.Cause(ctx), ErrAudit)
+	q := unwantedWrite
+	if complete && (wanted || overwrite) {
+		// If it is cancelled when the old object is gone, removing the new one would
+		// lose both.
+		q = wantedWrite
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
 	defer cancel()
-	attrs, err := driver.Attributes(ctx, s.bucket, key)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
+	at, a, err := s.look(ctx, subject{key: key, opID: meta[driver.MetaOp]})
+	switch next(q, state{object: at}) {
+	case done:
+		return nil // only the reply was lost
+	case leave:
 		return inDoubt(cause, err)
-	case attrs.Metadata[driver.MetaOp] != meta[driver.MetaOp]:
-	case complete && (wanted || overwrite):
-		// Only the reply was lost; or the cancellation came when the old object
-		// was gone, and removing the new one would lose both.
-		return nil
-	default:
-		if err := s.removeVersion(ctx, key, attrs.ETag); err != nil {
+	case takeBack:
+		if err := s.removeVersion(ctx, key, a.ETag); err != nil {
 			return inDoubt(cause, err)
 		}
 		cause = undoneError{cause}
@@ -453,35 +280,3 @@ func (s *Store) afterFailedWrite(ctx context.Context, key string, meta map[strin
 type undoneError struct{ error }
 
 func (e undoneError) Unwrap() error { return e.error }
-
-// removeOwn removes the object under key if it is the one that operation wrote.
-// Every error is [ErrInDoubt]; see also isRefused.
-func (s *Store) removeOwn(ctx context.Context, key, opID string) error {
-	a, err := s.attributes(ctx, key)
-	if err != nil {
-		return driver.As(ErrInDoubt, err)
-	}
-	if a == nil || a.Metadata[driver.MetaOp] != opID {
-		return nil // it is gone, or somebody else's by now
-	}
-	err = s.remove(ctx, key, a.ETag)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrReplaced) && !errors.Is(err, ErrInDoubt) {
-		return nil
-	}
-	return driver.As(ErrInDoubt, err)
-}
-
-// removeVersion sees to it that a version of an object is gone.
-func (s *Store) removeVersion(ctx context.Context, key, etag string) error {
-	err := s.bucket.Delete(ctx, key, &driver.DeleteOptions{IfMatch: etag})
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrReplaced) {
-		return nil
-	}
-	return err
-}
-
-// inDoubt returns cause as an error whose effect could not be found out because
-// of err.
-func inDoubt(cause, err error) error {
-	return both(driver.As(ErrInDoubt, cause), err)
-}

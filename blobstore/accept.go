@@ -1,0 +1,132 @@
+package blobstore
+
+// This file implements the acceptance of a ticket: making the object of the bytes
+// that a client sent.
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+)
+
+// acceptTries bounds how often accept judges an upload that the client keeps
+// replacing.
+const acceptTries = 4
+
+// accept makes an object of the bytes that lie under a ticket's private key. The
+// client may use its link until it expires, so the object must be made of the very
+// version that was judged.
+func (s *Store) accept(ctx context.Context, intent audit.Intent) (obj *Object, err error) {
+	e := intent.Event()
+	for try := 1; ; try++ {
+		obj, err = s.acceptVersion(ctx, intent, e)
+		if try == acceptTries || !errors.Is(err, ErrReplaced) || errors.Is(err, ErrInDoubt) {
+			break
+		}
+	}
+	if err == nil || errors.Is(err, errNotArrived) || errors.Is(err, ErrInDoubt) {
+		return obj, err
+	}
+	// Unless it was sent anew, and is the object already, which could not be settled.
+	made, lookErr := s.arrived(ctx, e.Key, e.OpID)
+	switch {
+	case lookErr == nil:
+		return made, nil
+	case !errors.Is(lookErr, errNotArrived):
+		return nil, both(err, unjudged(lookErr))
+	}
+	return nil, err
+}
+
+// acceptVersion is accept for what is there now, which it leaves there.
+func (s *Store) acceptVersion(ctx context.Context, intent audit.Intent, e audit.Event) (*Object, error) {
+	a, err := s.received(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	if a == nil {
+		// Or it is the object already, and that could not be settled.
+		obj, err := s.arrived(ctx, e.Key, e.OpID)
+		if err != nil && !errors.Is(err, errNotArrived) {
+			err = unjudged(err)
+		}
+		return obj, err
+	}
+	contentType, sum, err := s.judge(ctx, e, a)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.renew(ctx, intent); err != nil {
+		return nil, unjudged(err) // whoever took the ticket over since decides
+	}
+	obj := &Object{Key: e.Key, Filename: e.Details.Filename, ContentType: contentType, Size: a.Size, SHA256: sum, OpID: e.OpID}
+	meta := map[string]string{driver.MetaOp: e.OpID}
+	if sum != nil {
+		meta[driver.MetaSHA256] = hex.EncodeToString(sum)
+	}
+	if obj.Filename != "" {
+		meta[driver.MetaFilename] = obj.Filename
+	}
+	err = s.bucket.Copy(ctx, e.Key, stagingOf(e), &driver.CopyOptions{
+		IfNotExist: true, IfMatch: a.ETag, ContentOnly: true, ContentType: contentType, Metadata: meta,
+	})
+	switch {
+	case err == nil:
+		return obj, s.judgeCopy(ctx, e, contentType)
+	case errors.Is(err, ErrReplaced), errors.Is(err, ErrChecksum):
+		return nil, ErrReplaced // since it was judged
+	}
+	return s.afterFailedAccept(ctx, e, err)
+}
+
+// judgeCopy looks at the type of the new object, if the ticket limits it: a
+// provider that takes more than the content along must not get past the limit.
+func (s *Store) judgeCopy(ctx context.Context, e audit.Event, contentType string) error {
+	if e.ContentType == "" && len(e.Details.AllowedTypes) == 0 {
+		return nil
+	}
+	a, err := s.attributes(ctx, e.Key)
+	if err != nil {
+		return driver.As(ErrInDoubt, err)
+	}
+	if a == nil || sameType(a.ContentType, contentType) {
+		return nil
+	}
+	return both(ErrReplaced, s.removeOwn(ctx, e.Key, e.OpID))
+}
+
+// afterFailedAccept finds out whether the ticket's object exists after a copy that
+// failed with cause. If it does, this request may have made it, or one that was
+// overtaken: so it is never taken back here.
+func (s *Store) afterFailedAccept(ctx context.Context, e audit.Event, cause error) (*Object, error) {
+	ctx = context.WithoutCancel(ctx)
+	q := failedAccept
+	if errors.Is(cause, fs.ErrNotExist) {
+		q = vanishedAccept
+	}
+	at, a, err := s.look(ctx, written(e))
+	switch next(q, state{object: at}) {
+	case leave:
+		return nil, inDoubt(cause, err)
+	case again:
+		return nil, ErrReplaced // it was removed since it was judged
+	case wait:
+		return nil, unjudged(cause)
+	case taken:
+		return nil, driver.As(fs.ErrExist, cause)
+	}
+	rctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	defer cancel()
+	if _, err := s.bucket.Received(rctx, e.Key); err != nil { // the service may be still at it
+		return nil, inDoubt(cause, err)
+	}
+	obj, err := object(e.Key, a)
+	if obj.SHA256 == nil {
+		obj.SHA256 = e.SHA256
+	}
+	return obj, driver.As(ErrInDoubt, err)
+}

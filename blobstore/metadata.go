@@ -1,0 +1,123 @@
+package blobstore
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"mime"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/cloudhttp"
+)
+
+const maxFilename = 255 // bytes, as file systems have it
+
+// maxMetadata is the room for metadata of the host, besides that of the store.
+var maxMetadata = cloudhttp.MaxMeta - cloudhttp.MetaCost(driver.MetaSHA256, strings.Repeat("0", 2*sha256.Size)) -
+	cloudhttp.MetaCost(driver.MetaOp, strings.Repeat("0", 36)) - spareMetadata
+
+// spareMetadata is kept free for one more short fact of the store, so that the
+// room of the host does not shrink when there is one.
+const spareMetadata = 59
+
+// checkForm checks the options that describe the content, and brings them into the
+// form in which every backend gives them back.
+func (o *UploadOptions) checkForm() error {
+	if o.ContentType != "" {
+		t, params, err := mime.ParseMediaType(o.ContentType)
+		if err != nil || !strings.Contains(t, "/") {
+			return fmt.Errorf("invalid content type %.100q: want type/subtype, such as text/plain; charset=utf-8", o.ContentType)
+		}
+		o.ContentType = mime.FormatMediaType(t, params)
+	}
+	for i := range len(o.ContentEncoding) {
+		if c := o.ContentEncoding[i]; len(o.ContentEncoding) > 100 || c < ' ' || c > '~' {
+			return fmt.Errorf("invalid content encoding %.100q: want codings such as gzip or br", o.ContentEncoding)
+		}
+	}
+	if o.ContentEncoding = storedEncoding(o.ContentEncoding); o.ContentEncoding != "" && o.ContentType == "" {
+		o.ContentType = "application/octet-stream"
+	}
+	if o.SHA256 != nil && len(o.SHA256) != sha256.Size {
+		return fmt.Errorf("%w: SHA256 has %d bytes, not %d", ErrChecksum, len(o.SHA256), sha256.Size)
+	}
+	if o.Size < 0 {
+		return fmt.Errorf("size %d is negative: leave it 0 if it is not known", o.Size)
+	}
+	return nil
+}
+
+// metadata checks the options that are kept with the object, and returns them
+// in the form in which they are kept.
+func (o *UploadOptions) metadata() (map[string]string, error) {
+	if err := o.checkForm(); err != nil {
+		return nil, err
+	}
+	meta, total := make(map[string]string, len(o.Metadata)+3), 0
+	for k, v := range o.Metadata {
+		lower := strings.ToLower(k)
+		_, twice := meta[lower]
+		switch {
+		case !utf8.ValidString(k) || !utf8.ValidString(v):
+			return nil, fmt.Errorf("metadata %.100q is not valid UTF-8", k)
+		case k == "":
+			return nil, errors.New("metadata: a name is empty")
+		case twice:
+			return nil, fmt.Errorf("metadata %.100q is there twice: names that differ in case only are the same", lower)
+		case strings.HasPrefix(lower, driver.MetaPrefix):
+			return nil, fmt.Errorf("metadata %q: names that begin with %q are reserved", lower, driver.MetaPrefix)
+		}
+		meta[lower] = v
+		total += cloudhttp.MetaCost(lower, v)
+	}
+	if total > maxMetadata {
+		return nil, fmt.Errorf("%w: metadata of %d bytes when escaped: at most %d", ErrTooLarge, total, maxMetadata)
+	}
+	if left := maxMetadata - total - cloudhttp.MetaCost(driver.MetaFilename, ""); left > 0 {
+		if name := cloudhttp.CutEscaped(displayName(o.Filename), left); name != "" {
+			meta[driver.MetaFilename] = name
+		}
+	}
+	if o.SHA256 != nil {
+		meta[driver.MetaSHA256] = hex.EncodeToString(o.SHA256)
+	}
+	return meta, nil
+}
+
+// hostMetadata returns the host's part of an object's metadata.
+func hostMetadata(meta map[string]string) map[string]string {
+	var m map[string]string
+	for k, v := range meta {
+		if !strings.HasPrefix(k, driver.MetaPrefix) {
+			if m == nil {
+				m = make(map[string]string)
+			}
+			m[k] = v
+		}
+	}
+	return m
+}
+
+// displayName returns name as valid UTF-8 of bounded length.
+func displayName(name string) string {
+	name = strings.ToValidUTF8(name, "\uFFFD")
+	if len(name) <= maxFilename {
+		return name
+	}
+	n := maxFilename
+	for !utf8.RuneStart(name[n]) {
+		n--
+	}
+	return name[:n]
+}
+
+func (o *UploadOptions) details() audit.Details {
+	if o.Filename == "" {
+		return audit.Details{}
+	}
+	return audit.Details{Filename: displayName(o.Filename)}
+}
