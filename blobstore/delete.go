@@ -6,7 +6,6 @@ import (
 	"net/http"
 
 	"github.com/blobtrail/blobtrail/audit"
-	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
 // DeleteOptions are the options of [Store.Delete].
@@ -66,11 +65,8 @@ func (s *Store) deleteAsIs(ctx context.Context, intent audit.Intent, obj *Object
 		}
 		// Only while the deletion is still ours: if this process was stopped for
 		// long, others have been told that it failed.
-		rctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
-		err = intent.Renew(rctx, s.opts.Lease)
-		cancel()
-		if err != nil {
-			return eff, both(ErrReplaced, driver.As(ErrAudit, err))
+		if err = s.renew(ctx, intent); err != nil {
+			return eff, both(ErrReplaced, err)
 		}
 		now, err := s.lookUp(ctx, obj.Key)
 		if now == nil {

@@ -143,30 +143,20 @@ func TestMovePaused(t *testing.T) {
 	for _, overwrite := range []bool{false, true} {
 		opts := &CopyOptions{Overwrite: overwrite}
 		name := map[bool]string{false: "", true: ", overwriting"}[overwrite]
-		t.Run("after the copy"+name, func(t *testing.T) {
-			p := newPaused(t)
-			p.put(t, p.Store, "src", "content")
-			p.bucket.after = once("copy", "dst", func() { p.stopped(t) })
-			_ = p.Move(p.ctx, "dst", "src", opts)
-			require.Equal(t, "content", p.get(t, "dst"))
-			p.agrees(t, "src", "dst")
-		})
-		t.Run("before the deletion"+name, func(t *testing.T) {
-			p := newPaused(t)
-			p.put(t, p.Store, "src", "content")
-			p.bucket.before = once("delete", "src", func() { p.stopped(t) })
-			_ = p.Move(p.ctx, "dst", "src", opts)
-			require.Equal(t, "content", p.get(t, "dst"))
-			p.agrees(t, "src", "dst")
-		})
-		t.Run("before the copy"+name, func(t *testing.T) {
-			p := newPaused(t)
-			p.put(t, p.Store, "src", "content")
-			p.bucket.before = once("copy", "dst", func() { p.stopped(t) })
-			_ = p.Move(p.ctx, "dst", "src", opts)
-			require.Equal(t, "content", p.get(t, "dst"))
-			p.agrees(t, "src", "dst")
-		})
+		for point, stop := range map[string]func(p *paused, stopped func()){
+			"after the copy":      func(p *paused, stopped func()) { p.bucket.after = once("copy", "dst", stopped) },
+			"before the deletion": func(p *paused, stopped func()) { p.bucket.before = once("delete", "src", stopped) },
+			"before the copy":     func(p *paused, stopped func()) { p.bucket.before = once("copy", "dst", stopped) },
+		} {
+			t.Run(point+name, func(t *testing.T) {
+				p := newPaused(t)
+				p.put(t, p.Store, "src", "content")
+				stop(p, func() { p.stopped(t) })
+				_ = p.Move(p.ctx, "dst", "src", opts)
+				require.Equal(t, "content", p.get(t, "dst"))
+				p.agrees(t, "src", "dst")
+			})
+		}
 		t.Run("before the copy, and the source was replaced after it"+name, func(t *testing.T) {
 			p := newPaused(t)
 			p.put(t, p.Store, "src", "content")
