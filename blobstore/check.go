@@ -28,11 +28,11 @@ const (
 
 // CheckError is why [Store.Check] failed, inside its [*Error].
 type CheckError struct {
-	// Step is what failed: trail, write, read, list, sweep, create, copy, sign,
+	// Step names the step that failed: trail, write, read, list, sweep, create, copy, sign,
 	// fetch or delete.
 	Step string
-	// Advice is what a person can do about it, such as to grant s3:PutObject;
-	// empty if the cause says it all.
+	// Advice suggests a fix, such as to grant s3:PutObject. It is empty if Err
+	// explains enough.
 	Advice string
 	Err    error // never nil
 }
@@ -46,33 +46,40 @@ func (e *CheckError) Error() string {
 
 func (e *CheckError) Unwrap() error { return e.Err }
 
-// Check tries out whether the store can do its work: it writes a small object
-// under a private key, reads it back, lists, looks for what a killed process
-// would have left, tries to create, copy and delete the object against a
-// condition that does not hold, signs a link and fetches it, and deletes the
-// object. The error is a [*CheckError], which says what is wrong and what would
-// help. Call it when the program starts and to find out whether it is ready, not
-// with every request: it costs about fifteen requests to the service.
+// Check tests whether the store is operational. It writes a small object under
+// a private key, reads it, runs a listing, looks for leftovers of killed
+// processes, tries to create, copy and delete the object against a condition that
+// does not hold, signs a link, fetches the object through the link, and deletes the
+// object.
+//
+// If a step fails, the error wraps a [*CheckError], which names the step and
+// suggests a fix. If the store is closed, the error is [ErrClosed].
+//
+// Call Check at program start and in readiness probes, but not for every
+// request: it makes about fifteen requests to the service.
 //
 // A service that ignores the condition of a create-only write lets a second
-// upload replace an object without a trace, and fails the check. On a service
-// that only speaks the protocol of another, [Store.Info] claims
-// ExactCreate and create-only links after a Check that saw it refuse.
+// upload replace an object without a trace. It fails the check. On a service that
+// only speaks the protocol of another, [Store.Info] reports ExactCreate and
+// create-only links only after a Check that saw it refuse.
 //
 // The first Check of a store also looks for files that are not objects, such as
-// symbolic links (see [Store.Skipped]), within the first 10,000 files, and logs a
+// symbolic links (see [Store.Skipped]), within the first 10,000 files. It logs a
 // warning by package slog if it finds any.
 //
-// It takes at most 5 seconds, and what the trail needs. It is the program's own
-// act, recorded as [audit.ActionCheck]: there need not be an actor, and the
-// authoriser is not asked. A link that the host's own handler honours is signed
-// and verified, but not fetched. If the object can't be deleted, the error is
-// [ErrInDoubt] too, and [Store.Reconcile] deletes it, or the next Check of this
-// store, which writes no other one before.
+// Check takes at most 5 seconds, plus the time that the trail needs to settle
+// its record. It acts on behalf of the program: it needs no actor, does not
+// call Options.Authorize, and is recorded as [audit.ActionCheck].
 //
-// What only browsers and other clients meet is not seen: that the service allows
-// requests from another origin (CORS), and that a public endpoint can be reached
-// by them as well.
+// A link for the program's own handler is signed and verified but not fetched.
+//
+// If the object cannot be deleted, the error also wraps [ErrInDoubt]. The next
+// Check of this store deletes that object before it writes a new one.
+// [Store.Reconcile] deletes it as well.
+//
+// Check cannot detect problems that only clients see: whether the service
+// accepts requests from other origins (CORS), and whether clients can reach a
+// public endpoint.
 func (s *Store) Check(ctx context.Context) error {
 	ctx, span := s.trace(ctx, audit.ActionCheck)
 	if err := span.end(s.check(ctx)); err != nil {

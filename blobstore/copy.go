@@ -17,10 +17,11 @@ import (
 
 // CopyOptions are the options of [Store.Copy] and [Store.Move].
 type CopyOptions struct {
-	// Overwrite allows to replace an object at the destination. Without it a
-	// destination that is taken fails with fs.ErrExist.
+	// Overwrite allows an existing object at the destination to be replaced. If
+	// false, a destination that is taken fails with fs.ErrExist.
 	Overwrite bool
-	// Resource is the host's own thing that the file belongs to, for the trail.
+	// Resource identifies the application's record that the file belongs to. It is
+	// recorded in the trail.
 	Resource audit.Resource
 }
 
@@ -115,7 +116,7 @@ func (s *Store) copyOrMove(ctx context.Context, action audit.Action, dst, src st
 	})
 }
 
-// copyTries is how often a copy is made of a source that is replaced meanwhile.
+// copyTries bounds how often copyObject copies a source that is replaced concurrently.
 const copyTries = 4
 
 // copyObject copies obj to dst and returns what it copied: the object as it was

@@ -10,7 +10,8 @@ import (
 
 // DeleteOptions are the options of [Store.Delete].
 type DeleteOptions struct {
-	// Resource is the host's own thing that the file belongs to, for the trail.
+	// Resource identifies the application's record that the file belongs to. It is
+	// recorded in the trail.
 	Resource audit.Resource
 	// Use, if not nil, is the use of a DELETE link to this key, for a handler
 	// that serves links; see [Store.UseLink]. The authorizer is not asked, and the
@@ -18,10 +19,17 @@ type DeleteOptions struct {
 	Use *Use
 }
 
-// Delete removes an object. A missing one is fs.ErrNotExist. If it is replaced
-// meanwhile, what took its place is removed, and recorded as what was; a deletion
-// that was held up until somebody else settled it removes nothing that came since
-// (see Capabilities.ExactDelete).
+// Delete removes an object. If the object does not exist, the error is
+// fs.ErrNotExist.
+//
+// If the object is replaced concurrently, Delete removes the replacement and
+// records the object that it removed. After four attempts it gives up with
+// [ErrReplaced].
+//
+// A Delete may be delayed for so long that Reconcile settles its operation
+// first. On backends with Capabilities.ExactDelete, it then does not remove an
+// object that was stored since. On other backends, checking the version and
+// deleting are two separate steps.
 func (s *Store) Delete(ctx context.Context, key string, opts *DeleteOptions) error {
 	ctx, span := s.trace(ctx, audit.ActionDelete)
 	if err := span.end(s.delete(ctx, key, opts)); err != nil {
@@ -52,7 +60,7 @@ func (s *Store) delete(ctx context.Context, key string, opts *DeleteOptions) err
 	})
 }
 
-// deleteTries is how often an object is deleted that is replaced meanwhile.
+// deleteTries bounds how often deleteAsIs deletes an object that is replaced concurrently.
 const deleteTries = 4
 
 // deleteAsIs deletes an object, or what has replaced it since it was looked at.

@@ -1,5 +1,7 @@
-// Package blobstore keeps files in a bucket, with a record of everything that is
-// done with them. A [Store] is a bucket, a trail and a policy:
+// Package blobstore stores files in a bucket and records every operation on
+// them in an audit trail.
+//
+// A [Store] combines a bucket, a trail and a policy:
 //
 //	store, err := blobstore.Open(ctx, "local:///var/lib/app/files", journal, nil)
 //	obj, err := store.Upload(ctx, blobstore.NewKey("invoices", name), r, &blobstore.UploadOptions{
@@ -9,41 +11,50 @@
 //	})
 //	fmt.Println(obj.Link.URL())
 //
-// # What it promises
+// # Guarantees
 //
-// Nothing is stored, changed or removed, no link issued and no byte served
-// before its record is durable in the trail; if that can't be written, the
-// operation is refused. What changes an object is first begun in the trail, then
-// done, then settled, so that after a crash [Store.Reconcile] settles what was
-// cut short, by looking and never by guessing.
+// The store writes a durable record to the trail before it stores, changes or
+// removes an object, issues a link, or serves a byte. If it cannot write the
+// record, it refuses the operation.
 //
-// A failed or cancelled upload leaves no object, and never harms the one that
-// was there. Memory does not grow with the object. Keys, errors, constraints
-// and results are the same on every backend; where a backend can't do
-// something, [Store.Info] says so and asking for it is
-// [ErrUnsupported].
+// An operation that changes an object has three steps: the store records the
+// intent, performs the operation, and settles the intent with the outcome.
+// After a crash, [Store.Reconcile] settles the intents that were left open. It
+// determines each outcome by looking at the bucket and never guesses.
 //
-// # Who acts
+// A failed or canceled upload leaves no new object and does not damage the
+// existing one. Memory use does not grow with the size of the object.
 //
-// The actor travels in the context; see [audit.WithActor]. An operation without
-// one is refused with [audit.ErrNoActor].
+// Keys, errors, constraints and results are the same on every backend. If a
+// backend lacks a feature, [Store.Info] reports that, and a call that needs the
+// feature fails with [ErrUnsupported].
+//
+// # Actors
+//
+// Every operation has an actor, which the context carries; see
+// [audit.WithActor]. If the context has none, the store uses
+// [Options.DefaultActor]. If that is not set either, the operation fails with
+// [audit.ErrNoActor].
 //
 // # Tenants
 //
-// [Store.Sub] gives a view of the store that cannot leave its prefix, for code
-// that acts for one tenant; Options.Authorize decides case by case.
+// [Store.Sub] returns a view of the store that is limited to one prefix. Give
+// such a view to code that acts for a single tenant. For decisions that depend
+// on the individual operation, set Options.Authorize.
 //
 // # Tracing
 //
-// Each operation has a span ("blobtrail.upload") under OpenTelemetry's global
-// tracer provider, which says the action, the backend, the outcome and, as
-// error.type, the trail's word for the error: never a key, a link or a person.
-// The spans of the Go CDK below it do name keys where something fails.
+// Each operation creates a span, such as "blobtrail.upload", with
+// OpenTelemetry's global tracer provider. The span has the action, the backend,
+// the outcome and, in error.type, the error code that the trail records. It
+// never contains a key, a link or personal data. The spans of the underlying
+// Go CDK do include the key when an operation fails.
 //
 // # Backends
 //
-// The URL's scheme chooses the provider, which the program imports for its side
-// effect: packages filestore (local://, file://), s3store (s3://), azurestore
-// (azblob://), gcsstore (gs://) and memstore (mem://), or all of them by package
-// all. Any other Go CDK bucket works with [New].
+// The scheme of the URL selects the provider. The program imports the provider
+// for its side effect: package filestore (local://, file://), s3store (s3://),
+// azurestore (azblob://), gcsstore (gs://) or memstore (mem://). Package all
+// imports all of them. [New] with [driver.FromBlob] takes any other bucket of the
+// Go CDK.
 package blobstore

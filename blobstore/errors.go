@@ -12,28 +12,30 @@ import (
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
-// Errors of this package, to be found with errors.Is on every backend. Beside
-// them there are fs.ErrNotExist (no such object), fs.ErrExist (the key is
-// taken), fs.ErrPermission (the service refused the store's own credentials),
-// audit.ErrNoActor (the context carries no actor), context.Canceled and context.DeadlineExceeded.
+// The errors of this package. errors.Is finds them on every backend. Operations
+// also fail with fs.ErrNotExist (no such object), fs.ErrExist (the key is taken),
+// fs.ErrPermission (the service refused the store's own credentials),
+// audit.ErrNoActor (the context has no actor), context.Canceled and
+// context.DeadlineExceeded. Those that package driver has too are the same values.
 var (
-	// ErrInvalidKey: the key breaks a rule; see [CheckKey].
+	// ErrInvalidKey reports a key that breaks a rule; see [CheckKey].
 	ErrInvalidKey = errors.New("invalid key")
-	// ErrTooLarge: the content is longer than it may be or was said to be.
+	// ErrTooLarge reports content that is longer than its limit or its announced
+	// size.
 	ErrTooLarge = driver.ErrTooLarge
-	// ErrContentType: the content is of a type that is not allowed.
+	// ErrContentType reports content of a type that is not allowed.
 	ErrContentType = errors.New("content type not allowed")
-	// ErrChecksum: the content is not what its checksum says.
+	// ErrChecksum reports content that differs from its checksum.
 	ErrChecksum = driver.ErrChecksum
-	// ErrRange: the part that was asked for begins behind the object's end.
+	// ErrRange reports a requested range that starts past the end of the object.
 	ErrRange = driver.ErrRange
-	// ErrUnsupported: this backend cannot do that; see [Store.Info].
+	// ErrUnsupported reports a feature that the backend lacks; see [Store.Info].
 	ErrUnsupported = driver.ErrUnsupported
-	// ErrReplaced: another object took the place of the one that was meant.
+	// ErrReplaced reports that the object was replaced concurrently.
 	ErrReplaced = driver.ErrReplaced
-	// ErrAudit: the trail could not be written. If it was before the effect,
-	// nothing happened. If it was after, the effect stands and its intent is
-	// open, to be settled by [Store.Reconcile].
+	// ErrAudit reports that the trail could not be written or read. Before the
+	// effect, nothing has happened. After the effect, it remains and its intent is
+	// open; [Store.Reconcile] settles it.
 	ErrAudit = errors.New("audit trail not written")
 	// ErrNoBucket reports that the bucket, container or folder of the store does
 	// not exist: it was removed, or its volume isn't mounted. It is never
@@ -44,21 +46,22 @@ var (
 	// link out of the folder of the store. It names that part of the path. The
 	// store can't say whether an object exists there.
 	ErrPath = driver.ErrPath
-	// ErrInDoubt: nobody could tell whether the effect happened, because the
-	// backend stopped answering. The intent is open, to be settled by
-	// [Store.Reconcile].
+	// ErrInDoubt reports that the outcome is unknown: the backend stopped
+	// responding. The intent is open; [Store.Reconcile] settles it.
 	ErrInDoubt = driver.ErrInDoubt
-	// ErrBusy: another request is completing or aborting the same ticket at this
-	// moment. Nothing is lost; ask again.
-	ErrBusy = errors.New("another request is completing or aborting this upload; ask again")
-	// ErrDenied: the authoriser refused it.
+	// ErrBusy reports that another request is completing or aborting the same
+	// ticket. Nothing is lost; try again.
+	ErrBusy = errors.New("another request is completing or aborting this upload; try again")
+	// ErrDenied reports that the authorizer refused the operation, or that its key
+	// is outside of the view. It is not fs.ErrPermission, by which the service
+	// refuses the store.
 	ErrDenied = errors.New("denied")
-	// ErrClosed: the store is closed.
+	// ErrClosed reports that the store is closed.
 	ErrClosed = errors.New("store is closed")
 )
 
-// Error is what every method of [Store] fails with. Its text names the
-// operation and the key, and never holds a secret.
+// Error is the error of every method of [Store]. Its text names the operation and
+// the key, and never contains a secret.
 type Error struct {
 	Op  string // such as "upload"
 	Key string // may be empty

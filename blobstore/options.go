@@ -18,8 +18,9 @@ type Options struct {
 	// link was; see [Use].
 	Authorize func(ctx context.Context, e audit.Event) error
 
-	// DefaultActor acts where the context carries none, for programs without
-	// users. Without it such an operation is refused with [audit.ErrNoActor].
+	// DefaultActor is the actor of an operation whose context has none, for
+	// programs without users. Without it such an operation fails with
+	// [audit.ErrNoActor].
 	DefaultActor audit.Actor
 
 	// Signer signs the links of a backend that cannot sign its own, such as
@@ -34,28 +35,30 @@ type Options struct {
 	// sqlaudit's Journal.Grants.
 	Grants signurl.Grants
 
-	// MaxSize limits every upload, in bytes. 0: no limit.
+	// MaxSize limits every upload, in bytes. Zero means unlimited.
 	MaxSize int64
 
-	// LinkExpiry is how long a link holds if it does not say. 0: an hour.
+	// LinkExpiry is the lifetime of a link that does not set its own. Zero means
+	// an hour.
 	LinkExpiry time.Duration
 
-	// MaxLinkExpiry is the longest that a link may hold. 0: 7 days, which is
-	// also the longest that S3 and GCS sign.
+	// MaxLinkExpiry is the longest lifetime that a link may have. Zero means 7
+	// days, which is also the longest that S3 and GCS sign.
 	MaxLinkExpiry time.Duration
 
-	// Lease is for how long an operation is left alone by [Store.Reconcile]
-	// after its process was last known to be alive. Running operations renew
-	// it at a third of it. 0: a minute.
+	// Lease is how long [Store.Reconcile] leaves an operation alone after its
+	// process was last seen alive. Running operations renew it every third of it.
+	// Zero means a minute.
 	Lease time.Duration
 
-	// CheckClient fetches the link that [Store.Check] makes. Nil: one that uses
-	// the environment's proxy.
+	// CheckClient fetches the link that [Store.Check] signs, for a service with a
+	// private certificate authority. Nil means a client that uses the proxy of the
+	// environment.
 	CheckClient *http.Client
 
 	// Timeout limits each step that moves no content: looking up, deleting,
-	// signing, writing to the trail. 0: 30 seconds. Content takes as long as it
-	// takes; limit that by the context.
+	// signing, and writing to the trail. Zero means 30 seconds. It does not limit
+	// the transfer of content; limit that by the context.
 	Timeout time.Duration
 }
 

@@ -19,10 +19,10 @@ import (
 
 // Reconciled counts what [Store.Reconcile] settled.
 type Reconciled struct {
-	OK      int // the effect had happened
-	Failed  int // it had not, and nothing of it is left
-	Unknown int // it can't be found out any more
-	Amended int // it came after the operation was settled as failed or unknown
+	OK      int // operations that had taken effect
+	Failed  int // operations that had not, and of which nothing is left
+	Unknown int // operations whose outcome can't be determined any more
+	Amended int // operations that took effect after they were settled as failed or unknown
 }
 
 // LogValue implements [slog.LogValuer].
@@ -30,21 +30,27 @@ func (r Reconciled) LogValue() slog.Value {
 	return slog.GroupValue(slog.Int("ok", r.OK), slog.Int("failed", r.Failed), slog.Int("unknown", r.Unknown), slog.Int("amended", r.Amended))
 }
 
-// Reconcile settles what killed processes left in this bucket: it takes the
-// intents whose lease has run out, looks in the bucket whether each operation's
-// effect happened, removes what is half done, and settles each with what it
-// found, never a guess. Run it when the program starts and every few minutes;
-// several processes may do so at once.
+// Reconcile settles the operations that killed processes left open in this
+// bucket. It takes over each intent whose lease has expired, checks in the
+// bucket whether the operation took effect, removes partial results, and
+// settles the intent with the outcome that it found. It never guesses: if the
+// outcome cannot be determined, it records "unknown".
 //
-// A write may be held up on its way and take effect after that. Reconcile looks
-// again for what was settled as failed or unknown in the last three hours, and
-// appends an entry that refers to the operation (RefOpID) if its object stands
-// now: with outcome ok, or, for a staged upload that was never committed, failed,
-// and the object is removed. This needs a trail that is an [audit.Reader].
+// Call Reconcile when the program starts and every few minutes after that.
+// Several processes may call it concurrently. A view returned by [Store.Sub]
+// does not support it; call it on the store.
 //
-// An intent that can't be settled now (the backend does not answer, or its
-// bucket is missing) stays for the next time; the others are settled all the
-// same, and the first such error is returned. An operation whose key has a path
+// A delayed write can take effect after its operation was settled. Reconcile
+// therefore checks again the writes that were settled as failed or unknown
+// within the last three hours, if their request may still have been in flight.
+// If the object exists now, Reconcile appends an entry with outcome ok that
+// refers to the operation in RefOpID. For a staged upload that was never
+// committed, it removes the object, and the outcome is failed. This check
+// requires a trail that implements [audit.Reader].
+//
+// If an intent cannot be settled, for example because the backend does not
+// respond, Reconcile leaves it for the next call and continues with the others.
+// It returns the first such error. An operation whose key has a path
 // that the backend does not follow ([ErrPath]) is settled as unknown.
 func (s *Store) Reconcile(ctx context.Context) (Reconciled, error) {
 	ctx, span := s.trace(ctx, audit.ActionReconcile)

@@ -12,26 +12,30 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
-// Staged is an upload whose object is stored and whose record is still open,
-// so that file and row of the host's own database can stand or fall together:
+// Staged is an upload whose object is stored but whose record is still open.
+// It ties the file to a row in the application's own database, so that both
+// are kept or neither is:
 //
 //	staged, err := store.Stage(ctx, key, r, nil)
 //	tx, err := db.BeginTxx(ctx, nil)
-//	... insert the host's row ...
-//	err = journal.CommitTx(ctx, tx, staged)  // in the host's transaction
+//	... insert the row ...
+//	err = journal.CommitTx(ctx, tx, staged)  // in the same transaction
 //	err = tx.Commit()
-//	err = staged.Commit(ctx)                 // or Discard, if it was rolled back; Leave, if that is not known
+//	err = staged.Commit(ctx)                 // Discard after a rollback; Leave if the result is unknown
 //
-// What happens after tx.Commit needs no luck: if the process dies before
-// staged.Commit, [Store.Reconcile] settles the upload as stored; if it dies
-// before tx.Commit, Reconcile removes the object. Stage before beginning the
-// transaction, since uploads are slow and a transaction should be short.
+// A crash at any point is safe. If the process dies after tx.Commit and before
+// staged.Commit, [Store.Reconcile] settles the upload as stored. If it dies
+// before tx.Commit, Reconcile removes the object.
 //
-// One of Commit, Discard and Leave must be called; until then the store can't be
-// closed and the intent's lease is renewed. Its methods may be called
-// concurrently.
+// Call Stage before beginning the transaction. An upload can take long, and
+// the transaction should be short.
+//
+// The caller must call Commit, Discard or Leave. Until then, the store renews
+// the lease of the operation, and [Store.Close] waits. The methods of Staged
+// are safe for concurrent use.
 type Staged struct {
-	// Object is what was stored. Its record says ok only after Commit.
+	// Object describes the stored object. The trail records the upload as
+	// successful only after Commit.
 	Object *Object
 
 	s      *Store
@@ -41,8 +45,11 @@ type Staged struct {
 	held *held // nil once the upload was committed, discarded or left
 }
 
-// Stage uploads like [Store.Upload] but leaves the operation open. opts.Link is
-// not allowed: a link can be issued when the upload is committed.
+// Stage uploads like [Store.Upload] but leaves the operation open until the
+// caller decides the outcome; see [Staged]. It does not accept
+// UploadOptions.Link: issue the link after Commit. It does not accept
+// UploadOptions.Overwrite either, because discarding the upload could not
+// restore the replaced object.
 func (s *Store) Stage(ctx context.Context, key string, r io.Reader, opts *UploadOptions) (*Staged, error) {
 	ctx, span := s.trace(ctx, opStage)
 	st, err := s.stage(ctx, key, r, opts)
@@ -160,7 +167,7 @@ func (s *Store) discardStaged(ctx context.Context, intent audit.Intent, obj *Obj
 	return effect{result: r}, err
 }
 
-// Leave lets go of the upload undecided. Call it if nobody can tell whether the
+// Leave ends the upload without deciding its outcome. Call it if it is unknown whether the
 // host's transaction was committed, as when the connection broke at that moment:
 // [Store.Reconcile] settles the upload as stored if CommitTx was
 // committed with it, and removes the object if it was not. After Commit or Discard

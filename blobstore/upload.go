@@ -16,45 +16,53 @@ import (
 // [Store.BeginUpload]. Nil and the zero value mean the defaults. Stage and
 // BeginUpload refuse the options that they can't honor.
 type UploadOptions struct {
-	// Filename is the name that the file has for people, kept for display and
-	// for the download; it need not be safe. Up to 255 bytes are kept.
+	// Filename is the file's original name, for display and for downloads. It
+	// does not have to be safe as a path. Names longer than 255 bytes are
+	// truncated.
 	Filename string
-	// ContentType is the MIME type to store. Empty: found from the content.
+	// ContentType is the MIME type to store. If empty, the store detects the
+	// type from the content.
 	ContentType string
-	// CacheControl is kept for those who serve the object.
+	// CacheControl is stored with the object, for handlers and services that
+	// serve it.
 	CacheControl string
-	// ContentEncoding names the coding that r is in already, such as "gzip". The
-	// bytes are stored as r gives them, and handlers serve them with this
-	// encoding. SHA256, Size and AllowedTypes apply to these bytes, so that
-	// AllowedTypes sees a gzip file. If ContentType is empty it is then
+	// ContentEncoding names the coding that the content has already, such as
+	// "gzip". The store keeps the bytes as they are, and handlers serve them with
+	// this encoding. SHA256, Size and AllowedTypes apply to these bytes, so that
+	// AllowedTypes sees a gzip file. An empty ContentType then means
 	// application/octet-stream.
 	ContentEncoding string
-	// Metadata is kept with the object, at most about 1,800 bytes in all, counted
-	// alike on every backend as on S3, which has the least room: letters and
-	// digits of ASCII count one, other bytes three, and each name eleven more. If
-	// it leaves too little room for Filename, that is cut. Names are lower-cased;
-	// those that begin with "blobtrail" are reserved.
+	// Metadata is stored with the object. Its total size is limited to about
+	// 1,800 bytes, the limit of S3, which is the smallest of all backends. The
+	// size is computed in the same way on every backend: an ASCII letter or
+	// digit counts as 1 byte, any other byte as 3, and each name adds 11. If
+	// Metadata leaves too little room for Filename, the stored Filename is
+	// truncated. Names are converted to lower case. Names that begin with
+	// "blobtrail" are reserved.
 	Metadata map[string]string
-	// Resource is the host's own thing that the file belongs to, for the trail.
+	// Resource identifies the application's record that the file belongs to,
+	// such as an invoice. It is recorded in the trail.
 	Resource audit.Resource
 
-	// Overwrite allows to replace an object. Without it an upload to a key
-	// that is taken fails with fs.ErrExist.
+	// Overwrite allows an existing object to be replaced. If false, uploading
+	// to an existing key fails with fs.ErrExist.
 	Overwrite bool
-	// Size is the exact number of bytes, if it is known; 0: unknown. Knowing it
-	// saves memory and requests on some backends.
+	// Size is the exact length of the content in bytes. Zero means unknown. A
+	// known size saves memory and requests on some backends.
 	Size int64
-	// SHA256 is the digest that the content must have, or nil.
+	// SHA256 is the expected digest of the content. Nil means that the content
+	// is not compared with a digest.
 	SHA256 []byte
-	// MaxSize limits the upload, in bytes, beside [Options.MaxSize]. 0: no limit.
+	// MaxSize limits the upload, in bytes. [Options.MaxSize] applies as well,
+	// and the smaller limit wins. Zero means no additional limit.
 	MaxSize int64
-	// AllowedTypes are the MIME types that are allowed, such as
-	// "application/pdf" or "image/*", judged by the content; a declared
-	// ContentType must be among them too. None: all.
+	// AllowedTypes lists the accepted MIME types, such as "application/pdf" or
+	// "image/*". The store detects the type from the content. If ContentType is
+	// set, it must be in the list too. An empty list accepts all types.
 	AllowedTypes []string
 
-	// Link asks for a link to the new object, issued and recorded together
-	// with it.
+	// Link requests a link to the new object. The link is issued and recorded
+	// together with the upload.
 	Link *LinkOptions
 
 	// Use, if not nil, is the use of a PUT link to this key, for a handler that
@@ -64,18 +72,21 @@ type UploadOptions struct {
 	Use *Use
 }
 
-// Upload stores what r holds under key (see [NewKey]), and, with
-// UploadOptions.Link, issues a link to it in the same call. When it returns nil,
-// object and record are durable.
+// Upload stores the content of r under key and returns the new object. Use
+// [NewKey] to create a key. If UploadOptions.Link is set, Upload also issues a
+// link to the object. When Upload returns a nil error, the object and its
+// record are durable.
 //
-// Everything is streamed; the SHA-256 is computed on the way. If r fails, ctx
-// ends, or a rule is broken, no object is left, and one that was there is
-// unharmed. Upload reads r to its end but does not close it; a Read that hangs
-// is not interrupted by ctx.
+// Upload streams the content and computes its SHA-256 in the same pass. If r
+// returns an error, ctx ends, or the content violates an option, no new object
+// remains and the existing object is unchanged.
 //
-// In the object that is returned ETag and ModTime are not set; see [Store.Stat].
-// If the object was stored and recorded but its link could not be made, both the
-// object and the error are returned.
+// Upload reads r to the end but does not close it. Canceling ctx does not
+// interrupt a call to r.Read that blocks.
+//
+// The returned object has no ETag and no ModTime; use [Store.Stat] to get them.
+// If the object was stored and recorded but its link could not be issued,
+// Upload returns both the object and an error.
 func (s *Store) Upload(ctx context.Context, key string, r io.Reader, opts *UploadOptions) (*Object, error) {
 	ctx, span := s.trace(ctx, audit.ActionUpload)
 	obj, err := s.upload(ctx, key, r, opts)
