@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/gabriel-vasile/mimetype"
+
+	"github.com/blobtrail/blobtrail/internal/limit"
 )
 
 const sniffBytes = 3072 // what mimetype looks at
@@ -47,13 +49,13 @@ func (o *UploadOptions) contentType(head []byte) (string, error) {
 			return declared, nil
 		}
 	}
-	return "", fmt.Errorf("%w: the content is %s, allowed are %s", ErrContentType, found.String(), strings.Join(o.AllowedTypes, ", "))
+	return "", limit.Type(ErrContentType, "the content is "+found.String(), o.AllowedTypes)
 }
 
 // checkDeclared refuses a declared type that is not among those allowed.
 func (o *UploadOptions) checkDeclared(declared string) error {
 	if declared != "" && !allowed(baseType(declared), o.AllowedTypes) {
-		return fmt.Errorf("%w: declared as %.100q, allowed are %s", ErrContentType, declared, strings.Join(o.AllowedTypes, ", "))
+		return limit.Type(ErrContentType, fmt.Sprintf("declared as %.100q", declared), o.AllowedTypes)
 	}
 	return nil
 }

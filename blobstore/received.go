@@ -14,6 +14,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/limit"
 	"github.com/blobtrail/blobtrail/internal/progress"
 )
 
@@ -52,7 +53,7 @@ func (s *Store) judge(ctx context.Context, e audit.Event, a *blob.Attributes) (c
 	case e.Size != nil && a.Size > *e.Size:
 		return "", nil, fmt.Errorf("%w: %d bytes instead of %d", ErrTooLarge, a.Size, *e.Size)
 	case a.Size > most:
-		return "", nil, fmt.Errorf("%w: %d bytes: the limit is %d", ErrTooLarge, a.Size, most)
+		return "", nil, limit.Size(ErrTooLarge, fmt.Sprintf("%d bytes", a.Size), most)
 	case e.ContentType != "" && !sameType(e.ContentType, a.ContentType):
 		return "", nil, fmt.Errorf("%w: sent as %.100q instead of %.100q", ErrContentType, a.ContentType, e.ContentType)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/limit"
 )
 
 // UploadOptions are the options of [Store.Upload], [Store.Stage] and
@@ -229,11 +230,11 @@ func (s *Store) limitOf(o *UploadOptions) (int64, error) {
 	if o.MaxSize < 0 {
 		return 0, fmt.Errorf("MaxSize %d is negative: leave it 0 for no limit", o.MaxSize)
 	}
-	limit := s.uploadLimit(o.MaxSize)
-	if limit >= 0 && o.Size > limit {
-		return 0, fmt.Errorf("%w: %d bytes: the limit is %d", ErrTooLarge, o.Size, limit)
+	most := s.uploadLimit(o.MaxSize)
+	if most >= 0 && o.Size > most {
+		return 0, limit.Size(ErrTooLarge, fmt.Sprintf("%d bytes", o.Size), most)
 	}
-	return limit, nil
+	return most, nil
 }
 
 // uploadLimit returns the smaller of the limits of the store and of the call,

@@ -30,8 +30,7 @@ type DirectBegin struct {
 // DirectTicket is the answer to [DirectBegin], as JSON: how to send the bytes. The
 // URL is a secret.
 type DirectTicket struct {
-	ID  string `json:"id"`
-	Key string `json:"key"`
+	DirectEnd // to complete or to abort the upload with
 
 	Method  string            `json:"method"` // PUT with the bytes as the body, or POST with a form
 	URL     string            `json:"url"`
@@ -141,7 +140,7 @@ func (h *directHandler) begin(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	out := DirectTicket{
-		ID: t.ID, Key: t.Key, Method: t.Link.Method, URL: t.Link.URL(), Fields: t.Link.Form(), ExpiresInSeconds: secondsLeft(t.Link),
+		DirectEnd: DirectEnd{t.ID, t.Key}, Method: t.Link.Method, URL: t.Link.URL(), Fields: t.Link.Form(), ExpiresInSeconds: secondsLeft(t.Link),
 	}
 	for name, values := range t.Link.Header {
 		if name == "Content-Length" || name == "Host" {

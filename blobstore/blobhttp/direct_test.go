@@ -127,7 +127,7 @@ func TestDirectUpload(t *testing.T) {
 			Fields: map[string]string{"invoice": "42"},
 		})
 		assert.True(t, strings.HasPrefix(ticket.Key, "in/") && strings.HasSuffix(ticket.Key, ".pdf"), ticket.Key)
-		end := blobhttp.DirectEnd{ID: ticket.ID, Key: ticket.Key}
+		end := ticket.DirectEnd
 		a := h.post("complete", end)
 		require.Equal(t, 404, a.status)
 		assert.Equal(t, "not_found", a.problem(t).Code)
@@ -157,7 +157,7 @@ func TestDirectUploadAborted(t *testing.T) {
 	eachBackend(t, func(t *testing.T, cloud bool) {
 		h := newDirectHost(t, cloud, blobhttp.Intake{})
 		ticket := h.begin(t, blobhttp.DirectBegin{})
-		end := blobhttp.DirectEnd{ID: ticket.ID, Key: ticket.Key}
+		end := ticket.DirectEnd
 		assert.Equal(t, 404, h.post("abort", blobhttp.DirectEnd{ID: ticket.ID, Key: "another"}).status)
 		a := h.post("abort", end)
 		require.Equal(t, 204, a.status, a.body)
@@ -167,7 +167,7 @@ func TestDirectUploadAborted(t *testing.T) {
 
 		ticket = h.begin(t, blobhttp.DirectBegin{})
 		h.put(t, ticket, digits)
-		end = blobhttp.DirectEnd{ID: ticket.ID, Key: ticket.Key}
+		end = ticket.DirectEnd
 		require.Equal(t, 200, h.post("complete", end).status)
 		assert.Equal(t, 409, h.post("abort", end).status, "it is complete")
 		assert.Len(t, h.keys(), 1)
@@ -192,7 +192,7 @@ func TestDirectUploadUsedTwice(t *testing.T) {
 	assert.Equal(t, "revoked", entries[1].ErrorCode)
 	assert.Equal(t, ticket.ID, entries[1].RefOpID)
 	assert.Equal(t, ticket.ID, entries[1].GrantID)
-	require.Equal(t, 200, h.post("complete", blobhttp.DirectEnd{ID: ticket.ID, Key: ticket.Key}).status)
+	require.Equal(t, 200, h.post("complete", ticket.DirectEnd).status)
 	assert.Len(t, h.keys(), 1)
 	assert.Zero(t, h.log.OpenIntents())
 }
@@ -203,7 +203,7 @@ func TestDirectUploadOfALie(t *testing.T) {
 		h := newDirectHost(t, cloud, blobhttp.Intake{AllowedTypes: []string{"image/*"}})
 		ticket := h.begin(t, blobhttp.DirectBegin{Filename: "a.png", ContentType: "image/png"})
 		h.put(t, ticket, html)
-		a := h.post("complete", blobhttp.DirectEnd{ID: ticket.ID, Key: ticket.Key})
+		a := h.post("complete", ticket.DirectEnd)
 		if cloud {
 			assert.Equal(t, 415, a.status, a.body)
 		} else {

@@ -220,7 +220,7 @@ func ExampleIntake_Direct() {
 	fmt.Println(res.StatusCode, res.Body.Close())
 
 	var stored blobhttp.UploadedFile
-	end, err := json.Marshal(blobhttp.DirectEnd{ID: ticket.ID, Key: ticket.Key})
+	end, err := json.Marshal(ticket.DirectEnd)
 	if err != nil {
 		fmt.Println(err)
 		return

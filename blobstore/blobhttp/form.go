@@ -7,6 +7,7 @@ import (
 	"net/url"
 
 	"github.com/blobtrail/blobtrail/blobstore"
+	"github.com/blobtrail/blobtrail/internal/limit"
 )
 
 // FormOptions configure [Intake.Form]. Nil and the zero value mean the defaults.
@@ -22,21 +23,13 @@ type FormOptions struct {
 	MaxFieldsSize int64
 
 	// Progress, if not nil, is called while a file is read, from the goroutine that
-	// serves the request: about every 256 KiB, and when the file is complete.
-	Progress func(r *http.Request, p Progress)
+	// serves the request: about every 256 KiB, and when the file is complete. received
+	// counts the bytes of the file; r.ContentLength is the size of the whole form.
+	Progress func(r *http.Request, f *File, received int64, complete bool)
 
 	// Respond, if not nil, responds to a request whose files are stored, instead of
 	// 201 with u.
 	Respond func(w http.ResponseWriter, r *http.Request, u *Uploaded)
-}
-
-// Progress is the progress of a file that is being received.
-type Progress struct {
-	Field, Filename, Key string
-
-	Bytes int64 // read so far, of the file
-	Total int64 // announced size of the request's body; -1: unknown
-	Done  bool  // the file is complete
 }
 
 const (
@@ -91,14 +84,11 @@ func (h *formHandler) serve(w http.ResponseWriter, r *http.Request) error {
 	if err := h.intake.admit(r); err != nil {
 		return err
 	}
-	if limit := h.opts.MaxTotalSize; limit > 0 {
-		if r.ContentLength > limit {
-			return &detailedError{
-				fmt.Errorf("%w: a body of %d bytes: the limit is %d", blobstore.ErrTooLarge, r.ContentLength, limit),
-				blobstore.ErrTooLarge, limitDetail(limit),
-			}
+	if most := h.opts.MaxTotalSize; most > 0 {
+		if r.ContentLength > most {
+			return limit.Size(blobstore.ErrTooLarge, fmt.Sprintf("a body of %d bytes", r.ContentLength), most)
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, limit)
+		r.Body = http.MaxBytesReader(w, r.Body, most)
 	}
 	sent := &sentBody{ReadCloser: r.Body}
 	r.Body = sent

@@ -184,7 +184,7 @@ func (f *form) file(part *multipart.Part, name string, content io.Reader) error 
 	var watch *watcher
 	if f.opts.Progress != nil {
 		watch = &watcher{r: body, tell: func(n int64, done bool) {
-			f.opts.Progress(f.r, Progress{file.Field, file.Filename, file.Key, n, f.r.ContentLength, done})
+			f.opts.Progress(f.r, file, n, done)
 		}}
 		body = watch
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore"
+	"github.com/blobtrail/blobtrail/internal/limit"
 )
 
 // Intake is one set of rules for files that clients send, whichever way they
@@ -132,7 +133,8 @@ func needUser(ctx context.Context, anonymous bool) error {
 }
 
 // NewFile completes what a client announced: it takes the folders off the name,
-// sets the key and the limits, and asks Prepare. Handlers of other protocols, such
+// sets the key and the limits, asks Prepare, and refuses an announced size above
+// the limit. Handlers of other protocols, such
 // as package tus, call it for each file.
 func (in *Intake) NewFile(ctx context.Context, announced File) (*File, error) {
 	f := &announced
@@ -143,6 +145,9 @@ func (in *Intake) NewFile(ctx context.Context, announced File) (*File, error) {
 		if err := in.Prepare(ctx, f); err != nil {
 			return nil, err
 		}
+	}
+	if most := f.Options.MaxSize; most > 0 && f.Size > most {
+		return nil, limit.Size(blobstore.ErrTooLarge, fmt.Sprintf("%d bytes", f.Size), most)
 	}
 	if f.Options.Overwrite || f.Options.Link != nil {
 		return nil, errors.New("blobhttp: Prepare set File.Options.Overwrite or Link: an Intake never overwrites, and has its own Link")

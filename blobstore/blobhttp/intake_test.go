@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,7 +44,7 @@ func TestIntakeHasOneSetOfRules(t *testing.T) {
 	require.Equal(t, 201, h.do("POST", h.url+"/upload", body, "Content-Type", ct).status)
 	ticket := h.begin(t, blobhttp.DirectBegin{Filename: name, ContentType: "application/pdf", Size: int64(len(pdf)), Fields: map[string]string{"number": "42"}})
 	h.put(t, ticket, pdf)
-	require.Equal(t, 200, h.post("complete", blobhttp.DirectEnd{ID: ticket.ID, Key: ticket.Key}).status)
+	require.Equal(t, 200, h.post("complete", ticket.DirectEnd).status)
 
 	require.Len(t, seen, 2)
 	assert.NotNil(t, seen[0].Body)
@@ -132,4 +134,46 @@ func TestFilesWithoutAName(t *testing.T) {
 			assert.EqualValues(t, c.size, got.Files[0].Size)
 		})
 	}
+}
+
+// TestRefusalsNameTheLimit holds that a client which is refused learns what would be allowed, whoever set the limit.
+func TestRefusalsNameTheLimit(t *testing.T) {
+	file := formPart{name: "f", filename: "a.txt", content: digits + digits}
+	for name, c := range map[string]struct {
+		store  blobstore.Options
+		intake blobhttp.Intake
+		form   blobhttp.FormOptions
+		begin  *blobhttp.DirectBegin // nil: by the form
+		parts  int
+		status int
+		detail string
+	}{
+		"size of the intake":           {intake: blobhttp.Intake{MaxSize: 12}, status: 413, detail: "The limit is 12 bytes."},
+		"size of the store":            {store: blobstore.Options{MaxSize: 13}, status: 413, detail: "The limit is 13 bytes."},
+		"size of a request":            {form: blobhttp.FormOptions{MaxTotalSize: 100}, status: 413, detail: "The limit is 100 bytes."},
+		"size of a direct upload":      {intake: blobhttp.Intake{MaxSize: 14}, begin: &blobhttp.DirectBegin{Size: 15}, status: 413, detail: "The limit is 14 bytes."},
+		"size of Prepare":              {intake: blobhttp.Intake{Prepare: func(_ context.Context, f *blobhttp.File) error { f.Options.MaxSize = 15; return nil }}, status: 413, detail: "The limit is 15 bytes."},
+		"type":                         {intake: blobhttp.Intake{AllowedTypes: []string{"application/pdf", "image/*"}}, status: 415, detail: "Files of this type are not allowed. Allowed are: application/pdf, image/*."},
+		"declared type":                {intake: blobhttp.Intake{AllowedTypes: []string{"image/*"}}, begin: &blobhttp.DirectBegin{ContentType: "text/html"}, status: 415, detail: "Files of this type are not allowed. Allowed are: image/*."},
+		"number of files":              {form: blobhttp.FormOptions{MaxFiles: 2}, parts: 3, status: 413, detail: "At most 2 files."},
+		"number of files, the default": {parts: 33, status: 413, detail: "At most 32 files."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newUploadHost(t, setup{opts: c.store}, c.intake, &c.form)
+			c.intake.Store = h.store
+			h.mux.Handle("/direct/", c.intake.Direct())
+			contentType, body := formBody(t, slices.Repeat([]formPart{file}, max(c.parts, 1))...)
+			url := h.url + "/upload"
+			if c.begin != nil {
+				raw, err := json.Marshal(c.begin)
+				require.NoError(t, err)
+				url, contentType, body = h.url+"/direct/begin", "application/json", string(raw)
+			}
+			a := h.do("POST", url, body, "Content-Type", contentType)
+			require.Equal(t, c.status, a.status, a.body)
+			assert.Equal(t, c.detail, a.problem(t).Detail)
+		})
+	}
+	rec := writeError(fmt.Errorf("reading: %w", &http.MaxBytesError{Limit: 16}))
+	assert.Equal(t, "The limit is 16 bytes.", rec.problem(t).Detail)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore"
+	"github.com/blobtrail/blobtrail/internal/limit"
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
@@ -168,14 +169,19 @@ func (k *problemKind) detailOf(err error) string {
 			return constraintDetail(err)
 		}
 	}
-	if k.code == "too_large" && errors.As(err, &tooLarge) {
-		return limitDetail(tooLarge.Limit)
+	switch l := (*limit.Error)(nil); {
+	case k.code == "too_large" && errors.As(err, &tooLarge):
+		return sizeDetail(tooLarge.Limit)
+	case k.code == "too_large" && errors.As(err, &l) && l.MaxSize > 0:
+		return sizeDetail(l.MaxSize)
+	case k.code == "type" && errors.As(err, &l) && len(l.Types) > 0:
+		return k.detail + " Allowed are: " + strings.Join(l.Types, ", ") + "."
 	}
 	return k.detail
 }
 
-func limitDetail(limit int64) string {
-	return "The limit is " + strconv.FormatInt(limit, 10) + " bytes."
+func sizeDetail(most int64) string {
+	return "The limit is " + strconv.FormatInt(most, 10) + " bytes."
 }
 
 // constraintDetail returns the reason in an error of signurl. Those texts are made

@@ -229,7 +229,7 @@ func TestUploadOfAClientThatGoesAway(t *testing.T) {
 	entered := make(chan struct{})
 	var once sync.Once
 	h := newUploadHost(t, setup{store: "local://" + t.TempDir()}, blobhttp.Intake{}, &blobhttp.FormOptions{
-		Progress: func(*http.Request, blobhttp.Progress) {
+		Progress: func(*http.Request, *blobhttp.File, int64, bool) {
 			once.Do(func() { close(entered) })
 		},
 	})
@@ -272,23 +272,31 @@ func TestUploadWhoseHostPanics(t *testing.T) {
 }
 
 func TestUploadProgress(t *testing.T) {
-	var steps []blobhttp.Progress
-	h := newUploadHost(t, setup{}, blobhttp.Intake{}, &blobhttp.FormOptions{Progress: func(_ *http.Request, p blobhttp.Progress) { steps = append(steps, p) }})
+	type step struct {
+		file     blobhttp.File
+		received int64
+		complete bool
+		total    int64
+	}
+	var steps []step
+	h := newUploadHost(t, setup{}, blobhttp.Intake{}, &blobhttp.FormOptions{Progress: func(r *http.Request, f *blobhttp.File, received int64, complete bool) {
+		steps = append(steps, step{*f, received, complete, r.ContentLength})
+	}})
 	ct, body := formBody(t, formPart{name: "f", filename: "a", content: strings.Repeat("x", 1<<20)})
 	require.Equal(t, 201, h.do("POST", h.url+"/upload", body, "Content-Type", ct).status)
 	require.GreaterOrEqual(t, len(steps), 4)
 	for i, p := range steps[:len(steps)-1] {
-		assert.False(t, p.Done)
-		assert.EqualValues(t, len(body), p.Total)
+		assert.False(t, p.complete)
+		assert.EqualValues(t, len(body), p.total)
 		if i > 0 {
-			assert.GreaterOrEqual(t, p.Bytes-steps[i-1].Bytes, int64(256<<10))
+			assert.GreaterOrEqual(t, p.received-steps[i-1].received, int64(256<<10))
 		}
 	}
 	last := steps[len(steps)-1]
-	assert.True(t, last.Done)
-	assert.EqualValues(t, 1<<20, last.Bytes)
-	assert.Equal(t, "a", last.Filename)
-	assert.Equal(t, h.keys(), []string{last.Key})
+	assert.True(t, last.complete)
+	assert.EqualValues(t, 1<<20, last.received)
+	assert.Equal(t, "a", last.file.Filename)
+	assert.Equal(t, h.keys(), []string{last.file.Key})
 }
 
 func TestUploadSavesRows(t *testing.T) {

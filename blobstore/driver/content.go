@@ -8,6 +8,7 @@ import (
 	"hash"
 	"io"
 
+	"github.com/blobtrail/blobtrail/internal/limit"
 	"github.com/blobtrail/blobtrail/internal/progress"
 )
 
@@ -35,8 +36,8 @@ type Content struct {
 
 // NewContent returns a Content that reads r. A negative size or limit and a nil
 // digest are not checked.
-func NewContent(r io.Reader, size, limit int64, sha []byte) *Content {
-	return &Content{r: r, size: size, max: limit, want: sha, hash: sha256.New()}
+func NewContent(r io.Reader, size, most int64, sha []byte) *Content {
+	return &Content{r: r, size: size, max: most, want: sha, hash: sha256.New()}
 }
 
 // Read implements [io.Reader]. It never gives bytes together with an error.
@@ -56,7 +57,7 @@ func (c *Content) Read(p []byte) (int, error) {
 	case c.size >= 0 && c.n > c.size:
 		c.err = fmt.Errorf("%w: more than the %d bytes that were announced", ErrTooLarge, c.size)
 	case c.max >= 0 && c.n > c.max:
-		c.err = fmt.Errorf("%w: more than the limit of %d bytes", ErrTooLarge, c.max)
+		c.err = limit.Size(ErrTooLarge, "more bytes than allowed", c.max)
 	}
 	if c.err != nil {
 		return 0, c.err

@@ -45,6 +45,7 @@ var floorOf = map[string]int{
 	"internal/keyrule":              0,
 	"internal/cloudhttp":            0,
 	"internal/progress":             0,
+	"internal/limit":                0,
 }
 
 // sameFloor are the imports within a floor, each from the first to the second.

@@ -101,7 +101,7 @@ func New(intake *blobhttp.Intake, dir string, opts *Options) (*Handler, error) {
 	composer.UseTerminater(h.uploads)
 	composer.UseLocker(h.uploads.locks)
 	inner, err := handler.NewHandler(handler.Config{
-		StoreComposer: composer, BasePath: o.BasePath, MaxSize: intake.MaxSize, Cors: cors,
+		StoreComposer: composer, BasePath: o.BasePath, Cors: cors, // no MaxSize: see uploads.file
 		DisableDownload: true, DisableConcatenation: true,
 		// Its log would hold the uploads' addresses, which are secrets.
 		Logger: expslog.New(expslog.NewTextHandler(io.Discard, nil)),
@@ -143,6 +143,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Cache-Control", "private, no-store")
+	if most := h.uploads.intake.MaxSize; most > 0 && r.Method == http.MethodOptions {
+		w.Header().Set("Tus-Max-Size", strconv.FormatInt(most, 10))
+	}
 	h.inner.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestKey{}, r)))
 }
 
@@ -279,7 +282,8 @@ func (u *upload) Terminate(ctx context.Context) error {
 // metaID is the metadata of an object by which an upload knows it again.
 const metaID = "tusid"
 
-// file describes an upload, as the application wants it.
+// file describes an upload, as the application wants it. It refuses a size above
+// the limit; the protocol's library would do so without saying the limit.
 func (h *uploads) file(ctx context.Context, info handler.FileInfo) (*blobhttp.File, error) {
 	fields := make(url.Values, len(info.MetaData))
 	for name, value := range info.MetaData {

@@ -286,6 +286,31 @@ func TestRequestsThatAreRefused(t *testing.T) {
 	assert.Empty(t, h.trail())
 }
 
+// TestRefusalsNameTheLimit holds that a client which is refused learns what would be allowed.
+func TestRefusalsNameTheLimit(t *testing.T) {
+	h := newHost(t, blobhttp.Intake{MaxSize: 100, AllowedTypes: []string{"application/pdf"}})
+	detail := func(body string) string {
+		var p blobhttp.Problem
+		require.NoError(t, json.Unmarshal([]byte(body), &p), body)
+		return p.Detail
+	}
+	_, res, err := create(h.base, 101, nil)
+	require.NoError(t, err)
+	require.Equal(t, 413, res.StatusCode)
+	body, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	assert.Equal(t, "The limit is 100 bytes.", detail(string(body)))
+	assert.Empty(t, h.spooled())
+
+	res, answer := h.send(h.create("plain text", nil), 0, "plain text")
+	require.Equal(t, 415, res.StatusCode)
+	assert.Equal(t, "Files of this type are not allowed. Allowed are: application/pdf.", detail(answer))
+
+	res, err = request("OPTIONS", h.base, nil)
+	require.NoError(t, err)
+	assert.Equal(t, "100", res.Header.Get("Tus-Max-Size"))
+}
+
 func TestPagesOfOtherOrigins(t *testing.T) {
 	h := newHost(t, blobhttp.Intake{}, "https://app.example.com")
 	res, err := request("OPTIONS", h.base, nil, "Origin", "https://app.example.com", "Access-Control-Request-Method", "POST")
