@@ -137,9 +137,9 @@ func (e *Entry) hasPersonal() bool {
 	return false
 }
 
-// setPersonal sets the salt and the personal values from those of a proof, and
-// checks them against the commitment.
-func (e *Entry) setPersonal(personal map[string]string) (err error) {
+// fillPersonal sets the salt and the personal values from those of a proof or an
+// export.
+func (e *Entry) fillPersonal(personal map[string]string) (err error) {
 	if e.Salt, err = hex.DecodeString(personal[saltName]); err != nil || len(e.Salt) != sha256.Size {
 		return errors.New("the salt does not have 64 hexadecimal digits")
 	}
@@ -157,9 +157,6 @@ func (e *Entry) setPersonal(personal map[string]string) (err error) {
 	}
 	if known != len(personal) {
 		return errors.New("the personal fields have another name than those of an entry")
-	}
-	if string(e.commitment()) != string(e.Commitment) {
-		return errors.New("the personal fields are not those that the entry commits to")
 	}
 	return nil
 }

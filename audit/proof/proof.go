@@ -3,6 +3,7 @@ package proof
 // This file implements the proof of one entry.
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -12,7 +13,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// ProofVersion is the version of a [Proof].
+// proofVersion is the version of a [Proof].
 const proofVersion = 1
 
 // Proof shows to someone without access to the trail that an entry is part of
@@ -93,8 +94,11 @@ func (p *Proof) verify(trusted []note.Verifier) (audit.Entry, error) {
 		return none, errors.New("the entry names another position than it has")
 	}
 	if p.Personal != nil {
-		if err := e.setPersonal(p.Personal); err != nil {
+		if err := e.fillPersonal(p.Personal); err != nil {
 			return none, err
+		}
+		if !bytes.Equal(e.commitment(), e.Commitment) {
+			return none, errors.New("the personal fields are not those that the entry commits to")
 		}
 	}
 	return e.decode()

@@ -149,7 +149,7 @@ func (r *Report) Err() error {
 	case r.Total > 0 || r.Verdict == VerdictTampered:
 		return fmt.Errorf("%w: %d findings", ErrTampered, r.Total)
 	case r.Verdict == VerdictNotCheckable:
-		return fmt.Errorf("%w: none of the published checkpoints is one of this trail: check the bucket and the prefix", ErrNotCheckable)
+		return fmt.Errorf("%w: nothing that this trail signed was given to compare it with: check the bucket, the prefix or the file", ErrNotCheckable)
 	}
 	return nil
 }

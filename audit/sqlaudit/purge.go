@@ -4,10 +4,8 @@ package sqlaudit
 // on from where it ended.
 
 import (
-	"bufio"
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -31,9 +29,9 @@ type PurgeOptions struct {
 	// Required.
 	Before time.Time
 
-	// Export takes what is removed, before it is removed, as JSON Lines; see
-	// the package comment. Whoever calls has to make it durable in Sync. Nil:
-	// nothing is kept.
+	// Export receives what is removed, before it is removed, as JSON Lines, which
+	// [proof.VerifyExport] checks. Sync must make it durable. Nil: nothing is
+	// kept.
 	Export io.Writer
 
 	// Sync, if it is set, is called when all that the next transaction removes
@@ -46,22 +44,6 @@ type PurgeOptions struct {
 type PurgeResult struct {
 	Entries int64
 	Writers int
-}
-
-// exportLine is a line of an export: one of the three.
-type exportLine struct {
-	Writer     *exportWriter     `json:"writer,omitempty"`
-	Entry      string            `json:"entry,omitempty"` // the canonical form, byte for byte
-	Leaf       string            `json:"leaf,omitempty"`
-	Personal   map[string]string `json:"personal,omitempty"`
-	Checkpoint string            `json:"checkpoint,omitempty"` // covers the entries before it
-}
-
-type exportWriter struct {
-	ID          string `json:"writer_id"`
-	Origin      string `json:"origin"`
-	Certificate string `json:"certificate"`
-	From        int64  `json:"from"` // the place of the first entry that follows
 }
 
 // Purge removes, from the beginning of each writer's log, the entries that were
@@ -104,6 +86,9 @@ func (j *Journal) purge(ctx context.Context, op string, o PurgeOptions, res *Pur
 		return errors.New("no writer is registered")
 	}
 	p := &purge{j: j, op: op, o: o, who: who, res: res, writers: make(map[string]bool)}
+	if o.Export != nil {
+		p.export = proof.NewExport(o.Export, op)
+	}
 	// What is not as it was written stays; everything else goes.
 	if err := p.months(ctx); err != nil && !errors.Is(err, proof.ErrTampered) {
 		return err
@@ -123,10 +108,10 @@ func (j *Journal) purge(ctx context.Context, op string, o PurgeOptions, res *Pur
 			errs = append(errs, fmt.Errorf("writer %s: %w", id, err))
 		}
 		if err != nil && !errors.Is(err, proof.ErrTampered) {
-			break
+			return errors.Join(errs...)
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, p.endExport())...)
 }
 
 // writer removes from one log what may go.
@@ -145,13 +130,13 @@ func (p *purge) writer(ctx context.Context, id string) error {
 
 // purge is one run of [Journal.Purge].
 type purge struct {
-	j        *Journal
-	op       string
-	o        PurgeOptions
-	who      *identity
-	res      *PurgeResult
-	writers  map[string]bool // of which something was removed
-	exported string          // whose entries the export ends with
+	j       *Journal
+	op      string
+	o       PurgeOptions
+	who     *identity
+	res     *PurgeResult
+	writers map[string]bool // of which something was removed
+	export  *proof.Export   // nil: nothing is kept
 }
 
 // removed counts n entries of a writer.
@@ -226,18 +211,40 @@ func (p *purge) step(ctx context.Context, id string, start proof.Tree, until int
 	if err != nil || text != proof.CheckpointText(id, &next) {
 		return start, fmt.Errorf("%w: entries %d to %d are not those that it signed", proof.ErrTampered, start.Size, next.Size-1)
 	}
-	if p.o.Export == nil {
+	if p.export == nil {
 		return next, nil
 	}
-	err = export(p.o.Export, w, start.Size, rows, last.Note, p.exported != id)
-	p.exported = id
+	entries := make([]*proof.Entry, len(rows))
+	for i := range rows {
+		entries[i] = &rows[i].stored
+	}
+	if err := p.synced(p.export.Write(&w.Writer, &start, entries, last.Note)); err != nil {
+		return start, err
+	}
+	return next, nil
+}
+
+// synced has what was written to the export made durable. err is that of writing.
+func (p *purge) synced(err error) error {
 	if err == nil && p.o.Sync != nil {
 		err = p.o.Sync()
 	}
 	if err != nil {
-		return start, fmt.Errorf("exporting: %w", err)
+		return fmt.Errorf("exporting: %w", err)
 	}
-	return next, nil
+	return nil
+}
+
+// endExport ends the export, if it has entries.
+func (p *purge) endExport() error {
+	if p.export == nil {
+		return nil
+	}
+	written, err := p.export.End(&p.who.Writer, p.who.sign)
+	if err != nil || written {
+		return p.synced(err)
+	}
+	return nil
 }
 
 // next reads the entries behind start that may go, as many as one step takes,
@@ -326,25 +333,4 @@ func affected(res sql.Result, err error) (int64, error) {
 		return 0, err
 	}
 	return res.RowsAffected()
-}
-
-func export(to io.Writer, w *writerRow, from int64, rows []row, checkpoint string, first bool) error {
-	buffered := bufio.NewWriterSize(to, 64<<10)
-	enc := json.NewEncoder(buffered)
-	enc.SetEscapeHTML(false)
-	if first {
-		if err := enc.Encode(exportLine{Writer: &exportWriter{w.ID, w.Origin, w.Certificate, from}}); err != nil {
-			return err
-		}
-	}
-	for i := range rows {
-		r := &rows[i]
-		if err := enc.Encode(exportLine{Entry: string(r.stored.Canonical(nil)), Leaf: fmt.Sprintf("%x", r.stored.Leaf[:]), Personal: r.stored.Personal()}); err != nil {
-			return err
-		}
-	}
-	if err := enc.Encode(exportLine{Checkpoint: checkpoint}); err != nil {
-		return err
-	}
-	return buffered.Flush()
 }

@@ -1,0 +1,370 @@
+package proof
+
+// This file implements the check of exports.
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// maxLine bounds the bytes of a line. No entry is as large.
+const maxLine = 1 << 20
+
+// VerifyExport checks what a purge exported: each entry, the tree of each writer
+// up to each checkpoint, the signatures, and that no line is missing. keys are
+// the verifier keys that may certify writers. Several exports may follow each
+// other. An error means that r can't be read or that no key was given; what was
+// found is in the report, and each finding names its line.
+//
+// Entries without personal fields are accepted: the fields were erased before, or
+// removed from the export, which the proof of the entry allows. Entries that an
+// interrupted purge exported and the next one exported again are accepted and
+// counted each time. An export that has no end, because the purge was interrupted
+// or because its end was cut off, is a remark, and the verdict is
+// [VerdictNotAnchored] at best. If there is no export in r, it is
+// [VerdictNotCheckable].
+//
+// VerifyExport can't know which exports there ought to be: compare Stream.First
+// and Stream.Size of the report with Stream.First of a report of the trail.
+//
+// Memory is bounded in the length of a line and grows with the number of writers
+// that the keys certify.
+func VerifyExport(r io.Reader, keys ...string) (*Report, error) {
+	c, err := NewChecker(1000, keys...)
+	if err != nil {
+		return nil, err
+	}
+	if len(c.keys) == 0 {
+		return nil, errors.New("proof: verifying an export without a key: want the verifier key of the deployment")
+	}
+	x := &exportCheck{c: c, logs: make(map[string]*exportLog)}
+	in := bufio.NewReaderSize(r, 64<<10)
+	for {
+		line, err := readLine(in)
+		if errors.Is(err, io.EOF) && len(line) == 0 {
+			break
+		}
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, bufio.ErrTooLong) {
+			return nil, fmt.Errorf("proof: reading an export: %w", err)
+		}
+		x.line++
+		if err != nil {
+			x.find(KindUnreadable, "the line is cut off, or longer than any that is written")
+			x.spoil()
+			continue
+		}
+		x.check(line)
+	}
+	return x.report(), nil
+}
+
+// readLine returns the next line with its end. A line that is too long is read to
+// its end, and an error.
+func readLine(in *bufio.Reader) (line []byte, err error) {
+	tooLong := false
+	for {
+		part, err := in.ReadSlice('\n')
+		if len(line)+len(part) > maxLine {
+			tooLong, line = true, line[:0]
+		}
+		line = append(line, part...)
+		if errors.Is(err, bufio.ErrBufferFull) {
+			continue
+		}
+		if err == nil && tooLong {
+			err = bufio.ErrTooLong
+		}
+		return line, err
+	}
+}
+
+// exportCheck is the check of one or more exports that follow each other.
+type exportCheck struct {
+	c    *Checker
+	line int
+	logs map[string]*exportLog // of certified writers, by their IDs
+	at   *exportLog            // whose entries follow; nil if they can't be checked
+
+	begun   bool // an export has begun and not ended
+	opID    string
+	digest  digest
+	before  int // how many findings there were when it began
+	exports int
+	open    int // exports without an end
+}
+
+// exportLog is the log of a writer as far as it was exported.
+type exportLog struct {
+	*Log
+	end Tree // the largest that was reached
+}
+
+func (x *exportCheck) find(kind Kind, format string, args ...any) {
+	f := Finding{Kind: kind, Seq: -1, Last: -1, Detail: fmt.Sprintf(format, args...), Line: x.line}
+	if x.at != nil {
+		f.WriterID = x.at.stream.WriterID
+	}
+	x.c.Find(f)
+}
+
+// spoil has the tree of the current writer not compared any more.
+func (x *exportCheck) spoil() {
+	if x.at != nil {
+		x.at.lost = true
+	}
+}
+
+// check checks a line.
+func (x *exportCheck) check(text []byte) {
+	var l exportLine
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(&l)
+	if err == nil {
+		// One line has one form, or a reader could see in it what another one
+		// does not: a name twice, say.
+		var again []byte
+		if again, err = l.encode(); err == nil && !bytes.Equal(again, text) {
+			err = errors.New("it has another encoding than an export has")
+		}
+	}
+	if err != nil {
+		x.find(KindUnreadable, "the line is not one of an export: %v", err)
+		x.spoil()
+		return
+	}
+	if l.Export == nil && !x.begun {
+		x.find(KindUnreadable, "the line is before the beginning of an export")
+		x.begin("")
+	}
+	if l.End == nil && l.Export == nil {
+		x.digest.add(text)
+	}
+	switch {
+	case l.Export != nil:
+		x.leave()
+		if x.begun {
+			x.open++
+		}
+		x.begin(l.Export.OpID)
+		x.digest.add(text)
+		if l.Export.Version != exportVersion {
+			x.find(KindUnreadable, "the export has version %d: want %d", l.Export.Version, exportVersion)
+		}
+	case l.Writer != nil:
+		x.leave()
+		x.writer(l.Writer)
+	case l.End != nil:
+		x.leave()
+		x.end(l.End)
+	case x.at == nil:
+		// Its writer is a finding already, unless there is none.
+		if x.c.total() == x.before {
+			x.find(KindUnreadable, "the line is of no writer")
+		}
+	case l.Checkpoint != "":
+		x.at.line = x.line
+		x.at.Checkpoint(x.at.next, l.Checkpoint, nil)
+		x.reached()
+	default:
+		x.at.line = x.line
+		x.entry(&l)
+	}
+}
+
+func (c *Checker) total() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.found.Total
+}
+
+func (x *exportCheck) begin(opID string) {
+	x.begun, x.opID, x.digest, x.before, x.at = true, opID, digest{hash: sha256.New()}, x.c.total(), nil
+	x.exports++
+}
+
+// leave ends the entries of the current writer.
+func (x *exportCheck) leave() {
+	if x.at == nil {
+		return
+	}
+	if n := x.at.next; x.at.covered < n {
+		f := x.at.finding(KindUnsigned, x.at.covered, "no checkpoint of the export covers them")
+		f.Last, f.Line = n-1, x.line
+		x.c.Find(f)
+	}
+	x.at = nil
+}
+
+// reached notes how far the log goes.
+func (x *exportCheck) reached() {
+	l := x.at
+	if l.next <= l.end.Size {
+		return // exported again
+	}
+	l.end, l.stream.Size = l.tree.Clone(), l.next
+	if l.good == l.next {
+		l.stream.Signed = l.next
+	}
+	if l.lost {
+		l.end = Tree{Size: l.next} // its hashes are not the writer's
+	}
+}
+
+// writer begins the entries of a writer.
+func (x *exportCheck) writer(w *exportWriter) {
+	parsed, err := parseWriter(w.Certificate)
+	if err == nil && (parsed.ID != w.ID || parsed.Origin != w.Origin) {
+		err = errors.New("it is the certificate of another writer or origin")
+	}
+	if err == nil {
+		_, _, err = parsed.Certified(x.c.keys...)
+	}
+	if err != nil {
+		x.find(KindCertificate, "the entries that follow are of a writer that can't be trusted: %v", err)
+		return
+	}
+	start, err := ParseTree(w.From, hashBytes(w.Hashes))
+	if err != nil || w.From > maxSize {
+		x.find(KindFrontier, "the entries that follow begin at no position of a log: %v", err)
+		return
+	}
+	l := x.logs[w.ID]
+	if l == nil {
+		l = &exportLog{Log: x.c.Log(w.ID, parsed, nil), end: start}
+		l.inExport, l.line = true, x.line
+		l.report()
+		l.start(start)
+		l.stream.Size, l.stream.Signed = start.Size, start.Size
+		x.logs[w.ID], x.at = l, l
+		return
+	}
+	l.line = x.line
+	switch {
+	case start.Size > l.end.Size:
+		f := l.finding(KindSequence, l.end.Size, "missing: the export goes on with entry %d", start.Size)
+		f.Last = start.Size - 1
+		x.c.Find(f)
+	case start.Size == l.end.Size && l.end.Hashes != nil && !slices.Equal(start.Hashes, l.end.Hashes):
+		x.c.Find(l.finding(KindRoot, start.Size, "the export goes on after other entries than those before it"))
+	case start.Size < l.stream.First:
+		x.c.Find(l.finding(KindSequence, start.Size, "the export goes back before entry %d, with which it began", l.stream.First))
+	}
+	first := l.stream.First
+	l.start(start)
+	l.stream.First, l.lost, x.at = first, false, l
+}
+
+func hashBytes(hashes []tlog.Hash) []byte {
+	out := make([]byte, 0, len(hashes)*tlog.HashSize)
+	for i := range hashes {
+		out = append(out, hashes[i][:]...)
+	}
+	return out
+}
+
+// entry checks an entry of the current writer.
+func (x *exportCheck) entry(line *exportLine) {
+	l := x.at
+	e, err := parseCanonical(line.Entry)
+	leaf, errLeaf := hex.DecodeString(line.Leaf)
+	if errLeaf != nil || len(leaf) != tlog.HashSize {
+		err = errors.Join(err, errors.New("its leaf does not have 64 hexadecimal digits"))
+	}
+	if err == nil && e.text(writerColumn) != l.stream.WriterID {
+		err = errors.New("it names another writer")
+	}
+	if err != nil {
+		l.Unreadable(l.next, "", err)
+		return
+	}
+	e.Leaf = tlog.Hash(leaf)
+	if line.Personal != nil {
+		if err := e.fillPersonal(line.Personal); err != nil {
+			l.Log.find(l.finding(KindCommitment, e.seq(), "its personal fields are not those that were recorded: %v", err))
+			e.Salt = nil
+		}
+	}
+	l.Entry(e)
+}
+
+// end checks the end of an export.
+func (x *exportCheck) end(end *exportEnd) {
+	x.begun = false
+	damaged := x.c.total() > x.before
+	text, err := x.openEnd(end)
+	if err != nil {
+		x.find(KindSignature, "the end of the export is not signed by a writer of the trail: %v", err)
+		return
+	}
+	if text == x.digest.text(x.opID) || damaged {
+		return // or what was changed is a finding already
+	}
+	var lines int64
+	for line := range strings.SplitSeq(text, "\n") {
+		if n, ok := strings.CutPrefix(line, "lines "); ok {
+			lines, _ = strconv.ParseInt(n, 10, 64)
+		}
+	}
+	if lines != x.digest.lines {
+		x.find(KindCut, "the export had %d lines before this one, there are %d", lines, x.digest.lines)
+		return
+	}
+	x.find(KindRoot, "the lines before this one are not those that were exported")
+}
+
+// openEnd returns the text of the note at the end of an export.
+func (x *exportCheck) openEnd(end *exportEnd) (string, error) {
+	w, err := parseWriter(end.Certificate)
+	if err != nil {
+		return "", err
+	}
+	v, _, err := w.Certified(x.c.keys...)
+	if err != nil {
+		return "", err
+	}
+	return openNote(end.Note, v)
+}
+
+// report ends the check.
+func (x *exportCheck) report() *Report {
+	x.leave()
+	if x.begun {
+		x.open++
+	}
+	r := x.c.Report(true)
+	r.Remarks = nil
+	var cut int
+	for _, s := range r.Streams {
+		if s.First > 0 {
+			cut++
+		}
+	}
+	if cut > 0 {
+		r.Remarks = append(r.Remarks, fmt.Sprintf("The export has not the beginning of %d logs: an earlier export has it.", cut))
+	}
+	if x.open > 0 {
+		r.Remarks = append(r.Remarks, fmt.Sprintf("%d of %d exports have no end: the purge was interrupted, or lines at the end were removed.", x.open, x.exports))
+	}
+	switch {
+	case r.Total > 0:
+	case x.exports == 0:
+		r.Verdict = VerdictNotCheckable
+	case x.open > 0:
+		r.Verdict = VerdictNotAnchored
+	default:
+		r.Verdict = VerdictSound
+	}
+	return r
+}
