@@ -5,6 +5,7 @@ package sqlaudit
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 
 	"github.com/jmoiron/sqlx"
@@ -125,6 +126,11 @@ func (c *logReader) begin(ctx context.Context, tx *sqlx.Tx) error {
 			break
 		}
 	}
+	if c.first == 0 && len(list) > 0 {
+		if err := c.beginAnyway(ctx, tx, list); err != nil {
+			return err
+		}
+	}
 	query := "SELECT seq, " + c.id36() + " FROM file_access_logs WHERE writer_id = ? AND seq < ?" + inLogs.and(c.d) + " ORDER BY seq LIMIT 100"
 	if err := selectRaw(ctx, tx, sqlx.Rebind(c.d.bind(), query), []any{c.id, c.first}, 2, func(v []any) {
 		seq, _ := c.d.form().integer(v[0])
@@ -142,6 +148,21 @@ func (c *logReader) begin(ctx context.Context, tx *sqlx.Tx) error {
 	}
 	if n > 0 {
 		c.find(proof.KindSignature, c.id, -1, "%d checkpoints are stored for fewer than one entry", n)
+	}
+	return nil
+}
+
+// beginAnyway has the checkpoints read from where the entries begin, if one of the
+// frontiers, which are not valid, says that this is the beginning.
+func (c *logReader) beginAnyway(ctx context.Context, tx *sqlx.Tx, list []frontierRow) error {
+	var first sql.NullInt64
+	if err := tx.GetContext(ctx, &first, sqlx.Rebind(c.d.bind(), "SELECT min(seq) FROM file_access_logs WHERE writer_id = ?"+inLogs.and(c.d)), c.id); err != nil {
+		return err
+	}
+	for _, f := range list {
+		if f.err == nil && first.Valid && f.Size == first.Int64 && f.Size > 0 {
+			c.end = f.Size
+		}
 	}
 	return nil
 }
