@@ -25,6 +25,7 @@ var floorOf = map[string]int{
 	"":                              5, // the overview; imports nothing
 	"examples/quickstart":           4,
 	"examples/verify":               4,
+	"examples/checkproof":           4,
 	"config":                        3,
 	"blobstore/all":                 3,
 	"blobstore/filestore":           2,
@@ -191,5 +192,23 @@ func TestBinarySize(t *testing.T) {
 			t.Logf("%s: %.1f MB stripped, limit %.1f MB", tt.program, size, tt.limit)
 			assert.LessOrEqual(t, size, tt.limit)
 		})
+	}
+}
+
+// The format of the trail links audit, and of x/mod the formats of checkpoints.
+func TestProofLinksItsFormatsOnly(t *testing.T) {
+	allowed := []string{module + "/audit", module + "/audit/proof", "golang.org/x/mod/sumdb/note", "golang.org/x/mod/sumdb/tlog"}
+	for _, p := range goList(t, "-deps", "./audit/proof") {
+		assert.True(t, p.Standard || slices.Contains(allowed, p.ImportPath), "audit/proof links %q", p.ImportPath)
+		if rel(p.ImportPath) == "audit/proof" {
+			for _, imported := range p.Imports {
+				assert.False(t, strings.Contains(imported, "/internal/"), "audit/proof imports %q", imported)
+			}
+		}
+	}
+	for _, p := range goList(t, "./examples/checkproof") {
+		for _, imported := range p.Imports {
+			assert.True(t, !strings.Contains(imported, ".") || imported == module+"/audit/proof", "examples/checkproof imports %q", imported)
+		}
 	}
 }
