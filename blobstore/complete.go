@@ -47,7 +47,7 @@ func checkTicket(key, id string) error {
 	if err := CheckKey(key); err != nil {
 		return err
 	}
-	if !isTicket(id) {
+	if !isTicketID(id) {
 		return driver.As(fs.ErrNotExist, errTicketOver)
 	}
 	return nil

@@ -13,10 +13,6 @@ type DeleteOptions struct {
 	// Resource identifies the application's record that the file belongs to. It is
 	// recorded in the trail.
 	Resource audit.Resource
-	// Use, if not nil, is the use of a DELETE link to this key, for a handler
-	// that serves links; see [Store.UseLink]. The authorizer is not asked, and the
-	// use is recorded and joined to the link's issue.
-	Use *Use
 }
 
 // Delete removes an object. If the object does not exist, the error is
@@ -31,20 +27,25 @@ type DeleteOptions struct {
 // object that was stored since. On other backends, checking the version and
 // deleting are two separate steps.
 func (s *Store) Delete(ctx context.Context, key string, opts *DeleteOptions) error {
+	return s.deleteBy(ctx, key, opts, nil)
+}
+
+// deleteBy deletes for the use of a link, or for the store if by is nil.
+func (s *Store) deleteBy(ctx context.Context, key string, opts *DeleteOptions, by *redeemed) error {
 	ctx, span := s.trace(ctx, audit.ActionDelete)
-	if err := span.end(s.delete(ctx, key, opts)); err != nil {
+	if err := span.end(s.delete(ctx, key, opts, by)); err != nil {
 		return &Error{Op: "delete", Key: key, Err: err}
 	}
 	return nil
 }
 
-func (s *Store) delete(ctx context.Context, key string, opts *DeleteOptions) error {
+func (s *Store) delete(ctx context.Context, key string, opts *DeleteOptions, by *redeemed) error {
 	var o DeleteOptions
 	if opts != nil {
 		o = *opts
 	}
 	e := audit.Event{Action: audit.ActionDelete, Key: key, Resource: o.Resource}
-	if err := s.enterBy(ctx, &e, o.Use.permit(s, http.MethodDelete)); err != nil {
+	if err := s.enterBy(ctx, &e, by.permit(http.MethodDelete)); err != nil {
 		return err
 	}
 	defer s.leave()

@@ -27,9 +27,6 @@ func (s *Store) DeletePrefix(ctx context.Context, prefix string, opts *DeleteOpt
 	if !strings.HasSuffix(prefix, "/") {
 		return 0, &Error{Op: "delete prefix", Key: prefix, Err: fmt.Errorf("%w: want a prefix that ends in a slash", ErrInvalidKey)}
 	}
-	if opts != nil && opts.Use != nil {
-		return 0, &Error{Op: "delete prefix", Key: prefix, Err: fmt.Errorf("%w: a link is for one object", ErrUnsupported)}
-	}
 	var deleted atomic.Int64
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(deletesAtOnce)

@@ -103,11 +103,11 @@ func newDirect(t *testing.T, service bool) *direct {
 		require.NoError(t, err)
 		opts.Signer = signer
 		d.put = func(tk *Ticket, contentType, content string) error {
-			use, err := d.use(t, tk, contentType)
+			red, err := d.redeem(t, tk, contentType)
 			if err != nil {
 				return err
 			}
-			_, err = d.Upload(d.ctx, tk.Key, strings.NewReader(content), &UploadOptions{ContentType: contentType, Use: use})
+			_, err = red.Upload(d.ctx, strings.NewReader(content), &UploadOptions{ContentType: contentType})
 			return err
 		}
 	}
@@ -118,17 +118,13 @@ func newDirect(t *testing.T, service bool) *direct {
 	return d
 }
 
-// use is what the handler of the links gets for a request under the ticket.
-func (d *direct) use(t *testing.T, tk *Ticket, contentType string) (*Use, error) {
-	req, err := http.NewRequest(http.MethodPut, tk.Link.URL(), nil)
+// redeem redeems the link of the ticket, as the handler of the links does.
+func (d *direct) redeem(t *testing.T, tk *Ticket, contentType string) (*Redemption, error) {
+	req, err := http.NewRequestWithContext(d.ctx, http.MethodPut, tk.Link.URL(), nil)
 	require.NoError(t, err)
 	req.Header.Set("Content-Type", contentType)
 	req.ContentLength = -1
-	link, err := d.opts.Signer.Verify(req)
-	if err != nil {
-		return nil, err
-	}
-	return d.UseLink(d.ctx, link)
+	return d.Redeem(req)
 }
 
 func (d *direct) complete(tk *Ticket) (*Object, error) {
@@ -168,7 +164,10 @@ func TestDirectUpload(t *testing.T) {
 		begin := func(t *testing.T, d *direct, o UploadOptions) *Ticket {
 			tk, err := d.BeginUpload(d.ctx, "a/b.pdf", 0, &o)
 			require.NoError(t, err)
-			require.Equal(t, tk.ID, tk.Link.GrantID)
+			kind, id, ok := readGrantID(tk.Link.GrantID, tk.Key)
+			require.True(t, ok)
+			require.Equal(t, ticketGrant, kind)
+			require.Equal(t, tk.ID, id)
 			return tk
 		}
 		run("completed, and again", func(t *testing.T, d *direct) {
@@ -317,9 +316,9 @@ func TestDirectUpload(t *testing.T) {
 		tk, err := d.BeginUpload(d.ctx, "a/b.pdf", 0, nil)
 		require.NoError(t, err)
 		cause := errors.New("connection reset")
-		use, err := d.use(t, tk, "application/pdf")
+		red, err := d.redeem(t, tk, "application/pdf")
 		require.NoError(t, err)
-		_, err = d.Upload(d.ctx, tk.Key, &failingReader{err: cause}, &UploadOptions{Use: use})
+		_, err = red.Upload(d.ctx, &failingReader{err: cause}, nil)
 		require.ErrorIs(t, err, cause)
 		require.NoError(t, d.put(tk, "application/pdf", content))
 		require.ErrorIs(t, d.put(tk, "application/pdf", content+" again"), signurl.ErrRevoked)
@@ -341,7 +340,7 @@ func TestDirectUpload(t *testing.T) {
 func TestTicketRefusesWhatItCannotHonor(t *testing.T) {
 	d := newDirect(t, false)
 	for option, o := range map[string]UploadOptions{
-		"Overwrite": {Overwrite: true}, "Link": {Link: &LinkOptions{}}, "Use": {Use: &Use{}}, "CacheControl": {CacheControl: "no-store"},
+		"Overwrite": {Overwrite: true}, "Link": {Link: &LinkOptions{}}, "CacheControl": {CacheControl: "no-store"},
 		"ContentEncoding": {ContentEncoding: "gzip"}, "Metadata": {Metadata: map[string]string{"a": "b"}},
 	} {
 		_, err := d.BeginUpload(d.ctx, "a", 0, &o)

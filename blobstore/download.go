@@ -30,11 +30,6 @@ type DownloadOptions struct {
 	Verify bool
 	// Resource is the host's own thing that the file belongs to, for the trail.
 	Resource audit.Resource
-
-	// Use, if not nil, is the use of a GET link to this key, for a handler that
-	// serves links; see [Store.UseLink]. The authorizer is not asked, and the use
-	// is recorded in place of a download.
-	Use *Use
 }
 
 // Reader reads an object, or a part of it. It is not safe for concurrent use.
@@ -55,15 +50,20 @@ type Reader struct {
 // byte leaves. A missing object is fs.ErrNotExist. When ctx ends, reading fails
 // with its error.
 func (s *Store) Download(ctx context.Context, key string, opts *DownloadOptions) (*Reader, error) {
+	return s.downloadBy(ctx, key, opts, nil)
+}
+
+// downloadBy downloads for the use of a link, or for the store if by is nil.
+func (s *Store) downloadBy(ctx context.Context, key string, opts *DownloadOptions, by *redeemed) (*Reader, error) {
 	ctx, span := s.trace(ctx, audit.ActionDownload)
-	r, err := s.download(ctx, key, opts)
+	r, err := s.download(ctx, key, opts, by)
 	if span.end(err) != nil {
 		return nil, &Error{Op: "download", Key: key, Err: err}
 	}
 	return r, nil
 }
 
-func (s *Store) download(ctx context.Context, key string, opts *DownloadOptions) (*Reader, error) {
+func (s *Store) download(ctx context.Context, key string, opts *DownloadOptions, by *redeemed) (*Reader, error) {
 	var o DownloadOptions
 	if opts != nil {
 		o = *opts
@@ -76,7 +76,7 @@ func (s *Store) download(ctx context.Context, key string, opts *DownloadOptions)
 		return nil, fmt.Errorf("%w: only a whole object can be verified", ErrUnsupported)
 	}
 	e := audit.Event{Action: audit.ActionDownload, Key: key, Resource: o.Resource}
-	if err := s.enterBy(ctx, &e, o.Use.permit(s, http.MethodGet)); err != nil {
+	if err := s.enterBy(ctx, &e, by.permit(http.MethodGet)); err != nil {
 		return nil, err
 	}
 	defer s.leave()

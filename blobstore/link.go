@@ -19,26 +19,27 @@ import (
 // LinkOptions are the options of [Store.Link]. Nil and the zero value mean a
 // link to download for the store's default time.
 type LinkOptions struct {
-	// Method is GET (the default), HEAD, PUT or DELETE.
+	// Method is GET (the default), HEAD, PUT or DELETE. Links for PUT and DELETE lead
+	// to the handler of the links (blobhttp.Links) on every backend and need
+	// [Options.Signer]. Clients upload straight to a service by [Store.BeginUpload].
 	Method string
-	// Expiry is how long the link holds. 0: Options.LinkExpiry.
+	// Expiry is the time until the link expires. 0: Options.LinkExpiry.
 	Expiry time.Duration
 	// Resource is the host's own thing that the file belongs to, for the trail.
 	Resource audit.Resource
 
-	// For GET and HEAD: what the answer says.
+	// The response to GET and HEAD.
 
 	Filename     string // the name to save the file under; empty: the backend's choice
 	ResponseType string // the content type to answer with; empty: the object's
-	// Inline asks for showing the file in the browser, rather than saving it. The
-	// host's own handler does so where that is safe. A service does as it is told,
-	// without our headers: ask it only for types that can't hold scripts.
+	// Inline asks the browser to show the file instead of saving it. The handler of
+	// the links does so where that is safe. A service does so for every type, without
+	// the handler's security headers: ask for it only if the type can't hold scripts.
 	Inline bool
 
 	// Revocable asks for a link that [Store.Revoke] can revoke. It leads to the
-	// handler of the links (blobhttp.Links) on every backend, because a link that a
-	// service signed can't be revoked. MaxUses, UserID and IP imply it. It needs
-	// [Options.Signer].
+	// handler of the links on every backend, because a link that a service signed
+	// can't be revoked. MaxUses, UserID and IP imply it. It needs [Options.Signer].
 	Revocable bool
 	// MaxUses is the maximum number of uses, not counting HEAD. 0 means unlimited.
 	// It needs [Options.Grants].
@@ -49,14 +50,15 @@ type LinkOptions struct {
 	// IP is the only address that may use the link. Empty: any.
 	IP string
 
-	// For PUT: what the upload must be. A constraint that nobody can enforce
-	// on this backend is [ErrUnsupported].
+	// Constraints of a PUT link.
 
 	ContentType string
 	Size        int64  // exact, in bytes; 0: any
 	MaxSize     int64  // in bytes; 0: any
 	SHA256      []byte // nil: any
 	Overwrite   bool   // without it the upload fails if the key is taken
+
+	ticket bool // of BeginUpload, and may lead to the service
 }
 
 // Link is a signed URL that holds until Expires. The URL is a secret, since it
@@ -104,8 +106,8 @@ func (l Link) GoString() string { return l.String() }
 func (l Link) LogValue() slog.Value { return slog.StringValue(l.String()) }
 
 // Link issues a signed link to key. Its entry is durable before the URL is
-// returned. Whether the object exists is not looked at. A backend that cannot
-// sign, such as local files, needs [Options.Signer].
+// returned. Link does not check whether the object exists. A backend that can't
+// sign links, such as local files, needs [Options.Signer].
 func (s *Store) Link(ctx context.Context, key string, opts *LinkOptions) (*Link, error) {
 	var o LinkOptions
 	if opts != nil {
@@ -157,7 +159,7 @@ func (s *Store) checkLink(o *LinkOptions) error {
 	if !slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete}, o.method()) {
 		return fmt.Errorf("%w: method %.20q: links are for GET, HEAD, PUT and DELETE", ErrUnsupported, o.Method)
 	}
-	if err := s.checkGateway(o); err != nil {
+	if err := s.checkGrant(o); err != nil {
 		return err
 	}
 	if most := s.longestLink(o); o.Expiry < 0 || o.Expiry > most {
@@ -180,16 +182,20 @@ func (s *Store) longestLink(o *LinkOptions) time.Duration {
 
 // sign makes a link and the event of its issue, both for the object of e.
 func (s *Store) sign(ctx context.Context, e audit.Event, o *LinkOptions) (*Link, audit.Event, error) {
-	return s.signAs(ctx, e, o, e.Key, newGrantID(e.Key, o.toHandler()))
+	return s.signAs(ctx, e, o, e.Key, "")
 }
 
-// signAs is sign for a link to another key than that of e, under a grant id.
+// signAs is sign for a link to another key than that of e, under a grant ID. An
+// empty one is generated.
 func (s *Store) signAs(ctx context.Context, e audit.Event, o *LinkOptions, key, grantID string) (*Link, audit.Event, error) {
 	expiry := o.Expiry
 	if expiry == 0 {
 		expiry = min(s.opts.LinkExpiry, s.longestLink(o))
 	}
 	link := &Link{Method: o.method(), Expires: time.Now().Add(expiry).Truncate(time.Second), GrantID: grantID}
+	if grantID == "" {
+		link.GrantID = newGrantID(s.grantKind(o), key, link.Expires)
+	}
 
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
@@ -242,7 +248,6 @@ func (s *Store) signByService(ctx context.Context, link *Link, key string, o *Li
 		Method: link.Method, Expires: link.Expires, GrantID: link.GrantID,
 		ContentDisposition: disposition, ResponseType: o.ResponseType,
 		ContentType: o.ContentType, MaxLength: o.MaxSize, SHA256: o.SHA256,
-		CreateOnly: link.Method == http.MethodPut && !o.Overwrite,
 	}
 	if o.Size > 0 {
 		so.ContentLength = &o.Size

@@ -130,7 +130,7 @@ func endIn(entries []audit.Entry, e audit.Event) (end audit.Outcome) {
 
 // amends reports whether an entry that refers to an operation is about its end.
 func amends(entry, e audit.Event) bool {
-	if entry.GrantID == e.OpID {
+	if kind, id, _ := readGrantID(entry.GrantID, entry.Key); kind == ticketGrant && id == e.OpID {
 		return false // what a client tried with the ticket
 	}
 	switch entry.Action {

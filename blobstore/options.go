@@ -14,8 +14,8 @@ type Options struct {
 	// Authorize, if not nil, is asked before every operation, with what is
 	// about to happen; its error refuses it. The refusal is recorded with
 	// outcome denied, and the caller's error wraps [ErrDenied] and it. It may be
-	// called concurrently. The use of a link is not asked about: issuing the
-	// link was; see [Use].
+	// called concurrently. It is not asked about the use of a link, because it was
+	// asked when the link was issued; see [Redemption].
 	Authorize func(ctx context.Context, e audit.Event) error
 
 	// DefaultActor is the actor of an operation whose context has none, for
@@ -25,14 +25,13 @@ type Options struct {
 
 	// Signer signs the links of a backend that cannot sign its own, such as
 	// local files; its base URL is where the host mounts blobhttp.Links.
-	// Without it links of such a backend are [ErrUnsupported]. [Store.UseLink]
-	// accepts only links that this very Signer verified, not those of another
-	// one with the same keys.
+	// Without it such links are [ErrUnsupported]. [Store.Redeem] verifies the links
+	// with it.
 	Signer *signurl.Signer
 
-	// Grants keeps which links were used up or withdrawn. Without it no link
-	// can be; see [Store.Revoke] and LinkOptions.MaxUses. An SQL journal has them:
-	// sqlaudit's Journal.Grants.
+	// Grants stores which links were revoked or used up; see [Store.Revoke] and
+	// LinkOptions.MaxUses. Nil: the journal's own, if it has any, as sqlaudit's
+	// has. Without any, no link can be revoked or counted.
 	Grants signurl.Grants
 
 	// MaxSize limits every upload, in bytes. Zero means unlimited.
@@ -62,7 +61,7 @@ type Options struct {
 	Timeout time.Duration
 }
 
-func (o *Options) withDefaults() Options {
+func (o *Options) withDefaults(journal audit.Journal) Options {
 	var opts Options
 	if o != nil {
 		opts = *o
@@ -71,6 +70,9 @@ func (o *Options) withDefaults() Options {
 		if *d <= 0 {
 			*d = v
 		}
+	}
+	if opts.Grants == nil {
+		opts.Grants = ownGrants(journal)
 	}
 	def(&opts.LinkExpiry, time.Hour)
 	def(&opts.MaxLinkExpiry, 7*24*time.Hour)

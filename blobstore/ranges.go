@@ -45,12 +45,6 @@ type RangesOptions struct {
 	// Head asks for the object's description alone, to answer a HEAD request:
 	// Choose must return no ranges, and the method HEAD is recorded.
 	Head bool
-
-	// Use, if not nil, is the use of a GET or HEAD link to this key, for a
-	// handler that serves links; see [Store.UseLink]. The authorizer is not
-	// asked, and the use is recorded in place of a download. The use of a HEAD
-	// request needs Head.
-	Use *Use
 }
 
 // RangeReader reads the ranges of an object. It is not safe for concurrent use.
@@ -67,15 +61,20 @@ type RangeReader struct {
 // the object is known. The one entry, with the sum of their lengths, is durable
 // before it returns. A missing object is fs.ErrNotExist.
 func (s *Store) DownloadRanges(ctx context.Context, key string, opts *RangesOptions) (*RangeReader, error) {
+	return s.downloadRangesBy(ctx, key, opts, nil)
+}
+
+// downloadRangesBy downloads for the use of a link, or for the store if by is nil.
+func (s *Store) downloadRangesBy(ctx context.Context, key string, opts *RangesOptions, by *redeemed) (*RangeReader, error) {
 	ctx, span := s.trace(ctx, audit.ActionDownload)
-	p, err := s.downloadRanges(ctx, key, opts)
+	p, err := s.downloadRanges(ctx, key, opts, by)
 	if span.end(err) != nil {
 		return nil, &Error{Op: "download", Key: key, Err: err}
 	}
 	return p, nil
 }
 
-func (s *Store) downloadRanges(ctx context.Context, key string, o *RangesOptions) (*RangeReader, error) {
+func (s *Store) downloadRanges(ctx context.Context, key string, o *RangesOptions, by *redeemed) (*RangeReader, error) {
 	if o == nil || o.Choose == nil {
 		return nil, errors.New("nil RangesOptions.Choose: it must say what to read")
 	}
@@ -85,7 +84,7 @@ func (s *Store) downloadRanges(ctx context.Context, key string, o *RangesOptions
 		method = http.MethodHead
 		e.Details.Method = method
 	}
-	if err := s.enterBy(ctx, &e, o.Use.permit(s, method)); err != nil {
+	if err := s.enterBy(ctx, &e, by.permit(method)); err != nil {
 		return nil, err
 	}
 	defer s.leave()

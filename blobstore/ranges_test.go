@@ -57,7 +57,6 @@ type partsEnv struct {
 	log    audit.Memory
 	bucket *countingBucket
 	store  *blobstore.Store
-	signer *signurl.Signer
 }
 
 func newPartsEnv(t *testing.T, log audit.Journal, storeURL string) *partsEnv {
@@ -69,9 +68,9 @@ func newPartsEnv(t *testing.T, log audit.Journal, storeURL string) *partsEnv {
 	if log == nil {
 		log = &e.log
 	}
-	e.signer, err = signurl.New("https://files.example.com/", []signurl.Key{signurl.GenerateKey()}, nil)
+	signer, err := signurl.New("https://files.example.com/", []signurl.Key{signurl.GenerateKey()}, nil)
 	require.NoError(t, err)
-	e.store, err = blobstore.New(e.bucket, log, &blobstore.Options{Signer: e.signer})
+	e.store, err = blobstore.New(e.bucket, log, &blobstore.Options{Signer: signer})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		assert.Zero(t, e.bucket.open, "readers left open")
@@ -86,18 +85,16 @@ func (e *partsEnv) put(t *testing.T, key, content string) {
 	require.NoError(t, err)
 }
 
-// use issues a GET link to key and returns its use.
-func (e *partsEnv) use(t *testing.T, key string) *blobstore.Use {
+// redeem issues a GET link to key and redeems it.
+func (e *partsEnv) redeem(t *testing.T, key string) *blobstore.Redemption {
 	t.Helper()
 	link, err := e.store.Link(e.ctx, key, &blobstore.LinkOptions{Revocable: true})
 	require.NoError(t, err)
-	r, err := http.NewRequest(http.MethodGet, link.URL(), nil)
+	r, err := http.NewRequestWithContext(e.ctx, http.MethodGet, link.URL(), nil)
 	require.NoError(t, err)
-	verified, err := e.signer.Verify(r)
+	red, err := e.store.Redeem(r)
 	require.NoError(t, err)
-	use, err := e.store.UseLink(e.ctx, verified)
-	require.NoError(t, err)
-	return use
+	return red
 }
 
 func (e *partsEnv) downloads(t *testing.T) (out []audit.Entry) {
@@ -155,9 +152,7 @@ func TestDownloadRanges(t *testing.T) {
 			t.Run(name+" "+storeURL[:4], func(t *testing.T) {
 				e := newPartsEnv(t, nil, storeURL)
 				e.put(t, "k", "0123456789")
-				p, err := e.store.DownloadRanges(e.ctx, "k", &blobstore.RangesOptions{
-					Choose: choose(c.choose...), Expect: c.expect, Use: e.use(t, "k"),
-				})
+				p, err := e.redeem(t, "k").DownloadRanges(e.ctx, &blobstore.RangesOptions{Choose: choose(c.choose...), Expect: c.expect})
 				require.NoError(t, err)
 				require.Len(t, e.downloads(t), 1, "recorded before anything is read")
 				assert.Equal(t, "k", p.Object.Key)

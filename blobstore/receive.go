@@ -24,15 +24,15 @@ import (
 // goes to the ticket's private key, as it does where a service receives it; only
 // Ticket.Complete makes an object of it. If it fails the ticket stays good, so that
 // the client can try again.
-func (s *Store) uploadByTicket(ctx context.Context, p *uploadPlan) (*Object, error) {
+func (s *Store) uploadByTicket(ctx context.Context, p *uploadPlan, id string) (*Object, error) {
 	use := p.event
-	use.Action, use.RefOpID = audit.ActionRedeem, p.event.GrantID
+	use.Action, use.RefOpID = audit.ActionRedeem, id
 	if err := s.log(ctx, use); err != nil {
 		return nil, err
 	}
 	failed := p.event
-	failed.RefOpID = p.event.GrantID
-	ticket, err := s.openTicket(ctx, p.event.GrantID, p.event.Key)
+	failed.RefOpID = id
+	ticket, err := s.openTicket(ctx, id, p.event.Key)
 	if err == nil {
 		var obj *Object
 		if obj, err = s.receive(ctx, p, ticket); err == nil {

@@ -51,16 +51,21 @@ type Staged struct {
 // UploadOptions.Overwrite either, because discarding the upload could not
 // restore the replaced object.
 func (s *Store) Stage(ctx context.Context, key string, r io.Reader, opts *UploadOptions) (*Staged, error) {
+	return s.stageBy(ctx, key, r, opts, nil)
+}
+
+// stageBy stages for the use of a link, or for the store if by is nil.
+func (s *Store) stageBy(ctx context.Context, key string, r io.Reader, opts *UploadOptions, by *redeemed) (*Staged, error) {
 	ctx, span := s.trace(ctx, opStage)
-	st, err := s.stage(ctx, key, r, opts)
+	st, err := s.stage(ctx, key, r, opts, by)
 	if span.end(err) != nil {
 		return nil, &Error{Op: "stage", Key: key, Err: err}
 	}
 	return st, nil
 }
 
-func (s *Store) stage(ctx context.Context, key string, r io.Reader, opts *UploadOptions) (*Staged, error) {
-	p, err := s.planUpload(key, r, opts)
+func (s *Store) stage(ctx context.Context, key string, r io.Reader, opts *UploadOptions, by *redeemed) (*Staged, error) {
+	p, err := s.planUpload(key, r, opts, by)
 	if err != nil {
 		return nil, err
 	}
@@ -69,10 +74,10 @@ func (s *Store) stage(ctx context.Context, key string, r io.Reader, opts *Upload
 		return nil, errors.New("a staged upload takes no Link: issue it after Commit")
 	case p.Overwrite:
 		return nil, errors.New("a staged upload can't overwrite: what it replaces would be lost if it is discarded")
-	case p.Use.ticket():
+	case by != nil && by.ticket != "":
 		return nil, fmt.Errorf("%w: the upload of a ticket can't be staged: use Upload", ErrUnsupported)
 	}
-	if err := s.enterBy(ctx, &p.event, p.Use.permit(s, http.MethodPut)); err != nil {
+	if err := s.enterBy(ctx, &p.event, by.permit(http.MethodPut)); err != nil {
 		return nil, err
 	}
 	var st *Staged

@@ -99,7 +99,7 @@ func New(b driver.Bucket, journal audit.Journal, opts *Options) (*Store, error) 
 	if b == nil {
 		return nil, &Error{Op: "open", Err: errors.New("nil bucket")}
 	}
-	return &Store{bucket: b, journal: journal, opts: opts.withDefaults(), gate: &gate{closeBucket: b.Close}}, nil
+	return &Store{bucket: b, journal: journal, opts: opts.withDefaults(journal), gate: &gate{closeBucket: b.Close}}, nil
 }
 
 var errNilJournal = errors.New("nil audit.Journal: pass one, or audit.Discard to record nothing")

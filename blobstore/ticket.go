@@ -21,7 +21,7 @@ import (
 // the object of them.
 //
 // Either way the operation is one intent, from BeginUpload to its settlement. Its
-// id is that of the ticket, the grant and the object.
+// id is that of the ticket and the object, and part of the grant's ID.
 
 // stagingKey returns where the bytes of a ticket's operation lie.
 func stagingKey(opID string) string { return keyrule.Uploads + opID }
@@ -89,7 +89,6 @@ func (o *UploadOptions) forTicket() error {
 	}{
 		{"Overwrite", o.Overwrite},
 		{"Link", o.Link != nil},
-		{"Use", o.Use != nil},
 		{"CacheControl", o.CacheControl != ""},
 		{"ContentEncoding", o.ContentEncoding != ""},
 		{"Metadata", len(o.Metadata) > 0},
@@ -116,7 +115,7 @@ func (s *Store) planTicket(key string, expiry time.Duration, o *UploadOptions) (
 	}
 	link := &LinkOptions{
 		Method: http.MethodPut, Expiry: expiry, Resource: o.Resource,
-		ContentType: declared, SHA256: o.SHA256,
+		ContentType: declared, SHA256: o.SHA256, ticket: true,
 	}
 	id := newOpID()
 	e := audit.Event{
@@ -145,7 +144,7 @@ func (s *Store) beginUpload(ctx context.Context, key string, expiry time.Duratio
 	if err != nil {
 		return nil, err
 	}
-	target := key // the handler knows by the grant that it is a ticket's
+	target := key // the handler knows the ticket by the grant
 	if s.signsItself(link) {
 		target = stagingOf(e)
 		link.relax(s.Info().Capabilities.Links)
@@ -155,7 +154,7 @@ func (s *Store) beginUpload(ctx context.Context, key string, expiry time.Duratio
 	}
 	defer s.leave()
 
-	signed, issued, err := s.signAs(ctx, e, link, target, e.OpID)
+	signed, issued, err := s.signAs(ctx, e, link, target, ticketGrantID(e.OpID, key))
 	if err != nil {
 		return nil, err
 	}
@@ -207,8 +206,8 @@ func (o *LinkOptions) relax(l driver.Links) {
 
 func newOpID() string { return uuid.Must(uuid.NewV7()).String() }
 
-// isTicket reports whether an id has the form of a ticket's, which is that of an
-// operation: a UUID in lower case. The ids of other grants are no UUIDs.
-func isTicket(id string) bool {
+// isTicketID reports whether an ID from a client has the form of a ticket's ID: a
+// UUID in lower case.
+func isTicketID(id string) bool {
 	return len(id) == 36 && uuid.Validate(id) == nil && strings.ToLower(id) == id
 }

@@ -39,16 +39,16 @@ func TestTicketSentTwice(t *testing.T) {
 			d := newDirect(t, false)
 			tk, err := d.BeginUpload(d.ctx, "a", 0, nil)
 			require.NoError(t, err)
-			firstUse, err := d.use(t, tk, "")
+			first, err := d.redeem(t, tk, "")
 			require.NoError(t, err)
-			secondUse, err := d.use(t, tk, "")
+			second, err := d.redeem(t, tk, "")
 			require.NoError(t, err)
 			var firstErr error
-			second := &hooked{Reader: body, do: func() {
-				_, firstErr = d.Upload(d.ctx, "a", strings.NewReader("the first's bytes"), &UploadOptions{Use: firstUse})
+			sending := &hooked{Reader: body, do: func() {
+				_, firstErr = first.Upload(d.ctx, strings.NewReader("the first's bytes"), nil)
 			}}
 			// The first is received while the second is being sent.
-			_, secondErr := d.Upload(d.ctx, "a", second, &UploadOptions{Use: secondUse})
+			_, secondErr := second.Upload(d.ctx, sending, nil)
 			require.NoError(t, firstErr)
 			require.Error(t, secondErr)
 			_, err = d.Stat(d.ctx, "a")
@@ -83,9 +83,9 @@ func TestCompleteWhileSending(t *testing.T) {
 		_, err := d.Ticket(tk.Key, tk.ID).Complete(d.ctx)
 		require.ErrorIs(t, err, fs.ErrNotExist)
 	}}
-	use, err := d.use(t, tk, "")
+	red, err := d.redeem(t, tk, "")
 	require.NoError(t, err)
-	_, err = d.Upload(d.ctx, "a", body, &UploadOptions{Use: use})
+	_, err = red.Upload(d.ctx, body, nil)
 	require.NoError(t, err)
 	_, err = d.Ticket(tk.Key, tk.ID).Complete(d.ctx)
 	require.NoError(t, err)

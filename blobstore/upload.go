@@ -65,12 +65,6 @@ type UploadOptions struct {
 	// Link requests a link to the new object. The link is issued and recorded
 	// together with the upload.
 	Link *LinkOptions
-
-	// Use, if not nil, is the use of a PUT link to this key, for a handler that
-	// serves links; see [Store.UseLink]. The authorizer is not asked, the use is
-	// recorded and joined to the link's issue, and the link's constraints hold
-	// in addition to these options.
-	Use *Use
 }
 
 // Upload stores the content of r under key and returns the new object. Use
@@ -89,20 +83,25 @@ type UploadOptions struct {
 // If the object was stored and recorded but its link could not be issued,
 // Upload returns both the object and an error.
 func (s *Store) Upload(ctx context.Context, key string, r io.Reader, opts *UploadOptions) (*Object, error) {
+	return s.uploadBy(ctx, key, r, opts, nil)
+}
+
+// uploadBy uploads for the use of a link, or for the store if by is nil.
+func (s *Store) uploadBy(ctx context.Context, key string, r io.Reader, opts *UploadOptions, by *redeemed) (*Object, error) {
 	ctx, span := s.trace(ctx, audit.ActionUpload)
-	obj, err := s.upload(ctx, key, r, opts)
+	obj, err := s.upload(ctx, key, r, opts, by)
 	if span.end(err) != nil {
 		return obj, &Error{Op: "upload", Key: key, Err: err}
 	}
 	return obj, nil
 }
 
-func (s *Store) upload(ctx context.Context, key string, r io.Reader, opts *UploadOptions) (*Object, error) {
-	p, err := s.planUpload(key, r, opts)
+func (s *Store) upload(ctx context.Context, key string, r io.Reader, opts *UploadOptions, by *redeemed) (*Object, error) {
+	p, err := s.planUpload(key, r, opts, by)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.enterBy(ctx, &p.event, p.Use.permit(s, http.MethodPut)); err != nil {
+	if err := s.enterBy(ctx, &p.event, by.permit(http.MethodPut)); err != nil {
 		return nil, err
 	}
 	defer s.leave()
@@ -113,8 +112,8 @@ func (s *Store) upload(ctx context.Context, key string, r io.Reader, opts *Uploa
 			return nil, err
 		}
 	}
-	if isTicket(p.event.GrantID) {
-		return s.uploadByTicket(ctx, p)
+	if by != nil && by.ticket != "" {
+		return s.uploadByTicket(ctx, p, by.ticket)
 	}
 
 	var (
@@ -155,7 +154,7 @@ type uploadPlan struct {
 }
 
 // planUpload refuses what can be seen to fail before anything is done.
-func (s *Store) planUpload(key string, r io.Reader, opts *UploadOptions) (*uploadPlan, error) {
+func (s *Store) planUpload(key string, r io.Reader, opts *UploadOptions, by *redeemed) (*uploadPlan, error) {
 	p := &uploadPlan{size: -1}
 	if opts != nil {
 		p.UploadOptions = *opts
@@ -164,7 +163,7 @@ func (s *Store) planUpload(key string, r io.Reader, opts *UploadOptions) (*uploa
 		return nil, errors.New("nil reader")
 	}
 	var err error
-	if p.body, err = p.Use.constrain(&p.UploadOptions, r); err != nil {
+	if p.body, err = by.constrain(&p.UploadOptions, r); err != nil {
 		return nil, err
 	}
 	if p.meta, err = p.metadata(); err != nil {

@@ -65,15 +65,13 @@ func TestUsedLinksStayUsedInTheNextProcess(t *testing.T) {
 		app, err := config.Open(t.Context(), cfg, logTo(io.Discard))
 		require.NoError(t, err)
 		defer func() { require.NoError(t, app.Close(t.Context())) }()
+		ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
 		if url == "" {
-			ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
 			link, err := app.Store.Link(ctx, "a", &blobstore.LinkOptions{MaxUses: 1})
 			require.NoError(t, err)
 			url = link.URL()
 		}
-		link, err := app.Signer.Verify(httptest.NewRequest(http.MethodGet, url, nil))
-		require.NoError(t, err)
-		_, err = app.Store.UseLink(t.Context(), link)
+		_, err = app.Store.Redeem(httptest.NewRequestWithContext(ctx, http.MethodGet, url, nil))
 		return err
 	}
 	require.NoError(t, use())

@@ -44,7 +44,7 @@ func TestHandlersOfStartWorkTogether(t *testing.T) {
 	mux.HandleFunc(pattern("Deliver"), func(w http.ResponseWriter, r *http.Request) {
 		blobhttp.Deliver(w, r, app.Store, r.PathValue("key"), nil)
 	})
-	mux.Handle(pattern("Links"), blobhttp.Links(app.Store, app.Signer, nil))
+	mux.Handle(pattern("Links"), blobhttp.Links(app.Store, nil))
 	handler := blobhttp.Middleware(&blobhttp.MiddlewareOptions{
 		Identify: func(*http.Request) (user, tenant string, err error) { return "anna", "acme", nil },
 	})(mux)
@@ -67,11 +67,11 @@ func TestHandlersOfStartWorkTogether(t *testing.T) {
 	assert.Equal(t, 200, get(link.URL()))
 	forged := strings.Replace(link.URL(), "bt-exp=", "bt-exp=1", 1)
 	assert.Equal(t, 403, get(forged))
-	require.NoError(t, app.Store.Revoke(ctx, "a", link.GrantID, nil))
+	require.NoError(t, app.Store.Revoke(ctx, "a", link.GrantID))
 	assert.Equal(t, 410, get(link.URL()), "revoked")
 	for _, query := range []string{u.RawQuery, "bt-sig=x"} {
 		assert.Equal(t, 403, get(direct+"?"+query), "a link to another handler")
 	}
-	_, err = app.Store.Download(ctx, "a", &blobstore.DownloadOptions{Use: new(blobstore.Use)})
+	_, err = new(blobstore.Redemption).Download(ctx, nil)
 	require.ErrorIs(t, err, blobstore.ErrDenied)
 }

@@ -43,7 +43,7 @@ func FuzzVerify(f *testing.F) {
 		if !errors.Is(err, signurl.ErrSignature) {
 			want, ok := issued[l.ID]
 			require.True(t, ok, "taken for authentic, but never signed")
-			require.Equal(t, want, signurl.Plain(l))
+			require.Equal(t, want, l)
 			if err == nil {
 				fits := method == l.Method || l.Method == "GET" && (method == "HEAD" || method == "")
 				require.True(t, fits, "a %s link was used for %q", l.Method, method)
@@ -96,7 +96,7 @@ func FuzzRoundTrip(f *testing.F) {
 			require.NoError(t, got.CheckActor(user, ip))
 			want.IP = got.IP
 		}
-		require.Equal(t, want, signurl.Plain(got))
+		require.Equal(t, want, got)
 		again, err := s.Sign(got)
 		require.NoError(t, err)
 		require.Equal(t, link, again, "one link has one URL")

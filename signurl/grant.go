@@ -66,25 +66,23 @@ type Grant struct {
 	IP string
 	// MaxUses is the maximum number of uses. 0 means unlimited. [Grants] counts them.
 	MaxUses int
-
-	verified *verified // set by Verify only; see Signer.Verified
 }
 
 // NewGrantID makes a random grant ID of 26 letters and digits.
 func NewGrantID() string { return rand.Text() }
 
-// CheckActor compares the bindings with who sent the request, as the application knows it; the address must be the
-// client's, not a proxy's. The error wraps ErrConstraint and quotes neither side. An empty or malformed argument never
-// fits a binding.
+// CheckActor compares the bindings with the sender of the request, as the application knows it. The address must be the
+// client's, not a proxy's. The error is [ErrUser] or [ErrAddress] and quotes neither side. An empty or malformed argument
+// never fits a binding.
 func (l Grant) CheckActor(userID, ip string) error {
 	if l.UserID != "" && l.UserID != userID {
-		return broken("it is bound to another user")
+		return ErrUser
 	}
 	if l.IP != "" {
 		want, err := netip.ParseAddr(l.IP)
 		got, err2 := netip.ParseAddr(ip)
 		if err != nil || err2 != nil || want.Unmap() != got.Unmap() {
-			return broken("it is bound to another address")
+			return ErrAddress
 		}
 	}
 	return nil

@@ -1,94 +1,49 @@
 package signurl
 
-// Checking a request. Nothing about the link is believed, nor told, before its MAC was found right.
+// This file implements the verification of requests. Nothing of a link is used or reported before its MAC was checked.
 
 import (
-	"bytes"
 	"crypto/hmac"
 	"net/http"
 	"strings"
 )
 
-// Verify returns what the request's link allows, if the request is within it. It reads the method, the URL's path and
-// query and the headers, not the body: wrap that with [Grant.Body].
+// Verify returns the grant of the request's link, if the link allows the request. It reads the method, the URL's path and
+// query and the headers, but not the body: wrap that with [Grant.Body].
 //
-// The checks, in order: the signature (ErrSignature), the expiry (ErrExpired), the method (ErrMethod), and what the
-// headers show of a PUT's constraints: its Content-Type, and its Content-Length if there is one (ErrConstraint). With
-// ErrSignature the Grant is zero. With the other errors it is the authentic link that was refused, so that the refusal
-// can be recorded under its grant. CreateOnly, UserID, IP and MaxUses are left to the caller.
+// The checks, in order: the signature (ErrSignature), the expiry (ErrExpired), the method (ErrMethod), and of a PUT the
+// Content-Type, and the Content-Length if there is one (ErrConstraint). With ErrSignature the Grant is zero. With the
+// other errors it is the authentic grant of the link that was refused, so that the refusal can be recorded. CreateOnly,
+// UserID, IP and MaxUses are left to the caller.
 //
-// Scheme, host and port do not matter, for a proxy changes them. The path may have the whole base path in front of the
-// key, or what is left of it after handlers such as http.StripPrefix or a proxy removed some or all of its leading
-// segments.
+// Scheme, host and port do not matter, since a proxy changes them. The path may have the whole base path in front of the
+// key, or the rest of it after handlers such as http.StripPrefix or a proxy removed some or all of its leading segments.
 //
-// The Grant remembers that this Signer verified it; see [Signer.Verified].
+// A Grant is plain data: a program can build one that no link has. A function must not take a Grant as proof that a
+// request was verified.
 func (s *Signer) Verify(r *http.Request) (Grant, error) {
 	l, err := s.authenticate(r)
 	if err != nil {
 		return Grant{}, err
 	}
-	err = s.accept(l, r)
-	own := l
-	own.SHA256 = bytes.Clone(l.SHA256)
-	method := r.Method
-	if method == "" {
-		method = http.MethodGet
-	}
-	l.verified = &verified{by: s, link: own, method: method, err: err}
-	return l, err
+	return l, s.accept(l, r)
 }
 
 // accept reports why the request is not within its authentic link.
 func (s *Signer) accept(l Grant, r *http.Request) error {
 	switch {
-	case s.expired(l):
+	case s.Expired(l):
 		return ErrExpired
 	case !l.allows(r.Method):
-		return ErrMethod
+		return &methodError{l.Method}
 	case l.Method == http.MethodPut:
 		return l.checkHeaders(r)
 	}
 	return nil
 }
 
-func (s *Signer) expired(l Grant) bool { return !s.now().Before(l.Expires.Add(s.leeway)) }
-
-// verified is the result of a verification. It is shared by the copies of a
-// Grant and never changes.
-type verified struct {
-	by     *Signer
-	link   Grant  // a private copy, without pointers into the caller's
-	method string // of the request
-	err    error  // the reason for which the request was refused
-}
-
-// Verified reports whether l is a link that Verify of this Signer returned, and
-// the method of the request that carried it. It lets a function that takes a
-// Grant insist on a verified one: a Grant that the program filled in itself, that
-// another Signer verified, or in which an exported field was changed since, is
-// refused with an error that wraps ErrSignature. If Verify refused the request,
-// Verified returns the same error again. After the expiry it returns ErrExpired.
-func (s *Signer) Verified(l Grant) (method string, err error) {
-	v := l.verified
-	switch {
-	case v == nil || v.by != s:
-		return "", malformed("the link was not verified by this Signer")
-	case !l.equal(&v.link):
-		return "", malformed("the link was changed after it was verified")
-	case v.err == nil && s.expired(v.link):
-		return v.method, ErrExpired
-	}
-	return v.method, v.err
-}
-
-// equal compares the exported fields.
-func (l *Grant) equal(m *Grant) bool {
-	return l.Method == m.Method && l.Key == m.Key && l.Expires.Equal(m.Expires) && l.ID == m.ID &&
-		l.ContentType == m.ContentType && l.Size == m.Size && l.MaxSize == m.MaxSize &&
-		(l.SHA256 == nil) == (m.SHA256 == nil) && bytes.Equal(l.SHA256, m.SHA256) && l.CreateOnly == m.CreateOnly &&
-		l.Filename == m.Filename && l.Inline == m.Inline && l.ResponseType == m.ResponseType &&
-		l.UserID == m.UserID && l.IP == m.IP && l.MaxUses == m.MaxUses
-}
+// Expired reports whether the grant has expired, by the clock and the leeway of the Signer.
+func (s *Signer) Expired(l Grant) bool { return !s.now().Before(l.Expires.Add(s.leeway)) }
 
 // HasLink reports whether the request's query has a parameter of a link, in any
 // capitals, signed or not. A handler that serves files without verifying links

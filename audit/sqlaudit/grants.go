@@ -18,26 +18,24 @@ import (
 	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
-// Grants counts the uses of links, and keeps which were withdrawn, in the
-// journal's database. It implements signurl.Grants:
+// Grants returns the grants in the journal's database, which count the uses of
+// links and store which were revoked. A blobstore.Store with this journal uses them
+// without being told.
 //
-//	&blobstore.Options{Signer: signer, Grants: journal.Grants()}
-//
-// What it did is durable when it returns, and holds for all processes that
-// share the database. A row is kept until an hour after its link is over. All
-// methods may be called concurrently, take at most [Options.Timeout], and fail
-// with [audit.ErrClosed] once the journal is closed.
-type Grants struct{ j *Journal }
+// Each change is durable when the method returns, and applies to all processes that
+// share the database. A row is removed an hour after its link expires. All methods
+// may be called concurrently, take at most [Options.Timeout], and fail with
+// [audit.ErrClosed] once the journal is closed.
+func (j *Journal) Grants() signurl.Grants { return &grants{j} }
 
-// Grants returns those of the journal's database.
-func (j *Journal) Grants() *Grants { return &Grants{j} }
+type grants struct{ j *Journal }
 
 // Use counts a use of the grant. It fails with [signurl.ErrRevoked] if the grant
 // was withdrawn or has been used limit times: of any number of calls, in any
 // number of processes, no more than limit succeed. A limit of 0 allows any
 // number, which are not counted. After any other error nothing must be served,
 // but the use may have been counted.
-func (g *Grants) Use(ctx context.Context, grantID string, limit int, expires time.Time) error {
+func (g *grants) Use(ctx context.Context, grantID string, limit int, expires time.Time) error {
 	return g.do(ctx, "counting the use of a grant", grantID, func(ctx context.Context, seen *grantRow) (done bool, err error) {
 		// Looked at first, so that hammering at a link which is used up writes
 		// nothing.
@@ -61,7 +59,7 @@ func (g *Grants) Use(ctx context.Context, grantID string, limit int, expires tim
 
 // Revoke withdraws the grant, used or not: Use fails, in every process, from
 // the moment at which Revoke returns nil. Doing so again does nothing.
-func (g *Grants) Revoke(ctx context.Context, grantID string, expires time.Time) error {
+func (g *grants) Revoke(ctx context.Context, grantID string, expires time.Time) error {
 	return g.do(ctx, "withdrawing a grant", grantID, func(ctx context.Context, seen *grantRow) (done bool, err error) {
 		switch {
 		case seen == nil:
@@ -87,7 +85,7 @@ type grantRow struct {
 // do looks at the grant and has step act on what it saw. Each step is one
 // statement, which changes the row only if it still is as it has to be; if it is
 // not, another look says what became of it.
-func (g *Grants) do(ctx context.Context, what, grantID string, step func(context.Context, *grantRow) (done bool, err error)) error {
+func (g *grants) do(ctx context.Context, what, grantID string, step func(context.Context, *grantRow) (done bool, err error)) error {
 	if grantID == "" || len(grantID) > maxGrantID {
 		return fmt.Errorf("sqlaudit: %s: its id has %d bytes: want 1 to %d", what, len(grantID), maxGrantID)
 	}
@@ -121,7 +119,7 @@ func (g *Grants) do(ctx context.Context, what, grantID string, step func(context
 }
 
 // insert adds the grant's row unless there is one.
-func (g *Grants) insert(ctx context.Context, grantID string, used, revoked int, expires time.Time) (done bool, err error) {
+func (g *grants) insert(ctx context.Context, grantID string, used, revoked int, expires time.Time) (done bool, err error) {
 	query := "INSERT INTO file_access_grants (grant_id, used, revoked, expires_at) VALUES (?, ?, ?, ?) ON CONFLICT (grant_id) DO NOTHING"
 	if g.j.d.name() == "mysql" {
 		query = "INSERT IGNORE INTO file_access_grants (grant_id, used, revoked, expires_at) VALUES (?, ?, ?, ?)"
@@ -130,7 +128,7 @@ func (g *Grants) insert(ctx context.Context, grantID string, used, revoked int, 
 }
 
 // exec runs a statement and reports whether it changed the row.
-func (g *Grants) exec(ctx context.Context, query string, args ...any) (done bool, err error) {
+func (g *grants) exec(ctx context.Context, query string, args ...any) (done bool, err error) {
 	if err := g.j.checkFile(); err != nil {
 		return false, err
 	}

@@ -208,13 +208,13 @@ func TestGrantsBehindLinks(t *testing.T) {
 	j, _ := sqliteSystem.open(t, nil)
 	signer, err := signurl.New("https://files.example.com/files/", []signurl.Key{signurl.GenerateKey()}, nil)
 	require.NoError(t, err)
-	store, err := blobstore.New(memstore.New(), j, &blobstore.Options{Signer: signer, Grants: j.Grants()})
+	store, err := blobstore.New(memstore.New(), j, &blobstore.Options{Signer: signer}) // with the grants of j
 	require.NoError(t, err)
 	defer store.Close(context.Background())
 	ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
 	obj, err := store.Upload(ctx, "a", strings.NewReader("content"), &blobstore.UploadOptions{Link: &blobstore.LinkOptions{MaxUses: 1}})
 	require.NoError(t, err)
-	handler := blobhttp.Links(store, signer, nil)
+	handler := blobhttp.Links(store, nil)
 	var served, gone atomic.Int64
 	var wg sync.WaitGroup
 	for range 100 {

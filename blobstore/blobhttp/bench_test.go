@@ -65,7 +65,7 @@ func benchmarkDownload(b *testing.B, backend string, size int) {
 	require.NoError(b, err)
 	plain := filepath.Join(dir, "folder", "object.bin") // the very same file
 	require.FileExists(b, plain)
-	mux.Handle("/files/", blobhttp.Links(store, signer, nil))
+	mux.Handle("/files/", blobhttp.Links(store, nil))
 	mux.HandleFunc("/plain", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, plain) })
 
 	links, serveFile := newRawClient(b, obj.Link.URL(), size), newRawClient(b, srv.URL+"/plain", size)

@@ -1,8 +1,9 @@
 package blobhttp
 
-// For a handler that has found out who asks and what for: the file itself, or a link to it.
+// This file implements Deliver, for a handler that knows the user and the object: it sends the file or a link to it.
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,18 +14,19 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore"
 )
 
-// Mode says how [Deliver] answers.
+// DeliverMode is the form of the response of [Deliver].
 type DeliverMode int
 
 const (
-	// Auto answers with the bytes where the backend can't sign links itself, as
-	// local files, and with JSON where it can.
-	DeliverAuto DeliverMode = iota
-	// Bytes answers with the file, from any backend.
-	DeliverBytes
-	// JSON answers {"download_url": "…", "expires_in_seconds": 3600}.
+	// DeliverBytes sends the file, from any backend.
+	DeliverBytes DeliverMode = iota
+	// DeliverAuto sends JSON if the backend signs links itself, and otherwise the
+	// file, as for local files. Clients must handle both.
+	DeliverAuto
+	// DeliverJSON sends a [Delivered] with a link:
+	// {"download_url": "…", "expires_in_seconds": 3600}.
 	DeliverJSON
-	// Redirect answers 302 with a link.
+	// DeliverRedirect redirects to a link, with status 302.
 	DeliverRedirect
 )
 
@@ -54,7 +56,7 @@ type DeliverOptions struct {
 	AllowAnonymous bool
 }
 
-// Delivered is the answer of [Deliver] in the mode JSON.
+// Delivered is the body of the response of [Deliver] with DeliverJSON.
 type Delivered struct {
 	DownloadURL      string `json:"download_url"`
 	ExpiresInSeconds int64  `json:"expires_in_seconds"`
@@ -95,7 +97,7 @@ func deliver(w http.ResponseWriter, r *http.Request, store *blobstore.Store, key
 	byService := slices.Contains(store.Info().Capabilities.Links.Methods, http.MethodGet)
 	inlineTypes := o.InlineTypes
 	if inlineTypes == nil {
-		inlineTypes = DefaultInlineTypes
+		inlineTypes = defaultInlineTypes
 	}
 	mode := o.Mode
 	if mode == DeliverAuto {
@@ -105,23 +107,25 @@ func deliver(w http.ResponseWriter, r *http.Request, store *blobstore.Store, key
 		}
 	}
 	if mode == DeliverBytes {
-		v := view{
-			key: key, resource: o.Resource,
+		return serve(w, r, view{
+			open: func(ctx context.Context, opts *blobstore.RangesOptions) (*blobstore.RangeReader, error) {
+				return store.DownloadRanges(ctx, key, opts)
+			},
+			resource: o.Resource,
 			filename: o.Filename, inline: o.Inline, responseType: o.ResponseType, inlineTypes: inlineTypes,
-		}
-		return serve(ctx, w, r, store, v)
+		})
 	}
 	if mode != DeliverJSON && mode != DeliverRedirect {
-		return fmt.Errorf("%w: mode %d: there are Auto, Bytes, JSON and Redirect", blobstore.ErrUnsupported, mode)
+		return fmt.Errorf("%w: invalid DeliverMode %d: want DeliverBytes, DeliverAuto, DeliverJSON or DeliverRedirect", blobstore.ErrUnsupported, mode)
 	}
 
-	// A link can be issued to what does not exist, which would be found out too late.
+	// A link can be issued to a missing object, which the client would find out too late.
 	obj, err := store.Stat(ctx, key)
 	if err != nil {
 		return err
 	}
 	h := w.Header()
-	if r.Method == http.MethodHead { // for which no link is issued, since it could not be told
+	if r.Method == http.MethodHead { // no link is issued: the response has no body for it
 		h.Set("Content-Type", "application/json")
 		h["Cache-Control"] = noStore
 		w.WriteHeader(http.StatusOK)

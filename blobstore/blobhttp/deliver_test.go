@@ -58,11 +58,13 @@ func TestDeliver(t *testing.T) {
 		"local, JSON":             {opts: blobhttp.DeliverOptions{Mode: blobhttp.DeliverJSON}, status: 200, body: "{", action: audit.ActionIssueLink},
 		"local, redirect":         {opts: blobhttp.DeliverOptions{Mode: blobhttp.DeliverRedirect}, status: 302, action: audit.ActionIssueLink},
 		"local, missing":          {key: "other", status: 404, action: audit.ActionDownload, code: "not_found"},
-		"cloud, JSON":             {cloud: true, status: 200, body: "{", action: audit.ActionIssueLink},
-		"cloud, JSON, head":       {cloud: true, method: "HEAD", status: 200},
+		"cloud, by default":       {cloud: true, status: 200, body: digits, action: audit.ActionDownload},
+		"local, auto":             {opts: blobhttp.DeliverOptions{Mode: blobhttp.DeliverAuto}, status: 200, body: digits, action: audit.ActionDownload},
+		"cloud, JSON":             {cloud: true, opts: blobhttp.DeliverOptions{Mode: blobhttp.DeliverAuto}, status: 200, body: "{", action: audit.ActionIssueLink},
+		"cloud, JSON, head":       {cloud: true, opts: blobhttp.DeliverOptions{Mode: blobhttp.DeliverAuto}, method: "HEAD", status: 200},
 		"cloud, redirect":         {cloud: true, opts: blobhttp.DeliverOptions{Mode: blobhttp.DeliverRedirect}, status: 302, action: audit.ActionIssueLink},
 		"cloud, bytes":            {cloud: true, opts: blobhttp.DeliverOptions{Mode: blobhttp.DeliverBytes}, status: 200, body: digits, action: audit.ActionDownload},
-		"cloud, missing":          {cloud: true, key: "other", status: 404, code: "not_found"},
+		"cloud, missing":          {cloud: true, opts: blobhttp.DeliverOptions{Mode: blobhttp.DeliverAuto}, key: "other", status: 404, code: "not_found"},
 		"POST":                    {method: "POST", status: 405, code: "method"},
 		"nobody":                  {user: "nobody", status: 401, code: "unauthenticated"},
 		"nobody, allowed":         {user: "nobody", opts: blobhttp.DeliverOptions{AllowAnonymous: true}, status: 200, body: digits, action: audit.ActionDownload},
@@ -148,7 +150,7 @@ func TestDeliverFromACloudShowsNothingHarmful(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, err := store.Upload(ctx, name, strings.NewReader(c.content), &blobstore.UploadOptions{Filename: "a.bin"})
 			require.NoError(t, err)
-			c.opts.Inline = true
+			c.opts.Inline, c.opts.Mode = true, blobhttp.DeliverJSON
 			a := record(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				blobhttp.Deliver(w, r, store, name, &c.opts)
 			}), newRequest("GET", "/", ""))
@@ -169,7 +171,7 @@ func TestLinksOfACloudSaveUnlessAskedToShow(t *testing.T) {
 	_, err := store.Upload(ctx, "a.html", strings.NewReader(html), nil)
 	require.NoError(t, err)
 	a := record(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		blobhttp.Deliver(w, r, store, "a.html", nil)
+		blobhttp.Deliver(w, r, store, "a.html", &blobhttp.DeliverOptions{Mode: blobhttp.DeliverJSON})
 	}), newRequest("GET", "/", ""))
 	require.Equal(t, 200, a.status, a.body)
 	var got blobhttp.Delivered
@@ -182,7 +184,6 @@ func TestLinksOfACloudSaveUnlessAskedToShow(t *testing.T) {
 		"plain":  {blobstore.LinkOptions{}, "attachment"},
 		"named":  {blobstore.LinkOptions{Filename: "a b.html"}, `attachment; filename="a b.html"`},
 		"inline": {blobstore.LinkOptions{Inline: true}, "inline"},
-		"PUT":    {blobstore.LinkOptions{Method: "PUT"}, ""},
 	} {
 		l, err := store.Link(ctx, "a.html", &c.opts)
 		require.NoError(t, err)

@@ -1,7 +1,7 @@
 // Package blobhttp is what a host application mounts between browsers and a
 // blobstore.Store:
 //
-//	mux.Handle("/links/", blobhttp.Links(store, signer, nil))
+//	mux.Handle("/links/", blobhttp.Links(store, nil))
 //	handler := blobhttp.Middleware(&blobhttp.MiddlewareOptions{
 //		Identify:       func(r *http.Request) (user, tenant string, err error) { … },
 //		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},

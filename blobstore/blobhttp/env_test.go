@@ -83,7 +83,7 @@ func newHost(t *testing.T, s setup) *host {
 	h.store, err = blobstore.Open(h.ctx, s.store, h.log, &s.opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, h.store.Close(context.Background())) })
-	mux.Handle("/files/", blobhttp.Links(h.store, h.signer, &s.links))
+	mux.Handle("/files/", blobhttp.Links(h.store, &s.links))
 	return h
 }
 

@@ -41,7 +41,7 @@ func ExampleLinks() {
 		return
 	}
 	defer store.Close(context.Background())
-	mux.Handle("/links/", blobhttp.Links(store, signer, nil))
+	mux.Handle("/links/", blobhttp.Links(store, nil))
 
 	obj, err := store.Upload(ctx, blobstore.NewKey("invoices", "März.txt"), strings.NewReader("42 €"), &blobstore.UploadOptions{
 		Filename: "März.txt",
@@ -190,7 +190,7 @@ func ExampleIntake_Direct() {
 		return
 	}
 	defer store.Close(context.Background())
-	mux.Handle("/links/", blobhttp.Links(store, signer, nil)) // a cloud takes the bytes itself
+	mux.Handle("/links/", blobhttp.Links(store, nil)) // a cloud takes the bytes itself
 	invoices := blobhttp.Intake{Store: store, Prefix: "invoices", MaxSize: 10 << 20, AllowedTypes: []string{"application/pdf"}}
 	mux.Handle("/uploads/", invoices.Direct())
 

@@ -32,7 +32,7 @@ func newGrantsHost(t *testing.T, grants signurl.Grants) *host {
 func TestOneTimeLinkInARace(t *testing.T) {
 	for _, limit := range []int{1, 7} {
 		h := newGrantsHost(t, new(signurl.MemoryGrants))
-		handler := blobhttp.Heard(h.errs.add, blobhttp.Links(h.store, h.signer, nil))
+		handler := blobhttp.Heard(h.errs.add, blobhttp.Links(h.store, nil))
 		link := h.link("a", &blobstore.LinkOptions{MaxUses: limit})
 		var served, refused atomic.Int64
 		var wg sync.WaitGroup
@@ -79,7 +79,7 @@ func TestLinkUsesAreNotCountedByHead(t *testing.T) {
 
 func TestRevokedLink(t *testing.T) {
 	for name, opts := range map[string]blobstore.LinkOptions{
-		"plain": {}, "gateway": {Revocable: true}, "counted": {MaxUses: 5}, "HEAD": {Method: "HEAD"}, "PUT": {Method: "PUT"}, "DELETE": {Method: "DELETE"},
+		"plain": {}, "revocable": {Revocable: true}, "counted": {MaxUses: 5}, "HEAD": {Method: "HEAD"}, "PUT": {Method: "PUT"}, "DELETE": {Method: "DELETE"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newGrantsHost(t, new(signurl.MemoryGrants))
@@ -90,7 +90,7 @@ func TestRevokedLink(t *testing.T) {
 				require.Equal(t, 200, h.do("GET", link.URL(), "").status)
 			}
 			for range 2 {
-				require.NoError(t, h.store.Revoke(h.ctx, "a", link.GrantID, &blobstore.RevokeOptions{Expires: link.Expires}))
+				require.NoError(t, h.store.Revoke(h.ctx, "a", link.GrantID))
 			}
 			body := ""
 			if link.Method == "PUT" {
@@ -127,18 +127,28 @@ func TestLinkOfAUser(t *testing.T) {
 	assert.Equal(t, 403, h.do("GET", link, "", "User", "mallory").status)
 }
 
-// TestGatewayLinkOfACloud holds that a link which must be checked by the host is not left to the service.
-func TestGatewayLinkOfACloud(t *testing.T) {
+// TestRevocableLinkOfACloud holds that a link which must be checked by the host is not left to the service.
+func TestRevocableLinkOfACloud(t *testing.T) {
 	h := newHost(t, setup{})
 	store, err := blobstore.New(signingBucket{memstore.New()}, h.log, &blobstore.Options{Signer: h.signer, Grants: new(signurl.MemoryGrants)})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, store.Close(context.Background())) })
-	handler := blobhttp.Links(store, h.signer, nil)
+	handler := blobhttp.Links(store, nil)
 	plain, err := store.Link(h.ctx, "a", nil)
 	require.NoError(t, err)
 	assert.Contains(t, plain.URL(), "https://cloud.example/")
-	require.ErrorIs(t, store.Revoke(h.ctx, "a", plain.GrantID, nil), blobstore.ErrUnsupported, "the service does not ask us")
+	require.ErrorIs(t, store.Revoke(h.ctx, "a", plain.GrantID), blobstore.ErrUnsupported, "the service does not ask us")
 
+	bare, err := blobstore.New(signingBucket{memstore.New()}, h.log, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, bare.Close(context.Background())) })
+	for _, method := range []string{"PUT", "DELETE"} {
+		_, err = bare.Link(h.ctx, "a", &blobstore.LinkOptions{Method: method})
+		require.ErrorIs(t, err, blobstore.ErrUnsupported, "a service would take content under the key that nothing has judged")
+		l, err := store.Link(h.ctx, "other", &blobstore.LinkOptions{Method: method})
+		require.NoError(t, err)
+		assert.Contains(t, l.URL(), h.url)
+	}
 	up, err := store.Link(h.ctx, "a", &blobstore.LinkOptions{Method: "PUT", MaxUses: 1})
 	require.NoError(t, err)
 	require.Equal(t, 201, record(handler, newRequest("PUT", up.URL(), digits)).status)
@@ -149,12 +159,12 @@ func TestGatewayLinkOfACloud(t *testing.T) {
 	assert.Equal(t, 410, record(handler, newRequest("GET", once.URL(), "")).status)
 	gw, err := store.Link(h.ctx, "a", &blobstore.LinkOptions{Revocable: true})
 	require.NoError(t, err)
-	require.NoError(t, store.Revoke(h.ctx, "a", gw.GrantID, nil))
+	require.NoError(t, store.Revoke(h.ctx, "a", gw.GrantID))
 	assert.Equal(t, 410, record(handler, newRequest("GET", gw.URL(), "")).status)
 }
 
-// TestGatewayLinkRedirects holds that a link which is checked by the host may be served by the cloud, and is recorded.
-func TestGatewayLinkRedirects(t *testing.T) {
+// TestRevocableLinkRedirects holds that a link which is checked by the host may be served by the cloud, and is recorded.
+func TestRevocableLinkRedirects(t *testing.T) {
 	h := newHost(t, setup{})
 	grants := new(signurl.MemoryGrants)
 	store, err := blobstore.New(signingBucket{memstore.New()}, h.log, &blobstore.Options{
@@ -171,7 +181,7 @@ func TestGatewayLinkRedirects(t *testing.T) {
 		_, err = store.Upload(h.ctx, key, strings.NewReader(content), &blobstore.UploadOptions{Filename: "März.txt"})
 		require.NoError(t, err)
 	}
-	handler := blobhttp.Heard(h.errs.add, blobhttp.Links(store, h.signer, &blobhttp.LinksOptions{RedirectFor: time.Minute}))
+	handler := blobhttp.Heard(h.errs.add, blobhttp.Links(store, &blobhttp.LinksOptions{RedirectFor: time.Minute}))
 	get := func(method, key string, opts blobstore.LinkOptions) (*blobstore.Link, answer) {
 		l, err := store.Link(h.ctx, key, &opts)
 		require.NoError(t, err)
@@ -231,7 +241,7 @@ func TestGrantsThatFail(t *testing.T) {
 		assert.Equal(t, 500, a.status)
 		assert.NotContains(t, a.body, "secret")
 	}
-	require.Error(t, h.store.Revoke(h.ctx, "a", link.GrantID, nil))
+	require.Error(t, h.store.Revoke(h.ctx, "a", link.GrantID))
 	revocations := h.trail(audit.ActionRevoke)
 	require.Len(t, revocations, 1)
 	assert.Equal(t, audit.OutcomeFailed, revocations[0].Outcome)
@@ -246,11 +256,11 @@ func TestLinksThatNobodyCouldHold(t *testing.T) {
 		_, err := h.store.Link(h.ctx, "a", &o)
 		require.Error(t, err, name)
 	}
-	require.ErrorIs(t, h.store.Revoke(h.ctx, "a", "g", nil), blobstore.ErrUnsupported)
+	require.ErrorIs(t, h.store.Revoke(h.ctx, "a", "g"), blobstore.ErrUnsupported)
 	withGrants := newGrantsHost(t, new(signurl.MemoryGrants))
 	_, err := withGrants.store.Link(h.ctx, "a", &blobstore.LinkOptions{Method: "HEAD", MaxUses: 1})
 	require.ErrorIs(t, err, blobstore.ErrUnsupported)
-	require.Error(t, withGrants.store.Revoke(h.ctx, "a", "", nil))
+	require.Error(t, withGrants.store.Revoke(h.ctx, "a", ""))
 	_, err = newCloud(t, h.log).Link(h.ctx, "a", &blobstore.LinkOptions{Revocable: true})
 	require.ErrorIs(t, err, blobstore.ErrUnsupported, "no signer")
 }

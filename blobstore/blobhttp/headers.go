@@ -28,14 +28,16 @@ var (
 	cspPDF = []string{"default-src 'none'; object-src 'self'; style-src 'unsafe-inline'"}
 )
 
-// DefaultInlineTypes are the types that a browser may show rather than save, if
-// the link asks for it: those in which no script can hide.
-var DefaultInlineTypes = []string{
+var defaultInlineTypes = []string{
 	"application/pdf", "text/plain",
 	"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "image/bmp",
 	"audio/mpeg", "audio/mp4", "audio/ogg", "audio/wav", "audio/webm", "audio/flac", "audio/aac",
 	"video/mp4", "video/ogg", "video/webm",
 }
+
+// DefaultInlineTypes returns the types that a browser may show instead of saving, if
+// the link asks for it: those that can't hold scripts.
+func DefaultInlineTypes() []string { return slices.Clone(defaultInlineTypes) }
 
 const unknownType = "application/octet-stream"
 
@@ -72,7 +74,7 @@ func baseType(t string) (string, bool) {
 	if !visible(t) {
 		return "", false
 	}
-	if plain, _, found := strings.Cut(t, ";"); !found && slices.Contains(DefaultInlineTypes, plain) {
+	if plain, _, found := strings.Cut(t, ";"); !found && slices.Contains(defaultInlineTypes, plain) {
 		return plain, true // the common case, without parsing
 	}
 	base, _, err := mime.ParseMediaType(t)

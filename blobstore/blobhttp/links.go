@@ -1,15 +1,15 @@
 package blobhttp
 
-// The handler of signed links: it checks the link, records its use, and does what it allows and nothing else.
+// This file implements the handler of signed links. It redeems the link of a request and does what the link allows.
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -21,92 +21,77 @@ import (
 
 // LinksOptions configure [Links]. Nil and the zero value mean the defaults.
 type LinksOptions struct {
-	// MaxBytes limits each upload, in bytes, beside the link's own limit and
-	// that of the store. 0: no limit.
-	MaxBytes int64
+	// MaxSize limits each upload, in bytes, in addition to the limits of the link and
+	// of the store. 0: no limit.
+	MaxSize int64
 
-	// InlineTypes are the types that may be shown rather than saved, if the link
-	// asks for it. Nil: [DefaultInlineTypes]. A type in which scripts can hide
-	// (HTML, SVG, XML) is safe only on a host of its own.
+	// InlineTypes are the types that may be shown instead of saved, if the link asks
+	// for it. Nil: [DefaultInlineTypes]. A type that can hold scripts (HTML, SVG, XML)
+	// is safe only on a host name that serves nothing else.
 	InlineTypes []string
 
-	// AllowedOrigins are the origins, such as "https://app.example.com", whose
-	// pages may use the links by scripts, as a direct upload does from another
-	// origin than that of this handler; "*" is all. Cookies are never asked for. A
-	// middleware in front must let preflight requests pass: they have the method
-	// OPTIONS and carry no credentials. None: only pages of the same origin.
+	// AllowedOrigins are the origins, such as "https://app.example.com", whose pages
+	// may use the links by scripts, as a direct upload does from another origin than
+	// that of this handler; "*" allows all. Cookies are never requested. A middleware
+	// in front must let preflight requests pass: they have the method OPTIONS and
+	// carry no credentials. None: only pages of the same origin.
 	AllowedOrigins []string
 
-	// RedirectFor answers GET, on a backend that signs links itself, with a
-	// redirect to a link of the service that holds for so long, rather than with
-	// the bytes; a minute suffices. The use is recorded and counted before; while
-	// the service's link holds it can be used again and not be withdrawn. What must
-	// not be shown by a browser is not redirected to be shown. 0: bytes.
+	// RedirectFor is the lifetime of the service's links to which GET is redirected,
+	// on a backend that signs links itself. A minute is enough. The use of the link is
+	// counted and recorded before. Until the service's link expires, it can be used
+	// again and can't be revoked. Content that a browser must not show is saved. 0:
+	// GET sends the bytes.
 	RedirectFor time.Duration
 }
 
-// Links returns the handler of the links that signer signs and store issues, on
-// any backend. signer must be the very Signer of the store's Options; with another
-// one each link is answered 500 and the mistake is reported. The handler is
-// mounted where the base URL of signer points to. The path of
-// a request is nothing but what its signature says; there is nothing to list or
-// guess.
+// Links returns the handler of the links that store issues with the Signer of its
+// Options, on any backend. Mount it at the path of the signer's base URL. The path of
+// a request is covered by its signature: there is nothing to list or guess.
 //
-// GET and HEAD answer the object with single and multiple ranges, conditional
-// requests, and an ETag that is the SHA-256 of the content where it is kept. PUT
-// stores the body under the link's constraints and answers 201 with the ETag, also
-// where it replaced a file; a key that is taken is 409, or 412 if the request says
-// "If-None-Match: *". DELETE answers 204. Each use is in the trail, as redeem under
-// the link's grant, before its first effect or byte; so is each refusal of a link
-// that was truly issued. What fails is answered by [WriteError].
+// GET and HEAD respond with the object: single and multiple ranges, conditional
+// requests, and an ETag that is the SHA-256 of the content where it is stored. PUT
+// stores the body under the link's constraints and responds 201 with the ETag, also
+// if it replaced a file. A key that is taken is 409, or 412 if the request says
+// "If-None-Match: *". DELETE responds 204. Each use is recorded, as redeem under the
+// link's grant, before its first effect or byte, and so is each refusal of a link
+// that was issued. [WriteError] responds to errors.
 //
-// A link may be bound to a user or an address, withdrawn (410), or good for a
-// number of uses only, of which every GET, PUT and DELETE is one, whether it
-// succeeds or not, and HEAD none; see blobstore.LinkOptions and
-// blobstore.Options.Grants.
+// A link may be bound to a user or an address, revoked (410), or limited to a number
+// of uses. Every GET, PUT and DELETE counts, whether it succeeds or not, and HEAD
+// does not; see blobstore.LinkOptions and blobstore.Options.Grants.
 //
-// The actor is the one that [Middleware] put into the context, or else an
-// anonymous one with the address of the connection.
+// The actor is that of [Middleware], or else an anonymous one with the address of
+// the connection.
 //
-// Without a signer no link can be valid: each request is answered 404 and
-// reported to MiddlewareOptions.OnError, and Links logs that once with slog.Default. A nil store
-// panics.
-func Links(store *blobstore.Store, signer *signurl.Signer, opts *LinksOptions) http.Handler {
+// If the store has no signer, no link is valid: Links logs that once with
+// slog.Default, and each request is 404 and reported to MiddlewareOptions.OnError. A
+// nil store panics.
+func Links(store *blobstore.Store, opts *LinksOptions) http.Handler {
 	if store == nil {
 		panic("blobhttp: Links needs a store")
 	}
-	h := &links{store: store, signer: signer}
+	h := &links{store: store}
 	if opts != nil {
 		h.opts = *opts
 	}
-	if signer == nil {
-		return unsigned(h.opts)
+	// A request without a signature is refused before anything is recorded.
+	if _, err := store.Redeem(&http.Request{URL: new(url.URL)}); errors.Is(err, blobstore.ErrUnsupported) {
+		slog.Error("blobhttp: the store of Links has no signer, and each link is 404: want blobstore.Options.Signer, as blobtrail.Open sets it")
+		h.unsigned = true
 	}
 	if h.opts.InlineTypes == nil {
-		h.opts.InlineTypes = DefaultInlineTypes
+		h.opts.InlineTypes = defaultInlineTypes
 	}
 	return h
 }
 
-var errNoSigner = fmt.Errorf("%w: the program serves no links: blobhttp.Links was given no signer", fs.ErrNotExist)
-
-// unsigned is the handler of a program that has no signer.
-func unsigned(opts LinksOptions) http.Handler {
-	slog.Error("blobhttp: Links was given no signer and answers each link 404: want the signer of blobstore.Options, as config.App has it")
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if allowOrigin(w, r, opts.AllowedOrigins) {
-			return
-		}
-		ctx, _ := withActor(r)
-		r = r.WithContext(ctx)
-		WriteError(w, r, errNoSigner)
-	})
-}
+var errNoSigner = fmt.Errorf("%w: the program serves no links: the store of blobhttp.Links has no signer", fs.ErrNotExist)
 
 type links struct {
-	store  *blobstore.Store
-	signer *signurl.Signer
-	opts   LinksOptions
+	store    *blobstore.Store
+	opts     LinksOptions
+	unsigned bool // the store has no signer
 }
 
 // ServeHTTP implements [http.Handler].
@@ -114,85 +99,47 @@ func (h *links) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if allowOrigin(w, r, h.opts.AllowedOrigins) {
 		return
 	}
-	ctx, actor := withActor(r)
-	link, use, err := h.check(ctx, r, actor)
-	if err == nil {
-		switch r.Method {
-		case http.MethodPut:
-			err = h.put(ctx, w, r, link, use)
-		case http.MethodDelete:
-			err = h.delete(ctx, w, r, link, use)
-		case http.MethodGet:
-			if h.redirects() {
-				err = h.redirect(ctx, w, link, use)
-				break
-			}
-			fallthrough
-		default:
-			err = serve(ctx, w, r, h.store, view{
-				key: link.Key, use: use,
-				filename: link.Filename, inline: link.Inline, responseType: link.ResponseType, inlineTypes: h.opts.InlineTypes,
-			})
-		}
+	_, known := audit.ActorFrom(r.Context())
+	ctx, _ := withActor(r)
+	r = r.WithContext(ctx) // which names the request as the trail does
+	err := errNoSigner
+	if !h.unsigned {
+		err = h.serve(w, r, known)
 	}
+	if err == nil {
+		return
+	}
+	if m := (interface{ Allow() string })(nil); errors.As(err, &m) {
+		w.Header().Set("Allow", m.Allow())
+	}
+	WriteError(w, r, err)
+}
+
+// serve redeems the request's link. known is whether the program identified the
+// actor.
+func (h *links) serve(w http.ResponseWriter, r *http.Request, known bool) error {
+	red, err := h.store.Redeem(r)
 	if err != nil {
-		r = r.WithContext(ctx) // which names the request as the trail does
-		if errors.Is(err, signurl.ErrMethod) {
-			w.Header().Set("Allow", allowed(link.Method))
+		if errors.Is(err, signurl.ErrUser) || errors.Is(err, signurl.ErrAddress) {
+			err = fmt.Errorf("%w: %w", errNotYours, err)
 		}
-		WriteError(w, r, err)
-	}
-}
-
-// check returns the request's link and the permission to use it, or the reason
-// for which it is refused. The refusal of a link that was issued is recorded.
-func (h *links) check(ctx context.Context, r *http.Request, actor audit.Actor) (signurl.Grant, *blobstore.Use, error) {
-	link, err := h.signer.Verify(r)
-	if errors.Is(err, signurl.ErrSignature) {
-		return link, nil, err
-	}
-	if err == nil {
-		if cause := link.CheckActor(actor.UserID, actor.IP); cause != nil {
-			err = fmt.Errorf("%w: %w", errNotYours, cause)
-			if _, ok := audit.ActorFrom(r.Context()); !ok && link.UserID != "" {
-				err = mistake(mistakeNoActor, err)
-			}
+		if errors.Is(err, signurl.ErrUser) && !known {
+			err = mistake(mistakeNoActor, err)
 		}
+		return err
 	}
-	var use *blobstore.Use
-	if err == nil {
-		use, err = h.store.UseLink(ctx, link)
-		if errors.Is(err, signurl.ErrSignature) {
-			err = mistake(mistakeSigner, fmt.Errorf("%w: %w", errSigner, err))
-		}
+	switch {
+	case r.Method == http.MethodPut:
+		return h.put(w, r, red)
+	case r.Method == http.MethodDelete:
+		return h.delete(w, r, red)
+	case r.Method == http.MethodGet && h.redirects():
+		return h.redirect(w, r, red)
 	}
-	if err == nil || !isRefusal(err) {
-		return link, use, err
-	}
-	// The client may be gone already; the entry is made all the same.
-	if denyErr := h.store.DenyLink(context.WithoutCancel(ctx), link, r.Method, err); denyErr != nil {
-		report(r.WithContext(ctx), denyErr)
-	}
-	return link, nil, err
-}
-
-// isRefusal reports whether err is a reason to refuse a link that was issued,
-// rather than that nobody can tell.
-func isRefusal(err error) bool {
-	for _, reason := range [...]error{signurl.ErrExpired, signurl.ErrMethod, signurl.ErrConstraint, signurl.ErrRevoked} {
-		if errors.Is(err, reason) {
-			return true
-		}
-	}
-	return false
-}
-
-// allowed is the Allow header of a link's URL.
-func allowed(method string) string {
-	if method == http.MethodGet {
-		return "GET, HEAD"
-	}
-	return method
+	return serve(w, r, view{
+		open:     red.DownloadRanges,
+		filename: red.Grant.Filename, inline: red.Grant.Inline, responseType: red.Grant.ResponseType, inlineTypes: h.opts.InlineTypes,
+	})
 }
 
 // redirects reports whether GET is answered by the service.
@@ -200,12 +147,13 @@ func (h *links) redirects() bool {
 	return h.opts.RedirectFor > 0 && slices.Contains(h.store.Info().Capabilities.Links.Methods, http.MethodGet)
 }
 
-// redirect answers with a link of the service.
-func (h *links) redirect(ctx context.Context, w http.ResponseWriter, link signurl.Grant, use *blobstore.Use) error {
-	to, err := h.store.RedeemLink(ctx, use, func(o *blobstore.Object) *blobstore.LinkOptions {
+// redirect responds with a link of the service.
+func (h *links) redirect(w http.ResponseWriter, r *http.Request, red *blobstore.Redemption) error {
+	g := &red.Grant
+	to, err := red.Redirect(r.Context(), func(o *blobstore.Object) *blobstore.LinkOptions {
 		return &blobstore.LinkOptions{
-			Expiry: h.opts.RedirectFor, Filename: fileName(nameOf(link.Filename, o)), ResponseType: link.ResponseType,
-			Inline: link.Inline && harmless(o, link.ResponseType, h.opts.InlineTypes),
+			Expiry: h.opts.RedirectFor, Filename: fileName(nameOf(g.Filename, o)), ResponseType: g.ResponseType,
+			Inline: g.Inline && harmless(o, g.ResponseType, h.opts.InlineTypes),
 		}
 	})
 	if err != nil {
@@ -215,16 +163,15 @@ func (h *links) redirect(ctx context.Context, w http.ResponseWriter, link signur
 	return nil
 }
 
-func (h *links) put(ctx context.Context, w http.ResponseWriter, r *http.Request, link signurl.Grant, use *blobstore.Use) error {
+func (h *links) put(w http.ResponseWriter, r *http.Request, red *blobstore.Redemption) error {
 	createOnly, err := uploadConditions(r.Header)
 	if err != nil {
 		return err
 	}
 	opts := &blobstore.UploadOptions{
-		ContentType: link.ContentType,
-		Overwrite:   !link.CreateOnly && !createOnly,
-		MaxSize:     h.opts.MaxBytes,
-		Use:         use, // which holds the link's other constraints
+		ContentType: red.Grant.ContentType,
+		Overwrite:   !red.Grant.CreateOnly && !createOnly,
+		MaxSize:     h.opts.MaxSize,
 	}
 	if opts.ContentType == "" {
 		opts.ContentType = declaredType(r.Header)
@@ -232,7 +179,7 @@ func (h *links) put(ctx context.Context, w http.ResponseWriter, r *http.Request,
 	if r.ContentLength > 0 {
 		opts.Size = r.ContentLength
 	}
-	obj, err := h.store.Upload(ctx, link.Key, clientBody{r.Body}, opts)
+	obj, err := red.Upload(r.Context(), clientBody{r.Body}, opts)
 	if err != nil {
 		if createOnly {
 			err = asPrecondition(err)
@@ -250,13 +197,13 @@ func (h *links) put(ctx context.Context, w http.ResponseWriter, r *http.Request,
 	return nil
 }
 
-func (h *links) delete(ctx context.Context, w http.ResponseWriter, r *http.Request, link signurl.Grant, use *blobstore.Use) error {
+func (h *links) delete(w http.ResponseWriter, r *http.Request, red *blobstore.Redemption) error {
 	for _, name := range [...]string{"If-Match", "If-None-Match", "If-Unmodified-Since"} {
 		if len(r.Header[name]) > 0 {
 			return fmt.Errorf("%w: %s with DELETE", blobstore.ErrUnsupported, name)
 		}
 	}
-	if err := h.store.Delete(ctx, link.Key, &blobstore.DeleteOptions{Use: use}); err != nil {
+	if err := red.Delete(r.Context(), nil); err != nil {
 		return err
 	}
 	w.Header()["Cache-Control"] = noStore
@@ -264,8 +211,8 @@ func (h *links) delete(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	return nil
 }
 
-// uploadConditions refuses what a PUT must not ignore and can't be done, and
-// reports whether the request itself demands that the key is free.
+// uploadConditions refuses headers that a PUT must not ignore and the store can't
+// honor, and reports whether the request itself demands that the key is free.
 func uploadConditions(h http.Header) (createOnly bool, err error) {
 	if len(h["Content-Range"]) > 0 {
 		return false, fmt.Errorf("%w: PUT of a part, by Content-Range", errBadRequest)
@@ -287,8 +234,8 @@ func uploadConditions(h http.Header) (createOnly bool, err error) {
 
 const maxType = 255 // bytes of a media type
 
-// declaredType is the type that a client gives its upload, if it says anything;
-// else the content shall tell.
+// declaredType returns the type that the client declares for its upload. It is empty
+// if the type has to be found from the content.
 func declaredType(h http.Header) string {
 	t := h.Get("Content-Type")
 	base, ok := baseType(t)

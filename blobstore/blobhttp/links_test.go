@@ -2,6 +2,7 @@ package blobhttp_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
@@ -22,6 +23,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore"
 	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
+	"github.com/blobtrail/blobtrail/blobstore/memstore"
 )
 
 const digits = "0123456789"
@@ -217,8 +219,8 @@ func TestLinksPut(t *testing.T) {
 		"up to the limit":           {link: blobstore.LinkOptions{MaxSize: 10}, body: digits, chunked: true, status: 201},
 		"over the limit":            {link: blobstore.LinkOptions{MaxSize: 9}, body: digits, status: 422, code: "constraint"},
 		"over the limit, chunked":   {link: blobstore.LinkOptions{MaxSize: 9}, body: digits, chunked: true, status: 422, code: "constraint"},
-		"over the handler's limit":  {links: blobhttp.LinksOptions{MaxBytes: 9}, body: digits, status: 413, code: "too_large"},
-		"over it, chunked":          {links: blobhttp.LinksOptions{MaxBytes: 9}, body: digits, chunked: true, status: 413, code: "too_large"},
+		"over the handler's limit":  {links: blobhttp.LinksOptions{MaxSize: 9}, body: digits, status: 413, code: "too_large"},
+		"over it, chunked":          {links: blobhttp.LinksOptions{MaxSize: 9}, body: digits, chunked: true, status: 413, code: "too_large"},
 		"over the store's limit":    {opts: blobstore.Options{MaxSize: 9}, body: digits, chunked: true, status: 413, code: "too_large"},
 		"the agreed type":           {link: blobstore.LinkOptions{ContentType: "text/csv"}, header: []string{"Content-Type", "Text/CSV"}, body: digits, status: 201},
 		"another type":              {link: blobstore.LinkOptions{ContentType: "text/csv"}, header: []string{"Content-Type", "text/html"}, body: digits, status: 422, code: "constraint"},
@@ -351,7 +353,7 @@ func TestLinksOfAMissingObject(t *testing.T) {
 }
 
 func TestLinksNeedAStore(t *testing.T) {
-	assert.Panics(t, func() { blobhttp.Links(nil, nil, nil) })
+	assert.Panics(t, func() { blobhttp.Links(nil, nil) })
 }
 
 // A program without a signer starts, serves everything else, and hears of it.
@@ -364,8 +366,11 @@ func TestLinksWithoutASigner(t *testing.T) {
 	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
 	defer slog.SetDefault(before)
 	var reported []error
-	silent := blobhttp.Links(h.store, nil, nil)
-	reporting := blobhttp.Heard(func(_ *http.Request, err error) { reported = append(reported, err) }, blobhttp.Links(h.store, nil, nil))
+	unsigned, err := blobstore.New(memstore.New(), h.log, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, unsigned.Close(context.Background())) })
+	silent := blobhttp.Links(unsigned, nil)
+	reporting := blobhttp.Heard(func(_ *http.Request, err error) { reported = append(reported, err) }, blobhttp.Links(unsigned, nil))
 	assert.Equal(t, 2, strings.Count(log.String(), "no signer"), "once for each: %s", log.String())
 	for _, method := range []string{"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "POST"} {
 		for _, handler := range []http.Handler{silent, reporting} {

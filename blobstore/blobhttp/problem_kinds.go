@@ -33,7 +33,7 @@ type problemKind struct {
 var problemKinds = []problemKind{
 	{code: "in_doubt", status: 503, title: "Outcome unknown", detail: retryAfterCheck, errs: []error{blobstore.ErrInDoubt}},
 	{code: "audit", status: 503, title: "Audit trail unavailable", detail: retryAfterCheck, errs: []error{blobstore.ErrAudit}},
-	{code: "internal", status: 500, general: true, errs: []error{errSigner}},
+	{code: "internal", status: 500, general: true},
 	{code: "bad_link", status: 403, title: "Invalid link", errs: []error{errStrayLink, signurl.ErrSignature}},
 	{code: "expired", status: 410, title: "Link expired", detail: "Request a new link.", errs: []error{signurl.ErrExpired}},
 	{code: "revoked", status: 410, title: "Link revoked or used up", detail: "Request a new link.", errs: []error{signurl.ErrRevoked}},
@@ -76,7 +76,6 @@ var (
 	errCrossOrigin     = &reason{"sent by a page of another origin", "Cross-origin requests are not allowed here."}
 	errMethod          = errors.New("method not allowed")
 	errStrayLink       = &reason{"the request carries a signed link", "Links are not accepted at this address."}
-	errSigner          = errors.New("the store did not verify the link")
 	errNoFile          = &reason{"no file in the form", "The form contains no file."}
 	errTooMany         = errors.New("too many files or fields")
 	errNotForm         = &reason{"not a multipart form", "Send a form as multipart/form-data."}

@@ -57,27 +57,27 @@ func TestMain(m *testing.M) {
 }
 
 // openShared opens what all processes have in common. The caller closes both.
-func openShared(ctx context.Context, key, dsn, dir string) (*sqlaudit.Journal, *blobstore.Store, *signurl.Signer, error) {
+func openShared(ctx context.Context, key, dsn, dir string) (*sqlaudit.Journal, *blobstore.Store, error) {
 	keys, err := signurl.ParseKeys(key)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	signer, err := signurl.New(linkPrefix, keys, nil)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	journal, err := sqlaudit.Open(ctx, dsn, nil)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
-	store, err := blobstore.Open(ctx, "local://"+dir, journal, &blobstore.Options{Signer: signer, Grants: journal.Grants()})
-	return journal, store, signer, err
+	store, err := blobstore.Open(ctx, "local://"+dir, journal, &blobstore.Options{Signer: signer})
+	return journal, store, err
 }
 
 // serveLinks serves until standard input ends.
 func serveLinks(key, dsn, dir string) error {
 	ctx := context.Background()
-	journal, store, signer, err := openShared(ctx, key, dsn, dir)
+	journal, store, err := openShared(ctx, key, dsn, dir)
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func serveLinks(key, dsn, dir string) error {
 		return err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/files/", blobhttp.Links(store, signer, nil))
+	mux.Handle("/files/", blobhttp.Links(store, nil))
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	go func() { _ = srv.Serve(l) }() // ends with Shutdown
 	fmt.Println(l.Addr())
@@ -113,7 +113,7 @@ func TestOneTimeLinkInProcesses(t *testing.T) {
 func oneTimeLinkInProcesses(t *testing.T, dsn string) {
 	dir, key := t.TempDir(), signurl.GenerateKey().Encode()
 	ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "alice"})
-	journal, store, _, err := openShared(ctx, key, dsn, dir)
+	journal, store, err := openShared(ctx, key, dsn, dir)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, journal.Close(context.Background())) }()
 	defer func() { require.NoError(t, store.Close(context.Background())) }()
@@ -190,7 +190,7 @@ func oneTimeLinkInProcesses(t *testing.T, dsn string) {
 			assert.Equal(t, want, status)
 		}
 		if i == 0 {
-			require.NoError(t, store.Revoke(ctx, "a", gateway.GrantID, nil))
+			require.NoError(t, store.Revoke(ctx, "a", gateway.GrantID))
 		}
 	}
 }

@@ -17,30 +17,31 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore"
 )
 
-// view is how an object is to be answered.
+// view describes a response with an object.
 type view struct {
-	key      string
-	use      *blobstore.Use // of a link; nil for a download by the request's user
-	resource audit.Resource
+	// open is DownloadRanges of the object.
+	open func(context.Context, *blobstore.RangesOptions) (*blobstore.RangeReader, error)
 
-	filename     string // empty: the one it was uploaded under
+	resource     audit.Resource
+	filename     string // empty: the one that it was uploaded under
 	inline       bool
 	responseType string // empty: the object's
 	inlineTypes  []string
 }
 
-// serve answers with the object. An error is for the caller to answer; none has
-// been begun then. What fails later breaks the connection off, so that the
-// client can't take a part for the whole.
-func serve(ctx context.Context, w http.ResponseWriter, r *http.Request, store *blobstore.Store, v view) error {
+// serve responds with the object. If it returns an error, the response has not
+// begun, and the caller responds to the error. A later failure ends the connection,
+// so that the client can't take a part for the whole.
+func serve(w http.ResponseWriter, r *http.Request, v view) error {
+	ctx := r.Context()
 	a := answer{r: r, v: &v}
-	opts := &blobstore.RangesOptions{Choose: a.choose, Head: r.Method == http.MethodHead, Use: v.use, Resource: v.resource}
+	opts := &blobstore.RangesOptions{Choose: a.choose, Head: r.Method == http.MethodHead, Resource: v.resource}
 	if !opts.Head && !conditional(r.Header) {
 		if p, ok := expected(r.Header.Get("Range")); ok {
 			opts.Expect = &p
 		}
 	}
-	parts, err := store.DownloadRanges(ctx, v.key, opts)
+	parts, err := v.open(ctx, opts)
 	if err != nil {
 		if errors.Is(err, blobstore.ErrRange) && a.object != nil {
 			w.Header().Set("Content-Range", "bytes */"+strconv.FormatInt(a.object.Size, 10))

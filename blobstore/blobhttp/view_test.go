@@ -21,7 +21,7 @@ func TestLinksOfAViewRecordForeignLinks(t *testing.T) {
 	h.put("tenants/2/a", digits, nil)
 	view, err := h.store.Sub("tenants/1/")
 	require.NoError(t, err)
-	handler := blobhttp.Heard(h.errs.add, blobhttp.Links(view, h.signer, nil))
+	handler := blobhttp.Heard(h.errs.add, blobhttp.Links(view, nil))
 
 	own := h.link("tenants/1/a", nil)
 	assert.Equal(t, 200, record(handler, httptest.NewRequest("GET", own, nil)).status)

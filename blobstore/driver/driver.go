@@ -162,11 +162,14 @@ type Capabilities struct {
 	// KeepsSHA256: the digest is kept with each object that the store wrote,
 	// even when it was known only after the last byte.
 	KeepsSHA256 bool
-	// Links is what the service's own signed links can do.
+	// Links describes the links that the service signs. A store uses them for reading
+	// (GET and HEAD) and for direct uploads (PUT). Links that delete, and uploads
+	// straight to a key, lead to the handler of the application on every backend.
 	Links Links
 }
 
-// Links says which links a service signs, and who holds their constraints.
+// Links says which links a service signs, and who enforces the constraints of a
+// direct upload.
 type Links struct {
 	Methods       []string      // of GET, HEAD, PUT, DELETE; none: it can't sign
 	MaxExpiry     time.Duration // 0: no limit of its own

@@ -28,15 +28,14 @@ func (e *env) signs(method string) bool { return slices.Contains(e.can().Links.M
 
 func linkCases() []testCase {
 	cases := []testCase{
-		{"a link for a method that the service does not sign MUST be one of Options.Signer, with its constraints", bySigner},
-		{"without Options.Signer a link for a method that the service does not sign MUST be ErrUnsupported", func(e *env) {
-			missing := slices.DeleteFunc(slices.Clone(methods), e.signs)
-			if len(missing) == 0 {
-				e.Skip("Capabilities.Links.Methods says that this backend signs every method")
-			}
+		{"an upload link MUST be one of Options.Signer, with its constraints", bySigner},
+		{"without Options.Signer a link to the handler MUST be ErrUnsupported", func(e *env) {
 			s, err := e.openPlain()
 			require.NoError(e, err)
-			for _, m := range missing {
+			for _, m := range methods {
+				if reads := m == http.MethodGet || m == http.MethodHead; reads && e.signs(m) {
+					continue
+				}
 				_, err := s.Link(e.ctx, e.key("a"), &blobstore.LinkOptions{Method: m})
 				e.isError(err, "link", e.key("a"), blobstore.ErrUnsupported)
 			}
@@ -69,23 +68,6 @@ func linkCases() []testCase {
 			assert.GreaterOrEqual(e, resp.StatusCode, 400)
 			assert.NotContains(e, string(got), "two")
 		}},
-		{"an upload link that the service signs MUST store", func(e *env) {
-			e.need(e.signs(http.MethodPut), "Links.Methods")
-			link, err := e.store.Link(e.ctx, e.key("a"), &blobstore.LinkOptions{Method: http.MethodPut, Overwrite: true})
-			require.NoError(e, err)
-			resp, got := e.fetch(link, []byte("by link"))
-			require.Less(e, resp.StatusCode, 300, "%s", got)
-			assert.Equal(e, "by link", string(e.get(e.key("a"))))
-		}},
-		{"a delete link that the service signs MUST delete", func(e *env) {
-			e.need(e.signs(http.MethodDelete), "Links.Methods")
-			e.put(e.key("a"), []byte("x"), nil)
-			link, err := e.store.Link(e.ctx, e.key("a"), &blobstore.LinkOptions{Method: http.MethodDelete})
-			require.NoError(e, err)
-			resp, got := e.fetch(link, nil)
-			require.Less(e, resp.StatusCode, 300, "%s", got)
-			e.has()
-		}},
 		{"the default expiry MUST be the store's, and a longer one than it allows refused", func(e *env) {
 			s := e.open(&blobstore.Options{LinkExpiry: 10 * time.Minute, MaxLinkExpiry: time.Hour})
 			link, err := s.Link(e.ctx, e.key("a"), nil)
@@ -109,25 +91,23 @@ func linkCases() []testCase {
 				e.isError(err, "link", e.key("a"), blobstore.ErrUnsupported)
 			}
 		}},
-		{"a constraint that nobody enforces MUST be ErrUnsupported", func(e *env) {
+		{"a constraint of a direct upload that nobody enforces MUST be ErrUnsupported", func(e *env) {
 			e.need(e.signs(http.MethodPut), "Links.Methods")
 			links := e.can().Links
-			n := int64(5)
 			for name, c := range map[string]struct {
 				by   driver.Enforcement
-				opts blobstore.LinkOptions
+				opts blobstore.UploadOptions
 			}{
-				"ContentLength": {links.ContentLength, blobstore.LinkOptions{Size: n}},
-				"MaxLength":     {links.MaxLength, blobstore.LinkOptions{MaxSize: 5}},
-				"ContentType":   {links.ContentType, blobstore.LinkOptions{ContentType: "text/plain"}},
-				"SHA256":        {links.SHA256, blobstore.LinkOptions{SHA256: sum(nil)}},
+				"ContentLength": {links.ContentLength, blobstore.UploadOptions{Size: 5}},
+				"MaxLength":     {links.MaxLength, blobstore.UploadOptions{MaxSize: 5}},
+				"ContentType":   {links.ContentType, blobstore.UploadOptions{ContentType: "text/plain"}},
+				"SHA256":        {links.SHA256, blobstore.UploadOptions{SHA256: sum(nil)}},
 			} {
-				c.opts.Method, c.opts.Overwrite = http.MethodPut, true
-				_, err := e.store.Link(e.ctx, e.key("a"), &c.opts)
-				if c.by == driver.NotEnforced || c.by == driver.OnCompletion {
+				tk, err := e.store.BeginUpload(e.ctx, e.key("a"), 0, &c.opts)
+				if c.by == driver.NotEnforced {
 					assert.ErrorIs(e, err, blobstore.ErrUnsupported, name)
-				} else {
-					assert.NoError(e, err, name)
+				} else if assert.NoError(e, err, name) {
+					require.NoError(e, tk.Abort(e.ctx))
 				}
 			}
 		}},
@@ -209,18 +189,18 @@ func linkCases() []testCase {
 		{"the use of a link MUST be recorded and joined to its issue", func(e *env) {
 			l := e.linker()
 			e.put(e.key("a"), []byte("one"), nil)
-			use, grant := l.use(http.MethodGet, e.key("a"))
+			red, grant := l.redeem(http.MethodGet, e.key("a"))
 			entry := e.one(func() {
-				r, err := l.Download(e.ctx, e.key("a"), &blobstore.DownloadOptions{Use: use})
+				r, err := red.Download(e.ctx, nil)
 				require.NoError(e, err)
 				require.NoError(e, r.Close())
 			})
 			e.recorded(entry, audit.ActionRedeem, audit.OutcomeOK, e.key("a"))
 			assert.Equal(e, grant, entry.GrantID)
 
-			use, grant = l.use(http.MethodPut, e.key("b"))
+			red, grant = l.redeem(http.MethodPut, e.key("b"))
 			added := e.since(func() {
-				_, err := l.Upload(e.ctx, e.key("b"), strings.NewReader("two"), &blobstore.UploadOptions{Use: use})
+				_, err := red.Upload(e.ctx, strings.NewReader("two"), nil)
 				require.NoError(e, err)
 			})
 			require.Len(e, added, 2)
@@ -229,38 +209,63 @@ func linkCases() []testCase {
 			assert.Equal(e, grant, added[0].GrantID)
 			assert.Equal(e, grant, added[1].GrantID)
 
-			use, _ = l.use(http.MethodDelete, e.key("b"))
+			red, _ = l.redeem(http.MethodDelete, e.key("b"))
 			added = e.since(func() {
-				require.NoError(e, l.Delete(e.ctx, e.key("b"), &blobstore.DeleteOptions{Use: use}))
+				require.NoError(e, red.Delete(e.ctx, nil))
 			})
 			require.Len(e, added, 2)
 			e.recorded(added[0], audit.ActionRedeem, audit.OutcomeOK, e.key("b"))
 			e.recorded(added[1], audit.ActionDelete, audit.OutcomeOK, e.key("b"))
 		}},
-		{"the refused use of a link MUST be recorded as denied", func(e *env) {
+		{"the refused use of a link MUST be recorded once, as denied", func(e *env) {
 			l := e.linker()
-			link, grant := l.verified(http.MethodGet, e.key("a"))
+			r, grant := l.request(http.MethodGet, e.key("a"))
+			r.Method = http.MethodPut
 			entry := e.one(func() {
-				require.NoError(e, l.DenyLink(e.ctx, link, "PUT", signurl.ErrMethod))
+				red, err := l.Redeem(r)
+				e.isError(err, "redeem", e.key("a"), signurl.ErrMethod)
+				assert.Nil(e, red)
 			})
 			e.recorded(entry, audit.ActionRedeem, audit.OutcomeDenied, e.key("a"))
 			assert.Equal(e, grant, entry.GrantID)
 			assert.Equal(e, "method", entry.ErrorCode)
+			assert.Equal(e, http.MethodPut, entry.Details.Method)
 		}},
-		{"a link that the store's signer did not verify MUST be neither used nor recorded", func(e *env) {
+		{"a link that the store's signer did not sign, or no store issued, MUST be neither used nor recorded", func(e *env) {
 			l := e.linker()
-			good, _ := l.verified(http.MethodGet, e.key("a"))
-			changed := good
-			changed.Key = e.key("b")
-			for name, link := range map[string]signurl.Grant{"a literal": {Method: "GET", Key: e.key("a"), ID: "anything"}, "changed": changed} {
+			e.put(e.key("b"), []byte("two"), nil)
+			good, _ := l.request(http.MethodGet, e.key("a"))
+			moved := good.Clone(e.ctx)
+			moved.URL.Path = strings.Replace(moved.URL.Path, e.key("a"), e.key("b"), 1)
+			moved.URL.RawPath = ""
+			plain := good.Clone(e.ctx)
+			plain.URL.RawQuery = ""
+			own, err := l.signer.Sign(signurl.Grant{Key: e.key("b"), ID: "anything", Expires: time.Now().Add(time.Hour)})
+			require.NoError(e, err)
+			unissued, err := http.NewRequestWithContext(e.ctx, http.MethodGet, own, nil)
+			require.NoError(e, err)
+			for name, r := range map[string]*http.Request{"another key": moved, "no signature": plain, "a link that the program signed itself": unissued} {
 				added := e.since(func() {
-					_, err := l.UseLink(e.ctx, link)
-					e.isError(err, "redeem", link.Key, signurl.ErrSignature)
-					e.isError(l.DenyLink(e.ctx, link, "GET", signurl.ErrExpired), "redeem", link.Key, signurl.ErrSignature)
-					_, err = e.store.UseLink(e.ctx, good)
-					e.isError(err, "redeem", good.Key, signurl.ErrSignature)
+					_, err := l.Redeem(r)
+					require.ErrorIs(e, err, signurl.ErrSignature, name)
 				})
 				assert.Empty(e, added, name)
+			}
+			added := e.since(func() {
+				_, err := e.open(&blobstore.Options{Signer: e.signer()}).Redeem(good)
+				e.isError(err, "redeem", "", signurl.ErrSignature)
+			})
+			assert.Empty(e, added, "another signer")
+		}},
+		{"a link to store or delete MUST lead to the handler on every backend", func(e *env) {
+			l := e.linker()
+			for _, m := range []string{http.MethodPut, http.MethodDelete} {
+				link, err := l.Link(e.ctx, e.key("a"), &blobstore.LinkOptions{Method: m, Overwrite: true})
+				require.NoError(e, err)
+				r, err := http.NewRequestWithContext(e.ctx, m, link.URL(), nil)
+				require.NoError(e, err)
+				_, err = l.signer.Verify(r)
+				require.NoError(e, err, m)
 			}
 		}},
 	}
@@ -297,25 +302,24 @@ func (e *env) linker() *linker {
 	return &linker{e.open(&blobstore.Options{Signer: signer}), e, signer}
 }
 
-// verified issues a link and verifies it, as its handler would.
-func (l *linker) verified(method, key string) (signurl.Grant, string) {
+// request issues a link and returns the request that its handler gets.
+func (l *linker) request(method, key string) (*http.Request, string) {
 	l.e.Helper()
 	link, err := l.Link(l.e.ctx, key, &blobstore.LinkOptions{Method: method, Revocable: true})
 	require.NoError(l.e, err)
 	r, err := http.NewRequestWithContext(l.e.ctx, method, link.URL(), nil)
 	require.NoError(l.e, err)
-	got, err := l.signer.Verify(r)
-	require.NoError(l.e, err)
-	return got, link.GrantID
+	r.ContentLength = -1
+	return r, link.GrantID
 }
 
-// use issues a link and returns its use.
-func (l *linker) use(method, key string) (*blobstore.Use, string) {
+// redeem issues a link and redeems it.
+func (l *linker) redeem(method, key string) (*blobstore.Redemption, string) {
 	l.e.Helper()
-	link, grant := l.verified(method, key)
-	use, err := l.UseLink(l.e.ctx, link)
+	r, grant := l.request(method, key)
+	red, err := l.Redeem(r)
 	require.NoError(l.e, err)
-	return use, grant
+	return red, grant
 }
 
 // openPlain makes a store that has no signer.
@@ -327,9 +331,6 @@ func (e *env) openPlain() (*blobstore.Store, error) {
 }
 
 func bySigner(e *env) {
-	if e.signs(http.MethodPut) {
-		e.Skip("Capabilities.Links.Methods says that this backend signs them itself")
-	}
 	signer := e.signer()
 	s := e.open(&blobstore.Options{Signer: signer})
 	key := e.key("ä b+c%.txt")

@@ -53,11 +53,10 @@ func (e *env) send(tk *blobstore.Ticket, data []byte) {
 	if !e.signs(http.MethodPut) {
 		r, err := http.NewRequestWithContext(e.ctx, http.MethodPut, tk.Link.URL(), nil)
 		require.NoError(e, err)
-		link, err := e.links.Verify(r)
+		r.ContentLength = -1
+		red, err := e.store.Redeem(r)
 		require.NoError(e, err)
-		use, err := e.store.UseLink(e.ctx, link)
-		require.NoError(e, err)
-		_, err = e.store.Upload(e.ctx, tk.Key, bytes.NewReader(data), &blobstore.UploadOptions{ContentType: "text/plain", Use: use})
+		_, err = red.Upload(e.ctx, bytes.NewReader(data), &blobstore.UploadOptions{ContentType: "text/plain"})
 		require.NoError(e, err)
 		return
 	}
@@ -86,7 +85,7 @@ func (e *env) received(tickets ...*blobstore.Ticket) (keys []string) {
 // uploadsOf returns the outcomes of an operation, without what was tried.
 func (e *env) uploadsOf(tk *blobstore.Ticket) (outcomes []audit.Outcome) {
 	for _, entry := range e.entries() {
-		if entry.Action == audit.ActionUpload && (entry.OpID == tk.ID || entry.RefOpID == tk.ID && entry.GrantID != tk.ID) {
+		if entry.Action == audit.ActionUpload && (entry.OpID == tk.ID || entry.RefOpID == tk.ID && entry.GrantID != tk.Link.GrantID) {
 			outcomes = append(outcomes, entry.Outcome)
 		}
 	}

@@ -356,10 +356,10 @@ func brokenTrailCases() []testCase {
 		}},
 		{"an upload by a link whose use can't be recorded MUST NOT happen", func(e *env) {
 			l := e.linker()
-			use, _ := l.use(http.MethodPut, e.key("a"))
+			red, _ := l.redeem(http.MethodPut, e.key("a"))
 			e.fail(audittest.CallLog, false)
 			added := e.since(func() {
-				_, err := l.Upload(e.ctx, e.key("a"), strings.NewReader("x"), &blobstore.UploadOptions{Use: use})
+				_, err := red.Upload(e.ctx, strings.NewReader("x"), nil)
 				e.isError(err, "upload", e.key("a"), blobstore.ErrAudit)
 			})
 			assert.Empty(e, added)

@@ -97,7 +97,7 @@ func (s *service) handler() http.Handler {
 	users("POST /trail/verify", s.handleVerify)
 	s.pages(handle, users, logins)
 
-	handle(s.set.linkPath(), blobhttp.Links(s.store, s.app.Signer, nil))
+	handle(s.set.linkPath(), blobhttp.Links(s.store, nil))
 	handle("GET /healthz", s.answer(func(w http.ResponseWriter, _ *http.Request) error {
 		return writeJSON(w, 200, map[string]string{"status": "ok"})
 	}))

@@ -94,7 +94,7 @@ func run(ctx context.Context, out io.Writer, dir string, args []string) (err err
 
 	// The server that honours the links.
 	mux := http.NewServeMux()
-	mux.Handle("/links/", blobhttp.Links(store, signer, nil))
+	mux.Handle("/links/", blobhttp.Links(store, nil))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()

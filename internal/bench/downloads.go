@@ -83,7 +83,7 @@ func servers(e *env, size int) (ours, theirs pool, err error) {
 	}
 	// As nearly everything that is downloaded, it is older than the second in which its attributes are read each time.
 	time.Sleep(time.Until(obj.ModTime.Add(1100 * time.Millisecond)))
-	mux.Handle("/files/", blobhttp.Links(store, signer, nil))
+	mux.Handle("/files/", blobhttp.Links(store, nil))
 	mux.HandleFunc("/plain", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, filepath.Join(dir, "object.bin")) })
 	if ours, err = dial(e, obj.Link.URL(), size); err == nil {
 		theirs, err = dial(e, server.URL+"/plain", size)

@@ -75,7 +75,7 @@ func newApp(t *testing.T, bucket driver.Bucket, links func(origin string) *blobh
 	a.store, err = blobstore.New(bucket, a.log, &blobstore.Options{Signer: signer})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, a.store.Close(context.Background())) })
-	filesMux.Handle("/files/", blobhttp.Links(a.store, signer, links(a.origin)))
+	filesMux.Handle("/files/", blobhttp.Links(a.store, links(a.origin)))
 	a.mux.Handle("/uploads/", (&blobhttp.Intake{
 		Store: a.store, Prefix: "in", MaxSize: 64 << 20, AllowedTypes: []string{"application/octet-stream", "text/plain"},
 	}).Direct())

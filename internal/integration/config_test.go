@@ -60,7 +60,7 @@ func TestConfigReachesTheServices(t *testing.T) {
 // redeemAndRevoke serves links as docs/start.md does, with nothing set for them.
 func redeemAndRevoke(t *testing.T, app *config.App) {
 	t.Helper()
-	handler := blobhttp.Links(app.Store, app.Signer, nil)
+	handler := blobhttp.Links(app.Store, nil)
 	get := func(link *blobstore.Link) int {
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, link.URL(), nil))
@@ -70,7 +70,7 @@ func redeemAndRevoke(t *testing.T, app *config.App) {
 	link, err := app.Store.Link(ctx, "a", &blobstore.LinkOptions{Revocable: true})
 	require.NoError(t, err)
 	assert.Equal(t, http.StatusOK, get(link))
-	require.NoError(t, app.Store.Revoke(ctx, "a", link.GrantID, nil))
+	require.NoError(t, app.Store.Revoke(ctx, "a", link.GrantID))
 	assert.Equal(t, http.StatusGone, get(link))
 	once, err := app.Store.Link(ctx, "a", &blobstore.LinkOptions{MaxUses: 1})
 	require.NoError(t, err)

@@ -33,7 +33,7 @@ func TestGatewayLinkIsServedByTheService(t *testing.T) {
 		log := new(audit.Memory)
 		store, err := blobstore.New(b, log, &blobstore.Options{Signer: signer, Grants: new(signurl.MemoryGrants)})
 		require.NoError(t, err)
-		mux.Handle("/files/", blobhttp.Links(store, signer, &blobhttp.LinksOptions{RedirectFor: time.Minute}))
+		mux.Handle("/files/", blobhttp.Links(store, &blobhttp.LinksOptions{RedirectFor: time.Minute}))
 		ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
 		const content = "<!DOCTYPE html><p>content</p>"
 		_, err = store.Upload(ctx, "a", strings.NewReader(content), &blobstore.UploadOptions{Filename: "Rechnung März.html"})
