@@ -17,8 +17,8 @@ import (
 	"github.com/blobtrail/blobtrail/internal/progress"
 )
 
-// DirectBegin is what a client sends to begin a direct upload, as JSON. Everything
-// may be left out.
+// DirectBegin is the JSON request that begins a direct upload. Every field is
+// optional.
 type DirectBegin struct {
 	Filename    string            `json:"filename"`
 	ContentType string            `json:"content_type"` // which must then be sent with the bytes too
@@ -27,8 +27,8 @@ type DirectBegin struct {
 	Fields      map[string]string `json:"fields"`       // for Intake.Prepare
 }
 
-// DirectTicket is the answer to [DirectBegin], as JSON: how to send the bytes. The
-// URL is a secret.
+// DirectTicket is the JSON response to [DirectBegin]. It says how to send the bytes.
+// Treat the URL as a secret.
 type DirectTicket struct {
 	DirectEnd // to complete or to abort the upload with
 
@@ -40,8 +40,7 @@ type DirectTicket struct {
 	ExpiresInSeconds int64 `json:"expires_in_seconds"`
 }
 
-// DirectEnd is what a client sends to complete or to abort a direct upload, as
-// JSON.
+// DirectEnd is the JSON request that completes or aborts a direct upload.
 type DirectEnd struct {
 	ID  string `json:"id"`
 	Key string `json:"key"`
@@ -60,8 +59,8 @@ const maxDirectBody = 64 << 10
 //	                                   409 and "busy" if another request works on it: repeat it
 //	/uploads/abort      DirectEnd   -> 204
 //
-// After begin the client sends the bytes as the ticket says. Nobody can read them
-// before complete has accepted them. Reconcile of package blobstore removes uploads
+// After begin the client sends the bytes as the ticket says. They are unreadable
+// until complete has accepted them. Reconcile of package blobstore removes uploads
 // that are never completed. Each step may run in another process. Treat the ID of
 // a ticket as a secret: any user who knows it can complete or abort the upload.
 //

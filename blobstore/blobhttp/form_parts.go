@@ -126,13 +126,13 @@ func (f *form) part(part *multipart.Part) error {
 	}
 	content := bufio.NewReader(part)
 	if _, err := content.Peek(1); err == io.EOF {
-		return nil // a browser's field for a file of which none was chosen
+		return nil // a browser sends this for a file field without a chosen file
 	}
 	return f.file(part, unnamed, content)
 }
 
-// binary reports whether a part of that type is a file even without a file name:
-// clients declare types of text, and of JSON and XML, for plain fields too.
+// binary reports whether a part of that type is a file even without a file name.
+// Clients declare types of text, JSON and XML for plain fields too.
 func binary(contentType string) bool {
 	t, _, err := mime.ParseMediaType(contentType)
 	if contentType == "" || err != nil {
@@ -219,7 +219,7 @@ func (f *form) commit() (err error) {
 	return err
 }
 
-// discard removes what was stored of a form that failed.
+// discard removes the stored files of a form that failed.
 func (f *form) discard() (err error) {
 	for i := range f.files {
 		if !f.files[i].done {

@@ -43,7 +43,7 @@ type Intake struct {
 	Prepare func(ctx context.Context, f *File) error
 
 	// Save, if not nil, is called when all files of a request are stored, to insert
-	// the rows of the application. Stored says what an error means for the files.
+	// the rows of the application. See Stored for the effect of an error on the files.
 	Save func(ctx context.Context, files []Stored) error
 
 	// Link, if not nil, adds a link to each file to the response of Form and Direct.
@@ -60,7 +60,7 @@ type Intake struct {
 
 // File is a file that a client is about to send, for Intake.Prepare.
 type File struct {
-	// What the client says of the file. It is not to be trusted.
+	// Claims of the client, which are not to be trusted.
 
 	Field       string     // name of the form field; empty unless the file comes by a form
 	Filename    string     // without the folders that some clients send along; not safe as a path
@@ -68,7 +68,7 @@ type File struct {
 	Size        int64      // announced size in bytes; 0: unknown, or an empty file
 	Fields      url.Values // other fields: those before the file in a form, the fields of DirectBegin, or the metadata of package tus
 
-	// What Prepare may change.
+	// Values that Prepare may change.
 
 	Key     string                  // key to store the file under
 	Options blobstore.UploadOptions // limits of the Intake, and what Direct's client announced; not Overwrite, Link
@@ -132,8 +132,8 @@ func needUser(ctx context.Context, anonymous bool) error {
 	return nil
 }
 
-// NewFile completes what a client announced: it takes the folders off the name,
-// sets the key and the limits, asks Prepare, and refuses an announced size above
+// NewFile completes an announced file: it removes the folders from the name, sets
+// the key and the limits, asks Prepare, and refuses an announced size above
 // the limit. Handlers of other protocols, such
 // as package tus, call it for each file.
 func (in *Intake) NewFile(ctx context.Context, announced File) (*File, error) {

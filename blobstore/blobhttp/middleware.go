@@ -1,7 +1,5 @@
 package blobhttp
 
-// Who acts: one middleware puts the actor into the context of a request, from which the store takes it for the trail.
-
 import (
 	"context"
 	"errors"
@@ -14,15 +12,15 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore"
 )
 
-// MiddlewareOptions configure [Middleware]. Nil and the zero value mean that
-// nobody is identified and no proxy trusted.
+// MiddlewareOptions configure [Middleware]. Nil and the zero value mean that all
+// requests are anonymous and no proxy is trusted.
 type MiddlewareOptions struct {
-	// Identify tells which user, of which tenant, sends the request, by the
-	// host's own session, token or certificate. Its error refuses the request,
-	// with the answer that [WriteError] has for it: an error that wraps
-	// blobstore.ErrDenied or context.DeadlineExceeded gets that of these, any
-	// other is 401. An empty user without an error lets the request pass as an
-	// anonymous one. Nil: all requests are anonymous.
+	// Identify returns the user who sends the request, and the user's tenant, from
+	// the application's own session, token or certificate. Its error refuses the
+	// request. [WriteError] responds to one that wraps a *Problem, blobstore.ErrDenied
+	// or context.DeadlineExceeded as always, and to any other with a 401. An empty
+	// user without an error makes the request anonymous. Nil: all requests are
+	// anonymous.
 	Identify func(*http.Request) (userID, tenantID string, err error)
 
 	// Challenge is the WWW-Authenticate header of each 401 of this package, including
@@ -37,23 +35,23 @@ type MiddlewareOptions struct {
 	// in front, or else WriteError logs the errors that are not the client's fault.
 	OnError func(r *http.Request, err error)
 
-	// TrustedProxies are the addresses of the proxies whose word on the client's
-	// address is taken. Requests from others are from the client itself. Over a
-	// Unix socket there is no address, and nobody is trusted.
+	// TrustedProxies are the addresses of the proxies that may name the client's
+	// address. A request from any other address comes from the client itself. A Unix
+	// socket has no address, so a proxy behind one is not trusted.
 	TrustedProxies []netip.Prefix
 
-	// ProxyHeader is the one header in which the trusted proxies name the
-	// client: "X-Forwarded-For" (the default), "Forwarded" (RFC 7239), or one
-	// with a single address such as "X-Real-Ip". Others are never looked at,
-	// since a client may have set them.
+	// ProxyHeader is the only header in which the trusted proxies name the client:
+	// "X-Forwarded-For" (the default), "Forwarded" (RFC 7239), or a header with a
+	// single address, such as "X-Real-Ip". Other headers are ignored, since the client
+	// may have set them.
 	ProxyHeader string
 }
 
 // Middleware returns a middleware that puts an audit.Actor into the context of
-// each request: the user and tenant that the host identifies, the client's IP
-// address, the user agent and a request id. The id is the X-Request-Id of the
-// request if it is sane (1 to 128 characters of A-Z a-z 0-9 and - . _ ~ : / + =
-// @), or else a fresh UUID; it is repeated in the answer.
+// each request: the user and tenant of Identify, the client's IP address, the user
+// agent and a request ID. The ID is the X-Request-Id of the request if that has 1
+// to 128 characters of A-Z a-z 0-9 and - . _ ~ : / + = @, or else a new UUID. The
+// response repeats it.
 func Middleware(opts *MiddlewareOptions) func(http.Handler) http.Handler {
 	var o MiddlewareOptions
 	if opts != nil {
@@ -95,7 +93,7 @@ func (o *MiddlewareOptions) settings(ctx context.Context, mistakes *mistakeLog) 
 	return &s
 }
 
-// anonymous returns what a request shows of its sender.
+// anonymous returns an actor without a user, for the sender of a request.
 func anonymous(r *http.Request, ips *clientIPs) audit.Actor {
 	a := audit.Actor{UserAgent: r.UserAgent(), RequestID: r.Header.Get(requestIDHeader)}
 	if ip := ips.of(r); ip.IsValid() {
@@ -107,8 +105,8 @@ func anonymous(r *http.Request, ips *clientIPs) audit.Actor {
 	return a
 }
 
-// withActor returns the request's context with an actor in it: that of
-// Middleware, or an anonymous one.
+// withActor returns the request's context with an actor: that of Middleware, or an
+// anonymous one.
 func withActor(r *http.Request) (context.Context, audit.Actor) {
 	ctx := r.Context()
 	if a, ok := audit.ActorFrom(ctx); ok {

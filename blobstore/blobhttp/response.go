@@ -29,7 +29,7 @@ type UploadedFile struct {
 	DownloadURL      string `json:"download_url,omitempty"`
 	ExpiresInSeconds int64  `json:"expires_in_seconds,omitempty"`
 
-	// Problem says why there is no link although the file is stored.
+	// Problem is the reason for a missing link. The file is stored all the same.
 	Problem *Problem `json:"problem,omitempty"`
 }
 

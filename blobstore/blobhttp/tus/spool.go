@@ -1,7 +1,8 @@
 package tus
 
-// The folder of the uploads under way. Of each there is its content, and beside it a small file that says what it is;
-// when it is stored, the content is gone and the small file says so, for a client that did not hear of it.
+// This file implements the folder of the uploads under way. Each upload has a file with its content and a note, a small
+// file with its description. When the upload is stored, the content is removed and the note says so, for a client that
+// did not get the response.
 
 import (
 	"crypto/rand"
@@ -49,7 +50,7 @@ type spooled struct {
 	key   string
 	owner string
 	begun time.Time
-	done  bool // stored, so that there is no content here any more
+	done  bool // stored: its content is no longer here
 }
 
 func openSpool(dir string) (*spool, error) {
@@ -118,11 +119,11 @@ func (s *spool) open(id string) (*spooled, error) {
 	if err == nil {
 		u.info.Offset = fi.Size()
 	}
-	// A process that was killed may have left what it had not synced.
+	// A killed process may not have synced its last bytes.
 	return u, errors.Join(err, f.Sync(), f.Close())
 }
 
-// ids returns the uploads of which there is anything, each once.
+// ids returns the IDs of all uploads with a file in the folder.
 func (s *spool) ids() ([]string, error) {
 	entries, err := fs.ReadDir(s.root.FS(), ".") // by name, so that the files of one are next to each other
 	var ids []string
@@ -138,8 +139,8 @@ func (s *spool) ids() ([]string, error) {
 // files are the names that the files of an upload can have.
 func files(id string) [3]string { return [...]string{id + noteExt, id, id + noteExt + newExt} }
 
-// remnant returns what a process left that was killed while it made or removed an
-// upload, and since when nobody has touched it; nil if there is nothing.
+// remnant returns the leftovers of a process that was killed while it made or removed
+// an upload, with the time of their last change; nil if there are none.
 func (s *spool) remnant(id string) (*spooled, error) {
 	u := &spooled{spool: s, info: handler.FileInfo{ID: id}}
 	found := false
@@ -164,7 +165,7 @@ func (s *spool) remnant(id string) (*spooled, error) {
 // complete reports whether everything has come.
 func (u *spooled) complete() bool { return u.info.Offset == u.info.Size }
 
-// write appends what src gives. What it returns as written is durable.
+// write appends the bytes of src. It returns the number of bytes that are durable.
 func (u *spooled) write(offset int64, src io.Reader) (int64, error) {
 	f, err := u.spool.root.OpenFile(u.info.ID, os.O_WRONLY, 0)
 	if err != nil {
@@ -221,7 +222,7 @@ func (u *spooled) writeNote() error {
 	return syncDir(filepath.Clean(u.spool.dir))
 }
 
-// newID returns an id that nobody can guess.
+// newID returns an ID that can't be guessed.
 func newID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // which never fails

@@ -1,8 +1,8 @@
 package tus
 
-// Removing what is over, and whose turn it is. A request that wants an upload on which another works has that one broken
-// off, since it is most likely the same client's, whose connection broke. A sweep is nobody's client, and must not do
-// that.
+// This file implements the removal of expired uploads and the locks of uploads. A request interrupts another request that
+// works on the same upload, since that is most likely an earlier one of the same client, whose connection broke. A sweep
+// must not interrupt a request.
 
 import (
 	"context"
@@ -14,9 +14,8 @@ import (
 	"github.com/tus/tusd/v2/pkg/memorylocker"
 )
 
-// Sweep removes the uploads whose time is over and that no request works on, and
-// returns how many there were. A service calls it now and then, such as once an
-// hour, as it does blobstore.Store.Reconcile.
+// Sweep removes the expired uploads, except while a request works on them, and
+// returns their number. Call it regularly, such as once an hour.
 func (h *Handler) Sweep(ctx context.Context) (removed int, err error) {
 	ids, err := h.uploads.spool.ids()
 	for _, id := range ids {
@@ -35,7 +34,7 @@ func (h *Handler) Sweep(ctx context.Context) (removed int, err error) {
 func (h *Handler) sweepOne(ctx context.Context, id string) (bool, error) {
 	lock, err := h.uploads.locks.try(ctx, id)
 	if lock == nil || err != nil {
-		return false, err // a request that works on it is let go on: the next sweep comes
+		return false, err // a request works on it: the next sweep removes it
 	}
 	defer lock.Unlock() //nolint:errcheck // of memory
 	u, err := h.uploads.spool.open(id)
@@ -66,7 +65,7 @@ func (l *locks) NewLock(id string) (handler.Lock, error) {
 	return &lock{l, id, inner}, err
 }
 
-// try takes a lock that nobody has or wants, and returns nil for another.
+// try takes a lock that is free, and returns nil if it is not.
 func (l *locks) try(ctx context.Context, id string) (handler.Lock, error) {
 	inner, err := l.inner.NewLock(id)
 	if err != nil {

@@ -113,8 +113,7 @@ func New(intake *blobhttp.Intake, dir string, opts *Options) (*Handler, error) {
 	return h, nil
 }
 
-// allowOrigins returns the rules by which the pages of some origins may read
-// responses.
+// allowOrigins returns the CORS rules for pages of these origins.
 func allowOrigins(origins []string) (*handler.CorsConfig, error) {
 	cors := handler.DefaultCorsConfig
 	if len(origins) == 0 {
@@ -221,9 +220,9 @@ type upload struct {
 	*spooled
 }
 
-// GetInfo implements [handler.Upload]. An upload of which everything is here, but
-// which is not stored yet, since the process died at that point or something
-// failed, is stored now: its client takes the answer for the end.
+// GetInfo implements [handler.Upload]. It stores an upload whose bytes are complete
+// but which is not stored yet, since the process died or an error occurred then: the
+// client takes the response for the end.
 func (u *upload) GetInfo(ctx context.Context) (handler.FileInfo, error) {
 	if u.complete() {
 		if err := u.FinishUpload(ctx); err != nil {
@@ -245,8 +244,8 @@ func (u *upload) WriteChunk(ctx context.Context, offset int64, src io.Reader) (i
 // GetReader implements [handler.Upload].
 func (u *upload) GetReader(context.Context) (io.ReadCloser, error) { return nil, handler.ErrNotFound }
 
-// FinishUpload implements [handler.Upload]: the upload goes the way of every
-// other. That is not broken off when the client goes away, which asks again.
+// FinishUpload implements [handler.Upload]. It does not stop when the client goes
+// away, since the client asks again.
 func (u *upload) FinishUpload(ctx context.Context) error {
 	if u.done {
 		return nil
@@ -271,7 +270,7 @@ func (u *upload) FinishUpload(ctx context.Context) error {
 // Terminate implements [handler.TerminatableUpload].
 func (u *upload) Terminate(ctx context.Context) error {
 	if u.done {
-		return handler.ErrNotFound // it is the store's now
+		return handler.ErrNotFound // it is stored
 	}
 	if err := u.remove(); err != nil {
 		return u.h.fail(ctx, err)
@@ -279,7 +278,7 @@ func (u *upload) Terminate(ctx context.Context) error {
 	return nil
 }
 
-// metaID is the metadata of an object by which an upload knows it again.
+// metaID is the metadata of an object that names its upload.
 const metaID = "tusid"
 
 // file describes an upload, as the application wants it. It refuses a size above
@@ -295,11 +294,11 @@ func (h *uploads) file(ctx context.Context, info handler.FileInfo) (*blobhttp.Fi
 	})
 }
 
-// finish stores what has come.
+// finish stores a complete upload.
 func (h *uploads) finish(ctx context.Context, u *spooled) (*blobstore.Object, error) {
 	f, err := h.file(ctx, u.info)
 	if err != nil {
-		// What an earlier try has stored is there, whatever the host says now.
+		// An object of an earlier try exists, even if Prepare refuses now.
 		found, statErr := h.stored(ctx, u)
 		if found != nil || statErr != nil {
 			return found, statErr
@@ -327,8 +326,8 @@ func (h *uploads) finish(ctx context.Context, u *spooled) (*blobstore.Object, er
 	return obj, err
 }
 
-// stored returns the object of an upload that was stored by an earlier try, of
-// which nobody heard or whose row could not be saved; nil if there is none.
+// stored returns the object that an earlier try stored, whose response was lost or
+// whose row could not be saved; nil if it does not exist.
 func (h *uploads) stored(ctx context.Context, u *spooled) (*blobstore.Object, error) {
 	obj, err := h.intake.Store.Stat(ctx, u.key)
 	switch {
@@ -350,7 +349,7 @@ func owner(ctx context.Context) string {
 // the protocol's library calls find it.
 type requestKey struct{}
 
-// fail returns err as the response of package blobhttp, which also reports it.
+// fail makes a response of err with package blobhttp, which also reports err.
 func (h *uploads) fail(ctx context.Context, err error) error {
 	if errors.As(err, new(handler.Error)) {
 		return err // of the protocol
