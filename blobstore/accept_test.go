@@ -113,7 +113,7 @@ func TestDirectUploadWhoseTypeIsWrittenInAnotherWay(t *testing.T) {
 	require.NoError(t, d.put(tk, "text/plain; charset=utf-8", "text"))
 	bucket := d.bucket.(*signingBucket)
 	bucket.copied = func(dst string, o *driver.CopyOptions) {
-		require.NoError(t, bucket.Base.Write(d.ctx, dst, strings.NewReader("text"), &driver.WriteOptions{ContentType: "text/plain;charset=UTF-8", Metadata: o.Metadata}))
+		require.NoError(t, bucket.Bucket.Write(d.ctx, dst, strings.NewReader("text"), &driver.WriteOptions{ContentType: "text/plain;charset=UTF-8", Metadata: o.Metadata}))
 	}
 	_, err = d.complete(tk)
 	require.NoError(t, err)
@@ -135,7 +135,7 @@ func TestDirectUploadSentAgainAsAnotherType(t *testing.T) {
 			bucket := d.bucket.(*signingBucket)
 			bucket.copied = func(dst string, o *driver.CopyOptions) {
 				if c.times--; c.times >= 0 {
-					require.NoError(t, bucket.Base.Write(d.ctx, dst, strings.NewReader("%PDF-1.7 direct"), &driver.WriteOptions{ContentType: "text/html", Metadata: o.Metadata}))
+					require.NoError(t, bucket.Bucket.Write(d.ctx, dst, strings.NewReader("%PDF-1.7 direct"), &driver.WriteOptions{ContentType: "text/html", Metadata: o.Metadata}))
 				}
 			}
 			_, err = d.complete(tk)

@@ -68,8 +68,8 @@ func (b *checked) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob
 
 func (b *checked) Sweep(context.Context, string) error { return b.fails["sweep"] }
 
-func (b *checked) Sign(context.Context, string, *driver.SignOptions) (*driver.Signed, error) {
-	return &driver.Signed{URL: b.link, Method: http.MethodGet}, b.fails["sign"]
+func (b *checked) Sign(context.Context, string, *driver.SignOptions) (*driver.SignedURL, error) {
+	return &driver.SignedURL{URL: b.link, Method: http.MethodGet}, b.fails["sign"]
 }
 
 func (b *checked) Delete(ctx context.Context, key string, o *driver.DeleteOptions) error {

@@ -33,7 +33,7 @@ func TestUploadOfBrokenConnection(t *testing.T) {
 	for name, size := range map[string]int{"in the first bytes": 10, "later": 100 << 10} {
 		t.Run(name, func(t *testing.T) {
 			ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
-			bucket := &driver.Base{Bucket: memblob.OpenBucket(nil), BaseInfo: driver.Info{Backend: "mem", Bucket: "mem"}}
+			bucket := driver.FromBlob(memblob.OpenBucket(nil), driver.Info{Backend: "mem", Bucket: "mem"})
 			store, err := New(bucket, new(audit.Memory), nil)
 			require.NoError(t, err)
 			defer store.Close(context.Background())

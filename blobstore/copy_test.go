@@ -106,12 +106,12 @@ type signing struct{ driver.Bucket }
 
 func (b signing) Info() driver.Info {
 	info := b.Bucket.Info()
-	info.Capabilities.Links = driver.Links{Methods: []string{"GET"}, MaxExpiry: time.Hour}
+	info.Capabilities.Links = driver.LinkCapabilities{Methods: []string{"GET"}, MaxExpiry: time.Hour}
 	return info
 }
 
-func (b signing) Sign(_ context.Context, _ string, o *driver.SignOptions) (*driver.Signed, error) {
-	return &driver.Signed{Method: o.Method, URL: "https://files.example/x"}, nil
+func (b signing) Sign(_ context.Context, _ string, o *driver.SignOptions) (*driver.SignedURL, error) {
+	return &driver.SignedURL{Method: o.Method, URL: "https://files.example/x"}, nil
 }
 
 func TestLinkByDefaultHoldsAsLongAsTheBackendAllows(t *testing.T) {

@@ -24,7 +24,7 @@ import (
 // signingBucket is a backend that signs upload links and holds none of their
 // constraints; its clients put what they like under the key that was signed.
 type signingBucket struct {
-	driver.Base
+	driver.Bucket
 	between func(step, key string) // what a client does while its upload is judged
 	readErr error
 	copied  func(dst string, o *driver.CopyOptions)
@@ -36,7 +36,7 @@ func (b *signingBucket) Delete(ctx context.Context, key string, o *driver.Delete
 	if b.deleted != nil {
 		b.deleted(key)
 	}
-	return b.Base.Delete(ctx, key, o)
+	return b.Bucket.Delete(ctx, key, o)
 }
 
 func (b *signingBucket) Read(ctx context.Context, key string, offset, length int64) (*driver.Reader, error) {
@@ -46,7 +46,7 @@ func (b *signingBucket) Read(ctx context.Context, key string, offset, length int
 	if b.readErr != nil {
 		return nil, b.readErr
 	}
-	return b.Base.Read(ctx, key, offset, length)
+	return b.Bucket.Read(ctx, key, offset, length)
 }
 
 func (b *signingBucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOptions) error {
@@ -55,25 +55,25 @@ func (b *signingBucket) Copy(ctx context.Context, dst, src string, o *driver.Cop
 	}
 	if landing := b.landing; landing != nil {
 		b.landing = nil
-		content, err := b.Bucket.ReadAll(ctx, src)
+		content, err := b.Blob().ReadAll(ctx, src)
 		if err != nil {
 			return b.MapError(err)
 		}
 		landing()
 		return b.Write(ctx, dst, bytes.NewReader(content), &driver.WriteOptions{IfNotExist: o.IfNotExist, ContentType: o.ContentType, Metadata: o.Metadata})
 	}
-	err := b.Base.Copy(ctx, dst, src, o)
+	err := b.Bucket.Copy(ctx, dst, src, o)
 	if b.copied != nil && err == nil {
 		b.copied(dst, o)
 	}
 	return err
 }
 
-func (b *signingBucket) Sign(_ context.Context, key string, o *driver.SignOptions) (*driver.Signed, error) {
-	if o.ContentType != "" || o.ContentLength != nil || o.MaxLength != 0 || o.SHA256 != nil || o.CreateOnly {
-		return nil, driver.ErrUnsupported
+func (b *signingBucket) Sign(_ context.Context, key string, o *driver.SignOptions) (*driver.SignedURL, error) {
+	if o.ContentType != "" || o.Size != nil || o.MaxSize != 0 || o.SHA256 != nil || o.IfNotExist {
+		return nil, errors.ErrUnsupported
 	}
-	return &driver.Signed{URL: key, Method: o.Method}, nil
+	return &driver.SignedURL{URL: key, Method: o.Method}, nil
 }
 
 type direct struct {
@@ -88,13 +88,16 @@ func newDirect(t *testing.T, service bool) *direct {
 	now := time.Now()
 	d := &direct{ctx: audit.WithActor(t.Context(), audit.Actor{UserID: "anna"}), clock: &now}
 	d.trail = &audit.Memory{Now: func() time.Time { return *d.clock }}
-	base := driver.Base{Bucket: memblob.OpenBucket(nil), BaseInfo: driver.Info{Backend: "mem", Bucket: "mem"}}
-	opts := &Options{}
+	info := driver.Info{Backend: "mem", Bucket: "mem"}
 	if service {
-		base.BaseInfo.Capabilities.Links = driver.Links{
-			Methods: []string{http.MethodPut}, ContentLength: driver.OnCompletion, MaxLength: driver.OnCompletion,
+		info.Capabilities.Links = driver.LinkCapabilities{
+			Methods: []string{http.MethodPut}, Size: driver.OnCompletion, MaxSize: driver.OnCompletion,
 			ContentType: driver.OnCompletion, SHA256: driver.OnCompletion,
 		}
+	}
+	base := driver.FromBlob(memblob.OpenBucket(nil), info)
+	opts := &Options{}
+	if service {
 		d.put = func(tk *Ticket, contentType, content string) error {
 			return base.Write(d.ctx, tk.Link.URL(), strings.NewReader(content), &driver.WriteOptions{ContentType: contentType})
 		}
@@ -112,7 +115,7 @@ func newDirect(t *testing.T, service bool) *direct {
 		}
 	}
 	var err error
-	d.Store, err = New(&signingBucket{Base: base}, d.trail, opts)
+	d.Store, err = New(&signingBucket{Bucket: base}, d.trail, opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close(context.Background())) })
 	return d

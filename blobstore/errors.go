@@ -30,7 +30,7 @@ var (
 	// ErrRange reports a requested range that starts past the end of the object.
 	ErrRange = driver.ErrRange
 	// ErrUnsupported reports a feature that the backend lacks; see [Store.Info].
-	ErrUnsupported = driver.ErrUnsupported
+	ErrUnsupported = errors.ErrUnsupported
 	// ErrReplaced reports that the object was replaced concurrently.
 	ErrReplaced = driver.ErrReplaced
 	// ErrAudit reports that the trail could not be written or read. Before the

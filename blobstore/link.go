@@ -87,7 +87,7 @@ func (l Link) Form() map[string]string {
 }
 
 // setSigned takes over a link that a service signed.
-func (l *Link) setSigned(signed *driver.Signed) {
+func (l *Link) setSigned(signed *driver.SignedURL) {
 	l.url, l.Method, l.Header, l.form = secret.New(signed.URL), signed.Method, signed.Header, nil
 	if fields := signed.Form; fields != nil {
 		l.form = func() map[string]string { return fields }
@@ -247,10 +247,10 @@ func (s *Store) signByService(ctx context.Context, link *Link, key string, o *Li
 	so := &driver.SignOptions{
 		Method: link.Method, Expires: link.Expires, GrantID: link.GrantID,
 		ContentDisposition: disposition, ResponseType: o.ResponseType,
-		ContentType: o.ContentType, MaxLength: o.MaxSize, SHA256: o.SHA256,
+		ContentType: o.ContentType, MaxSize: o.MaxSize, SHA256: o.SHA256,
 	}
 	if o.Size > 0 {
-		so.ContentLength = &o.Size
+		so.Size = &o.Size
 	}
 	signed, err := s.bucket.Sign(ctx, key, so)
 	if err != nil {

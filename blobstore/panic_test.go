@@ -36,7 +36,7 @@ func TestHostPanics(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
 				trail := new(audit.Memory)
-				bucket := &driver.Base{Bucket: memblob.OpenBucket(nil), BaseInfo: driver.Info{Backend: "mem", Bucket: "mem"}}
+				bucket := driver.FromBlob(memblob.OpenBucket(nil), driver.Info{Backend: "mem", Bucket: "mem"})
 				store, err := New(bucket, trail, &tc.opts)
 				require.NoError(t, err)
 				require.Panics(t, func() { tc.do(ctx, store) })

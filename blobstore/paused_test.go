@@ -21,7 +21,7 @@ import (
 
 // steps is a bucket that can be stopped before and after each of its changes.
 type steps struct {
-	driver.Base
+	driver.Bucket
 	before, after func(op, key string) error
 }
 
@@ -39,15 +39,15 @@ func (b *steps) step(op, key string, do func() error) error {
 }
 
 func (b *steps) Write(ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) error {
-	return b.step("write", key, func() error { return b.Base.Write(ctx, key, r, o) })
+	return b.step("write", key, func() error { return b.Bucket.Write(ctx, key, r, o) })
 }
 
 func (b *steps) Copy(ctx context.Context, dst, src string, o *driver.CopyOptions) error {
-	return b.step("copy", dst, func() error { return b.Base.Copy(ctx, dst, src, o) })
+	return b.step("copy", dst, func() error { return b.Bucket.Copy(ctx, dst, src, o) })
 }
 
 func (b *steps) Delete(ctx context.Context, key string, o *driver.DeleteOptions) error {
-	return b.step("delete", key, func() error { return b.Base.Delete(ctx, key, o) })
+	return b.step("delete", key, func() error { return b.Bucket.Delete(ctx, key, o) })
 }
 
 type paused struct {
@@ -62,12 +62,12 @@ type paused struct {
 func newPaused(t *testing.T) *paused {
 	p := &paused{ctx: audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})}
 	p.trail = &audit.Memory{Now: func() time.Time { return time.Now().Add(time.Duration(p.ahead.Load())) }}
-	base := driver.Base{Bucket: memblob.OpenBucket(nil), BaseInfo: driver.Info{Backend: "mem", Bucket: "mem"}}
-	p.bucket = &steps{Base: base}
+	base := driver.FromBlob(memblob.OpenBucket(nil), driver.Info{Backend: "mem", Bucket: "mem"})
+	p.bucket = &steps{Bucket: base}
 	var err error
 	p.Store, err = New(p.bucket, p.trail, nil)
 	require.NoError(t, err)
-	p.other, err = New(&base, p.trail, nil)
+	p.other, err = New(base, p.trail, nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, p.Close(context.Background())) })
 	return p

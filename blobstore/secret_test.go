@@ -18,7 +18,7 @@ import (
 func TestLinksStayOutOfLogs(t *testing.T) {
 	link := &Link{GrantID: "g"}
 	form := map[string]string{"policy": "SECRET-POLICY"}
-	link.setSigned(&driver.Signed{URL: "https://example.com/f?sig=SECRET-URL", Method: "POST", Form: form})
+	link.setSigned(&driver.SignedURL{URL: "https://example.com/f?sig=SECRET-URL", Method: "POST", Form: form})
 	obj := &Object{Key: "a/b.pdf", Size: 3, SHA256: []byte{1}, Link: link}
 	ticket := &Ticket{ID: "t", Key: "a/b.pdf", Link: link}
 	secrettest.HoldsDeep(t, *link, "SECRET-URL", "SECRET-POLICY")

@@ -42,7 +42,7 @@ func newStagingWith(t *testing.T, lease time.Duration, opts *sqlaudit.Options) *
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, host.Close()) })
 	host.MustExec("CREATE TABLE invoices (id TEXT PRIMARY KEY, file TEXT NOT NULL)")
-	bucket := &driver.Base{Bucket: memblob.OpenBucket(nil), BaseInfo: driver.Info{Backend: "mem", Bucket: "mem"}}
+	bucket := driver.FromBlob(memblob.OpenBucket(nil), driver.Info{Backend: "mem", Bucket: "mem"})
 	store, err := New(bucket, audit.Multi(journal), &Options{Lease: lease})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, store.Close(context.Background())) })

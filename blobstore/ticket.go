@@ -182,14 +182,14 @@ func ticketLease(e audit.Event) time.Duration {
 }
 
 // relax drops the constraints that Complete enforces in place of the service.
-func (o *LinkOptions) relax(l driver.Links) {
+func (o *LinkOptions) relax(l driver.LinkCapabilities) {
 	if l.ContentType == driver.OnCompletion {
 		o.ContentType = ""
 	}
-	if l.ContentLength == driver.OnCompletion {
+	if l.Size == driver.OnCompletion {
 		o.Size = 0
 	}
-	if l.MaxLength == driver.OnCompletion {
+	if l.MaxSize == driver.OnCompletion {
 		o.MaxSize = 0
 	}
 	if l.SHA256 == driver.OnCompletion {

@@ -24,7 +24,7 @@ import (
 
 // delaying keeps what is written back until it is told to let it land.
 type delaying struct {
-	driver.Base
+	driver.Bucket
 	lands []func() error
 	then  func()
 }
@@ -35,7 +35,7 @@ func (b *delaying) Write(_ context.Context, key string, r io.Reader, o *driver.W
 		return err
 	}
 	o = &driver.WriteOptions{ContentType: o.ContentType, Metadata: o.Metadata}
-	b.lands = append(b.lands, func() error { return b.Base.Write(context.Background(), key, bytes.NewReader(data), o) })
+	b.lands = append(b.lands, func() error { return b.Bucket.Write(context.Background(), key, bytes.NewReader(data), o) })
 	b.then()
 	return errors.New("the connection was cut")
 }
@@ -46,11 +46,11 @@ func testLateWritesAreAmended(t *testing.T, s *system) {
 	const n = 10
 	ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "u-1"})
 	j, db := s.open(t, nil)
-	base := driver.Base{Bucket: memblob.OpenBucket(nil), BaseInfo: driver.Info{Backend: "mem", Bucket: "files"}}
-	store, err := blobstore.New(&base, j, nil)
+	base := driver.FromBlob(memblob.OpenBucket(nil), driver.Info{Backend: "mem", Bucket: "files"})
+	store, err := blobstore.New(base, j, nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, store.Close(context.Background())) })
-	bucket := &delaying{Base: base}
+	bucket := &delaying{Bucket: base}
 	for i := range n {
 		dying, _ := openDSN(t, db.dsn, nil)
 		bucket.then = func() { assert.NoError(t, dying.Close(context.Background())) }

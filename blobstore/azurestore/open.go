@@ -64,11 +64,19 @@ var retries = policy.RetryOptions{MaxRetries: 3, RetryDelay: 200 * time.Millisec
 
 // bucket adds to the Go CDK's azureblob what it lacks.
 type bucket struct {
-	driver.Base
+	driver.Bucket
 	container *container.Client
 	signer    *linkSigner
 	made      bool             // by opening it
 	there     cloudhttp.Shared // asks whether the container exists
+
+	closeTransport func()
+}
+
+// Close implements [driver.Bucket].
+func (b *bucket) Close() error {
+	defer b.closeTransport()
+	return b.Bucket.Close()
 }
 
 // New opens a container, and checks within 5 seconds that it is there and that
@@ -150,17 +158,18 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 	}
 	b.signer.https = public.Scheme == "https"
 	b.signer.prefix = strings.TrimSuffix(public.String(), "/") + "/" + o.Container + "/"
-	if b.Bucket, err = azureblob.OpenBucket(ctx, b.container, nil); err != nil {
+	plain, err := azureblob.OpenBucket(ctx, b.container, nil)
+	if err != nil {
 		return nil, err
 	}
-	b.CloseFunc = func() error { closeTransport(); return nil }
-	b.BaseInfo = driver.Info{Backend: "azure", Bucket: o.Account + "/" + o.Container, Capabilities: driver.Capabilities{
+	b.closeTransport = closeTransport
+	b.Bucket = driver.FromBlob(plain, driver.Info{Backend: "azure", Bucket: o.Account + "/" + o.Container, Capabilities: driver.Capabilities{
 		ExactCreate: true, ExactDelete: true, AtomicReplace: true, Durable: true, KeepsSHA256: true, Links: b.signer.links(),
 	}, Needs: driver.Needs{
 		Write: "the role Storage Blob Data Contributor, or in a SAS token sp=cw", Read: "the role Storage Blob Data Contributor, or in a SAS token sp=r",
 		List: "the role Storage Blob Data Contributor, or in a SAS token sp=l", Delete: "the role Storage Blob Data Contributor, or in a SAS token sp=d",
 		Sign: "the role Storage Blob Delegator on the account, or the account's key",
-	}}
+	}})
 	return b, nil
 }
 

@@ -36,14 +36,14 @@ type linkSigner struct {
 	reason     string // why it can't sign; empty: it can
 }
 
-func (s *linkSigner) links() driver.Links {
+func (s *linkSigner) links() driver.LinkCapabilities {
 	if s.reason != "" {
-		return driver.Links{}
+		return driver.LinkCapabilities{}
 	}
-	l := driver.Links{
-		Methods:       []string{http.MethodGet, http.MethodPut, http.MethodDelete},
-		ContentLength: driver.OnCompletion, MaxLength: driver.OnCompletion, ContentType: driver.OnCompletion,
-		SHA256: driver.OnCompletion, CreateOnly: driver.ByService,
+	l := driver.LinkCapabilities{
+		Methods: []string{http.MethodGet, http.MethodPut, http.MethodDelete},
+		Size:    driver.OnCompletion, MaxSize: driver.OnCompletion, ContentType: driver.OnCompletion,
+		SHA256: driver.OnCompletion, IfNotExist: driver.ByService,
 	}
 	if s.delegation != nil {
 		l.MaxExpiry = maxDelegation
@@ -52,16 +52,16 @@ func (s *linkSigner) links() driver.Links {
 }
 
 // Sign implements [driver.Bucket].
-func (b *bucket) Sign(ctx context.Context, key string, o *driver.SignOptions) (*driver.Signed, error) {
+func (b *bucket) Sign(ctx context.Context, key string, o *driver.SignOptions) (*driver.SignedURL, error) {
 	signed, err := b.signer.sign(ctx, key, o)
 	return signed, b.MapError(err)
 }
 
-func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions) (*driver.Signed, error) {
+func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions) (*driver.SignedURL, error) {
 	now := time.Now()
 	switch {
 	case s.reason != "":
-		return nil, fmt.Errorf("%w: %s", driver.ErrUnsupported, s.reason)
+		return nil, fmt.Errorf("%w: %s", errors.ErrUnsupported, s.reason)
 	case !o.Expires.After(now):
 		return nil, errors.New("the link would have expired already")
 	}
@@ -73,16 +73,16 @@ func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions
 	if !s.https { // an emulator: nothing else would use the link
 		v.Protocol = sas.ProtocolHTTPSandHTTP
 	}
-	out := &driver.Signed{Method: o.Method}
+	out := &driver.SignedURL{Method: o.Method}
 	switch o.Method {
 	case http.MethodGet:
 		v.Permissions = (&sas.BlobPermissions{Read: true}).String()
 		v.ContentDisposition, v.ContentType = o.ContentDisposition, o.ResponseType
 	case http.MethodPut:
-		if o.ContentType != "" || o.ContentLength != nil || o.MaxLength > 0 || o.SHA256 != nil {
-			return nil, fmt.Errorf("%w: an Azure link can't hold the content's type, length or SHA-256", driver.ErrUnsupported)
+		if o.ContentType != "" || o.Size != nil || o.MaxSize > 0 || o.SHA256 != nil {
+			return nil, fmt.Errorf("%w: an Azure link can't hold the content's type, length or SHA-256", errors.ErrUnsupported)
 		}
-		v.Permissions = (&sas.BlobPermissions{Create: true, Write: !o.CreateOnly}).String()
+		v.Permissions = (&sas.BlobPermissions{Create: true, Write: !o.IfNotExist}).String()
 		out.Header = http.Header{"X-Ms-Blob-Type": {"BlockBlob"}}
 		for k, v := range encodeMetadata(o.Metadata) {
 			out.Header.Set("X-Ms-Meta-"+k, *v)
@@ -90,7 +90,7 @@ func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions
 	case http.MethodDelete:
 		v.Permissions = (&sas.BlobPermissions{Delete: true}).String()
 	default:
-		return nil, fmt.Errorf("%w: %.20q links", driver.ErrUnsupported, o.Method)
+		return nil, fmt.Errorf("%w: %.20q links", errors.ErrUnsupported, o.Method)
 	}
 	q, err := s.signature(ctx, v, o, now)
 	if err != nil {
@@ -134,7 +134,7 @@ func (s *linkSigner) signature(ctx context.Context, v sas.BlobSignatureValues, o
 		return q, nil
 	}
 	if o.Expires.Sub(now) > maxDelegation {
-		return sas.QueryParameters{}, fmt.Errorf("%w: an expiry in %v: without an account key Azure allows at most %v", driver.ErrUnsupported, o.Expires.Sub(now), maxDelegation)
+		return sas.QueryParameters{}, fmt.Errorf("%w: an expiry in %v: without an account key Azure allows at most %v", errors.ErrUnsupported, o.Expires.Sub(now), maxDelegation)
 	}
 	cred, err := s.delegation.credential(ctx, now, o.Expires)
 	if err != nil {

@@ -190,7 +190,7 @@ func (w *writing) explain(ctx context.Context, key string, err error) error {
 		// that are waiting.
 		err = fmt.Errorf("another upload of this key finished first: %w", w.b.MapError(err))
 		if w.o.IfNotExist {
-			if _, headErr := w.b.Bucket.Attributes(ctx, key); headErr == nil {
+			if _, headErr := w.b.Blob().Attributes(ctx, key); headErr == nil {
 				return driver.As(fs.ErrExist, err)
 			}
 		}

@@ -27,8 +27,8 @@ func (b signingBucket) Info() driver.Info {
 	return info
 }
 
-func (signingBucket) Sign(_ context.Context, key string, o *driver.SignOptions) (*driver.Signed, error) {
-	return &driver.Signed{URL: "https://cloud.example/" + key + "?name=" + o.ContentDisposition, Method: o.Method}, nil
+func (signingBucket) Sign(_ context.Context, key string, o *driver.SignOptions) (*driver.SignedURL, error) {
+	return &driver.SignedURL{URL: "https://cloud.example/" + key + "?name=" + o.ContentDisposition, Method: o.Method}, nil
 }
 
 func newCloud(t *testing.T, log audit.Journal) *blobstore.Store {

@@ -31,15 +31,15 @@ type uploadCloud struct{ driver.Bucket }
 
 func (b uploadCloud) Info() driver.Info {
 	info := b.Bucket.Info()
-	info.Backend, info.Capabilities.Links = "cloud", driver.Links{
-		Methods: []string{"GET", "PUT"}, ContentLength: driver.OnCompletion, MaxLength: driver.OnCompletion,
+	info.Backend, info.Capabilities.Links = "cloud", driver.LinkCapabilities{
+		Methods: []string{"GET", "PUT"}, Size: driver.OnCompletion, MaxSize: driver.OnCompletion,
 		ContentType: driver.OnCompletion, SHA256: driver.OnCompletion,
 	}
 	return info
 }
 
-func (uploadCloud) Sign(_ context.Context, key string, o *driver.SignOptions) (*driver.Signed, error) {
-	return &driver.Signed{
+func (uploadCloud) Sign(_ context.Context, key string, o *driver.SignOptions) (*driver.SignedURL, error) {
+	return &driver.SignedURL{
 		URL: "https://cloud.example/" + key, Method: o.Method,
 		Header: http.Header{"X-Cloud": {"1"}, "Content-Length": {"10"}},
 	}, nil

@@ -15,19 +15,12 @@ import (
 	"gocloud.dev/gcerrors"
 
 	"github.com/blobtrail/blobtrail/internal/progress"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
-
-// Base is the [Bucket] that any Go CDK bucket makes. Providers embed it and
-// override what their service does better.
-type Base struct {
-	Bucket    *blob.Bucket // closed by Close
-	BaseInfo  Info
-	CloseFunc func() error // called by Close after the bucket is closed, if not nil
-}
 
 // FromBlob makes a [Bucket] of any Go CDK bucket, with the capabilities that all of
 // them have: it signs no links, and is create-only and durable as far as the Go
-// CDK's driver is. info.Backend is the name of the backend in the trail; empty
+// CDK's driver is. A provider embeds it and overrides what its service does better. info.Backend is the name of the backend in the trail; empty
 // means "custom". info.Bucket is the bucket's name there. Stores that share a trail
 // need different names, because each settles the open operations of its bucket.
 func FromBlob(b *blob.Bucket, info Info) Bucket {
@@ -37,14 +30,20 @@ func FromBlob(b *blob.Bucket, info Info) Bucket {
 	if info.Backend == "" {
 		info.Backend = "custom"
 	}
-	return &Base{Bucket: b, BaseInfo: info}
+	return &plain{b, info}
+}
+
+// plain is the [Bucket] of FromBlob.
+type plain struct {
+	bucket *blob.Bucket
+	info   Info
 }
 
 // Blob implements [Bucket].
-func (b *Base) Blob() *blob.Bucket { return b.Bucket }
+func (b *plain) Blob() *blob.Bucket { return b.bucket }
 
 // Info implements [Bucket].
-func (b *Base) Info() Info { return b.BaseInfo }
+func (b *plain) Info() Info { return b.info }
 
 // Attributes describes an object of b: as b does itself if it is a [Describer],
 // and otherwise by the Go CDK.
@@ -60,27 +59,21 @@ func Attributes(ctx context.Context, b Bucket, key string) (*blob.Attributes, er
 }
 
 // Close implements [Bucket].
-func (b *Base) Close() error {
-	err := b.Bucket.Close()
-	if b.CloseFunc != nil {
-		err = errors.Join(err, b.CloseFunc())
-	}
-	return err
-}
+func (b *plain) Close() error { return b.bucket.Close() }
 
 // Read implements [Bucket] by asking for the attributes and then for the
 // content, again if the object was replaced in between.
-func (b *Base) Read(ctx context.Context, key string, offset, length int64) (*Reader, error) {
+func (b *plain) Read(ctx context.Context, key string, offset, length int64) (*Reader, error) {
 	const tries = 25 // each costs little, and a busy writer may win several in a row
 	for range tries {
-		attrs, err := b.Bucket.Attributes(ctx, key)
+		attrs, err := b.bucket.Attributes(ctx, key)
 		if err != nil {
 			return nil, b.MapError(err)
 		}
 		if offset > attrs.Size || offset < 0 {
 			return nil, fmt.Errorf("%w: offset %d of %d bytes", ErrRange, offset, attrs.Size)
 		}
-		r, err := b.Bucket.NewRangeReader(ctx, key, offset, length, nil)
+		r, err := b.bucket.NewRangeReader(ctx, key, offset, length, nil)
 		if err != nil {
 			return nil, b.MapError(err)
 		}
@@ -94,30 +87,9 @@ func (b *Base) Read(ctx context.Context, key string, offset, length int64) (*Rea
 	return nil, fmt.Errorf("the object was replaced %d times while it was opened", tries)
 }
 
-// Write implements [Bucket] by Bucket.Upload from a reader that cancels the
-// upload when it fails: with some drivers the writer of the Go CDK would commit
-// a truncated object, with others cancelling it panics or strands parts.
-func (b *Base) Write(ctx context.Context, key string, r io.Reader, o *WriteOptions) error {
-	return b.WriteWith(ctx, key, r, WriterOptions(o))
-}
-
-// WriteWith is Write for a provider that has more to say in the Go CDK's options,
-// such as a BeforeWrite hook.
-func (b *Base) WriteWith(ctx context.Context, key string, r io.Reader, opts *blob.WriterOptions) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	src := &cancellingReader{r: r, ctx: ctx, cancel: cancel}
-	err := b.Bucket.Upload(ctx, key, src, opts)
-	if src.err != nil {
-		return src.err
-	}
-	if err != nil && ctx.Err() != nil {
-		return context.Cause(ctx) // of which the driver gives no more than ctx.Err()
-	}
-	if err == nil && !src.done {
-		return fmt.Errorf("the driver stopped reading before the end")
-	}
-	return b.MapError(err)
+// Write implements [Bucket].
+func (b *plain) Write(ctx context.Context, key string, r io.Reader, o *WriteOptions) error {
+	return provider.Write(ctx, b.bucket, key, r, WriterOptions(o), b.MapError)
 }
 
 // ContextReader returns a reader of r that fails with the cause of ctx once ctx
@@ -141,7 +113,7 @@ func (c *contextReader) Read(p []byte) (int, error) {
 }
 
 // List implements [Bucket].
-func (b *Base) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error] {
+func (b *plain) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error] {
 	return ListThrough(ctx, b, o)
 }
 
@@ -189,45 +161,15 @@ func WriterOptions(o *WriteOptions) *blob.WriterOptions {
 	}
 }
 
-// cancellingReader cancels its own context when the source fails, since that is
-// what makes every driver give the upload up.
-type cancellingReader struct {
-	r      io.Reader
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	err    error // what the source failed with
-	done   bool  // the source ended
-	empty  progress.Count
-}
-
-func (c *cancellingReader) Read(p []byte) (int, error) {
-	if c.err == nil && c.ctx.Err() != nil {
-		c.err = context.Cause(c.ctx)
-	}
-	if c.err != nil {
-		return 0, c.err
-	}
-	n, err := c.r.Read(p)
-	err = c.empty.Check(p, n, err)
-	switch {
-	case err == io.EOF:
-		c.done = true
-	case err != nil:
-		c.err = err
-		c.cancel(err)
-	}
-	return n, err
-}
-
 // Copy implements [Bucket] by reading and writing, which stamps the new object
 // with metadata of its own.
-func (b *Base) Copy(ctx context.Context, dst, src string, o *CopyOptions) error {
+func (b *plain) Copy(ctx context.Context, dst, src string, o *CopyOptions) error {
 	return CopyThrough(ctx, b, dst, src, o)
 }
 
 // Received implements [Bucket]: a plain bucket has one kind of object.
-func (b *Base) Received(ctx context.Context, key string) (*blob.Attributes, error) {
-	a, err := b.Bucket.Attributes(ctx, key)
+func (b *plain) Received(ctx context.Context, key string) (*blob.Attributes, error) {
+	a, err := b.bucket.Attributes(ctx, key)
 	return a, b.MapError(err)
 }
 
@@ -287,29 +229,29 @@ func StoredSHA256(metadata map[string]string) ([]byte, error) {
 }
 
 // Delete implements [Bucket], a condition by looking first.
-func (b *Base) Delete(ctx context.Context, key string, o *DeleteOptions) error {
+func (b *plain) Delete(ctx context.Context, key string, o *DeleteOptions) error {
 	if o.IfMatch != "" {
-		switch a, err := b.Bucket.Attributes(ctx, key); {
+		switch a, err := b.bucket.Attributes(ctx, key); {
 		case err != nil:
 			return b.MapError(err)
 		case a.ETag != o.IfMatch:
 			return ErrReplaced
 		}
 	}
-	return b.MapError(b.Bucket.Delete(ctx, key))
+	return b.MapError(b.bucket.Delete(ctx, key))
 }
 
 // Sign implements [Bucket]: a plain bucket signs nothing, because the Go CDK's
 // own links hold hardly any constraint.
-func (b *Base) Sign(context.Context, string, *SignOptions) (*Signed, error) {
-	return nil, fmt.Errorf("%w: this backend signs no links", ErrUnsupported)
+func (b *plain) Sign(context.Context, string, *SignOptions) (*SignedURL, error) {
+	return nil, fmt.Errorf("%w: this backend signs no links", errors.ErrUnsupported)
 }
 
 // Sweep implements [Bucket]; a plain bucket leaves nothing that could be found.
-func (b *Base) Sweep(context.Context, string) error { return nil }
+func (b *plain) Sweep(context.Context, string) error { return nil }
 
 // MapError implements [Bucket] by the Go CDK's error codes.
-func (b *Base) MapError(err error) error { return MapCode(err) }
+func (b *plain) MapError(err error) error { return MapCode(err) }
 
 // MapCode returns err so that errors.Is finds the error of the contract that
 // its Go CDK code stands for.
@@ -325,7 +267,7 @@ func MapCode(err error) error {
 	case gcerrors.PermissionDenied:
 		return As(fs.ErrPermission, err)
 	case gcerrors.Unimplemented:
-		return As(ErrUnsupported, err)
+		return As(errors.ErrUnsupported, err)
 	case gcerrors.Canceled:
 		return As(context.Canceled, err)
 	case gcerrors.DeadlineExceeded:

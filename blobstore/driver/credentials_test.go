@@ -21,7 +21,7 @@ func TestCredentialsReachTheProvider(t *testing.T) {
 		if heed {
 			got = driver.CredentialsFrom(ctx)
 		}
-		return &driver.Base{Bucket: memblob.OpenBucket(nil)}, nil
+		return driver.FromBlob(memblob.OpenBucket(nil), driver.Info{}), nil
 	})
 	open := func(c *driver.Credentials) {
 		ctx := t.Context()

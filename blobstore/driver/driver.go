@@ -4,8 +4,8 @@
 // leave nothing behind when they fail, links with constraints, errors that mean
 // the same everywhere, a plain word on what the service cannot do).
 //
-// Applications use package blobstore. Whoever writes a provider embeds [Base],
-// overrides what the service does better, registers it with [Register] in an
+// Applications use package blobstore. Whoever writes a provider embeds what [FromBlob]
+// returns, overrides what the service does better, registers it with [Register] in an
 // init function, and runs the conformance suite of package storetest.
 package driver
 
@@ -24,8 +24,6 @@ import (
 // fs.ErrNotExist, fs.ErrExist, fs.ErrPermission, context.Canceled and
 // context.DeadlineExceeded.
 var (
-	// ErrUnsupported: this backend cannot do that; see [Capabilities].
-	ErrUnsupported = errors.ErrUnsupported
 	// ErrChecksum: the content is not what its checksum says.
 	ErrChecksum = errors.New("checksum mismatch")
 	// ErrRange: the part that was asked for begins behind the object's end.
@@ -62,7 +60,7 @@ const (
 // Bucket is an opened bucket, container or folder. All methods may be called
 // concurrently.
 //
-// Errors are those of the contract (see [ErrUnsupported]) wherever the service
+// Errors are those of the contract (see [ErrChecksum]) wherever the service
 // lets one tell, and never contain a secret.
 type Bucket interface {
 	// Blob is the Go CDK bucket, for what needs no help: attributes, unless the
@@ -109,8 +107,8 @@ type Bucket interface {
 	List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error]
 
 	// Sign makes a link that the service itself will honour. What the service
-	// cannot enforce and Capabilities does not promise is ErrUnsupported.
-	Sign(ctx context.Context, key string, o *SignOptions) (*Signed, error)
+	// cannot enforce and Capabilities does not promise is errors.ErrUnsupported.
+	Sign(ctx context.Context, key string, o *SignOptions) (*SignedURL, error)
 
 	// Sweep removes what a killed Write, Copy or Delete of key may have left
 	// beside the objects: temporary files, unfinished multipart uploads. It
@@ -165,29 +163,28 @@ type Capabilities struct {
 	// Links describes the links that the service signs. A store uses them for reading
 	// (GET and HEAD) and for direct uploads (PUT). Links that delete, and uploads
 	// straight to a key, lead to the handler of the application on every backend.
-	Links Links
+	Links LinkCapabilities
 }
 
-// Links says which links a service signs, and who enforces the constraints of a
+// LinkCapabilities says which links a service signs, and who enforces the constraints of a
 // direct upload.
-type Links struct {
-	Methods       []string      // of GET, HEAD, PUT, DELETE; none: it can't sign
-	MaxExpiry     time.Duration // 0: no limit of its own
-	ContentLength Enforcement   // an exact length
-	MaxLength     Enforcement
-	ContentType   Enforcement
-	SHA256        Enforcement
-	CreateOnly    Enforcement
+type LinkCapabilities struct {
+	Methods     []string      // of GET, HEAD, PUT, DELETE; none: it can't sign
+	MaxExpiry   time.Duration // 0: no limit of its own
+	Size        Enforcement   // an exact length
+	MaxSize     Enforcement
+	ContentType Enforcement
+	SHA256      Enforcement
+	IfNotExist  Enforcement
 }
 
 // Enforcement says who holds a constraint on a signed upload.
 type Enforcement string
 
 const (
-	NotEnforced  Enforcement = ""              // asking for it is ErrUnsupported
+	NotEnforced  Enforcement = ""              // asking for it is errors.ErrUnsupported
 	ByService    Enforcement = "by service"    // the service refuses the request
 	OnCompletion Enforcement = "on completion" // checked afterwards; what breaks it is removed before it can be read
-	ByHandler    Enforcement = "by handler"    // the host's own HTTP handler refuses the request
 )
 
 // Reader is an open object.
@@ -245,16 +242,16 @@ type SignOptions struct {
 	ResponseType       string
 
 	// On PUT: what the upload must be.
-	ContentType   string
-	ContentLength *int64 // exact; nil: any
-	MaxLength     int64  // 0: any
-	SHA256        []byte // nil: any
-	CreateOnly    bool
-	Metadata      map[string]string // kept with the object
+	ContentType string
+	Size        *int64 // exact; nil: any
+	MaxSize     int64  // 0: any
+	SHA256      []byte // nil: any
+	IfNotExist  bool
+	Metadata    map[string]string // kept with the object
 }
 
-// Signed is a link as a client must use it. URL is a secret until it expires.
-type Signed struct {
+// SignedURL is a link as a client must use it. URL is a secret until it expires.
+type SignedURL struct {
 	URL    string
 	Method string
 	Header http.Header       // headers that the client must send as they are

@@ -25,7 +25,7 @@ import (
 // fileBucket adds to the Go CDK's fileblob what it lacks: it syncs, its
 // create-only is exact within this process, and what a crash left is swept.
 type fileBucket struct {
-	driver.Base
+	driver.Bucket
 	dir    string
 	info   fs.FileInfo // of the folder when it was opened
 	origin origin
@@ -63,11 +63,11 @@ func openFile(_ context.Context, u *url.URL) (driver.Bucket, error) {
 		return nil, err
 	}
 	fb := &fileBucket{
-		Base: driver.Base{Bucket: b, BaseInfo: driver.Info{
+		Bucket: driver.FromBlob(b, driver.Info{
 			Backend: backend, Bucket: identity(dir),
 			Capabilities: driver.Capabilities{Durable: true},
 			Needs:        needs,
-		}},
+		}),
 		dir: dir, origin: from, seed: maphash.MakeSeed(),
 	}
 	if fb.info, err = os.Stat(dir); err != nil {
@@ -111,7 +111,7 @@ func (b *fileBucket) Undo(context.Context) error { return b.origin.undo() }
 
 // Attributes implements [driver.Describer].
 func (b *fileBucket) Attributes(ctx context.Context, key string) (*blob.Attributes, error) {
-	a, err := b.Bucket.Attributes(ctx, key)
+	a, err := b.Blob().Attributes(ctx, key)
 	if err != nil {
 		return nil, b.MapError(err)
 	}
@@ -149,7 +149,7 @@ func (b *fileBucket) Write(ctx context.Context, key string, r io.Reader, o *driv
 		}
 		return nil
 	}
-	w, err := b.Bucket.NewWriter(ctx, key, opts)
+	w, err := b.Blob().NewWriter(ctx, key, opts)
 	if err != nil {
 		return b.writeError(err)
 	}
@@ -188,7 +188,7 @@ func (b *fileBucket) Write(ctx context.Context, key string, r io.Reader, o *driv
 		if !o.IfNotExist {
 			return driver.As(driver.ErrInDoubt, err) // the old object is gone
 		}
-		return errors.Join(err, b.Bucket.Delete(context.WithoutCancel(ctx), key))
+		return errors.Join(err, b.Blob().Delete(context.WithoutCancel(ctx), key))
 	}
 	return nil
 }
@@ -223,7 +223,7 @@ func (b *fileBucket) MapError(err error) error {
 	if errors.Is(err, syscall.ENOTDIR) {
 		err = driver.As(fs.ErrNotExist, err)
 	} else {
-		err = b.Base.MapError(err)
+		err = b.Bucket.MapError(err)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		if missing := b.present(); missing != nil {
@@ -245,7 +245,7 @@ func (b *fileBucket) writeError(err error) error {
 // Read implements [driver.Bucket]. It waits while the object is replaced.
 func (b *fileBucket) Read(ctx context.Context, key string, offset, length int64) (*driver.Reader, error) {
 	defer b.lock(key)()
-	r, err := b.Base.Read(ctx, key, offset, length)
+	r, err := b.Bucket.Read(ctx, key, offset, length)
 	return r, b.MapError(err)
 }
 
@@ -295,7 +295,7 @@ func (b *fileBucket) Delete(ctx context.Context, key string, o *driver.DeleteOpt
 	if err := b.present(); err != nil {
 		return err
 	}
-	if err := b.Base.Delete(ctx, key, o); err != nil {
+	if err := b.Bucket.Delete(ctx, key, o); err != nil {
 		return b.MapError(err)
 	}
 	if err := b.syncDirs(b.path(key)); err != nil {

@@ -13,11 +13,12 @@ import (
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/blobstore/filestore/localblob"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // localBucket is a folder under the driver of this library.
 type localBucket struct {
-	driver.Base
+	driver.Bucket
 	origin origin
 }
 
@@ -45,11 +46,11 @@ func openLocal(_ context.Context, u *url.URL) (driver.Bucket, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &localBucket{origin: from, Base: driver.Base{Bucket: b, BaseInfo: driver.Info{
+	return &localBucket{origin: from, Bucket: driver.FromBlob(b, driver.Info{
 		Backend: backend, Bucket: identity(dir),
 		Capabilities: driver.Capabilities{ExactCreate: true, ExactDelete: true, AtomicReplace: true, Durable: true, KeepsSHA256: true},
 		Needs:        needs,
-	}}}, nil
+	})}, nil
 }
 
 // Write implements [driver.Bucket].
@@ -65,7 +66,7 @@ func (b *localBucket) Write(ctx context.Context, key string, r io.Reader, o *dri
 			return nil
 		}
 	}
-	return unsure(b.MapError(b.WriteWith(ctx, key, r, opts)))
+	return unsure(b.MapError(provider.Write(ctx, b.Blob(), key, r, opts, b.MapError)))
 }
 
 // MapError implements [driver.Bucket].
@@ -76,12 +77,12 @@ func (b *localBucket) MapError(err error) error {
 	case errors.Is(err, localblob.ErrPath):
 		return driver.As(driver.ErrPath, err)
 	}
-	return b.Base.MapError(err)
+	return b.Bucket.MapError(err)
 }
 
 // Attributes implements [driver.Describer].
 func (b *localBucket) Attributes(ctx context.Context, key string) (*blob.Attributes, error) {
-	a, err := b.Bucket.Attributes(ctx, key)
+	a, err := b.Blob().Attributes(ctx, key)
 	if err != nil {
 		return nil, b.MapError(err)
 	}
@@ -95,13 +96,13 @@ func (b *localBucket) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*
 
 // Precheck implements [driver.Prechecker].
 func (b *localBucket) Precheck(ctx context.Context, key string) error {
-	return b.MapError(localblob.Precheck(ctx, b.Bucket, key))
+	return b.MapError(localblob.Precheck(ctx, b.Blob(), key))
 }
 
 // Skipped implements [driver.Skipper].
 func (b *localBucket) Skipped(ctx context.Context, prefix string, limit int) iter.Seq2[driver.Skipped, error] {
 	return func(yield func(driver.Skipped, error) bool) {
-		for f, err := range localblob.Skipped(ctx, b.Bucket, prefix, limit) {
+		for f, err := range localblob.Skipped(ctx, b.Blob(), prefix, limit) {
 			if !yield(driver.Skipped(f), b.MapError(err)) {
 				return
 			}
@@ -126,9 +127,9 @@ func unsure(err error) error {
 // Delete implements [driver.Bucket].
 func (b *localBucket) Delete(ctx context.Context, key string, o *driver.DeleteOptions) error {
 	if o.IfMatch == "" {
-		return unsure(b.MapError(b.Base.Delete(ctx, key, o)))
+		return unsure(b.MapError(b.Bucket.Delete(ctx, key, o)))
 	}
-	err := localblob.DeleteVersion(ctx, b.Bucket, key, o.IfMatch)
+	err := localblob.DeleteVersion(ctx, b.Blob(), key, o.IfMatch)
 	if errors.Is(err, localblob.ErrReplaced) {
 		return driver.ErrReplaced
 	}
@@ -139,7 +140,7 @@ func (b *localBucket) Delete(ctx context.Context, key string, o *driver.DeleteOp
 // content of src is another name of the same file.
 func (b *localBucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOptions) error {
 	if o.ContentOnly && o.IfNotExist && o.IfMatch != "" {
-		err := localblob.Adopt(ctx, b.Bucket, dst, src, &localblob.AdoptOptions{ETag: o.IfMatch, ContentType: o.ContentType, Metadata: o.Metadata})
+		err := localblob.Adopt(ctx, b.Blob(), dst, src, &localblob.AdoptOptions{ETag: o.IfMatch, ContentType: o.ContentType, Metadata: o.Metadata})
 		switch {
 		case errors.Is(err, localblob.ErrReplaced):
 			return driver.ErrReplaced
@@ -156,7 +157,7 @@ func (b *localBucket) Copy(ctx context.Context, dst, src string, o *driver.CopyO
 // Read implements [driver.Bucket]. The driver takes attributes and content from
 // the same opening.
 func (b *localBucket) Read(ctx context.Context, key string, offset, length int64) (*driver.Reader, error) {
-	r, a, err := localblob.OpenRange(ctx, b.Bucket, key, offset, length)
+	r, a, err := localblob.OpenRange(ctx, b.Blob(), key, offset, length)
 	if err != nil {
 		return nil, b.MapError(err)
 	}
@@ -169,5 +170,5 @@ func (b *localBucket) Read(ctx context.Context, key string, offset, length int64
 
 // Sweep implements [driver.Bucket].
 func (b *localBucket) Sweep(ctx context.Context, key string) error {
-	return b.MapError(localblob.SweepKey(ctx, b.Bucket, key))
+	return b.MapError(localblob.SweepKey(ctx, b.Blob(), key))
 }

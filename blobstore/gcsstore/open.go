@@ -78,13 +78,23 @@ const (
 
 // bucket adds to the Go CDK's gcsblob what it lacks.
 type bucket struct {
-	driver.Base
+	driver.Bucket
 	client *storage.Client
 	handle *storage.BucketHandle
 	signer *linkSigner
 	made   bool             // by opening it
 	there  cloudhttp.Shared // asks whether the bucket exists
+
+	closeTransport func()
 }
+
+func (b *bucket) closeClient() error {
+	defer b.closeTransport()
+	return b.client.Close()
+}
+
+// Close implements [driver.Bucket].
+func (b *bucket) Close() error { return errors.Join(b.Bucket.Close(), b.closeClient()) }
 
 // New opens a bucket, and checks within 5 seconds that it is there and that the
 // credentials may use it.
@@ -142,18 +152,15 @@ func newBucket(ctx, openCtx context.Context, o Options) (*bucket, error) {
 	// The library's own limit is the end of the context.
 	b.client.SetRetry(storage.WithMaxAttempts(attempts), storage.WithBackoff(gax.Backoff{Initial: 200 * time.Millisecond, Max: 5 * time.Second, Multiplier: 2}))
 	b.handle = b.client.Bucket(o.Bucket)
-	b.CloseFunc = func() error {
-		err := b.client.Close()
-		closeTransport()
-		return err
-	}
+	b.closeTransport = closeTransport
 	if b.signer, err = newLinkSigner(openCtx, &o, creds, client); err != nil {
-		return nil, errors.Join(err, b.CloseFunc())
+		return nil, errors.Join(err, b.closeClient())
 	}
-	if b.Bucket, err = gcsblob.OpenBucket(ctx, nil, o.Bucket, &gcsblob.Options{Client: b.client}); err != nil {
-		return nil, errors.Join(err, b.CloseFunc())
+	plain, err := gcsblob.OpenBucket(ctx, nil, o.Bucket, &gcsblob.Options{Client: b.client})
+	if err != nil {
+		return nil, errors.Join(err, b.closeClient())
 	}
-	b.BaseInfo = driver.Info{Backend: "gcs", Bucket: o.Bucket, Capabilities: driver.Capabilities{
+	info := driver.Info{Backend: "gcs", Bucket: o.Bucket, Capabilities: driver.Capabilities{
 		ExactCreate: true, ExactDelete: true, AtomicReplace: true, Durable: true, KeepsSHA256: true, Links: b.signer.links(),
 	}, Needs: driver.Needs{
 		Write: "storage.objects.create (role Storage Object User)", Read: "storage.objects.get (role Storage Object User)",
@@ -163,8 +170,9 @@ func newBucket(ctx, openCtx context.Context, o Options) (*bucket, error) {
 	if o.Endpoint != "" {
 		// Two services may each have a bucket of that name.
 		u, _ := url.Parse(o.Endpoint)
-		b.BaseInfo.Bucket = u.Host + "/" + o.Bucket
+		info.Bucket = u.Host + "/" + o.Bucket
 	}
+	b.Bucket = driver.FromBlob(plain, info)
 	return b, nil
 }
 

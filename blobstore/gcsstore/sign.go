@@ -124,32 +124,32 @@ func parseKey(data []byte) (*rsa.PrivateKey, error) {
 	return nil, errors.New("the private key is not an RSA key")
 }
 
-func (s *linkSigner) links() driver.Links {
+func (s *linkSigner) links() driver.LinkCapabilities {
 	if s.reason != "" {
-		return driver.Links{}
+		return driver.LinkCapabilities{}
 	}
-	return driver.Links{
+	return driver.LinkCapabilities{
 		Methods:   []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete},
-		MaxExpiry: maxExpiry, ContentLength: driver.ByService, MaxLength: driver.ByService,
-		ContentType: driver.ByService, SHA256: driver.OnCompletion, CreateOnly: driver.ByService,
+		MaxExpiry: maxExpiry, Size: driver.ByService, MaxSize: driver.ByService,
+		ContentType: driver.ByService, SHA256: driver.OnCompletion, IfNotExist: driver.ByService,
 	}
 }
 
 // Sign implements [driver.Bucket].
-func (b *bucket) Sign(ctx context.Context, key string, o *driver.SignOptions) (*driver.Signed, error) {
+func (b *bucket) Sign(ctx context.Context, key string, o *driver.SignOptions) (*driver.SignedURL, error) {
 	signed, err := b.signer.sign(ctx, key, o)
 	return signed, b.MapError(err)
 }
 
-func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions) (*driver.Signed, error) {
+func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions) (*driver.SignedURL, error) {
 	left := time.Until(o.Expires)
 	switch {
 	case s.reason != "":
-		return nil, fmt.Errorf("%w: %s", driver.ErrUnsupported, s.reason)
+		return nil, fmt.Errorf("%w: %s", errors.ErrUnsupported, s.reason)
 	case left < time.Second:
 		return nil, errors.New("the link would have expired already")
 	case left > maxExpiry:
-		return nil, fmt.Errorf("%w: an expiry in %v: Google allows at most %v", driver.ErrUnsupported, left.Round(time.Second), maxExpiry)
+		return nil, fmt.Errorf("%w: an expiry in %v: Google allows at most %v", errors.ErrUnsupported, left.Round(time.Second), maxExpiry)
 	}
 	opts := &storage.SignedURLOptions{
 		GoogleAccessID: s.accessID, Scheme: storage.SigningSchemeV4, Style: storage.PathStyle(),
@@ -159,7 +159,7 @@ func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions
 	if o.GrantID != "" {
 		opts.QueryParameters.Set(grantParam, o.GrantID)
 	}
-	out := &driver.Signed{Method: o.Method, Header: http.Header{}}
+	out := &driver.SignedURL{Method: o.Method, Header: http.Header{}}
 	switch o.Method {
 	case http.MethodGet, http.MethodHead:
 		if o.ContentDisposition != "" {
@@ -180,7 +180,7 @@ func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions
 		}
 	case http.MethodDelete:
 	default:
-		return nil, fmt.Errorf("%w: %.20q links", driver.ErrUnsupported, o.Method)
+		return nil, fmt.Errorf("%w: %.20q links", errors.ErrUnsupported, o.Method)
 	}
 	var err error
 	if out.URL, err = storage.SignedURL(s.bucket, key, opts); err != nil {
@@ -192,28 +192,28 @@ func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions
 // constrain sets the headers that an upload must have to fit the signature.
 func constrain(h http.Header, o *driver.SignOptions) error {
 	if o.SHA256 != nil {
-		return fmt.Errorf("%w: a link of Google's can't hold the content's SHA-256", driver.ErrUnsupported)
+		return fmt.Errorf("%w: a link of Google's can't hold the content's SHA-256", errors.ErrUnsupported)
 	}
 	if o.ContentType != "" {
 		h.Set("Content-Type", o.ContentType)
 	}
-	switch n := o.ContentLength; {
+	switch n := o.Size; {
 	case n != nil && *n < 0:
 		return fmt.Errorf("a length of %d bytes", *n)
-	case n != nil && o.MaxLength > 0 && *n > o.MaxLength:
-		return fmt.Errorf("%w: a length of %d bytes, and at most %d", driver.ErrTooLarge, *n, o.MaxLength)
+	case n != nil && o.MaxSize > 0 && *n > o.MaxSize:
+		return fmt.Errorf("%w: a length of %d bytes, and at most %d", driver.ErrTooLarge, *n, o.MaxSize)
 	case n != nil:
 		h.Set("X-Goog-Content-Length-Range", fmt.Sprintf("%d,%d", *n, *n))
-	case o.MaxLength > 0:
-		h.Set("X-Goog-Content-Length-Range", fmt.Sprintf("0,%d", o.MaxLength))
+	case o.MaxSize > 0:
+		h.Set("X-Goog-Content-Length-Range", fmt.Sprintf("0,%d", o.MaxSize))
 	}
-	if o.CreateOnly {
+	if o.IfNotExist {
 		h.Set("X-Goog-If-Generation-Match", "0")
 	}
 	for k, v := range o.Metadata {
 		if strings.ContainsFunc(k+v, func(r rune) bool { return r < ' ' || r > '~' }) {
 			// A header holds no more, and Google has no escape for it.
-			return fmt.Errorf("%w: metadata %.100q of a signed upload is not plain ASCII", driver.ErrUnsupported, k)
+			return fmt.Errorf("%w: metadata %.100q of a signed upload is not plain ASCII", errors.ErrUnsupported, k)
 		}
 		h.Set("X-Goog-Meta-"+k, v)
 	}

@@ -35,16 +35,13 @@ func init() {
 
 // New returns an empty bucket.
 func New() driver.Bucket {
-	return &bucket{Base: driver.Base{
-		Bucket: memblob.OpenBucket(nil),
-		BaseInfo: driver.Info{Backend: "mem", Bucket: "mem", Capabilities: driver.Capabilities{
-			ExactCreate: true, ExactDelete: true, AtomicReplace: true, KeepsSHA256: true,
-		}},
-	}}
+	return &bucket{Bucket: driver.FromBlob(memblob.OpenBucket(nil), driver.Info{Backend: "mem", Bucket: "mem", Capabilities: driver.Capabilities{
+		ExactCreate: true, ExactDelete: true, AtomicReplace: true, KeepsSHA256: true,
+	}})}
 }
 
 type bucket struct {
-	driver.Base
+	driver.Bucket
 	mu sync.Mutex // held while an object is stored or removed
 }
 
@@ -63,14 +60,14 @@ func (b *bucket) Write(ctx context.Context, key string, r io.Reader, o *driver.W
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.Base.Write(ctx, key, bytes.NewReader(content), &with)
+	return b.Bucket.Write(ctx, key, bytes.NewReader(content), &with)
 }
 
 // Delete implements [driver.Bucket].
 func (b *bucket) Delete(ctx context.Context, key string, o *driver.DeleteOptions) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.Base.Delete(ctx, key, o)
+	return b.Bucket.Delete(ctx, key, o)
 }
 
 // Copy implements [driver.Bucket].

@@ -5,6 +5,7 @@ package s3store
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 
@@ -77,7 +78,7 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 // errNoCopy is the error of a service that answered a copy without its result:
 // it stored the empty body of the request, or nothing.
 func errNoCopy(request string) error {
-	return fmt.Errorf("%w: the service answered %s without a result, so that it doesn't know this request", driver.ErrUnsupported, request)
+	return fmt.Errorf("%w: the service answered %s without a result, so that it doesn't know this request", errors.ErrUnsupported, request)
 }
 
 // sourceChanged gives the error of a request whose only condition is that the

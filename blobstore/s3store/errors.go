@@ -52,7 +52,7 @@ var kinds = map[string]error{
 	"EntityTooLarge":   driver.ErrTooLarge,
 	"MetadataTooLarge": driver.ErrTooLarge,
 	"InvalidRange":     driver.ErrRange,
-	"NotImplemented":   driver.ErrUnsupported,
+	"NotImplemented":   errors.ErrUnsupported,
 }
 
 // MapError implements [driver.Bucket].
@@ -76,7 +76,7 @@ func (b *bucket) MapError(err error) error {
 		case http.StatusRequestedRangeNotSatisfiable:
 			return driver.As(driver.ErrRange, err)
 		case http.StatusNotImplemented:
-			return driver.As(driver.ErrUnsupported, err)
+			return driver.As(errors.ErrUnsupported, err)
 		}
 		return err
 	}

@@ -36,10 +36,10 @@ func amazon(client *s3.Client) bool {
 
 // Info implements [driver.Bucket].
 func (b *bucket) Info() driver.Info {
-	info := b.BaseInfo
+	info := b.Bucket.Info()
 	info.Capabilities.ExactCreate = b.exact.Load() == holds
 	if !info.Capabilities.ExactCreate {
-		info.Capabilities.Links.CreateOnly = driver.NotEnforced
+		info.Capabilities.Links.IfNotExist = driver.NotEnforced
 	}
 	return info
 }

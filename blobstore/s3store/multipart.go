@@ -21,8 +21,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go/middleware"
-
-	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
 const abortTimeout = 15 * time.Second
@@ -56,7 +54,7 @@ func (b *bucket) startUpload(ctx context.Context, in *s3.CreateMultipartUploadIn
 		return nil, err
 	}
 	if aws.ToString(out.UploadId) == "" {
-		return nil, fmt.Errorf("%w: the service answered CreateMultipartUpload without an id, so that it doesn't know multipart uploads", driver.ErrUnsupported)
+		return nil, fmt.Errorf("%w: the service answered CreateMultipartUpload without an id, so that it doesn't know multipart uploads", errors.ErrUnsupported)
 	}
 	u := &upload{b: b, key: in.Key, id: out.UploadId, lastSent: time.Now(), ended: make(chan struct{})}
 	u.beats.Go(func() { u.beat(ctx) })

@@ -80,7 +80,7 @@ const (
 
 // bucket adds to the Go CDK's s3blob what it lacks.
 type bucket struct {
-	driver.Base
+	driver.Bucket
 	client *s3.Client
 	name   string
 	opts   Options
@@ -97,6 +97,15 @@ type bucket struct {
 		timers map[string]*time.Timer // by key
 		closed bool
 	}
+	closeTransport func()
+}
+
+// Close implements [driver.Bucket].
+func (b *bucket) Close() error {
+	err := b.Bucket.Close()
+	b.endLater()
+	b.closeTransport()
+	return err
 }
 
 // New opens a bucket, and checks within 5 seconds that it is there and that the
@@ -150,40 +159,37 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 	if o.KMSKeyID != "" {
 		b.kmsKey = aws.String(o.KMSKeyID)
 	}
-	b.Bucket, err = s3blob.OpenBucket(ctx, client, o.Bucket, &s3blob.Options{
+	plain, err := s3blob.OpenBucket(ctx, client, o.Bucket, &s3blob.Options{
 		EncryptionType: sse, KMSEncryptionID: o.KMSKeyID, RequestChecksumCalculation: cfg.RequestChecksumCalculation,
 	})
 	if err != nil {
 		return nil, err
 	}
-	b.CloseFunc = func() error {
-		b.endLater()
-		closeTransport()
-		return nil
-	}
+	b.closeTransport = closeTransport
 	if b.signer, err = newLinkSigner(ctx, client, &o); err != nil {
 		return nil, err
 	}
 	if amazon(client) {
 		b.exact.Store(holds)
 	}
-	b.BaseInfo = driver.Info{Backend: "s3", Bucket: o.Bucket, Capabilities: driver.Capabilities{
+	info := driver.Info{Backend: "s3", Bucket: o.Bucket, Capabilities: driver.Capabilities{
 		AtomicReplace: true, Durable: true, Links: b.signer.links(),
 	}}
-	b.BaseInfo.Needs = driver.Needs{
+	info.Needs = driver.Needs{
 		Write: "s3:PutObject on the bucket's objects", Read: "s3:GetObject on the bucket's objects",
 		List: "s3:ListBucket on the bucket", Delete: "s3:DeleteObject on the bucket's objects",
 		Sweep: "s3:ListBucketMultipartUploads on the bucket, and s3:ListMultipartUploadParts and s3:AbortMultipartUpload on its objects",
 	}
 	if sse == types.ServerSideEncryptionAwsKms || sse == types.ServerSideEncryptionAwsKmsDsse {
-		b.BaseInfo.Needs.Write += ", and kms:GenerateDataKey and kms:Decrypt on the key"
-		b.BaseInfo.Needs.Read += ", and kms:Decrypt on the key"
+		info.Needs.Write += ", and kms:GenerateDataKey and kms:Decrypt on the key"
+		info.Needs.Read += ", and kms:Decrypt on the key"
 	}
 	if o.Endpoint != "" {
 		// Two services may each have a bucket of that name.
 		u, _ := url.Parse(o.Endpoint)
-		b.BaseInfo.Bucket = u.Host + "/" + o.Bucket
+		info.Bucket = u.Host + "/" + o.Bucket
 	}
+	b.Bucket = driver.FromBlob(plain, info)
 	return b, nil
 }
 

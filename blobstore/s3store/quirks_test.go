@@ -225,19 +225,19 @@ func TestCheckTriesCreateOnly(t *testing.T) {
 			tt.set(q)
 			s, trail, _ := openQuirky(t, o)
 			require.False(t, s.Info().Capabilities.ExactCreate, "it was not observed yet")
-			require.Equal(t, driver.NotEnforced, s.Info().Capabilities.Links.CreateOnly)
+			require.Equal(t, driver.NotEnforced, s.Info().Capabilities.Links.IfNotExist)
 			err := s.Check(t.Context())
 			if tt.step == "" {
 				require.NoError(t, err)
 				require.True(t, s.Info().Capabilities.ExactCreate)
-				require.Equal(t, driver.ByService, s.Info().Capabilities.Links.CreateOnly)
+				require.Equal(t, driver.ByService, s.Info().Capabilities.Links.IfNotExist)
 			} else {
 				var ce *blobstore.CheckError
 				require.ErrorAs(t, err, &ce)
 				require.Equal(t, tt.step, ce.Step, "%v", err)
 				require.ErrorContains(t, err, tt.text)
 				require.False(t, s.Info().Capabilities.ExactCreate)
-				require.Equal(t, driver.NotEnforced, s.Info().Capabilities.Links.CreateOnly)
+				require.Equal(t, driver.NotEnforced, s.Info().Capabilities.Links.IfNotExist)
 			}
 			require.Empty(t, q.objects, "nothing is left")
 			require.Zero(t, trail.OpenIntents())

@@ -102,47 +102,47 @@ func (s *linkSigner) use(scheme *smithyauth.Option) {
 	}
 }
 
-func (s *linkSigner) links() driver.Links {
+func (s *linkSigner) links() driver.LinkCapabilities {
 	if s.reason != "" {
-		return driver.Links{}
+		return driver.LinkCapabilities{}
 	}
-	return driver.Links{
+	return driver.LinkCapabilities{
 		Methods:   []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete},
-		MaxExpiry: maxExpiry, ContentLength: driver.ByService, MaxLength: driver.ByService,
-		ContentType: driver.ByService, SHA256: driver.ByService, CreateOnly: driver.ByService,
+		MaxExpiry: maxExpiry, Size: driver.ByService, MaxSize: driver.ByService,
+		ContentType: driver.ByService, SHA256: driver.ByService, IfNotExist: driver.ByService,
 	}
 }
 
 // Sign implements [driver.Bucket].
-func (b *bucket) Sign(ctx context.Context, key string, o *driver.SignOptions) (*driver.Signed, error) {
-	if o.CreateOnly && b.exact.Load() == ignored {
-		return nil, fmt.Errorf("%w: the service ignores the condition of create-only uploads", driver.ErrUnsupported)
+func (b *bucket) Sign(ctx context.Context, key string, o *driver.SignOptions) (*driver.SignedURL, error) {
+	if o.IfNotExist && b.exact.Load() == ignored {
+		return nil, fmt.Errorf("%w: the service ignores the condition of create-only uploads", errors.ErrUnsupported)
 	}
 	return b.signer.sign(ctx, key, o, time.Now())
 }
 
-func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions, now time.Time) (*driver.Signed, error) {
+func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions, now time.Time) (*driver.SignedURL, error) {
 	now = now.UTC().Truncate(time.Second)
 	seconds := o.Expires.Unix() - now.Unix()
 	switch {
 	case s.reason != "":
-		return nil, fmt.Errorf("%w: %s", driver.ErrUnsupported, s.reason)
+		return nil, fmt.Errorf("%w: %s", errors.ErrUnsupported, s.reason)
 	case seconds <= 0:
 		return nil, errors.New("the link would have expired already")
 	case seconds > int64(maxExpiry/time.Second):
-		return nil, fmt.Errorf("%w: an expiry in %v: S3 allows at most %v", driver.ErrUnsupported, time.Duration(seconds)*time.Second, maxExpiry)
+		return nil, fmt.Errorf("%w: an expiry in %v: S3 allows at most %v", errors.ErrUnsupported, time.Duration(seconds)*time.Second, maxExpiry)
 	}
 	creds, err := s.creds.Retrieve(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("no credentials to sign with: %w", err)
 	}
 	upload := o.Method == http.MethodPut
-	if upload && o.MaxLength > 0 {
-		if o.ContentLength == nil {
+	if upload && o.MaxSize > 0 {
+		if o.Size == nil {
 			return s.form(creds, key, o, now)
 		}
-		if *o.ContentLength > o.MaxLength {
-			return nil, fmt.Errorf("%w: a length of %d bytes, and at most %d", driver.ErrTooLarge, *o.ContentLength, o.MaxLength)
+		if *o.Size > o.MaxSize {
+			return nil, fmt.Errorf("%w: a length of %d bytes, and at most %d", driver.ErrTooLarge, *o.Size, o.MaxSize)
 		}
 	}
 	req := &http.Request{Method: o.Method, URL: s.url(key), Host: s.base.Host, Header: http.Header{}}
@@ -160,7 +160,7 @@ func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions
 		}
 	case http.MethodDelete:
 	default:
-		return nil, fmt.Errorf("%w: %.20q links", driver.ErrUnsupported, o.Method)
+		return nil, fmt.Errorf("%w: %.20q links", errors.ErrUnsupported, o.Method)
 	}
 	req.URL.RawQuery = q.Encode()
 	signed, header, err := s.signer.PresignHTTP(ctx, creds, req, unsignedPayload, s.service, s.region, now)
@@ -168,7 +168,7 @@ func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions
 		return nil, fmt.Errorf("can't sign: %w", err)
 	}
 	header.Del("Host") // which the client takes from the URL
-	return &driver.Signed{URL: signed, Method: o.Method, Header: header}, nil
+	return &driver.SignedURL{URL: signed, Method: o.Method, Header: header}, nil
 }
 
 func setParam(q url.Values, name, value string) {
@@ -191,12 +191,12 @@ func (s *linkSigner) constrain(req *http.Request, o *driver.SignOptions) error {
 		req.Header[k] = v
 	}
 	sum := o.SHA256
-	if o.ContentLength != nil {
-		req.ContentLength = *o.ContentLength
-		if *o.ContentLength < 0 {
-			return fmt.Errorf("a length of %d bytes", *o.ContentLength)
+	if o.Size != nil {
+		req.ContentLength = *o.Size
+		if *o.Size < 0 {
+			return fmt.Errorf("a length of %d bytes", *o.Size)
 		}
-		if *o.ContentLength == 0 && sum == nil {
+		if *o.Size == 0 && sum == nil {
 			// A length of zero can't be signed; the digest of nothing can.
 			nothing := sha256.Sum256(nil)
 			sum = nothing[:]
@@ -208,7 +208,7 @@ func (s *linkSigner) constrain(req *http.Request, o *driver.SignOptions) error {
 	if o.ContentType != "" {
 		req.Header.Set("Content-Type", o.ContentType)
 	}
-	if o.CreateOnly {
+	if o.IfNotExist {
 		req.Header.Set("If-None-Match", "*")
 	}
 	meta, err := encodeMetadata(o.Metadata)
@@ -223,9 +223,9 @@ func (s *linkSigner) constrain(req *http.Request, o *driver.SignOptions) error {
 
 // form makes an upload by POST, whose policy is the only thing on S3 that can
 // hold a limit of the length.
-func (s *linkSigner) form(creds aws.Credentials, key string, o *driver.SignOptions, now time.Time) (*driver.Signed, error) {
-	if o.CreateOnly || o.SHA256 != nil {
-		return nil, fmt.Errorf("%w: on S3 a limit of the length can't go together with create-only or a SHA-256: give the exact length", driver.ErrUnsupported)
+func (s *linkSigner) form(creds aws.Credentials, key string, o *driver.SignOptions, now time.Time) (*driver.SignedURL, error) {
+	if o.IfNotExist || o.SHA256 != nil {
+		return nil, fmt.Errorf("%w: on S3 a limit of the length can't go together with create-only or a SHA-256: give the exact length", errors.ErrUnsupported)
 	}
 	day := now.Format("20060102")
 	scope := day + "/" + s.region + "/" + s.service + "/aws4_request"
@@ -252,7 +252,7 @@ func (s *linkSigner) form(creds aws.Credentials, key string, o *driver.SignOptio
 	for k, v := range meta {
 		fields["x-amz-meta-"+k] = v
 	}
-	conditions := []any{map[string]string{"bucket": s.bucket}, []any{"content-length-range", 0, o.MaxLength}}
+	conditions := []any{map[string]string{"bucket": s.bucket}, []any{"content-length-range", 0, o.MaxSize}}
 	for k, v := range fields {
 		conditions = append(conditions, []any{"eq", "$" + k, v})
 	}
@@ -272,5 +272,5 @@ func (s *linkSigner) form(creds aws.Credentials, key string, o *driver.SignOptio
 	if u.Path == "" {
 		u.Path = "/"
 	}
-	return &driver.Signed{URL: u.String(), Method: http.MethodPost, Header: http.Header{}, Form: fields}, nil
+	return &driver.SignedURL{URL: u.String(), Method: http.MethodPost, Header: http.Header{}, Form: fields}, nil
 }

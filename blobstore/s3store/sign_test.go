@@ -1,6 +1,7 @@
 package s3store
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -71,6 +72,6 @@ func TestNoLinksOfMultiRegionAccessPoints(t *testing.T) {
 	defer func() { require.NoError(t, b.Close()) }()
 	assert.Empty(t, b.Info().Capabilities.Links.Methods)
 	_, err = b.Sign(t.Context(), "k", &driver.SignOptions{Method: http.MethodGet, Expires: time.Now().Add(time.Hour)})
-	require.ErrorIs(t, err, driver.ErrUnsupported)
+	require.ErrorIs(t, err, errors.ErrUnsupported)
 	require.True(t, strings.Contains(err.Error(), "can't be signed"), err)
 }

@@ -98,10 +98,10 @@ func linkCases() []testCase {
 				by   driver.Enforcement
 				opts blobstore.UploadOptions
 			}{
-				"ContentLength": {links.ContentLength, blobstore.UploadOptions{Size: 5}},
-				"MaxLength":     {links.MaxLength, blobstore.UploadOptions{MaxSize: 5}},
-				"ContentType":   {links.ContentType, blobstore.UploadOptions{ContentType: "text/plain"}},
-				"SHA256":        {links.SHA256, blobstore.UploadOptions{SHA256: sum(nil)}},
+				"Size":        {links.Size, blobstore.UploadOptions{Size: 5}},
+				"MaxSize":     {links.MaxSize, blobstore.UploadOptions{MaxSize: 5}},
+				"ContentType": {links.ContentType, blobstore.UploadOptions{ContentType: "text/plain"}},
+				"SHA256":      {links.SHA256, blobstore.UploadOptions{SHA256: sum(nil)}},
 			} {
 				tk, err := e.store.BeginUpload(e.ctx, e.key("a"), 0, &c.opts)
 				if c.by == driver.NotEnforced {

@@ -263,7 +263,7 @@ func (b noSigner) Info() driver.Info {
 	return i
 }
 
-func (noSigner) Sign(context.Context, string, *driver.SignOptions) (*driver.Signed, error) {
+func (noSigner) Sign(context.Context, string, *driver.SignOptions) (*driver.SignedURL, error) {
 	return nil, errNoSignature
 }
 

@@ -75,7 +75,7 @@ func TestBucketThatDoesNotClose(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, journal.Close(ctx))
 	driver.Register("unclosable", func(context.Context, *url.URL) (driver.Bucket, error) {
-		return unclosable{&driver.Base{Bucket: memblob.OpenBucket(nil)}}, nil
+		return unclosable{driver.FromBlob(memblob.OpenBucket(nil), driver.Info{})}, nil
 	})
 	var out, errOut bytes.Buffer
 	assert.Equal(t, exitFailed, run(ctx, &out, &errOut, []string{"-bucket", "unclosable://", dsn}), out.String())

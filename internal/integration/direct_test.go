@@ -55,7 +55,7 @@ func (d *ticketed) again(t *testing.T) *blobstore.Store {
 func send(t *testing.T, tk *blobstore.Ticket, contentType string, data []byte) (status int, answer string) {
 	t.Helper()
 	l := tk.Link
-	signed := &driver.Signed{URL: l.URL(), Method: l.Method, Header: l.Header.Clone(), Form: l.Form()}
+	signed := &driver.SignedURL{URL: l.URL(), Method: l.Method, Header: l.Header.Clone(), Form: l.Form()}
 	status, resp := use(t, signed, data, func(r *http.Request) {
 		if l.Form() == nil {
 			r.Header.Set("Content-Type", contentType)

@@ -11,6 +11,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"io"
 	"io/fs"
 	"net"
@@ -108,7 +109,7 @@ func TestAzureIdentity(t *testing.T) {
 	status, _ = use(t, link, nil)
 	require.Equal(t, 200, status)
 	_, err = b.Sign(t.Context(), "k", &driver.SignOptions{Method: http.MethodGet, Expires: time.Now().Add(8 * 24 * time.Hour)})
-	require.ErrorIs(t, err, driver.ErrUnsupported)
+	require.ErrorIs(t, err, errors.ErrUnsupported)
 
 	_, err = azurestore.New(t.Context(), &azurestore.Options{
 		Container: bucketOf(b), AccountURL: a.Endpoint, Transport: a.Transport, Credential: identity{"https://vault.azure.net"},
@@ -128,7 +129,7 @@ func TestS3SessionToken(t *testing.T) {
 	require.NoError(t, write(t.Context(), b, "k", []byte("content"), -1, true))
 	for name, so := range map[string]driver.SignOptions{
 		"get": {Method: http.MethodGet}, "head": {Method: http.MethodHead}, "put": {Method: http.MethodPut, ContentType: "text/plain"},
-		"form": {Method: http.MethodPut, MaxLength: 10}, "delete": {Method: http.MethodDelete},
+		"form": {Method: http.MethodPut, MaxSize: 10}, "delete": {Method: http.MethodDelete},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.NoError(t, write(t.Context(), b, name, []byte("x"), -1, true))

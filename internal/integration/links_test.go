@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
+	"errors"
 	"io"
 	"io/fs"
 	"mime/multipart"
@@ -23,7 +24,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
-func signed(t *testing.T, b driver.Bucket, key string, o driver.SignOptions) *driver.Signed {
+func signed(t *testing.T, b driver.Bucket, key string, o driver.SignOptions) *driver.SignedURL {
 	t.Helper()
 	if o.Expires.IsZero() {
 		o.Expires = time.Now().Add(time.Hour)
@@ -41,7 +42,7 @@ type change func(r *http.Request)
 
 // use sends a request as a link says, with what the attacker changes in it, and
 // returns the status and the body.
-func use(t *testing.T, s *driver.Signed, content []byte, changes ...change) (int, *http.Response) {
+func use(t *testing.T, s *driver.SignedURL, content []byte, changes ...change) (int, *http.Response) {
 	t.Helper()
 	var r *http.Request
 	var err error
@@ -167,7 +168,7 @@ func TestLinkAttacks(t *testing.T) {
 				t.Run(name, func(t *testing.T) {
 					defer table.result(name, be.name, t)
 					k := key
-					if o.CreateOnly || o.Method == http.MethodPut && !honest {
+					if o.IfNotExist || o.Method == http.MethodPut && !honest {
 						k = strings.Replace(key, "datei", bucketName(), 1)
 					}
 					link := signed(t, b, k, o)
@@ -211,7 +212,7 @@ func TestLinkAttacks(t *testing.T) {
 				}
 				t.Run(name+" after its expiry", func(t *testing.T) {
 					defer table.result(name+" after its expiry", be.name, t)
-					var link *driver.Signed
+					var link *driver.SignedURL
 					for expiry := 2 * time.Second; ; expiry *= 2 {
 						reset()
 						o.Expires = time.Now().Add(expiry)
@@ -236,18 +237,18 @@ func TestLinkAttacks(t *testing.T) {
 				attack("PUT of another content type", o, []byte("new"), false, header("Content-Type", "text/html"))
 				attack("PUT without the content type", o, []byte("new"), false, header("Content-Type", ""))
 			}
-			if links.ContentLength == driver.ByService {
+			if links.Size == driver.ByService {
 				o := put
-				o.ContentLength = &length
+				o.Size = &length
 				attack("PUT of a longer body", o, []byte("new"), false, body("newer"))
 				attack("PUT of a shorter body", o, []byte("new"), false, body("ne"))
 				none, nothing := put, int64(0)
-				none.ContentLength = &nothing
+				none.Size = &nothing
 				attack("PUT of something instead of nothing", none, []byte{}, false, body("x"))
 			}
-			if links.MaxLength == driver.ByService {
+			if links.MaxSize == driver.ByService {
 				o := put
-				o.MaxLength = 5
+				o.MaxSize = 5
 				t.Run("upload over the limit", func(t *testing.T) {
 					defer table.result("upload over the limit", be.name, t)
 					k := strings.Replace(key, "datei", "limited", 1)
@@ -270,8 +271,8 @@ func TestLinkAttacks(t *testing.T) {
 				attack("PUT without the SHA-256", o, []byte("new"), false, header("X-Amz-Checksum-Sha256", ""))
 			}
 			o := put
-			o.CreateOnly = true
-			if links.CreateOnly == driver.ByService {
+			o.IfNotExist = true
+			if links.IfNotExist == driver.ByService {
 				for _, name := range []string{"replay of a create-only PUT", "replay without the condition"} {
 					t.Run(name, func(t *testing.T) {
 						defer table.result(name, be.name, t)
@@ -323,16 +324,16 @@ func TestLinkResults(t *testing.T) {
 			meta := map[string]string{driver.MetaOp: "op-9", driver.MetaFilename: "Bild “1”.png"}
 			if b.Info().Backend == "gcs" { // which takes no more than ASCII in a header
 				_, err := b.Sign(ctx, "up/load", &driver.SignOptions{Method: http.MethodPut, Expires: time.Now().Add(time.Hour), Metadata: meta})
-				require.ErrorIs(t, err, driver.ErrUnsupported)
+				require.ErrorIs(t, err, errors.ErrUnsupported)
 				meta[driver.MetaFilename] = "Bild 1.png"
 			}
 			links := b.Info().Capabilities.Links
-			o := driver.SignOptions{Method: http.MethodPut, CreateOnly: true, Metadata: meta}
+			o := driver.SignOptions{Method: http.MethodPut, IfNotExist: true, Metadata: meta}
 			if links.ContentType == driver.ByService {
 				o.ContentType = "image/png"
 			}
-			if links.ContentLength == driver.ByService {
-				o.ContentLength = &length
+			if links.Size == driver.ByService {
+				o.Size = &length
 			}
 			put := signed(t, b, "up/load", o)
 			status, resp = use(t, put, []byte("new"), header("Content-Type", "image/png"))
@@ -355,7 +356,7 @@ func TestLinkResults(t *testing.T) {
 				if slices.Contains(links.Methods, m) {
 					require.NoError(t, err)
 				} else {
-					require.ErrorIs(t, err, driver.ErrUnsupported)
+					require.ErrorIs(t, err, errors.ErrUnsupported)
 				}
 			}
 			_, err = b.Sign(ctx, "k", &driver.SignOptions{Method: http.MethodGet, Expires: time.Now().Add(-time.Minute)})

@@ -47,7 +47,7 @@ var extras = map[string][]http.Header{
 func sendWith(t *testing.T, tk *blobstore.Ticket, content string, extra http.Header) (status int) {
 	t.Helper()
 	l := tk.Link
-	status, _ = use(t, &driver.Signed{URL: l.URL(), Method: l.Method, Header: l.Header.Clone(), Form: l.Form()}, []byte(content), func(r *http.Request) {
+	status, _ = use(t, &driver.SignedURL{URL: l.URL(), Method: l.Method, Header: l.Header.Clone(), Form: l.Form()}, []byte(content), func(r *http.Request) {
 		r.Header.Set("Content-Type", "text/plain")
 		for k, v := range extra {
 			r.Header[k] = v
@@ -163,7 +163,7 @@ func TestAzureKindsOfBlobs(t *testing.T) {
 	require.NoError(t, err)
 	require.Less(t, sendWith(t, tk, text, nil), 300)
 	client := func(comp string, h http.Header) (status int) {
-		status, resp := use(t, &driver.Signed{URL: tk.Link.URL() + "&comp=" + comp, Method: http.MethodPut, Header: h}, []byte{})
+		status, resp := use(t, &driver.SignedURL{URL: tk.Link.URL() + "&comp=" + comp, Method: http.MethodPut, Header: h}, []byte{})
 		answer, err := io.ReadAll(resp.Body)
 		require.NoError(t, err)
 		t.Logf("%s: %d %.200s", comp, status, answer)

@@ -38,7 +38,7 @@ func TestTickets(t *testing.T) {
 		send := func(ticket *blobstore.Ticket, content string) {
 			t.Helper()
 			l := ticket.Link
-			status, res := use(t, &driver.Signed{URL: l.URL(), Method: l.Method, Header: l.Header, Form: l.Form()}, []byte(content))
+			status, res := use(t, &driver.SignedURL{URL: l.URL(), Method: l.Method, Header: l.Header, Form: l.Form()}, []byte(content))
 			body, err := io.ReadAll(res.Body)
 			require.NoError(t, err)
 			require.Contains(t, []int{200, 201, 204}, status, string(body))
