@@ -87,7 +87,13 @@ func program() error {
 	if report.Verdict != proof.VerdictSound {
 		return fmt.Errorf("verdict %q: %v", report.Verdict, report.Findings)
 	}
+	archive, err := os.CreateTemp("", "archive")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(archive.Name())
 	%PURGE%
+	%ARCHIVE%
 	%ERASE%
 	%PROVE%
 	_ = entry
@@ -103,7 +109,7 @@ func TestTrailPageRuns(t *testing.T) {
 	database, bucket := "sqlite:"+filepath.Join(dir, "trail.db"), "local://"+filepath.ToSlash(dir)+"/checkpoints"
 	program, used := trailProgram, 0
 	for name, words := range map[string]string{
-		"KEY": "GenerateDeploymentKey", "PUBLISH": "PublishOptions{", "QUERY": "journal.Entries(ctx, q)", "EXPORT": "WriteJSONL", "VERIFY": "journal.Verify", "PURGE": "journal.Purge", "ERASE": "journal.Erase", "PROVE": "journal.Prove",
+		"KEY": "GenerateDeploymentKey", "PUBLISH": "PublishOptions{", "QUERY": "journal.Entries(ctx, q)", "EXPORT": "WriteJSONL", "VERIFY": "journal.Verify", "PURGE": "journal.Purge", "ARCHIVE": "VerifyExport", "ERASE": "journal.Erase", "PROVE": "journal.Prove",
 	} {
 		for _, m := range snippets {
 			if strings.Contains(m[1], words) {

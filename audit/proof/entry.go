@@ -161,9 +161,9 @@ func (e *Entry) fillPersonal(personal map[string]string) (err error) {
 	return nil
 }
 
-// Personal returns the personal values and the salt of e as a [Proof] and an
+// personal returns the personal values and the salt of e as a [Proof] and an
 // export contain them; nil after an erasure.
-func (e *Entry) Personal() map[string]string {
+func (e *Entry) personal() map[string]string {
 	if e.Salt == nil {
 		return nil
 	}

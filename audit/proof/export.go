@@ -101,7 +101,7 @@ func (x *Export) Write(w *Writer, start *Tree, entries []*Entry, checkpoint stri
 	}
 	x.writer, x.next = w.ID, start.Size+int64(len(entries))
 	for _, e := range entries {
-		lines = append(lines, exportLine{Entry: string(e.Canonical(nil)), Leaf: hex.EncodeToString(e.Leaf[:]), Personal: e.Personal()})
+		lines = append(lines, exportLine{Entry: string(e.Canonical(nil)), Leaf: hex.EncodeToString(e.Leaf[:]), Personal: e.personal()})
 	}
 	return x.write(append(lines, exportLine{Checkpoint: checkpoint}))
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"strings"
 	"testing"
@@ -91,6 +92,24 @@ func TestVerifyExport(t *testing.T) {
 	assert.Equal(t, VerdictSound, r.Verdict)
 	assert.EqualValues(t, 16, r.Entries)
 	assert.Equal(t, []int64{0, 10, 10}, []int64{r.Streams[0].First, r.Streams[0].Size, r.Streams[0].Signed})
+}
+
+// An export that was made once has to hold for good.
+func TestExportVector(t *testing.T) {
+	const vector, key = "testdata/export.jsonl", "testdata/export.key"
+	if *update {
+		e := newExported(t)
+		require.NoError(t, os.WriteFile(vector, []byte(e.text), 0o644))
+		require.NoError(t, os.WriteFile(key, []byte(e.key+"\n"), 0o644))
+	}
+	text, err := os.ReadFile(vector)
+	require.NoError(t, err)
+	verifier, err := os.ReadFile(key)
+	require.NoError(t, err)
+	r, err := VerifyExport(bytes.NewReader(text), strings.TrimSpace(string(verifier)))
+	require.NoError(t, err)
+	require.NoError(t, r.Err())
+	assert.EqualValues(t, 12, r.Entries)
 }
 
 func TestVerifyExportNeedsAKeyAndAnExport(t *testing.T) {
@@ -260,7 +279,7 @@ func (e *exported) forged(t *testing.T) string {
 	f.Values = append([]any(nil), f.Values...)
 	f.Values[columnOf("file_key")] = "files/9"
 	f.Seal()
-	line, err := (&exportLine{Entry: string(f.Canonical(nil)), Leaf: hex.EncodeToString(f.Leaf[:]), Personal: f.Personal()}).encode()
+	line, err := (&exportLine{Entry: string(f.Canonical(nil)), Leaf: hex.EncodeToString(f.Leaf[:]), Personal: f.personal()}).encode()
 	require.NoError(t, err)
 	return string(line)
 }

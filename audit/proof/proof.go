@@ -36,7 +36,7 @@ type Proof struct {
 // and certificate is that of the writer.
 func NewProof(e *Entry, path []tlog.Hash, checkpoint, certificate string) *Proof {
 	return &Proof{
-		Version: proofVersion, Entry: string(e.Canonical(nil)), Personal: e.Personal(), Index: e.seq(),
+		Version: proofVersion, Entry: string(e.Canonical(nil)), Personal: e.personal(), Index: e.seq(),
 		Path: path, Checkpoint: checkpoint, Certificate: certificate,
 	}
 }

@@ -60,7 +60,7 @@
 // # The proof
 //
 // Each writer's log is a Merkle tree, and the writer signs its root with every
-// transaction. [Verify] recomputes all of it; [Journal.Prove] and [VerifyProof]
+// transaction. [Verify] recomputes all of it; [Journal.Prove] and [proof.Verify]
 // do so for one entry. What an attacker can't get away with depends on what is
 // set up:
 //
@@ -88,120 +88,9 @@
 // write to one database at once; each is a writer, and no lock is shared
 // between them but the database's own.
 //
-// # The canonical entry, version 1
-//
-// The column leaf proves the rest of its row. This section is all that is
-// needed to check it with a program of one's own.
-//
-// The canonical form of an entry is a JSON object with one member for each
-// column of file_access_logs, named like the column, except leaf, pii_salt,
-// user_id, ip_address, user_agent and request_id. A column that is NULL has no
-// member. Members stand in the order of their names, with no white space:
-//
-//   - text: a string as RFC 8785 writes it. Only '"', '\' and the characters
-//     below U+0020 are escaped, as \" \\ \b \t \n \f \r or \u00xx with
-//     lower-case digits; everything else stands for itself in UTF-8.
-//   - seq, size and schema_version: decimal digits.
-//   - id, op_id, ref_op_id and writer_id: a string, the UUID in its hyphenated
-//     lower-case form.
-//   - occurred_at and created_at: a string, in UTC with six digits of a second:
-//     "2006-01-02T15:04:05.000000Z".
-//   - sha256 and pii_commitment: a string of lower-case hexadecimal digits.
-//   - attrs: an object, its members ordered by the UTF-16 code units of their
-//     names, its strings written as above. The column holds exactly this text. A
-//     verifier has to parse it and write it again: text that holds more than one
-//     object could stand for the members behind it.
-//
-// A verifier also has to check that each column holds a value of its own type. On
-// SQLite, where any column takes any value, text that is stored as a BLOB gives
-// the same leaf, but no query finds it. NULL is never stored as an empty text.
-//
-// leaf is the SHA-256 of one byte 0x00 followed by the canonical form, which is
-// the leaf hash of RFC 6962.
-//
-// pii_commitment is the SHA-256 of pii_salt (32 random bytes), followed by
-// user_id, ip_address, user_agent and request_id in this order, each as the
-// number of its bytes (8 bytes, big-endian) and its bytes in UTF-8; for one
-// that is NULL, eight bytes 0xff and nothing else. After an erasure pii_salt is
-// NULL, and the commitment can be neither checked nor guessed.
-//
-// # Checkpoints and certificates
-//
-// The leaves of a writer's entries, in the order of seq, are the leaves of a
-// Merkle tree as RFC 6962 defines it: a node is the SHA-256 of one byte 0x01,
-// the left and the right hash. A checkpoint is a C2SP signed note
-// (c2sp.org/signed-note, Ed25519, as golang.org/x/mod/sumdb/note writes it), with
-// the text of a C2SP tlog-checkpoint, three lines:
-//
-//	blobtrail/<writer_id>
-//	<tree_size, decimal>
-//	<root, base64>
-//
-// It is signed by the key named "blobtrail/<writer_id>", whose 32 bytes are
-// file_access_writers.public_key. In file_access_checkpoints, tree_size is that
-// of the note; no entry has a seq beyond the last of them.
-//
-// file_access_writers.certificate is a signed note with this text, signed by the
-// writer's key and, if the deployment has one, by the deployment's key:
-//
-//	blobtrail writer certificate v1
-//	writer <writer_id>
-//	key <the writer's verifier key, as in golang.org/x/mod/sumdb/note>
-//	origin <origin, as a JSON string of the canonical form>
-//	started <started_at, as a time of the canonical form, without quotes>
-//
-// # Published objects
-//
-// Below the prefix there is one folder for each writer. It has the object
-// "<writer_id>/certificate", written before the first checkpoint, and one
-// "<writer_id>/<tree_size>" for each checkpoint that was published, its size in
-// 20 decimal digits. Their content is the note, byte for byte. Objects are never
-// replaced. An object counts only if it is signed: the certificate by the writer
-// and by a key that one trusts, a checkpoint by the writer, for the size that is in
-// its name. Anything else below the prefix says nothing about the trail.
-//
-// # Erasures and frontiers
-//
-// Personal fields may be NULL together with pii_salt if a row of
-// file_access_erasures of this writer names the entry. Its note is signed by any
-// writer with a valid certificate; entries are ascending numbers and runs of
-// them, the first being first_seq:
-//
-//	blobtrail erasure v1
-//	op <op_id>
-//	writer <writer_id>
-//	entries 3,7-12,40
-//
-// The row of file_access_frontiers with the largest tree_size of a writer says
-// that the entries before it were removed. hashes are the roots of the complete
-// subtrees of the tree of that size, 32 bytes each, the largest and leftmost
-// first: one for each bit that is set in tree_size, from the highest. Their root
-// is that of the writer's own checkpoint of that size, which is kept. The note
-// is signed by any writer with a valid certificate:
-//
-//	blobtrail frontier v1
-//	op <op_id>
-//	writer <writer_id>
-//	size <tree_size>
-//	root <root, base64>
-//
-// # Proofs and exports
-//
-// A [Proof] is a JSON document: entry is the canonical form as a string,
-// personal holds salt and fields, index is seq, path the inclusion proof of RFC
-// 6962 from the leaf up, checkpoint and certificate are the notes. It holds if
-// the certificate is signed by a key one trusts, the checkpoint by the key in
-// the certificate, the path leads from the leaf to the checkpoint's root, the
-// entry names that writer and seq, and its pii_commitment is that of personal.
-//
-// An export of [Journal.Purge] has one JSON object in each line: {"writer": …}
-// before the entries of a writer, from the place in "from"; {"entry": …,
-// "leaf": …, "personal": …} with the canonical form as a string, the leaf in
-// hexadecimal digits, and the personal fields unless they were erased; and
-// {"checkpoint": …}, the note that covers the entries before it.
-//
-// testdata has test vectors: vectors.json for entries, proof.json for a proof,
-// and verify.py, a verifier for SQLite that was written from this comment.
+// The format of the trail is specified in the comment of package proof, which also
+// checks it: [Verify] reads the tables and feeds them to a [proof.Checker]. testdata
+// has verify.py, a verifier for SQLite that was written from that comment.
 //
 // # Open operations
 //

@@ -32,7 +32,7 @@ type pythonReport struct {
 
 // pythonVerify runs the verifier. BLOBTRAIL_REQUIRE_PYTHON makes a missing
 // python3 an error.
-func pythonVerify(t *testing.T, tr *trail) pythonReport {
+func pythonVerify(t *testing.T, path string) pythonReport {
 	t.Helper()
 	python, err := exec.LookPath("python3")
 	if err != nil {
@@ -41,7 +41,7 @@ func pythonVerify(t *testing.T, tr *trail) pythonReport {
 		}
 		t.Skip("left out: there is no python3")
 	}
-	out, err := exec.CommandContext(t.Context(), python, "testdata/verify.py", strings.TrimPrefix(tr.dsn, "sqlite:")).Output()
+	out, err := exec.CommandContext(t.Context(), python, "testdata/verify.py", strings.TrimPrefix(path, "sqlite:")).Output()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		require.Equal(t, 1, exit.ExitCode(), "%s", exit.Stderr)
@@ -52,6 +52,12 @@ func pythonVerify(t *testing.T, tr *trail) pythonReport {
 	require.NoError(t, json.Unmarshal(out, &r))
 	require.Equal(t, exit == nil, len(r.Problems) == 0)
 	return r
+}
+
+func TestPythonAgreesOnTheVectors(t *testing.T) {
+	r := pythonVerify(t, "../proof/testdata/vectors.json")
+	assert.Empty(t, r.Problems)
+	assert.EqualValues(t, 3, r.Entries)
 }
 
 func TestPythonAgrees(t *testing.T) {
@@ -80,7 +86,7 @@ func TestPythonAgrees(t *testing.T) {
 
 	agree := func() {
 		t.Helper()
-		ours, theirs := tr.verify(t), pythonVerify(t, tr)
+		ours, theirs := tr.verify(t), pythonVerify(t, tr.dsn)
 		requireSound(t, ours)
 		require.Empty(t, theirs.Problems)
 		assert.Equal(t, []int64{ours.Entries, ours.Erased}, []int64{theirs.Entries, theirs.Erased})
@@ -116,7 +122,7 @@ func TestPythonAgrees(t *testing.T) {
 		"a deletion": "DELETE FROM file_access_logs WHERE file_key = 'files/8'",
 	} {
 		db.exec(t, statement)
-		now := len(pythonVerify(t, tr).Problems)
+		now := len(pythonVerify(t, tr.dsn).Problems)
 		assert.Greater(t, now, found, name)
 		found = now
 	}

@@ -1,8 +1,9 @@
 """A second verifier of a trail in SQLite, with Python's standard library alone.
 
     python3 verify.py trail.db
+    python3 verify.py vectors.json
 
-It is written from the description of the format in the package comment, and
+It is written from the description of the format in the comment of package proof, and
 recomputes every leaf, every commitment and the root at every checkpoint. It
 prints a JSON document and exits with 0 if it found nothing, with 1 if it found
 something. Signatures are beyond it: the standard library has no Ed25519.
@@ -147,9 +148,29 @@ def verify(path):
     return {**count, "writers": writers, "problems": problems}
 
 
+def vectors(path):
+    """Checks the test vectors of entries."""
+    with open(path, encoding="utf-8") as f:
+        listed = json.load(f)
+    problems = []
+    for v in listed:
+        entry = dict.fromkeys(PERSONAL)
+        entry.update(v["columns"], pii_commitment=bytes.fromhex(v["pii_commitment"]))
+        for name in ("sha256", "pii_salt"):
+            if entry.get(name):
+                entry[name] = bytes.fromhex(entry[name])
+        if canonical(entry).decode() != v["canonical"]:
+            problems.append("%s: the canonical form differs" % v["name"])
+        if sha256(b"\0", canonical(entry)).hex() != v["leaf"]:
+            problems.append("%s: the leaf differs" % v["name"])
+        if entry.get("pii_salt") and commitment(entry) != entry["pii_commitment"]:
+            problems.append("%s: the commitment differs" % v["name"])
+    return {"entries": len(listed), "problems": problems}
+
+
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: verify.py trail.db")
-    result = verify(sys.argv[1])
+        sys.exit("usage: verify.py trail.db, or verify.py vectors.json")
+    result = (vectors if sys.argv[1].endswith(".json") else verify)(sys.argv[1])
     print(json.dumps(result, indent=1))
     sys.exit(1 if result["problems"] else 0)
