@@ -56,10 +56,11 @@ type DeliverOptions struct {
 	AllowAnonymous bool
 }
 
-// Delivered is the body of the response of [Deliver] with DeliverJSON.
+// Delivered is the body of the response of [Deliver] with DeliverJSON, and the link
+// of an [UploadedFile].
 type Delivered struct {
-	DownloadURL      string `json:"download_url"`
-	ExpiresInSeconds int64  `json:"expires_in_seconds"`
+	DownloadURL      string `json:"download_url,omitempty"`
+	ExpiresInSeconds int64  `json:"expires_in_seconds,omitempty"`
 }
 
 // Deliver answers a GET or HEAD for the object key: with its bytes, as [Links]

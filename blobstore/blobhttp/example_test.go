@@ -12,10 +12,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 	"github.com/blobtrail/blobtrail/blobstore"
 	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
 	_ "github.com/blobtrail/blobtrail/blobstore/memstore"
@@ -97,6 +100,69 @@ func ExampleMiddleware() {
 	r.SetBasicAuth("alice", "")
 	handler.ServeHTTP(httptest.NewRecorder(), r)
 	// Output: alice acme 203.0.113.9 req-1
+}
+
+// The row of an invoice and its file are stored together, or neither is.
+func ExampleIntake() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "invoices")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	journal, err := sqlaudit.Open(ctx, "sqlite:"+filepath.Join(dir, "app.db"), nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer journal.Close(ctx)
+	store, err := blobstore.Open(ctx, "mem://", journal, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer store.Close(ctx)
+	db := journal.DB() // the application's own database
+	if _, err := db.Exec("CREATE TABLE invoices (file_key TEXT PRIMARY KEY)"); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	invoices := blobhttp.Intake{
+		Store: store, Prefix: "invoices", MaxSize: 10 << 20, AllowedTypes: []string{"application/pdf"},
+		Save: func(ctx context.Context, files []blobhttp.Stored) error {
+			tx, err := db.BeginTx(ctx, nil)
+			if err != nil {
+				return err
+			}
+			defer tx.Rollback()
+			for _, f := range files {
+				if _, err := tx.ExecContext(ctx, "INSERT INTO invoices VALUES (?)", f.Object.Key); err != nil {
+					return err
+				}
+				if err := journal.CommitTx(ctx, tx, f.Staged); err != nil {
+					return err
+				}
+			}
+			return tx.Commit()
+		},
+	}
+	mux := http.NewServeMux()
+	mux.Handle("POST /invoices", invoices.Form(nil))
+	handler := blobhttp.Middleware(&blobhttp.MiddlewareOptions{
+		Identify: func(*http.Request) (string, string, error) { return "alice", "", nil }, // by the session
+	})(mux)
+
+	r := httptest.NewRequest("POST", "/invoices", strings.NewReader("--b\r\n"+
+		"Content-Disposition: form-data; name=\"file\"; filename=\"March.pdf\"\r\n\r\n%PDF-1.7 ...\r\n--b--\r\n"))
+	r.Header.Set("Content-Type", "multipart/form-data; boundary=b")
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	var rows int
+	err = db.QueryRow("SELECT COUNT(*) FROM invoices").Scan(&rows)
+	fmt.Println(w.Code, rows, err)
+	// Output: 201 1 <nil>
 }
 
 // A form with a file is stored, and a link to the file handed out.

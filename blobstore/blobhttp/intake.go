@@ -83,9 +83,9 @@ type File struct {
 type Stored struct {
 	Object *blobstore.Object
 
-	// Staged is the open operation of a file that comes by a form. Passed to CommitTx
-	// of package sqlaudit in the transaction that inserts the row, it ties the file to
-	// the row: both exist, or neither. If Save returns an error, the files are removed
+	// Staged is the open operation of a file that comes by a form. CommitTx of
+	// sqlaudit.Journal, called with Staged in the transaction that inserts the row, ties
+	// the file to the row: both exist, or neither. If Save returns an error, the files are removed
 	// again, so it must not return one after its transaction was committed. An error
 	// that wraps blobstore.ErrInDoubt leaves the files to blobstore.Store.Reconcile,
 	// which keeps those whose CommitTx was committed. So does a panic.

@@ -25,9 +25,8 @@ type UploadedFile struct {
 	ContentType string `json:"content_type"`
 	SHA256      string `json:"sha256,omitempty"` // hex; empty if the object has no stored digest
 
-	// The link, if Intake.Link asks for one.
-	DownloadURL      string `json:"download_url,omitempty"`
-	ExpiresInSeconds int64  `json:"expires_in_seconds,omitempty"`
+	// Delivered is the link, if Intake.Link asks for one.
+	Delivered
 
 	// Problem is the reason for a missing link. The file is stored all the same.
 	Problem *Problem `json:"problem,omitempty"`
@@ -49,7 +48,7 @@ func (in *Intake) describe(r *http.Request, obj *blobstore.Object) UploadedFile 
 		u.Problem = ProblemOf(err).identified(r)
 		return u
 	}
-	u.DownloadURL, u.ExpiresInSeconds = link.URL(), secondsLeft(link)
+	u.Delivered = Delivered{link.URL(), secondsLeft(link)}
 	return u
 }
 
