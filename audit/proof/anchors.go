@@ -24,8 +24,8 @@ type anchors struct {
 	differs   bool
 }
 
-// Anchors feeds what is in the bucket of the writer: its certificate, "" if there
-// is none, and the sizes of its checkpoints in ascending order. Neither is trusted.
+// Anchors feeds what is in the bucket of the writer: its certificate, or "",
+// and the sizes of its checkpoints in ascending order. Neither is trusted.
 // It reports whether a signature of the writer can be checked at all; otherwise
 // its checkpoints are counted and left out.
 func (l *Log) Anchors(certificate string, sizes []int64) bool {

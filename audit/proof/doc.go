@@ -38,7 +38,7 @@
 //     again: text that holds more than one object could imitate the members
 //     after it.
 //
-// A verifier must also check that each column holds a value of its own type. On
+// A verifier must also check that each column holds a value of the column's type. On
 // SQLite, where any column takes any value, text that is stored as a BLOB gives
 // the same leaf, but no query finds it. NULL is never stored as an empty text.
 //

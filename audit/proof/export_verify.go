@@ -32,7 +32,7 @@ const maxLine = 1 << 20
 // interrupted purge exported and the next one exported again are accepted and
 // counted each time. An export that has no end, because the purge was interrupted
 // or because its end was cut off, is a remark, and the verdict is
-// [VerdictNotAnchored] at best. If there is no export in r, it is
+// [VerdictNotAnchored] at best. If r has no export, it is
 // [VerdictNotCheckable].
 //
 // VerifyExport can't know which exports there ought to be: compare Stream.First
@@ -169,7 +169,7 @@ func (x *exportCheck) check(text []byte) {
 		x.leave()
 		x.end(l.End)
 	case x.at == nil:
-		// Its writer is a finding already, unless there is none.
+		// Usually the line of its writer is a finding already.
 		if x.c.total() == x.before {
 			x.find(KindUnreadable, "the line is of no writer")
 		}

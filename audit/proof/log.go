@@ -65,7 +65,7 @@ const maxSize = 1 << 53
 
 // Frontier reports whether the log begins at a frontier: entries before size were
 // removed by order. hashes are those of the tree of that size, checkpoint is the
-// writer's own for that size, "" if there is none, and odd says why the frontier
+// writer's own for that size, or "", and odd says why the frontier
 // can't be read. A frontier that is not valid is a finding.
 func (l *Log) Frontier(size int64, hashes []byte, order, checkpoint string, odd error) bool {
 	t, err := l.frontier(size, hashes, order, checkpoint, odd)

@@ -9,31 +9,31 @@ import (
 )
 
 var (
-	// ErrTampered is wrapped by [Report.Err].
+	// ErrTampered reports that a trail, an export or a proof was changed.
 	ErrTampered = errors.New("proof: the trail is not as it was recorded")
-	// ErrNotCheckable is wrapped by [Report.Err] if the bucket has nothing that
-	// this trail published.
+	// ErrNotCheckable reports that nothing signed by the trail was given to
+	// check it with.
 	ErrNotCheckable = errors.New("proof: the trail can't be checked")
 )
 
-// Verdict is the result of [Verify] in a word.
+// Verdict summarizes a [Report].
 type Verdict string
 
 // The verdicts. A program that reports one by its exit code uses
 // [Verdict.ExitCode].
 const (
-	// VerdictSound means that nothing was found, and that published checkpoints
-	// agree with the database.
+	// VerdictSound means that there are no findings, and that published
+	// checkpoints, or the end of the export, confirm it.
 	VerdictSound Verdict = "sound"
-	// VerdictTampered means that at least one finding was made.
+	// VerdictTampered means that there is at least one finding.
 	VerdictTampered Verdict = "tampered"
-	// VerdictNotCheckable means that nothing was found in the database, but
-	// that the bucket, below the prefix, has no checkpoint that this trail
-	// published. The prefix or the bucket is the wrong one, nothing was
-	// published yet, or the writers of the trail were removed.
+	// VerdictNotCheckable means that there are no findings, but that the bucket,
+	// below the prefix, has no checkpoint that this trail published. The prefix
+	// or the bucket is wrong, nothing was published yet, or the writers of the
+	// trail were removed. A file without an export has this verdict too.
 	VerdictNotCheckable Verdict = "not checkable"
-	// VerdictNotAnchored means that nothing was found in the database, and that
-	// no bucket was given to compare it with.
+	// VerdictNotAnchored means that there are no findings, but that no bucket
+	// was given, or that an export has no end. The last entries may be missing.
 	VerdictNotAnchored Verdict = "sound, but not anchored"
 )
 
@@ -55,23 +55,23 @@ func (v Verdict) ExitCode() int {
 type Kind string
 
 const (
-	KindUnreadable  Kind = "unreadable"  // a row holds what no entry can
-	KindLeaf        Kind = "leaf"        // the content of an entry is not what its leaf is the hash of
-	KindCommitment  Kind = "commitment"  // personal fields are not what was committed to
-	KindErasure     Kind = "erasure"     // personal fields are gone, and nobody who may ordered it
-	KindSequence    Kind = "sequence"    // entries are missing, or more than one has the same place
+	KindUnreadable  Kind = "unreadable"  // a row or line does not have the form in which it is written
+	KindLeaf        Kind = "leaf"        // the leaf of an entry is not the hash of its content
+	KindCommitment  Kind = "commitment"  // personal fields do not match the commitment of their entry
+	KindErasure     Kind = "erasure"     // personal fields are gone without a valid order
+	KindSequence    Kind = "sequence"    // entries are missing, or several have the same position
 	KindRoot        Kind = "root"        // entries are not those that the writer signed
 	KindUnsigned    Kind = "unsigned"    // entries beyond what the writer signed
 	KindCut         Kind = "cut"         // the writer signed more entries than there are
 	KindSignature   Kind = "signature"   // a checkpoint is not signed by its writer
-	KindCertificate Kind = "certificate" // the writer's key is vouched for by nobody who may
+	KindCertificate Kind = "certificate" // no trusted key certifies the writer
 	KindWriter      Kind = "writer"      // a writer is missing
-	KindFrontier    Kind = "frontier"    // the beginning of a log is gone, and nobody who may ordered it
+	KindFrontier    Kind = "frontier"    // the beginning of a log is gone without a valid order
 	KindIntent      Kind = "intent"      // an open intent that no certified writer signed
 	KindPublished   Kind = "published"   // a published checkpoint and the database disagree
 )
 
-// Finding is one thing that is not as it was recorded.
+// Finding is a difference between the trail and the record of it.
 type Finding struct {
 	Kind     Kind
 	WriterID string // "" if it concerns no writer in particular
@@ -80,7 +80,7 @@ type Finding struct {
 	Seq     int64
 	Last    int64  // the last of several; else equal to Seq
 	EntryID string // "" if the entry is gone or not known
-	Detail  string // what was expected and what was found, in words
+	Detail  string // the expected and the actual state, in words
 	Line    int    // of an export; 0 elsewhere
 }
 
@@ -109,27 +109,27 @@ type Stream struct {
 	WriterID  string
 	Origin    string
 	StartedAt time.Time
-	// CertifiedBy is the name of the key, of those in [VerifyOptions.Keys],
-	// that vouches for the writer's key; "" if none does.
+	// CertifiedBy is the name of the trusted key that certifies the writer, or
+	// "".
 	CertifiedBy string
-	First       int64 // entries before this one were exported and removed
-	Size        int64 // the number of entries, with those that were removed
-	Signed      int64 // how many of them the last stored checkpoint covers
-	Published   int64 // how many of them the last published checkpoint covers
+	First       int64 // the seq of the first entry; those before it were removed or are not in the export
+	Size        int64 // the number of entries, including those before First
+	Signed      int64 // the number of entries that the last stored checkpoint covers
+	Published   int64 // the number of entries that the last published checkpoint covers
 }
 
 // unpublished is the number of entries at the end of the log that no published
-// checkpoint covers. Whoever owns the database could cut them off unseen.
+// checkpoint covers. The owner of the database could cut them off unnoticed.
 func (s Stream) unpublished() int64 { return max(0, s.Size-max(s.Published, s.First)) }
 
-// Report is what [Verify] found. It has no Findings if the trail is as it was
-// recorded, as far as can be seen: Remarks says what can't be.
+// Report is the result of checking a trail or an export. Without Findings, the
+// trail is as it was recorded. Remarks lists the limits of the check.
 type Report struct {
 	// Verdict is the result in a word.
 	Verdict Verdict
 
-	Entries     int64 // that were checked
-	Erased      int64 // of these, without personal fields
+	Entries     int64 // the number of entries that were checked
+	Erased      int64 // those of them without personal fields
 	Checkpoints int64
 	Published   int64 // checkpoints in the bucket that were checked
 	Streams     []Stream

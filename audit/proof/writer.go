@@ -137,7 +137,7 @@ func parseWriter(signed string) (*Writer, error) {
 	return w, nil
 }
 
-// checkpoint is what a writer states about its log.
+// checkpoint is the statement of a writer about its log.
 type checkpoint struct {
 	writer string
 	size   int64
@@ -179,8 +179,8 @@ func openCheckpoint(signed string, v note.Verifier) (c checkpoint, err error) {
 	return c, nil
 }
 
-// OpenCheckpoint returns the size that a writer signed, of whom v is the
-// verifier. It fails unless the note is a checkpoint of this writer.
+// OpenCheckpoint returns the size in a checkpoint. It fails unless the note is a
+// checkpoint that the writer with the verifier v signed.
 func OpenCheckpoint(signed string, v note.Verifier) (size int64, err error) {
 	c, err := openCheckpoint(signed, v)
 	return c.size, err
