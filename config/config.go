@@ -9,23 +9,25 @@ import (
 
 // The values of Config.Backend.
 const (
-	BackendLocal = "local"
-	BackendS3    = "s3"
-	BackendAzure = "azure"
-	BackendGCS   = "gcs"
+	backendLocal  = "local"
+	backendS3     = "s3"
+	backendAzure  = "azure"
+	backendGCS    = "gcs"
+	backendMemory = "mem" // by STORAGE_URL=mem:// only
 )
 
 // The values of Config.AppEnv.
 const (
-	EnvDevelopment = "development"
-	EnvTest        = "test"
-	EnvStaging     = "staging"
-	EnvProduction  = "production"
+	envDevelopment = "development"
+	envTest        = "test"
+	envStaging     = "staging"
+	envProduction  = "production"
 )
 
-// Config is what the environment says. It is a plain value: change it between
-// [Load] and [Open] as the program needs; Open checks it again. The defaults
-// named here are those of [Load]; an unset and an empty variable are the same.
+// Config is the configuration that the environment describes. It is a plain value:
+// a program may change it between [Load] and blobtrail.Open, which validates it
+// again. The defaults named here are those of [Load]. An empty variable counts as
+// unset.
 type Config struct {
 	// AppEnv is where the program runs: development (the default), test, staging
 	// or production. Staging is treated as production, so that what fails there
@@ -40,7 +42,7 @@ type Config struct {
 	// stay in their own variables.
 	URL secret.Text `env:"STORAGE_URL"`
 
-	// LocalPath is the folder of backend local; Open makes it if it is missing.
+	// LocalPath is the folder of backend local; blobtrail.Open makes it if it is missing.
 	// A relative one begins at the working directory. Default: ./uploads.
 	LocalPath string `env:"LOCAL_STORAGE_PATH" envDefault:"./uploads"`
 
@@ -58,12 +60,12 @@ type Config struct {
 
 	// LinkSigningKeys sign the links that the program's own handler serves: see
 	// signurl.ParseKeys. The first signs, all of them verify. Default: a key that
-	// ends with the process, see [Open]; required in production and staging. Neither
-	// depends on the backend.
+	// ends with the process, see blobtrail.Open; required in production and staging.
+	// Neither depends on the backend.
 	LinkSigningKeys secret.Text `env:"LINK_SIGNING_KEYS"`
 
-	// MaxUploadBytes limits every upload. 0, the default: no limit.
-	MaxUploadBytes int64 `env:"MAX_UPLOAD_BYTES" envDefault:"0"`
+	// MaxUploadSize limits every upload, in bytes. 0, the default: no limit.
+	MaxUploadSize int64 `env:"MAX_UPLOAD_BYTES" envDefault:"0"`
 
 	// AuditDatabaseURL is the database of the trail: see sqlaudit.Open. Default:
 	// sqlite:blobtrail.db.
@@ -75,7 +77,7 @@ type Config struct {
 	AuditDeploymentKey secret.Text `env:"AUDIT_DEPLOYMENT_KEY"`
 
 	// AuditVerifierKeys are the deployment's verifier keys, present and past,
-	// separated by commas; see App.VerifyOptions. Required with
+	// separated by commas; see blobtrail.App.Verify. Required with
 	// AuditDeploymentKey.
 	AuditVerifierKeys string `env:"AUDIT_VERIFIER_KEYS"`
 
@@ -89,6 +91,11 @@ type Config struct {
 	// Strict turns into a problem what is otherwise a warning: local files in
 	// production. It is the program's to set, not the environment's.
 	Strict bool `env:"-"`
+
+	// Unknown are the names of set variables that Load does not read but that begin
+	// as those of package config do, or differ from one in a letter or two, sorted.
+	// blobtrail.Open logs them. A program that reads some of them removes those.
+	Unknown []string `env:"-"`
 }
 
 // S3 is Amazon S3, or a service that speaks its protocol.
@@ -109,9 +116,9 @@ type S3 struct {
 	// most services other than Amazon's need it.
 	UsePathStyle bool `env:"S3_USE_PATH_STYLE" envDefault:"false"`
 
-	// SSE is the encryption at rest: AES256 (the default), aws:kms, or none to
-	// leave it to the bucket.
-	SSE string `env:"S3_SSE" envDefault:"AES256"`
+	// Encryption is the encryption at rest: AES256 (the default), aws:kms, or none
+	// to leave it to the bucket.
+	Encryption string `env:"S3_SSE" envDefault:"AES256"`
 	// KMSKeyID is the key for aws:kms; empty: the account's own.
 	KMSKeyID string `env:"S3_KMS_KEY_ID"`
 }
@@ -128,24 +135,22 @@ type Azure struct {
 // GCS is Google Cloud Storage.
 type GCS struct {
 	Bucket string `env:"GCS_BUCKET_NAME"`
-	// CredentialsPath is a service account's key file; empty: the application
-	// default credentials.
-	CredentialsPath string `env:"GCS_CREDENTIALS_PATH"`
+	// CredentialsFile is the path of a service account's key file. Empty: the
+	// application default credentials.
+	CredentialsFile string `env:"GCS_CREDENTIALS_PATH"`
 	ProjectID       string `env:"GCS_PROJECT_ID"`
 }
 
 // Production reports whether AppEnv is production or staging.
 func (c Config) Production() bool {
-	return c.AppEnv == EnvProduction || c.AppEnv == EnvStaging
+	return c.AppEnv == envProduction || c.AppEnv == envStaging
 }
 
 // schemes tell the backend of a Go CDK URL.
 var schemes = map[string]string{
-	"local": BackendLocal, "file": BackendLocal, "mem": backendMemory,
-	"s3": BackendS3, "azblob": BackendAzure, "gs": BackendGCS,
+	"local": backendLocal, "file": backendLocal, "mem": backendMemory,
+	"s3": backendS3, "azblob": backendAzure, "gs": backendGCS,
 }
-
-const backendMemory = "mem" // reached by STORAGE_URL=mem:// only
 
 // backend is the one in effect: that of URL if it is set, which is "" for
 // providers that this library does not know.

@@ -75,6 +75,7 @@ func LoadFrom(environ map[string]string) (Config, error) {
 		// variable may be a secret, and would be printed with the rest.
 		return Config{}, err
 	}
+	c.Unknown = unknown(environ, vars)
 	return c, nil
 }
 

@@ -27,7 +27,7 @@ func TestDefaults(t *testing.T) {
 	cfg.AuditDatabaseURL = secret.Text{} // which can't be compared
 	assert.Equal(t, config.Config{
 		AppEnv: "development", Backend: "local", LocalPath: "./uploads",
-		S3:          config.S3{Region: "us-east-1", SSE: "AES256"},
+		S3:          config.S3{Region: "us-east-1", Encryption: "AES256"},
 		LinkExpiry:  time.Hour,
 		LinkBaseURL: "http://localhost:8080/links/",
 	}, cfg)
@@ -48,7 +48,7 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 	assert.Equal(t, "my-bucket", cfg.S3.Bucket)
 	assert.True(t, cfg.S3.UsePathStyle)
 	assert.Equal(t, 90*time.Second, cfg.LinkExpiry)
-	assert.EqualValues(t, 1<<20, cfg.MaxUploadBytes)
+	assert.EqualValues(t, 1<<20, cfg.MaxUploadSize)
 
 	t.Setenv("S3_BUCKET_NAME", "")
 	_, err = config.Load()
@@ -282,10 +282,8 @@ func TestStrictRefusesLocalFilesInProduction(t *testing.T) {
 	require.NoError(t, err)
 	cfg.Strict = true
 	assert.Equal(t, []string{"LOCAL_STORAGE_PATH"}, problemsOf(t, cfg.Validate()))
-	_, err = config.Open(t.Context(), cfg, nil)
-	assert.Equal(t, []string{"LOCAL_STORAGE_PATH"}, problemsOf(t, err))
 
-	cfg.AppEnv = config.EnvDevelopment
+	cfg.AppEnv = "development"
 	assert.NoError(t, cfg.Validate())
 }
 

@@ -5,9 +5,9 @@ import (
 	"fmt"
 )
 
-// Problem is one mistake in the configuration. The error of [Load],
-// [Config.Validate] and [Open] joins all of them; its Unwrap() []error gives
-// each, and errors.As the first. No problem quotes a secret.
+// Problem is one mistake in the configuration. The errors of [Load],
+// [Config.Validate] and blobtrail.Open join all of them: Unwrap() []error returns
+// each, and errors.As finds the first. No Problem quotes a secret.
 type Problem struct { //nolint:errname // callers say config.Problem, which is what it is
 	Variable string // the environment variable, such as S3_BUCKET_NAME
 	Wrong    string // what is wrong with it

@@ -18,13 +18,13 @@ func (c Config) StorageURL() (string, error) {
 		return c.URL.Reveal(), nil
 	}
 	switch c.Backend {
-	case BackendLocal:
+	case backendLocal:
 		return localURL(c.LocalPath), nil
-	case BackendS3:
+	case backendS3:
 		return c.S3.storageURL(), nil
-	case BackendAzure:
+	case backendAzure:
 		return c.Azure.storageURL(), nil
-	case BackendGCS:
+	case backendGCS:
 		return c.GCS.storageURL(), nil
 	}
 	return "", &Problem{"STORAGE_BACKEND", shown(c.Backend) + " is not known", "local, s3, azure or gcs"}
@@ -51,7 +51,7 @@ func (s S3) storageURL() string {
 	if s.UsePathStyle {
 		q.Set("use_path_style", strconv.FormatBool(true))
 	}
-	q.Set("sse", s.SSE) // none too: the provider's own default is to encrypt
+	q.Set("sse", s.Encryption) // none too: the provider's own default is to encrypt
 	if s.KMSKeyID != "" {
 		q.Set("kms_key_id", s.KMSKeyID)
 	}
@@ -69,8 +69,8 @@ func (a Azure) storageURL() string {
 
 func (g GCS) storageURL() string {
 	q := url.Values{}
-	if g.CredentialsPath != "" {
-		q.Set("credentials_path", g.CredentialsPath)
+	if g.CredentialsFile != "" {
+		q.Set("credentials_path", g.CredentialsFile)
 	}
 	if g.ProjectID != "" {
 		q.Set("project_id", g.ProjectID)

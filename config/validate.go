@@ -30,15 +30,15 @@ const maxLinkExpiry = 7 * 24 * time.Hour // what S3 and Google Cloud Storage all
 
 func (c Config) validate(ps *problems) {
 	switch c.AppEnv {
-	case EnvDevelopment, EnvTest, EnvStaging, EnvProduction:
+	case envDevelopment, envTest, envStaging, envProduction:
 	default:
 		ps.add("APP_ENV", shown(c.AppEnv)+" is not known", "development, test, staging or production")
 	}
 	if c.LinkExpiry < time.Second || c.LinkExpiry > maxLinkExpiry {
 		ps.add("SIGNED_URL_EXPIRATION_SECONDS", fmt.Sprintf("%v is too short or too long", c.LinkExpiry), wantOf(reflect.TypeFor[time.Duration]()))
 	}
-	if c.MaxUploadBytes < 0 {
-		ps.add("MAX_UPLOAD_BYTES", fmt.Sprintf("%d is negative", c.MaxUploadBytes), "a number of bytes, or 0 for no limit")
+	if c.MaxUploadSize < 0 {
+		ps.add("MAX_UPLOAD_BYTES", fmt.Sprintf("%d is negative", c.MaxUploadSize), "a number of bytes, or 0 for no limit")
 	}
 	c.validateStorage(ps)
 	c.validateLinks(ps)
@@ -48,7 +48,7 @@ func (c Config) validate(ps *problems) {
 
 func (c Config) validateStorage(ps *problems) {
 	switch c.Backend {
-	case BackendLocal, BackendS3, BackendAzure, BackendGCS:
+	case backendLocal, backendS3, backendAzure, backendGCS:
 	default:
 		ps.add("STORAGE_BACKEND", shown(c.Backend)+" is not known", "local, s3, azure or gcs")
 	}
@@ -56,17 +56,17 @@ func (c Config) validateStorage(ps *problems) {
 		c.validateURL(ps)
 	}
 	switch c.backend() {
-	case BackendLocal:
+	case backendLocal:
 		c.validateLocal(ps)
 	case backendMemory:
 		if c.Production() {
 			ps.add("STORAGE_URL", "with APP_ENV="+c.AppEnv+" files in memory are lost with the process", "a backend that keeps them")
 		}
-	case BackendS3:
+	case backendS3:
 		c.S3.validate(ps, !c.URL.IsZero())
-	case BackendAzure:
+	case backendAzure:
 		c.Azure.validate(ps, !c.URL.IsZero())
-	case BackendGCS:
+	case backendGCS:
 		c.GCS.validate(ps, !c.URL.IsZero())
 	}
 }
@@ -79,7 +79,7 @@ func (c Config) validateURL(ps *problems) {
 		ps.add(name, "it is no URL", want)
 	case u.User != nil:
 		ps.add(name, "it contains a user name or a password", "credentials in the variables of their backend, such as S3_ACCESS_KEY")
-	case c.Backend != BackendLocal && c.Backend != c.backend():
+	case c.Backend != backendLocal && c.Backend != c.backend():
 		ps.add(name, "it is not of the backend that STORAGE_BACKEND names", "one of the two only")
 	}
 }
@@ -128,12 +128,12 @@ func (s S3) validate(ps *problems, byURL bool) {
 		}
 		checkEndpoint(ps, "S3_ENDPOINT", s.Endpoint)
 		checkEndpoint(ps, "S3_PUBLIC_ENDPOINT", s.PublicEndpoint)
-		switch s.SSE {
+		switch s.Encryption {
 		case "AES256", "aws:kms", "none":
 		default:
-			ps.add("S3_SSE", shown(s.SSE)+" is not known", "AES256, aws:kms, or none to leave it to the bucket")
+			ps.add("S3_SSE", shown(s.Encryption)+" is not known", "AES256, aws:kms, or none to leave it to the bucket")
 		}
-		if s.KMSKeyID != "" && s.SSE != "aws:kms" {
+		if s.KMSKeyID != "" && s.Encryption != "aws:kms" {
 			ps.add("S3_KMS_KEY_ID", "it is set without S3_SSE=aws:kms", "both, or no key")
 		}
 	}
@@ -219,8 +219,8 @@ func (g GCS) validate(ps *problems, byURL bool) {
 	if g.ProjectID != "" && !gcsProject.MatchString(g.ProjectID) {
 		ps.add("GCS_PROJECT_ID", "it can't be a project's ID", "6 to 30 lower-case letters, digits and hyphens, or the project's number")
 	}
-	if g.CredentialsPath != "" {
-		switch info, err := os.Stat(g.CredentialsPath); {
+	if g.CredentialsFile != "" {
+		switch info, err := os.Stat(g.CredentialsFile); {
 		case err != nil:
 			ps.add("GCS_CREDENTIALS_PATH", "the file can't be found", "the path of a service account's JSON key, or nothing for the application default credentials")
 		case info.IsDir():
@@ -330,11 +330,6 @@ func (c Config) validateProof(ps *problems) {
 	}
 }
 
-func (c Config) verifierKeys() (keys []string) {
-	for key := range strings.SplitSeq(c.AuditVerifierKeys, ",") {
-		if key = strings.TrimSpace(key); key != "" {
-			keys = append(keys, key)
-		}
-	}
-	return keys
+func (c Config) verifierKeys() []string {
+	return strings.FieldsFunc(c.AuditVerifierKeys, func(r rune) bool { return r == ',' || r == ' ' })
 }

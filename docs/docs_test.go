@@ -30,7 +30,7 @@ const root = ".."
 
 // imports are what a snippet may use without saying so.
 var imports = map[string]string{
-	"audit": "github.com/blobtrail/blobtrail/audit", "sqlaudit": "github.com/blobtrail/blobtrail/audit/sqlaudit", "proof": "github.com/blobtrail/blobtrail/audit/proof", "audittest": "github.com/blobtrail/blobtrail/audit/audittest",
+	"blobtrail": "github.com/blobtrail/blobtrail", "audit": "github.com/blobtrail/blobtrail/audit", "sqlaudit": "github.com/blobtrail/blobtrail/audit/sqlaudit", "proof": "github.com/blobtrail/blobtrail/audit/proof", "audittest": "github.com/blobtrail/blobtrail/audit/audittest",
 	"blobstore": "github.com/blobtrail/blobtrail/blobstore", "blobhttp": "github.com/blobtrail/blobtrail/blobstore/blobhttp", "driver": "github.com/blobtrail/blobtrail/blobstore/driver",
 	"storetest": "github.com/blobtrail/blobtrail/blobstore/storetest", "transfer": "github.com/blobtrail/blobtrail/blobstore/transfer", "config": "github.com/blobtrail/blobtrail/config",
 	"signurl": "github.com/blobtrail/blobtrail/signurl", "secret": "github.com/blobtrail/blobtrail/secret", "memstore": "github.com/blobtrail/blobtrail/blobstore/memstore", "blob": "gocloud.dev/blob", "sqlx": "github.com/jmoiron/sqlx",

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	_ "modernc.org/sqlite"
 
+	"github.com/blobtrail/blobtrail"
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore"
 	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
@@ -29,7 +30,7 @@ func TestHandlersOfStartWorkTogether(t *testing.T) {
 		"LOCAL_STORAGE_PATH": filepath.Join(dir, "files"), "AUDIT_DATABASE_URL": "sqlite:" + filepath.ToSlash(filepath.Join(dir, "trail.db")),
 	})
 	require.NoError(t, err)
-	app, err := config.Open(t.Context(), cfg, &config.Options{Logger: slog.New(slog.DiscardHandler)})
+	app, err := blobtrail.Open(t.Context(), &blobtrail.Options{Config: &cfg, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, app.Close(context.Background())) }()
 

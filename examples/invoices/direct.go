@@ -16,7 +16,7 @@ import (
 // fields are the details; the header Location names the invoice.
 func (s *service) directHandler() http.Handler {
 	next := (&blobhttp.Intake{
-		Store: s.store, MaxSize: s.set.files.MaxUploadBytes, AllowedTypes: fileTypes,
+		Store: s.store, MaxSize: s.set.files.MaxUploadSize, AllowedTypes: fileTypes,
 		Prepare: func(ctx context.Context, f *blobhttp.File) error {
 			a, _ := audit.ActorFrom(ctx)
 			i := newInvoice(a)

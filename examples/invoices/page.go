@@ -128,7 +128,7 @@ func (s *service) pageList(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return s.render(w, r, 200, "list.html", view{
-		Title: "Invoices", Invoices: invoices, Page: page, More: more, MaxBytes: s.set.files.MaxUploadBytes, MaxPDF: maxPDF, Backend: s.store.Info().Backend,
+		Title: "Invoices", Invoices: invoices, Page: page, More: more, MaxBytes: s.set.files.MaxUploadSize, MaxPDF: maxPDF, Backend: s.store.Info().Backend,
 	})
 }
 

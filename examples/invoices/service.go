@@ -20,18 +20,18 @@ import (
 	"golang.org/x/crypto/bcrypt"
 	_ "modernc.org/sqlite" // sqlite:
 
+	"github.com/blobtrail/blobtrail"
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 	"github.com/blobtrail/blobtrail/blobstore"
 	_ "github.com/blobtrail/blobtrail/blobstore/all"
 	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
-	"github.com/blobtrail/blobtrail/config"
 )
 
 type service struct {
 	set     *settings
 	log     *slog.Logger
-	app     *config.App
+	app     *blobtrail.App
 	store   *blobstore.Store
 	journal *sqlaudit.Journal
 	db      *sqlx.DB
@@ -48,7 +48,10 @@ type service struct {
 
 func open(ctx context.Context, set *settings, log *slog.Logger) (_ *service, err error) {
 	s := &service{set: set, log: log, commit: (*sqlx.Tx).Commit, passwordCost: bcrypt.DefaultCost, requestRate: 20, patience: time.Minute, parsers: make(chan struct{}, 2)}
-	s.app, err = config.Open(ctx, set.files, &config.Options{Logger: log, Store: &blobstore.Options{Authorize: ownFilesOnly}})
+	s.app, err = blobtrail.Open(ctx, &blobtrail.Options{
+		Config: &set.files, Logger: log, Store: &blobstore.Options{Authorize: ownFilesOnly},
+		ReconcileEvery: -1, // settle does so, and counts the results
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -106,8 +106,8 @@ func (s *settings) check() error {
 		}
 		s.proxies = append(s.proxies, p)
 	}
-	if s.files.MaxUploadBytes == 0 {
-		s.files.MaxUploadBytes = defaultMaxUpload
+	if s.files.MaxUploadSize == 0 {
+		s.files.MaxUploadSize = defaultMaxUpload
 	}
 	return errors.Join(problems...)
 }

@@ -91,7 +91,7 @@ func TestCookiesAreSecure(t *testing.T) {
 	} {
 		cfg, err := config.LoadFrom(vars{"STORAGE_BACKEND": "s3", "S3_BUCKET_NAME": "files", "LINK_BASE_URL": base})
 		require.NoError(t, err)
-		cfg.AppEnv = config.EnvProduction // which refuses the default base
+		cfg.AppEnv = "production" // which refuses the default base
 		s := &service{set: &settings{files: cfg}}
 		w := httptest.NewRecorder()
 		s.setCookies(w, &tokens{Access: "a", Refresh: "r"})
@@ -111,14 +111,14 @@ func TestDemoUser(t *testing.T) {
 	s := start(t, nil)
 	require.NoError(t, s.demoUser(t.Context()))
 	assert.Contains(t, s.log.String(), demoPassword)
-	s.set.files.AppEnv = config.EnvProduction
+	s.set.files.AppEnv = "production"
 	require.ErrorContains(t, s.demoUser(t.Context()), demoEmail)
 
 	s = start(t, nil)
 	s.user("anna@north.example", "north")
 	require.NoError(t, s.demoUser(t.Context()))
 	assert.NotContains(t, s.log.String(), demoPassword, "there are users, and none is the demo user")
-	s.set.files.AppEnv = config.EnvProduction
+	s.set.files.AppEnv = "production"
 	require.NoError(t, s.demoUser(t.Context()))
 	require.ErrorContains(t, s.addUser(t.Context(), "Anna@North.example", "south", password), "is taken")
 }
@@ -152,7 +152,7 @@ func TestUsage(t *testing.T) {
 func TestSettings(t *testing.T) {
 	cfg, err := config.LoadFrom(vars{"STORAGE_BACKEND": "s3", "S3_BUCKET_NAME": "files"})
 	require.NoError(t, err)
-	cfg.AppEnv = config.EnvProduction
+	cfg.AppEnv = "production"
 	s := settings{files: cfg, Proxies: []string{"10.0.0.0/8", "everybody"}}
 	err = s.check()
 	for _, name := range []string{"JWT_SIGNING_KEY", "TRUSTED_PROXIES"} {
@@ -161,5 +161,5 @@ func TestSettings(t *testing.T) {
 	assert.NotContains(t, err.Error(), "very-secret")
 	var p *config.Problem
 	require.True(t, errors.As(err, &p))
-	assert.EqualValues(t, defaultMaxUpload, s.files.MaxUploadBytes)
+	assert.EqualValues(t, defaultMaxUpload, s.files.MaxUploadSize)
 }

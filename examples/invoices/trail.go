@@ -13,6 +13,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/audit/proof"
+	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 )
 
 // Verification states of an entry, and of a trail.
@@ -43,9 +44,7 @@ func (s *service) verify(ctx context.Context) error {
 
 func (s *service) verifyLocked(ctx context.Context) error {
 	at := time.Now().UTC()
-	opts := s.app.VerifyOptions()
-	opts.LatestPublished = true
-	report, err := s.journal.Verify(ctx, opts)
+	report, err := s.app.Verify(ctx, &sqlaudit.VerifyOptions{LatestPublished: true})
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ type uploadingKey struct{}
 // uploadHandler takes a form with the file of an invoice.
 func (s *service) uploadHandler(from source) http.Handler {
 	in := &blobhttp.Intake{
-		Store: s.store, MaxSize: s.set.files.MaxUploadBytes, AllowedTypes: fileTypes,
+		Store: s.store, MaxSize: s.set.files.MaxUploadSize, AllowedTypes: fileTypes,
 		Prepare: func(ctx context.Context, f *blobhttp.File) error { return prepare(ctx, from, f) },
 		Save: func(ctx context.Context, files []blobhttp.Stored) error {
 			return s.outage(ctx, s.saveUpload(ctx, from, files[0]))

@@ -253,7 +253,7 @@ const slowest = 32 << 10
 // inTime bounds how long a client may take: a minute, and the time that the
 // content takes at the slowest rate.
 func (s *service) inTime(next http.Handler) http.Handler {
-	most := s.patience + time.Duration(s.set.files.MaxUploadBytes/slowest)*time.Second
+	most := s.patience + time.Duration(s.set.files.MaxUploadSize/slowest)*time.Second
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		read := s.patience + time.Duration(r.ContentLength/slowest)*time.Second
 		if r.ContentLength < 0 || read > most {

@@ -15,6 +15,7 @@ import (
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/memblob"
 
+	"github.com/blobtrail/blobtrail"
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
@@ -30,7 +31,7 @@ func TestBucketsOfEveryProvider(t *testing.T) {
 		"AUDIT_CHECKPOINTS_URL": "local://" + filepath.ToSlash(dir) + "/checkpoints?create=true",
 	})
 	require.NoError(t, err)
-	app, err := config.Open(ctx, cfg, &config.Options{Logger: slog.New(slog.DiscardHandler)})
+	app, err := blobtrail.Open(ctx, &blobtrail.Options{Config: &cfg, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	require.NoError(t, app.Journal.Log(ctx, audit.Event{Action: audit.ActionDownload, Key: "a", Actor: audit.Actor{UserID: "u"}}))
 	require.NoError(t, app.Close(ctx))

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	_ "modernc.org/sqlite"
 
+	"github.com/blobtrail/blobtrail"
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore"
 	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
@@ -46,7 +47,7 @@ func TestConfigReachesTheServices(t *testing.T) {
 			vars["AUDIT_DATABASE_URL"] = "sqlite:" + filepath.Join(t.TempDir(), "trail.db")
 			cfg, err := config.LoadFrom(vars)
 			require.NoError(t, err)
-			app, err := config.Open(t.Context(), cfg, &config.Options{Logger: slog.New(slog.DiscardHandler)})
+			app, err := blobtrail.Open(t.Context(), &blobtrail.Options{Config: &cfg, Logger: slog.New(slog.DiscardHandler)})
 			require.NoError(t, err)
 			ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
 			_, err = app.Store.Upload(ctx, "a", strings.NewReader("hello"), nil)
@@ -58,7 +59,7 @@ func TestConfigReachesTheServices(t *testing.T) {
 }
 
 // redeemAndRevoke serves links as docs/start.md does, with nothing set for them.
-func redeemAndRevoke(t *testing.T, app *config.App) {
+func redeemAndRevoke(t *testing.T, app *blobtrail.App) {
 	t.Helper()
 	handler := blobhttp.Links(app.Store, nil)
 	get := func(link *blobstore.Link) int {

@@ -6,13 +6,10 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/blobtrail/blobtrail/config"
+	"github.com/blobtrail/blobtrail"
 )
 
 func main() {
-	cfg, err := config.Load()
-	if err == nil {
-		_, err = config.Open(context.Background(), cfg, nil)
-	}
+	_, err := blobtrail.Open(context.Background(), nil)
 	fmt.Println(err)
 }

@@ -1,10 +1,9 @@
-package config_test
+package blobtrail_test
 
 import (
 	"bytes"
 	"context"
 	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,42 +15,22 @@ import (
 	"github.com/stretchr/testify/require"
 	_ "modernc.org/sqlite"
 
+	"github.com/blobtrail/blobtrail"
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 	"github.com/blobtrail/blobtrail/blobstore"
 	_ "github.com/blobtrail/blobtrail/blobstore/filestore"
-	"github.com/blobtrail/blobtrail/config"
 	"github.com/blobtrail/blobtrail/signurl"
 )
-
-// local is an environment whose files and trail are in a folder of the test.
-func local(t *testing.T, more vars) (config.Config, string) {
-	t.Helper()
-	dir := t.TempDir()
-	env := vars{
-		"LOCAL_STORAGE_PATH": filepath.Join(dir, "files of others"),
-		"AUDIT_DATABASE_URL": "sqlite:" + filepath.Join(dir, "trail.db"),
-	}
-	for k, v := range more {
-		env[k] = v
-	}
-	cfg, err := config.LoadFrom(env)
-	require.NoError(t, err)
-	return cfg, dir
-}
-
-func logTo(w io.Writer) *config.Options {
-	return &config.Options{Logger: slog.New(slog.NewTextHandler(w, nil))}
-}
 
 func TestOpenLocal(t *testing.T) {
 	ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
 	key := signurl.GenerateKey()
 	cfg, dir := local(t, vars{"LINK_SIGNING_KEYS": key.Encode(), "MAX_UPLOAD_BYTES": "10", "SIGNED_URL_EXPIRATION_SECONDS": "60"})
 	var log bytes.Buffer
-	app, err := config.Open(ctx, cfg, logTo(&log))
+	app, err := blobtrail.Open(ctx, logTo(&log, cfg))
 	require.NoError(t, err)
-	assert.Empty(t, log.String(), "nothing to warn of")
+	assert.NotContains(t, log.String(), "WARN", "nothing to warn of")
 
 	obj, err := app.Store.Upload(ctx, "a/b.txt", strings.NewReader("hello"), &blobstore.UploadOptions{Link: &blobstore.LinkOptions{}})
 	require.NoError(t, err)
@@ -59,7 +38,7 @@ func TestOpenLocal(t *testing.T) {
 	assert.True(t, strings.HasPrefix(obj.Link.URL(), cfg.LinkBaseURL))
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, obj.Link.URL(), nil)
 	require.NoError(t, err)
-	link, err := app.Signer.Verify(req)
+	link, err := signerOf(t, cfg).Verify(req)
 	require.NoError(t, err)
 	assert.Equal(t, "a/b.txt", link.Key)
 
@@ -79,7 +58,7 @@ func TestOpenWarns(t *testing.T) {
 	t.Run("of a key that was made up", func(t *testing.T) {
 		cfg, _ := local(t, nil)
 		var log bytes.Buffer
-		app, err := config.Open(t.Context(), cfg, logTo(&log))
+		app, err := blobtrail.Open(t.Context(), logTo(&log, cfg))
 		require.NoError(t, err)
 		require.NoError(t, app.Close(context.Background()))
 		assert.Contains(t, log.String(), "LINK_SIGNING_KEYS")
@@ -88,7 +67,7 @@ func TestOpenWarns(t *testing.T) {
 		cfg, _ := local(t, production(nil))
 		var log bytes.Buffer
 		for range 2 {
-			app, err := config.Open(t.Context(), cfg, logTo(&log))
+			app, err := blobtrail.Open(t.Context(), logTo(&log, cfg))
 			require.NoError(t, err)
 			require.NoError(t, app.Close(context.Background()))
 		}
@@ -98,24 +77,24 @@ func TestOpenWarns(t *testing.T) {
 
 func TestOpenExplainsMissingImports(t *testing.T) {
 	cfg, _ := local(t, vars{"AUDIT_DATABASE_URL": "postgres://u:" + password + "@127.0.0.1:1/files"})
-	_, err := config.Open(t.Context(), cfg, logTo(io.Discard))
+	_, err := blobtrail.Open(t.Context(), logTo(io.Discard, cfg))
 	require.ErrorContains(t, err, "AUDIT_DATABASE_URL")
 	assertNoSecret(t, err.Error())
 
 	cfg, _ = local(t, vars{"STORAGE_BACKEND": "gcs", "GCS_BUCKET_NAME": "files"})
-	_, err = config.Open(t.Context(), cfg, logTo(io.Discard))
+	_, err = blobtrail.Open(t.Context(), logTo(io.Discard, cfg))
 	require.ErrorContains(t, err, `add import _ "github.com/blobtrail/blobtrail/blobstore/gcsstore"`)
 }
 
 func TestOpenLeavesNothingOpen(t *testing.T) {
 	cfg, dir := local(t, nil)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "trail.db"), []byte(strings.Repeat("no database ", 1000)), 0o600))
-	_, err := config.Open(t.Context(), cfg, logTo(io.Discard))
+	_, err := blobtrail.Open(t.Context(), logTo(io.Discard, cfg))
 	require.ErrorContains(t, err, "AUDIT_DATABASE_URL")
 
 	// The journal of a store that can't be opened is closed again.
 	cfg, _ = local(t, vars{"STORAGE_URL": "local:///dev/null/files?create=true"})
-	_, err = config.Open(t.Context(), cfg, logTo(io.Discard))
+	_, err = blobtrail.Open(t.Context(), logTo(io.Discard, cfg))
 	require.ErrorContains(t, err, "STORAGE_URL")
 }
 
@@ -127,15 +106,15 @@ func TestOpenWithProof(t *testing.T) {
 	cfg, _ := local(t, vars{
 		"AUDIT_DEPLOYMENT_KEY": signing.Reveal(), "AUDIT_VERIFIER_KEYS": verifying, "AUDIT_CHECKPOINTS_URL": "local://" + checkpoints,
 	})
-	app, err := config.Open(ctx, cfg, nil)
+	app, err := blobtrail.Open(ctx, &blobtrail.Options{Config: &cfg})
 	require.NoError(t, err)
 	_, err = app.Store.Upload(ctx, "a", strings.NewReader("hello"), nil)
 	require.NoError(t, err)
 	require.NoError(t, app.Close(ctx), "which publishes")
 
-	app, err = config.Open(ctx, cfg, nil)
+	app, err = blobtrail.Open(ctx, &blobtrail.Options{Config: &cfg})
 	require.NoError(t, err)
-	report, err := app.Journal.Verify(ctx, app.VerifyOptions())
+	report, err := app.Verify(ctx, nil)
 	require.NoError(t, err)
 	require.NoError(t, report.Err())
 	assert.EqualValues(t, 1, report.Published)
@@ -153,12 +132,12 @@ func TestOpenWithProof(t *testing.T) {
 		_, err := db.Exec("DELETE FROM " + table)
 		require.NoError(t, err)
 	}
-	report, err = app.Journal.Verify(ctx, app.VerifyOptions())
+	report, err = app.Verify(ctx, nil)
 	require.NoError(t, err)
 	require.Error(t, report.Err())
 	require.NoError(t, app.Close(ctx))
 
 	cfg.AuditCheckpointsURL = "nowhere://x"
-	_, err = config.Open(ctx, cfg, nil)
+	_, err = blobtrail.Open(ctx, &blobtrail.Options{Config: &cfg})
 	require.ErrorContains(t, err, "AUDIT_CHECKPOINTS_URL")
 }

@@ -1,4 +1,4 @@
-package config
+package blobtrail
 
 import (
 	"bytes"
@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/blobtrail/blobtrail/config"
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
@@ -26,10 +27,10 @@ func TestSignerOnEveryBackend(t *testing.T) {
 		"test settings": {"APP_ENV": "test", "STORAGE_BACKEND": "s3", "S3_BUCKET_NAME": "files"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg, err := LoadFrom(env)
+			cfg, err := config.LoadFrom(env)
 			require.NoError(t, err)
 			var log bytes.Buffer
-			signer, err := newSigner(t.Context(), cfg, slog.New(slog.NewTextHandler(&log, nil)))
+			signer, err := chooseSigner(t.Context(), cfg, &Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 			require.NoError(t, err)
 			require.NotNil(t, signer)
 			assert.Contains(t, log.String(), "LINK_SIGNING_KEYS")
@@ -41,9 +42,9 @@ func TestSignerOnEveryBackend(t *testing.T) {
 					with[k] = v
 				}
 			}
-			cfg, err = LoadFrom(with)
+			cfg, err = config.LoadFrom(with)
 			require.NoError(t, err)
-			signer, err = newSigner(t.Context(), cfg, slog.New(slog.NewTextHandler(&log, nil)))
+			signer, err = chooseSigner(t.Context(), cfg, &Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 			require.NoError(t, err)
 			require.NotNil(t, signer)
 			assert.Empty(t, log.String())

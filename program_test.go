@@ -1,4 +1,4 @@
-package config_test
+package blobtrail_test
 
 // What the program brings along: its options, and its imports.
 
@@ -13,11 +13,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/blobtrail/blobtrail"
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore"
 	"github.com/blobtrail/blobtrail/config"
@@ -29,40 +29,42 @@ func TestOptionsOfTheProgramComeFirst(t *testing.T) {
 	var warnings bytes.Buffer
 	signer, err := signurl.New("https://elsewhere.example.com/", []signurl.Key{signurl.GenerateKey()}, nil)
 	require.NoError(t, err)
-	opts := logTo(&warnings)
+	opts := logTo(&warnings, cfg)
 	opts.Store = &blobstore.Options{Signer: signer, MaxSize: 6, DefaultActor: audit.Actor{UserID: "cron"}}
-	app, err := config.Open(t.Context(), cfg, opts)
+	app, err := blobtrail.Open(t.Context(), opts)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, app.Close(t.Context())) }()
-	assert.Same(t, signer, app.Signer)
-	assert.Empty(t, warnings.String(), "no key was made up")
-	_, err = app.Store.Upload(t.Context(), "a", strings.NewReader("123456"), nil)
+	assert.NotContains(t, warnings.String(), "WARN", "no key was generated")
+	obj, err := app.Store.Upload(t.Context(), "a", strings.NewReader("123456"), &blobstore.UploadOptions{Link: &blobstore.LinkOptions{}})
+	require.NoError(t, err)
+	_, err = signer.Verify(httptest.NewRequest(http.MethodGet, obj.Link.URL(), nil))
 	require.NoError(t, err)
 }
 
 func TestLinksOfOneProcessHoldInTheNext(t *testing.T) {
 	cfg, _ := local(t, vars{"LINK_SIGNING_KEYS": signurl.GenerateKey().Encode() + "," + signurl.GenerateKey().Encode()})
 	var warnings bytes.Buffer
-	sign := func() *signurl.Signer {
-		app, err := config.Open(t.Context(), cfg, logTo(&warnings))
+	open := func() *blobtrail.App {
+		app, err := blobtrail.Open(t.Context(), logTo(&warnings, cfg))
 		require.NoError(t, err)
-		require.NoError(t, app.Close(t.Context()))
-		return app.Signer
+		return app
 	}
-	link := signurl.Grant{Method: "GET", Key: "a", Expires: time.Now().Add(time.Hour).Truncate(time.Second), ID: signurl.NewGrantID()}
-	first, err := sign().Sign(link)
+	first := open()
+	link, err := first.Store.Link(audit.WithActor(t.Context(), audit.Actor{UserID: "anna"}), "a", nil)
 	require.NoError(t, err)
-	second, err := sign().Sign(link)
+	require.NoError(t, first.Close(t.Context()))
+	second := open()
+	_, err = signerOf(t, cfg).Verify(httptest.NewRequest(http.MethodGet, link.URL(), nil))
 	require.NoError(t, err)
-	assert.Equal(t, first, second)
-	assert.Empty(t, warnings.String())
+	require.NoError(t, second.Close(t.Context()))
+	assert.NotContains(t, warnings.String(), "WARN")
 }
 
 func TestUsedLinksStayUsedInTheNextProcess(t *testing.T) {
 	cfg, _ := local(t, vars{"LINK_SIGNING_KEYS": signurl.GenerateKey().Encode()})
 	url := ""
 	use := func() error {
-		app, err := config.Open(t.Context(), cfg, logTo(io.Discard))
+		app, err := blobtrail.Open(t.Context(), logTo(io.Discard, cfg))
 		require.NoError(t, err)
 		defer func() { require.NoError(t, app.Close(t.Context())) }()
 		ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
@@ -86,9 +88,9 @@ func TestOpenFailsByName(t *testing.T) {
 		env  vars
 		want []string
 	}{
-		{"s3 without its provider", s3(vars{"S3_ACCESS_KEY": accessKey, "S3_SECRET_KEY": secretKey}), []string{"STORAGE_BACKEND", `import _ "github.com/blobtrail/blobtrail/blobstore/s3store"`}},
-		{"azure without its provider", azure(vars{"AZURE_STORAGE_ACCOUNT_URL": "https://a.blob.core.windows.net"}), []string{"STORAGE_BACKEND", `import _ "github.com/blobtrail/blobtrail/blobstore/azurestore"`}},
-		{"gcs without its provider", gcs(nil), []string{"STORAGE_BACKEND", `import _ "github.com/blobtrail/blobtrail/blobstore/gcsstore"`}},
+		{"s3 without its provider", vars{"STORAGE_BACKEND": "s3", "S3_BUCKET_NAME": "files", "S3_ACCESS_KEY": accessKey, "S3_SECRET_KEY": secretKey}, []string{"STORAGE_BACKEND", `import _ "github.com/blobtrail/blobtrail/blobstore/s3store"`}},
+		{"azure without its provider", vars{"STORAGE_BACKEND": "azure", "AZURE_CONTAINER_NAME": "files", "AZURE_STORAGE_ACCOUNT_URL": "https://a.blob.core.windows.net"}, []string{"STORAGE_BACKEND", `import _ "github.com/blobtrail/blobtrail/blobstore/azurestore"`}},
+		{"gcs without its provider", vars{"STORAGE_BACKEND": "gcs", "GCS_BUCKET_NAME": "files"}, []string{"STORAGE_BACKEND", `import _ "github.com/blobtrail/blobtrail/blobstore/gcsstore"`}},
 		{"a URL without its provider", vars{"STORAGE_URL": "swift://files"}, []string{"STORAGE_URL", "swift://"}},
 		{"a URL of a folder that is missing", vars{"STORAGE_URL": "local://" + file + "/x"}, []string{"STORAGE_URL", file}},
 		{"a database in a folder that is missing", vars{"AUDIT_DATABASE_URL": "sqlite:" + file + "/trail.db"}, []string{"AUDIT_DATABASE_URL", file}},
@@ -97,7 +99,7 @@ func TestOpenFailsByName(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg, _ := local(t, tt.env)
-			app, err := config.Open(t.Context(), cfg, logTo(io.Discard))
+			app, err := blobtrail.Open(t.Context(), logTo(io.Discard, cfg))
 			require.Error(t, err)
 			assert.Nil(t, app)
 			for _, want := range tt.want {
@@ -110,9 +112,17 @@ func TestOpenFailsByName(t *testing.T) {
 
 func TestOpenChecksWhatTheProgramChanged(t *testing.T) {
 	cfg, _ := local(t, nil)
-	cfg.MaxUploadBytes, cfg.LinkExpiry = -1, 0
-	_, err := config.Open(t.Context(), cfg, nil)
-	assert.Equal(t, []string{"SIGNED_URL_EXPIRATION_SECONDS", "MAX_UPLOAD_BYTES"}, problemsOf(t, err))
+	cfg.MaxUploadSize, cfg.LinkExpiry = -1, 0
+	_, err := blobtrail.Open(t.Context(), &blobtrail.Options{Config: &cfg})
+	require.ErrorContains(t, err, "SIGNED_URL_EXPIRATION_SECONDS")
+	require.ErrorContains(t, err, "MAX_UPLOAD_BYTES")
+	var p *config.Problem
+	require.ErrorAs(t, err, &p)
+
+	cfg, _ = local(t, production(nil))
+	cfg.Strict = true
+	_, err = blobtrail.Open(t.Context(), &blobtrail.Options{Config: &cfg})
+	require.ErrorContains(t, err, "LOCAL_STORAGE_PATH")
 }
 
 // A program of its own, since this one has the provider and the driver.

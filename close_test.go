@@ -1,4 +1,4 @@
-package config_test
+package blobtrail_test
 
 import (
 	"context"
@@ -8,15 +8,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/blobtrail/blobtrail"
 	"github.com/blobtrail/blobtrail/audit"
-	"github.com/blobtrail/blobtrail/config"
 )
 
 // A program that shuts down must come to its end although an operation does not.
 func TestCloseHeedsItsContext(t *testing.T) {
 	ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
 	cfg, _ := local(t, nil)
-	app, err := config.Open(ctx, cfg, nil)
+	app, err := blobtrail.Open(ctx, &blobtrail.Options{Config: &cfg})
 	require.NoError(t, err)
 	staged, err := app.Store.Stage(ctx, "a", strings.NewReader("x"), nil)
 	require.NoError(t, err)
