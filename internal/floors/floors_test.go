@@ -46,6 +46,7 @@ var floorOf = map[string]int{
 	"internal/keyrule":              0,
 	"internal/cloudhttp":            0,
 	"internal/progress":             0,
+	"internal/provider":             0,
 	"internal/limit":                0,
 }
 
