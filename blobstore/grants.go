@@ -34,7 +34,7 @@ const grantDomain = "blobtrail grant\x00"
 
 const (
 	grantRandom  = 26 // characters, of 130 random bits
-	grantDigest  = 12 // bytes, which make 20 characters
+	grantDigest  = 12 // bytes, which are 20 characters
 	grantNumbers = 36 // base of the expiry
 )
 
@@ -50,12 +50,26 @@ func newGrantID(kind grantKind, key string, expires time.Time) string {
 // ticket in place of expiry and random part.
 func ticketGrantID(opID, key string) string { return bindGrant(ticketGrant, opID, key) }
 
-// bindGrant returns a grant ID with its digest. The zero byte separates body from
-// key: neither can contain one.
+// bindGrant returns a grant ID with its digest.
 func bindGrant(kind grantKind, body, key string) string {
 	head := string(kind) + "-" + body
-	sum := sha256.Sum256([]byte(grantDomain + head + "\x00" + key))
-	return head + "-" + base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:grantDigest])
+	digest := grantSum(head, key)
+	return head + "-" + string(digest[:])
+}
+
+var grantEncoding = base32.StdEncoding.WithPadding(base32.NoPadding)
+
+// grantSum returns the digest at the end of a grant ID. The zero byte separates head
+// from key: neither can contain one.
+func grantSum(head, key string) (digest [20]byte) {
+	var buf [256]byte // of most keys
+	text := append(buf[:0], grantDomain...)
+	text = append(text, head...)
+	text = append(text, 0)
+	text = append(text, key...)
+	sum := sha256.Sum256(text)
+	grantEncoding.Encode(digest[:], sum[:grantDigest])
+	return digest
 }
 
 // readGrantID returns the kind and the body of a grant ID. It reports false for an
@@ -68,7 +82,8 @@ func readGrantID(id, key string) (kind grantKind, body string, ok bool) {
 	kind, body = grantKind(id[:first]), id[first+1:last]
 	switch kind {
 	case handlerGrant, serviceGrant, ticketGrant:
-		return kind, body, bindGrant(kind, body, key) == id
+		digest := grantSum(id[:last], key)
+		return kind, body, string(digest[:]) == id[last+1:]
 	}
 	return "", "", false
 }

@@ -147,6 +147,9 @@ func (s *Store) countUse(ctx context.Context, red *redeemed) error {
 	if ctx.Err() != nil {
 		return ended(ctx, context.Cause(ctx))
 	}
+	if red.ticket != "" {
+		return nil // it ends with the ticket, and can't be revoked
+	}
 	limit := red.grant.MaxUses
 	if red.method == http.MethodHead {
 		limit = 0 // refused if the link was revoked, but not counted

@@ -1,7 +1,7 @@
 package signurl
 
-// What can be wrong with a link, for errors.Is. The errors wrapped around these give a reason that names parameters and
-// limits, but quote nothing of the request: a signed URL is a secret, and its text is the visitor's.
+// This file implements the errors. Those that wrap them give a reason that names parameters and limits, but quote nothing
+// of the request: a signed URL is a secret, and its text is the client's.
 
 import (
 	"errors"

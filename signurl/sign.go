@@ -23,7 +23,7 @@ type Options struct {
 	// MaxExpiry is the longest time until Grant.Expires that Sign accepts. Default: 7 days.
 	MaxExpiry time.Duration
 	// Leeway is how long after Grant.Expires Verify still accepts a link, for clocks that differ. Default: 0. It should be
-	// minutes: who counts the uses of links, or keeps which were withdrawn, may forget them an hour after they end.
+	// minutes, because [Grants] may remove a grant an hour after it expires.
 	Leeway time.Duration
 	// Audience is signed into every link without being part of it: a Signer refuses the links of one with another
 	// audience, even if they share keys. Default: the path of the base URL, so that two handlers under different

@@ -1,7 +1,7 @@
 package sqlaudit
 
-// The uses and withdrawals of gateway links. They are counted in one place for
-// all processes, so that a link which may be used once is used once.
+// This file implements the grants of links: their uses and revocations. The database
+// counts them for all processes, so that a link for one use is used once.
 
 import (
 	"cmp"
@@ -31,7 +31,7 @@ func (j *Journal) Grants() signurl.Grants { return &grants{j} }
 type grants struct{ j *Journal }
 
 // Use counts a use of the grant. It fails with [signurl.ErrRevoked] if the grant
-// was withdrawn or has been used limit times: of any number of calls, in any
+// was revoked or has been used limit times: of any number of calls, in any
 // number of processes, no more than limit succeed. A limit of 0 allows any
 // number, which are not counted. After any other error nothing must be served,
 // but the use may have been counted.
@@ -57,10 +57,10 @@ func (g *grants) Use(ctx context.Context, grantID string, limit int, expires tim
 	})
 }
 
-// Revoke withdraws the grant, used or not: Use fails, in every process, from
-// the moment at which Revoke returns nil. Doing so again does nothing.
+// Revoke revokes the grant, whether it was used or not. Use fails, in every process,
+// as soon as Revoke returned nil. A second call has no effect.
 func (g *grants) Revoke(ctx context.Context, grantID string, expires time.Time) error {
-	return g.do(ctx, "withdrawing a grant", grantID, func(ctx context.Context, seen *grantRow) (done bool, err error) {
+	return g.do(ctx, "revoking a grant", grantID, func(ctx context.Context, seen *grantRow) (done bool, err error) {
 		switch {
 		case seen == nil:
 			return g.insert(ctx, grantID, 0, 1, expires)
