@@ -171,12 +171,11 @@ func openCheckpoints(ctx context.Context, cfg config.Config, location string, o 
 	if cfg.AuditCheckpointsURL == "" || o != nil && o.Publish != nil {
 		return nil, nil //nolint:nilnil // no bucket is a valid result: see App.checkpoints
 	}
+	var credentials driver.Credentials
 	if schemeOf(cfg.AuditCheckpointsURL) == schemeOf(location) {
-		if credentials, _ := credentialsOf(cfg, location); credentials != nil {
-			ctx = driver.WithCredentials(ctx, credentials)
-		}
+		credentials = credentialsOf(cfg, location)
 	}
-	b, err := driver.Open(ctx, cfg.AuditCheckpointsURL)
+	b, err := driver.Open(ctx, cfg.AuditCheckpointsURL, credentials)
 	if err != nil {
 		return nil, fmt.Errorf("AUDIT_CHECKPOINTS_URL: %w", err)
 	}
@@ -222,33 +221,28 @@ func openStore(ctx context.Context, cfg config.Config, location string, journal 
 	if o.LinkExpiry == 0 {
 		o.LinkExpiry = cfg.LinkExpiry
 	}
-	credentials, from := credentialsOf(cfg, location)
-	if credentials != nil {
-		ctx = driver.WithCredentials(ctx, credentials)
+	if credentials := credentialsOf(cfg, location); !credentials.IsZero() {
+		o.Credentials = credentials
 	}
 	store, err := blobstore.Open(ctx, location, journal, &o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", storageVariable(cfg), err)
 	}
-	// To continue with other credentials than those of the Config would be a surprise.
-	if credentials != nil && !credentials.Taken() {
-		return nil, errors.Join(fmt.Errorf("%s: the provider takes its credentials from its service's own environment only: unset the variable", from), store.Close(ctx))
-	}
 	return store, nil
 }
 
-// credentialsOf returns the credentials for the storage at location and the
-// variable that holds them, or nil if the provider is to find its own.
-func credentialsOf(cfg config.Config, location string) (*driver.Credentials, string) {
+// credentialsOf returns the credentials for the storage at location. The
+// provider finds its own if they are zero.
+func credentialsOf(cfg config.Config, location string) driver.Credentials {
 	switch scheme := schemeOf(location); {
 	case scheme == "s3" && !cfg.S3.AccessKey.IsZero():
-		return &driver.Credentials{AccessKey: cfg.S3.AccessKey, SecretKey: cfg.S3.SecretKey}, "S3_ACCESS_KEY"
+		return driver.Credentials{AccessKey: cfg.S3.AccessKey, SecretKey: cfg.S3.SecretKey}
 	case scheme == "azblob" && !cfg.Azure.ConnectionString.IsZero():
-		return &driver.Credentials{ConnectionString: cfg.Azure.ConnectionString}, "AZURE_STORAGE_CONNECTION_STRING"
+		return driver.Credentials{ConnectionString: cfg.Azure.ConnectionString}
 	case scheme == "gs" && cfg.GCS.CredentialsFile != "":
-		return &driver.Credentials{KeyFile: cfg.GCS.CredentialsFile}, "GCS_CREDENTIALS_PATH"
+		return driver.Credentials{CredentialsFile: cfg.GCS.CredentialsFile}
 	}
-	return nil, ""
+	return driver.Credentials{}
 }
 
 func schemeOf(location string) string {

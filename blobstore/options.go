@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
@@ -33,6 +34,10 @@ type Options struct {
 	// LinkOptions.MaxUses. Nil: the journal's own, if it has any, as sqlaudit's
 	// has. Without any, no link can be revoked or counted.
 	Grants signurl.Grants
+
+	// Credentials open the bucket in [Open], instead of those that the provider
+	// finds itself. [New] refuses them.
+	Credentials driver.Credentials
 
 	// MaxSize limits every upload, in bytes. Zero means unlimited.
 	MaxSize int64

@@ -62,7 +62,7 @@ type partsEnv struct {
 func newPartsEnv(t *testing.T, log audit.Journal, storeURL string) *partsEnv {
 	t.Helper()
 	e := &partsEnv{ctx: audit.WithActor(context.Background(), audit.Actor{UserID: "u"})}
-	b, err := driver.Open(e.ctx, storeURL)
+	b, err := driver.Open(e.ctx, storeURL, driver.Credentials{})
 	require.NoError(t, err)
 	e.bucket = &countingBucket{Bucket: b}
 	if log == nil {

@@ -38,11 +38,16 @@ func Open(ctx context.Context, url string, journal audit.Journal, opts *Options)
 	if journal == nil {
 		return nil, &Error{Op: "open", Err: errNilJournal}
 	}
-	b, err := driver.Open(ctx, url)
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	b, err := driver.Open(ctx, url, o.Credentials)
 	if err != nil {
 		return nil, &Error{Op: "open", Err: err}
 	}
-	s, err := New(b, journal, opts)
+	o.Credentials = driver.Credentials{}
+	s, err := New(b, journal, &o)
 	if err != nil {
 		return nil, err
 	}
@@ -98,6 +103,9 @@ func New(b driver.Bucket, journal audit.Journal, opts *Options) (*Store, error) 
 	}
 	if b == nil {
 		return nil, &Error{Op: "open", Err: errors.New("nil bucket")}
+	}
+	if opts != nil && !opts.Credentials.IsZero() {
+		return nil, &Error{Op: "open", Err: errors.New("Options.Credentials are for Open: the bucket is open already")}
 	}
 	return &Store{bucket: b, journal: journal, opts: opts.withDefaults(journal), gate: &gate{closeBucket: b.Close}}, nil
 }

@@ -239,7 +239,7 @@ func TestURLsOpen(t *testing.T) {
 	for _, page := range append(pages(t, root), root+"/.env.example") {
 		for _, m := range regexp.MustCompile(`\b(local|file)://(/[a-z/]+)?(\?[a-z_=&0-9]+)?`).FindAllStringSubmatch(read(t, page), -1) {
 			n++
-			b, err := driver.Open(t.Context(), m[1]+"://"+filepath.ToSlash(t.TempDir())+m[3])
+			b, err := driver.Open(t.Context(), m[1]+"://"+filepath.ToSlash(t.TempDir())+m[3], driver.Credentials{})
 			if assert.NoError(t, err, "%s: %s", page, m[0]) {
 				require.NoError(t, b.Close())
 			}

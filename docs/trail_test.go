@@ -45,7 +45,7 @@ func main() {
 
 func program() error {
 	ctx := audit.WithActor(context.Background(), audit.Actor{UserID: "anna", TenantID: "acme"})
-	opened, err := driver.Open(ctx, os.Args[2])
+	opened, err := driver.Open(ctx, os.Args[2], driver.Credentials{})
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ func TestEveryProviderIsThere(t *testing.T) {
 		"local": "local://", "file": "file://", "mem": "mem://x", "s3": "s3://b?no_such=1", "azblob": "azblob://c?no_such=1", "gs": "gs://b?no_such=1",
 	} {
 		t.Run(scheme, func(t *testing.T) {
-			_, err := driver.Open(t.Context(), url)
+			_, err := driver.Open(t.Context(), url, driver.Credentials{})
 			require.Error(t, err)
 			require.NotContains(t, err.Error(), "no provider")
 		})

@@ -15,7 +15,7 @@
 // is opened, in this order: AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY;
 // AZURE_STORAGE_SAS_TOKEN; AZURE_STORAGE_CONNECTION_STRING; else the default
 // chain of Azure (environment, workload or managed identity, command line), for
-// which the account must be named. [New] takes explicit ones.
+// which the account must be named. [Open] takes explicit ones.
 //
 // # What is needed
 //
@@ -74,26 +74,28 @@ import (
 	"github.com/blobtrail/blobtrail/secret"
 )
 
-// Scheme is the URL scheme of this provider.
-const Scheme = "azblob"
+const scheme = "azblob"
 
 func init() {
-	driver.Register(Scheme, func(ctx context.Context, u *url.URL) (driver.Bucket, error) {
+	driver.Register(scheme, func(ctx context.Context, u *url.URL, c driver.Credentials) (driver.Bucket, error) {
 		o, err := parse(u, os.Getenv)
 		if err != nil {
 			return nil, fmt.Errorf("azblob://%s: %w", u.Host, err)
 		}
-		if c := driver.CredentialsFrom(ctx); c != nil {
+		if err := c.Only("ConnectionString"); err != nil {
+			return nil, fmt.Errorf("azblob://%s: %w", u.Host, err)
+		}
+		if !c.IsZero() {
 			o.ConnectionString = c.ConnectionString
 		}
-		return New(ctx, o)
+		return Open(ctx, o)
 	})
 }
 
 // parse returns the options that a URL and the environment stand for.
 func parse(u *url.URL, env func(string) string) (*Options, error) {
 	if u.User != nil {
-		return nil, fmt.Errorf("the URL holds a user or password: give credentials by the environment or by azurestore.New")
+		return nil, fmt.Errorf("the URL holds a user or password: give credentials by the environment or by azurestore.Open")
 	}
 	if u.Path != "" && u.Path != "/" {
 		return nil, fmt.Errorf("the URL has the path %q: want just azblob://container; for a folder in it use a key prefix", u.Path)

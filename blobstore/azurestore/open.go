@@ -79,9 +79,9 @@ func (b *bucket) Close() error {
 	return b.Bucket.Close()
 }
 
-// New opens a container, and checks within 5 seconds that it is there and that
+// Open opens a container, and checks within 5 seconds that it is there and that
 // the credentials may use it.
-func New(ctx context.Context, o *Options) (driver.Bucket, error) {
+func Open(ctx context.Context, o *Options) (driver.Bucket, error) {
 	if o == nil || o.Container == "" {
 		return nil, errors.New("azure: no container named: want azblob://container or Options.Container")
 	}

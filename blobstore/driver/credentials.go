@@ -1,41 +1,40 @@
 package driver
 
-// Credentials that a program has for a bucket that it names by a URL, which is no place for secrets.
-
 import (
-	"context"
-	"sync/atomic"
+	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/blobtrail/blobtrail/secret"
 )
 
-// Credentials are explicit ones, in place of those that a provider finds in the
-// environment. Each provider has fields of its own; the others are empty.
+// Credentials are explicit ones for a bucket that a URL names, which is no place
+// for secrets. A provider uses them instead of those that it finds in the
+// environment. Each provider uses fields of its own and refuses the others by
+// [Credentials.Only]. The zero value sets none.
 type Credentials struct {
 	AccessKey, SecretKey secret.Text // s3
 	ConnectionString     secret.Text // azblob
-	KeyFile              string      // gs: the path of a service account's JSON key
-
-	taken atomic.Bool
+	CredentialsFile      string      // gs: the path of a service account's JSON key
 }
 
-// Taken reports whether a provider has asked for them. One that has not uses
-// others.
-func (c *Credentials) Taken() bool { return c.taken.Load() }
+// IsZero reports whether no field is set.
+func (c Credentials) IsZero() bool { return c.Only() == nil }
 
-type credentialsKey struct{}
-
-// WithCredentials returns a context by which [Open] hands c to the provider.
-func WithCredentials(ctx context.Context, c *Credentials) context.Context {
-	return context.WithValue(ctx, credentialsKey{}, c)
-}
-
-// CredentialsFrom returns those in ctx, or nil. It is for providers, in their
-// [Opener].
-func CredentialsFrom(ctx context.Context) *Credentials {
-	c, _ := ctx.Value(credentialsKey{}).(*Credentials)
-	if c != nil {
-		c.taken.Store(true)
+// Only returns an error if another field than the named ones is set, because
+// going on without it would be a surprise.
+func (c Credentials) Only(fields ...string) error {
+	for name, set := range map[string]bool{
+		"AccessKey": !c.AccessKey.IsZero(), "SecretKey": !c.SecretKey.IsZero(),
+		"ConnectionString": !c.ConnectionString.IsZero(), "CredentialsFile": c.CredentialsFile != "",
+	} {
+		switch {
+		case !set || slices.Contains(fields, name):
+		case len(fields) == 0:
+			return fmt.Errorf("the provider takes no credentials, and %s is set", name)
+		default:
+			return fmt.Errorf("the provider takes the credentials %s, and %s is set", strings.Join(fields, " and "), name)
+		}
 	}
-	return c
+	return nil
 }

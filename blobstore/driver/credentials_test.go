@@ -15,31 +15,25 @@ import (
 )
 
 func TestCredentialsReachTheProvider(t *testing.T) {
-	heed := false
-	var got *driver.Credentials
-	driver.Register("credentialled", func(ctx context.Context, _ *url.URL) (driver.Bucket, error) {
-		if heed {
-			got = driver.CredentialsFrom(ctx)
+	var got driver.Credentials
+	driver.Register("credentialled", func(_ context.Context, _ *url.URL, c driver.Credentials) (driver.Bucket, error) {
+		if err := c.Only("AccessKey", "SecretKey"); err != nil {
+			return nil, err
 		}
+		got = c
 		return driver.FromBlob(memblob.OpenBucket(nil), driver.Info{}), nil
 	})
-	open := func(c *driver.Credentials) {
-		ctx := t.Context()
-		if c != nil {
-			ctx = driver.WithCredentials(ctx, c)
-		}
-		b, err := driver.Open(ctx, "credentialled://files")
+	c := driver.Credentials{AccessKey: secret.New("very-accessible"), SecretKey: secret.New("very-secret")}
+	for _, c := range []driver.Credentials{c, {}} {
+		b, err := driver.Open(t.Context(), "credentialled://files", c)
 		require.NoError(t, err)
 		require.NoError(t, b.Close())
+		assert.Equal(t, c.SecretKey.Reveal(), got.SecretKey.Reveal())
+		assert.Equal(t, c.AccessKey.IsZero(), got.IsZero())
 	}
-	c := &driver.Credentials{AccessKey: secret.New("very-accessible"), SecretKey: secret.New("very-secret"), ConnectionString: secret.New("very-connected")}
-	open(c)
-	assert.False(t, c.Taken())
-	heed = true
-	open(c)
-	assert.True(t, c.Taken())
-	assert.Equal(t, "very-secret", got.SecretKey.Reveal())
-	open(nil)
-	assert.Nil(t, got)
+	c.ConnectionString = secret.New("very-connected")
+	_, err := driver.Open(t.Context(), "credentialled://files", c)
+	require.EqualError(t, err, "the provider takes the credentials AccessKey and SecretKey, and ConnectionString is set")
+	require.ErrorContains(t, driver.Credentials{CredentialsFile: "key.json"}.Only(), "takes no credentials, and CredentialsFile is set")
 	secrettest.HoldsDeep(t, c, "very-accessible", "very-secret", "very-connected")
 }

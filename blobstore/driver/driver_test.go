@@ -189,12 +189,12 @@ func TestAs(t *testing.T) {
 
 func TestRegister(t *testing.T) {
 	var opened *url.URL
-	driver.Register("drivertest", func(_ context.Context, u *url.URL) (driver.Bucket, error) {
+	driver.Register("drivertest", func(_ context.Context, u *url.URL, _ driver.Credentials) (driver.Bucket, error) {
 		opened = u
 		return base(), nil
 	})
 	assert.PanicsWithValue(t, "blobstore/driver: scheme drivertest registered twice", func() { driver.Register("drivertest", nil) })
-	b, err := driver.Open(t.Context(), "drivertest://host/path?a=b")
+	b, err := driver.Open(t.Context(), "drivertest://host/path?a=b", driver.Credentials{})
 	require.NoError(t, err)
 	require.NoError(t, b.Close())
 	assert.Equal(t, "/path", opened.Path)
@@ -213,7 +213,7 @@ func TestOpenExplains(t *testing.T) {
 		"no scheme at all": {"AKID:SECRET@bucket", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := driver.Open(t.Context(), c.url)
+			_, err := driver.Open(t.Context(), c.url, driver.Credentials{})
 			require.ErrorContains(t, err, c.want)
 			assert.NotContains(t, err.Error(), "SEC")
 		})

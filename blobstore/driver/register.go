@@ -11,8 +11,9 @@ import (
 	"sync"
 )
 
-// Opener opens the bucket that a URL of its schemes names.
-type Opener func(ctx context.Context, u *url.URL) (Bucket, error)
+// Opener opens the bucket that a URL of its schemes names. It uses the fields of c
+// that are set and fails if it can't use one; see [Credentials.Only].
+type Opener func(ctx context.Context, u *url.URL, c Credentials) (Bucket, error)
 
 var (
 	mu      sync.RWMutex
@@ -42,8 +43,8 @@ func Register(scheme string, open Opener) {
 }
 
 // Open opens the bucket that urlstr names, with the provider that is registered
-// for its scheme.
-func Open(ctx context.Context, urlstr string) (Bucket, error) {
+// for its scheme. The provider finds the credentials itself unless c has some.
+func Open(ctx context.Context, urlstr string, c Credentials) (Bucket, error) {
 	u, err := url.Parse(urlstr)
 	if err != nil {
 		// The error of url.Parse repeats the URL or a part of it, which may be
@@ -63,5 +64,5 @@ func Open(ctx context.Context, urlstr string) (Bucket, error) {
 		}
 		return nil, fmt.Errorf("no provider for %s:// URLs; this program has %s", u.Scheme, strings.Join(names, ", "))
 	}
-	return open(ctx, u)
+	return open(ctx, u, c)
 }

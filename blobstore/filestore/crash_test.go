@@ -273,10 +273,10 @@ func TestFileURL(t *testing.T) {
 		"file://" + dir + "?create=perhaps":       "want true or false",
 		"file://" + dir + "?dir_file_mode=rwxr-x": "octal",
 	} {
-		_, err := driver.Open(t.Context(), url)
+		_, err := driver.Open(t.Context(), url, driver.Credentials{})
 		require.ErrorContains(t, err, want, url)
 	}
-	b, err := driver.Open(t.Context(), "file://"+dir+"/new/folder?create=true")
+	b, err := driver.Open(t.Context(), "file://"+dir+"/new/folder?create=true", driver.Credentials{})
 	require.NoError(t, err)
 	assert.Equal(t, driver.Info{Backend: "local", Bucket: dir + "/new/folder", Capabilities: driver.Capabilities{Durable: true}, Needs: needs}, b.Info())
 	require.NoError(t, b.Close())

@@ -34,7 +34,10 @@ type fileBucket struct {
 	locks  [64]sync.Mutex // by key; held while a write is committed
 }
 
-func openFile(_ context.Context, u *url.URL) (driver.Bucket, error) {
+func openFile(_ context.Context, u *url.URL, c driver.Credentials) (driver.Bucket, error) {
+	if err := c.Only(); err != nil {
+		return nil, fmt.Errorf("file://: %w", err)
+	}
 	q := u.Query()
 	if err := only(q, "create", "create_dir", "dir_file_mode", "no_tmp_dir", "metadata"); err != nil {
 		return nil, fmt.Errorf("file://: %w", err)

@@ -25,7 +25,7 @@ func TestFileConformance(t *testing.T) {
 
 func openDir(tb testing.TB, dir string) driver.Bucket {
 	tb.Helper()
-	b, err := driver.Open(context.Background(), "file://"+filepath.ToSlash(dir))
+	b, err := driver.Open(context.Background(), "file://"+filepath.ToSlash(dir), driver.Credentials{})
 	require.NoError(tb, err)
 	return b
 }

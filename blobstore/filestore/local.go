@@ -22,7 +22,10 @@ type localBucket struct {
 	origin origin
 }
 
-func openLocal(_ context.Context, u *url.URL) (driver.Bucket, error) {
+func openLocal(_ context.Context, u *url.URL, c driver.Credentials) (driver.Bucket, error) {
+	if err := c.Only(); err != nil {
+		return nil, fmt.Errorf("local://: %w", err)
+	}
 	q := u.Query()
 	if err := only(q, "create", "dir_mode", "file_mode", "md5"); err != nil {
 		return nil, fmt.Errorf("local://: %w", err)

@@ -20,7 +20,7 @@ import (
 func TestLocalConformance(t *testing.T) {
 	storetest.Run(t, storetest.Harness{
 		Bucket: func(tb testing.TB) driver.Bucket {
-			b, err := driver.Open(context.Background(), "local://"+filepath.ToSlash(tb.TempDir()))
+			b, err := driver.Open(context.Background(), "local://"+filepath.ToSlash(tb.TempDir()), driver.Credentials{})
 			require.NoError(tb, err)
 			return b
 		},
@@ -52,7 +52,7 @@ func localResidue(tb testing.TB, b driver.Bucket, _ string) []string {
 }
 
 func TestLocalCapabilities(t *testing.T) {
-	b, err := driver.Open(t.Context(), "local://"+filepath.ToSlash(t.TempDir()))
+	b, err := driver.Open(t.Context(), "local://"+filepath.ToSlash(t.TempDir()), driver.Credentials{})
 	require.NoError(t, err)
 	defer b.Close()
 	c := b.Info().Capabilities
@@ -70,10 +70,10 @@ func TestLocalURLs(t *testing.T) {
 		"file://" + dir + "?metadata=skip":                "recognise its own objects",
 		"file://" + dir + "?secret_key_path=k&base_url=u": "unknown parameter",
 	} {
-		_, err := driver.Open(t.Context(), url)
+		_, err := driver.Open(t.Context(), url, driver.Credentials{})
 		require.ErrorContains(t, err, want, url)
 	}
-	b, err := driver.Open(t.Context(), "local://"+dir+"/new/folder?create=true&dir_mode=0750&file_mode=0640&md5=true")
+	b, err := driver.Open(t.Context(), "local://"+dir+"/new/folder?create=true&dir_mode=0750&file_mode=0640&md5=true", driver.Credentials{})
 	require.NoError(t, err)
 	require.NoError(t, b.Write(t.Context(), "a/b", strings.NewReader("x"), &driver.WriteOptions{ContentType: "text/plain", Size: -1}))
 	require.NoError(t, b.Close())
@@ -89,7 +89,7 @@ func TestAFolderHasOneNameInTheTrail(t *testing.T) {
 	for _, scheme := range []string{"local", "file"} {
 		var names []string
 		for _, path := range []string{dir, link, link + "/../link"} {
-			b, err := driver.Open(t.Context(), scheme+"://"+path)
+			b, err := driver.Open(t.Context(), scheme+"://"+path, driver.Credentials{})
 			require.NoError(t, err)
 			names = append(names, b.Info().Bucket)
 			require.NoError(t, b.Close())

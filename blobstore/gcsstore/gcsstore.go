@@ -66,26 +66,28 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
-// Scheme is the URL scheme of this provider.
-const Scheme = "gs"
+const scheme = "gs"
 
 func init() {
-	driver.Register(Scheme, func(ctx context.Context, u *url.URL) (driver.Bucket, error) {
+	driver.Register(scheme, func(ctx context.Context, u *url.URL, c driver.Credentials) (driver.Bucket, error) {
 		o, err := parse(u, os.Getenv)
 		if err != nil {
 			return nil, fmt.Errorf("gs://%s: %w", u.Host, err)
 		}
-		if c := driver.CredentialsFrom(ctx); c != nil {
-			o.CredentialsFile, o.Anonymous = c.KeyFile, false
+		if err := c.Only("CredentialsFile"); err != nil {
+			return nil, fmt.Errorf("gs://%s: %w", u.Host, err)
 		}
-		return New(ctx, o)
+		if !c.IsZero() {
+			o.CredentialsFile, o.Anonymous = c.CredentialsFile, false
+		}
+		return Open(ctx, o)
 	})
 }
 
 // parse returns the options that a URL and the environment stand for.
 func parse(u *url.URL, env func(string) string) (*Options, error) {
 	if u.User != nil {
-		return nil, errors.New("the URL holds a user or password: give credentials by a file or by gcsstore.New")
+		return nil, errors.New("the URL holds a user or password: give credentials by a file or by gcsstore.Open")
 	}
 	if u.Path != "" && u.Path != "/" {
 		return nil, fmt.Errorf("the URL has the path %q: want just gs://bucket; for a folder in it use a key prefix", u.Path)

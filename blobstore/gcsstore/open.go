@@ -96,9 +96,9 @@ func (b *bucket) closeClient() error {
 // Close implements [driver.Bucket].
 func (b *bucket) Close() error { return errors.Join(b.Bucket.Close(), b.closeClient()) }
 
-// New opens a bucket, and checks within 5 seconds that it is there and that the
+// Open opens a bucket, and checks within 5 seconds that it is there and that the
 // credentials may use it.
-func New(ctx context.Context, o *Options) (driver.Bucket, error) {
+func Open(ctx context.Context, o *Options) (driver.Bucket, error) {
 	if o == nil || o.Bucket == "" {
 		return nil, errors.New("gcs: no bucket named: want gs://bucket or Options.Bucket")
 	}

@@ -25,7 +25,10 @@ import (
 const Scheme = "mem"
 
 func init() {
-	driver.Register(Scheme, func(_ context.Context, u *url.URL) (driver.Bucket, error) {
+	driver.Register(Scheme, func(_ context.Context, u *url.URL, c driver.Credentials) (driver.Bucket, error) {
+		if err := c.Only(); err != nil {
+			return nil, fmt.Errorf("mem://: %w", err)
+		}
 		if u.Host != "" || (u.Path != "" && u.Path != "/") || u.RawQuery != "" {
 			return nil, fmt.Errorf("mem:// takes no name and no parameters: want just mem://")
 		}

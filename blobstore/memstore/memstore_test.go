@@ -19,7 +19,7 @@ const heap = 256 << 20
 func TestConformance(t *testing.T) {
 	storetest.Run(t, storetest.Harness{
 		Bucket: func(tb testing.TB) driver.Bucket {
-			b, err := driver.Open(context.Background(), "mem://")
+			b, err := driver.Open(context.Background(), "mem://", driver.Credentials{})
 			require.NoError(tb, err)
 			return b
 		},
@@ -48,10 +48,10 @@ func TestConformancePlain(t *testing.T) {
 
 func TestURL(t *testing.T) {
 	for _, bad := range []string{"mem://name", "mem:///path", "mem://?a=b"} {
-		_, err := driver.Open(context.Background(), bad)
+		_, err := driver.Open(context.Background(), bad, driver.Credentials{})
 		require.ErrorContains(t, err, "want just mem://", bad)
 	}
-	b, err := driver.Open(context.Background(), "mem:///")
+	b, err := driver.Open(context.Background(), "mem:///", driver.Credentials{})
 	require.NoError(t, err)
 	require.NoError(t, b.Close())
 }

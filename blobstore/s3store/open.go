@@ -108,9 +108,9 @@ func (b *bucket) Close() error {
 	return err
 }
 
-// New opens a bucket, and checks within 5 seconds that it is there and that the
+// Open opens a bucket, and checks within 5 seconds that it is there and that the
 // credentials may use it.
-func New(ctx context.Context, o *Options) (driver.Bucket, error) {
+func Open(ctx context.Context, o *Options) (driver.Bucket, error) {
 	if o == nil || o.Bucket == "" {
 		return nil, errors.New("s3: no bucket named: want s3://bucket or Options.Bucket")
 	}

@@ -167,7 +167,7 @@ func (q *quirky) part(w http.ResponseWriter, r *http.Request, key string, body [
 
 func openQuirky(t *testing.T, o *s3store.Options) (*blobstore.Store, *audit.Memory, context.Context) {
 	t.Helper()
-	b, err := s3store.New(t.Context(), o)
+	b, err := s3store.Open(t.Context(), o)
 	require.NoError(t, err)
 	trail := &audit.Memory{}
 	s, err := blobstore.New(b, trail, nil)

@@ -18,7 +18,7 @@
 //	stale_after        see Options.StaleAfter
 //
 // Credentials come from the AWS default chain (environment, shared files,
-// containers, instance roles); [New] takes explicit ones. There is no parameter
+// containers, instance roles); [Open] takes explicit ones. There is no parameter
 // for a secret, since URLs end up in logs.
 //
 // # What is needed
@@ -76,26 +76,28 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
-// Scheme is the URL scheme of this provider.
-const Scheme = "s3"
+const scheme = "s3"
 
 func init() {
-	driver.Register(Scheme, func(ctx context.Context, u *url.URL) (driver.Bucket, error) {
+	driver.Register(scheme, func(ctx context.Context, u *url.URL, c driver.Credentials) (driver.Bucket, error) {
 		o, err := parse(ctx, u)
 		if err != nil {
 			return nil, fmt.Errorf("s3://%s: %w", u.Host, err)
 		}
-		if c := driver.CredentialsFrom(ctx); c != nil {
+		if err := c.Only("AccessKey", "SecretKey"); err != nil {
+			return nil, fmt.Errorf("s3://%s: %w", u.Host, err)
+		}
+		if !c.IsZero() {
 			o.AccessKey, o.SecretKey = c.AccessKey, c.SecretKey
 		}
-		return New(ctx, o)
+		return Open(ctx, o)
 	})
 }
 
 // parse returns the options that a URL stands for.
 func parse(ctx context.Context, u *url.URL) (*Options, error) {
 	if u.User != nil {
-		return nil, fmt.Errorf("the URL holds a user or password: give credentials by the environment or by s3store.New")
+		return nil, fmt.Errorf("the URL holds a user or password: give credentials by the environment or by s3store.Open")
 	}
 	if u.Path != "" && u.Path != "/" {
 		return nil, fmt.Errorf("the URL has the path %q: want just s3://bucket; for a folder in it use a key prefix", u.Path)

@@ -26,8 +26,9 @@ const AttrSource = "transferred_from"
 // files of the source are no objects; the report says which.
 var ErrIncomplete = errors.New("not everything was copied")
 
-// ErrDiffers: at the destination stands something else under the same key.
-var ErrDiffers = errors.New("another object has this key")
+// ErrDiffers reports that the destination has another object under the key. It is
+// also fs.ErrExist.
+var ErrDiffers = fmt.Errorf("another object has this key: %w", fs.ErrExist)
 
 // Options are the options of [Copy]. Nil and the zero value mean the defaults.
 type Options struct {
@@ -64,13 +65,13 @@ type Options struct {
 type Status string
 
 const (
-	Copied  Status = "copied"   // or, of a dry run, would be
-	Present Status = "present"  // it was there already, with the same content
-	LeftOut Status = "left out" // by Options.Key
-	// Skipped is the status of a file of the source that is not an object, such
+	Copied  Status = "copied"  // or, of a dry run, would be
+	Present Status = "present" // it was there already, with the same content
+	Skipped Status = "skipped" // by Options.Key
+	// Unreachable is the status of a file of the source that is not an object, such
 	// as a symbolic link (see blobstore's Store.Skipped). Result.Err says why.
-	Skipped Status = "skipped"
-	Failed  Status = "failed"
+	Unreachable Status = "unreachable"
+	Failed      Status = "failed"
 )
 
 // Result is what became of an object.
@@ -84,10 +85,10 @@ type Result struct {
 
 // Report sums up.
 type Report struct {
-	Copied, Present, LeftOut, Skipped, Failed int
-	Bytes                                     int64 // of what was copied
-	Elapsed                                   time.Duration
-	Failures                                  []Result // the first 1,000 that failed or were skipped
+	Copied, Present, Skipped, Unreachable, Failed int
+	Bytes                                         int64 // of what was copied
+	Elapsed                                       time.Duration
+	Failures                                      []Result // the first 1,000 that failed or are unreachable
 }
 
 const maxFailures = 1000
@@ -98,7 +99,7 @@ const maxFailures = 1000
 // fails, a bucket that is missing, a trail that can't be written. The report is
 // never nil.
 //
-// A file of src that is not an object can't be copied. It is reported as Skipped,
+// A file of src that is not an object can't be copied. It is reported as Unreachable,
 // and the error is ErrIncomplete, unless Options.Key leaves its path out.
 //
 // Of each object the content, its encoding and type, the file name, the cache
@@ -122,8 +123,8 @@ func Copy(ctx context.Context, dst, src *blobstore.Store, opts *Options) (*Repor
 	c.report.Elapsed = time.Since(began)
 	if err == nil && len(c.report.Failures) > 0 {
 		r := c.report
-		err = fmt.Errorf("%w: of %d objects %d failed, and %d files were skipped, such as %.300q: %w", ErrIncomplete,
-			r.Copied+r.Present+r.LeftOut+r.Failed, r.Failed, r.Skipped, r.Failures[0].Source, r.Failures[0].Err)
+		err = fmt.Errorf("%w: of %d objects %d failed, and %d files are unreachable, such as %.300q: %w", ErrIncomplete,
+			r.Copied+r.Present+r.Skipped+r.Failed, r.Failed, r.Unreachable, r.Failures[0].Source, r.Failures[0].Err)
 	}
 	return c.report, err
 }
@@ -167,7 +168,7 @@ func (c *copier) all(ctx context.Context) error {
 			break
 		}
 		group.Go(func() error {
-			r := Result{Source: obj.Key, Key: obj.Key, Size: obj.Size, Status: LeftOut}
+			r := Result{Source: obj.Key, Key: obj.Key, Size: obj.Size, Status: Skipped}
 			ok := true
 			if c.Key != nil {
 				r.Key, ok = c.Key(obj.Key)
@@ -188,19 +189,19 @@ func (c *copier) all(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	return c.skipped(parent)
+	return c.unreachable(parent)
 }
 
-// skipped reports the files of the source that no listing yields.
-func (c *copier) skipped(ctx context.Context) error {
+// unreachable reports the files of the source that no listing yields.
+func (c *copier) unreachable(ctx context.Context) error {
 	for f, err := range c.src.Skipped(ctx, c.Prefix) {
 		if err != nil {
 			return err
 		}
-		r := Result{Source: f.Path, Status: Skipped, Err: errors.New("not an object: " + f.Reason)}
+		r := Result{Source: f.Path, Status: Unreachable, Err: errors.New("not an object: " + f.Reason)}
 		if c.Key != nil {
 			if _, ok := c.Key(f.Path); !ok {
-				r.Status, r.Err = LeftOut, nil
+				r.Status, r.Err = Skipped, nil
 			}
 		}
 		c.done(r)
@@ -217,11 +218,11 @@ func (c *copier) done(r Result) {
 		c.report.Bytes += r.Size
 	case Present:
 		c.report.Present++
-	case LeftOut:
-		c.report.LeftOut++
+	case Skipped:
+		c.report.Skipped++
 	default:
-		if r.Status == Skipped {
-			c.report.Skipped++
+		if r.Status == Unreachable {
+			c.report.Unreachable++
 		} else {
 			c.report.Failed++
 		}

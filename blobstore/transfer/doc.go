@@ -12,9 +12,4 @@
 // Copy keeps no state. What is at its destination already, with the same content,
 // is left alone, so that after a kill or a failure the same call goes on where
 // the last one ended, and a last call tells that nothing is left to do.
-//
-// # Moving while the application runs
-//
-// [Cutover] is for the time of the move: it writes to both stores, reads from the
-// one and falls back on the other, and can be switched, and switched back.
 package transfer

@@ -1,7 +1,6 @@
 package transfer_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -10,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,7 +19,6 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/audit/audittest"
 	"github.com/blobtrail/blobtrail/blobstore"
-	"github.com/blobtrail/blobtrail/blobstore/driver"
 	_ "github.com/blobtrail/blobtrail/blobstore/filestore"
 	"github.com/blobtrail/blobtrail/blobstore/memstore"
 	"github.com/blobtrail/blobtrail/blobstore/transfer"
@@ -179,7 +176,7 @@ func TestCopyOfFilesOfOtherPrograms(t *testing.T) {
 	}})
 	require.NoError(t, err)
 	assert.Equal(t, 1, report.Copied)
-	assert.Equal(t, 1, report.LeftOut)
+	assert.Equal(t, 1, report.Skipped)
 	obj, err := dst.Stat(ctxOf(t), "scans/2024/may/scan 1.pdf")
 	require.NoError(t, err)
 	sum := sha256.Sum256([]byte(pdf))
@@ -214,6 +211,7 @@ func TestWhatDiffersIsReplacedOnlyIfAsked(t *testing.T) {
 	report, err := transfer.Copy(ctxOf(t), dst.Store, src.Store, nil)
 	require.ErrorIs(t, err, transfer.ErrIncomplete)
 	require.ErrorIs(t, err, transfer.ErrDiffers)
+	require.ErrorIs(t, err, fs.ErrExist)
 	assert.Equal(t, 2, report.Failed)
 	assert.Equal(t, "old", dst.get(t, "a"))
 
@@ -252,100 +250,6 @@ func TestTheRateIsLimited(t *testing.T) {
 	assert.Greater(t, report.Elapsed.Seconds(), 0.1)
 }
 
-// noSigner says that it signs links, and does not.
-type noSigner struct{ driver.Bucket }
-
-var errNoSignature = errors.New("the signing service does not answer")
-
-func (b noSigner) Info() driver.Info {
-	i := b.Bucket.Info()
-	i.Capabilities.Links.Methods = []string{"GET"}
-	return i
-}
-
-func (noSigner) Sign(context.Context, string, *driver.SignOptions) (*driver.SignedURL, error) {
-	return nil, errNoSignature
-}
-
-// An object that is stored without its link is written to both stores too.
-func TestCutoverWithoutALink(t *testing.T) {
-	old := &side{memory: &audit.Memory{}}
-	var err error
-	old.Store, err = blobstore.New(noSigner{memstore.New()}, old.memory, nil)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, old.Close(context.Background())) })
-	to := inMemory(t)
-	c := &transfer.Cutover{Old: old.Store, New: to.Store}
-	obj, err := c.Upload(ctxOf(t), "a", strings.NewReader("1"), &blobstore.UploadOptions{Link: &blobstore.LinkOptions{}})
-	require.ErrorIs(t, err, errNoSignature)
-	require.NotNil(t, obj)
-	assert.Equal(t, "1", old.get(t, "a"))
-	require.Equal(t, []string{"a"}, to.keys(t), "both have it")
-	require.NotErrorIs(t, err, transfer.ErrBehind)
-
-	to.trail.Add(audittest.Fault{Call: audittest.CallBegin, Err: errors.New("down")})
-	obj, err = c.Upload(ctxOf(t), "b", strings.NewReader("2"), &blobstore.UploadOptions{Link: &blobstore.LinkOptions{}})
-	require.ErrorIs(t, err, errNoSignature)
-	require.ErrorIs(t, err, transfer.ErrBehind)
-	require.NotNil(t, obj)
-}
-
-func TestCutover(t *testing.T) {
-	from, to := local(t), inMemory(t)
-	from.put(t, "before", "x", nil)
-	c := &transfer.Cutover{Old: from.Store, New: to.Store}
-	read := func(key string) string {
-		r, err := c.Download(ctxOf(t), key, nil)
-		if errors.Is(err, fs.ErrNotExist) {
-			return "nothing"
-		}
-		require.NoError(t, err)
-		content, err := io.ReadAll(r)
-		require.NoError(t, errors.Join(err, r.Close()))
-		return string(content)
-	}
-	write := func(key, content string, overwrite bool) error {
-		_, err := c.Upload(ctxOf(t), key, strings.NewReader(content), &blobstore.UploadOptions{Overwrite: overwrite, Filename: "a.txt"})
-		return err
-	}
-	require.NoError(t, write("during", "1", false))
-	assert.Equal(t, []string{"during"}, to.keys(t), "both are written to")
-	obj, err := to.Stat(ctxOf(t), "during")
-	require.NoError(t, err)
-	assert.Equal(t, "a.txt", obj.Filename)
-
-	require.True(t, c.Switch())
-	assert.Equal(t, "x", read("before"), "it falls back")
-	require.ErrorIs(t, write("before", "y", false), fs.ErrExist, "though it is in the old one only")
-	require.NoError(t, write("after", "2", false))
-	require.NoError(t, write("during", "3", true))
-	assert.Equal(t, "3", read("during"))
-	_, err = transfer.Copy(ctxOf(t), to.Store, from.Store, nil)
-	require.NoError(t, err)
-	assert.Equal(t, from.keys(t), to.keys(t))
-
-	require.False(t, c.Switch(), "rolled back")
-	for key, want := range map[string]string{"before": "x", "during": "3", "after": "2", "never": "nothing"} {
-		assert.Equal(t, want, read(key), key)
-	}
-	require.NoError(t, c.Delete(ctxOf(t), "during", nil))
-	require.ErrorIs(t, c.Delete(ctxOf(t), "during", nil), fs.ErrNotExist)
-	assert.Equal(t, "nothing", read("during"))
-	assert.Equal(t, []string{"after", "before"}, from.keys(t))
-	assert.Equal(t, []string{"after", "before"}, to.keys(t))
-
-	// The one that counts has it, the other one failed.
-	to.trail.Add(audittest.Fault{Call: audittest.CallBegin, Err: errors.New("down")})
-	obj, err = c.Upload(ctxOf(t), "behind", bytes.NewReader([]byte("4")), nil)
-	require.ErrorIs(t, err, transfer.ErrBehind)
-	require.ErrorIs(t, err, blobstore.ErrAudit)
-	assert.Equal(t, "behind", obj.Key)
-	assert.Equal(t, "4", read("behind"))
-	_, err = c.Link(ctxOf(t), "after", &blobstore.LinkOptions{Method: "PUT"})
-	require.ErrorIs(t, err, blobstore.ErrUnsupported)
-	assert.True(t, slices.Contains(from.keys(t), "behind"))
-}
-
 // Every file of the source is copied, or the report names it.
 func TestCopyReportsWhatIsNoObject(t *testing.T) {
 	ctx := ctxOf(t)
@@ -376,26 +280,26 @@ func TestCopyReportsWhatIsNoObject(t *testing.T) {
 		each := map[string]transfer.Status{}
 		report, err := transfer.Copy(ctx, dst.Store, src.Store, &transfer.Options{DryRun: dry, Each: func(r transfer.Result) {
 			each[r.Source] = r.Status
-			assert.Equal(t, r.Status == transfer.Skipped || r.Status == transfer.Failed, r.Err != nil, r.Source)
+			assert.Equal(t, r.Status == transfer.Unreachable || r.Status == transfer.Failed, r.Err != nil, r.Source)
 		}})
 		require.ErrorIs(t, err, transfer.ErrIncomplete)
 		require.Equal(t, 2, report.Copied)
 		require.Equal(t, 1, report.Failed, "dot. is listed, but has no key")
-		require.Equal(t, len(skipped), report.Skipped)
+		require.Equal(t, len(skipped), report.Unreachable)
 		require.Len(t, report.Failures, len(skipped)+1)
 		for _, name := range skipped {
-			require.Equal(t, transfer.Skipped, each[name], "%q", name)
+			require.Equal(t, transfer.Unreachable, each[name], "%q", name)
 		}
 		require.Equal(t, transfer.Failed, each["dot."])
 	}
 	report, err := transfer.Copy(ctx, dst.Store, src.Store, &transfer.Options{Prefix: "d/"})
 	require.ErrorIs(t, err, transfer.ErrIncomplete)
-	require.Equal(t, 2, report.Skipped, "below the prefix")
+	require.Equal(t, 2, report.Unreachable, "below the prefix")
 	report, err = transfer.Copy(ctx, dst.Store, src.Store, &transfer.Options{Key: func(source string) (string, bool) {
 		return source, source == "a" || source == "d/b"
 	}})
 	require.NoError(t, err, "what Key leaves out is not missed")
-	require.Zero(t, report.Skipped)
+	require.Zero(t, report.Unreachable)
 	require.Equal(t, 2, report.Present)
 }
 

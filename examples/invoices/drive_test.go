@@ -52,8 +52,7 @@ var backends = []struct {
 
 func makeBucket(t *testing.T, s *integration.S3, name string) {
 	t.Helper()
-	ctx := driver.WithCredentials(t.Context(), &driver.Credentials{AccessKey: secret.New(s.AccessKey), SecretKey: secret.New(s.SecretKey)})
-	b, err := driver.Open(ctx, "s3://"+name+"?create=true&region=us-east-1&use_path_style=true&sse=none&endpoint="+s.Endpoint)
+	b, err := driver.Open(t.Context(), "s3://"+name+"?create=true&region=us-east-1&use_path_style=true&sse=none&endpoint="+s.Endpoint, driver.Credentials{AccessKey: secret.New(s.AccessKey), SecretKey: secret.New(s.SecretKey)})
 	require.NoError(t, err)
 	require.NoError(t, b.Close())
 }

@@ -181,8 +181,8 @@ func (s *settings) migrate(ctx context.Context, out, errOut io.Writer) (err erro
 	if s.DryRun {
 		verb = "to be copied"
 	}
-	fmt.Fprintf(out, "%d objects: %d %s (%d bytes), %d there already, %d failed, %d files skipped, in %v\n", objects, report.Copied, verb, report.Bytes,
-		report.Present, report.Failed, report.Skipped, report.Elapsed.Round(time.Millisecond))
+	fmt.Fprintf(out, "%d objects: %d %s (%d bytes), %d there already, %d failed, %d files unreachable, in %v\n", objects, report.Copied, verb, report.Bytes,
+		report.Present, report.Failed, report.Unreachable, report.Elapsed.Round(time.Millisecond))
 	for _, f := range report.Failures {
 		fmt.Fprintf(out, "%s: %q: %v\n", f.Status, f.Source, f.Err)
 	}

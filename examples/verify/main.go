@@ -94,7 +94,7 @@ func check(ctx context.Context, dsn, bucket string, o *sqlaudit.VerifyOptions) (
 		}
 	}
 	if bucket != "" {
-		b, openErr := driver.Open(ctx, existing(bucket))
+		b, openErr := driver.Open(ctx, existing(bucket), driver.Credentials{})
 		if openErr != nil {
 			return nil, fmt.Errorf("opening the bucket: %w", openErr)
 		}

@@ -75,7 +75,7 @@ func TestBucketThatDoesNotClose(t *testing.T) {
 	journal, err := sqlaudit.Open(ctx, dsn, nil)
 	require.NoError(t, err)
 	require.NoError(t, journal.Close(ctx))
-	driver.Register("unclosable", func(context.Context, *url.URL) (driver.Bucket, error) {
+	driver.Register("unclosable", func(context.Context, *url.URL, driver.Credentials) (driver.Bucket, error) {
 		return unclosable{driver.FromBlob(memblob.OpenBucket(nil), driver.Info{})}, nil
 	})
 	var out, errOut bytes.Buffer

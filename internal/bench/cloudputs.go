@@ -56,7 +56,7 @@ func s3Put(name string, size int) row {
 func s3Puts(e *env, service *sink, size int) (ours, theirs func() error, err error) {
 	content := make([]byte, size)
 	_, _ = rand.Read(content) // never fails
-	b, err := s3store.New(e, &s3store.Options{
+	b, err := s3store.Open(e, &s3store.Options{
 		Bucket: "files", Region: "eu-central-1", AccessKey: secret.New(s3AccessKey), SecretKey: secret.New(s3SecretKey), Endpoint: service.URL, UsePathStyle: true,
 	})
 	if err != nil {

@@ -74,7 +74,7 @@ var cloudLinks = []row{
 		open: func(e *env) (side, side, error) {
 			key := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("k", 64)))
 			address := emptyService(e) + "/account"
-			b, err := azurestore.New(e, &azurestore.Options{Container: "files", Account: "account", Key: secret.New(key), AccountURL: address})
+			b, err := azurestore.Open(e, &azurestore.Options{Container: "files", Account: "account", Key: secret.New(key), AccountURL: address})
 			if err != nil {
 				return nil, nil, err
 			}
@@ -114,7 +114,7 @@ var cloudLinks = []row{
 			if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
 				return nil, nil, err
 			}
-			b, err := gcsstore.New(e, &gcsstore.Options{
+			b, err := gcsstore.Open(e, &gcsstore.Options{
 				Bucket: "files", Endpoint: emptyService(e), TokenSource: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "none"}),
 				AccessID: "bench@project.iam.gserviceaccount.com", PrivateKeyFile: file,
 			})
@@ -151,7 +151,7 @@ func signedURL(e *env, b *blob.Bucket) func() error {
 const s3AccessKey, s3SecretKey = "bench-access", "bench-secret-that-opens-nothing"
 
 func openS3(e *env) (driver.Bucket, error) {
-	b, err := s3store.New(e, &s3store.Options{
+	b, err := s3store.Open(e, &s3store.Options{
 		Bucket: "files", Region: "eu-central-1", AccessKey: secret.New(s3AccessKey), SecretKey: secret.New(s3SecretKey),
 		Endpoint: emptyService(e), UsePathStyle: true,
 	})

@@ -68,7 +68,7 @@ func child(site Site, at point, passages int64, recordLate bool) {
 	if recordLate {
 		journal = lateJournal{journal}
 	}
-	bucket, err := driver.Open(ctx, site.BucketURL)
+	bucket, err := driver.Open(ctx, site.BucketURL, driver.Credentials{})
 	check(err)
 	signer, err := signurl.New("http://127.0.0.1/files/", []signurl.Key{signurl.GenerateKey()}, nil)
 	check(err)

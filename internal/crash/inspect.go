@@ -122,7 +122,7 @@ func (v *violations) readTrail(t *testing.T, journal *sqlaudit.Journal) *recorde
 // compare finds what was acknowledged but is not in the trail or the bucket.
 func (v *violations) compare(t *testing.T, s Site, r *recorded, a *acknowledged, present map[string]bool) {
 	t.Helper()
-	bucket, err := driver.Open(t.Context(), s.BucketURL)
+	bucket, err := driver.Open(t.Context(), s.BucketURL, driver.Credentials{})
 	require.NoError(t, err)
 	defer bucket.Close()
 	for key, sum := range a.objects {

@@ -22,7 +22,7 @@ func (a *Azure) options() *azurestore.Options {
 
 func openAzure(t testing.TB, o *azurestore.Options) driver.Bucket {
 	t.Helper()
-	b := opened(t, func() (driver.Bucket, error) { return azurestore.New(t.Context(), o) })
+	b := opened(t, func() (driver.Bucket, error) { return azurestore.Open(t.Context(), o) })
 	t.Cleanup(func() { _ = b.Close() }) // the test may have closed it
 	return b
 }
@@ -33,7 +33,7 @@ func TestAzureOpen(t *testing.T) {
 		o := a.options()
 		change(o)
 		begun := time.Now()
-		b, err := azurestore.New(t.Context(), o)
+		b, err := azurestore.Open(t.Context(), o)
 		assert.Less(t, time.Since(begun), 15*time.Second) // 5 on a machine that has time
 		if err == nil {
 			assert.NoError(t, b.Close())
@@ -61,15 +61,15 @@ func TestAzureOpen(t *testing.T) {
 	require.NoError(t, open(func(*azurestore.Options) {}))
 
 	t.Setenv("AZURE_STORAGE_CONNECTION_STRING", a.ConnectionString)
-	b, err := driver.Open(t.Context(), "azblob://"+bucketName()+"?create=true")
+	b, err := driver.Open(t.Context(), "azblob://"+bucketName()+"?create=true", driver.Credentials{})
 	require.NoError(t, err)
 	require.NoError(t, b.Close())
 	t.Setenv("AZURE_STORAGE_CONNECTION_STRING", "")
 	t.Setenv("AZURE_STORAGE_ACCOUNT", a.Account)
 	t.Setenv("AZURE_STORAGE_KEY", a.Key)
-	b, err = driver.Open(t.Context(), "azblob://"+bucketName()+"?create=true&protocol=http&domain="+strings.TrimPrefix(strings.TrimSuffix(a.Endpoint, "/"+a.Account), "http://"))
+	b, err = driver.Open(t.Context(), "azblob://"+bucketName()+"?create=true&protocol=http&domain="+strings.TrimPrefix(strings.TrimSuffix(a.Endpoint, "/"+a.Account), "http://"), driver.Credentials{})
 	require.NoError(t, err)
 	require.NoError(t, b.Close())
-	_, err = driver.Open(t.Context(), "azblob://"+bucketName()+"?creat=true")
+	_, err = driver.Open(t.Context(), "azblob://"+bucketName()+"?creat=true", driver.Credentials{})
 	require.ErrorContains(t, err, "creat")
 }

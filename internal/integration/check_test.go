@@ -211,7 +211,7 @@ func TestErrorsHoldNoSASToken(t *testing.T) {
 		require.NotContains(t, err.Error(), q.Signature(), name)
 	}
 	o.AccountURL = f.URL + "/" + a.Account
-	_, err = azurestore.New(ctx, o)
+	_, err = azurestore.Open(ctx, o)
 	require.ErrorContains(t, err, "connection refused")
 	require.NotContains(t, err.Error(), "sig=")
 }

@@ -82,8 +82,7 @@ func redeemAndRevoke(t *testing.T, app *blobtrail.App) {
 // driverBucket makes a bucket, which config never does on S3.
 func driverBucket(t *testing.T, s *S3, name string) {
 	t.Helper()
-	ctx := driver.WithCredentials(t.Context(), &driver.Credentials{AccessKey: secret.New(s.AccessKey), SecretKey: secret.New(s.SecretKey)})
-	b, err := driver.Open(ctx, "s3://"+name+"?create=true&region=us-east-1&use_path_style=true&sse=none&endpoint="+s.Endpoint)
+	b, err := driver.Open(t.Context(), "s3://"+name+"?create=true&region=us-east-1&use_path_style=true&sse=none&endpoint="+s.Endpoint, driver.Credentials{AccessKey: secret.New(s.AccessKey), SecretKey: secret.New(s.SecretKey)})
 	require.NoError(t, err)
 	require.NoError(t, b.Close())
 }

@@ -24,7 +24,7 @@ func (g *GCS) options() *gcsstore.Options {
 
 func openGCS(t testing.TB, o *gcsstore.Options) driver.Bucket {
 	t.Helper()
-	b := opened(t, func() (driver.Bucket, error) { return gcsstore.New(t.Context(), o) })
+	b := opened(t, func() (driver.Bucket, error) { return gcsstore.Open(t.Context(), o) })
 	t.Cleanup(func() { _ = b.Close() }) // the test may have closed it
 	return b
 }
@@ -35,7 +35,7 @@ func TestGCSOpen(t *testing.T) {
 		o := g.options()
 		change(o)
 		begun := time.Now()
-		b, err := gcsstore.New(t.Context(), o)
+		b, err := gcsstore.Open(t.Context(), o)
 		assert.Less(t, time.Since(begun), 15*time.Second) // 5 on a machine that has time
 		if err == nil {
 			assert.NoError(t, b.Close())
@@ -57,14 +57,14 @@ func TestGCSOpen(t *testing.T) {
 	require.NotContains(t, err.Error(), "hush")
 	require.NoError(t, open(func(*gcsstore.Options) {}))
 
-	b, err := driver.Open(t.Context(), "gs://"+bucketName()+"?create=true&endpoint="+g.Endpoint+"&credentials_path="+g.CredentialsFile)
+	b, err := driver.Open(t.Context(), "gs://"+bucketName()+"?create=true&endpoint="+g.Endpoint+"&credentials_path="+g.CredentialsFile, driver.Credentials{})
 	require.NoError(t, err)
 	require.NoError(t, b.Close())
 	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", g.CredentialsFile)
-	b, err = driver.Open(t.Context(), "gs://"+bucketName()+"?create=true&endpoint="+g.Endpoint)
+	b, err = driver.Open(t.Context(), "gs://"+bucketName()+"?create=true&endpoint="+g.Endpoint, driver.Credentials{})
 	require.NoError(t, err)
 	require.NoError(t, b.Close())
-	_, err = driver.Open(t.Context(), "gs://"+bucketName()+"?creat=true")
+	_, err = driver.Open(t.Context(), "gs://"+bucketName()+"?creat=true", driver.Credentials{})
 	require.ErrorContains(t, err, "creat")
 }
 

@@ -111,7 +111,7 @@ func TestAzureIdentity(t *testing.T) {
 	_, err = b.Sign(t.Context(), "k", &driver.SignOptions{Method: http.MethodGet, Expires: time.Now().Add(8 * 24 * time.Hour)})
 	require.ErrorIs(t, err, errors.ErrUnsupported)
 
-	_, err = azurestore.New(t.Context(), &azurestore.Options{
+	_, err = azurestore.Open(t.Context(), &azurestore.Options{
 		Container: bucketOf(b), AccountURL: a.Endpoint, Transport: a.Transport, Credential: identity{"https://vault.azure.net"},
 	})
 	require.ErrorIs(t, err, fs.ErrPermission)
@@ -153,7 +153,7 @@ func TestS3SessionToken(t *testing.T) {
 		})
 	}
 	o.SessionToken = secret.Text{}
-	_, err := s3store.New(t.Context(), o)
+	_, err := s3store.Open(t.Context(), o)
 	require.ErrorIs(t, err, fs.ErrPermission)
 }
 

@@ -68,7 +68,7 @@ func newSites(t *testing.T) func() crash.Site {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", service.SecretKey)
 	return func() crash.Site {
 		u := "s3://" + bucketName() + "?create=true&region=us-east-1&use_path_style=true&stale_after=600ms&endpoint=" + proxy.URL
-		b, err := driver.Open(t.Context(), u)
+		b, err := driver.Open(t.Context(), u, driver.Credentials{})
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = b.Close() })
 		return crash.Site{

@@ -189,7 +189,7 @@ func TestCreatedBucketIsRefused(t *testing.T) {
 				require.NoError(t, err)
 				require.NoError(t, s.Close(context.Background()))
 			}
-			b, err := driver.Open(ctx, url)
+			b, err := driver.Open(ctx, url, driver.Credentials{})
 			require.NoError(t, err)
 			removeBucket(t, b)
 			require.NoError(t, b.Close())

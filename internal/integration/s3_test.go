@@ -42,7 +42,7 @@ func (s *S3) options() *s3store.Options {
 
 func openS3(t testing.TB, o *s3store.Options) driver.Bucket {
 	t.Helper()
-	b := opened(t, func() (driver.Bucket, error) { return s3store.New(t.Context(), o) })
+	b := opened(t, func() (driver.Bucket, error) { return s3store.Open(t.Context(), o) })
 	t.Cleanup(func() { _ = b.Close() }) // the test may have closed it
 	return b
 }
@@ -281,7 +281,7 @@ func TestS3Open(t *testing.T) {
 			o := s.options()
 			change(o)
 			begun := time.Now()
-			b, err := s3store.New(t.Context(), o)
+			b, err := s3store.Open(t.Context(), o)
 			assert.Less(t, time.Since(begun), 15*time.Second) // 5 on a machine that has time
 			if err == nil {
 				assert.NoError(t, b.Close())
@@ -307,10 +307,10 @@ func TestS3Open(t *testing.T) {
 
 		t.Setenv("AWS_ACCESS_KEY_ID", s.AccessKey)
 		t.Setenv("AWS_SECRET_ACCESS_KEY", s.SecretKey)
-		b, err := driver.Open(t.Context(), "s3://"+bucketName()+"?region=us-east-1&use_path_style=true&create=true&sse=AES256&endpoint="+s.Endpoint)
+		b, err := driver.Open(t.Context(), "s3://"+bucketName()+"?region=us-east-1&use_path_style=true&create=true&sse=AES256&endpoint="+s.Endpoint, driver.Credentials{})
 		require.NoError(t, err)
 		require.NoError(t, b.Close())
-		_, err = driver.Open(t.Context(), "s3://"+bucketName()+"?regoin=us-east-1")
+		_, err = driver.Open(t.Context(), "s3://"+bucketName()+"?regoin=us-east-1", driver.Credentials{})
 		require.ErrorContains(t, err, "regoin")
 	})
 }

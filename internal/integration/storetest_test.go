@@ -23,7 +23,7 @@ var local = []backend{
 
 func openURL(t testing.TB, u string) driver.Bucket {
 	t.Helper()
-	b, err := driver.Open(t.Context(), u)
+	b, err := driver.Open(t.Context(), u, driver.Credentials{})
 	require.NoError(t, err)
 	return b
 }
