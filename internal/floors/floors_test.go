@@ -55,6 +55,7 @@ var sameFloor = [][2]string{
 	{"blobstore", "blobstore/driver"},
 	{"signurl", "secret"},
 	{"audit/proof", "audit"},
+	{"internal/provider", "internal/progress"},
 }
 
 // forTests are imported by tests only, and may import anything below floor 4.
