@@ -11,6 +11,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // acceptTries bounds how often accept judges an upload that the client keeps
@@ -64,12 +65,12 @@ func (s *Store) acceptVersion(ctx context.Context, intent audit.Intent, e audit.
 		return nil, unjudged(err) // whoever took the ticket over since decides
 	}
 	obj := &Object{Key: e.Key, Filename: e.Details.Filename, ContentType: contentType, Size: a.Size, SHA256: sum, OpID: e.OpID}
-	meta := map[string]string{driver.MetaOp: e.OpID}
+	meta := map[string]string{provider.MetaOp: e.OpID}
 	if sum != nil {
-		meta[driver.MetaSHA256] = hex.EncodeToString(sum)
+		meta[provider.MetaSHA256] = hex.EncodeToString(sum)
 	}
 	if obj.Filename != "" {
-		meta[driver.MetaFilename] = obj.Filename
+		meta[provider.MetaFilename] = obj.Filename
 	}
 	err = s.bucket.Copy(ctx, e.Key, stagingOf(e), &driver.CopyOptions{
 		IfNotExist: true, IfMatch: a.ETag, ContentOnly: true, ContentType: contentType, Metadata: meta,
@@ -91,7 +92,7 @@ func (s *Store) judgeCopy(ctx context.Context, e audit.Event, contentType string
 	}
 	a, err := s.attributes(ctx, e.Key)
 	if err != nil {
-		return driver.As(ErrInDoubt, err)
+		return provider.As(ErrInDoubt, err)
 	}
 	if a == nil || sameType(a.ContentType, contentType) {
 		return nil
@@ -117,7 +118,7 @@ func (s *Store) afterFailedAccept(ctx context.Context, e audit.Event, cause erro
 	case wait:
 		return nil, unjudged(cause)
 	case taken:
-		return nil, driver.As(fs.ErrExist, cause)
+		return nil, provider.As(fs.ErrExist, cause)
 	}
 	rctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
@@ -128,5 +129,5 @@ func (s *Store) afterFailedAccept(ctx context.Context, e audit.Event, cause erro
 	if obj.SHA256 == nil {
 		obj.SHA256 = e.SHA256
 	}
-	return obj, driver.As(ErrInDoubt, err)
+	return obj, provider.As(ErrInDoubt, err)
 }

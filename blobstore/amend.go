@@ -14,7 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/blobtrail/blobtrail/audit"
-	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // lateness is for how long after its settlement a write is looked for. A
@@ -39,7 +39,7 @@ func (s *Store) amendLate(ctx context.Context) (amended int, first error) {
 		After:    leastID(time.Now().Add(-lateness)),
 	}) {
 		if err != nil {
-			return amended, both(first, driver.As(ErrAudit, ended(ctx, err)))
+			return amended, both(first, provider.As(ErrAudit, ended(ctx, err)))
 		}
 		if e.Backend != info.Backend || e.Bucket != info.Bucket || !mayLand(e) {
 			continue

@@ -15,6 +15,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // nameless is a trail whose operations have no actor, such as one from which a
@@ -64,7 +65,7 @@ func TestReconcileNamesNoOtherActor(t *testing.T) {
 
 		{"an upload that was settled by another process", func(f *fixture, _ func()) {
 			f.bucket.write = func(ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) error {
-				in, err := f.memory.Claim(ctx, o.Metadata[driver.MetaOp], time.Hour, nil)
+				in, err := f.memory.Claim(ctx, o.Metadata[provider.MetaOp], time.Hour, nil)
 				require.NoError(f, err)
 				require.NoError(f, in.Settle(ctx, audit.Result{Outcome: audit.OutcomeFailed, SettledBy: audit.SettledByReconciler}))
 				return f.bucket.Bucket.Write(ctx, key, r, o)

@@ -19,6 +19,7 @@ import (
 	"github.com/blobtrail/blobtrail/internal/cloudhttp"
 	"github.com/blobtrail/blobtrail/internal/keyrule"
 	"github.com/blobtrail/blobtrail/internal/progress"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 const (
@@ -151,7 +152,7 @@ func (s *Store) clearLeft(ctx context.Context, e audit.Event) error {
 		}
 		e.Key = intent.Event().Key
 		if err := s.bucket.Delete(ctx, e.Key, &driver.DeleteOptions{}); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return effect{}, &CheckError{"delete", advice(ctx, s.bucket.Info().Needs.Delete, err), driver.As(ErrInDoubt, err)}
+			return effect{}, &CheckError{"delete", advice(ctx, s.bucket.Info().Needs.Delete, err), provider.As(ErrInDoubt, err)}
 		}
 		return effect{result: interrupted}, nil
 	})
@@ -209,7 +210,7 @@ func (s *Store) tryOut(ctx context.Context, c *canary) error {
 	case failed == nil && err == nil:
 		return nil
 	case failed == nil:
-		return &CheckError{"delete", advice(ctx, needs.Delete, err), driver.As(ErrInDoubt, err)}
+		return &CheckError{"delete", advice(ctx, needs.Delete, err), provider.As(ErrInDoubt, err)}
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		failed.Err = both(failed.Err, fmt.Errorf("whether the object still stands is not known (%w): %w", ErrInDoubt, err))
 	}
@@ -222,7 +223,7 @@ func (s *Store) readCanary(ctx context.Context, c *canary) error {
 		return err
 	}
 	defer r.Close()
-	if r.Attributes.Metadata[driver.MetaOp] != c.id {
+	if r.Attributes.Metadata[provider.MetaOp] != c.id {
 		return errors.New("the object came back without the metadata that was stored with it")
 	}
 	return c.same(r)
@@ -313,7 +314,7 @@ func refusedLink(resp *http.Response) error {
 	if resp.StatusCode != http.StatusUnauthorized && resp.StatusCode != http.StatusForbidden {
 		return e
 	}
-	e.Err = driver.As(fs.ErrPermission, err)
+	e.Err = provider.As(fs.ErrPermission, err)
 	e.Advice = "the service refused its own link: check whether a policy or a firewall refuses what is not signed by a header, and whether a proxy changes the host or the path"
 	if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		if off := time.Since(at).Round(time.Second); off.Abs() > time.Minute {

@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // advice returns the remedy for the error of a step, or "".
@@ -101,7 +102,7 @@ func (s *Store) writeCanary(ctx context.Context, c *canary) error {
 func (s *Store) putCanary(ctx context.Context, c *canary, createOnly bool) error {
 	return s.bucket.Write(ctx, c.key, bytes.NewReader(c.content), &driver.WriteOptions{
 		IfNotExist: createOnly, Size: int64(len(c.content)), ContentType: "text/plain",
-		Metadata: map[string]string{driver.MetaOp: c.id},
+		Metadata: map[string]string{provider.MetaOp: c.id},
 	})
 }
 

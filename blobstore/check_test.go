@@ -27,6 +27,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/blobstore/memstore"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // checked is a bucket of which each step can be made to fail.
@@ -96,7 +97,7 @@ func TestCheckNamesTheStep(t *testing.T) {
 			if step == "sign" {
 				b.link = "http://127.0.0.1:1/k?" + secret
 			}
-			b.fails[step] = driver.As(fs.ErrPermission, errors.New("AccessDenied"))
+			b.fails[step] = provider.As(fs.ErrPermission, errors.New("AccessDenied"))
 			err := store.Check(t.Context())
 			require.ErrorIs(t, err, fs.ErrPermission)
 			var ce *blobstore.CheckError
@@ -166,7 +167,7 @@ func TestCheckNamesTheFileSystemsFault(t *testing.T) {
 // What asks again and again whether a store is ready must not leave an object and
 // an intent each time.
 func TestCheckLeavesOneObjectAtMost(t *testing.T) {
-	refused := driver.As(fs.ErrPermission, errors.New("AccessDenied"))
+	refused := provider.As(fs.ErrPermission, errors.New("AccessDenied"))
 	objects := func(b *checked) (n int) {
 		for _, err := range b.Bucket.List(t.Context(), &blob.ListOptions{}) {
 			require.NoError(t, err)

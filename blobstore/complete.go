@@ -11,7 +11,7 @@ import (
 	"io/fs"
 
 	"github.com/blobtrail/blobtrail/audit"
-	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // Complete checks what was sent under the ticket, makes the object of it, and
@@ -48,7 +48,7 @@ func checkTicket(key, id string) error {
 		return err
 	}
 	if !isTicketID(id) {
-		return driver.As(fs.ErrNotExist, errTicketOver)
+		return provider.As(fs.ErrNotExist, errTicketOver)
 	}
 	return nil
 }
@@ -92,7 +92,7 @@ func (s *Store) completeUpload(ctx context.Context, key, id string) (*Object, er
 }
 
 // errNotArrived: the ticket's bytes are not there yet.
-var errNotArrived = driver.As(fs.ErrNotExist, errors.New("nothing was uploaded yet"))
+var errNotArrived = provider.As(fs.ErrNotExist, errors.New("nothing was uploaded yet"))
 
 // errTicketOver: the ticket was settled, or never was one.
 var errTicketOver = errors.New("no such ticket, or it is over")
@@ -115,7 +115,7 @@ func (s *Store) claim(ctx context.Context, id, key string) (audit.Intent, error)
 	defer cancel()
 	intent, err := s.journal.Claim(ctx, id, s.opts.Lease, func(e audit.Event) bool { return s.isTicketOf(e, key) })
 	if err != nil && !errors.Is(err, audit.ErrNoIntent) {
-		err = driver.As(ErrAudit, err)
+		err = provider.As(ErrAudit, err)
 	}
 	return intent, err
 }
@@ -150,7 +150,7 @@ func (s *Store) lostTicket(ctx context.Context, e audit.Event, lost error) (*Obj
 	defer cancel()
 	record, err := s.ask(ctx, e)
 	if record == unread {
-		return nil, driver.As(ErrAudit, both(lost, err))
+		return nil, provider.As(ErrAudit, both(lost, err))
 	}
 	at, a, err := s.look(ctx, written(e))
 	var obj *Object
@@ -193,7 +193,7 @@ func (s *Store) undo(ctx context.Context, e audit.Event) (*Object, error) {
 	// A reconciler may have seen the object and said so.
 	switch end, known, err := s.endOf(ctx, e); {
 	case err != nil:
-		return nil, driver.As(ErrAudit, err)
+		return nil, provider.As(ErrAudit, err)
 	case known && end == audit.OutcomeOK:
 		return nil, s.log(ctx, amendment(e, failedBy(errDiscarded)))
 	}
@@ -221,7 +221,7 @@ func (t *Ticket) Abort(ctx context.Context) error {
 	return nil
 }
 
-var errComplete = driver.As(fs.ErrExist, errors.New("the upload is complete: delete the object"))
+var errComplete = provider.As(fs.ErrExist, errors.New("the upload is complete: delete the object"))
 
 func (s *Store) abortUpload(ctx context.Context, key, id string) error {
 	if err := checkTicket(key, id); err != nil {
@@ -237,7 +237,7 @@ func (s *Store) abortUpload(ctx context.Context, key, id string) error {
 		if _, err := s.arrived(ctx, key, id); err == nil {
 			return errComplete
 		}
-		return driver.As(fs.ErrNotExist, errTicketOver)
+		return provider.As(fs.ErrNotExist, errTicketOver)
 	}
 	if err != nil {
 		return err

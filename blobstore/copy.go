@@ -13,6 +13,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // CopyOptions are the options of [Store.Copy] and [Store.Move].
@@ -125,9 +126,9 @@ const copyTries = 4
 // other of the new one.
 func (s *Store) copyObject(ctx context.Context, dst string, obj *Object, opID string, overwrite bool) (*Object, error) {
 	for range copyTries {
-		meta := map[string]string{driver.MetaOp: opID}
+		meta := map[string]string{provider.MetaOp: opID}
 		if obj.SHA256 != nil {
-			meta[driver.MetaSHA256] = hex.EncodeToString(obj.SHA256)
+			meta[provider.MetaSHA256] = hex.EncodeToString(obj.SHA256)
 		}
 		err := s.bucket.Copy(ctx, dst, obj.Key, &driver.CopyOptions{IfNotExist: !overwrite, IfMatch: obj.ETag, Metadata: meta})
 		if err != nil && !errors.Is(err, ErrReplaced) {
@@ -145,7 +146,7 @@ func (s *Store) copyObject(ctx context.Context, dst string, obj *Object, opID st
 		}
 		if copied {
 			if whole, err := s.isCopy(ctx, dst, obj, opID); err != nil {
-				return nil, driver.As(ErrInDoubt, err)
+				return nil, provider.As(ErrInDoubt, err)
 			} else if whole {
 				return obj, nil // it was replaced, or deleted, when the copy was made
 			}
@@ -233,7 +234,7 @@ func (s *Store) takeBack(ctx context.Context, intent audit.Intent, cause error) 
 		copied := e
 		copied.Action = audit.ActionCopy
 		if err := s.settleLost(ctx, copied, audit.Result{Outcome: audit.OutcomeOK}, nil, lost); err != nil {
-			lost = driver.As(ErrAudit, err)
+			lost = provider.As(ErrAudit, err)
 		}
 	}
 	return effect{}, inDoubt(cause, lost) // if it replaced something, the move is to be finished

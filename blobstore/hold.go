@@ -8,6 +8,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // This file implements the only sequence that changes an object: begin makes the
@@ -77,7 +78,7 @@ func (s *Store) begin(ctx context.Context, e audit.Event, lease time.Duration) (
 	ctx, cancel := context.WithTimeout(asRecorded(ctx, e), s.opts.Timeout)
 	defer cancel()
 	intent, err := s.journal.Begin(ctx, e, lease)
-	return intent, driver.As(ErrAudit, err)
+	return intent, provider.As(ErrAudit, err)
 }
 
 // precheck refuses an operation that the backend can see to be impossible. A
@@ -151,7 +152,7 @@ func (h *held) end(ctx context.Context, eff effect, err error) error {
 	case failed == nil && !open && eff.settled != nil:
 		return both(err, eff.settled(sctx))
 	}
-	return both(err, driver.As(ErrAudit, failed))
+	return both(err, provider.As(ErrAudit, failed))
 }
 
 // lost ends an operation whose effect happened, or happened and was undone, though
@@ -161,14 +162,14 @@ func (h *held) lost(ctx context.Context, eff effect, cause, notHeld error) error
 	if r.Outcome == audit.OutcomeOK || errors.As(cause, new(undoneError)) {
 		notHeld = h.s.settleLost(ctx, h.intent.Event(), r, also, notHeld)
 	}
-	return both(cause, driver.As(ErrAudit, notHeld))
+	return both(cause, provider.As(ErrAudit, notHeld))
 }
 
 // renew makes sure that an intent is still held.
 func (s *Store) renew(ctx context.Context, intent audit.Intent) error {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	return driver.As(ErrAudit, intent.Renew(ctx, s.opts.Lease))
+	return provider.As(ErrAudit, intent.Renew(ctx, s.opts.Lease))
 }
 
 // keep renews the intent's lease until release is called. The context that it
@@ -199,7 +200,7 @@ func (s *Store) keep(ctx context.Context, intent audit.Intent) (_ context.Contex
 		case err == nil:
 			ends = started.Add(safe)
 		case errors.Is(err, audit.ErrNotHeld), time.Until(ends) <= 0:
-			cancel(driver.As(ErrAudit, err))
+			cancel(provider.As(ErrAudit, err))
 			return
 		}
 		timer.Reset(min(pause, time.Until(ends)))

@@ -16,6 +16,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/blobstore/memstore"
 	"github.com/blobtrail/blobtrail/internal/progress"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // idle gives nothing for ever, and fails the test if it is asked too often.
@@ -79,8 +80,8 @@ func TestReadingEndsWithoutProgress(t *testing.T) {
 // Providers are called with other readers than those of a store, too.
 func TestReadersEndWithoutProgress(t *testing.T) {
 	for name, r := range map[string]io.Reader{
-		"content":      driver.NewContent(&idle{t: t}, -1, -1, make([]byte, sha256.Size)),
-		"context":      driver.ContextReader(t.Context(), &idle{t: t}),
+		"content":      provider.NewContent(&idle{t: t}, -1, -1, make([]byte, sha256.Size)),
+		"context":      provider.ContextReader(t.Context(), &idle{t: t}),
 		"progress":     progress.Reader(&idle{t: t}),
 		"after a byte": progress.Reader(io.MultiReader(bytes.NewReader([]byte("x")), &idle{t: t})),
 	} {

@@ -18,6 +18,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit/audittest"
 	"github.com/blobtrail/blobtrail/blobstore"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 const short = 300 * time.Millisecond
@@ -91,7 +92,7 @@ func testLostLeaseEndsTheUploadAndLeavesNothing(t *testing.T) {
 func TestSettledBySomebodyElseIsAmended(t *testing.T) {
 	f := newFixture(t, nil)
 	f.bucket.write = func(ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) error {
-		in, err := f.memory.Claim(ctx, o.Metadata[driver.MetaOp], time.Hour, nil)
+		in, err := f.memory.Claim(ctx, o.Metadata[provider.MetaOp], time.Hour, nil)
 		require.NoError(t, err)
 		require.NoError(t, in.Settle(ctx, audit.Result{Outcome: audit.OutcomeFailed, ErrorCode: "interrupted", SettledBy: audit.SettledByReconciler}))
 		return f.bucket.Bucket.Write(ctx, key, r, o)

@@ -8,7 +8,7 @@ import (
 	"gocloud.dev/blob"
 
 	"github.com/blobtrail/blobtrail/audit"
-	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // Operations whose intent was lost: their process was cut off for longer than its
@@ -105,7 +105,7 @@ func (s *Store) endOf(ctx context.Context, e audit.Event) (end audit.Outcome, kn
 func history(ctx context.Context, trail audit.Reader, opID string) (entries []audit.Entry, _ error) {
 	for e, err := range trail.Entries(ctx, audit.Query{OpID: opID, Verified: true}) {
 		if err != nil {
-			return nil, driver.As(ErrAudit, err)
+			return nil, provider.As(ErrAudit, err)
 		}
 		entries = append(entries, e)
 	}
@@ -143,7 +143,7 @@ func amends(entry, e audit.Event) bool {
 }
 
 // isOwn reports whether an object is the one that an operation wrote.
-func isOwn(a *blob.Attributes, opID string) bool { return a.Metadata[driver.MetaOp] == opID }
+func isOwn(a *blob.Attributes, opID string) bool { return a.Metadata[provider.MetaOp] == opID }
 
 // peek returns the event of an open intent that fits, and leaves the intent to
 // its holder.

@@ -10,15 +10,15 @@ import (
 	"unicode/utf8"
 
 	"github.com/blobtrail/blobtrail/audit"
-	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/cloudhttp"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 const maxFilename = 255 // bytes, as file systems have it
 
 // maxMetadata is the room for metadata of the host, besides that of the store.
-var maxMetadata = cloudhttp.MaxMeta - cloudhttp.MetaCost(driver.MetaSHA256, strings.Repeat("0", 2*sha256.Size)) -
-	cloudhttp.MetaCost(driver.MetaOp, strings.Repeat("0", 36)) - spareMetadata
+var maxMetadata = cloudhttp.MaxMeta - cloudhttp.MetaCost(provider.MetaSHA256, strings.Repeat("0", 2*sha256.Size)) -
+	cloudhttp.MetaCost(provider.MetaOp, strings.Repeat("0", 36)) - spareMetadata
 
 // spareMetadata is kept free for one more short fact of the store, so that the
 // room of the host does not shrink when there is one.
@@ -68,8 +68,8 @@ func (o *UploadOptions) metadata() (map[string]string, error) {
 			return nil, errors.New("metadata: a name is empty")
 		case twice:
 			return nil, fmt.Errorf("metadata %.100q is there twice: names that differ in case only are the same", lower)
-		case strings.HasPrefix(lower, driver.MetaPrefix):
-			return nil, fmt.Errorf("metadata %q: names that begin with %q are reserved", lower, driver.MetaPrefix)
+		case strings.HasPrefix(lower, provider.MetaPrefix):
+			return nil, fmt.Errorf("metadata %q: names that begin with %q are reserved", lower, provider.MetaPrefix)
 		}
 		meta[lower] = v
 		total += cloudhttp.MetaCost(lower, v)
@@ -77,13 +77,13 @@ func (o *UploadOptions) metadata() (map[string]string, error) {
 	if total > maxMetadata {
 		return nil, fmt.Errorf("%w: metadata of %d bytes when escaped: at most %d", ErrTooLarge, total, maxMetadata)
 	}
-	if left := maxMetadata - total - cloudhttp.MetaCost(driver.MetaFilename, ""); left > 0 {
+	if left := maxMetadata - total - cloudhttp.MetaCost(provider.MetaFilename, ""); left > 0 {
 		if name := cloudhttp.CutEscaped(displayName(o.Filename), left); name != "" {
-			meta[driver.MetaFilename] = name
+			meta[provider.MetaFilename] = name
 		}
 	}
 	if o.SHA256 != nil {
-		meta[driver.MetaSHA256] = hex.EncodeToString(o.SHA256)
+		meta[provider.MetaSHA256] = hex.EncodeToString(o.SHA256)
 	}
 	return meta, nil
 }
@@ -92,7 +92,7 @@ func (o *UploadOptions) metadata() (map[string]string, error) {
 func hostMetadata(meta map[string]string) map[string]string {
 	var m map[string]string
 	for k, v := range meta {
-		if !strings.HasPrefix(k, driver.MetaPrefix) {
+		if !strings.HasPrefix(k, provider.MetaPrefix) {
 			if m == nil {
 				m = make(map[string]string)
 			}

@@ -13,6 +13,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/keyrule"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // Object describes a stored object.
@@ -59,10 +60,10 @@ func (o Object) LogValue() slog.Value {
 // object makes an Object of what the backend says of it. Where the digest kept
 // with it is none, it returns both the rest and ErrChecksum.
 func object(key string, a *blob.Attributes) (*Object, error) {
-	sum, err := driver.StoredSHA256(a.Metadata)
+	sum, err := provider.StoredSHA256(a.Metadata)
 	obj := &Object{
-		Key: key, Size: a.Size, Filename: a.Metadata[driver.MetaFilename], ContentType: a.ContentType,
-		CacheControl: a.CacheControl, ContentEncoding: storedEncoding(a.ContentEncoding), SHA256: sum, ETag: a.ETag, ModTime: a.ModTime, OpID: a.Metadata[driver.MetaOp],
+		Key: key, Size: a.Size, Filename: a.Metadata[provider.MetaFilename], ContentType: a.ContentType,
+		CacheControl: a.CacheControl, ContentEncoding: storedEncoding(a.ContentEncoding), SHA256: sum, ETag: a.ETag, ModTime: a.ModTime, OpID: a.Metadata[provider.MetaOp],
 		Metadata: hostMetadata(a.Metadata),
 	}
 	return obj, err

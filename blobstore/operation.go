@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/blobtrail/blobtrail/audit"
-	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // This file implements the beginning of every operation of a Store: enter refuses
@@ -71,7 +71,7 @@ func ended(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() == nil || !errors.Is(err, context.Cause(ctx)) {
 		return err
 	}
-	return driver.As(ctx.Err(), err)
+	return provider.As(ctx.Err(), err)
 }
 
 func (s *Store) authorize(ctx context.Context, e *audit.Event, by permit) error {
@@ -92,7 +92,7 @@ func (s *Store) authorize(ctx context.Context, e *audit.Event, by permit) error 
 // deny records that an operation was refused, and returns the error of it.
 func (s *Store) deny(ctx context.Context, e audit.Event, cause error) error {
 	e.Outcome, e.ErrorCode = audit.OutcomeDenied, "denied"
-	return both(driver.As(ErrDenied, cause), s.log(context.WithoutCancel(ctx), e))
+	return both(provider.As(ErrDenied, cause), s.log(context.WithoutCancel(ctx), e))
 }
 
 // record makes the entry of an operation that changes nothing durable. If the
@@ -112,7 +112,7 @@ func (s *Store) record(ctx context.Context, e audit.Event, cause error) error {
 func (s *Store) log(ctx context.Context, e audit.Event) error {
 	ctx, cancel := context.WithTimeout(asRecorded(ctx, e), s.opts.Timeout)
 	defer cancel()
-	return driver.As(ErrAudit, s.journal.Log(ctx, e))
+	return provider.As(ErrAudit, s.journal.Log(ctx, e))
 }
 
 // asRecorded returns a context by which the journal stores the events with the

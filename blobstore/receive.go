@@ -17,6 +17,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/keyrule"
+	"github.com/blobtrail/blobtrail/internal/provider"
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
@@ -45,7 +46,7 @@ func (s *Store) uploadByTicket(ctx context.Context, p *uploadPlan, id string) (*
 	return nil, s.record(ctx, failed, err)
 }
 
-var errKeyTaken = driver.As(fs.ErrExist, errors.New("the key is taken"))
+var errKeyTaken = provider.As(fs.ErrExist, errors.New("the key is taken"))
 
 var errTicketUsed = fmt.Errorf("the ticket was used: %w", signurl.ErrRevoked)
 
@@ -56,7 +57,7 @@ func (s *Store) openTicket(ctx context.Context, id, key string) (audit.Event, er
 	if err == nil && !open {
 		err = errTicketUsed
 	} else if err != nil {
-		err = driver.As(ErrAudit, err)
+		err = provider.As(ErrAudit, err)
 	}
 	return e, err
 }
@@ -168,14 +169,14 @@ func (s *Store) sweepTicket(ctx context.Context, item *blob.ListObject) error {
 	}
 	id := strings.TrimPrefix(item.Key, keyrule.Uploads)
 	if _, open, err := s.peek(ctx, id, nil); err != nil || open {
-		return driver.As(ErrAudit, err)
+		return provider.As(ErrAudit, err)
 	}
 	info := s.bucket.Info()
 	e := audit.Event{Action: audit.ActionReconcile, Key: item.Key, Backend: info.Backend, Bucket: info.Bucket, Size: &item.Size}
 	end, known, err := s.endOf(ctx, audit.Event{OpID: id, Action: audit.ActionUpload})
 	switch {
 	case err != nil:
-		return driver.As(ErrAudit, err)
+		return provider.As(ErrAudit, err)
 	case end != "":
 		e.RefOpID = id
 	case time.Since(item.ModTime) < max(foreignAfter, s.opts.MaxLinkExpiry+24*time.Hour):
@@ -184,7 +185,7 @@ func (s *Store) sweepTicket(ctx context.Context, item *blob.ListObject) error {
 	if known { // a trail that can be asked says once what stays
 		last, _, err := s.lastSweep(ctx, item.Key)
 		if err != nil {
-			return driver.As(ErrAudit, err)
+			return provider.As(ErrAudit, err)
 		}
 		if last == audit.OutcomeFailed {
 			if err := s.removeStaged(ctx, item.Key); err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/limit"
 	"github.com/blobtrail/blobtrail/internal/progress"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // received describes what was sent under a ticket; nil if nothing was.
@@ -27,7 +28,7 @@ func (s *Store) received(ctx context.Context, e audit.Event) (*blob.Attributes, 
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case errors.Is(err, driver.ErrKind):
-		return nil, driver.As(ErrContentType, err)
+		return nil, provider.As(ErrContentType, err)
 	case errors.Is(err, ErrReplaced):
 		return nil, ErrReplaced
 	case err != nil:
@@ -38,7 +39,7 @@ func (s *Store) received(ctx context.Context, e audit.Event) (*blob.Attributes, 
 
 // unjudged is the error of what could not be looked at or stored: the ticket stays
 // good.
-func unjudged(err error) error { return driver.As(ErrInDoubt, err) }
+func unjudged(err error) error { return provider.As(ErrInDoubt, err) }
 
 // judge compares what was received with what the ticket allows. It returns the
 // content type of the object, and the digest of the content if it was read.

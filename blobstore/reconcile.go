@@ -15,6 +15,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/progress"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // Reconciled counts what [Store.Reconcile] settled.
@@ -71,7 +72,7 @@ func (s *Store) reconcile(ctx context.Context) (Reconciled, error) {
 	var first error
 	for intent, err := range s.journal.Dangling(ctx, audit.DanglingQuery{Backend: info.Backend, Bucket: info.Bucket, Lease: s.opts.Lease}) {
 		if err != nil { // the last that it yields
-			first = both(first, driver.As(ErrAudit, ended(ctx, err)))
+			first = both(first, provider.As(ErrAudit, ended(ctx, err)))
 			continue
 		}
 		outcome, err := s.reconcileOne(ctx, intent)
@@ -223,7 +224,7 @@ func (s *Store) findWrite(ctx context.Context, e audit.Event) (audit.Result, err
 		// where this one never came.
 		return audit.Result{Outcome: audit.OutcomeUnknown}, nil
 	}
-	sum, err := driver.StoredSHA256(a.Metadata)
+	sum, err := provider.StoredSHA256(a.Metadata)
 	if err == nil && sum == nil {
 		sum, err = s.digest(ctx, e.Key)
 	}

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/blobtrail/blobtrail/audit"
-	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
@@ -60,7 +60,7 @@ type redeemed struct {
 	spent  atomic.Bool
 }
 
-var errNotRedeemed = driver.As(ErrDenied, errors.New("the Redemption is a zero value: want one that Store.Redeem returned"))
+var errNotRedeemed = provider.As(ErrDenied, errors.New("the Redemption is a zero value: want one that Store.Redeem returned"))
 
 // Redeem verifies the signed link of a request with Options.Signer, counts its
 // use, and returns the permission for the one operation that the request asks for.

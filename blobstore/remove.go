@@ -6,6 +6,7 @@ import (
 	"io/fs"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // remove deletes the version of an object that has that ETag and, if the backend
@@ -51,13 +52,13 @@ func (s *Store) removeOwn(ctx context.Context, key, opID string) error {
 	case done:
 		return nil // it is gone, or another operation's by now
 	case leave:
-		return driver.As(ErrInDoubt, err)
+		return provider.As(ErrInDoubt, err)
 	}
 	err = s.remove(ctx, key, a.ETag)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrReplaced) && !errors.Is(err, ErrInDoubt) {
 		return nil
 	}
-	return driver.As(ErrInDoubt, err)
+	return provider.As(ErrInDoubt, err)
 }
 
 // removeVersion sees to it that a version of an object is gone.
@@ -72,5 +73,5 @@ func (s *Store) removeVersion(ctx context.Context, key, etag string) error {
 // inDoubt returns cause as an error whose effect could not be found out because
 // of err.
 func inDoubt(cause, err error) error {
-	return both(driver.As(ErrInDoubt, cause), err)
+	return both(provider.As(ErrInDoubt, cause), err)
 }

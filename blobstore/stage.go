@@ -9,7 +9,7 @@ import (
 	"sync"
 
 	"github.com/blobtrail/blobtrail/audit"
-	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // Staged is an upload whose object is stored but whose record is still open.
@@ -165,7 +165,7 @@ func (s *Store) discardStaged(ctx context.Context, intent audit.Intent, obj *Obj
 	r, err := s.discard(ctx, intent.Event(), resultOf(obj))
 	switch {
 	case isRefused(err):
-		err = driver.As(errDiscarded, err)
+		err = provider.As(errDiscarded, err)
 	case err != nil:
 		err = inDoubt(errDiscarded, err)
 	}

@@ -10,7 +10,7 @@ import (
 	"gocloud.dev/blob"
 
 	"github.com/blobtrail/blobtrail/audit"
-	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 var stepNames = map[step]string{
@@ -119,7 +119,7 @@ func TestLawsOfTheTable(t *testing.T) {
 func TestPresence(t *testing.T) {
 	begun := time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC)
 	object := func(opID, etag string, at time.Time) *blob.Attributes {
-		return &blob.Attributes{ETag: etag, ModTime: at, Metadata: map[string]string{driver.MetaOp: opID}}
+		return &blob.Attributes{ETag: etag, ModTime: at, Metadata: map[string]string{provider.MetaOp: opID}}
 	}
 	write := written(audit.Event{OpID: "1", Key: "a", OccurredAt: begun, Details: audit.Details{ETag: "x"}})
 	for _, tc := range []struct {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // Store is a bucket, a trail and a policy: the only way to touch the files.
@@ -83,10 +84,10 @@ func (s *Store) refuseFresh(ctx context.Context) error {
 		Outcomes: []audit.Outcome{audit.OutcomeOK}, NewestFirst: true, Limit: freshEntries,
 	}) {
 		if err != nil {
-			return errors.Join(driver.As(ErrAudit, fmt.Errorf("the bucket %s is unused, and the trail can't be asked whether it should be: %w", info.Bucket, err)), b.Undo(ctx))
+			return errors.Join(provider.As(ErrAudit, fmt.Errorf("the bucket %s is unused, and the trail can't be asked whether it should be: %w", info.Bucket, err)), b.Undo(ctx))
 		}
 		if e.Backend == info.Backend && e.Bucket == info.Bucket {
-			return errors.Join(driver.As(ErrNoBucket, fmt.Errorf("the bucket or folder %s is new or empty, but the trail says that objects were stored in it, such as %.300q at %s: "+
+			return errors.Join(provider.As(ErrNoBucket, fmt.Errorf("the bucket or folder %s is new or empty, but the trail says that objects were stored in it, such as %.300q at %s: "+
 				"mount its volume or restore it; if it is meant to be new, %s", info.Bucket, e.Key, e.OccurredAt.UTC().Format(time.RFC3339), confirm)), b.Undo(ctx))
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/audit/audittest"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
@@ -201,7 +202,7 @@ func TestTicketWhoseObjectLandsLate(t *testing.T) {
 			bucket.deleted = func(string) { // what the other request does first when it has settled the ticket
 				bucket.deleted = nil
 				require.NoError(t, bucket.Write(d.ctx, tk.Key, strings.NewReader("content"), &driver.WriteOptions{
-					IfNotExist: true, ContentType: "text/plain", Metadata: map[string]string{driver.MetaOp: tk.ID},
+					IfNotExist: true, ContentType: "text/plain", Metadata: map[string]string{provider.MetaOp: tk.ID},
 				}))
 			}
 			if name == "rejected" {

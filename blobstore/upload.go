@@ -11,6 +11,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/limit"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // UploadOptions are the options of [Store.Upload], [Store.Stage] and
@@ -190,7 +191,7 @@ func (s *Store) planUpload(key string, r io.Reader, opts *UploadOptions, by *red
 // write stores an upload under key: afterwards the whole object exists, or
 // nothing does. opID must not be that of another write.
 func (s *Store) write(ctx context.Context, p *uploadPlan, key, opID string) (*Object, error) {
-	head, body, err := peek(driver.ContextReader(ctx, p.body))
+	head, body, err := peek(provider.ContextReader(ctx, p.body))
 	if err != nil {
 		return nil, err
 	}
@@ -198,13 +199,13 @@ func (s *Store) write(ctx context.Context, p *uploadPlan, key, opID string) (*Ob
 	if err != nil {
 		return nil, err
 	}
-	p.meta[driver.MetaOp] = opID
-	content := driver.NewContent(body, p.size, p.limit, p.SHA256)
+	p.meta[provider.MetaOp] = opID
+	content := provider.NewContent(body, p.size, p.limit, p.SHA256)
 	err = s.bucket.Write(ctx, key, content, &driver.WriteOptions{
 		IfNotExist: !p.Overwrite, Size: p.size, SHA256: p.SHA256,
 		ContentType: contentType, CacheControl: p.CacheControl, ContentEncoding: p.ContentEncoding, Metadata: p.meta,
 		Final: func() map[string]string {
-			return map[string]string{driver.MetaSHA256: hex.EncodeToString(content.SHA256())}
+			return map[string]string{provider.MetaSHA256: hex.EncodeToString(content.SHA256())}
 		},
 	})
 	if err != nil {
@@ -214,7 +215,7 @@ func (s *Store) write(ctx context.Context, p *uploadPlan, key, opID string) (*Ob
 		return nil, err
 	}
 	return &Object{
-		Key: key, Filename: p.meta[driver.MetaFilename], ContentType: contentType, CacheControl: p.CacheControl,
+		Key: key, Filename: p.meta[provider.MetaFilename], ContentType: contentType, CacheControl: p.CacheControl,
 		ContentEncoding: p.ContentEncoding, Size: content.Size(), SHA256: content.SHA256(), Metadata: hostMetadata(p.meta), OpID: opID,
 	}, nil
 }
@@ -270,7 +271,7 @@ func (s *Store) afterFailedWrite(ctx context.Context, key string, meta map[strin
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
 	defer cancel()
-	at, a, err := s.look(ctx, subject{key: key, opID: meta[driver.MetaOp]})
+	at, a, err := s.look(ctx, subject{key: key, opID: meta[provider.MetaOp]})
 	switch next(q, state{object: at}) {
 	case done:
 		return nil // only the reply was lost

@@ -15,6 +15,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/cloudhttp"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // kinds are what the codes of Azure stand for. That a container is missing is
@@ -55,21 +56,21 @@ func (b *bucket) MapError(err error) error {
 	}
 	re := (*azcore.ResponseError)(nil)
 	if !errors.As(err, &re) {
-		return driver.MapCode(err)
+		return provider.MapCode(err)
 	}
 	plain := &responseError{re}
 	if kind := kinds[bloberror.Code(re.ErrorCode)]; kind != nil {
-		return driver.As(kind, plain)
+		return provider.As(kind, plain)
 	}
 	switch re.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return driver.As(fs.ErrPermission, plain)
+		return provider.As(fs.ErrPermission, plain)
 	case http.StatusNotFound:
 		if re.ErrorCode == "" { // the answer to HEAD
-			return driver.As(fs.ErrNotExist, plain)
+			return provider.As(fs.ErrNotExist, plain)
 		}
 	case http.StatusRequestedRangeNotSatisfiable:
-		return driver.As(driver.ErrRange, plain)
+		return provider.As(driver.ErrRange, plain)
 	}
 	return plain
 }
@@ -97,7 +98,7 @@ func (b *bucket) findContainer(ctx context.Context) error {
 	if mapped := b.MapError(err); !errors.Is(mapped, fs.ErrNotExist) {
 		return mapped
 	}
-	return driver.As(driver.ErrNoBucket, errors.New("the account has no container of this name"))
+	return provider.As(driver.ErrNoBucket, errors.New("the account has no container of this name"))
 }
 
 // responseError is an answer of the service in one line: that of the SDK prints

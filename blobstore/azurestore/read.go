@@ -24,6 +24,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/cloudhttp"
 	"github.com/blobtrail/blobtrail/internal/keyrule"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // Read implements [driver.Bucket]. One request brings the content and all that
@@ -228,7 +229,7 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 	}
 	if err != nil {
 		if ctx.Err() != nil {
-			return driver.As(context.Cause(ctx), b.MapError(err))
+			return provider.As(context.Cause(ctx), b.MapError(err))
 		}
 		return b.missing(ctx, err)
 	}
@@ -250,7 +251,7 @@ func (b *bucket) strip(ctx context.Context, from *azblob.Client, props *azblob.G
 		return nil, driver.ErrReplaced
 	}
 	if err != nil && ctx.Err() != nil {
-		return nil, driver.As(context.Cause(ctx), b.MapError(err))
+		return nil, provider.As(context.Cause(ctx), b.MapError(err))
 	}
 	if err = b.MapError(err); errors.Is(err, fs.ErrPermission) && value(props.ContentType) == contentType && value(props.CacheControl) == "" &&
 		value(props.ContentEncoding) == "" && value(props.ContentLanguage) == "" && value(props.ContentDisposition) == "" {
@@ -288,7 +289,7 @@ func (b *bucket) Received(ctx context.Context, key string) (*blob.Attributes, er
 	case tier == string(azblob.AccessTierArchive) || value(props.ArchiveStatus) != "":
 		return nil, fmt.Errorf("%w: it was sent to the tier Archive: send it to an online tier", driver.ErrKind)
 	case value(props.CopyStatus) == azblob.CopyStatusTypePending:
-		return nil, driver.As(fs.ErrNotExist, errors.New("the service is still copying it from elsewhere"))
+		return nil, provider.As(fs.ErrNotExist, errors.New("the service is still copying it from elsewhere"))
 	}
 	return &blob.Attributes{
 		ContentType: value(props.ContentType), Size: value(props.ContentLength), ModTime: value(props.LastModified), ETag: string(value(props.ETag)),
@@ -339,7 +340,7 @@ func (b *bucket) giveUp(ctx context.Context, to *azblob.Client, id *string, caus
 		_, err = to.Delete(ctx, nil)
 	}
 	if err != nil && !bloberror.HasCode(err, bloberror.BlobNotFound) {
-		return driver.As(driver.ErrInDoubt, fmt.Errorf("%w; and what it left can't be removed: %w", cause, b.MapError(err)))
+		return provider.As(driver.ErrInDoubt, fmt.Errorf("%w; and what it left can't be removed: %w", cause, b.MapError(err)))
 	}
 	return cause
 }

@@ -24,6 +24,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/progress"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 const (
@@ -183,7 +184,7 @@ func ifAbsent() *blob.AccessConditions {
 // explain returns the error of the contract for one of the service.
 func (w *writing) explain(ctx context.Context, key string, err error) error {
 	if ctx.Err() != nil {
-		return driver.As(context.Cause(ctx), w.b.MapError(err))
+		return provider.As(context.Cause(ctx), w.b.MapError(err))
 	}
 	if bloberror.HasCode(err, bloberror.InvalidBlockList) {
 		// Another upload of this key was committed, which discards all blocks
@@ -191,7 +192,7 @@ func (w *writing) explain(ctx context.Context, key string, err error) error {
 		err = fmt.Errorf("another upload of this key finished first: %w", w.b.MapError(err))
 		if w.o.IfNotExist {
 			if _, headErr := w.b.Blob().Attributes(ctx, key); headErr == nil {
-				return driver.As(fs.ErrExist, err)
+				return provider.As(fs.ErrExist, err)
 			}
 		}
 		return err

@@ -2,19 +2,15 @@ package driver
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"iter"
 	"maps"
 
 	"gocloud.dev/blob"
-	"gocloud.dev/gcerrors"
 
-	"github.com/blobtrail/blobtrail/internal/progress"
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
@@ -90,26 +86,6 @@ func (b *plain) Read(ctx context.Context, key string, offset, length int64) (*Re
 // Write implements [Bucket].
 func (b *plain) Write(ctx context.Context, key string, r io.Reader, o *WriteOptions) error {
 	return provider.Write(ctx, b.bucket, key, r, WriterOptions(o), b.MapError)
-}
-
-// ContextReader returns a reader of r that fails with the cause of ctx once ctx
-// has ended. Without it a writer to something local never learns of the end.
-// It also fails with io.ErrNoProgress if r returns neither bytes nor an error
-// 100 times in a row.
-func ContextReader(ctx context.Context, r io.Reader) io.Reader { return &contextReader{ctx: ctx, r: r} }
-
-type contextReader struct {
-	ctx   context.Context
-	r     io.Reader
-	empty progress.Count
-}
-
-func (c *contextReader) Read(p []byte) (int, error) {
-	if c.ctx.Err() != nil {
-		return 0, context.Cause(c.ctx)
-	}
-	n, err := c.r.Read(p)
-	return n, c.empty.Check(p, n, err)
 }
 
 // List implements [Bucket].
@@ -194,11 +170,11 @@ func CopyThrough(ctx context.Context, b Bucket, dst, src string, o *CopyOptions)
 		meta = make(map[string]string)
 	}
 	maps.Copy(meta, o.Metadata)
-	want, err := StoredSHA256(attrs.Metadata)
+	want, err := provider.StoredSHA256(attrs.Metadata)
 	if err != nil {
 		return err
 	}
-	content := NewContent(r, attrs.Size, -1, want)
+	content := provider.NewContent(r, attrs.Size, -1, want)
 	return b.Write(ctx, dst, content, &WriteOptions{
 		IfNotExist:   o.IfNotExist,
 		Size:         attrs.Size,
@@ -209,23 +185,9 @@ func CopyThrough(ctx context.Context, b Bucket, dst, src string, o *CopyOptions)
 
 		ContentEncoding: attrs.ContentEncoding,
 		Final: func() map[string]string {
-			return map[string]string{MetaSHA256: hex.EncodeToString(content.SHA256())}
+			return map[string]string{provider.MetaSHA256: hex.EncodeToString(content.SHA256())}
 		},
 	})
-}
-
-// StoredSHA256 returns the digest that is kept in an object's metadata, or nil
-// if there is none. One that is no digest is ErrChecksum.
-func StoredSHA256(metadata map[string]string) ([]byte, error) {
-	s := metadata[MetaSHA256]
-	if s == "" {
-		return nil, nil
-	}
-	sum, err := hex.DecodeString(s)
-	if err != nil || len(sum) != sha256.Size {
-		return nil, fmt.Errorf("%w: the digest kept with the object is not one", ErrChecksum)
-	}
-	return sum, nil
 }
 
 // Delete implements [Bucket], a condition by looking first.
@@ -251,47 +213,4 @@ func (b *plain) Sign(context.Context, string, *SignOptions) (*SignedURL, error) 
 func (b *plain) Sweep(context.Context, string) error { return nil }
 
 // MapError implements [Bucket] by the Go CDK's error codes.
-func (b *plain) MapError(err error) error { return MapCode(err) }
-
-// MapCode returns err so that errors.Is finds the error of the contract that
-// its Go CDK code stands for.
-func MapCode(err error) error {
-	if err == nil {
-		return nil
-	}
-	switch gcerrors.Code(err) {
-	case gcerrors.NotFound:
-		return As(fs.ErrNotExist, err)
-	case gcerrors.AlreadyExists, gcerrors.FailedPrecondition:
-		return As(fs.ErrExist, err)
-	case gcerrors.PermissionDenied:
-		return As(fs.ErrPermission, err)
-	case gcerrors.Unimplemented:
-		return As(errors.ErrUnsupported, err)
-	case gcerrors.Canceled:
-		return As(context.Canceled, err)
-	case gcerrors.DeadlineExceeded:
-		return As(context.DeadlineExceeded, err)
-	}
-	return err
-}
-
-// As returns err as one that is also kind: errors.Is and errors.As find both.
-// Its text is that of kind for what needs no explanation, else both.
-func As(kind, err error) error {
-	if err == nil || errors.Is(err, kind) {
-		return err
-	}
-	return &kindError{kind, err}
-}
-
-type kindError struct{ kind, err error }
-
-func (e *kindError) Unwrap() []error { return []error{e.kind, e.err} }
-
-func (e *kindError) Error() string {
-	if errors.Is(e.kind, fs.ErrNotExist) || errors.Is(e.kind, fs.ErrExist) {
-		return e.kind.Error()
-	}
-	return e.kind.Error() + ": " + e.err.Error()
-}
+func (b *plain) MapError(err error) error { return provider.MapCode(err) }

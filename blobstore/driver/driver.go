@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"gocloud.dev/blob"
+
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // Errors that a provider returns, wrapped. The others of the contract are
@@ -25,7 +27,9 @@ import (
 // context.DeadlineExceeded.
 var (
 	// ErrChecksum: the content is not what its checksum says.
-	ErrChecksum = errors.New("checksum mismatch")
+	ErrChecksum = provider.ErrChecksum
+	// ErrTooLarge reports content that is longer than its limit or its announced size.
+	ErrTooLarge = provider.ErrTooLarge
 	// ErrRange: the part that was asked for begins behind the object's end.
 	ErrRange = errors.New("range begins behind the end")
 	// ErrKind: the service keeps the object, but not as one that Write would have
@@ -45,16 +49,6 @@ var (
 	// ErrInDoubt: the backend did not say whether the effect happened, or that
 	// it will last.
 	ErrInDoubt = errors.New("outcome in doubt")
-)
-
-// Metadata names under which the library keeps facts with each object. They are
-// lower-case letters only, which every service takes as they are. Names that
-// begin with MetaPrefix are reserved.
-const (
-	MetaPrefix   = "blobtrail"
-	MetaOp       = MetaPrefix + "op"     // the operation that wrote the object
-	MetaSHA256   = MetaPrefix + "sha256" // its content's digest, lower-case hex
-	MetaFilename = MetaPrefix + "name"   // the name it was uploaded under
 )
 
 // Bucket is an opened bucket, container or folder. All methods may be called

@@ -19,6 +19,7 @@ import (
 	"gocloud.dev/blob/memblob"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 func digest(s string) []byte {
@@ -48,7 +49,7 @@ func TestContent(t *testing.T) {
 		"cut":                   {io.MultiReader(strings.NewReader("hello"), iotest.ErrReader(io.ErrUnexpectedEOF)), -1, -1, nil, io.ErrUnexpectedEOF},
 	} {
 		t.Run(name, func(t *testing.T) {
-			content := driver.NewContent(c.r, c.size, c.max, c.sha)
+			content := provider.NewContent(c.r, c.size, c.max, c.sha)
 			assert.False(t, content.Complete())
 			got, err := io.ReadAll(content)
 			if c.want != nil {
@@ -71,7 +72,7 @@ func TestContent(t *testing.T) {
 // io.ReadAll and friends take bytes and error apart in their own ways; Content
 // never gives both.
 func TestContentGivesBytesOrError(t *testing.T) {
-	content := driver.NewContent(iotest.DataErrReader(strings.NewReader("hello")), 6, -1, nil)
+	content := provider.NewContent(iotest.DataErrReader(strings.NewReader("hello")), 6, -1, nil)
 	p := make([]byte, 100)
 	n, err := content.Read(p)
 	assert.Equal(t, 5, n)
@@ -83,7 +84,7 @@ func TestContentGivesBytesOrError(t *testing.T) {
 
 func TestContextReader(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	r := driver.ContextReader(ctx, strings.NewReader("hello"))
+	r := provider.ContextReader(ctx, strings.NewReader("hello"))
 	_, err := r.Read(make([]byte, 2))
 	require.NoError(t, err)
 	why := errors.New("why")
@@ -122,7 +123,7 @@ func TestFromBlobWriteLeavesNothing(t *testing.T) {
 func TestFromBlobCopy(t *testing.T) {
 	b := base()
 	o := options()
-	o.Metadata[driver.MetaSHA256] = fmt.Sprintf("%x", digest("hello"))
+	o.Metadata[provider.MetaSHA256] = fmt.Sprintf("%x", digest("hello"))
 	require.NoError(t, b.Write(t.Context(), "a", strings.NewReader("hello"), o))
 	require.NoError(t, b.Copy(t.Context(), "b", "a", &driver.CopyOptions{Metadata: map[string]string{"x": "y", "a": "c"}}))
 	r, err := b.Read(t.Context(), "b", 1, 3)
@@ -131,9 +132,9 @@ func TestFromBlobCopy(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, r.Close())
 	assert.Equal(t, "ell", string(got))
-	assert.Equal(t, map[string]string{"a": "c", "x": "y", driver.MetaSHA256: o.Metadata[driver.MetaSHA256]}, r.Attributes.Metadata)
+	assert.Equal(t, map[string]string{"a": "c", "x": "y", provider.MetaSHA256: o.Metadata[provider.MetaSHA256]}, r.Attributes.Metadata)
 
-	o.Metadata[driver.MetaSHA256] = fmt.Sprintf("%x", digest("other"))
+	o.Metadata[provider.MetaSHA256] = fmt.Sprintf("%x", digest("other"))
 	require.NoError(t, b.Write(t.Context(), "bad", strings.NewReader("hello"), o))
 	require.ErrorIs(t, b.Copy(t.Context(), "c", "bad", &driver.CopyOptions{}), driver.ErrChecksum)
 	_, err = b.Read(t.Context(), "c", 0, -1)
@@ -165,26 +166,26 @@ func TestFromBlobOthers(t *testing.T) {
 }
 
 func TestStoredSHA256(t *testing.T) {
-	sum, err := driver.StoredSHA256(nil)
+	sum, err := provider.StoredSHA256(nil)
 	require.NoError(t, err)
 	assert.Nil(t, sum)
 	for _, bad := range []string{"x", "abcd", strings.Repeat("z", 64), strings.Repeat("a", 66)} {
-		_, err = driver.StoredSHA256(map[string]string{driver.MetaSHA256: bad})
+		_, err = provider.StoredSHA256(map[string]string{provider.MetaSHA256: bad})
 		require.ErrorIs(t, err, driver.ErrChecksum, bad)
 	}
 }
 
 func TestAs(t *testing.T) {
 	cause := &fs.PathError{Op: "open", Path: "p", Err: fs.ErrPermission}
-	err := driver.As(driver.ErrInDoubt, cause)
+	err := provider.As(driver.ErrInDoubt, cause)
 	require.ErrorIs(t, err, driver.ErrInDoubt)
 	require.ErrorIs(t, err, fs.ErrPermission)
 	var pe *fs.PathError
 	require.ErrorAs(t, err, &pe)
 	assert.Equal(t, "outcome in doubt: open p: permission denied", err.Error())
-	assert.Equal(t, "file does not exist", driver.As(fs.ErrNotExist, errors.New("long story")).Error())
-	require.NoError(t, driver.As(fs.ErrExist, nil))
-	assert.Equal(t, err, driver.As(driver.ErrInDoubt, err), "once is enough")
+	assert.Equal(t, "file does not exist", provider.As(fs.ErrNotExist, errors.New("long story")).Error())
+	require.NoError(t, provider.As(fs.ErrExist, nil))
+	assert.Equal(t, err, provider.As(driver.ErrInDoubt, err), "once is enough")
 }
 
 func TestRegister(t *testing.T) {

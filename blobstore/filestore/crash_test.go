@@ -22,6 +22,7 @@ import (
 	"gocloud.dev/blob"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 func write(t *testing.T, b driver.Bucket, key, data, op string) {
@@ -30,7 +31,7 @@ func write(t *testing.T, b driver.Bucket, key, data, op string) {
 }
 
 func options(op string) *driver.WriteOptions {
-	return &driver.WriteOptions{ContentType: "text/plain", Size: -1, Metadata: map[string]string{driver.MetaOp: op}}
+	return &driver.WriteOptions{ContentType: "text/plain", Size: -1, Metadata: map[string]string{provider.MetaOp: op}}
 }
 
 func read(t *testing.T, b driver.Bucket, key string) (data, op string) {
@@ -39,7 +40,7 @@ func read(t *testing.T, b driver.Bucket, key string) (data, op string) {
 	require.NoError(t, err)
 	got, err := io.ReadAll(r)
 	require.NoError(t, errors.Join(err, r.Close()))
-	return string(got), r.Attributes.Metadata[driver.MetaOp]
+	return string(got), r.Attributes.Metadata[provider.MetaOp]
 }
 
 const tempOfA = "a.0123456789abcdef.tmp"

@@ -20,6 +20,7 @@ import (
 	"gocloud.dev/blob/fileblob"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // fileBucket adds to the Go CDK's fileblob what it lacks: it syncs, its
@@ -160,7 +161,7 @@ func (b *fileBucket) Write(ctx context.Context, key string, r io.Reader, o *driv
 	if err == nil {
 		defer release()
 		buf := copyBuffers.Get().(*[256 << 10]byte)
-		_, err = io.CopyBuffer(struct{ io.Writer }{w}, driver.ContextReader(ctx, r), buf[:])
+		_, err = io.CopyBuffer(struct{ io.Writer }{w}, provider.ContextReader(ctx, r), buf[:])
 		copyBuffers.Put(buf)
 	}
 	if err == nil {
@@ -189,7 +190,7 @@ func (b *fileBucket) Write(ctx context.Context, key string, r io.Reader, o *driv
 	}
 	if err := b.syncPath(objectPath(tmp.Name())); err != nil {
 		if !o.IfNotExist {
-			return driver.As(driver.ErrInDoubt, err) // the old object is gone
+			return provider.As(driver.ErrInDoubt, err) // the old object is gone
 		}
 		return errors.Join(err, b.Blob().Delete(context.WithoutCancel(ctx), key))
 	}
@@ -224,7 +225,7 @@ func keepAttrs(path string) (restore func() error, err error) {
 // MapError implements [driver.Bucket]. What lies below a file is not there.
 func (b *fileBucket) MapError(err error) error {
 	if errors.Is(err, syscall.ENOTDIR) {
-		err = driver.As(fs.ErrNotExist, err)
+		err = provider.As(fs.ErrNotExist, err)
 	} else {
 		err = b.Bucket.MapError(err)
 	}
@@ -240,7 +241,7 @@ func (b *fileBucket) MapError(err error) error {
 // stands in the way, the key is taken.
 func (b *fileBucket) writeError(err error) error {
 	if errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.EISDIR) {
-		return driver.As(fs.ErrExist, err)
+		return provider.As(fs.ErrExist, err)
 	}
 	return b.MapError(err)
 }
@@ -302,7 +303,7 @@ func (b *fileBucket) Delete(ctx context.Context, key string, o *driver.DeleteOpt
 		return b.MapError(err)
 	}
 	if err := b.syncDirs(b.path(key)); err != nil {
-		return driver.As(driver.ErrInDoubt, err)
+		return provider.As(driver.ErrInDoubt, err)
 	}
 	return nil
 }

@@ -76,9 +76,9 @@ func (b *localBucket) Write(ctx context.Context, key string, r io.Reader, o *dri
 func (b *localBucket) MapError(err error) error {
 	switch {
 	case errors.Is(err, localblob.ErrNoFolder):
-		return driver.As(driver.ErrNoBucket, err)
+		return provider.As(driver.ErrNoBucket, err)
 	case errors.Is(err, localblob.ErrPath):
-		return driver.As(driver.ErrPath, err)
+		return provider.As(driver.ErrPath, err)
 	}
 	return b.Bucket.MapError(err)
 }
@@ -122,7 +122,7 @@ func (b *localBucket) Undo(context.Context) error { return b.origin.undo() }
 // unsure maps the error of an effect that may not last.
 func unsure(err error) error {
 	if errors.Is(err, localblob.ErrNotSynced) {
-		return driver.As(driver.ErrInDoubt, err)
+		return provider.As(driver.ErrInDoubt, err)
 	}
 	return err
 }
@@ -150,7 +150,7 @@ func (b *localBucket) Copy(ctx context.Context, dst, src string, o *driver.CopyO
 		case err != nil && ctx.Err() != nil:
 			return context.Cause(ctx)
 		case errors.Is(err, fs.ErrExist):
-			return driver.As(fs.ErrExist, err)
+			return provider.As(fs.ErrExist, err)
 		}
 		return unsure(b.MapError(err))
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/cloudhttp"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // MapError implements [driver.Bucket]. That a bucket is missing is not that an
@@ -28,30 +29,30 @@ func (b *bucket) MapError(err error) error {
 		return err
 	case errors.Is(err, storage.ErrBucketNotExist), status(err) == http.StatusNotFound && strings.Contains(err.Error(), noBucketText):
 		// The library takes each 404 of a request about an object for a missing object.
-		return driver.As(driver.ErrNoBucket, err)
+		return provider.As(driver.ErrNoBucket, err)
 	case errors.Is(err, storage.ErrObjectNotExist):
-		return driver.As(fs.ErrNotExist, err)
+		return provider.As(fs.ErrNotExist, err)
 	case errors.As(err, &token):
 		// Its text repeats the whole answer.
-		return driver.As(fs.ErrPermission, fmt.Errorf("no token was given for the credentials: %s", token.ErrorCode))
+		return provider.As(fs.ErrPermission, fmt.Errorf("no token was given for the credentials: %s", token.ErrorCode))
 	}
 	switch status(err) {
 	case http.StatusBadRequest:
 		if strings.Contains(err.Error(), "doesn't match calculated") { // there is no code for it
-			return driver.As(driver.ErrChecksum, err)
+			return provider.As(driver.ErrChecksum, err)
 		}
 	case http.StatusNotFound:
-		return driver.As(fs.ErrNotExist, err)
+		return provider.As(fs.ErrNotExist, err)
 	case http.StatusPreconditionFailed:
-		return driver.As(fs.ErrExist, err)
+		return provider.As(fs.ErrExist, err)
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return driver.As(fs.ErrPermission, err)
+		return provider.As(fs.ErrPermission, err)
 	case http.StatusRequestEntityTooLarge:
-		return driver.As(driver.ErrTooLarge, err)
+		return provider.As(driver.ErrTooLarge, err)
 	case http.StatusRequestedRangeNotSatisfiable:
-		return driver.As(driver.ErrRange, err)
+		return provider.As(driver.ErrRange, err)
 	case 0:
-		return driver.MapCode(err)
+		return provider.MapCode(err)
 	}
 	return err
 }

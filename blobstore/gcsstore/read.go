@@ -17,6 +17,7 @@ import (
 	"gocloud.dev/blob"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // Read implements [driver.Bucket]. An answer with content does not hold all the
@@ -172,13 +173,13 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 	}
 	made, err := c.Run(ctx)
 	if err != nil && ctx.Err() != nil {
-		return driver.As(context.Cause(ctx), b.MapError(err))
+		return provider.As(context.Cause(ctx), b.MapError(err))
 	}
 	if err == nil && o.ContentOnly && made.CacheControl+made.ContentEncoding+made.ContentLanguage+made.ContentDisposition != "" {
 		// Google takes nothing along if something is said of the new object; a
 		// service that does gets the content anew.
 		if err := b.handle.Object(dst).If(storage.Conditions{GenerationMatch: made.Generation}).Delete(ctx); err != nil {
-			return driver.As(driver.ErrInDoubt, b.MapError(err))
+			return provider.As(driver.ErrInDoubt, b.MapError(err))
 		}
 		return driver.CopyThrough(ctx, b, dst, src, o)
 	}

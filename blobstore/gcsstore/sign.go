@@ -26,6 +26,7 @@ import (
 	"golang.org/x/oauth2/google"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 const (
@@ -249,7 +250,7 @@ func (s *linkSigner) signByIAM(ctx context.Context, p []byte) ([]byte, error) {
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	switch {
 	case resp.StatusCode == http.StatusForbidden || resp.StatusCode == http.StatusNotFound:
-		return nil, driver.As(fs.ErrPermission, fmt.Errorf("IAM does not sign for %s: the credentials need iam.serviceAccounts.signBlob on it (role Service Account Token Creator)", s.accessID))
+		return nil, provider.As(fs.ErrPermission, fmt.Errorf("IAM does not sign for %s: the credentials need iam.serviceAccounts.signBlob on it (role Service Account Token Creator)", s.accessID))
 	case resp.StatusCode != http.StatusOK:
 		return nil, fmt.Errorf("IAM answered %s", resp.Status)
 	case err != nil:

@@ -18,6 +18,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/progress"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 const (
@@ -50,7 +51,7 @@ func (b *bucket) Write(ctx context.Context, key string, r io.Reader, o *driver.W
 	case w.failed != nil:
 		return w.failed
 	case ctx.Err() != nil:
-		return driver.As(context.Cause(ctx), b.MapError(err))
+		return provider.As(context.Cause(ctx), b.MapError(err))
 	}
 	return b.missing(ctx, err)
 }
@@ -236,7 +237,7 @@ func (w *writing) resumable(ctx context.Context, head []byte) error {
 		return err
 	}
 	if sw.Attrs() == nil {
-		return driver.As(driver.ErrInDoubt, errors.New("the service answered an upload without the object"))
+		return provider.As(driver.ErrInDoubt, errors.New("the service answered an upload without the object"))
 	}
 	if sw.Attrs().CRC32C != sum.Sum32() {
 		return w.takeBack(ctx, sw.Attrs())
@@ -256,7 +257,7 @@ func (w *writing) takeBack(ctx context.Context, attrs *storage.ObjectAttrs) erro
 	defer cancel()
 	obj := w.b.handle.Object(w.key).If(storage.Conditions{GenerationMatch: attrs.Generation})
 	if deleteErr := obj.Delete(ctx); deleteErr != nil && status(deleteErr) != 404 && status(deleteErr) != 412 {
-		return driver.As(driver.ErrInDoubt, fmt.Errorf("%w; and it can't be removed: %w", err, w.b.MapError(deleteErr)))
+		return provider.As(driver.ErrInDoubt, fmt.Errorf("%w; and it can't be removed: %w", err, w.b.MapError(deleteErr)))
 	}
 	return err
 }
@@ -274,5 +275,5 @@ func (w *writing) amend(ctx context.Context, attrs *storage.ObjectAttrs) error {
 	if code := status(err); err == nil || code == 412 || code == 404 {
 		return nil // or somebody has replaced it since
 	}
-	return driver.As(driver.ErrInDoubt, fmt.Errorf("the object is stored, but without its digest: %w", w.b.MapError(err)))
+	return provider.As(driver.ErrInDoubt, fmt.Errorf("the object is stored, but without its digest: %w", w.b.MapError(err)))
 }

@@ -19,6 +19,7 @@ import (
 	"gocloud.dev/blob/memblob"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // Scheme is the URL scheme of this provider.
@@ -51,7 +52,7 @@ type bucket struct {
 // Write implements [driver.Bucket]. The content is read before it is stored,
 // since it ends up in memory anyway and its digest belongs to its metadata.
 func (b *bucket) Write(ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) error {
-	content, err := io.ReadAll(driver.ContextReader(ctx, r))
+	content, err := io.ReadAll(provider.ContextReader(ctx, r))
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // kinds are what the codes of S3 stand for. That a bucket is missing is not that
@@ -67,20 +68,20 @@ func (b *bucket) MapError(err error) error {
 	}
 	c := code(err)
 	if kind := kinds[c]; kind != nil {
-		return driver.As(kind, err)
+		return provider.As(kind, err)
 	}
 	if re := (*awshttp.ResponseError)(nil); errors.As(err, &re) {
 		switch re.HTTPStatusCode() {
 		case http.StatusUnauthorized, http.StatusForbidden:
-			return driver.As(fs.ErrPermission, err)
+			return provider.As(fs.ErrPermission, err)
 		case http.StatusRequestedRangeNotSatisfiable:
-			return driver.As(driver.ErrRange, err)
+			return provider.As(driver.ErrRange, err)
 		case http.StatusNotImplemented:
-			return driver.As(errors.ErrUnsupported, err)
+			return provider.As(errors.ErrUnsupported, err)
 		}
 		return err
 	}
-	return driver.MapCode(err)
+	return provider.MapCode(err)
 }
 
 // missing returns the error of a request about one object. The response to HEAD
@@ -105,7 +106,7 @@ func (b *bucket) findBucket(ctx context.Context) error {
 		return nil
 	}
 	if errors.Is(b.MapError(err), fs.ErrNotExist) {
-		return driver.As(driver.ErrNoBucket, errors.New("the service has no bucket of this name"))
+		return provider.As(driver.ErrNoBucket, errors.New("the service has no bucket of this name"))
 	}
 	return b.MapError(b.list(ctx)) // whose response has a body
 }

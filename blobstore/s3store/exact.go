@@ -16,6 +16,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/keyrule"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 const (
@@ -66,7 +67,7 @@ func (b *bucket) refuseTaken(ctx context.Context, key string, meta map[string]st
 		if sameOperation(head.Metadata, meta) {
 			return nil // the service says what became of it
 		}
-		return driver.As(fs.ErrExist, errors.New("the key is taken"))
+		return provider.As(fs.ErrExist, errors.New("the key is taken"))
 	}
 	if err = b.MapError(err); errors.Is(err, fs.ErrNotExist) {
 		return nil // and if the bucket is missing, the write says so

@@ -25,6 +25,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/cloudhttp"
 	"github.com/blobtrail/blobtrail/internal/progress"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 const (
@@ -70,7 +71,7 @@ func (b *bucket) Write(ctx context.Context, key string, r io.Reader, o *driver.W
 // mapWrite is MapError for what ctx may have ended.
 func (b *bucket) mapWrite(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
-		return driver.As(context.Cause(ctx), b.MapError(err))
+		return provider.As(context.Cause(ctx), b.MapError(err))
 	}
 	if code(err) == "ConditionalRequestConflict" {
 		return fmt.Errorf("another request changed this key at the same time; try again: %w", err)
@@ -193,7 +194,7 @@ func (b *bucket) putAll(ctx context.Context, key string, content []byte, o *driv
 	if o.Final != nil {
 		final := o.Final()
 		var err error
-		if sum, err = driver.StoredSHA256(final); err != nil {
+		if sum, err = provider.StoredSHA256(final); err != nil {
 			return err
 		}
 		encoded, err := encodeMetadata(final)
@@ -240,12 +241,12 @@ func (b *bucket) taken(ctx context.Context, key string, meta map[string]string, 
 	if sameOperation(head.Metadata, meta) {
 		return cause // it may be what the request stored
 	}
-	return driver.As(fs.ErrExist, cause)
+	return provider.As(fs.ErrExist, cause)
 }
 
 // sameOperation reports whether two objects were written by one operation.
 func sameOperation(a, b map[string]string) bool {
-	op := cloudhttp.S3Name(driver.MetaOp)
+	op := cloudhttp.S3Name(provider.MetaOp)
 	return a[op] == b[op]
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit/audittest"
 	"github.com/blobtrail/blobtrail/blobstore"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 func checkCases() []testCase {
@@ -52,7 +53,7 @@ func checkCases() []testCase {
 			id := e.begin(func() error { return e.store.Check(e.ctx) })
 			key := ".blobtrail/check/" + id
 			require.NoError(e, e.bucket.Write(e.ctx, key, bytes.NewReader(nil), &driver.WriteOptions{
-				Size: -1, ContentType: "text/plain", Metadata: map[string]string{driver.MetaOp: id},
+				Size: -1, ContentType: "text/plain", Metadata: map[string]string{provider.MetaOp: id},
 			}))
 			entry := e.reconciled(blobstore.Reconciled{Failed: 1})[0]
 			e.recorded(entry, audit.ActionCheck, audit.OutcomeFailed, key)

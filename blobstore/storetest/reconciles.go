@@ -15,6 +15,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit/audittest"
 	"github.com/blobtrail/blobtrail/blobstore"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // reconciled lets the leases run out, reconciles, checks what was counted and
@@ -70,7 +71,7 @@ func (e *env) eventually(d time.Duration, ok bool) {
 func reconcileCases() []testCase {
 	write := func(e *env, key, op string, data []byte) {
 		require.NoError(e, e.bucket.Write(e.ctx, key, bytes.NewReader(data), &driver.WriteOptions{
-			Size: -1, ContentType: "text/plain", Metadata: map[string]string{driver.MetaOp: op},
+			Size: -1, ContentType: "text/plain", Metadata: map[string]string{provider.MetaOp: op},
 		}))
 	}
 	return []testCase{
@@ -139,7 +140,7 @@ func reconcileCases() []testCase {
 		{"a copy that was cut off after its effect MUST be settled as done", func(e *env) {
 			e.fill()
 			id := e.begin(func() error { return e.store.Copy(e.ctx, e.key("c"), e.key("a"), nil) })
-			require.NoError(e, e.bucket.Copy(e.ctx, e.key("c"), e.key("a"), &driver.CopyOptions{Metadata: map[string]string{driver.MetaOp: id}}))
+			require.NoError(e, e.bucket.Copy(e.ctx, e.key("c"), e.key("a"), &driver.CopyOptions{Metadata: map[string]string{provider.MetaOp: id}}))
 			entry := e.reconciled(blobstore.Reconciled{OK: 1})[0]
 			e.recorded(entry, audit.ActionCopy, audit.OutcomeOK, e.key("c"))
 			e.has("a", "b", "c")
@@ -147,7 +148,7 @@ func reconcileCases() []testCase {
 		{"a move that was cut off between copy and deletion MUST be finished", func(e *env) {
 			e.fill()
 			id := e.begin(func() error { return e.store.Move(e.ctx, e.key("c"), e.key("a"), nil) })
-			require.NoError(e, e.bucket.Copy(e.ctx, e.key("c"), e.key("a"), &driver.CopyOptions{Metadata: map[string]string{driver.MetaOp: id}}))
+			require.NoError(e, e.bucket.Copy(e.ctx, e.key("c"), e.key("a"), &driver.CopyOptions{Metadata: map[string]string{provider.MetaOp: id}}))
 			added := e.reconciled(blobstore.Reconciled{OK: 1})
 			require.Len(e, added, 2)
 			e.recorded(added[0], audit.ActionMove, audit.OutcomeOK, e.key("c"))
@@ -160,7 +161,7 @@ func reconcileCases() []testCase {
 			id := e.begin(func() error {
 				return e.store.Move(e.ctx, e.key("b"), e.key("a"), &blobstore.CopyOptions{Overwrite: true})
 			})
-			require.NoError(e, e.bucket.Copy(e.ctx, e.key("b"), e.key("a"), &driver.CopyOptions{Metadata: map[string]string{driver.MetaOp: id}}))
+			require.NoError(e, e.bucket.Copy(e.ctx, e.key("b"), e.key("a"), &driver.CopyOptions{Metadata: map[string]string{provider.MetaOp: id}}))
 			added := e.reconciled(blobstore.Reconciled{OK: 1})
 			require.Len(e, added, 2)
 			e.recorded(added[0], audit.ActionMove, audit.OutcomeOK, e.key("b"))
@@ -171,7 +172,7 @@ func reconcileCases() []testCase {
 		{"a move that was cut off after its effect MUST be settled as done, for both keys", func(e *env) {
 			e.fill()
 			id := e.begin(func() error { return e.store.Move(e.ctx, e.key("c"), e.key("a"), nil) })
-			require.NoError(e, e.bucket.Copy(e.ctx, e.key("c"), e.key("a"), &driver.CopyOptions{Metadata: map[string]string{driver.MetaOp: id}}))
+			require.NoError(e, e.bucket.Copy(e.ctx, e.key("c"), e.key("a"), &driver.CopyOptions{Metadata: map[string]string{provider.MetaOp: id}}))
 			require.NoError(e, e.bucket.Delete(e.ctx, e.key("a"), &driver.DeleteOptions{}))
 			added := e.reconciled(blobstore.Reconciled{OK: 1})
 			require.Len(e, added, 2)

@@ -17,6 +17,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 func storeCases() []testCase {
@@ -113,7 +114,7 @@ func (e *env) recordedBucket() string {
 func (e *env) damageDigest(key string) {
 	e.Helper()
 	require.NoError(e, e.bucket.Write(e.ctx, key, bytes.NewReader(nil), &driver.WriteOptions{
-		Size: -1, ContentType: "text/plain", Metadata: map[string]string{driver.MetaSHA256: "not a digest"},
+		Size: -1, ContentType: "text/plain", Metadata: map[string]string{provider.MetaSHA256: "not a digest"},
 	}))
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/blobstore/memstore"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // recorder takes the place of a case's testing.TB and keeps its failures to
@@ -132,7 +133,7 @@ func TestFlawedBucketsFail(t *testing.T) {
 		}}, []string{"an upload MUST NOT replace an object unless it is allowed to", "of many create-only uploads at once exactly one MUST win"}},
 		"loses metadata": {flawed{write: func(b driver.Bucket, ctx context.Context, key string, r io.Reader, o *opts) error {
 			less := *o
-			less.Metadata = map[string]string{driver.MetaOp: o.Metadata[driver.MetaOp]}
+			less.Metadata = map[string]string{provider.MetaOp: o.Metadata[provider.MetaOp]}
 			less.Final = nil
 			return b.Write(ctx, key, r, &less)
 		}}, []string{"what Upload returns MUST agree with Stat", "the digest of a stream MUST be kept with the object"}},

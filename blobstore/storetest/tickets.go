@@ -18,6 +18,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/keyrule"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // refusing is a bucket that deletes nothing, as under a lock.
@@ -125,7 +126,7 @@ func ticketCases() []testCase {
 			data := content(100 << 10)
 			e.sendRaw(tk, data, &driver.WriteOptions{
 				Size: int64(len(data)), ContentType: "text/plain", CacheControl: "public, max-age=31536000",
-				Metadata: map[string]string{driver.MetaSHA256: "nonsense", driver.MetaFilename: "eve.exe", driver.MetaOp: "eve", "owner": "eve"},
+				Metadata: map[string]string{provider.MetaSHA256: "nonsense", provider.MetaFilename: "eve.exe", provider.MetaOp: "eve", "owner": "eve"},
 			})
 			for range 2 {
 				obj, err := e.store.Ticket(tk.Key, tk.ID).Complete(e.ctx)

@@ -17,6 +17,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 func viewCases() []testCase {
@@ -135,10 +136,10 @@ func scrubbed(e *env) {
 		}))
 	}
 	digest := fmt.Sprintf("%x", sum(data[1:]))
-	write(forged.Key, map[string]string{driver.MetaOp: forged.OpID, driver.MetaSHA256: digest})
-	write(e.key("planted"), map[string]string{driver.MetaSHA256: digest})
-	write(e.key("posing"), map[string]string{driver.MetaSHA256: digest, driver.MetaOp: forged.OpID})
-	write(e.key("strange"), map[string]string{driver.MetaSHA256: digest, driver.MetaOp: "\U0001F4A5"})
+	write(forged.Key, map[string]string{provider.MetaOp: forged.OpID, provider.MetaSHA256: digest})
+	write(e.key("planted"), map[string]string{provider.MetaSHA256: digest})
+	write(e.key("posing"), map[string]string{provider.MetaSHA256: digest, provider.MetaOp: forged.OpID})
+	write(e.key("strange"), map[string]string{provider.MetaSHA256: digest, provider.MetaOp: "\U0001F4A5"})
 
 	scrub := func(trail audit.Reader) map[string]error {
 		found := map[string]error{}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/blobstore/s3store"
+	"github.com/blobtrail/blobtrail/internal/provider"
 	"github.com/blobtrail/blobtrail/secret"
 )
 
@@ -68,10 +69,12 @@ func s3Puts(e *env, service *sink, size int) (ours, theirs func() error, err err
 		Credentials: aws.NewCredentialsCache(credentials.NewStaticCredentialsProvider(s3AccessKey, s3SecretKey, "")),
 	})
 	return func() error {
-			c := driver.NewContent(bytes.NewReader(content), int64(size), -1, nil)
+			c := provider.NewContent(bytes.NewReader(content), int64(size), -1, nil)
 			return b.Write(e, linkKey, c, &driver.WriteOptions{
-				IfNotExist: true, Size: int64(size), ContentType: "application/pdf", Metadata: map[string]string{driver.MetaOp: "op"},
-				Final: func() map[string]string { return map[string]string{driver.MetaSHA256: hex.EncodeToString(c.SHA256())} },
+				IfNotExist: true, Size: int64(size), ContentType: "application/pdf", Metadata: map[string]string{provider.MetaOp: "op"},
+				Final: func() map[string]string {
+					return map[string]string{provider.MetaSHA256: hex.EncodeToString(c.SHA256())}
+				},
 			})
 		}, func() error {
 			sum := sha256.Sum256(content)

@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 func signed(t *testing.T, b driver.Bucket, key string, o driver.SignOptions) *driver.SignedURL {
@@ -321,11 +322,11 @@ func TestLinkResults(t *testing.T) {
 
 			// An upload brings its metadata, so that the store knows it again.
 			length := int64(3)
-			meta := map[string]string{driver.MetaOp: "op-9", driver.MetaFilename: "Bild “1”.png"}
+			meta := map[string]string{provider.MetaOp: "op-9", provider.MetaFilename: "Bild “1”.png"}
 			if b.Info().Backend == "gcs" { // which takes no more than ASCII in a header
 				_, err := b.Sign(ctx, "up/load", &driver.SignOptions{Method: http.MethodPut, Expires: time.Now().Add(time.Hour), Metadata: meta})
 				require.ErrorIs(t, err, errors.ErrUnsupported)
-				meta[driver.MetaFilename] = "Bild 1.png"
+				meta[provider.MetaFilename] = "Bild 1.png"
 			}
 			links := b.Info().Capabilities.Links
 			o := driver.SignOptions{Method: http.MethodPut, IfNotExist: true, Metadata: meta}

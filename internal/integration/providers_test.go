@@ -24,6 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // backend is one that the tests of all backends run on.
@@ -85,11 +86,13 @@ func write(ctx context.Context, b driver.Bucket, key string, content []byte, siz
 }
 
 func writeAs(ctx context.Context, b driver.Bucket, op, key string, content []byte, size int64, ifNotExist bool) error {
-	c := driver.NewContent(bytes.NewReader(content), size, -1, nil)
+	c := provider.NewContent(bytes.NewReader(content), size, -1, nil)
 	return b.Write(ctx, key, c, &driver.WriteOptions{
 		IfNotExist: ifNotExist, Size: size, ContentType: "text/plain; charset=utf-8", CacheControl: "no-cache",
-		Metadata: map[string]string{driver.MetaOp: op, driver.MetaFilename: "Rechnung März “7”.pdf", "color": "blue & green=+%"},
-		Final:    func() map[string]string { return map[string]string{driver.MetaSHA256: hex.EncodeToString(c.SHA256())} },
+		Metadata: map[string]string{provider.MetaOp: op, provider.MetaFilename: "Rechnung März “7”.pdf", "color": "blue & green=+%"},
+		Final: func() map[string]string {
+			return map[string]string{provider.MetaSHA256: hex.EncodeToString(c.SHA256())}
+		},
 	})
 }
 
@@ -137,9 +140,9 @@ func TestWriteAndRead(t *testing.T) {
 				attrs, err := b.Blob().Attributes(t.Context(), key)
 				require.NoError(t, err)
 				sum := sha256.Sum256(want)
-				meta := map[string]string{"color": "blue & green=+%", driver.MetaOp: "op-1", driver.MetaFilename: "Rechnung März “7”.pdf"}
+				meta := map[string]string{"color": "blue & green=+%", provider.MetaOp: "op-1", provider.MetaFilename: "Rechnung März “7”.pdf"}
 				if !tt.parts || b.Info().Capabilities.KeepsSHA256 {
-					meta[driver.MetaSHA256] = hex.EncodeToString(sum[:])
+					meta[provider.MetaSHA256] = hex.EncodeToString(sum[:])
 				}
 				require.Equal(t, meta, attrs.Metadata)
 				require.Equal(t, attrs.Metadata, r.Attributes.Metadata)
@@ -286,12 +289,12 @@ func TestCopy(t *testing.T) {
 					src, dst := fmt.Sprintf("quelle ä+%%/%d", n), fmt.Sprintf("ziel ä+%%/%d-%v", n, create)
 					want := content(n)
 					require.NoError(t, write(t.Context(), b, src, want, -1, false))
-					o := &driver.CopyOptions{IfNotExist: create, Metadata: map[string]string{driver.MetaOp: "op-2", driver.MetaSHA256: strings.Repeat("ab", 32)}}
+					o := &driver.CopyOptions{IfNotExist: create, Metadata: map[string]string{provider.MetaOp: "op-2", provider.MetaSHA256: strings.Repeat("ab", 32)}}
 					require.NoError(t, b.Copy(t.Context(), dst, src, o))
 					got, r := readAll(t, b, dst, 0, -1)
 					require.True(t, bytes.Equal(want, got))
 					require.Equal(t, map[string]string{
-						"color": "blue & green=+%", driver.MetaOp: "op-2", driver.MetaFilename: "Rechnung März “7”.pdf", driver.MetaSHA256: strings.Repeat("ab", 32),
+						"color": "blue & green=+%", provider.MetaOp: "op-2", provider.MetaFilename: "Rechnung März “7”.pdf", provider.MetaSHA256: strings.Repeat("ab", 32),
 					}, r.Attributes.Metadata)
 					require.Equal(t, "text/plain; charset=utf-8", r.Attributes.ContentType)
 					require.Equal(t, "no-cache", r.Attributes.CacheControl)

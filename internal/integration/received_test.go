@@ -19,6 +19,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // extras are headers of a PUT, each to be tried alone.
@@ -98,15 +99,15 @@ func (d *ticketed) plain(t *testing.T, tk *blobstore.Ticket, o *blobstore.Upload
 	t.Helper()
 	a, err := d.bucket.Blob().Attributes(d.ctx, tk.Key)
 	require.NoError(t, err)
-	want := map[string]string{driver.MetaOp: tk.ID}
+	want := map[string]string{provider.MetaOp: tk.ID}
 	if o.Filename != "" {
-		want[driver.MetaFilename] = o.Filename
+		want[provider.MetaFilename] = o.Filename
 	}
 	if o.SHA256 != nil {
-		want[driver.MetaSHA256] = hex.EncodeToString(o.SHA256)
+		want[provider.MetaSHA256] = hex.EncodeToString(o.SHA256)
 	}
-	if sum := sha256.Sum256([]byte(text)); o.SHA256 == nil && a.Metadata[driver.MetaSHA256] == hex.EncodeToString(sum[:]) {
-		delete(a.Metadata, driver.MetaSHA256) // it is the store's own, where the content came by it
+	if sum := sha256.Sum256([]byte(text)); o.SHA256 == nil && a.Metadata[provider.MetaSHA256] == hex.EncodeToString(sum[:]) {
+		delete(a.Metadata, provider.MetaSHA256) // it is the store's own, where the content came by it
 	}
 	assert.Equal(t, want, a.Metadata, name)
 	assert.Equal(t, "text/plain", a.ContentType, name)

@@ -1,8 +1,10 @@
-package driver
+package provider
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
@@ -12,8 +14,11 @@ import (
 	"github.com/blobtrail/blobtrail/internal/progress"
 )
 
-// ErrTooLarge: the content is longer than it may be or was said to be.
-var ErrTooLarge = errors.New("content too large")
+// The errors of content, which package driver exports.
+var (
+	ErrTooLarge = errors.New("content too large")
+	ErrChecksum = errors.New("checksum mismatch")
+)
 
 // Content is a reader that computes the SHA-256 of what passes and checks it
 // against what is known of it, so that a bad upload fails before it is complete:
@@ -98,3 +103,37 @@ func (c *Content) SHA256() []byte { return c.sum }
 
 // Complete reports whether the source came to its end and was what it should be.
 func (c *Content) Complete() bool { return c.sum != nil }
+
+// StoredSHA256 returns the digest that is kept in an object's metadata, or nil
+// if there is none. One that is no digest is ErrChecksum.
+func StoredSHA256(metadata map[string]string) ([]byte, error) {
+	s := metadata[MetaSHA256]
+	if s == "" {
+		return nil, nil
+	}
+	sum, err := hex.DecodeString(s)
+	if err != nil || len(sum) != sha256.Size {
+		return nil, fmt.Errorf("%w: the digest kept with the object is not one", ErrChecksum)
+	}
+	return sum, nil
+}
+
+// ContextReader returns a reader of r that fails with the cause of ctx once ctx
+// has ended. Without it a writer to something local never learns of the end.
+// It also fails with io.ErrNoProgress if r returns neither bytes nor an error
+// 100 times in a row.
+func ContextReader(ctx context.Context, r io.Reader) io.Reader { return &contextReader{ctx: ctx, r: r} }
+
+type contextReader struct {
+	ctx   context.Context
+	r     io.Reader
+	empty progress.Count
+}
+
+func (c *contextReader) Read(p []byte) (int, error) {
+	if c.ctx.Err() != nil {
+		return 0, context.Cause(c.ctx)
+	}
+	n, err := c.r.Read(p)
+	return n, c.empty.Check(p, n, err)
+}
