@@ -85,7 +85,7 @@ func (b *plain) Read(ctx context.Context, key string, offset, length int64) (*Re
 
 // Write implements [Bucket].
 func (b *plain) Write(ctx context.Context, key string, r io.Reader, o *WriteOptions) error {
-	return provider.Write(ctx, b.bucket, key, r, WriterOptions(o), b.MapError)
+	return provider.Write(ctx, b.bucket.Upload, key, r, WriterOptions(o), b.MapError)
 }
 
 // List implements [Bucket].

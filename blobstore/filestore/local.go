@@ -19,6 +19,7 @@ import (
 // localBucket is a folder under the driver of this library.
 type localBucket struct {
 	driver.Bucket
+	local  *localblob.Bucket
 	origin origin
 }
 
@@ -49,7 +50,7 @@ func openLocal(_ context.Context, u *url.URL, c driver.Credentials) (driver.Buck
 	if err != nil {
 		return nil, err
 	}
-	return &localBucket{origin: from, Bucket: driver.FromBlob(b, driver.Info{
+	return &localBucket{local: b, origin: from, Bucket: driver.FromBlob(b.Blob(), driver.Info{
 		Backend: backend, Bucket: identity(dir),
 		Capabilities: driver.Capabilities{ExactCreate: true, ExactDelete: true, AtomicReplace: true, Durable: true, KeepsSHA256: true},
 		Needs:        needs,
@@ -58,18 +59,14 @@ func openLocal(_ context.Context, u *url.URL, c driver.Credentials) (driver.Buck
 
 // Write implements [driver.Bucket].
 func (b *localBucket) Write(ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) error {
-	opts := driver.WriterOptions(o)
+	var final func() (map[string]string, error)
 	if o.Final != nil {
-		opts.BeforeWrite = func(as func(any) bool) error {
-			var up *localblob.Upload
-			if !as(&up) {
-				return errors.New("localblob gave no *localblob.Upload")
-			}
-			up.Finish(func() (map[string]string, error) { return o.Final(), nil })
-			return nil
-		}
+		final = func() (map[string]string, error) { return o.Final(), nil }
 	}
-	return unsure(b.MapError(provider.Write(ctx, b.Blob(), key, r, opts, b.MapError)))
+	upload := func(ctx context.Context, key string, r io.Reader, opts *blob.WriterOptions) error {
+		return b.local.Write(ctx, key, r, opts, final)
+	}
+	return unsure(b.MapError(provider.Write(ctx, upload, key, r, driver.WriterOptions(o), b.MapError)))
 }
 
 // MapError implements [driver.Bucket].
@@ -99,13 +96,13 @@ func (b *localBucket) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*
 
 // Precheck implements [driver.Prechecker].
 func (b *localBucket) Precheck(ctx context.Context, key string) error {
-	return b.MapError(localblob.Precheck(ctx, b.Blob(), key))
+	return b.MapError(b.local.Precheck(ctx, key))
 }
 
 // Skipped implements [driver.Skipper].
 func (b *localBucket) Skipped(ctx context.Context, prefix string, limit int) iter.Seq2[driver.Skipped, error] {
 	return func(yield func(driver.Skipped, error) bool) {
-		for f, err := range localblob.Skipped(ctx, b.Blob(), prefix, limit) {
+		for f, err := range b.local.Skipped(ctx, prefix, limit) {
 			if !yield(driver.Skipped(f), b.MapError(err)) {
 				return
 			}
@@ -132,7 +129,7 @@ func (b *localBucket) Delete(ctx context.Context, key string, o *driver.DeleteOp
 	if o.IfMatch == "" {
 		return unsure(b.MapError(b.Bucket.Delete(ctx, key, o)))
 	}
-	err := localblob.DeleteVersion(ctx, b.Blob(), key, o.IfMatch)
+	err := b.local.DeleteVersion(ctx, key, o.IfMatch)
 	if errors.Is(err, localblob.ErrReplaced) {
 		return driver.ErrReplaced
 	}
@@ -143,7 +140,7 @@ func (b *localBucket) Delete(ctx context.Context, key string, o *driver.DeleteOp
 // content of src is another name of the same file.
 func (b *localBucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOptions) error {
 	if o.ContentOnly && o.IfNotExist && o.IfMatch != "" {
-		err := localblob.Adopt(ctx, b.Blob(), dst, src, &localblob.AdoptOptions{ETag: o.IfMatch, ContentType: o.ContentType, Metadata: o.Metadata})
+		err := b.local.Adopt(ctx, dst, src, &localblob.AdoptOptions{ETag: o.IfMatch, ContentType: o.ContentType, Metadata: o.Metadata})
 		switch {
 		case errors.Is(err, localblob.ErrReplaced):
 			return driver.ErrReplaced
@@ -160,7 +157,7 @@ func (b *localBucket) Copy(ctx context.Context, dst, src string, o *driver.CopyO
 // Read implements [driver.Bucket]. The driver takes attributes and content from
 // the same opening.
 func (b *localBucket) Read(ctx context.Context, key string, offset, length int64) (*driver.Reader, error) {
-	r, a, err := localblob.OpenRange(ctx, b.Blob(), key, offset, length)
+	r, a, err := b.local.OpenRange(ctx, key, offset, length)
 	if err != nil {
 		return nil, b.MapError(err)
 	}
@@ -173,5 +170,5 @@ func (b *localBucket) Read(ctx context.Context, key string, offset, length int64
 
 // Sweep implements [driver.Bucket].
 func (b *localBucket) Sweep(ctx context.Context, key string) error {
-	return b.MapError(localblob.SweepKey(ctx, b.Blob(), key))
+	return b.MapError(b.local.SweepKey(ctx, key))
 }

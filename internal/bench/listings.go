@@ -80,7 +80,7 @@ func filled(e *env, n, perFolder int) (*blobstore.Store, string, error) {
 	}
 	defer bucket.Close() //nolint:errcheck // nothing is left to be lost
 	for i := range n {
-		if err := bucket.Upload(e, name(i, perFolder), strings.NewReader("x"), &blob.WriterOptions{ContentType: "application/pdf"}); err != nil {
+		if err := bucket.Blob().Upload(e, name(i, perFolder), strings.NewReader("x"), &blob.WriterOptions{ContentType: "application/pdf"}); err != nil {
 			return nil, "", err
 		}
 	}

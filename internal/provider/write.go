@@ -12,15 +12,15 @@ import (
 	"github.com/blobtrail/blobtrail/internal/progress"
 )
 
-// Write uploads what r holds by the Go CDK's Upload, from a reader that cancels the
+// Write uploads what r holds by upload, the Go CDK's Upload, from a reader that cancels the
 // upload when it fails: with some drivers the writer of the Go CDK would commit
 // a truncated object, with others canceling it panics or strands parts. mapError
 // gives the errors of the bucket their meaning.
-func Write(ctx context.Context, b *blob.Bucket, key string, r io.Reader, opts *blob.WriterOptions, mapError func(error) error) error {
+func Write(ctx context.Context, upload func(context.Context, string, io.Reader, *blob.WriterOptions) error, key string, r io.Reader, opts *blob.WriterOptions, mapError func(error) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	src := &cancelingReader{r: r, ctx: ctx, cancel: cancel}
-	err := b.Upload(ctx, key, src, opts)
+	err := upload(ctx, key, src, opts)
 	if src.err != nil {
 		return src.err
 	}

@@ -12,8 +12,6 @@ import (
 	"os"
 	"path"
 	"time"
-
-	"gocloud.dev/blob"
 )
 
 // AdoptOptions describe the object that Adopt makes.
@@ -23,15 +21,12 @@ type AdoptOptions struct {
 	Metadata    map[string]string // of dst, with names in lower case
 }
 
-// Adopt makes an object dst of the content of the object src. Both are in a bucket that Open opened. The content is
+// Adopt makes an object dst of the content of the object src. The content is
 // not written again: dst is another name of the same file. dst gets the attributes of o and none of src. Adopt never
 // replaces an object: if dst exists, the error is that of a create-only writer. A nil error means that dst is as durable
 // as after a write. src stays, but its ETag may change, and is to be deleted afterwards. The errors work with errors.Is.
-func Adopt(ctx context.Context, bkt *blob.Bucket, dst, src string, o *AdoptOptions) error {
-	var b *bucket
-	if !bkt.As(&b) {
-		return errors.New("localblob: Adopt needs a bucket that localblob.Open opened")
-	}
+func (bk *Bucket) Adopt(ctx context.Context, dst, src string, o *AdoptOptions) error {
+	b := bk.b
 	to, err := fileName(dst, true)
 	if err != nil {
 		return err

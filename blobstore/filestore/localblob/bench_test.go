@@ -91,7 +91,7 @@ func BenchmarkList(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			dir := b.TempDir()
 			fill(b, dir, c.n, c.perDir, c.sidecars)
-			bkt, err := Open(dir, nil)
+			bkt, err := openBlob(dir, nil)
 			require.NoError(b, err)
 			defer bkt.Close()
 			ratio(b, func() { require.Equal(b, c.n, countObjects(b, bkt)) }, func() { walkDir(b, dir) })
@@ -109,7 +109,7 @@ func BenchmarkUpload(b *testing.B) {
 				for _, sub := range []string{"tmp", "raw"} {
 					require.NoError(b, os.Mkdir(filepath.Join(dir, sub), 0o700))
 				}
-				bkt, err := Open(dir, nil)
+				bkt, err := openBlob(dir, nil)
 				require.NoError(b, err)
 				defer bkt.Close()
 				content := bytes.Repeat([]byte("0123456789abcdef"), size/16)
@@ -190,7 +190,7 @@ func BenchmarkUploadCallers(b *testing.B) {
 				for _, sub := range []string{"tmp", "raw"} {
 					require.NoError(b, os.Mkdir(filepath.Join(dir, sub), 0o700))
 				}
-				bkt, err := Open(dir, nil)
+				bkt, err := openBlob(dir, nil)
 				require.NoError(b, err)
 				defer bkt.Close()
 				opts := &blob.WriterOptions{ContentType: "application/pdf", IfNotExist: true}

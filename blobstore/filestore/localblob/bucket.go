@@ -49,12 +49,46 @@ var _ driver.Bucket = (*bucket)(nil)
 //
 // The bucket is safe for concurrent use, also by several processes. The caller closes it when its readers and writers
 // are closed.
-func Open(dir string, opts *Options) (*blob.Bucket, error) {
+func Open(dir string, opts *Options) (*Bucket, error) {
 	b, err := open(dir, opts)
 	if err != nil {
 		return nil, err
 	}
-	return blob.NewBucket(b), nil
+	return &Bucket{b: b, blob: blob.NewBucket(b)}, nil
+}
+
+// Bucket is an open folder.
+type Bucket struct {
+	b    *bucket
+	blob *blob.Bucket
+}
+
+// Blob returns the bucket of the Go CDK, which Close closes.
+func (bk *Bucket) Blob() *blob.Bucket { return bk.blob }
+
+// Close closes the bucket.
+func (bk *Bucket) Close() error { return bk.blob.Close() }
+
+// Write stores what r holds, as the Upload of [Bucket.Blob] does. It calls final, if that is not nil, once, after the
+// last byte was written and before the object becomes visible. The metadata that final returns is added to the object's
+// and wins over it, so that what is known only at the end, such as a checksum, is kept with the object. Names are
+// lowercased. An error of final is that of Write, and nothing is stored. Write does not call final after a failure.
+func (bk *Bucket) Write(ctx context.Context, key string, r io.Reader, opts *blob.WriterOptions, final func() (metadata map[string]string, err error)) error {
+	var o blob.WriterOptions
+	if opts != nil {
+		o = *opts
+	}
+	before := o.BeforeWrite
+	o.BeforeWrite = func(as func(any) bool) error {
+		if up := (*upload)(nil); final != nil && as(&up) {
+			up.finish = final
+		}
+		if before != nil {
+			return before(as)
+		}
+		return nil
+	}
+	return bk.blob.Upload(ctx, key, r, &o)
 }
 
 func open(dir string, opts *Options) (*bucket, error) {
@@ -280,14 +314,11 @@ func (b *bucket) openRange(ctx context.Context, key string, offset, length int64
 	return r, nil
 }
 
-// OpenRange opens an object of a bucket that Open opened, as blob.Bucket.NewRangeReader does but for the Go CDK's
+// OpenRange opens an object, as blob.Bucket.NewRangeReader does but for the Go CDK's
 // metrics, and says what it is at that moment. The reader's As is that of a blob.Reader. The attributes are shared: they
 // must not be changed. The errors work with errors.Is. The caller closes the reader.
-func OpenRange(ctx context.Context, bkt *blob.Bucket, key string, offset, length int64) (io.ReadCloser, *blob.Attributes, error) {
-	var b *bucket
-	if !bkt.As(&b) {
-		return nil, nil, errors.New("localblob: OpenRange needs a bucket that localblob.Open opened")
-	}
+func (bk *Bucket) OpenRange(ctx context.Context, key string, offset, length int64) (io.ReadCloser, *blob.Attributes, error) {
+	b := bk.b
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
@@ -390,13 +421,10 @@ func (b *bucket) Delete(ctx context.Context, key string, opts *driver.DeleteOpti
 // ErrReplaced: another version of the object is there than the one that was to be deleted.
 var ErrReplaced = errors.New("localblob: another version of the object is there")
 
-// DeleteVersion deletes an object of a bucket that Open opened if it is the version with this ETag, as its attributes
+// DeleteVersion deletes an object if it is the version with this ETag, as its attributes
 // give it. Another one stays, and is ErrReplaced. The errors work with errors.Is.
-func DeleteVersion(ctx context.Context, bkt *blob.Bucket, key, etag string) error {
-	var b *bucket
-	if !bkt.As(&b) {
-		return errors.New("localblob: DeleteVersion needs a bucket that localblob.Open opened")
-	}
+func (bk *Bucket) DeleteVersion(ctx context.Context, key, etag string) error {
+	b := bk.b
 	name, err := fileName(key, false)
 	if err != nil {
 		return err

@@ -57,7 +57,7 @@ func (h *prefixed) MakeDriver(context.Context) (driver.Bucket, error) {
 }
 
 func BenchmarkConformance(b *testing.B) {
-	bkt, err := Open(b.TempDir(), nil)
+	bkt, err := openBlob(b.TempDir(), nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -137,7 +137,7 @@ func checkAfter(t *testing.T, dir, key, before, after string, opErr error, kille
 	require.Equal(t, want, keys(t, bkt, nil), where)
 
 	// Open has removed the temporary files, Sweep removes the rest.
-	_, err = Sweep(ctx, bkt)
+	_, err = of(bkt).Sweep(ctx)
 	require.NoError(t, err, where)
 	left := 2 * len(want)
 	require.Len(t, files(t, dir), left, "%s: %v", where, files(t, dir))
@@ -155,11 +155,11 @@ func TestFailedWritesLeaveNothing(t *testing.T) {
 	broken := errors.New("the client went away")
 	finish := func(f func() (map[string]string, error)) *blob.WriterOptions {
 		return &blob.WriterOptions{ContentType: "text/new", BeforeWrite: func(as func(any) bool) error {
-			var up *Upload
+			var up *upload
 			if !as(&up) {
-				return errors.New("no *localblob.Upload")
+				return errors.New("no *upload")
 			}
-			up.Finish(f)
+			up.finish = f
 			return nil
 		}}
 	}
@@ -234,12 +234,12 @@ func TestFinishAddsMetadata(t *testing.T) {
 	bkt, _ := openTest(t, dir, nil)
 	opts := &blob.WriterOptions{ContentType: "text/plain", Metadata: map[string]string{"sha256": "unknown", "name": "x"},
 		BeforeWrite: func(as func(any) bool) error {
-			var up *Upload
+			var up *upload
 			require.True(t, as(&up))
-			up.Finish(func() (map[string]string, error) {
+			up.finish = func() (map[string]string, error) {
 				require.Len(t, files(t, dir), 1, "the object is not there yet")
 				return map[string]string{"SHA256": "abc"}, nil
-			})
+			}
 			return nil
 		}}
 	require.NoError(t, bkt.Upload(ctx, "k", strings.NewReader("content"), opts))

@@ -32,7 +32,7 @@
 //
 // # Metadata that is known at the end
 //
-// A checksum that is computed while streaming can be kept with the object: see Upload.
+// A checksum that is computed while streaming can be kept with the object: see [Bucket.Write].
 //
 // # What it relies on
 //

@@ -30,9 +30,9 @@ func ExampleOpen() {
 
 	ctx := context.Background()
 	opts := &blob.WriterOptions{ContentType: "text/plain", IfNotExist: true}
-	fmt.Println(bucket.Upload(ctx, "notes/today.txt", strings.NewReader("durable"), opts))
+	fmt.Println(bucket.Blob().Upload(ctx, "notes/today.txt", strings.NewReader("durable"), opts))
 
-	content, err := bucket.ReadAll(ctx, "notes/today.txt")
+	content, err := bucket.Blob().ReadAll(ctx, "notes/today.txt")
 	fmt.Println(string(content), err)
 	// Output:
 	// <nil>
@@ -40,7 +40,7 @@ func ExampleOpen() {
 }
 
 // A checksum is computed while the bytes pass, and kept with the object.
-func ExampleUpload() {
+func ExampleBucket_Write() {
 	dir, err := os.MkdirTemp("", "localblob")
 	if err != nil {
 		log.Fatal(err)
@@ -56,20 +56,14 @@ func ExampleUpload() {
 	sum := sha256.New()
 	opts := &blob.WriterOptions{
 		ContentType: "text/plain",
-		BeforeWrite: func(as func(any) bool) error {
-			var up *localblob.Upload
-			if as(&up) {
-				up.Finish(func() (map[string]string, error) {
-					return map[string]string{"sha256": hex.EncodeToString(sum.Sum(nil))}, nil
-				})
-			}
-			return nil
-		},
 	}
-	if err := bucket.Upload(ctx, "hello.txt", io.TeeReader(strings.NewReader("hello"), sum), opts); err != nil {
+	final := func() (map[string]string, error) {
+		return map[string]string{"sha256": hex.EncodeToString(sum.Sum(nil))}, nil
+	}
+	if err := bucket.Write(ctx, "hello.txt", io.TeeReader(strings.NewReader("hello"), sum), opts, final); err != nil {
 		log.Fatal(err)
 	}
-	attrs, err := bucket.Attributes(ctx, "hello.txt")
+	attrs, err := bucket.Blob().Attributes(ctx, "hello.txt")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -77,7 +71,7 @@ func ExampleUpload() {
 	// Output: 2cf24dba5fb0a30e
 }
 
-func ExampleSweep() {
+func ExampleBucket_Sweep() {
 	dir, err := os.MkdirTemp("", "localblob")
 	if err != nil {
 		log.Fatal(err)
@@ -89,7 +83,7 @@ func ExampleSweep() {
 	}
 	defer bucket.Close()
 
-	swept, err := localblob.Sweep(context.Background(), bucket)
+	swept, err := bucket.Sweep(context.Background())
 	fmt.Println(swept.TempFiles, swept.Sidecars, err)
 	// Output: 0 0 <nil>
 }

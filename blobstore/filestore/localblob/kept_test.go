@@ -21,7 +21,7 @@ func TestKeptRecords(t *testing.T) {
 	require.NoError(t, err)
 	bkt := blob.NewBucket(mine)
 	defer bkt.Close()
-	other, err := Open(dir, nil) // as another process
+	other, err := openBlob(dir, nil) // as another process
 	require.NoError(t, err)
 	defer other.Close()
 
@@ -31,7 +31,7 @@ func TestKeptRecords(t *testing.T) {
 	}
 	get := func() string {
 		t.Helper()
-		r, a, err := OpenRange(ctx, bkt, "a/k", 0, -1)
+		r, a, err := of(bkt).OpenRange(ctx, "a/k", 0, -1)
 		require.NoError(t, err)
 		content, err := io.ReadAll(r)
 		require.NoError(t, err)
@@ -63,7 +63,7 @@ func TestKeptRecords(t *testing.T) {
 	put(bkt, "v3")
 	require.Equal(t, "v3", get())
 	require.NoError(t, other.Delete(ctx, "a/k"))
-	_, _, err = OpenRange(ctx, bkt, "a/k", 0, -1)
+	_, _, err = of(bkt).OpenRange(ctx, "a/k", 0, -1)
 	require.ErrorIs(t, err, fs.ErrNotExist)
 	for i := range 200 { // the same length, and often the same inode and the same tick of the clock
 		want := fmt.Sprintf("w%03d", i)
@@ -94,13 +94,13 @@ type keptFileInfo struct {
 func (f keptFileInfo) ModTime() time.Time { return f.modTime }
 
 func TestOpenRangeRefuses(t *testing.T) {
-	bkt, err := Open(t.TempDir(), nil)
+	bkt, err := openBlob(t.TempDir(), nil)
 	require.NoError(t, err)
 	defer bkt.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, _, err = OpenRange(ctx, bkt, "k", 0, -1)
+	_, _, err = of(bkt).OpenRange(ctx, "k", 0, -1)
 	require.ErrorIs(t, err, context.Canceled)
-	_, _, err = OpenRange(t.Context(), bkt, "k", 0, -1)
+	_, _, err = of(bkt).OpenRange(t.Context(), "k", 0, -1)
 	require.ErrorIs(t, err, fs.ErrNotExist)
 }

@@ -134,10 +134,10 @@ func TestErrorsNameTheKey(t *testing.T) {
 	_, err := bkt.SignedURL(ctx, "k", nil)
 	assert.Equal(t, gcerrors.Unimplemented, gcerrors.Code(err))
 
-	_, err = Open(filepath.Join(dir, "missing"), nil)
+	_, err = openBlob(filepath.Join(dir, "missing"), nil)
 	assert.ErrorIs(t, err, fs.ErrNotExist)
 	assert.ErrorContains(t, err, "CreateDir")
-	_, err = Open("", nil)
+	_, err = openBlob("", nil)
 	assert.ErrorContains(t, err, "no folder")
 }
 

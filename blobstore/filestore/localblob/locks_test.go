@@ -26,7 +26,7 @@ func TestALockThatIsNotReleasedIsNotWaitedForForEver(t *testing.T) {
 		done := make(chan error, 3)
 		go func() { done <- put(ctx, bkt, "k", "new", false) }()
 		go func() { done <- bkt.Delete(ctx, "k") }()
-		go func() { done <- DeleteVersion(ctx, bkt, "k", a.ETag) }()
+		go func() { done <- of(bkt).DeleteVersion(ctx, "k", a.ETag) }()
 		for range 3 {
 			require.ErrorIs(t, <-done, context.DeadlineExceeded)
 		}

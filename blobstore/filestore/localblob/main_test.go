@@ -37,9 +37,24 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+func openBlob(dir string, opts *Options) (*blob.Bucket, error) {
+	b, err := Open(dir, opts)
+	if err != nil {
+		return nil, err
+	}
+	return b.Blob(), nil
+}
+
+// of returns the bucket that openBlob took bkt from.
+func of(bkt *blob.Bucket) *Bucket {
+	var b *bucket
+	bkt.As(&b)
+	return &Bucket{b: b, blob: bkt}
+}
+
 func openTest(t testing.TB, dir string, opts *Options) (*blob.Bucket, *bucket) {
 	t.Helper()
-	bkt, err := Open(dir, opts)
+	bkt, err := openBlob(dir, opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { bkt.Close() })
 	var b *bucket

@@ -14,7 +14,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gocloud.dev/blob"
-	"gocloud.dev/blob/memblob"
 	"gocloud.dev/gcerrors"
 )
 
@@ -98,7 +97,7 @@ func TestDeleteVersionDuringOverwrites(t *testing.T) {
 	one, _ := openTest(t, dir, &Options{NoSync: true})
 	two, _ := openTest(t, dir, &Options{NoSync: true})
 	ctx := context.Background()
-	require.ErrorIs(t, DeleteVersion(ctx, one, "k", `"1-1"`), fs.ErrNotExist)
+	require.ErrorIs(t, of(one).DeleteVersion(ctx, "k", `"1-1"`), fs.ErrNotExist)
 	for i := range *raceCount {
 		require.NoError(t, put(ctx, one, "k", fmt.Sprint("old", i), false))
 		a, err := two.Attributes(ctx, "k")
@@ -106,16 +105,13 @@ func TestDeleteVersionDuringOverwrites(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() { assert.NoError(t, put(ctx, one, "k", fmt.Sprint("new", i), false)) })
 		wg.Go(func() {
-			if err := DeleteVersion(ctx, two, "k", a.ETag); err != nil {
+			if err := of(two).DeleteVersion(ctx, "k", a.ETag); err != nil {
 				assert.ErrorIs(t, err, ErrReplaced)
 			}
 		})
 		wg.Wait()
 		require.Equal(t, fmt.Sprint("new", i), version(t, two, "k"))
 	}
-	mem := memblob.OpenBucket(nil)
-	defer mem.Close()
-	require.ErrorContains(t, DeleteVersion(ctx, mem, "k", "x"), "localblob.Open")
 }
 
 func TestVersionsHaveIncreasingTimes(t *testing.T) {

@@ -11,8 +11,6 @@ import (
 	"os"
 	"strings"
 	"syscall"
-
-	"gocloud.dev/blob"
 )
 
 // ErrNoFolder reports that the folder of the bucket does not exist any more, or that another one has taken its place: it
@@ -88,11 +86,8 @@ func (b *bucket) usable(key, name string, file bool) error {
 
 // Precheck returns nil, or the error that storing, replacing or removing the object of a key would fail with: ErrNoFolder,
 // ErrPath, or that of a folder that can't be searched.
-func Precheck(_ context.Context, bkt *blob.Bucket, key string) error {
-	var b *bucket
-	if !bkt.As(&b) {
-		return errors.New("localblob: Precheck needs a bucket that localblob.Open opened")
-	}
+func (bk *Bucket) Precheck(_ context.Context, key string) error {
+	b := bk.b
 	name, err := fileName(key, true)
 	if err != nil {
 		return err

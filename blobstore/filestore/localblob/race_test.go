@@ -99,7 +99,7 @@ func TestCreateOnlyRacesBetweenProcesses(t *testing.T) {
 
 // raceChild writes each key that it reads from standard input.
 func raceChild() int {
-	bkt, err := Open(os.Getenv("LOCALBLOB_TEST_DIR"), &Options{NoSync: true})
+	bkt, err := openBlob(os.Getenv("LOCALBLOB_TEST_DIR"), &Options{NoSync: true})
 	if err != nil {
 		fmt.Println(err)
 		return 1

@@ -10,8 +10,6 @@ import (
 	"path"
 	"strings"
 	"unicode/utf8"
-
-	"gocloud.dev/blob"
 )
 
 // SkippedFile is a file or a folder that no listing yields.
@@ -20,16 +18,12 @@ type SkippedFile struct {
 	Reason string // such as "symbolic link"
 }
 
-// Skipped yields what a bucket that Open opened holds besides its objects and their attributes, as far as the path
+// Skipped yields what the bucket holds besides its objects and their attributes, as far as the path
 // begins with prefix: links, pipes, sockets and devices, and names that no key has. A folder comes in place of its
 // content. If limit is not 0, the walk ends when it has looked at that many files. It ends after the first error.
-func Skipped(ctx context.Context, bkt *blob.Bucket, prefix string, limit int) iter.Seq2[SkippedFile, error] {
+func (bk *Bucket) Skipped(ctx context.Context, prefix string, limit int) iter.Seq2[SkippedFile, error] {
 	return func(yield func(SkippedFile, error) bool) {
-		var b *bucket
-		if !bkt.As(&b) {
-			yield(SkippedFile{}, errors.New("localblob: Skipped needs a bucket that localblob.Open opened"))
-			return
-		}
+		b := bk.b
 		err := b.fs.present()
 		if err == nil {
 			s := skipper{b: b, ctx: ctx, prefix: prefix, left: limit, limited: limit > 0, yield: yield}

@@ -9,8 +9,6 @@ import (
 	"path"
 	"strings"
 	"syscall"
-
-	"gocloud.dev/blob"
 )
 
 // Swept says what Sweep removed.
@@ -19,17 +17,14 @@ type Swept struct {
 	Sidecars  int // attributes without an object
 }
 
-// Sweep removes what crashed writers and deleters left behind in a bucket of this package: temporary files that no
+// Sweep removes what crashed writers and deleters left behind: temporary files that no
 // process holds, and attributes whose object is gone. Neither is ever visible as an object; they only take space.
 //
-// It reads every folder once, of the whole bucket also if bkt is a view of a part of it, and is safe while this and other processes read and write. On systems without flock
+// It reads every folder once and is safe while this and other processes read and write. On systems without flock
 // temporary files are left alone, because those in use cannot be told apart.
-func Sweep(ctx context.Context, bkt *blob.Bucket) (Swept, error) {
+func (bk *Bucket) Sweep(ctx context.Context) (Swept, error) {
 	var swept Swept
-	var b *bucket
-	if !bkt.As(&b) {
-		return swept, errors.New("localblob: Sweep needs a bucket that localblob.Open opened")
-	}
+	b := bk.b
 	var err error
 	if swept.TempFiles, err = b.sweepTemp(ctx); err != nil {
 		return swept, keyError("sweep", tempDir, err)
@@ -40,11 +35,8 @@ func Sweep(ctx context.Context, bkt *blob.Bucket) (Swept, error) {
 
 // SweepKey is Sweep for what is known to have happened to one key: it looks at the temporary files, and at the
 // attributes of that key alone.
-func SweepKey(ctx context.Context, bkt *blob.Bucket, key string) error {
-	var b *bucket
-	if !bkt.As(&b) {
-		return errors.New("localblob: SweepKey needs a bucket that localblob.Open opened")
-	}
+func (bk *Bucket) SweepKey(ctx context.Context, key string) error {
+	b := bk.b
 	if err := b.fs.present(); err != nil {
 		return err
 	}

@@ -15,12 +15,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gocloud.dev/blob"
-	"gocloud.dev/blob/memblob"
 )
 
 // holdChild has a write in flight until its standard input ends, and then finishes it.
 func holdChild() int {
-	bkt, err := Open(os.Getenv("LOCALBLOB_TEST_DIR"), nil)
+	bkt, err := openBlob(os.Getenv("LOCALBLOB_TEST_DIR"), nil)
 	if err != nil {
 		fmt.Println(err)
 		return 1
@@ -63,7 +62,7 @@ func TestSweepKnowsTheDead(t *testing.T) {
 
 	bkt, _ := openTest(t, dir, nil) // sweeps
 	require.Len(t, files(t, dir), 1, "the file of the process that was killed is gone, the other is there")
-	swept, err := Sweep(ctx, bkt)
+	swept, err := of(bkt).Sweep(ctx)
 	require.NoError(t, err)
 	require.Equal(t, Swept{}, swept)
 	require.Empty(t, keys(t, bkt, nil))
@@ -85,18 +84,11 @@ func TestSweepSidecars(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "theirs.attrs"), []byte(`{"user.content_type":"text/plain"}`), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "somebody's.attrs"), []byte("not ours"), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, tempDir, "dead"), nil, 0o600))
-	swept, err := Sweep(ctx, bkt)
+	swept, err := of(bkt).Sweep(ctx)
 	require.NoError(t, err)
 	assert.Equal(t, Swept{TempFiles: 1, Sidecars: 2}, swept)
 	assert.Equal(t, []string{"a/kept", "a/kept.attrs", "kept", "kept.attrs", "somebody's.attrs"}, files(t, dir))
 	assert.NoDirExists(t, filepath.Join(dir, "a/b"))
-
-	mem := memblob.OpenBucket(nil)
-	defer mem.Close()
-	_, err = Sweep(ctx, mem)
-	assert.ErrorContains(t, err, "localblob.Open")
-	_, err = Sweep(ctx, blob.PrefixedBucket(bkt, "a/"))
-	assert.NoError(t, err, "a prefixed bucket sweeps the whole folder")
 }
 
 // The private folder is kept open, and yet may be removed by somebody who cleans up.

@@ -21,24 +21,10 @@ import (
 	"github.com/blobtrail/blobtrail/internal/progress"
 )
 
-// Upload is what blob.WriterOptions.BeforeWrite can reach with its function as:
-//
-//	BeforeWrite: func(as func(any) bool) error {
-//		var up *localblob.Upload
-//		if as(&up) {
-//			up.Finish(func() (map[string]string, error) { ... })
-//		}
-//		return nil
-//	}
-type Upload struct {
+// upload is what the hook of Bucket.Write reaches by its function as.
+type upload struct {
 	finish func() (map[string]string, error)
 }
-
-// Finish sets a function that is called once when the writer is closed, after the last byte was written and before
-// the object becomes visible. Its metadata is added to the object's (and wins over it), so that what is known only at
-// the end, such as a checksum, is kept with the object. Names are lowercased, as the Go CDK does. An error from it is
-// returned by Close, and nothing is stored. It is not called for a write that already failed or was cancelled.
-func (u *Upload) Finish(f func() (metadata map[string]string, err error)) { u.finish = f }
 
 // tempFile is a file in the private folder. Its flock tells the sweepers of all processes that it is in use.
 type tempFile struct {
@@ -101,7 +87,7 @@ type writer struct {
 	b          *bucket
 	key, name  string
 	ifNotExist bool
-	upload     Upload
+	upload     upload
 	rec        record
 	temp       *tempFile
 	md5        hash.Hash // nil unless it is kept
@@ -154,7 +140,7 @@ func (b *bucket) newWriter(ctx context.Context, key string, rec record, opts *dr
 }
 
 func (w *writer) as(i any) bool {
-	p, ok := i.(**Upload)
+	p, ok := i.(**upload)
 	if ok {
 		*p = &w.upload
 	}
@@ -263,7 +249,7 @@ func (w *writer) finish() error {
 	}
 	for k, v := range metadata {
 		if k == "" || !utf8.ValidString(k) || !utf8.ValidString(v) {
-			return fmt.Errorf("localblob: metadata from Finish must be valid UTF-8 with names that are not empty; got the name %q", k)
+			return fmt.Errorf("localblob: the metadata of final must be valid UTF-8 with names that are not empty; got the name %q", k)
 		}
 		w.rec.Metadata[strings.ToLower(k)] = v
 	}
