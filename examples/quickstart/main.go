@@ -17,9 +17,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -27,11 +27,12 @@ import (
 
 	_ "modernc.org/sqlite" // the database of the trail
 
+	"github.com/blobtrail/blobtrail"
 	"github.com/blobtrail/blobtrail/audit"
-	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 	"github.com/blobtrail/blobtrail/blobstore"
 	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
 	_ "github.com/blobtrail/blobtrail/blobstore/filestore" // local:// URLs
+	"github.com/blobtrail/blobtrail/config"
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
@@ -66,33 +67,29 @@ func run(ctx context.Context, out io.Writer, dir string, args []string) (err err
 		return err
 	}
 
-	// The trail, the signer of links, and the store: what a program sets up once.
-	journal, err := sqlaudit.Open(ctx, "sqlite:"+filepath.Join(dir, "blobtrail.db"), nil)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, journal.Close(context.WithoutCancel(ctx))) }()
+	// The store, its trail and its links: what a program sets up once. Most take
+	// the settings from the environment: blobtrail.Open(ctx, nil).
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	signer, err := signurl.New("http://"+listener.Addr().String()+"/links/", []signurl.Key{signurl.GenerateKey()}, nil)
+	cfg, err := config.LoadFrom(map[string]string{
+		"LOCAL_STORAGE_PATH": filepath.Join(dir, "files"),
+		"AUDIT_DATABASE_URL": "sqlite:" + filepath.Join(dir, "blobtrail.db"),
+		"LINK_BASE_URL":      "http://" + listener.Addr().String() + "/links/",
+		"LINK_SIGNING_KEYS":  signurl.GenerateKey().Encode(),
+	})
 	if err != nil {
 		return err
 	}
-	files := url.URL{Scheme: "local", Path: filepath.ToSlash(filepath.Join(dir, "files")), RawQuery: "create=true"}
-	store, err := blobstore.Open(ctx, files.String(), journal, &blobstore.Options{Signer: signer})
+	app, err := blobtrail.Open(ctx, &blobtrail.Options{Config: &cfg, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, store.Close(ctx)) }()
+	defer func() { err = errors.Join(err, app.Close(context.WithoutCancel(ctx))) }()
+	store, journal := app.Store, app.Journal
 
-	// What an earlier run may have left when it was killed is settled first.
-	if _, err := store.Reconcile(ctx); err != nil {
-		return err
-	}
-
-	// The server that honours the links.
+	// The server of the links.
 	mux := http.NewServeMux()
 	mux.Handle("/links/", blobhttp.Links(store, nil))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
