@@ -127,8 +127,8 @@ func (a *App) Verify(ctx context.Context, opts *sqlaudit.VerifyOptions) (*proof.
 	if len(o.Keys) == 0 {
 		o.Keys = a.verifierKeys
 	}
-	if o.Bucket == nil && a.checkpoints != nil {
-		o.Bucket = a.checkpoints.Blob()
+	if o.Published.Bucket == nil && a.checkpoints != nil {
+		o.Published.Bucket = a.checkpoints.Blob()
 	}
 	return a.Journal.Verify(ctx, &o)
 }
@@ -194,7 +194,7 @@ func openJournal(ctx context.Context, cfg config.Config, app *App, o *Options) (
 		opts.DeploymentKey = cfg.AuditDeploymentKey
 	}
 	if app.checkpoints != nil {
-		opts.Publish = &sqlaudit.PublishOptions{Bucket: app.checkpoints.Blob()}
+		opts.Publish = &sqlaudit.PublishOptions{To: sqlaudit.Checkpoints{Bucket: app.checkpoints.Blob()}}
 	}
 	if len(opts.TrustedKeys) == 0 && !opts.DeploymentKey.IsZero() {
 		opts.TrustedKeys = app.verifierKeys

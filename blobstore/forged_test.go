@@ -34,7 +34,14 @@ func (s *staging) forge(t *testing.T, action audit.Action, key string, d audit.D
 	text, err := json.Marshal(event)
 	require.NoError(t, err)
 	s.host.MustExec("INSERT INTO file_access_intents (op_id, holder, writer_id, storage_backend, bucket, file_key, begun_at, lease_until, event, signature) VALUES (?, ?, ?, 'mem', 'mem', ?, 0, 0, ?, ?)",
-		op, uuid.NewString(), s.journal.WriterID(), key, string(text), make([]byte, 64))
+		op, uuid.NewString(), s.writer(t), key, string(text), make([]byte, 64))
+}
+
+// writer is the ID of a writer of the trail.
+func (s *staging) writer(t *testing.T) (id string) {
+	t.Helper()
+	require.NoError(t, s.host.Get(&id, "SELECT writer_id FROM file_access_writers ORDER BY writer_id DESC LIMIT 1"))
+	return id
 }
 
 func (s *staging) entries(t *testing.T) (out []audit.Entry) {

@@ -50,7 +50,7 @@ func program() error {
 		return err
 	}
 	defer opened.Close()
-	bucket := opened.Blob()
+	checkpoints := sqlaudit.Checkpoints{Bucket: opened.Blob()}
 	%KEY%
 	deploymentKey, verifierKey := signing, verifying
 	open := func() (*sqlaudit.Journal, error) {

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 )
 
 // What the required columns of file_access_logs are, for forged entries.
@@ -115,7 +116,7 @@ func testTriggersRefuseTampering(t *testing.T, s *system) {
 			assert.Equal(t, before, entries(t, j, audit.Query{}))
 		})
 	}
-	assert.Equal(t, 1, db.count(t, "file_access_writers WHERE writer_id = ?", j.WriterID()))
+	assert.Equal(t, 1, db.count(t, "file_access_writers WHERE writer_id = ?", sqlaudit.WriterID(j)))
 }
 
 func TestPersonalFieldsCanBeErased(t *testing.T) { onEach(t, testPersonalFieldsCanBeErased) }

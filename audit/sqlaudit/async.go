@@ -13,16 +13,11 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// ActionGap is that of the entry which says that earlier ones were lost: with
-// [Options.Async] they were acknowledged, but the database refused them. Its
-// Attrs say how many ([AttrEntries]) and when they occurred ([AttrFrom],
-// [AttrTo]).
-const ActionGap audit.Action = "gap"
-
-// The first and the last OccurredAt of the entries that an [ActionGap] is about.
+// attrFrom and attrTo are the attributes of an entry of action audit.ActionGap
+// with the first and the last OccurredAt of the lost entries.
 const (
-	AttrFrom = "from"
-	AttrTo   = "to"
+	attrFrom = "from"
+	attrTo   = "to"
 )
 
 // gap is what was acknowledged and then lost.
@@ -99,8 +94,8 @@ func (j *Journal) recordGap() {
 	if n == 0 {
 		return
 	}
-	e, err := audit.PrepareLog(context.Background(), audit.Event{Action: ActionGap, Outcome: audit.OutcomeFailed, Attrs: map[string]string{
-		AttrEntries: strconv.FormatInt(n, 10), AttrFrom: from.Format(timeFormat), AttrTo: to.Format(timeFormat),
+	e, err := audit.PrepareLog(context.Background(), audit.Event{Action: audit.ActionGap, Outcome: audit.OutcomeFailed, Attrs: map[string]string{
+		attrEntries: strconv.FormatInt(n, 10), attrFrom: from.Format(timeFormat), attrTo: to.Format(timeFormat),
 	}})
 	if err == nil {
 		var r *row

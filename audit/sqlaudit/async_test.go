@@ -22,7 +22,7 @@ import (
 func TestAsync(t *testing.T) { onEach(t, testAsync) }
 
 func testAsync(t *testing.T, s *system) {
-	j, db := s.open(t, &sqlaudit.Options{Async: true, Timeout: time.Second, MaxBatch: 32})
+	j, db := s.open(t, &sqlaudit.Options{Acknowledge: sqlaudit.WhenQueued, Timeout: time.Second, MaxBatch: 32})
 	release := db.block(t)
 	var want []string
 	for i := range 300 {
@@ -64,7 +64,7 @@ func begin(t *testing.T, j *sqlaudit.Journal) (in audit.Intent, err error) {
 func TestAsyncBlocksWhenFull(t *testing.T) { onEach(t, testAsyncBlocksWhenFull) }
 
 func testAsyncBlocksWhenFull(t *testing.T, s *system) {
-	j, db := s.open(t, &sqlaudit.Options{Async: true, QueueLength: 5})
+	j, db := s.open(t, &sqlaudit.Options{Acknowledge: sqlaudit.WhenQueued, QueueLength: 5})
 	release := db.block(t)
 	require.NoError(t, j.Log(t.Context(), event("flushing")))
 	wait(t, "the flush begins", func() bool { return sqlaudit.Waiting(j) == 0 && sqlaudit.Flushing(j) })
@@ -86,7 +86,7 @@ func testAsyncBlocksWhenFull(t *testing.T, s *system) {
 func TestAsyncCloseReturnsWhatIsLost(t *testing.T) { onEach(t, testAsyncCloseReturnsWhatIsLost) }
 
 func testAsyncCloseReturnsWhatIsLost(t *testing.T, s *system) {
-	j, db := s.open(t, &sqlaudit.Options{Async: true, MaxBatch: 3})
+	j, db := s.open(t, &sqlaudit.Options{Acknowledge: sqlaudit.WhenQueued, MaxBatch: 3})
 	require.NoError(t, j.Log(t.Context(), event("stored")))
 	wait(t, "the first is stored", func() bool { return db.count(t, "file_access_logs") == 1 })
 	release := db.block(t)
@@ -119,7 +119,7 @@ func TestAsyncCloseReturnsWhatIsStuck(t *testing.T) {
 	stuck := make(chan struct{})
 	pool := sqlx.NewDb(sql.OpenDB(stuckConnector{"file:" + strings.TrimPrefix(dsn, "sqlite:") + "?_pragma=busy_timeout(5000)", db.Driver(), stuck}), "sqlite")
 	t.Cleanup(func() { require.NoError(t, pool.Close()) })
-	j, err := sqlaudit.New(t.Context(), pool.DB, &sqlaudit.Options{Async: true, Logger: quiet, SkipMigrate: true})
+	j, err := sqlaudit.New(t.Context(), pool.DB, &sqlaudit.Options{Acknowledge: sqlaudit.WhenQueued, Logger: quiet, SkipMigrate: true})
 	require.NoError(t, err)
 	require.NoError(t, j.Log(t.Context(), event("stuck")))
 	wait(t, "the flush begins", func() bool { return sqlaudit.Waiting(j) == 0 && sqlaudit.Flushing(j) })
@@ -173,7 +173,7 @@ func TestAsyncRecordsItsGaps(t *testing.T) { onEach(t, testAsyncRecordsItsGaps) 
 
 func testAsyncRecordsItsGaps(t *testing.T, s *system) {
 	var log strings.Builder
-	j, db := s.open(t, &sqlaudit.Options{Async: true, Logger: textLogger(&log)})
+	j, db := s.open(t, &sqlaudit.Options{Acknowledge: sqlaudit.WhenQueued, Logger: textLogger(&log)})
 	db.poison(t, "poison")
 	last := time.Date(2024, 5, 1, 13, 0, 0, 0, time.UTC)
 	release := db.block(t)
@@ -191,15 +191,15 @@ func testAsyncRecordsItsGaps(t *testing.T, s *system) {
 	var from, to []string
 	stored := 0
 	for _, e := range entries(t, other, audit.Query{}) {
-		if e.Action != sqlaudit.ActionGap {
+		if e.Action != audit.ActionGap {
 			stored++
 			continue
 		}
 		n := 0
-		_, err := fmt.Sscan(e.Attrs[sqlaudit.AttrEntries], &n)
+		_, err := fmt.Sscan(e.Attrs["entries"], &n)
 		require.NoError(t, err)
 		lost += n
-		from, to = append(from, e.Attrs[sqlaudit.AttrFrom]), append(to, e.Attrs[sqlaudit.AttrTo])
+		from, to = append(from, e.Attrs["from"]), append(to, e.Attrs["to"])
 		assert.Equal(t, audit.OutcomeFailed, e.Outcome)
 	}
 	assert.Equal(t, 37, stored)
@@ -213,7 +213,7 @@ func testAsyncRecordsItsGaps(t *testing.T, s *system) {
 func TestAsyncBesideOthers(t *testing.T) { onEach(t, testAsyncBesideOthers) }
 
 func testAsyncBesideOthers(t *testing.T, s *system) {
-	j, db := s.open(t, &sqlaudit.Options{Async: true, MaxBatch: 16, QueueLength: 32})
+	j, db := s.open(t, &sqlaudit.Options{Acknowledge: sqlaudit.WhenQueued, MaxBatch: 16, QueueLength: 32})
 	var wg sync.WaitGroup
 	for range 16 {
 		wg.Go(func() {
@@ -234,7 +234,7 @@ func testAsyncBesideOthers(t *testing.T, s *system) {
 
 // What removes something waits for its record all the same.
 func TestAsyncErasesNothingUnrecorded(t *testing.T) {
-	j, db := sqliteSystem.open(t, &sqlaudit.Options{Async: true})
+	j, db := sqliteSystem.open(t, &sqlaudit.Options{Acknowledge: sqlaudit.WhenQueued})
 	n, err := j.Erase(officer, audit.Query{UserID: "nobody"})
 	require.NoError(t, err, "though nothing was stored before")
 	assert.Zero(t, n)
@@ -250,8 +250,9 @@ func TestAsyncErasesNothingUnrecorded(t *testing.T) {
 	assert.Equal(t, 1, db.count(t, "file_access_logs WHERE user_id = 'u-1'"), "it is there, and whole")
 }
 
-func TestAsyncAnchorIsRefused(t *testing.T) {
-	tr := newTrail(t)
-	_, err := sqlaudit.Open(t.Context(), tr.dsn, &sqlaudit.Options{Async: true, Anchor: sqlaudit.AnchorSync, Publish: &sqlaudit.PublishOptions{Bucket: tr.bucket}})
-	require.ErrorContains(t, err, "AnchorSync with Async")
+func TestUnknownAcknowledgmentIsRefused(t *testing.T) {
+	for _, a := range []sqlaudit.Acknowledgment{-1, 3} {
+		_, err := sqlaudit.Open(t.Context(), "sqlite::memory:", &sqlaudit.Options{Acknowledge: a})
+		require.ErrorContains(t, err, "invalid Options.Acknowledge")
+	}
 }

@@ -70,7 +70,7 @@ func newScene(t *testing.T, dsn string) *scene {
 	t.Cleanup(func() { require.NoError(t, bucket.Close()); require.NoError(t, late.Close()) })
 	s := &scene{bucket: bucket, key: key, db: testdb.Connect(t, dsn)}
 	open := func(to *blob.Bucket) *Journal {
-		j, err := Open(ctx, dsn, &Options{Logger: attackLogger, DeploymentKey: signing, MaxBatch: 8, Publish: &PublishOptions{Bucket: to, Every: time.Hour}})
+		j, err := Open(ctx, dsn, &Options{Logger: attackLogger, DeploymentKey: signing, MaxBatch: 8, Publish: &PublishOptions{To: Checkpoints{Bucket: to}, Every: time.Hour}})
 		require.NoError(t, err)
 		s.d = j.d
 		return j
@@ -83,7 +83,7 @@ func newScene(t *testing.T, dsn string) *scene {
 		j := open(bucket)
 		fill(j, 0, n)
 		require.NoError(t, j.Close(ctx))
-		s.ended = append(s.ended, j.WriterID())
+		s.ended = append(s.ended, WriterID(j))
 	}
 	keep := func(name string) {
 		for _, table := range attacked {
@@ -99,8 +99,8 @@ func newScene(t *testing.T, dsn string) *scene {
 	s.published = j.tail.next
 	fill(j, 50, 80)
 	keep("now_")
-	s.killed, s.total = j.WriterID(), j.tail.next
-	j.pub.opts.Bucket = late // whatever it still publishes was not seen by the killed one
+	s.killed, s.total = WriterID(j), j.tail.next
+	j.pub.opts.To.Bucket = late // whatever it still publishes was not seen by the killed one
 	require.NoError(t, j.Close(ctx))
 	s.dropTriggers(t)
 	return s
@@ -361,7 +361,7 @@ func testAttacks(t *testing.T, dsn string) {
 	require.Len(t, attacks, 13)
 	s := newScene(t, dsn)
 	check := func(t *testing.T, keys ...string) *proof.Report {
-		r, err := Verify(t.Context(), s.db.DB, &VerifyOptions{Keys: keys, Bucket: s.bucket})
+		r, err := Verify(t.Context(), s.db.DB, &VerifyOptions{Keys: keys, Published: Checkpoints{Bucket: s.bucket}})
 		require.NoError(t, err)
 		return r
 	}
@@ -431,7 +431,7 @@ func testNoFalseAlarms(t *testing.T, dsn string) {
 		if w == 2 {
 			middle = time.Now()
 		}
-		j, err = Open(ctx, dsn, &Options{Logger: attackLogger, DeploymentKey: signing, Publish: &PublishOptions{Bucket: bucket}})
+		j, err = Open(ctx, dsn, &Options{Logger: attackLogger, DeploymentKey: signing, Publish: &PublishOptions{To: Checkpoints{Bucket: bucket}}})
 		require.NoError(t, err)
 		_, err = spread(64, int64(*honestCount/writers), func(i int64) error { return j.Log(ctx, benchEvent(i)) })
 		require.NoError(t, err)
@@ -439,7 +439,7 @@ func testNoFalseAlarms(t *testing.T, dsn string) {
 	defer func() { require.NoError(t, j.Close(ctx)) }()
 	sound := func(what string) *proof.Report {
 		began := time.Now()
-		r, err := j.Verify(ctx, &VerifyOptions{Keys: []string{key}, Bucket: bucket})
+		r, err := j.Verify(ctx, &VerifyOptions{Keys: []string{key}, Published: Checkpoints{Bucket: bucket}})
 		require.NoError(t, err)
 		require.NoError(t, r.Err(), "%v", r.Findings)
 		t.Logf("%s: %d entries, %d erased, %d checkpoints, %d published: 0 findings in %v", what, r.Entries, r.Erased, r.Checkpoints, r.Published, time.Since(began).Round(time.Millisecond))

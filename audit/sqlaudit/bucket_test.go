@@ -30,8 +30,8 @@ func TestVerdicts(t *testing.T) {
 	dropTriggers(t, db)
 	db.exec(t, "UPDATE file_access_logs SET file_key = 'x' WHERE seq = 1")
 	noKeys := func(o *sqlaudit.VerifyOptions) { o.Keys = nil }
-	noBucket := func(o *sqlaudit.VerifyOptions) { o.Bucket = nil }
-	wrong := func(o *sqlaudit.VerifyOptions) { o.Prefix = "wrong/" }
+	noBucket := func(o *sqlaudit.VerifyOptions) { o.Published.Bucket = nil }
+	wrong := func(o *sqlaudit.VerifyOptions) { o.Published.Prefix = "wrong/" }
 	for name, c := range map[string]struct {
 		tr     *trail
 		change func(*sqlaudit.VerifyOptions)
@@ -45,10 +45,10 @@ func TestVerdicts(t *testing.T) {
 		"no bucket, empty":          {empty, noBucket, proof.VerdictNotAnchored, 3},
 		"wrong prefix":              {tr, wrong, proof.VerdictNotCheckable, 2},
 		"wrong prefix, empty":       {empty, wrong, proof.VerdictNotCheckable, 2},
-		"no prefix":                 {tr, func(o *sqlaudit.VerifyOptions) { o.Prefix = "" }, proof.VerdictNotCheckable, 2},
-		"half of the prefix":        {tr, func(o *sqlaudit.VerifyOptions) { o.Prefix = "check" }, proof.VerdictNotCheckable, 2},
+		"no prefix":                 {tr, func(o *sqlaudit.VerifyOptions) { o.Published.Prefix = "" }, proof.VerdictNotCheckable, 2},
+		"half of the prefix":        {tr, func(o *sqlaudit.VerifyOptions) { o.Published.Prefix = "check" }, proof.VerdictNotCheckable, 2},
 		"empty":                     {empty, func(*sqlaudit.VerifyOptions) {}, proof.VerdictNotCheckable, 2},
-		"the bucket of another":     {empty, func(o *sqlaudit.VerifyOptions) { o.Bucket = other.bucket }, proof.VerdictNotCheckable, 2},
+		"the bucket of another":     {empty, func(o *sqlaudit.VerifyOptions) { o.Published.Bucket = other.bucket }, proof.VerdictNotCheckable, 2},
 		"tampered":                  {tampered, func(*sqlaudit.VerifyOptions) {}, proof.VerdictTampered, 1},
 		"tampered and wrong prefix": {tampered, wrong, proof.VerdictTampered, 1},
 		"tampered and no bucket":    {tampered, noBucket, proof.VerdictTampered, 1},
@@ -100,7 +100,7 @@ func TestJunkInTheBucket(t *testing.T) {
 		r := tr.verify(t)
 		require.ErrorIs(t, r.Err(), proof.ErrTampered, "while it is in the database")
 		for _, f := range r.Findings {
-			require.Equal(t, j.WriterID(), f.WriterID)
+			require.Equal(t, sqlaudit.WriterID(j), f.WriterID)
 			require.Equal(t, proof.KindCertificate, f.Kind)
 		}
 		db := newRaw(t, tr.dsn)
@@ -108,7 +108,7 @@ func TestJunkInTheBucket(t *testing.T) {
 			dropTriggers(t, db)
 		}
 		for _, table := range []string{"logs", "checkpoints", "writers"} {
-			db.exec(t, "DELETE FROM file_access_"+table+" WHERE writer_id = ?", j.WriterID())
+			db.exec(t, "DELETE FROM file_access_"+table+" WHERE writer_id = ?", sqlaudit.WriterID(j))
 		}
 	}
 	for name, change := range map[string]func(*sqlaudit.VerifyOptions){"all": func(*sqlaudit.VerifyOptions) {}, "the latest": func(o *sqlaudit.VerifyOptions) { o.LatestPublished = true }} {

@@ -110,8 +110,8 @@ func testWrongClocks(t *testing.T, s *system) {
 	assert.EqualValues(t, len(open), first.Load()+second.Load(), "each was settled by one")
 	assert.Zero(t, db.count(t, "file_access_intents"))
 	assert.Equal(t, 2, steps, "the clock was set back twice")
-	assert.Greater(t, time.Until(last[journals[0].WriterID()]), time.Hour)
-	assert.Greater(t, time.Since(last[journals[1].WriterID()]), time.Hour)
+	assert.Greater(t, time.Until(last[sqlaudit.WriterID(journals[0])]), time.Hour)
+	assert.Greater(t, time.Since(last[sqlaudit.WriterID(journals[1])]), time.Hour)
 
 	var paged []audit.Entry
 	for page := entries(t, journals[0], audit.Query{Limit: 7}); len(page) > 0; page = entries(t, journals[0], audit.Query{Limit: 7, After: paged[len(paged)-1].ID}) {
@@ -138,7 +138,7 @@ func testClonedWriter(t *testing.T, s *system) {
 		require.NoError(t, first.Log(t.Context(), event(fmt.Sprint("before-", i))))
 	}
 	sqlaudit.BecomeCloneOf(second, first)
-	require.Equal(t, first.WriterID(), second.WriterID())
+	require.Equal(t, sqlaudit.WriterID(first), sqlaudit.WriterID(second))
 	var l ledger
 	var wg sync.WaitGroup
 	for c := range callers {
@@ -149,7 +149,7 @@ func testClonedWriter(t *testing.T, s *system) {
 		})
 	}
 	wg.Wait()
-	assert.NotEqual(t, first.WriterID(), second.WriterID(), "one was fenced")
+	assert.NotEqual(t, sqlaudit.WriterID(first), sqlaudit.WriterID(second), "one was fenced")
 	db := newRaw(t, tr.dsn)
 	t.Logf("one writer in two processes: %s; %d writers", l.check(t, first, db), db.count(t, "file_access_writers"))
 	require.NoError(t, first.Close(t.Context()))

@@ -1,7 +1,5 @@
 package sqlaudit
 
-// Counts for charts.
-
 import (
 	"context"
 	"fmt"
@@ -12,64 +10,62 @@ import (
 	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
-// Interval is a piece of the time axis of a chart, in UTC.
+// Interval is the unit of time by which [Journal.Counts] groups entries, in UTC.
 type Interval int
 
 const (
-	// Ever is all of the time that the query selects, in one.
-	Ever Interval = iota
-	Hourly
-	Daily
-	Monthly
+	// Total counts all entries of the query together.
+	Total Interval = iota
+	// PerHour, PerDay and PerMonth count the entries of each hour, day and month
+	// separately.
+	PerHour
+	PerDay
+	PerMonth
 )
 
 // width is how many characters of "2006-01-02 15" tell one interval from another.
 func (i Interval) width() (int, error) {
 	switch i {
-	case Ever:
+	case Total:
 		return 0, nil
-	case Hourly:
+	case PerHour:
 		return len("2006-01-02 15"), nil
-	case Daily:
+	case PerDay:
 		return len("2006-01-02"), nil
-	case Monthly:
+	case PerMonth:
 		return len("2006-01"), nil
 	}
-	return 0, fmt.Errorf("sqlaudit: CountQuery.By is %d: want Ever, Hourly, Daily or Monthly", i)
+	return 0, fmt.Errorf("sqlaudit: invalid interval %d of Counts: want Total, PerHour, PerDay or PerMonth", i)
 }
 
-// CountQuery says what [Journal.Counts] counts.
-type CountQuery struct {
-	// Query selects the entries. Its After, Newest and Limit mean nothing here.
-	audit.Query
-	// By is the interval that entries are counted by, according to their
-	// OccurredAt.
-	By Interval
-}
-
-// Count is how many entries of one interval have an action and an outcome.
+// Count is the number of entries of one interval, action and outcome.
 type Count struct {
-	Start   time.Time // of the interval, in UTC; zero if it is Ever
+	Start   time.Time // of the interval, in UTC; zero for Total
 	Action  audit.Action
 	Outcome audit.Outcome
 	Entries int64
 }
 
-// Counts counts entries by interval, action and outcome, ordered so, with one
-// statement. What does not occur is not in the list. The database reads every
-// entry that the query selects, within [Options.Timeout]: of a long trail,
-// select a part by From and To.
+// Counts counts the entries that q selects, grouped and ordered by interval,
+// action and outcome. The interval of an entry is that of its OccurredAt. Groups
+// without an entry are left out. The fields After, NewestFirst, Limit and Verified
+// of q do not apply to counts, and Counts refuses a query that sets one of them.
 //
-// An entry whose time, action or outcome is not stored as it was written can't be
-// counted. Then the counts of all others come with an error that wraps
-// [proof.ErrTampered] and says how many there are.
-func (j *Journal) Counts(ctx context.Context, q CountQuery) ([]Count, error) {
-	q.After, q.NewestFirst, q.Limit = "", false, 0
-	where, args, err := j.where(q.Query)
+// The database reads every entry that q selects, in one statement and within
+// [Options.Timeout]. In a long trail, select a part by From and To.
+//
+// Counts can't count an entry whose time, action or outcome is not stored as it
+// was written. It then returns the counts of all others with an error that wraps
+// [proof.ErrTampered] and says how many entries are missing.
+func (j *Journal) Counts(ctx context.Context, q audit.Query, by Interval) ([]Count, error) {
+	if err := refusePaging("Counts", q); err != nil {
+		return nil, err
+	}
+	where, args, err := j.where(q)
 	if err != nil {
 		return nil, err
 	}
-	width, err := q.By.width()
+	width, err := by.width()
 	if err != nil {
 		return nil, err
 	}
@@ -102,6 +98,20 @@ func (j *Journal) Counts(ctx context.Context, q CountQuery) ([]Count, error) {
 		return counts, fmt.Errorf("sqlaudit: counting entries: %w: %d of them could not be counted, since they are not stored as they were written", proof.ErrTampered, odd)
 	}
 	return counts, nil
+}
+
+// refusePaging returns an error if q has a field that applies only to a list of
+// entries.
+func refusePaging(call string, q audit.Query) error {
+	for _, field := range []struct {
+		name string
+		set  bool
+	}{{"After", q.After != ""}, {"NewestFirst", q.NewestFirst}, {"Limit", q.Limit != 0}, {"Verified", q.Verified}} {
+		if field.set {
+			return fmt.Errorf("sqlaudit: %s with Query.%s: want a query without it, since %[1]s concerns every entry that the other fields select", call, field.name)
+		}
+	}
+	return nil
 }
 
 // readCount reads the interval, the action and the outcome of a count.

@@ -4,7 +4,7 @@
 //
 // Callers share transactions: while one is stored, those who come wait, and the
 // next stores all of them together. Nothing is acknowledged before its commit.
-// An event that the database refuses fails alone. [Options.Async] gives that up
+// An event that the database refuses fails alone. [WhenQueued] gives that up
 // for entries that nobody should wait for, and says what it costs.
 //
 // # Tables
@@ -74,7 +74,7 @@
 //     the last published checkpoint of its writer: at most
 //     [PublishOptions.Every] or [PublishOptions.Entries], longer while the
 //     bucket fails and until another process publishes for one that was killed.
-//   - [AnchorSync] as well: nothing that was acknowledged can be cut off.
+//   - [AfterPublish] as well: nothing that was acknowledged can be cut off.
 //
 // The keys must be out of the attacker's reach: whoever reads the memory of a
 // process can sign as its writer, and whoever has the deployment's key can make

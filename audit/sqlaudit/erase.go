@@ -20,9 +20,9 @@ import (
 // eraseBatch is how many entries one transaction erases.
 const eraseBatch = 500
 
-// AttrEntries is the name under which the entries of [Journal.Erase] and
-// [Journal.Purge] say how many entries they concerned.
-const AttrEntries = "entries"
+// attrEntries is the attribute of an erasure, a purge or a gap with the number of
+// its entries.
+const attrEntries = "entries"
 
 // Erase sets the personal fields (user id, IP address, user agent and request
 // id) and their salt to NULL in all entries that q selects, and returns how
@@ -38,12 +38,14 @@ const AttrEntries = "entries"
 // be named in an order and is left as it is; when all others are erased, the error
 // wraps [proof.ErrTampered] and names up to ten of them.
 //
-// q.After, q.NewestFirst and q.Limit mean nothing here. A query that selects
-// everything is refused. Intents that are still open keep the actor until they are
+// Erase always concerns every entry that matches. It refuses a query that sets
+// After, NewestFirst, Limit or Verified, and one that selects every entry. Intents that are still open keep the actor until they are
 // settled: erase again later, or erase by q.To. The database's files and its backups
 // may hold erased bytes for longer; on SQLite, set PRAGMA secure_delete and checkpoint the WAL.
 func (j *Journal) Erase(ctx context.Context, q audit.Query) (erased int64, err error) {
-	q.After, q.NewestFirst, q.Limit = "", false, 0
+	if err := refusePaging("Erase", q); err != nil {
+		return 0, err
+	}
 	if where, _, err := j.where(q); err != nil {
 		return 0, err
 	} else if len(where) == 0 {
@@ -55,7 +57,7 @@ func (j *Journal) Erase(ctx context.Context, q audit.Query) (erased int64, err e
 			n, last, err := j.eraseSome(ctx, op, after, q, odd)
 			erased += n
 			if err != nil || last == nil {
-				return map[string]string{AttrEntries: strconv.FormatInt(erased, 10)}, errors.Join(err, odd.err())
+				return map[string]string{attrEntries: strconv.FormatInt(erased, 10)}, errors.Join(err, odd.err())
 			}
 			after = last
 		}
@@ -67,7 +69,7 @@ func (j *Journal) Erase(ctx context.Context, q audit.Query) (erased int64, err e
 }
 
 // announced stores an entry that says who wants what, does it, and stores how
-// it ended. It waits for both, with [Options.Async] too: what can't be undone is
+// it ended. It waits for both, also with [WhenQueued]: what can't be undone is
 // not done before its record is stored.
 func (j *Journal) announced(ctx context.Context, action audit.Action, do func(op string) (map[string]string, error)) error {
 	actor, ok := audit.ActorFrom(ctx)

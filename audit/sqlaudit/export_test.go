@@ -58,6 +58,9 @@ func BecomeAnother(j *Journal) error { return j.newTail() }
 // PublishOthers publishes for writers that are gone, as it is done the first time.
 func PublishOthers(j *Journal) error { return j.publishOthers(j.base, make(map[string]int64)) }
 
+// WriterID is the ID of the writer that j writes as.
+func WriterID(j *Journal) string { return *j.writerID.Load() }
+
 // SetClock gives a journal that has not written yet another clock.
 func SetClock(j *Journal, clock func() time.Time) { j.clock = clock }
 
@@ -69,7 +72,7 @@ func SetLockWait(j *Journal, d time.Duration) { j.lockWait = d }
 func BecomeCloneOf(j, other *Journal) {
 	j.tail = other.tail
 	j.tail.tree = other.tail.tree.Clone()
-	id := other.WriterID()
+	id := WriterID(other)
 	j.writerID.Store(&id)
 }
 

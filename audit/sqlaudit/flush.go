@@ -253,7 +253,7 @@ func (j *Journal) stored(ctx context.Context, b *batch) {
 
 // anchor waits until what is stored is published, if it has to be.
 func (j *Journal) anchor(ctx context.Context) error {
-	if j.pub == nil || j.opts.Anchor != AnchorSync {
+	if j.pub == nil || j.opts.Acknowledge != AfterPublish {
 		return nil
 	}
 	for attempt := 0; ; attempt++ {

@@ -13,9 +13,8 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
-	"github.com/blobtrail/blobtrail/signurl"
-
 	"github.com/blobtrail/blobtrail/audit/proof"
+	"github.com/blobtrail/blobtrail/signurl"
 )
 
 // Grants returns the grants in the journal's database, which count the uses of

@@ -147,7 +147,7 @@ func requireTampered(t *testing.T, tr *trail) *proof.Report {
 	defer db.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	r, err := sqlaudit.Verify(ctx, db.DB.DB, &sqlaudit.VerifyOptions{Keys: []string{tr.key}, Bucket: tr.bucket, Prefix: "checkpoints/"})
+	r, err := sqlaudit.Verify(ctx, db.DB.DB, &sqlaudit.VerifyOptions{Keys: []string{tr.key}, Published: sqlaudit.Checkpoints{Bucket: tr.bucket, Prefix: "checkpoints/"}})
 	require.NoError(t, err)
 	require.ErrorIs(t, r.Err(), proof.ErrTampered, "%v", r.Remarks)
 	assert.Equal(t, proof.VerdictTampered, r.Verdict)
@@ -175,7 +175,7 @@ func readOn(t *testing.T, db *sqlx.DB) {
 		assert.LessOrEqual(t, errs, 1, "the error comes last")
 		assert.NotErrorIs(t, last, context.DeadlineExceeded)
 	}
-	_, err = j.Counts(ctx, sqlaudit.CountQuery{By: sqlaudit.Daily})
+	_, err = j.Counts(ctx, audit.Query{}, sqlaudit.PerDay)
 	assert.NotErrorIs(t, err, context.DeadlineExceeded)
 	_, err = j.Erase(ctx, audit.Query{UserID: "u-1"})
 	assert.NotErrorIs(t, err, context.DeadlineExceeded)
@@ -330,7 +330,7 @@ func TestQueriesGoOn(t *testing.T) {
 					assert.ErrorContains(t, last, id)
 				}
 			}
-			counts, err := j.Counts(t.Context(), sqlaudit.CountQuery{By: sqlaudit.Hourly})
+			counts, err := j.Counts(t.Context(), audit.Query{}, sqlaudit.PerHour)
 			total := int64(0)
 			for _, c := range counts {
 				total += c.Entries

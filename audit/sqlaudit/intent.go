@@ -23,9 +23,9 @@ import (
 )
 
 // Log implements [audit.Logger]. It waits for the transaction that stores e,
-// together with whatever else waits at the time, unless [Options.Async] is set.
+// together with whatever else waits at the time, unless [Options.Acknowledge] is [WhenQueued].
 func (j *Journal) Log(ctx context.Context, e audit.Event) error {
-	return j.log(ctx, e, j.opts.Async)
+	return j.log(ctx, e, j.opts.Acknowledge == WhenQueued)
 }
 
 func (j *Journal) log(ctx context.Context, e audit.Event, async bool) error {
@@ -53,7 +53,7 @@ func (j *Journal) Begin(ctx context.Context, e audit.Event, lease time.Duration)
 	text := eventText(e)
 	in := &intent{j: j, held: held{e.OpID, newHolder()}, event: e}
 	row := &intentRow{
-		held: in.held, backend: e.Backend, bucket: e.Bucket, key: e.Key, event: text, source: e, lease: j.lease(lease),
+		held: in.held, backend: e.Backend, bucket: e.Bucket, key: e.Key, event: text, source: e, lease: leaseOr(lease),
 	}
 	// Callers sign concurrently, before they wait for the flush. Only the first
 	// flush of a process signs for them, since it registers the writer.
@@ -180,7 +180,7 @@ func (j *Journal) takeOver(ctx context.Context, seen *storedIntent, e audit.Even
 	}
 	n, err := j.updateIntent(ctx, in.opID, "holder = ?, writer_id = ?, signature = ?, lease_until = "+j.d.now()+" + ?, renewals = renewals + 1",
 		"op_id = ? AND holder = ? AND renewals = ? AND event = ? AND "+condition+" AND NOT "+settled,
-		in.holder, id.ID, sig, j.lease(lease).Microseconds(), in.opID, seen.Holder, seen.Renewals, *seen.Event, in.opID)
+		in.holder, id.ID, sig, leaseOr(lease).Microseconds(), in.opID, seen.Holder, seen.Renewals, *seen.Event, in.opID)
 	if err != nil {
 		return nil, fmt.Errorf("sqlaudit: taking over an intent: %w", err)
 	}
@@ -226,9 +226,10 @@ func (j *Journal) exec(ctx context.Context, query string, args ...any) (n int64,
 	return n, err
 }
 
-func (j *Journal) lease(d time.Duration) time.Duration {
+// leaseOr returns d, or the default lease if the caller named none.
+func leaseOr(d time.Duration) time.Duration {
 	if d <= 0 {
-		return j.opts.Lease
+		return time.Minute
 	}
 	return max(d, time.Microsecond)
 }
@@ -253,7 +254,7 @@ func (in *intent) Event() audit.Event { return in.event.Clone() }
 // Renew implements [audit.Intent].
 func (in *intent) Renew(ctx context.Context, lease time.Duration) error {
 	n, err := in.j.updateIntent(ctx, in.opID, "lease_until = "+in.j.d.now()+" + ?, renewals = renewals + 1", "op_id = ? AND holder = ?",
-		in.j.lease(lease).Microseconds(), in.opID, in.holder)
+		leaseOr(lease).Microseconds(), in.opID, in.holder)
 	if err != nil {
 		return fmt.Errorf("sqlaudit: renewing a lease: %w", err)
 	}

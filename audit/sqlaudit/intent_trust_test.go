@@ -71,7 +71,7 @@ func testForgedIntents(t *testing.T, s *system) {
 	require.NoError(t, err)
 	j, db := s.open(t, &sqlaudit.Options{DeploymentKey: signing})
 	require.NoError(t, j.Log(t.Context(), event("a.pdf"))) // which registers the writer
-	f := &forger{db, j.WriterID()}
+	f := &forger{db, sqlaudit.WriterID(j)}
 
 	replayed, err := j.Begin(t.Context(), event("replayed.pdf"), time.Hour)
 	require.NoError(t, err)
@@ -226,7 +226,7 @@ func testVerifiedEntries(t *testing.T, s *system) {
 	// A copy of an entry in another place, as a role with INSERT can make it.
 	columns := "op_id, ref_op_id, occurred_at, created_at, action, settled_by, user_id, file_key, storage_backend, bucket, attrs, schema_version, pii_salt, pii_commitment, leaf"
 	db.exec(t, "INSERT INTO file_access_logs (id, writer_id, seq, outcome, "+columns+") SELECT ?, ?, 7, 'failed', "+columns+" FROM file_access_logs WHERE seq = 1",
-		uuid.Must(uuid.NewV7()).String(), j.WriterID())
+		uuid.Must(uuid.NewV7()).String(), sqlaudit.WriterID(j))
 	var got []audit.Entry
 	var last error
 	for e, err := range j.Entries(t.Context(), audit.Query{Verified: true}) {

@@ -35,7 +35,7 @@ func testLogStoresEveryField(t *testing.T, s *system) {
 	require.Len(t, got, 1)
 	assert.Equal(t, want, got[0].Event)
 	assert.Equal(t, audit.SettledByWriter, got[0].SettledBy)
-	assert.Equal(t, j.WriterID(), got[0].WriterID)
+	assert.Equal(t, sqlaudit.WriterID(j), got[0].WriterID)
 	assert.Zero(t, got[0].Seq)
 	assert.False(t, got[0].CreatedAt.Before(before))
 	id, err := uuid.Parse(got[0].ID)
@@ -240,7 +240,7 @@ func testManyCallers(t *testing.T, s *system) {
 	assert.Len(t, got, 2*callers*each)
 	requireWholeStreams(t, got)
 	assert.Zero(t, db.count(t, "file_access_intents"))
-	assert.Equal(t, 1, db.count(t, "file_access_writers WHERE writer_id = ?", j.WriterID()))
+	assert.Equal(t, 1, db.count(t, "file_access_writers WHERE writer_id = ?", sqlaudit.WriterID(j)))
 }
 
 func TestAReaderAloneIsNoWriter(t *testing.T) { onEach(t, testAReaderAloneIsNoWriter) }

@@ -277,11 +277,6 @@ func (j *Journal) maintain() {
 // for it.
 func (j *Journal) DB() *sql.DB { return j.db.DB }
 
-// WriterID returns the id of this process's stream of entries. A journal mints
-// one when it opens, and another if it cannot find out whether a transaction
-// was stored.
-func (j *Journal) WriterID() string { return *j.writerID.Load() }
-
 // Close stores what still waits and frees the journal's resources; later calls
 // fail with [audit.ErrClosed]. If ctx ends first, the callers that wait fail,
 // and Close returns an [*UnstoredError] with their events. The last checkpoint
@@ -334,7 +329,7 @@ func (j *Journal) Close(ctx context.Context) error {
 }
 
 // UnstoredError is what Close returns when it could not store everything. The
-// callers of these events were told so as well, but for those of [Options.Async].
+// callers of these events were told so as well, but for those of [WhenQueued].
 // Of these, the last to be tried may have been stored after all.
 type UnstoredError struct {
 	Events []audit.Event

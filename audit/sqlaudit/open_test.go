@@ -33,7 +33,6 @@ func TestOpenRefuses(t *testing.T) {
 		"a folder":        {dsn: "sqlite:" + dir, want: "unable to open database file"},
 		"NUL":             {dsn: "sqlite:a\x00b", want: "NUL"},
 		"timeout":         {dsn: "sqlite::memory:", opts: &sqlaudit.Options{Timeout: -1}, want: "Options.Timeout"},
-		"lease":           {dsn: "sqlite::memory:", opts: &sqlaudit.Options{Lease: -1}, want: "Options.Lease"},
 		"batch":           {dsn: "sqlite::memory:", opts: &sqlaudit.Options{MaxBatch: 1001}, want: "Options.MaxBatch"},
 		"queue":           {dsn: "sqlite::memory:", opts: &sqlaudit.Options{QueueLength: -1}, want: "Options.QueueLength"},
 		"origin":          {dsn: "sqlite::memory:", opts: &sqlaudit.Options{Origin: strings.Repeat("x", 256)}, want: "Options.Origin"},

@@ -19,10 +19,6 @@ type Options struct {
 	// context allows more. Default: 10 s.
 	Timeout time.Duration
 
-	// Lease is how long an intent is held when its caller names no lease.
-	// Default: a minute. It should be well above Timeout.
-	Lease time.Duration
-
 	// MaxBatch is the largest number of entries that one transaction stores,
 	// 1 to 1,000. Default: 256. A single settlement with more is stored whole.
 	MaxBatch int
@@ -30,17 +26,6 @@ type Options struct {
 	// QueueLength is how many callers can wait for a transaction; further ones
 	// wait for a place in the queue. Default: 1,024.
 	QueueLength int
-
-	// Async has Log return once its entry is queued, before it is stored. It
-	// gives up what [audit.Logger] promises: downloads and links are then not
-	// recorded before they happen. If the process is killed, up to QueueLength +
-	// MaxBatch entries that were acknowledged are lost without a trace; if it
-	// ends in order, [Journal.Close] stores them, or returns those that it could
-	// not. While the database is away, entries wait, and Log blocks once the
-	// queue is full. What the database refuses is counted in an entry of the
-	// trail, [ActionGap]. Begin and Settle wait as ever, so that no file changes
-	// without a record, and so do Erase and Purge.
-	Async bool
 
 	// Origin names this process in file_access_writers, for people who read
 	// it. Default: the host's name. At most 255 bytes.
@@ -67,9 +52,8 @@ type Options struct {
 	// copy of the database in its place, unseen.
 	Publish *PublishOptions
 
-	// Anchor says whether an entry is acknowledged before its checkpoint is
-	// published, the default, or after it. [AnchorSync] needs Publish.
-	Anchor Anchor
+	// Acknowledge says when Log returns. Default: [AfterCommit].
+	Acknowledge Acknowledgment
 
 	// SkipMigrate leaves the tables as they are. They must exist; see
 	// [Migrations]. A journal that skips them and is only read from writes
@@ -81,6 +65,32 @@ type Options struct {
 	Logger *slog.Logger
 }
 
+// Acknowledgment is the moment at which a caller learns that its entry is
+// recorded.
+type Acknowledgment int
+
+const (
+	// AfterCommit acknowledges an entry when its transaction is committed. The
+	// checkpoint is published later, so a failing bucket does not delay the trail.
+	AfterCommit Acknowledgment = iota
+
+	// AfterPublish acknowledges an entry when its checkpoint is published, too.
+	// Cutting off an acknowledged entry is then always found. While the bucket
+	// fails, nothing is acknowledged. AfterPublish requires [Options.Publish].
+	AfterPublish
+
+	// WhenQueued acknowledges the entries of Log before they are stored. It gives
+	// up the promise of [audit.Logger]: downloads and links can happen without a
+	// record. If the process is killed, up to QueueLength + MaxBatch acknowledged
+	// entries are lost without a trace. [Journal.Close] stores the entries of the
+	// queue, or returns those that it could not store. While the database is
+	// unavailable, entries wait, and Log blocks when the queue is full. An entry
+	// of action [audit.ActionGap] counts the entries that the database refused.
+	// Begin, Settle, Erase and Purge still wait for their commit, so no file
+	// changes without a record.
+	WhenQueued
+)
+
 func (o *Options) withDefaults() (Options, error) {
 	var out Options
 	if o != nil {
@@ -89,8 +99,6 @@ func (o *Options) withDefaults() (Options, error) {
 	switch {
 	case out.Timeout < 0:
 		return out, fmt.Errorf("sqlaudit: Options.Timeout is %v: want a positive duration, or 0 for 10 s", out.Timeout)
-	case out.Lease < 0:
-		return out, fmt.Errorf("sqlaudit: Options.Lease is %v: want a positive duration, or 0 for %v", out.Lease, time.Minute)
 	case out.MaxBatch < 0 || out.MaxBatch > 1000:
 		return out, fmt.Errorf("sqlaudit: Options.MaxBatch is %d: want 1 to 1000, or 0 for 256", out.MaxBatch)
 	case out.QueueLength < 0:
@@ -101,12 +109,10 @@ func (o *Options) withDefaults() (Options, error) {
 		return out, fmt.Errorf("sqlaudit: Options.Origin %q is not text in UTF-8", out.Origin)
 	case len(out.TrustedKeys) > 0 && out.DeploymentKey.IsZero():
 		return out, errors.New("sqlaudit: Options.TrustedKeys without DeploymentKey: set the key that certifies this process's own writers")
-	case out.Anchor != AnchorAsync && out.Anchor != AnchorSync:
-		return out, fmt.Errorf("sqlaudit: Options.Anchor is %d: want AnchorAsync or AnchorSync", out.Anchor)
-	case out.Anchor == AnchorSync && out.Async:
-		return out, errors.New("sqlaudit: Options.Anchor is AnchorSync with Async: want an entry acknowledged after it is published, or before it is stored")
-	case out.Anchor == AnchorSync && out.Publish == nil:
-		return out, errors.New("sqlaudit: Options.Anchor is AnchorSync without Publish: want a bucket to publish to")
+	case out.Acknowledge < AfterCommit || out.Acknowledge > WhenQueued:
+		return out, fmt.Errorf("sqlaudit: invalid Options.Acknowledge %d: want AfterCommit, AfterPublish or WhenQueued", out.Acknowledge)
+	case out.Acknowledge == AfterPublish && out.Publish == nil:
+		return out, errors.New("sqlaudit: Options.Acknowledge is AfterPublish without Publish: want a bucket to publish to")
 	}
 	publish, err := out.Publish.withDefaults()
 	if err != nil {
@@ -115,9 +121,6 @@ func (o *Options) withDefaults() (Options, error) {
 	out.Publish = publish
 	if out.Timeout == 0 {
 		out.Timeout = 10 * time.Second
-	}
-	if out.Lease == 0 {
-		out.Lease = time.Minute
 	}
 	if out.MaxBatch == 0 {
 		out.MaxBatch = 256

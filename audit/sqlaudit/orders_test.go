@@ -35,7 +35,7 @@ func TestAnOrderOfAnAttacker(t *testing.T) {
 		a.exec("DELETE FROM file_access_logs WHERE writer_id = ? AND seq < ?", victim, size)
 		a.exec("DELETE FROM file_access_checkpoints WHERE writer_id = ? AND tree_size < ?", victim, size)
 	})
-	r, err := Verify(t.Context(), s.db.DB, &VerifyOptions{Keys: []string{s.key}, Bucket: s.bucket})
+	r, err := Verify(t.Context(), s.db.DB, &VerifyOptions{Keys: []string{s.key}, Published: Checkpoints{Bucket: s.bucket}})
 	require.NoError(t, err)
 	require.ErrorIs(t, r.Err(), proof.ErrTampered)
 	kinds := make(map[proof.Kind]bool)
@@ -44,7 +44,7 @@ func TestAnOrderOfAnAttacker(t *testing.T) {
 	}
 	require.True(t, kinds[proof.KindFrontier], "%v", r.Findings)
 
-	r, err = Verify(t.Context(), s.db.DB, &VerifyOptions{Bucket: s.bucket})
+	r, err = Verify(t.Context(), s.db.DB, &VerifyOptions{Published: Checkpoints{Bucket: s.bucket}})
 	require.NoError(t, err)
 	require.NoError(t, r.Err(), "%v", r.Findings)
 	require.Contains(t, r.Remarks[0], "ordered entries to be erased or removed")

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strconv"
 
 	"github.com/jmoiron/sqlx"
@@ -17,8 +18,14 @@ import (
 	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
-// ErrNoEntry: the trail has no entry of that id.
-var ErrNoEntry = errors.New("sqlaudit: no such entry")
+// ErrNoEntry reports that the trail has no entry with the given ID. It is also
+// [fs.ErrNotExist].
+var ErrNoEntry error = noEntryError{}
+
+type noEntryError struct{}
+
+func (noEntryError) Error() string        { return "sqlaudit: no such entry" }
+func (noEntryError) Is(target error) bool { return target == fs.ErrNotExist }
 
 // Prove returns the proof of the entry of that id, up to the next checkpoint
 // behind it. It reads the hashes of its writer's log, so it takes time in

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"strings"
 	"testing"
 
@@ -48,6 +49,7 @@ func TestProveOfNoEntry(t *testing.T) {
 	for _, id := range []string{"", "x", "01941f29-7c00-7000-8000-000000000001"} {
 		_, err := j.Prove(t.Context(), id)
 		require.ErrorIs(t, err, sqlaudit.ErrNoEntry)
+		require.ErrorIs(t, err, fs.ErrNotExist)
 	}
 }
 

@@ -17,17 +17,24 @@ import (
 	"gocloud.dev/gcerrors"
 )
 
-// PublishOptions say where checkpoints are published and how often.
-type PublishOptions struct {
-	// Bucket takes the checkpoints. It should not be writable by whoever
-	// administers the database; one that keeps its objects (object lock, a
-	// retention policy) is best. It remains the caller's, and has to stay open
-	// until the journal is closed.
+// Checkpoints is the location of published checkpoints. The same value goes
+// into [PublishOptions.To] and [VerifyOptions.Published].
+type Checkpoints struct {
+	// Bucket holds the checkpoints. The administrator of the database should have
+	// no write access to it. A bucket that retains its objects, by object lock or
+	// a retention policy, is best. The journal does not close the bucket, which
+	// must stay open until the journal is closed.
 	Bucket *blob.Bucket
 
-	// Prefix comes before each object's key, such as "checkpoints/". Whoever
-	// verifies gives the same one in [VerifyOptions.Prefix].
+	// Prefix is the beginning of every object's key, such as "checkpoints/".
+	// Default: none.
 	Prefix string
+}
+
+// PublishOptions say where checkpoints are published and how often.
+type PublishOptions struct {
+	// To is the location of the checkpoints. Required.
+	To Checkpoints
 
 	// Every is the longest that a checkpoint waits. Default: 10 s. When a
 	// process was killed, another one of those that publish does so for it,
@@ -47,8 +54,8 @@ func (o *PublishOptions) withDefaults() (*PublishOptions, error) {
 	}
 	out := *o
 	switch {
-	case out.Bucket == nil:
-		return nil, errors.New("sqlaudit: Options.Publish without a Bucket")
+	case out.To.Bucket == nil:
+		return nil, errors.New("sqlaudit: Options.Publish without To.Bucket: want the bucket that takes the checkpoints")
 	case out.Every < 0:
 		return nil, fmt.Errorf("sqlaudit: PublishOptions.Every is %v: want a positive duration, or 0 for 10 s", out.Every)
 	case out.Entries < 0:
@@ -62,20 +69,6 @@ func (o *PublishOptions) withDefaults() (*PublishOptions, error) {
 	}
 	return &out, nil
 }
-
-// Anchor says when an entry counts as recorded.
-type Anchor int
-
-const (
-	// AnchorAsync acknowledges an entry once its transaction is committed; the
-	// checkpoint is published later. A bucket that fails does not hold up the
-	// trail.
-	AnchorAsync Anchor = iota
-	// AnchorSync acknowledges an entry once its checkpoint is published too,
-	// so that nothing acknowledged can be cut off unseen. While the bucket
-	// fails, nothing is acknowledged.
-	AnchorSync
-)
 
 // certificateObject is the last part of the key of a writer's certificate.
 const certificateObject = "certificate"
@@ -200,12 +193,12 @@ func (p *publisher) publish(ctx context.Context) error {
 	var errs []error
 	for id, u := range todo {
 		if u.certificate != "" {
-			if err := p.put(ctx, p.opts.Prefix+id+"/"+certificateObject, u.certificate); err != nil {
+			if err := p.put(ctx, p.opts.To.Prefix+id+"/"+certificateObject, u.certificate); err != nil {
 				errs = append(errs, err)
 				continue
 			}
 		}
-		if err := p.put(ctx, objectKey(p.opts.Prefix, id, u.checkpoint.Size), u.checkpoint.Note); err != nil {
+		if err := p.put(ctx, objectKey(p.opts.To.Prefix, id, u.checkpoint.Size), u.checkpoint.Note); err != nil {
 			errs = append(errs, err)
 			continue
 		}
@@ -224,14 +217,14 @@ func (p *publisher) publish(ctx context.Context) error {
 func (p *publisher) put(ctx context.Context, key, text string) error {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	err := p.opts.Bucket.Upload(ctx, key, strings.NewReader(text), &blob.WriterOptions{
+	err := p.opts.To.Bucket.Upload(ctx, key, strings.NewReader(text), &blob.WriterOptions{
 		ContentType: "text/plain; charset=utf-8", IfNotExist: true, BufferSize: 256 << 10,
 	})
 	if err == nil {
 		return nil
 	}
 	if code := gcerrors.Code(err); code == gcerrors.FailedPrecondition || code == gcerrors.AlreadyExists {
-		there, readErr := readObject(ctx, p.opts.Bucket, key)
+		there, readErr := readObject(ctx, p.opts.To.Bucket, key)
 		if readErr == nil && there == text {
 			return nil
 		}

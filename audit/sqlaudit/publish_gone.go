@@ -170,10 +170,10 @@ func (p *publisher) has(id string) bool {
 
 // publishFor publishes another writer's checkpoint if it is not published yet.
 func (p *publisher) publishFor(ctx context.Context, certificate string, c checkpointRow) (done bool, err error) {
-	key := objectKey(p.opts.Prefix, c.WriterID, c.Size)
+	key := objectKey(p.opts.To.Prefix, c.WriterID, c.Size)
 	rctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	there, err := readObject(rctx, p.opts.Bucket, key)
+	there, err := readObject(rctx, p.opts.To.Bucket, key)
 	switch {
 	case err == nil && there == c.Note:
 		return true, nil
@@ -182,7 +182,7 @@ func (p *publisher) publishFor(ctx context.Context, certificate string, c checkp
 	case gcerrors.Code(err) != gcerrors.NotFound:
 		return false, fmt.Errorf("sqlaudit: publishing %s: %w", key, err)
 	}
-	if err := p.put(ctx, p.opts.Prefix+c.WriterID+"/"+certificateObject, certificate); err != nil {
+	if err := p.put(ctx, p.opts.To.Prefix+c.WriterID+"/"+certificateObject, certificate); err != nil {
 		return false, err
 	}
 	err = p.put(ctx, key, c.Note)

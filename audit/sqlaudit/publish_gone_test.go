@@ -21,7 +21,7 @@ func (tr *trail) leave(t *testing.T, n int) (writer string) {
 	j := tr.open(t, func(o *sqlaudit.Options) { o.Publish = nil })
 	logMany(t, j, n)
 	require.NoError(t, j.Close(context.Background()))
-	return j.WriterID()
+	return sqlaudit.WriterID(j)
 }
 
 func TestPublishesForWritersThatAreGone(t *testing.T) { onEach(t, testPublishesForWritersThatAreGone) }
@@ -121,14 +121,14 @@ func TestPublishesForAWriterThatItWas(t *testing.T) {
 	tr := newTrail(t)
 	j, ghost := tr.open(t), tr.open(t, func(o *sqlaudit.Options) { o.Publish = nil })
 	logMany(t, j, 3)
-	first := j.WriterID()
+	first := sqlaudit.WriterID(j)
 	sqlaudit.BecomeCloneOf(ghost, j)
 	require.NoError(t, sqlaudit.BecomeAnother(j))
 	logMany(t, j, 1)
 	require.NoError(t, sqlaudit.Publish(j))
 	sqlaudit.SetClock(ghost, func() time.Time { return time.Now().Add(-24 * time.Hour) }) // it has been quiet since
 	require.NoError(t, ghost.Log(t.Context(), event("stored after all")))
-	require.Equal(t, first, ghost.WriterID())
+	require.Equal(t, first, sqlaudit.WriterID(ghost))
 	require.NoError(t, ghost.Close(t.Context()))
 	require.EqualValues(t, 1, tr.verify(t).Unpublished())
 

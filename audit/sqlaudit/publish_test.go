@@ -113,8 +113,8 @@ func TestPublishesByNumberAndByTime(t *testing.T) {
 			wait(t, "a checkpoint in the bucket", func() bool { return len(objects(t, tr.bucket)) >= 2 })
 			require.NoError(t, j.Close(context.Background()))
 			keys := objects(t, tr.bucket)
-			assert.Equal(t, fmt.Sprintf("checkpoints/%s/%020d", j.WriterID(), 5), keys[len(keys)-2])
-			assert.Equal(t, "checkpoints/"+j.WriterID()+"/certificate", keys[len(keys)-1])
+			assert.Equal(t, fmt.Sprintf("checkpoints/%s/%020d", sqlaudit.WriterID(j), 5), keys[len(keys)-2])
+			assert.Equal(t, "checkpoints/"+sqlaudit.WriterID(j)+"/certificate", keys[len(keys)-1])
 			r := tr.verify(t)
 			requireSound(t, r)
 			assert.Zero(t, r.Unpublished())
@@ -128,7 +128,7 @@ func TestAFailingBucketDoesNotHoldUpTheTrail(t *testing.T) {
 	var log buffer
 	f.down.Store(true)
 	j := tr.open(t, func(o *sqlaudit.Options) {
-		o.Publish = &sqlaudit.PublishOptions{Bucket: bucket, Every: time.Millisecond}
+		o.Publish = &sqlaudit.PublishOptions{To: sqlaudit.Checkpoints{Bucket: bucket}, Every: time.Millisecond}
 		o.Logger = textLogger(&log)
 	})
 	logMany(t, j, 50)
@@ -147,16 +147,16 @@ func TestAFailingBucketDoesNotHoldUpTheTrail(t *testing.T) {
 	assert.EqualValues(t, 50, r.Unpublished(), "what the first process could not publish")
 }
 
-func TestAnchorSync(t *testing.T) {
+func TestAfterPublish(t *testing.T) {
 	tr := newTrail(t)
 	f, bucket := openFlaky(t)
 	tr.bucket = bucket
 	j := tr.open(t, func(o *sqlaudit.Options) {
-		o.Anchor, o.Publish.Every, o.Timeout = sqlaudit.AnchorSync, time.Hour, 3*time.Second
+		o.Acknowledge, o.Publish.Every, o.Timeout = sqlaudit.AfterPublish, time.Hour, 3*time.Second
 	})
 	for i := range 3 {
 		require.NoError(t, j.Log(t.Context(), event("k")))
-		assert.Contains(t, objects(t, tr.bucket), fmt.Sprintf("checkpoints/%s/%020d", j.WriterID(), i+1), "published when it returns")
+		assert.Contains(t, objects(t, tr.bucket), fmt.Sprintf("checkpoints/%s/%020d", sqlaudit.WriterID(j), i+1), "published when it returns")
 	}
 	f.down.Store(true)
 	require.Error(t, j.Log(t.Context(), event("k")))
@@ -168,7 +168,7 @@ func TestAnchorSync(t *testing.T) {
 	r := tr.verify(t)
 	requireSound(t, r)
 	assert.Zero(t, r.Unpublished())
-	_, err = sqlaudit.Open(t.Context(), tr.dsn, &sqlaudit.Options{Anchor: sqlaudit.AnchorSync})
+	_, err = sqlaudit.Open(t.Context(), tr.dsn, &sqlaudit.Options{Acknowledge: sqlaudit.AfterPublish})
 	require.ErrorContains(t, err, "without Publish")
 }
 

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"strconv"
 	"time"
@@ -29,21 +30,25 @@ type PurgeOptions struct {
 	// Required.
 	Before time.Time
 
-	// Export receives what is removed, before it is removed, as JSON Lines, which
-	// [proof.VerifyExport] checks. Sync must make it durable. Nil: nothing is
-	// kept.
-	Export io.Writer
-
-	// Sync, if it is set, is called when all that the next transaction removes
-	// was written to Export. Nothing is removed if it fails. For an *os.File it
-	// is the method of that name.
-	Sync func() error
+	// Export receives the entries as JSON Lines before they are removed, in the form
+	// that [proof.VerifyExport] checks. Purge calls Sync before each transaction that
+	// removes entries, and removes nothing after an error. An *os.File implements it.
+	// Nil: the entries are not exported.
+	Export interface {
+		io.Writer
+		Sync() error
+	}
 }
 
-// PurgeResult is what was removed.
+// PurgeResult counts the removed entries, and the writers that had any.
 type PurgeResult struct {
 	Entries int64
 	Writers int
+}
+
+// LogValue implements [slog.LogValuer].
+func (r PurgeResult) LogValue() slog.Value {
+	return slog.GroupValue(slog.Int64("entries", r.Entries), slog.Int("writers", r.Writers))
 }
 
 // Purge removes, from the beginning of each writer's log, the entries that were
@@ -72,7 +77,7 @@ func (j *Journal) Purge(ctx context.Context, o PurgeOptions) (PurgeResult, error
 	o.Before = roundUp(o.Before)
 	err := j.announced(ctx, audit.ActionPurge, func(op string) (map[string]string, error) {
 		err := j.purge(ctx, op, o, &res)
-		return map[string]string{AttrEntries: strconv.FormatInt(res.Entries, 10), "before": o.Before.UTC().Format(timeFormat)}, err
+		return map[string]string{attrEntries: strconv.FormatInt(res.Entries, 10), "before": o.Before.UTC().Format(timeFormat)}, err
 	})
 	if err != nil {
 		return res, fmt.Errorf("sqlaudit: purging: %w", err)
@@ -226,8 +231,8 @@ func (p *purge) step(ctx context.Context, id string, start proof.Tree, until int
 
 // synced has what was written to the export made durable. err is that of writing.
 func (p *purge) synced(err error) error {
-	if err == nil && p.o.Sync != nil {
-		err = p.o.Sync()
+	if err == nil {
+		err = p.o.Export.Sync()
 	}
 	if err != nil {
 		return fmt.Errorf("exporting: %w", err)

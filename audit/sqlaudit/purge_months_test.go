@@ -83,7 +83,7 @@ func TestPurgeDropsMonths(t *testing.T) {
 	logMany(t, j, 10)
 	var exported bytes.Buffer
 	synced := 0
-	res, err := j.Purge(officer, sqlaudit.PurgeOptions{Before: before, Export: &exported, Sync: func() error { synced++; return nil }})
+	res, err := j.Purge(officer, sqlaudit.PurgeOptions{Before: before, Export: exportTo{&exported, func() error { synced++; return nil }}})
 	require.NoError(t, err)
 	assert.Equal(t, sqlaudit.PurgeResult{Entries: monthEntries, Writers: 3}, res)
 	assert.Equal(t, 5, synced)

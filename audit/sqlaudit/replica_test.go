@@ -39,7 +39,7 @@ func testReadReplica(t *testing.T, s *system) {
 	defer func() { require.NoError(t, replica.Close(t.Context())) }()
 	got := entries(t, replica, audit.Query{})
 	assert.Equal(t, []string{"a", "b", "c"}, keys(got))
-	counts, err := replica.Counts(t.Context(), sqlaudit.CountQuery{})
+	counts, err := replica.Counts(t.Context(), audit.Query{}, sqlaudit.Total)
 	require.NoError(t, err)
 	assert.Len(t, counts, 1)
 	report, err := replica.Verify(t.Context(), nil)

@@ -23,6 +23,14 @@ import (
 
 var officer = audit.WithActor(context.Background(), audit.Actor{UserID: "officer"})
 
+// exportTo is an export with its own Sync.
+type exportTo struct {
+	io.Writer
+	sync func() error
+}
+
+func (e exportTo) Sync() error { return e.sync() }
+
 func TestErase(t *testing.T) { onEach(t, testErase) }
 
 func testErase(t *testing.T, s *system) {
@@ -51,7 +59,7 @@ func testErase(t *testing.T, s *system) {
 	assert.Equal(t, []audit.Outcome{audit.OutcomeBegun, audit.OutcomeOK}, []audit.Outcome{said[0].Outcome, said[1].Outcome})
 	assert.Equal(t, said[0].OpID, said[1].OpID)
 	assert.Equal(t, "officer", said[0].Actor.UserID)
-	assert.Equal(t, map[string]string{sqlaudit.AttrEntries: "620"}, said[1].Attrs, "and not whom")
+	assert.Equal(t, map[string]string{"entries": "620"}, said[1].Attrs, "and not whom")
 
 	p, err := j.Prove(t.Context(), before[7].ID)
 	require.NoError(t, err, "the proof still holds")
@@ -101,6 +109,25 @@ func TestEraseRefuses(t *testing.T) {
 	_, err = j.Erase(context.Background(), audit.Query{UserID: "x"})
 	require.ErrorIs(t, err, audit.ErrNoActor)
 	assert.Empty(t, entries(t, j, audit.Query{}))
+
+	// An option that does not apply is refused: an erasure can't be undone.
+	for range 5 {
+		e := event("k")
+		e.Actor.UserID = "anna"
+		require.NoError(t, j.Log(t.Context(), e))
+	}
+	before := entries(t, j, audit.Query{})
+	for field, q := range map[string]audit.Query{
+		"After": {After: before[1].ID}, "NewestFirst": {NewestFirst: true}, "Limit": {Limit: 1}, "Verified": {Verified: true},
+	} {
+		q.UserID = "anna"
+		n, err := j.Erase(officer, q)
+		require.ErrorContains(t, err, "Erase with Query."+field)
+		assert.Zero(t, n)
+		_, err = j.Counts(t.Context(), q, sqlaudit.Total)
+		require.ErrorContains(t, err, "Counts with Query."+field)
+	}
+	assert.Equal(t, before, entries(t, j, audit.Query{}))
 }
 
 // verifyExport requires an export to be sound.
@@ -130,14 +157,14 @@ func testPurge(t *testing.T, s *system) {
 
 	var exported bytes.Buffer
 	synced := 0
-	res, err := j.Purge(officer, sqlaudit.PurgeOptions{Before: before, Export: &exported, Sync: func() error { synced++; return nil }})
+	res, err := j.Purge(officer, sqlaudit.PurgeOptions{Before: before, Export: exportTo{&exported, func() error { synced++; return nil }}})
 	require.NoError(t, err)
 	assert.Equal(t, sqlaudit.PurgeResult{Entries: 2332, Writers: 3}, res)
 	assert.Equal(t, 5, synced, "four steps and the end")
 	left := entries(t, j, audit.Query{})
 	assert.Len(t, left, 12, "those that are younger, and what Purge says itself")
 	assert.Equal(t, audit.ActionPurge, left[11].Action)
-	assert.Equal(t, "2332", left[11].Attrs[sqlaudit.AttrEntries])
+	assert.Equal(t, "2332", left[11].Attrs["entries"])
 
 	lines, personal := 0, 0
 	for line := range strings.Lines(exported.String()) {
@@ -200,7 +227,7 @@ func TestPurgeInTheMiddleOfAWriter(t *testing.T) {
 	logMany(t, j, 300)
 	require.NoError(t, sqlaudit.Publish(j))
 	var exported bytes.Buffer
-	res, err := j.Purge(officer, sqlaudit.PurgeOptions{Before: before, Export: &exported})
+	res, err := j.Purge(officer, sqlaudit.PurgeOptions{Before: before, Export: exportTo{&exported, func() error { return nil }}})
 	require.NoError(t, err)
 	assert.EqualValues(t, 300, res.Entries)
 	for _, e := range entries(t, j, audit.Query{})[:20] {
@@ -212,7 +239,7 @@ func TestPurgeInTheMiddleOfAWriter(t *testing.T) {
 	// Another purge goes on in the same file.
 	first := exported.Len()
 	theClockMovesOn()
-	res, err = j.Purge(officer, sqlaudit.PurgeOptions{Before: time.Now(), Export: &exported})
+	res, err = j.Purge(officer, sqlaudit.PurgeOptions{Before: time.Now(), Export: exportTo{&exported, func() error { return nil }}})
 	require.NoError(t, err)
 	assert.GreaterOrEqual(t, res.Entries, int64(300))
 	second := verifyExport(t, bytes.NewReader(exported.Bytes()[first:]), tr.key)
@@ -241,7 +268,7 @@ func TestPurgeOfALargeSettlement(t *testing.T) {
 	theClockMovesOn()
 	before := time.Now()
 	var exported bytes.Buffer
-	res, err := j.Purge(officer, sqlaudit.PurgeOptions{Before: before, Export: &exported})
+	res, err := j.Purge(officer, sqlaudit.PurgeOptions{Before: before, Export: exportTo{&exported, func() error { return nil }}})
 	require.NoError(t, err)
 	assert.EqualValues(t, 2506, res.Entries)
 	assert.EqualValues(t, 2506, verifyExport(t, &exported, tr.key).Entries)
@@ -259,7 +286,7 @@ func TestPurgeRefuses(t *testing.T) {
 		require.Error(t, err, name)
 	}
 	full := errors.New("no space left")
-	_, err := j.Purge(officer, sqlaudit.PurgeOptions{Before: time.Now(), Export: &bytes.Buffer{}, Sync: func() error { return full }})
+	_, err := j.Purge(officer, sqlaudit.PurgeOptions{Before: time.Now(), Export: exportTo{new(bytes.Buffer), func() error { return full }}})
 	require.ErrorIs(t, err, full)
 	db := newRaw(t, tr.dsn)
 	assert.Equal(t, 30, db.count(t, "file_access_logs WHERE file_key LIKE 'files/%'"))

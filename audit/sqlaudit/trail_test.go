@@ -41,7 +41,7 @@ func newTrailOn(t testing.TB, s *system) *trail {
 // or told to.
 func (tr *trail) open(t testing.TB, change ...func(*sqlaudit.Options)) *sqlaudit.Journal {
 	t.Helper()
-	o := &sqlaudit.Options{Logger: quiet, DeploymentKey: tr.signing, Publish: &sqlaudit.PublishOptions{Bucket: tr.bucket, Prefix: "checkpoints/", Entries: 1 << 30, Every: time.Hour}}
+	o := &sqlaudit.Options{Logger: quiet, DeploymentKey: tr.signing, Publish: &sqlaudit.PublishOptions{To: sqlaudit.Checkpoints{Bucket: tr.bucket, Prefix: "checkpoints/"}, Entries: 1 << 30, Every: time.Hour}}
 	for _, c := range change {
 		c(o)
 	}
@@ -56,7 +56,7 @@ func (tr *trail) write(t testing.TB, n int) (writer string) {
 	j := tr.open(t)
 	logMany(t, j, n)
 	require.NoError(t, j.Close(context.Background()))
-	return j.WriterID()
+	return sqlaudit.WriterID(j)
 }
 
 // logMany records n entries, some of them together.
@@ -87,7 +87,7 @@ func verifyAt(t testing.TB, dsn string, tr *trail, change ...func(*sqlaudit.Veri
 	t.Helper()
 	db := newRaw(t, dsn)
 	defer db.Close()
-	o := &sqlaudit.VerifyOptions{Keys: []string{tr.key}, Bucket: tr.bucket, Prefix: "checkpoints/"}
+	o := &sqlaudit.VerifyOptions{Keys: []string{tr.key}, Published: sqlaudit.Checkpoints{Bucket: tr.bucket, Prefix: "checkpoints/"}}
 	for _, c := range change {
 		c(o)
 	}

@@ -34,12 +34,11 @@ type VerifyOptions struct {
 	// or to remove entries is taken for a valid one.
 	Keys []string
 
-	// Bucket holds the published checkpoints, and Prefix is what
-	// [PublishOptions.Prefix] was. Nil: only the database is checked, and the
-	// verdict is [proof.VerdictNotAnchored] at best. If the bucket has nothing that
-	// the trail published, it is [proof.VerdictNotCheckable].
-	Bucket *blob.Bucket
-	Prefix string
+	// Published is the location of the published checkpoints, as in
+	// [PublishOptions.To]. Without a bucket, Verify checks only the database, and
+	// the best verdict is [proof.VerdictNotAnchored]. If the trail published
+	// nothing there, the verdict is [proof.VerdictNotCheckable].
+	Published Checkpoints
 
 	// LatestPublished fetches only the last published checkpoint of each
 	// writer. It covers all entries before it; the earlier ones could only
@@ -144,9 +143,9 @@ func verify(ctx context.Context, db *sqlx.DB, d dialect, opts *VerifyOptions) (*
 	if err := v.checkIntents(ctx); err != nil {
 		return nil, err
 	}
-	r := v.checker.Report(v.o.Bucket != nil)
+	r := v.checker.Report(v.o.Published.Bucket != nil)
 	r.Remarks = append(r.Remarks, v.remarks...)
-	if v.o.Bucket != nil && v.o.LatestPublished {
+	if v.o.Published.Bucket != nil && v.o.LatestPublished {
 		r.Remarks = append(r.Remarks, "Of the published checkpoints only the last of each writer was fetched.")
 	}
 	return r, nil
@@ -201,12 +200,12 @@ type anchors struct {
 }
 
 func (v *verification) publishedWriters(ctx context.Context) (map[string]*anchors, error) {
-	if v.o.Bucket == nil {
+	if v.o.Published.Bucket == nil {
 		return nil, nil
 	}
 	out := make(map[string]*anchors)
 	others := 0
-	for it := v.o.Bucket.List(&blob.ListOptions{Prefix: v.o.Prefix}); ; {
+	for it := v.o.Published.Bucket.List(&blob.ListOptions{Prefix: v.o.Published.Prefix}); ; {
 		obj, err := it.Next(ctx)
 		if errors.Is(err, io.EOF) {
 			break
@@ -214,7 +213,7 @@ func (v *verification) publishedWriters(ctx context.Context) (map[string]*anchor
 		if err != nil {
 			return nil, fmt.Errorf("sqlaudit: listing the published checkpoints: %w", err)
 		}
-		writer, name, ok := strings.Cut(strings.TrimPrefix(obj.Key, v.o.Prefix), "/")
+		writer, name, ok := strings.Cut(strings.TrimPrefix(obj.Key, v.o.Published.Prefix), "/")
 		if !ok || checkUUID(writer) != nil {
 			others++
 			continue
@@ -228,7 +227,7 @@ func (v *verification) publishedWriters(ctx context.Context) (map[string]*anchor
 		switch {
 		case name == certificateObject:
 			a.certificate = true
-		case err == nil && size > 0 && obj.Key == objectKey(v.o.Prefix, writer, size):
+		case err == nil && size > 0 && obj.Key == objectKey(v.o.Published.Prefix, writer, size):
 			a.sizes = append(a.sizes, size)
 		default:
 			others++
@@ -238,7 +237,7 @@ func (v *verification) publishedWriters(ctx context.Context) (map[string]*anchor
 		slices.Sort(a.sizes)
 	}
 	if others > 0 {
-		v.remarks = append(v.remarks, fmt.Sprintf("%d objects below the prefix %q are not published checkpoints and were left out.", others, v.o.Prefix))
+		v.remarks = append(v.remarks, fmt.Sprintf("%d objects below the prefix %q are not published checkpoints and were left out.", others, v.o.Published.Prefix))
 	}
 	return out, nil
 }
@@ -246,7 +245,7 @@ func (v *verification) publishedWriters(ctx context.Context) (map[string]*anchor
 // fetch reads a published object; found is false if it is not there.
 func (v *verification) fetch(ctx context.Context, key string) (text string, found bool, err error) {
 	for attempt := 0; ; attempt++ {
-		text, err = readObject(ctx, v.o.Bucket, key)
+		text, err = readObject(ctx, v.o.Published.Bucket, key)
 		switch {
 		case err == nil:
 			return text, true, nil

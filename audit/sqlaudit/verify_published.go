@@ -16,7 +16,7 @@ func (c *logReader) publishedCertificate(ctx context.Context) (string, error) {
 	if !c.bucket.certificate {
 		return "", nil
 	}
-	text, _, err := c.fetch(ctx, c.o.Prefix+c.id+"/"+certificateObject)
+	text, _, err := c.fetch(ctx, c.o.Published.Prefix+c.id+"/"+certificateObject)
 	return text, err
 }
 
@@ -50,7 +50,7 @@ func (c *logReader) published(ctx context.Context) error {
 
 // publish feeds one published checkpoint.
 func (c *logReader) publish(ctx context.Context, size int64) (valid bool, err error) {
-	signed, found, err := c.fetch(ctx, objectKey(c.o.Prefix, c.id, size))
+	signed, found, err := c.fetch(ctx, objectKey(c.o.Published.Prefix, c.id, size))
 	if err != nil || !found {
 		return false, err // gone since it was listed
 	}

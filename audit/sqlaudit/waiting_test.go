@@ -120,7 +120,7 @@ func TestAHungDatabaseFailsCallersInTime(t *testing.T) {
 
 func testAHungDatabaseFailsCallersInTime(t *testing.T, s *system) {
 	const limit = 300 * time.Millisecond
-	j, db := s.open(t, &sqlaudit.Options{Timeout: limit, QueueLength: 4, Lease: time.Hour})
+	j, db := s.open(t, &sqlaudit.Options{Timeout: limit, QueueLength: 4})
 	in, err := begin(t, j)
 	require.NoError(t, err)
 	release := db.block(t)

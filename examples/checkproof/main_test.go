@@ -51,7 +51,7 @@ func TestCheck(t *testing.T) {
 	file, err := os.Create(exported)
 	require.NoError(t, err)
 	time.Sleep(2 * time.Millisecond) // past the entries
-	_, err = journal.Purge(ctx, sqlaudit.PurgeOptions{Before: time.Now(), Export: file, Sync: file.Sync})
+	_, err = journal.Purge(ctx, sqlaudit.PurgeOptions{Before: time.Now(), Export: file})
 	require.NoError(t, err)
 	require.NoError(t, file.Close())
 

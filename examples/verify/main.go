@@ -13,7 +13,7 @@
 // as in AWS_ACCESS_KEY_ID, AZURE_STORAGE_CONNECTION_STRING or
 // GOOGLE_APPLICATION_CREDENTIALS; S3_ACCESS_KEY and the like are not read.
 //
-// PREFIX is what sqlaudit.PublishOptions.Prefix was, if it was set.
+// PREFIX is what sqlaudit.Checkpoints.Prefix was, if it was set.
 //
 // Exit codes: 0 if the trail is sound: it is as it was recorded, and published
 // checkpoints agree. 1 if it was tampered with. 2 if it can't be checked: the
@@ -77,7 +77,7 @@ func run(ctx context.Context, out, errOut io.Writer, args []string) int {
 		return exitFailed
 	}
 	began := time.Now()
-	report, err := check(ctx, flags.Arg(0), *bucket, &sqlaudit.VerifyOptions{Keys: keys, Prefix: *prefix, MaxFindings: *most})
+	report, err := check(ctx, flags.Arg(0), *bucket, &sqlaudit.VerifyOptions{Keys: keys, Published: sqlaudit.Checkpoints{Prefix: *prefix}, MaxFindings: *most})
 	if err != nil {
 		fmt.Fprintln(errOut, "verify:", err)
 		return exitFailed
@@ -99,7 +99,7 @@ func check(ctx context.Context, dsn, bucket string, o *sqlaudit.VerifyOptions) (
 			return nil, fmt.Errorf("opening the bucket: %w", openErr)
 		}
 		defer func() { err = errors.Join(err, b.Close()) }()
-		o.Bucket = b.Blob()
+		o.Published.Bucket = b.Blob()
 	}
 	journal, err := sqlaudit.Open(ctx, dsn, &sqlaudit.Options{SkipMigrate: true})
 	if err != nil {

@@ -97,7 +97,7 @@ func TestVerify(t *testing.T) {
 	bucket, err := blob.OpenBucket(ctx, to)
 	require.NoError(t, err)
 	defer bucket.Close()
-	j, err := sqlaudit.Open(ctx, dsn, &sqlaudit.Options{DeploymentKey: signing, Publish: &sqlaudit.PublishOptions{Bucket: bucket, Prefix: "trail/"}})
+	j, err := sqlaudit.Open(ctx, dsn, &sqlaudit.Options{DeploymentKey: signing, Publish: &sqlaudit.PublishOptions{To: sqlaudit.Checkpoints{Bucket: bucket, Prefix: "trail/"}}})
 	require.NoError(t, err)
 	for range 5 {
 		require.NoError(t, j.Log(ctx, audit.Event{Action: audit.ActionDownload, Key: "a", Actor: audit.Actor{UserID: "u"}}))
