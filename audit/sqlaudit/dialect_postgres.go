@@ -173,8 +173,8 @@ func (d *postgres) statement(s shape) string {
 	return text
 }
 
-func (d *postgres) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
-	s := shape{countOf(b.settles), countOf(b.begins), countOf(b.rows), b.writer != nil, b.checkpoint != nil}
+// arguments returns the arguments of the statement of that shape.
+func (d *postgres) arguments(s shape, b *batch) []any {
 	var args []any
 	switch s.settles {
 	case one:
@@ -214,6 +214,12 @@ func (d *postgres) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
 	if c := b.checkpoint; c != nil {
 		args = append(args, c.WriterID, c.Size, c.Note)
 	}
+	return args
+}
+
+func (d *postgres) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
+	s := shape{countOf(b.settles), countOf(b.begins), countOf(b.rows), b.writer != nil, b.checkpoint != nil}
+	args := d.arguments(s, b)
 	conn, err := db.Connx(ctx)
 	if err != nil {
 		return retryError{err}

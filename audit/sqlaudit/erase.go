@@ -119,36 +119,12 @@ func (j *Journal) eraseSome(ctx context.Context, op string, after any, q audit.Q
 	var left oddEntries // of this transaction
 	err = j.change(ctx, func(tx *sqlx.Tx) error {
 		n, last, left = 0, nil, oddEntries{}
-		var ids []any
-		seqs := make(map[string][]int64)
-		form := j.d.form()
-		err := selectRaw(ctx, tx, j.bind(query), args, 3, func(v []any) {
-			last = form.key(v[0])
-			id, err := form.text(v[0])
-			writer, errWriter := form.text(v[1])
-			seq, errSeq := form.integer(v[2])
-			if err := errors.Join(err, errWriter, errSeq); err != nil || !isUUID(id) || !isUUID(writer) || seq < 0 || seq > maxPlace {
-				r := make(raw, len(columns))
-				r[idColumn] = v[0]
-				left.add(&r, errors.Join(errors.New("its id, writer or seq is not one"), err))
-				return
-			}
-			ids = append(ids, id)
-			seqs[writer] = append(seqs[writer], seq)
-		})
-		if err != nil || len(ids) == 0 {
+		ids, seqs, final, err := j.erasable(ctx, tx, query, args, &left)
+		if last = final; err != nil || len(ids) == 0 {
 			return err
 		}
-		for writer, list := range seqs {
-			text, first := proof.ErasureText(op, writer, list)
-			order, err := who.sign(text)
-			if err != nil {
-				return err
-			}
-			if _, err := tx.ExecContext(ctx, j.bind("INSERT INTO file_access_erasures (writer_id, first_seq, op_id, note) VALUES (?, ?, ?, ?)"),
-				writer, first, op, order); err != nil {
-				return err
-			}
+		if err := j.order(ctx, tx, op, who, seqs); err != nil {
+			return err
 		}
 		update, values, err := sqlx.In("UPDATE file_access_logs SET user_id = NULL, ip_address = NULL, user_agent = NULL, request_id = NULL, pii_salt = NULL WHERE id IN (?)", ids)
 		if err != nil {
@@ -168,6 +144,44 @@ func (j *Journal) eraseSome(ctx context.Context, op string, after any, q audit.Q
 		}
 	}
 	return n, last, err
+}
+
+// erasable reads the entries to erase: their IDs, their places by writer, and the
+// key of the last one that was read. Entries that can't be named are left.
+func (j *Journal) erasable(ctx context.Context, tx *sqlx.Tx, query string, args []any, left *oddEntries) (ids []any, seqs map[string][]int64, last any, err error) {
+	seqs = make(map[string][]int64)
+	form := j.d.form()
+	err = selectRaw(ctx, tx, j.bind(query), args, 3, func(v []any) {
+		last = form.key(v[0])
+		id, err := form.text(v[0])
+		writer, errWriter := form.text(v[1])
+		seq, errSeq := form.integer(v[2])
+		if err := errors.Join(err, errWriter, errSeq); err != nil || !isUUID(id) || !isUUID(writer) || seq < 0 || seq > maxPlace {
+			r := make(raw, len(columns))
+			r[idColumn] = v[0]
+			left.add(&r, errors.Join(errors.New("its id, writer or seq is not one"), err))
+			return
+		}
+		ids = append(ids, id)
+		seqs[writer] = append(seqs[writer], seq)
+	})
+	return ids, seqs, last, err
+}
+
+// order stores the signed orders that name the entries to erase.
+func (j *Journal) order(ctx context.Context, tx *sqlx.Tx, op string, who *identity, seqs map[string][]int64) error {
+	for writer, list := range seqs {
+		text, first := proof.ErasureText(op, writer, list)
+		order, err := who.sign(text)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, j.bind("INSERT INTO file_access_erasures (writer_id, first_seq, op_id, note) VALUES (?, ?, ?, ?)"),
+			writer, first, op, order); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // change runs fn in a transaction that writes, within the journal's time limit.

@@ -112,14 +112,14 @@ func (j *Journal) prepare(jobs []*job) (*batch, error) {
 	return b, nil
 }
 
-// store stores jobs and tells each caller how it went. It tries again until
-// ctx ends. Once an attempt's end is unknown, it repeats the very same rows, so
-// that their ids and sequence numbers keep them from being stored twice.
+// store stores jobs and reports to each caller. It tries again until ctx ends.
+// Once the outcome of an attempt is unknown, it repeats the very same rows, so
+// that their IDs and sequence numbers keep them from being stored twice.
 func (j *Journal) store(ctx context.Context, jobs []*job) {
 	var b *batch
 	unknown := false // an attempt may have been committed
 	var began time.Time
-	for attempt := 0; ; attempt++ {
+	for n := 0; ; n++ {
 		if !unknown {
 			if jobs = j.q.present(jobs); len(jobs) == 0 {
 				return
@@ -136,81 +136,104 @@ func (j *Journal) store(ctx context.Context, jobs []*job) {
 			j.stored(ctx, b)
 			return
 		}
-		class := j.d.classify(err)
-		unknown = unknown || class == unclear
-		var moved *fileError
-		if unknown && (len(b.rows) > 0 || b.writer != nil) && !errors.As(err, &moved) {
-			there, existsErr := j.committed(ctx, b)
-			if existsErr == nil && there {
-				j.stored(ctx, b)
+		at := j.attempted(ctx, b, err, unknown, began)
+		unknown = at.unknown
+		switch at.verdict() {
+		case verdictStored:
+			j.stored(ctx, b)
+			return
+		case verdictRetry:
+			if !j.pause(ctx, n, err) {
+				j.giveUp(jobs, err, unknown)
 				return
 			}
-			if existsErr != nil { // nothing can be concluded from the error, then
-				class = unclear
+		case verdictRefused:
+			if jobs, unknown = j.withoutRefused(ctx, jobs, err, n, unknown); jobs == nil {
+				return
 			}
-		}
-
-		j.metrics.attemptFailed(ctx, class)
-		switch {
-		case class == gone:
-			j.giveUp(jobs, err, true)
-			return
-		case class == retry || class == unclear || class == fatal && jobs[0].async:
-			// An intent may be inserted again only while its first insertion
-			// can't have run out and been settled by somebody else.
-			late := unknown && len(b.begins) > 0 && time.Since(began) > b.shortestLease()/2
-			if !late && j.pause(ctx, attempt, err) {
-				continue
+		case verdictSplit:
+			if j.storeApart(ctx, jobs, b, err, n) {
+				return
 			}
+		case verdictLost:
 			j.giveUp(jobs, err, unknown)
 			return
-		case (class == conflict || class == locked) && (!unknown || len(b.rows) == 0):
-			rest, refuseErr := j.refuse(ctx, jobs)
-			if refuseErr == nil && len(rest) == len(jobs) {
-				rest, refuseErr = j.setAside(ctx, jobs)
-			}
-			if refuseErr != nil {
-				if j.pause(ctx, attempt, refuseErr) {
-					continue
-				}
-				j.giveUp(jobs, refuseErr, unknown)
-				return
-			}
-			if len(rest) == len(jobs) && !j.pause(ctx, attempt, err) {
-				j.giveUp(rest, err, unknown)
-				return
-			}
-			jobs, unknown = rest, false
-		case unknown:
-			j.giveUp(jobs, err, true)
-			return
-		case class == poison:
-			taken, seqErr := j.seqTaken(ctx, b)
-			if seqErr != nil && j.pause(ctx, attempt, seqErr) {
-				continue
-			}
-			if taken {
-				j.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "sqlaudit: another process writes under this one's id; going on under a new one",
-					slog.String("writer_id", j.tail.identity.ID))
-				if err := j.newTail(); err != nil {
-					j.finish(jobs, err)
-					return
-				}
-				continue
-			}
-			if len(jobs) == 1 {
-				j.finish(jobs, fmt.Errorf("%w: the database refuses it: %w", audit.ErrEvent, err))
-				return
-			}
-			// One of them can't be stored; the others must not suffer for it.
-			j.store(ctx, jobs[:len(jobs)/2])
-			j.store(ctx, jobs[len(jobs)/2:])
-			return
-		default:
+		case verdictFailed:
 			j.finish(jobs, fmt.Errorf("sqlaudit: storing the record: %w", err))
 			return
 		}
 	}
+}
+
+// attempted returns what is known after an attempt that failed with err. It looks
+// for the rows of the batch if they may have been stored.
+func (j *Journal) attempted(ctx context.Context, b *batch, err error, unknown bool, began time.Time) attempt {
+	at := attempt{class: j.d.classify(err), rows: len(b.rows) > 0, queued: b.jobs[0].async}
+	at.unknown = unknown || at.class == unclear || at.class == gone
+	// An intent may be inserted again only while its first insertion can't have
+	// run out and been settled by another process.
+	at.late = at.unknown && len(b.begins) > 0 && time.Since(began) > b.shortestLease()/2
+	var moved *fileError
+	if at.class != gone && at.unknown && (at.rows || b.writer != nil) && !errors.As(err, &moved) {
+		there, err := j.committed(ctx, b)
+		switch {
+		case err != nil: // nothing can be concluded from the first error, then
+			at.class = unclear
+		case there:
+			at.found = true
+			return at
+		}
+	}
+	j.metrics.attemptFailed(ctx, at.class)
+	return at
+}
+
+// withoutRefused reports to the jobs whose intents can't come in or go out, and
+// returns the others, and whether a batch of theirs may have been committed. It
+// returns no jobs if none is left to be stored.
+func (j *Journal) withoutRefused(ctx context.Context, jobs []*job, err error, n int, unknown bool) ([]*job, bool) {
+	rest, refuseErr := j.refuse(ctx, jobs)
+	if refuseErr == nil && len(rest) == len(jobs) {
+		rest, refuseErr = j.setAside(ctx, jobs)
+	}
+	if refuseErr != nil {
+		if !j.pause(ctx, n, refuseErr) {
+			j.giveUp(jobs, refuseErr, unknown)
+			return nil, unknown
+		}
+		return jobs, unknown
+	}
+	if len(rest) == len(jobs) && !j.pause(ctx, n, err) {
+		j.giveUp(rest, err, unknown)
+		return nil, unknown
+	}
+	return rest, false
+}
+
+// storeApart deals with a batch of which the database refuses a value: it stores
+// the halves apart, since one of the jobs can't be stored and the others must not
+// suffer for it. It returns false if the whole batch is to be tried again.
+func (j *Journal) storeApart(ctx context.Context, jobs []*job, b *batch, err error, n int) (done bool) {
+	taken, seqErr := j.seqTaken(ctx, b)
+	if seqErr != nil && j.pause(ctx, n, seqErr) {
+		return false
+	}
+	if taken {
+		j.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "sqlaudit: another process writes under this one's id; going on under a new one",
+			slog.String("writer_id", j.tail.identity.ID))
+		if err := j.newTail(); err != nil {
+			j.finish(jobs, err)
+			return true
+		}
+		return false
+	}
+	if len(jobs) == 1 {
+		j.finish(jobs, fmt.Errorf("%w: the database refuses it: %w", audit.ErrEvent, err))
+		return true
+	}
+	j.store(ctx, jobs[:len(jobs)/2])
+	j.store(ctx, jobs[len(jobs)/2:])
+	return true
 }
 
 // flush makes one attempt, which ends by the time limit even if nobody waits.

@@ -1,6 +1,7 @@
 package sqlaudit
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -96,38 +97,17 @@ func (o *Options) withDefaults() (Options, error) {
 	if o != nil {
 		out = *o
 	}
-	switch {
-	case out.Timeout < 0:
-		return out, fmt.Errorf("sqlaudit: Options.Timeout is %v: want a positive duration, or 0 for 10 s", out.Timeout)
-	case out.MaxBatch < 0 || out.MaxBatch > 1000:
-		return out, fmt.Errorf("sqlaudit: Options.MaxBatch is %d: want 1 to 1000, or 0 for 256", out.MaxBatch)
-	case out.QueueLength < 0:
-		return out, fmt.Errorf("sqlaudit: Options.QueueLength is %d: want a positive number, or 0 for 1024", out.QueueLength)
-	case len(out.Origin) > 255:
-		return out, fmt.Errorf("sqlaudit: Options.Origin has %d bytes: want at most 255", len(out.Origin))
-	case !utf8.ValidString(out.Origin) || strings.ContainsRune(out.Origin, 0):
-		return out, fmt.Errorf("sqlaudit: Options.Origin %q is not text in UTF-8", out.Origin)
-	case len(out.TrustedKeys) > 0 && out.DeploymentKey.IsZero():
-		return out, errors.New("sqlaudit: Options.TrustedKeys without DeploymentKey: set the key that certifies this process's own writers")
-	case out.Acknowledge < AfterCommit || out.Acknowledge > WhenQueued:
-		return out, fmt.Errorf("sqlaudit: invalid Options.Acknowledge %d: want AfterCommit, AfterPublish or WhenQueued", out.Acknowledge)
-	case out.Acknowledge == AfterPublish && out.Publish == nil:
-		return out, errors.New("sqlaudit: Options.Acknowledge is AfterPublish without Publish: want a bucket to publish to")
+	if err := out.check(); err != nil {
+		return out, err
 	}
 	publish, err := out.Publish.withDefaults()
 	if err != nil {
 		return out, err
 	}
 	out.Publish = publish
-	if out.Timeout == 0 {
-		out.Timeout = 10 * time.Second
-	}
-	if out.MaxBatch == 0 {
-		out.MaxBatch = 256
-	}
-	if out.QueueLength == 0 {
-		out.QueueLength = 1024
-	}
+	out.Timeout = cmp.Or(out.Timeout, 10*time.Second)
+	out.MaxBatch = cmp.Or(out.MaxBatch, 256)
+	out.QueueLength = cmp.Or(out.QueueLength, 1024)
 	if out.Origin == "" {
 		if name, err := os.Hostname(); err == nil {
 			out.Origin = name
@@ -137,4 +117,27 @@ func (o *Options) withDefaults() (Options, error) {
 		out.Logger = slog.Default()
 	}
 	return out, nil
+}
+
+// check refuses values that are out of range or don't fit together.
+func (o *Options) check() error {
+	switch {
+	case o.Timeout < 0:
+		return fmt.Errorf("sqlaudit: Options.Timeout is %v: want a positive duration, or 0 for 10 s", o.Timeout)
+	case o.MaxBatch < 0 || o.MaxBatch > 1000:
+		return fmt.Errorf("sqlaudit: Options.MaxBatch is %d: want 1 to 1000, or 0 for 256", o.MaxBatch)
+	case o.QueueLength < 0:
+		return fmt.Errorf("sqlaudit: Options.QueueLength is %d: want a positive number, or 0 for 1024", o.QueueLength)
+	case len(o.Origin) > 255:
+		return fmt.Errorf("sqlaudit: Options.Origin has %d bytes: want at most 255", len(o.Origin))
+	case !utf8.ValidString(o.Origin) || strings.ContainsRune(o.Origin, 0):
+		return fmt.Errorf("sqlaudit: Options.Origin %q is not text in UTF-8", o.Origin)
+	case len(o.TrustedKeys) > 0 && o.DeploymentKey.IsZero():
+		return errors.New("sqlaudit: Options.TrustedKeys without DeploymentKey: set the key that certifies this process's own writers")
+	case o.Acknowledge < AfterCommit || o.Acknowledge > WhenQueued:
+		return fmt.Errorf("sqlaudit: invalid Options.Acknowledge %d: want AfterCommit, AfterPublish or WhenQueued", o.Acknowledge)
+	case o.Acknowledge == AfterPublish && o.Publish == nil:
+		return errors.New("sqlaudit: Options.Acknowledge is AfterPublish without Publish: want a bucket to publish to")
+	}
+	return nil
 }
