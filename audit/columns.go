@@ -17,25 +17,29 @@ import (
 // from an entry and set it. [Columns] is the one list of them, so that every form
 // in which an entry is stored, signed or exported has the same fields.
 type Column struct {
-	Name     string
-	Type     ColumnType
-	Required bool // every entry has a value
+	Name string
+
+	// Type is the type of the values: "text" (a non-empty string), "uuid" (a string,
+	// in lower case), "time" (a time.Time in UTC with microseconds), "integer" (an
+	// int64), "digest" (a []byte of 32 bytes) or "object" (a string: a JSON object of
+	// strings as RFC 8785 writes it, not empty).
+	Type string
+
 	Personal bool // erased with the data of a person
 
-	get func(e *Entry) any
-	set func(e *Entry, v any) error
+	required bool // every entry has a value
+	get      func(e *Entry) any
+	set      func(e *Entry, v any) error
 }
 
-// ColumnType is the type of a [Column].
-type ColumnType int
-
+// The values of Column.Type.
 const (
-	ColumnText    ColumnType = iota // a non-empty string
-	ColumnUUID                      // a string: a UUID in lower case
-	ColumnTime                      // a time.Time in UTC with microseconds
-	ColumnInteger                   // an int64
-	ColumnDigest                    // a []byte of 32 bytes
-	ColumnObject                    // a string: a JSON object of strings as RFC 8785 writes it, not empty
+	typeText    = "text"
+	typeUUID    = "uuid"
+	typeTime    = "time"
+	typeInteger = "integer"
+	typeDigest  = "digest"
+	typeObject  = "object"
 )
 
 // TimeFormat is the form in which text holds the times of an entry, in UTC: RFC
@@ -54,7 +58,7 @@ func (c *Column) Value(e *Entry) any { return c.get(e) }
 // for a column that is not required. After an error e is unspecified.
 func (c *Column) SetValue(e *Entry, v any) error {
 	if v == nil {
-		if c.Required {
+		if c.required {
 			return fmt.Errorf("column %s is not set", c.Name)
 		}
 		return nil
@@ -71,7 +75,7 @@ var columns = []Column{
 	uuidColumn("ref_op_id", false, func(e *Entry) *string { return &e.RefOpID }),
 	uuidColumn("writer_id", true, func(e *Entry) *string { return &e.WriterID }),
 	{
-		Name: "seq", Type: ColumnInteger, Required: true,
+		Name: "seq", Type: typeInteger, required: true,
 		get: func(e *Entry) any { return e.Seq },
 		set: func(e *Entry, v any) error { return setInteger(&e.Seq, v) },
 	},
@@ -93,7 +97,7 @@ var columns = []Column{
 	textColumn("bucket", func(e *Entry) *string { return &e.Bucket }),
 	textColumn("grant_id", func(e *Entry) *string { return &e.GrantID }),
 	{
-		Name: "size", Type: ColumnInteger,
+		Name: "size", Type: typeInteger,
 		get: func(e *Entry) any {
 			if e.Size == nil {
 				return nil
@@ -106,7 +110,7 @@ var columns = []Column{
 		},
 	},
 	{
-		Name: "sha256", Type: ColumnDigest,
+		Name: "sha256", Type: typeDigest,
 		get: func(e *Entry) any {
 			if e.SHA256 == nil {
 				return nil
@@ -125,7 +129,7 @@ var columns = []Column{
 	textColumn("content_type", func(e *Entry) *string { return &e.ContentType }),
 	textColumn("error_code", func(e *Entry) *string { return &e.ErrorCode }),
 	{
-		Name: "details", Type: ColumnObject,
+		Name: "details", Type: typeObject,
 		get: func(e *Entry) any {
 			b := []byte{'{'}
 			for name, text := range e.Details.All() {
@@ -145,7 +149,7 @@ var columns = []Column{
 		},
 	},
 	{
-		Name: "attrs", Type: ColumnObject,
+		Name: "attrs", Type: typeObject,
 		get: func(e *Entry) any {
 			if len(e.Attrs) == 0 {
 				return nil
@@ -161,7 +165,7 @@ var columns = []Column{
 
 func textColumn(name string, field func(e *Entry) *string) Column {
 	return Column{
-		Name: name, Type: ColumnText,
+		Name: name, Type: typeText,
 		get: func(e *Entry) any {
 			if s := *field(e); s != "" {
 				return s
@@ -181,7 +185,7 @@ func textColumn(name string, field func(e *Entry) *string) Column {
 
 func uuidColumn(name string, required bool, field func(e *Entry) *string) Column {
 	c := textColumn(name, field)
-	c.Type, c.Required = ColumnUUID, required
+	c.Type, c.required = typeUUID, required
 	c.set = func(e *Entry, v any) error {
 		s, ok := v.(string)
 		if !ok || !isUUID(s) {
@@ -195,7 +199,7 @@ func uuidColumn(name string, required bool, field func(e *Entry) *string) Column
 
 func timeColumn(name string, field func(e *Entry) *time.Time) Column {
 	return Column{
-		Name: name, Type: ColumnTime, Required: true,
+		Name: name, Type: typeTime, required: true,
 		get: func(e *Entry) any { return field(e).UTC() },
 		set: func(e *Entry, v any) error {
 			t, ok := v.(time.Time)
@@ -208,7 +212,7 @@ func timeColumn(name string, field func(e *Entry) *time.Time) Column {
 	}
 }
 
-func required(c Column) Column { c.Required = true; return c }
+func required(c Column) Column { c.required = true; return c }
 func personal(c Column) Column { c.Personal = true; return c }
 
 func setInteger(dst *int64, v any) error {
@@ -227,7 +231,7 @@ func setInteger(dst *int64, v any) error {
 func (c *Column) AppendJSON(b []byte, v any) []byte {
 	switch v := v.(type) {
 	case string:
-		if c.Type == ColumnObject {
+		if c.Type == typeObject {
 			return append(b, v...)
 		}
 		return appendString(b, v)
@@ -253,9 +257,9 @@ func (c *Column) ParseJSON(text []byte) (any, error) {
 		return nil, nil
 	}
 	switch c.Type {
-	case ColumnObject:
+	case typeObject:
 		return string(text), nil
-	case ColumnInteger:
+	case typeInteger:
 		n, err := strconv.ParseInt(string(text), 10, 64)
 		if err != nil {
 			return fail(err)
@@ -267,13 +271,13 @@ func (c *Column) ParseJSON(text []byte) (any, error) {
 		return fail(err)
 	}
 	switch c.Type {
-	case ColumnTime:
+	case typeTime:
 		t, err := time.Parse(TimeFormat, s)
 		if err != nil {
 			return fail(err)
 		}
 		return t, nil
-	case ColumnDigest:
+	case typeDigest:
 		b, err := hex.DecodeString(s)
 		if err != nil {
 			return fail(err)

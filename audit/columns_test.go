@@ -52,7 +52,7 @@ func TestColumnsRoundTrip(t *testing.T) {
 	assert.Len(t, names, len(cs), "each name once")
 	zero := Entry{Event: Event{OccurredAt: time.Unix(0, 0), Action: ActionUpload, Outcome: OutcomeOK}}
 	for i := range cs {
-		if !cs[i].Required {
+		if !cs[i].required {
 			assert.Nil(t, cs[i].Value(&zero), cs[i].Name)
 			require.NoError(t, cs[i].SetValue(&zero, nil))
 		} else {

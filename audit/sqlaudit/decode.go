@@ -132,7 +132,7 @@ func (f form) value(c *audit.Column, v any) (any, error) {
 		return nil, nil
 	}
 	switch c.Type {
-	case audit.ColumnTime:
+	case "time":
 		if t, ok := v.(time.Time); ok && f.native {
 			return t.UTC(), nil
 		}
@@ -140,9 +140,9 @@ func (f form) value(c *audit.Column, v any) (any, error) {
 			return nil, fmt.Errorf("holds a value of type %s instead of a time", kindOf(v))
 		}
 		return boxed(f.time(v))
-	case audit.ColumnInteger:
+	case "integer":
 		return boxed(f.integer(v))
-	case audit.ColumnDigest:
+	case "digest":
 		return boxed(octets(v))
 	}
 	return boxed(f.text(v))

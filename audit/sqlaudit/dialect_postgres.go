@@ -75,9 +75,8 @@ var postgresTypes = typesOf()
 func typesOf() []string {
 	var types []string
 	for _, c := range audit.Columns() {
-		types = append(types, map[audit.ColumnType]string{
-			audit.ColumnUUID: "uuid", audit.ColumnTime: "timestamptz", audit.ColumnInteger: "bigint", audit.ColumnDigest: "bytea",
-			audit.ColumnText: "text", audit.ColumnObject: "text",
+		types = append(types, map[string]string{
+			"uuid": "uuid", "time": "timestamptz", "integer": "bigint", "digest": "bytea", "text": "text", "object": "text",
 		}[c.Type])
 	}
 	return append(types, "integer", "bytea", "bytea", "bytea")
@@ -269,11 +268,11 @@ func arrays(rows []*row) []any {
 	for i, c := range audit.Columns() {
 		value := func(r *row) any { return r.stored.Values[i] }
 		switch c.Type {
-		case audit.ColumnTime:
+		case "time":
 			out = append(out, arrayOf[time.Time](rows, value))
-		case audit.ColumnInteger:
+		case "integer":
 			out = append(out, arrayOf[int64](rows, value))
-		case audit.ColumnDigest:
+		case "digest":
 			out = append(out, arrayOf[[]byte](rows, value))
 		default:
 			out = append(out, arrayOf[string](rows, value))
