@@ -138,3 +138,23 @@ func TestALinkThatCantBeRecordedIsRefusedBeforeTheUpload(t *testing.T) {
 	assert.False(t, f.exists("a"))
 	assert.Empty(t, f.entries())
 }
+
+// unsigning is a bucket whose service refuses to sign.
+type unsigning struct{ signing }
+
+func (unsigning) Sign(context.Context, string, *driver.SignOptions) (*driver.SignedURL, error) {
+	return nil, fs.ErrPermission
+}
+
+func TestAnUploadWhoseLinkFailsReturnsObjectAndError(t *testing.T) {
+	f := newFixture(t, nil)
+	store, err := blobstore.New(unsigning{signing{f.bucket}}, f.trail, nil)
+	require.NoError(t, err)
+	obj, err := store.Upload(f.ctx, "a", strings.NewReader("x"), &blobstore.UploadOptions{Link: &blobstore.LinkOptions{}})
+	require.ErrorIs(t, err, fs.ErrPermission)
+	var be *blobstore.Error
+	require.ErrorAs(t, err, &be)
+	assert.Equal(t, "link", be.Op)
+	require.NotNil(t, obj)
+	assert.True(t, f.exists("a"))
+}

@@ -82,7 +82,7 @@ type UploadOptions struct {
 //
 // The returned object has no ETag and no ModTime; use [Store.Stat] to get them.
 // If the object was stored and recorded but its link could not be issued,
-// Upload returns both the object and an error.
+// Upload returns both the object and an [*Error] whose Op is "link".
 func (s *Store) Upload(ctx context.Context, key string, r io.Reader, opts *UploadOptions) (*Object, error) {
 	return s.uploadBy(ctx, key, r, opts, nil)
 }
@@ -92,7 +92,11 @@ func (s *Store) uploadBy(ctx context.Context, key string, r io.Reader, opts *Upl
 	ctx, span := s.trace(ctx, audit.ActionUpload)
 	obj, err := s.upload(ctx, key, r, opts, by)
 	if span.end(err) != nil {
-		return obj, &Error{Op: "upload", Key: key, Err: err}
+		op := "upload"
+		if obj != nil {
+			op = "link"
+		}
+		return obj, &Error{Op: op, Key: key, Err: err}
 	}
 	return obj, nil
 }
