@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 	"unicode/utf16"
 )
@@ -48,7 +49,17 @@ const TimeFormat = "2006-01-02T15:04:05.000000Z"
 
 // Columns returns the columns of an entry in the order in which they are stored.
 // The caller must not change the result.
-func Columns() []Column { return columns }
+func Columns() []Column {
+	columnsOnce.Do(func() { columnList = makeColumns() })
+	return columnList
+}
+
+// The list is made at its first use, so that a program that uses no column does
+// not link what the columns need.
+var (
+	columnsOnce sync.Once
+	columnList  []Column
+)
 
 // Value returns the value of the column in e, of the Go type that c.Type names;
 // nil if it is not set. The result may share memory with e.
@@ -69,98 +80,100 @@ func (c *Column) SetValue(e *Entry, v any) error {
 	return nil
 }
 
-var columns = []Column{
-	uuidColumn("id", true, func(e *Entry) *string { return &e.ID }),
-	uuidColumn("op_id", true, func(e *Entry) *string { return &e.OpID }),
-	uuidColumn("ref_op_id", false, func(e *Entry) *string { return &e.RefOpID }),
-	uuidColumn("writer_id", true, func(e *Entry) *string { return &e.WriterID }),
-	{
-		Name: "seq", Type: typeInteger, required: true,
-		get: func(e *Entry) any { return e.Seq },
-		set: func(e *Entry, v any) error { return setInteger(&e.Seq, v) },
-	},
-	timeColumn("occurred_at", func(e *Entry) *time.Time { return &e.OccurredAt }),
-	timeColumn("created_at", func(e *Entry) *time.Time { return &e.CreatedAt }),
-	required(textColumn("action", func(e *Entry) *string { return (*string)(&e.Action) })),
-	required(textColumn("outcome", func(e *Entry) *string { return (*string)(&e.Outcome) })),
-	required(textColumn("settled_by", func(e *Entry) *string { return (*string)(&e.SettledBy) })),
-	personal(textColumn("user_id", func(e *Entry) *string { return &e.Actor.UserID })),
-	personal(textColumn("ip_address", func(e *Entry) *string { return &e.Actor.IP })),
-	personal(textColumn("user_agent", func(e *Entry) *string { return &e.Actor.UserAgent })),
-	personal(textColumn("request_id", func(e *Entry) *string { return &e.Actor.RequestID })),
-	textColumn("tenant_id", func(e *Entry) *string { return &e.Actor.TenantID }),
-	textColumn("resource_type", func(e *Entry) *string { return &e.Resource.Type }),
-	textColumn("resource_id", func(e *Entry) *string { return &e.Resource.ID }),
-	textColumn("file_key", func(e *Entry) *string { return &e.Key }),
-	textColumn("source_key", func(e *Entry) *string { return &e.SourceKey }),
-	textColumn("storage_backend", func(e *Entry) *string { return &e.Backend }),
-	textColumn("bucket", func(e *Entry) *string { return &e.Bucket }),
-	textColumn("grant_id", func(e *Entry) *string { return &e.GrantID }),
-	{
-		Name: "size", Type: typeInteger,
-		get: func(e *Entry) any {
-			if e.Size == nil {
+func makeColumns() []Column {
+	return []Column{
+		uuidColumn("id", true, func(e *Entry) *string { return &e.ID }),
+		uuidColumn("op_id", true, func(e *Entry) *string { return &e.OpID }),
+		uuidColumn("ref_op_id", false, func(e *Entry) *string { return &e.RefOpID }),
+		uuidColumn("writer_id", true, func(e *Entry) *string { return &e.WriterID }),
+		{
+			Name: "seq", Type: typeInteger, required: true,
+			get: func(e *Entry) any { return e.Seq },
+			set: func(e *Entry, v any) error { return setInteger(&e.Seq, v) },
+		},
+		timeColumn("occurred_at", func(e *Entry) *time.Time { return &e.OccurredAt }),
+		timeColumn("created_at", func(e *Entry) *time.Time { return &e.CreatedAt }),
+		required(textColumn("action", func(e *Entry) *string { return (*string)(&e.Action) })),
+		required(textColumn("outcome", func(e *Entry) *string { return (*string)(&e.Outcome) })),
+		required(textColumn("settled_by", func(e *Entry) *string { return (*string)(&e.SettledBy) })),
+		personal(textColumn("user_id", func(e *Entry) *string { return &e.Actor.UserID })),
+		personal(textColumn("ip_address", func(e *Entry) *string { return &e.Actor.IP })),
+		personal(textColumn("user_agent", func(e *Entry) *string { return &e.Actor.UserAgent })),
+		personal(textColumn("request_id", func(e *Entry) *string { return &e.Actor.RequestID })),
+		textColumn("tenant_id", func(e *Entry) *string { return &e.Actor.TenantID }),
+		textColumn("resource_type", func(e *Entry) *string { return &e.Resource.Type }),
+		textColumn("resource_id", func(e *Entry) *string { return &e.Resource.ID }),
+		textColumn("file_key", func(e *Entry) *string { return &e.Key }),
+		textColumn("source_key", func(e *Entry) *string { return &e.SourceKey }),
+		textColumn("storage_backend", func(e *Entry) *string { return &e.Backend }),
+		textColumn("bucket", func(e *Entry) *string { return &e.Bucket }),
+		textColumn("grant_id", func(e *Entry) *string { return &e.GrantID }),
+		{
+			Name: "size", Type: typeInteger,
+			get: func(e *Entry) any {
+				if e.Size == nil {
+					return nil
+				}
+				return *e.Size
+			},
+			set: func(e *Entry, v any) error {
+				e.Size = new(int64)
+				return setInteger(e.Size, v)
+			},
+		},
+		{
+			Name: "sha256", Type: typeDigest,
+			get: func(e *Entry) any {
+				if e.SHA256 == nil {
+					return nil
+				}
+				return e.SHA256
+			},
+			set: func(e *Entry, v any) error {
+				b, ok := v.([]byte)
+				if !ok || len(b) != 32 {
+					return fmt.Errorf("holds a %T of %d bytes: want 32 bytes", v, len(b))
+				}
+				e.SHA256 = b
 				return nil
-			}
-			return *e.Size
+			},
 		},
-		set: func(e *Entry, v any) error {
-			e.Size = new(int64)
-			return setInteger(e.Size, v)
+		textColumn("content_type", func(e *Entry) *string { return &e.ContentType }),
+		textColumn("error_code", func(e *Entry) *string { return &e.ErrorCode }),
+		{
+			Name: "details", Type: typeObject,
+			get: func(e *Entry) any {
+				b := []byte{'{'}
+				for name, text := range e.Details.All() {
+					b = appendMember(b, name, text)
+				}
+				if len(b) == 1 {
+					return nil
+				}
+				return string(append(b, '}'))
+			},
+			set: func(e *Entry, v any) error {
+				facts, err := parseObject(v)
+				for name, text := range facts {
+					err = errors.Join(err, e.Details.Set(name, text))
+				}
+				return err
+			},
 		},
-	},
-	{
-		Name: "sha256", Type: typeDigest,
-		get: func(e *Entry) any {
-			if e.SHA256 == nil {
-				return nil
-			}
-			return e.SHA256
+		{
+			Name: "attrs", Type: typeObject,
+			get: func(e *Entry) any {
+				if len(e.Attrs) == 0 {
+					return nil
+				}
+				return string(appendObject(nil, e.Attrs))
+			},
+			set: func(e *Entry, v any) (err error) {
+				e.Attrs, err = parseObject(v)
+				return err
+			},
 		},
-		set: func(e *Entry, v any) error {
-			b, ok := v.([]byte)
-			if !ok || len(b) != 32 {
-				return fmt.Errorf("holds a %T of %d bytes: want 32 bytes", v, len(b))
-			}
-			e.SHA256 = b
-			return nil
-		},
-	},
-	textColumn("content_type", func(e *Entry) *string { return &e.ContentType }),
-	textColumn("error_code", func(e *Entry) *string { return &e.ErrorCode }),
-	{
-		Name: "details", Type: typeObject,
-		get: func(e *Entry) any {
-			b := []byte{'{'}
-			for name, text := range e.Details.All() {
-				b = appendMember(b, name, text)
-			}
-			if len(b) == 1 {
-				return nil
-			}
-			return string(append(b, '}'))
-		},
-		set: func(e *Entry, v any) error {
-			facts, err := parseObject(v)
-			for name, text := range facts {
-				err = errors.Join(err, e.Details.Set(name, text))
-			}
-			return err
-		},
-	},
-	{
-		Name: "attrs", Type: typeObject,
-		get: func(e *Entry) any {
-			if len(e.Attrs) == 0 {
-				return nil
-			}
-			return string(appendObject(nil, e.Attrs))
-		},
-		set: func(e *Entry, v any) (err error) {
-			e.Attrs, err = parseObject(v)
-			return err
-		},
-	},
+	}
 }
 
 func textColumn(name string, field func(e *Entry) *string) Column {

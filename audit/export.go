@@ -37,6 +37,7 @@ func WriteJSONL(w io.Writer, entries iter.Seq2[Entry, error]) (n int64, err erro
 }
 
 func appendEntry(b []byte, e *Entry) []byte {
+	columns := Columns()
 	b = append(b, '{')
 	for i := range columns {
 		v := columns[i].get(e)
@@ -72,6 +73,7 @@ func WriteCSV(w io.Writer, entries iter.Seq2[Entry, error]) (n int64, err error)
 		out.Flush()
 		return out.Error()
 	}
+	columns := Columns()
 	record := make([]string, len(columns))
 	for i := range columns {
 		record[i] = columns[i].Name

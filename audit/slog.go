@@ -47,6 +47,7 @@ func (s Slog) Log(ctx context.Context, e Event) error {
 func (e Event) LogValue() slog.Value {
 	attrs := make([]slog.Attr, 0, 20)
 	en := Entry{Event: e}
+	columns := Columns()
 	for i := range columns {
 		c := &columns[i]
 		switch c.Name {

@@ -43,7 +43,7 @@ var prelude = []struct{ name, typ string }{
 	{"ctx", "context.Context"}, {"journal", "*sqlaudit.Journal"}, {"store", "*blobstore.Store"}, {"signer", "*signurl.Signer"}, {"db", "*sqlx.DB"}, {"mux", "*http.ServeMux"},
 	{"w", "http.ResponseWriter"}, {"r", "*http.Request"}, {"file", "io.Reader"}, {"key", "string"}, {"bucket", "*blob.Bucket"}, {"keys", "[]signurl.Key"},
 	{"deploymentKey", "secret.Text"}, {"verifierKey", "string"}, {"oldStore", "*blobstore.Store"}, {"newStore", "*blobstore.Store"}, {"t", "*testing.T"},
-	{"size", "int64"}, {"entryID", "string"}, {"checkpoints", "sqlaudit.Checkpoints"}, {"export", "*os.File"}, {"out", "io.Writer"}, {"err", "error"},
+	{"size", "int64"}, {"entryID", "string"}, {"checkpoints", "sqlaudit.Checkpoints"}, {"archive", "*os.File"}, {"export", "*os.File"}, {"out", "io.Writer"}, {"err", "error"},
 }
 
 var block = regexp.MustCompile("(?ms)^```go\n(.*?)^```$")

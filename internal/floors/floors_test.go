@@ -56,6 +56,7 @@ var sameFloor = [][2]string{
 	{"signurl", "secret"},
 	{"audit/proof", "audit"},
 	{"internal/provider", "internal/progress"},
+	{"internal/provider", "internal/limit"},
 }
 
 // forTests are imported by tests only, and may import anything below floor 4.
