@@ -35,7 +35,7 @@ var imports = map[string]string{
 	"storetest": "github.com/blobtrail/blobtrail/blobstore/storetest", "transfer": "github.com/blobtrail/blobtrail/blobstore/transfer", "config": "github.com/blobtrail/blobtrail/config",
 	"signurl": "github.com/blobtrail/blobtrail/signurl", "secret": "github.com/blobtrail/blobtrail/secret", "memstore": "github.com/blobtrail/blobtrail/blobstore/memstore", "blob": "gocloud.dev/blob", "sqlx": "github.com/jmoiron/sqlx",
 	"context": "context", "errors": "errors", "fmt": "fmt", "fs": "io/fs", "http": "net/http", "io": "io", "json": "encoding/json", "log": "log", "netip": "net/netip", "os": "os",
-	"slog": "log/slog", "strings": "strings", "testing": "testing", "time": "time",
+	"slog": "log/slog", "sql": "database/sql", "strings": "strings", "testing": "testing", "time": "time",
 }
 
 // prelude is what a snippet finds: what the pages have introduced before.
