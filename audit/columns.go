@@ -121,45 +121,10 @@ func makeColumns() []Column {
 				return setInteger(e.Size, v)
 			},
 		},
-		{
-			Name: "sha256", Type: typeDigest,
-			get: func(e *Entry) any {
-				if e.SHA256 == nil {
-					return nil
-				}
-				return e.SHA256
-			},
-			set: func(e *Entry, v any) error {
-				b, ok := v.([]byte)
-				if !ok || len(b) != 32 {
-					return fmt.Errorf("holds a %T of %d bytes: want 32 bytes", v, len(b))
-				}
-				e.SHA256 = b
-				return nil
-			},
-		},
+		shaColumn(),
 		textColumn("content_type", func(e *Entry) *string { return &e.ContentType }),
 		textColumn("error_code", func(e *Entry) *string { return &e.ErrorCode }),
-		{
-			Name: "details", Type: typeObject,
-			get: func(e *Entry) any {
-				b := []byte{'{'}
-				for name, text := range e.Details.All() {
-					b = appendMember(b, name, text)
-				}
-				if len(b) == 1 {
-					return nil
-				}
-				return string(append(b, '}'))
-			},
-			set: func(e *Entry, v any) error {
-				facts, err := parseObject(v)
-				for name, text := range facts {
-					err = errors.Join(err, e.Details.Set(name, text))
-				}
-				return err
-			},
-		},
+		detailsColumn(),
 		{
 			Name: "attrs", Type: typeObject,
 			get: func(e *Entry) any {
@@ -172,6 +137,51 @@ func makeColumns() []Column {
 				e.Attrs, err = parseObject(v)
 				return err
 			},
+		},
+	}
+}
+
+// shaColumn holds the digest of the content.
+func shaColumn() Column {
+	return Column{
+		Name: "sha256", Type: typeDigest,
+		get: func(e *Entry) any {
+			if e.SHA256 == nil {
+				return nil
+			}
+			return e.SHA256
+		},
+		set: func(e *Entry, v any) error {
+			b, ok := v.([]byte)
+			if !ok || len(b) != 32 {
+				return fmt.Errorf("holds a %T of %d bytes: want 32 bytes", v, len(b))
+			}
+			e.SHA256 = b
+			return nil
+		},
+	}
+}
+
+// detailsColumn holds the details as one object.
+func detailsColumn() Column {
+	return Column{
+		Name: "details", Type: typeObject,
+		get: func(e *Entry) any {
+			b := []byte{'{'}
+			for name, text := range e.Details.All() {
+				b = appendMember(b, name, text)
+			}
+			if len(b) == 1 {
+				return nil
+			}
+			return string(append(b, '}'))
+		},
+		set: func(e *Entry, v any) error {
+			facts, err := parseObject(v)
+			for name, text := range facts {
+				err = errors.Join(err, e.Details.Set(name, text))
+			}
+			return err
 		},
 	}
 }

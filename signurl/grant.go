@@ -99,6 +99,26 @@ func (l *Grant) normalize() error {
 	default:
 		return errors.New("Method must be GET, HEAD, PUT or DELETE, in capitals")
 	}
+	if err := l.checkFields(); err != nil {
+		return err
+	}
+	if l.ID == "" {
+		l.ID = NewGrantID()
+	} else if len(l.ID) > maxGrantID || !only(l.ID, func(c byte) bool { return unreserved[c] }) {
+		return fmt.Errorf("ID must be at most %d characters of A-Z a-z 0-9 - . _ ~", maxGrantID)
+	}
+	if l.IP != "" {
+		a, err := netip.ParseAddr(l.IP)
+		if err != nil || a.Zone() != "" {
+			return errors.New("IP must be an IPv4 or IPv6 address without port and zone")
+		}
+		l.IP = a.Unmap().String()
+	}
+	return nil
+}
+
+// checkFields refuses what can't be signed, except in Method, ID and IP.
+func (l *Grant) checkFields() error {
 	if l.Method == http.MethodPut {
 		if err := l.checkUpload(); err != nil {
 			return err
@@ -113,11 +133,6 @@ func (l *Grant) normalize() error {
 	if p := keyProblem(l.Key); p != "" {
 		return errors.New(p)
 	}
-	if l.ID == "" {
-		l.ID = NewGrantID()
-	} else if len(l.ID) > maxGrantID || !only(l.ID, func(c byte) bool { return unreserved[c] }) {
-		return fmt.Errorf("ID must be at most %d characters of A-Z a-z 0-9 - . _ ~", maxGrantID)
-	}
 	if err := checkText("Filename", l.Filename); err != nil {
 		return err
 	}
@@ -129,13 +144,6 @@ func (l *Grant) normalize() error {
 	}
 	if err := checkText("UserID", l.UserID); err != nil {
 		return err
-	}
-	if l.IP != "" {
-		a, err := netip.ParseAddr(l.IP)
-		if err != nil || a.Zone() != "" {
-			return errors.New("IP must be an IPv4 or IPv6 address without port and zone")
-		}
-		l.IP = a.Unmap().String()
 	}
 	if l.MaxUses < 0 {
 		return errors.New("MaxUses must not be negative; 0 is unlimited")

@@ -62,6 +62,7 @@
 package azurestore
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
@@ -71,6 +72,7 @@ import (
 	"time"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 	"github.com/blobtrail/blobtrail/secret"
 )
 
@@ -94,20 +96,14 @@ func init() {
 
 // parse returns the options that a URL and the environment stand for.
 func parse(u *url.URL, env func(string) string) (*Options, error) {
-	if u.User != nil {
-		return nil, fmt.Errorf("the URL holds a user or password: give credentials by the environment or by azurestore.Open")
-	}
-	if u.Path != "" && u.Path != "/" {
-		return nil, fmt.Errorf("the URL has the path %q: want just azblob://container; for a folder in it use a key prefix", u.Path)
+	if err := provider.CheckURL(u, "azblob://container", "the environment or by azurestore.Open"); err != nil {
+		return nil, err
 	}
 	o := &Options{
 		Container: u.Host, Account: env("AZURE_STORAGE_ACCOUNT"), Key: secret.New(env("AZURE_STORAGE_KEY")), SASToken: secret.New(env("AZURE_STORAGE_SAS_TOKEN")),
 	}
 	if o.Key.IsZero() && o.SASToken.IsZero() {
-		o.ConnectionString = secret.New(env("AZURE_STORAGE_CONNECTION_STRING"))
-		if o.ConnectionString.IsZero() {
-			o.ConnectionString = secret.New(env("AZURE_STORAGEBLOB_CONNECTIONSTRING"))
-		}
+		o.ConnectionString = secret.New(cmp.Or(env("AZURE_STORAGE_CONNECTION_STRING"), env("AZURE_STORAGEBLOB_CONNECTIONSTRING")))
 	}
 	domain, protocol := env("AZURE_STORAGE_DOMAIN"), env("AZURE_STORAGE_PROTOCOL")
 	emulator, _ := strconv.ParseBool(env("AZURE_STORAGE_IS_LOCAL_EMULATOR"))

@@ -158,7 +158,7 @@ func (k *problemKind) detailOf(err error) string {
 		if !errors.Is(err, target) {
 			continue
 		}
-		if r, ok := target.(*reason); ok {
+		if r, ok := target.(*reason); ok { //nolint:errorlint // a target of the table is never wrapped
 			return r.detail
 		}
 		if d := (*detailedError)(nil); errors.As(err, &d) && d.of == target {

@@ -64,6 +64,7 @@ import (
 	"time"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 const scheme = "gs"
@@ -86,11 +87,8 @@ func init() {
 
 // parse returns the options that a URL and the environment stand for.
 func parse(u *url.URL, env func(string) string) (*Options, error) {
-	if u.User != nil {
-		return nil, errors.New("the URL holds a user or password: give credentials by a file or by gcsstore.Open")
-	}
-	if u.Path != "" && u.Path != "/" {
-		return nil, fmt.Errorf("the URL has the path %q: want just gs://bucket; for a folder in it use a key prefix", u.Path)
+	if err := provider.CheckURL(u, "gs://bucket", "a file or by gcsstore.Open"); err != nil {
+		return nil, err
 	}
 	o := &Options{Bucket: u.Host}
 	for name, values := range u.Query() {

@@ -5,6 +5,7 @@ package gcsstore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/rsa"
@@ -53,18 +54,8 @@ func newLinkSigner(ctx context.Context, o *Options, creds *google.Credentials, c
 	if s.iam == "" {
 		s.iam = iamAddress
 	}
-	endpoint := o.PublicEndpoint
-	if endpoint == "" {
-		endpoint = o.Endpoint
-	}
-	if endpoint != "" {
-		u, err := url.Parse(endpoint)
-		if err != nil {
-			return nil, errors.New("the endpoint is not an address")
-		}
-		s.host, s.insecure = u.Host, u.Scheme == "http"
-	} else if o.UniverseDomain != "" {
-		s.host = "storage." + o.UniverseDomain
+	if err := s.setHost(o); err != nil {
+		return nil, err
 	}
 	var file keyFile
 	if creds != nil {
@@ -106,6 +97,22 @@ func newLinkSigner(ctx context.Context, o *Options, creds *google.Credentials, c
 		s.reason = "no service account is known that could sign links: set access_id"
 	}
 	return s, nil
+}
+
+// setHost sets the host that links name.
+func (s *linkSigner) setHost(o *Options) error {
+	endpoint := cmp.Or(o.PublicEndpoint, o.Endpoint)
+	switch {
+	case endpoint != "":
+		u, err := url.Parse(endpoint)
+		if err != nil {
+			return errors.New("the endpoint is not an address")
+		}
+		s.host, s.insecure = u.Host, u.Scheme == "http"
+	case o.UniverseDomain != "":
+		s.host = "storage." + o.UniverseDomain
+	}
+	return nil
 }
 
 // parseKey returns the key of a PEM block. Its errors repeat nothing of it.

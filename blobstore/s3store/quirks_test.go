@@ -122,13 +122,7 @@ func (q *quirky) object(w http.ResponseWriter, r *http.Request, key string, body
 		q.objects[key] = &stored{content: q.parts[key], header: http.Header{}, at: time.Now().UTC()}
 		_, _ = fmt.Fprintf(w, "<CompleteMultipartUploadResult><ETag>%s</ETag></CompleteMultipartUploadResult>", q.objects[key].etag())
 	case r.Method == http.MethodPut && r.Header.Get("X-Amz-Copy-Source") != "":
-		src := q.objects[strings.TrimPrefix(r.Header.Get("X-Amz-Copy-Source"), "files/")]
-		if match := r.Header.Get("X-Amz-Copy-Source-If-Match"); match != "" && match != src.etag() {
-			refuse(w, http.StatusPreconditionFailed, "PreconditionFailed")
-			return
-		}
-		q.objects[key] = &stored{content: src.content, header: r.Header.Clone(), at: time.Now().UTC()}
-		_, _ = fmt.Fprintf(w, "<CopyObjectResult><ETag>%s</ETag></CopyObjectResult>", src.etag())
+		q.copy(w, r, key)
 	case r.Method == http.MethodPut:
 		q.objects[key] = &stored{content: body, header: r.Header.Clone(), at: time.Now().UTC()}
 		w.Header().Set("ETag", q.objects[key].etag())
@@ -140,14 +134,28 @@ func (q *quirky) object(w http.ResponseWriter, r *http.Request, key string, body
 	case o == nil:
 		refuse(w, http.StatusNotFound, "NoSuchKey")
 	default:
-		for name, v := range o.header {
-			if strings.HasPrefix(name, "X-Amz-Meta-") || name == "Content-Type" || name == "Content-Encoding" {
-				w.Header()[name] = v
-			}
-		}
-		w.Header().Set("ETag", o.etag())
-		http.ServeContent(w, r, "", o.at, bytes.NewReader(o.content))
+		o.serve(w, r)
 	}
+}
+
+func (q *quirky) copy(w http.ResponseWriter, r *http.Request, key string) {
+	src := q.objects[strings.TrimPrefix(r.Header.Get("X-Amz-Copy-Source"), "files/")]
+	if match := r.Header.Get("X-Amz-Copy-Source-If-Match"); match != "" && match != src.etag() {
+		refuse(w, http.StatusPreconditionFailed, "PreconditionFailed")
+		return
+	}
+	q.objects[key] = &stored{content: src.content, header: r.Header.Clone(), at: time.Now().UTC()}
+	_, _ = fmt.Fprintf(w, "<CopyObjectResult><ETag>%s</ETag></CopyObjectResult>", src.etag())
+}
+
+func (o *stored) serve(w http.ResponseWriter, r *http.Request) {
+	for name, v := range o.header {
+		if strings.HasPrefix(name, "X-Amz-Meta-") || name == "Content-Type" || name == "Content-Encoding" {
+			w.Header()[name] = v
+		}
+	}
+	w.Header().Set("ETag", o.etag())
+	http.ServeContent(w, r, "", o.at, bytes.NewReader(o.content))
 }
 
 func (q *quirky) part(w http.ResponseWriter, r *http.Request, key string, body []byte) {

@@ -13,7 +13,7 @@ import (
 )
 
 // The file is kept if and only if the row is.
-func ExampleTx() {
+func ExampleTx() { //nolint:testableexamples // it needs a PostgreSQL server
 	_ = func(ctx context.Context, pool *pgxpool.Pool, journal *sqlaudit.Journal, store *blobstore.Store, key string, file io.Reader) error {
 		staged, err := store.Stage(ctx, key, file, nil)
 		if err != nil {

@@ -43,13 +43,8 @@ func TestScore(t *testing.T) {
 		switch {
 		case !full:
 			refused++
-			for i, g := range got { // a form shows these
-				if g != "" && want[1] != "-" && g != want[i+1] {
-					wrong++
-					t.Errorf("%s: found %q, want %q", want[0], got, want[1:])
-				}
-			}
 			if want[1] != "-" {
+				wrong += wrongOf(t, got, want)
 				t.Logf("%s: refused: %q %v", want[0], unclear, err)
 			}
 		case strings.Join(got, "\t") == strings.Join(want[1:], "\t"):
@@ -63,4 +58,16 @@ func TestScore(t *testing.T) {
 	if right < could*9/10 {
 		t.Errorf("only %d of %d were read", right, could)
 	}
+}
+
+// wrongOf counts the details of a refused file that are wrong: a form shows them.
+func wrongOf(t *testing.T, got, want []string) (wrong int) {
+	t.Helper()
+	for i, g := range got {
+		if g != "" && g != want[i+1] {
+			wrong++
+			t.Errorf("%s: found %q, want %q", want[0], got, want[1:])
+		}
+	}
+	return wrong
 }

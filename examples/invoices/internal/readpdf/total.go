@@ -86,7 +86,13 @@ func (f *finder) readSum(found *sumsFound, n int, l *line, at, end int) {
 		}
 		return
 	}
-	rest := text[m[1]:]
+	f.readTotalOf(found, n, l, at, text, m, gross != nil)
+}
+
+// readTotalOf reads the total behind a label that was found at m in a part of a
+// line.
+func (f *finder) readTotalOf(found *sumsFound, n int, l *line, at int, text string, m []int, gross bool) {
+	monies, rest := amounts(text), text[m[1]:]
 	if len(monies) == 0 && strings.IndexAny(rest, "0123456789") != 0 && strings.TrimSpace(rest) != "" && !strings.ContainsAny(rest, "€$£¥") {
 		return // a sentence, such as "total due in 30 days"
 	}
@@ -98,7 +104,7 @@ func (f *finder) readSum(found *sumsFound, n int, l *line, at, end int) {
 	}
 	found.add(formatCents(a.cents))
 	found.totals = append(found.totals, a.cents)
-	found.gross = found.gross || gross != nil
+	found.gross = found.gross || gross
 	for _, name := range []string{a.currency, currencyOfLabel(text[:m[1]])} {
 		if name != "" && !slices.Contains(found.names, name) {
 			found.names = append(found.names, name)

@@ -1,0 +1,19 @@
+package provider
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+)
+
+// CheckURL refuses a bucket URL with credentials or a path. want is the form of the
+// URL, and credentials says where credentials belong.
+func CheckURL(u *url.URL, want, credentials string) error {
+	if u.User != nil {
+		return errors.New("the URL holds a user or password: give credentials by " + credentials)
+	}
+	if u.Path != "" && u.Path != "/" {
+		return fmt.Errorf("the URL has the path %q: want just %s; for a folder in it use a key prefix", u.Path, want)
+	}
+	return nil
+}
