@@ -229,14 +229,14 @@ func TestVerificationThatFailed(t *testing.T) {
 	closed, err := sqlaudit.Open(t.Context(), "sqlite::memory:", nil)
 	require.NoError(t, err)
 	require.NoError(t, closed.Close(t.Context()))
-	journal := s.journal
-	s.journal = closed
+	journal := s.app.Journal
+	s.app.Journal = closed
 	for range 2 { // the second time is too soon to try again
 		a := anna.do("POST", "/trail/verify", nil)
 		assert.GreaterOrEqual(t, a.status, 500, a.body)
 		assert.NotContains(t, a.body, "sound")
 	}
-	s.journal = journal
+	s.app.Journal = journal
 	s.checked.tried = time.Time{}
 	a := anna.do("POST", "/trail/verify", nil)
 	assert.Equal(t, 200, a.status, a.body)
