@@ -305,7 +305,11 @@ func remove(l []string, from, to int) []string {
 // Any single change of a byte, and any line removed, is found.
 func TestVerifyExportFindsEveryByte(t *testing.T) {
 	e := newExported(t)
-	for i := 0; i < len(e.text); i += 7 {
+	step := 7
+	if testing.Short() {
+		step = 70
+	}
+	for i := 0; i < len(e.text); i += step {
 		changed := []byte(e.text)
 		changed[i] ^= 1
 		r := e.verify(t, string(changed))
