@@ -171,13 +171,16 @@ func openCheckpoints(ctx context.Context, cfg config.Config, location string, o 
 	if cfg.AuditCheckpointsURL == "" || o != nil && o.Publish != nil {
 		return nil, nil //nolint:nilnil // no bucket is a valid result: see App.checkpoints
 	}
-	var credentials driver.Credentials
+	var (
+		credentials driver.Credentials
+		from        string
+	)
 	if schemeOf(cfg.AuditCheckpointsURL) == schemeOf(location) {
-		credentials = credentialsOf(cfg, location)
+		credentials, from = credentialsOf(cfg, location)
 	}
 	b, err := driver.Open(ctx, cfg.AuditCheckpointsURL, credentials)
 	if err != nil {
-		return nil, fmt.Errorf("AUDIT_CHECKPOINTS_URL: %w", err)
+		return nil, openedBy("AUDIT_CHECKPOINTS_URL", from, err)
 	}
 	return b, nil
 }
@@ -221,28 +224,38 @@ func openStore(ctx context.Context, cfg config.Config, location string, journal 
 	if o.LinkExpiry == 0 {
 		o.LinkExpiry = cfg.LinkExpiry
 	}
-	if credentials := credentialsOf(cfg, location); !credentials.IsZero() {
+	credentials, from := credentialsOf(cfg, location)
+	if from != "" {
 		o.Credentials = credentials
 	}
 	store, err := blobstore.Open(ctx, location, journal, &o)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", storageVariable(cfg), err)
+		return nil, openedBy(storageVariable(cfg), from, err)
 	}
 	return store, nil
 }
 
-// credentialsOf returns the credentials for the storage at location. The
-// provider finds its own if they are zero.
-func credentialsOf(cfg config.Config, location string) driver.Credentials {
+// credentialsOf returns the credentials for the storage at location, with the
+// variable that holds them. The provider finds others if they are zero.
+func credentialsOf(cfg config.Config, location string) (c driver.Credentials, from string) {
 	switch scheme := schemeOf(location); {
 	case scheme == "s3" && !cfg.S3.AccessKey.IsZero():
-		return driver.Credentials{AccessKey: cfg.S3.AccessKey, SecretKey: cfg.S3.SecretKey}
+		return driver.Credentials{AccessKey: cfg.S3.AccessKey, SecretKey: cfg.S3.SecretKey}, "S3_ACCESS_KEY"
 	case scheme == "azblob" && !cfg.Azure.ConnectionString.IsZero():
-		return driver.Credentials{ConnectionString: cfg.Azure.ConnectionString}
+		return driver.Credentials{ConnectionString: cfg.Azure.ConnectionString}, "AZURE_STORAGE_CONNECTION_STRING"
 	case scheme == "gs" && cfg.GCS.CredentialsFile != "":
-		return driver.Credentials{CredentialsFile: cfg.GCS.CredentialsFile}
+		return driver.Credentials{CredentialsFile: cfg.GCS.CredentialsFile}, "GCS_CREDENTIALS_PATH"
 	}
-	return driver.Credentials{}
+	return driver.Credentials{}, ""
+}
+
+// openedBy wraps the error of opening a bucket with the variables that said where it
+// is and, if from is not empty, with which credentials.
+func openedBy(variable, from string, err error) error {
+	if from != "" {
+		variable += ", with the credentials of " + from
+	}
+	return fmt.Errorf("%s: %w", variable, err)
 }
 
 func schemeOf(location string) string {

@@ -88,7 +88,7 @@ func TestOpenFailsByName(t *testing.T) {
 		env  vars
 		want []string
 	}{
-		{"s3 without its provider", vars{"STORAGE_BACKEND": "s3", "S3_BUCKET_NAME": "files", "S3_ACCESS_KEY": accessKey, "S3_SECRET_KEY": secretKey}, []string{"STORAGE_BACKEND", `import _ "github.com/blobtrail/blobtrail/blobstore/s3store"`}},
+		{"s3 without its provider", vars{"STORAGE_BACKEND": "s3", "S3_BUCKET_NAME": "files", "S3_ACCESS_KEY": accessKey, "S3_SECRET_KEY": secretKey}, []string{"STORAGE_BACKEND, with the credentials of S3_ACCESS_KEY: ", `import _ "github.com/blobtrail/blobtrail/blobstore/s3store"`}},
 		{"azure without its provider", vars{"STORAGE_BACKEND": "azure", "AZURE_CONTAINER_NAME": "files", "AZURE_STORAGE_ACCOUNT_URL": "https://a.blob.core.windows.net"}, []string{"STORAGE_BACKEND", `import _ "github.com/blobtrail/blobtrail/blobstore/azurestore"`}},
 		{"gcs without its provider", vars{"STORAGE_BACKEND": "gcs", "GCS_BUCKET_NAME": "files"}, []string{"STORAGE_BACKEND", `import _ "github.com/blobtrail/blobtrail/blobstore/gcsstore"`}},
 		{"a URL without its provider", vars{"STORAGE_URL": "swift://files"}, []string{"STORAGE_URL", "swift://"}},

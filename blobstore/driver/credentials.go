@@ -24,16 +24,19 @@ func (c Credentials) IsZero() bool { return c.Only() == nil }
 // Only returns an error if another field than the named ones is set, because
 // going on without it would be a surprise.
 func (c Credentials) Only(fields ...string) error {
-	for name, set := range map[string]bool{
-		"AccessKey": !c.AccessKey.IsZero(), "SecretKey": !c.SecretKey.IsZero(),
-		"ConnectionString": !c.ConnectionString.IsZero(), "CredentialsFile": c.CredentialsFile != "",
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{
+		{"AccessKey", !c.AccessKey.IsZero()}, {"SecretKey", !c.SecretKey.IsZero()},
+		{"ConnectionString", !c.ConnectionString.IsZero()}, {"CredentialsFile", c.CredentialsFile != ""},
 	} {
 		switch {
-		case !set || slices.Contains(fields, name):
+		case !f.set || slices.Contains(fields, f.name):
 		case len(fields) == 0:
-			return fmt.Errorf("the provider takes no credentials, and %s is set", name)
+			return fmt.Errorf("the provider takes no credentials, and %s is set", f.name)
 		default:
-			return fmt.Errorf("the provider takes the credentials %s, and %s is set", strings.Join(fields, " and "), name)
+			return fmt.Errorf("the provider takes the credentials %s, and %s is set", strings.Join(fields, " and "), f.name)
 		}
 	}
 	return nil
