@@ -35,7 +35,7 @@ func (l *Log) Anchors(certificate string, sizes []int64) bool {
 		if l.anchors.certificate == nil {
 			l.c.leaveOut(1)
 		} else if l.w != nil && certificate != l.w.Certificate {
-			l.find(l.finding(KindCertificate, -1, "the certificate that was published is not the one in the database: the writer's key was replaced"))
+			l.find(l.finding(kindCertificate, -1, "the certificate that was published is not the one in the database: the writer's key was replaced"))
 		}
 	}
 	if l.anchors.certificate == nil && l.verifier == nil {
@@ -108,7 +108,7 @@ func (l *Log) Published(size int64, signed string, arrived bool) bool {
 	root, known := l.rootAt(size)
 	if known && c.root != root && !l.differs {
 		l.differs = true
-		f := l.finding(KindPublished, l.stream.First, "the checkpoint published for %d entries has another root than the entries give: they were rewritten", size)
+		f := l.finding(kindPublished, l.stream.First, "the checkpoint published for %d entries has another root than the entries give: they were rewritten", size)
 		f.Last = size - 1
 		l.find(f)
 	}
@@ -125,7 +125,7 @@ func (l *Log) anchor(size int64, arrived bool) {
 	}
 	switch {
 	case l.w == nil:
-		f := l.finding(KindWriter, 0, "the writer is gone: it published that it had %d entries, and the database does not know it", size)
+		f := l.finding(kindWriter, 0, "the writer is gone: it published that it had %d entries, and the database does not know it", size)
 		f.Last = size - 1
 		l.find(f)
 		l.report()

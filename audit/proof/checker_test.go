@@ -89,40 +89,40 @@ func TestCheckerOfAnHonestLog(t *testing.T) {
 }
 
 func TestCheckerFinds(t *testing.T) {
-	for kind, changes := range map[Kind][]func(f *fed){
-		KindLeaf: {func(f *fed) {
+	for kind, changes := range map[string][]func(f *fed){
+		kindLeaf: {func(f *fed) {
 			e := *f.entries[1]
 			e.Values = append([]any(nil), e.Values...)
 			e.Values[columnOf("outcome")] = "failed"
 			f.entries[1] = &e
 		}},
-		KindRoot: {func(f *fed) {
+		kindRoot: {func(f *fed) {
 			e := *f.entries[1]
 			e.Values = append([]any(nil), e.Values...)
 			e.Values[columnOf("outcome")] = "failed"
 			e.Seal()
 			f.entries[1] = &e
 		}},
-		KindCommitment: {func(f *fed) {
+		kindCommitment: {func(f *fed) {
 			e := *f.entries[1]
 			e.Values = append([]any(nil), e.Values...)
 			e.Values[columnOf("user_id")] = "emma"
 			f.entries[1] = &e
 		}},
-		KindErasure: {
+		kindErasure: {
 			func(f *fed) { f.entries[1] = erase(f.entries[1]) },
 			func(f *fed) { f.erasure = f.frontier },
 			func(f *fed) { f.erasure = strings.Replace(f.erasure, "entries 6", "entries 5", 1) },
 		},
-		KindSequence: {
+		kindSequence: {
 			func(f *fed) { f.entries = append(f.entries[:1:1], f.entries[2:]...) },
 			func(f *fed) { f.entries = append([]*Entry{f.entries[0]}, f.entries...) },
 		},
-		KindUnsigned:    {func(f *fed) { delete(f.checkpoints, 12); delete(f.published, 12) }},
-		KindCut:         {func(f *fed) { f.entries = f.entries[:7] }},
-		KindSignature:   {func(f *fed) { f.checkpoints[8] = f.frontier }, func(f *fed) { f.checkpoints[8] = f.certificate }},
-		KindCertificate: {func(f *fed) { f.w.Origin = "elsewhere" }, func(f *fed) { f.w.Certificate = f.checkpoints[8] }},
-		KindFrontier: {
+		kindUnsigned:    {func(f *fed) { delete(f.checkpoints, 12); delete(f.published, 12) }},
+		kindCut:         {func(f *fed) { f.entries = f.entries[:7] }},
+		kindSignature:   {func(f *fed) { f.checkpoints[8] = f.frontier }, func(f *fed) { f.checkpoints[8] = f.certificate }},
+		kindCertificate: {func(f *fed) { f.w.Origin = "elsewhere" }, func(f *fed) { f.w.Certificate = f.checkpoints[8] }},
+		kindFrontier: {
 			func(f *fed) { f.frontier = f.erasure },
 			func(f *fed) { delete(f.checkpoints, 4) },
 			func(f *fed) { f.start.Hashes = append(f.start.Hashes, f.start.Hashes[0]) },
@@ -175,7 +175,7 @@ func TestCheckerAgainstWhatWasPublished(t *testing.T) {
 	l.End()
 	assert.False(t, l.Published(4, f.checkpoints[8], false), "it is for another size")
 	assert.True(t, l.Published(4, f.checkpoints[4], false))
-	assert.Equal(t, KindPublished, c.Report(true).Findings[0].Kind)
+	assert.Equal(t, kindPublished, c.Report(true).Findings[0].Kind)
 
 	c, err = NewChecker(100, f.d.key)
 	require.NoError(t, err)
@@ -184,7 +184,7 @@ func TestCheckerAgainstWhatWasPublished(t *testing.T) {
 	require.True(t, gone.Published(12, f.checkpoints[12], false))
 	r := c.Report(true)
 	require.Len(t, r.Findings, 1)
-	assert.Equal(t, KindWriter, r.Findings[0].Kind)
+	assert.Equal(t, kindWriter, r.Findings[0].Kind)
 
 	c, err = NewChecker(100, newDeployment(t).key)
 	require.NoError(t, err)

@@ -60,7 +60,7 @@ func VerifyExport(r io.Reader, keys ...string) (*Report, error) {
 		}
 		x.line++
 		if err != nil {
-			x.find(KindUnreadable, "the line is cut off, or longer than any that is written")
+			x.find(kindUnreadable, "the line is cut off, or longer than any that is written")
 			x.spoil()
 			continue
 		}
@@ -110,7 +110,7 @@ type exportLog struct {
 	end Tree // the largest that was reached
 }
 
-func (x *exportCheck) find(kind Kind, format string, args ...any) {
+func (x *exportCheck) find(kind string, format string, args ...any) {
 	f := Finding{Kind: kind, Seq: -1, Last: -1, Detail: fmt.Sprintf(format, args...), Line: x.line}
 	if x.at != nil {
 		f.WriterID = x.at.stream.WriterID
@@ -140,12 +140,12 @@ func (x *exportCheck) check(text []byte) {
 		}
 	}
 	if err != nil {
-		x.find(KindUnreadable, "the line is not one of an export: %v", err)
+		x.find(kindUnreadable, "the line is not one of an export: %v", err)
 		x.spoil()
 		return
 	}
 	if l.Export == nil && !x.begun {
-		x.find(KindUnreadable, "the line is before the beginning of an export")
+		x.find(kindUnreadable, "the line is before the beginning of an export")
 		x.begin("")
 	}
 	if l.End == nil && l.Export == nil {
@@ -160,7 +160,7 @@ func (x *exportCheck) check(text []byte) {
 		x.begin(l.Export.OpID)
 		x.digest.add(text)
 		if l.Export.Version != exportVersion {
-			x.find(KindUnreadable, "the export has version %d: want %d", l.Export.Version, exportVersion)
+			x.find(kindUnreadable, "the export has version %d: want %d", l.Export.Version, exportVersion)
 		}
 	case l.Writer != nil:
 		x.leave()
@@ -171,7 +171,7 @@ func (x *exportCheck) check(text []byte) {
 	case x.at == nil:
 		// Usually the line of its writer is a finding already.
 		if x.c.total() == x.before {
-			x.find(KindUnreadable, "the line is of no writer")
+			x.find(kindUnreadable, "the line is of no writer")
 		}
 	case l.Checkpoint != "":
 		x.at.line = x.line
@@ -200,7 +200,7 @@ func (x *exportCheck) leave() {
 		return
 	}
 	if n := x.at.next; x.at.covered < n {
-		f := x.at.finding(KindUnsigned, x.at.covered, "no checkpoint of the export covers them")
+		f := x.at.finding(kindUnsigned, x.at.covered, "no checkpoint of the export covers them")
 		f.Last, f.Line = n-1, x.line
 		x.c.Find(f)
 	}
@@ -232,12 +232,12 @@ func (x *exportCheck) writer(w *exportWriter) {
 		_, _, err = parsed.Certified(x.c.keys...)
 	}
 	if err != nil {
-		x.find(KindCertificate, "the entries that follow are of a writer that can't be trusted: %v", err)
+		x.find(kindCertificate, "the entries that follow are of a writer that can't be trusted: %v", err)
 		return
 	}
 	start, err := ParseTree(w.From, hashBytes(w.Hashes))
 	if err != nil || w.From > maxSize {
-		x.find(KindFrontier, "the entries that follow begin at no position of a log: %v", err)
+		x.find(kindFrontier, "the entries that follow begin at no position of a log: %v", err)
 		return
 	}
 	l := x.logs[w.ID]
@@ -253,13 +253,13 @@ func (x *exportCheck) writer(w *exportWriter) {
 	l.line = x.line
 	switch {
 	case start.Size > l.end.Size:
-		f := l.finding(KindSequence, l.end.Size, "missing: the export goes on with entry %d", start.Size)
+		f := l.finding(kindSequence, l.end.Size, "missing: the export goes on with entry %d", start.Size)
 		f.Last = start.Size - 1
 		x.c.Find(f)
 	case start.Size == l.end.Size && l.end.Hashes != nil && !slices.Equal(start.Hashes, l.end.Hashes):
-		x.c.Find(l.finding(KindRoot, start.Size, "the export goes on after other entries than those before it"))
+		x.c.Find(l.finding(kindRoot, start.Size, "the export goes on after other entries than those before it"))
 	case start.Size < l.stream.First:
-		x.c.Find(l.finding(KindSequence, start.Size, "the export goes back before entry %d, with which it began", l.stream.First))
+		x.c.Find(l.finding(kindSequence, start.Size, "the export goes back before entry %d, with which it began", l.stream.First))
 	}
 	first := l.stream.First
 	l.start(start)
@@ -292,7 +292,7 @@ func (x *exportCheck) entry(line *exportLine) {
 	e.Leaf = tlog.Hash(leaf)
 	if line.Personal != nil {
 		if err := e.fillPersonal(line.Personal); err != nil {
-			l.Log.find(l.finding(KindCommitment, e.seq(), "its personal fields are not those that were recorded: %v", err))
+			l.Log.find(l.finding(kindCommitment, e.seq(), "its personal fields are not those that were recorded: %v", err))
 			e.Salt = nil
 		}
 	}
@@ -305,7 +305,7 @@ func (x *exportCheck) end(end *exportEnd) {
 	damaged := x.c.total() > x.before
 	text, err := x.openEnd(end)
 	if err != nil {
-		x.find(KindSignature, "the end of the export is not signed by a writer of the trail: %v", err)
+		x.find(kindSignature, "the end of the export is not signed by a writer of the trail: %v", err)
 		return
 	}
 	if text == x.digest.text(x.opID) || damaged {
@@ -318,10 +318,10 @@ func (x *exportCheck) end(end *exportEnd) {
 		}
 	}
 	if lines != x.digest.lines {
-		x.find(KindCut, "the export had %d lines before this one, there are %d", lines, x.digest.lines)
+		x.find(kindCut, "the export had %d lines before this one, there are %d", lines, x.digest.lines)
 		return
 	}
-	x.find(KindRoot, "the lines before this one are not those that were exported")
+	x.find(kindRoot, "the lines before this one are not those that were exported")
 }
 
 // openEnd returns the text of the note at the end of an export.

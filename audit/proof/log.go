@@ -54,7 +54,7 @@ type Log struct {
 	line     int  // of the export
 }
 
-func (l *Log) finding(kind Kind, seq int64, format string, args ...any) Finding {
+func (l *Log) finding(kind string, seq int64, format string, args ...any) Finding {
 	return Finding{Kind: kind, WriterID: l.stream.WriterID, Seq: seq, Last: seq, Detail: fmt.Sprintf(format, args...), Line: l.line}
 }
 
@@ -70,7 +70,7 @@ const maxSize = 1 << 53
 func (l *Log) Frontier(size int64, hashes []byte, order, checkpoint string, odd error) bool {
 	t, err := l.frontier(size, hashes, order, checkpoint, odd)
 	if err != nil {
-		l.find(l.finding(KindFrontier, size, "the entries before this one are said to be gone: %v", err))
+		l.find(l.finding(kindFrontier, size, "the entries before this one are said to be gone: %v", err))
 		if odd == nil && size > 0 && size <= maxSize && len(l.invalid) < 100 {
 			l.invalid = append(l.invalid, t)
 		}
@@ -140,33 +140,33 @@ func (l *Log) Entry(e *Entry) {
 	seq, id := e.seq(), e.text(idColumn)
 	l.begin(seq)
 	l.entries++
-	named := func(kind Kind, format string, args ...any) {
+	named := func(kind string, format string, args ...any) {
 		f := l.finding(kind, seq, format, args...)
 		f.EntryID = id
 		l.find(f)
 	}
 	leaf := tlog.RecordHash(e.Canonical(make([]byte, 0, 1024)))
 	if leaf != e.Leaf {
-		named(KindLeaf, "its content has the hash %x, but %x was recorded: the entry was changed", leaf[:], e.Leaf[:])
+		named(kindLeaf, "its content has the hash %x, but %x was recorded: the entry was changed", leaf[:], e.Leaf[:])
 	}
 	switch {
 	case e.Salt == nil:
 		l.erased++
 		if e.hasPersonal() {
-			named(KindCommitment, "it has personal fields, but not the salt to check them with")
+			named(kindCommitment, "it has personal fields, but not the salt to check them with")
 		} else if !l.inExport && !l.erasures.allow(seq) {
-			named(KindErasure, "its personal fields are gone, and no valid order of erasure names it")
+			named(kindErasure, "its personal fields are gone, and no valid order of erasure names it")
 		}
 	case !bytes.Equal(e.commitment(), e.Commitment):
-		named(KindCommitment, "its personal fields are not those that were recorded")
+		named(kindCommitment, "its personal fields are not those that were recorded")
 	}
 	switch {
 	case seq < l.next:
-		named(KindSequence, "a second entry in place %d", seq)
+		named(kindSequence, "a second entry in place %d", seq)
 		l.lost = true
 		return
 	case seq > l.next:
-		f := l.finding(KindSequence, l.next, "missing: after entry %d follows entry %d", l.next-1, seq)
+		f := l.finding(kindSequence, l.next, "missing: after entry %d follows entry %d", l.next-1, seq)
 		f.Last = seq - 1
 		l.find(f)
 		l.lost = true
@@ -195,12 +195,12 @@ func (l *Log) append(leaf tlog.Hash) {
 // that the rest of the log can't be read.
 func (l *Log) Unreadable(seq int64, entryID string, odd error) {
 	if seq < 0 {
-		l.find(l.finding(KindUnreadable, -1, "the log can't be read as it was written: %v", odd))
+		l.find(l.finding(kindUnreadable, -1, "the log can't be read as it was written: %v", odd))
 		l.lost = true
 		return
 	}
 	l.begin(seq)
-	f := l.finding(KindUnreadable, seq, "the entry is not stored as it was written: %v", odd)
+	f := l.finding(kindUnreadable, seq, "the entry is not stored as it was written: %v", odd)
 	if isUUID(entryID) {
 		f.EntryID = entryID
 	}
@@ -227,7 +227,7 @@ func (l *Log) Checkpoint(size int64, signed string, odd error) {
 	}
 	c, err := l.open(signed, odd)
 	if err != nil {
-		f := l.finding(KindSignature, from, "the checkpoint at %d is not signed by its writer: %v", size, err)
+		f := l.finding(kindSignature, from, "the checkpoint at %d is not signed by its writer: %v", size, err)
 		f.Last = size - 1
 		l.find(f)
 		return
@@ -237,7 +237,7 @@ func (l *Log) Checkpoint(size int64, signed string, odd error) {
 	}
 	root := l.tree.Root()
 	if size != l.tree.Size || c.size != size || c.root != root {
-		f := l.finding(KindRoot, l.good, "the writer signed the root %s for these entries, they give %s: at least one of them was changed", c.root, root)
+		f := l.finding(kindRoot, l.good, "the writer signed the root %s for these entries, they give %s: at least one of them was changed", c.root, root)
 		f.Last = size - 1
 		if c.size != size {
 			f.Detail = fmt.Sprintf("the checkpoint stored for %d entries is for %d", size, c.size)
@@ -264,7 +264,7 @@ func (l *Log) beyond(size int64, signed string, odd error) {
 			err = fmt.Errorf("it is for %d entries", c.size)
 		}
 		if err != nil {
-			l.find(l.finding(KindSignature, -1, "the checkpoint stored for %d entries, which are not there, is not one that its writer signed: %v", size, err))
+			l.find(l.finding(kindSignature, -1, "the checkpoint stored for %d entries, which are not there, is not one that its writer signed: %v", size, err))
 			return
 		}
 	}
@@ -274,14 +274,14 @@ func (l *Log) beyond(size int64, signed string, odd error) {
 // End ends the entries.
 func (l *Log) End() {
 	if l.odd != nil {
-		l.find(l.finding(KindCertificate, -1, "%v", l.odd))
+		l.find(l.finding(kindCertificate, -1, "%v", l.odd))
 	}
 	l.stream.Size, l.stream.Signed = l.next, min(l.covered, l.next)
 	switch {
 	case l.covered > l.next:
 		l.cut("signed", l.covered)
 	case l.covered < l.next:
-		f := l.finding(KindUnsigned, l.covered, "nobody signed them: the last checkpoint covers %d of %d entries", l.covered, l.next)
+		f := l.finding(kindUnsigned, l.covered, "nobody signed them: the last checkpoint covers %d of %d entries", l.covered, l.next)
 		f.Last, f.EntryID = l.next-1, l.firstExtra
 		l.find(f)
 	}
@@ -299,7 +299,7 @@ func (l *Log) report() {
 // root that is right, those that are gone could be any: the others could have
 // been renumbered.
 func (l *Log) cut(how string, size int64) {
-	f := l.finding(KindCut, min(l.good, l.next), "cut off: the writer %s that it had %d entries, there are %d", how, size, l.next)
+	f := l.finding(kindCut, min(l.good, l.next), "cut off: the writer %s that it had %d entries, there are %d", how, size, l.next)
 	if l.good < l.next {
 		f.Detail += fmt.Sprintf("; entries %d to %d can't be told from others in their place", l.good, l.next-1)
 	}
@@ -318,7 +318,7 @@ type erasures struct {
 func (l *Log) Erasure(first int64, opID, order string, odd error) {
 	spans, err := l.erasure(first, opID, order, odd)
 	if err != nil {
-		l.find(l.finding(KindErasure, first, "the order of erasure %.64q is not valid: %v", opID, err))
+		l.find(l.finding(kindErasure, first, "the order of erasure %.64q is not valid: %v", opID, err))
 		return
 	}
 	l.erasures.mu.Lock()

@@ -51,29 +51,42 @@ func (v Verdict) ExitCode() int {
 	return 2
 }
 
-// Kind says what is wrong with an entry or a writer.
-type Kind string
-
+// The kinds of findings. [Finding] documents them.
 const (
-	KindUnreadable  Kind = "unreadable"  // a row or line does not have the form in which it is written
-	KindLeaf        Kind = "leaf"        // the leaf of an entry is not the hash of its content
-	KindCommitment  Kind = "commitment"  // personal fields do not match the commitment of their entry
-	KindErasure     Kind = "erasure"     // personal fields are gone without a valid order
-	KindSequence    Kind = "sequence"    // entries are missing, or several have the same position
-	KindRoot        Kind = "root"        // entries are not those that the writer signed
-	KindUnsigned    Kind = "unsigned"    // entries beyond what the writer signed
-	KindCut         Kind = "cut"         // the writer signed more entries than there are
-	KindSignature   Kind = "signature"   // a checkpoint is not signed by its writer
-	KindCertificate Kind = "certificate" // no trusted key certifies the writer
-	KindWriter      Kind = "writer"      // a writer is missing
-	KindFrontier    Kind = "frontier"    // the beginning of a log is gone without a valid order
-	KindIntent      Kind = "intent"      // an open intent that no certified writer signed
-	KindPublished   Kind = "published"   // a published checkpoint and the database disagree
+	kindUnreadable  = "unreadable"
+	kindLeaf        = "leaf"
+	kindCommitment  = "commitment"
+	kindErasure     = "erasure"
+	kindSequence    = "sequence"
+	kindRoot        = "root"
+	kindUnsigned    = "unsigned"
+	kindCut         = "cut"
+	kindSignature   = "signature"
+	kindCertificate = "certificate"
+	kindWriter      = "writer"
+	kindFrontier    = "frontier"
+	kindPublished   = "published"
 )
 
-// Finding is a difference between the trail and the record of it.
+// Finding is a difference between the trail and the record of it. Its Kind is
+// one of these words:
+//
+//	unreadable   a row or line does not have the form in which it is written
+//	leaf         the leaf of an entry is not the hash of its content
+//	commitment   personal fields do not match the commitment of their entry
+//	erasure      personal fields are gone without a valid order
+//	sequence     entries are missing, or several have the same position
+//	root         entries are not those that the writer signed
+//	unsigned     entries beyond those that the writer signed
+//	cut          the writer signed more entries than there are
+//	signature    a checkpoint is not signed by its writer
+//	certificate  no trusted key certifies the writer
+//	writer       a writer is missing
+//	frontier     the beginning of a log is gone without a valid order
+//	intent       no certified writer signed an open intent
+//	published    a published checkpoint and the database disagree
 type Finding struct {
-	Kind     Kind
+	Kind     string
 	WriterID string // "" if it concerns no writer in particular
 	// Seq is the place of the entry, or of the first of several, in the log of
 	// its writer; -1 if it concerns the writer.

@@ -15,7 +15,6 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/blobtrail/blobtrail/audit"
-	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
 const intentTitle = "blobtrail intent v1"
@@ -241,7 +240,7 @@ func (v *verification) checkIntents(ctx context.Context) error {
 		err = v.openIntents(ctx)
 	}
 	if v.refused(ctx, err) {
-		v.find(proof.KindUnreadable, "", -1, "the database can't read the table file_access_intents: %v", err)
+		v.find(kindUnreadable, "", -1, "the database can't read the table file_access_intents: %v", err)
 		return nil
 	}
 	if err != nil {
@@ -273,7 +272,7 @@ func (v *verification) openIntents(ctx context.Context) error {
 			}
 			switch {
 			case errors.Is(err, audit.ErrUntrusted):
-				v.find(proof.KindIntent, found[i].WriterID, -1, "%v", err)
+				v.find(kindIntent, found[i].WriterID, -1, "%v", err)
 			case err != nil:
 				return err
 			}

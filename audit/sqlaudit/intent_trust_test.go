@@ -154,7 +154,7 @@ func testForgedIntents(t *testing.T, s *system) {
 	require.NoError(t, err)
 	found := 0
 	for _, finding := range report.Findings {
-		if finding.Kind == proof.KindIntent {
+		if finding.Kind == "intent" {
 			found++
 		}
 	}

@@ -255,7 +255,7 @@ func TestPurgeInTheMiddleOfAWriter(t *testing.T) {
 	db.exec(t, "UPDATE file_access_frontiers SET note = (SELECT note FROM file_access_checkpoints LIMIT 1)")
 	r := tr.verify(t)
 	require.ErrorIs(t, r.Err(), proof.ErrTampered)
-	assert.Equal(t, proof.KindFrontier, r.Findings[0].Kind, "%v", r.Findings)
+	assert.Equal(t, "frontier", r.Findings[0].Kind, "%v", r.Findings)
 }
 
 // A settlement has one checkpoint, however many entries it has.

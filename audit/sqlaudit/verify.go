@@ -128,7 +128,7 @@ func verify(ctx context.Context, db *sqlx.DB, d dialect, opts *VerifyOptions) (*
 		g.Go(func() error {
 			err := v.verifyWriter(gctx, id, published[id])
 			if v.refused(gctx, err) {
-				v.find(proof.KindUnreadable, id, -1, "the database can't read its rows: %v", err)
+				v.find(kindUnreadable, id, -1, "the database can't read its rows: %v", err)
 				return nil
 			}
 			if err != nil {
@@ -178,12 +178,21 @@ func (v *verification) prepare(opts *VerifyOptions) (err error) {
 	return err
 }
 
+// The kinds of the findings of this package. [proof.Finding] documents them.
+const (
+	kindUnreadable = "unreadable"
+	kindSequence   = "sequence"
+	kindSignature  = "signature"
+	kindWriter     = "writer"
+	kindIntent     = "intent"
+)
+
 // find reports something that can't be read, or that no writer stores.
-func (v *verification) find(kind proof.Kind, writerID string, seq int64, format string, args ...any) {
+func (v *verification) find(kind, writerID string, seq int64, format string, args ...any) {
 	v.checker.Find(findingOf(kind, writerID, seq, format, args...))
 }
 
-func findingOf(kind proof.Kind, writerID string, seq int64, format string, args ...any) proof.Finding {
+func findingOf(kind, writerID string, seq int64, format string, args ...any) proof.Finding {
 	return proof.Finding{Kind: kind, WriterID: writerID, Seq: seq, Last: seq, Detail: fmt.Sprintf(format, args...)}
 }
 

@@ -87,7 +87,7 @@ func (c *logReader) missing(ctx context.Context) error {
 		}
 	}
 	if n > 0 || signed > 0 {
-		c.find(proof.KindWriter, c.id, -1, "the writer is not in file_access_writers, so nobody vouches for its %d entries", n)
+		c.find(kindWriter, c.id, -1, "the writer is not in file_access_writers, so nobody vouches for its %d entries", n)
 	}
 	c.log = c.checker.Log(c.id, nil, nil)
 	certificate, err := c.publishedCertificate(ctx)
@@ -134,7 +134,7 @@ func (c *logReader) begin(ctx context.Context, tx *sqlx.Tx) error {
 	query := "SELECT seq, " + c.id36() + " FROM file_access_logs WHERE writer_id = ? AND seq < ?" + inLogs.and(c.d) + " ORDER BY seq LIMIT 100"
 	if err := selectRaw(ctx, tx, sqlx.Rebind(c.d.bind(), query), []any{c.id, c.first}, 2, func(v []any) {
 		seq, _ := c.d.form().integer(v[0])
-		f := findingOf(proof.KindSequence, c.id, seq, "an entry before the beginning of the log, which is at %d", c.first)
+		f := findingOf(kindSequence, c.id, seq, "an entry before the beginning of the log, which is at %d", c.first)
 		if id, err := c.d.form().text(v[1]); err == nil && isUUID(id) {
 			f.EntryID = id
 		}
@@ -147,7 +147,7 @@ func (c *logReader) begin(ctx context.Context, tx *sqlx.Tx) error {
 		return err
 	}
 	if n > 0 {
-		c.find(proof.KindSignature, c.id, -1, "%d checkpoints are stored for fewer than one entry", n)
+		c.find(kindSignature, c.id, -1, "%d checkpoints are stored for fewer than one entry", n)
 	}
 	return nil
 }

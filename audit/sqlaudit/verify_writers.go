@@ -69,7 +69,7 @@ func (v *verification) storedWriters(ctx context.Context) (map[string]bool, erro
 			err = v.oddRows(ctx, table)
 		}
 		if v.refused(ctx, err) {
-			v.find(proof.KindUnreadable, "", -1, "the database can't read the table %s: %v", table.name, err)
+			v.find(kindUnreadable, "", -1, "the database can't read the table %s: %v", table.name, err)
 			continue
 		}
 		if err != nil {
@@ -106,14 +106,14 @@ func (v *verification) writersOf(ctx context.Context, table proofTable, ids map[
 			id = ""
 		}
 		if !ok || seen[id] || isOddLength([]byte(id)) {
-			v.find(proof.KindUnreadable, "", -1, "the writers in %s can't be gone through: after %q follows %q", table.name, printable(last), printable(id))
+			v.find(kindUnreadable, "", -1, "the writers in %s can't be gone through: after %q follows %q", table.name, printable(last), printable(id))
 			return nil
 		}
 		seen[id], last = true, id
 		if isUUID(id) {
 			ids[id] = true
 		} else {
-			v.find(proof.KindWriter, "", -1, "%s has rows of the writer %q, which is not the id of one", table.name, printable(id))
+			v.find(kindWriter, "", -1, "%s has rows of the writer %q, which is not the id of one", table.name, printable(id))
 		}
 	}
 }
@@ -148,7 +148,7 @@ func (v *verification) oddRows(ctx context.Context, table proofTable) error {
 }
 
 func oddRow(table proofTable, values []any) proof.Finding {
-	f := proof.Finding{Kind: proof.KindUnreadable, Seq: -1, Last: -1}
+	f := proof.Finding{Kind: kindUnreadable, Seq: -1, Last: -1}
 	var told []string
 	for i, column := range append(append([]string{}, table.ids...), table.integers...) {
 		value := *values[i].(*any)
@@ -157,7 +157,7 @@ func oddRow(table proofTable, values []any) proof.Finding {
 			text = string(b)
 		}
 		if s, ok := value.(string); ok && i == 0 && s != "" && s[0] != oddLength[0] && len(s) != 36 {
-			f.Kind = proof.KindWriter // entries of a writer that can't exist
+			f.Kind = kindWriter // entries of a writer that can't exist
 		}
 		if i == 0 && isUUID(text) {
 			f.WriterID = text
