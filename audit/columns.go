@@ -179,7 +179,7 @@ func detailsColumn() Column {
 		set: func(e *Entry, v any) error {
 			facts, err := parseObject(v)
 			for name, text := range facts {
-				err = errors.Join(err, e.Details.Set(name, text))
+				err = errors.Join(err, e.Details.setText(name, text))
 			}
 			return err
 		},

@@ -116,10 +116,10 @@ func (d *Details) All() iter.Seq2[string, string] {
 	}
 }
 
-// Set sets the fact of that name from its text. It is the reverse of All: a name
+// setText sets the fact of that name from its text. It is the reverse of All: a name
 // that All does not yield, or a text that All does not write, is an error, and d
 // is then unspecified.
-func (d *Details) Set(name, text string) error {
+func (d *Details) setText(name, text string) error {
 	i, found := slices.BinarySearchFunc(details, name, func(d detail, name string) int { return strings.Compare(d.name, name) })
 	if !found {
 		return fmt.Errorf("unknown detail %.100q", name)

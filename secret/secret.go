@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 	"strings"
 )
 
@@ -85,15 +86,11 @@ func (t Text) String() string {
 	return redacted
 }
 
-// GoString returns the result of String in quotes, for %#v.
-func (t Text) GoString() string { return fmt.Sprintf("%q", t.String()) }
-
-// Format prints the result of String for every verb, and that of GoString for
-// %q and %#v.
+// Format prints the result of String for every verb, in quotes for %q and %#v.
 func (t Text) Format(f fmt.State, verb rune) {
 	s := t.String()
 	if verb == 'q' || verb == 'v' && f.Flag('#') {
-		s = t.GoString()
+		s = strconv.Quote(s)
 	}
 	_, _ = io.WriteString(f, s)
 }

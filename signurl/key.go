@@ -132,9 +132,6 @@ func (k Key) Encode() string {
 // String returns the ID and "[redacted]".
 func (k Key) String() string { return k.ID + ":" + redacted }
 
-// GoString is String, for %#v.
-func (k Key) GoString() string { return k.String() }
-
 // Format prints what String returns, for every verb.
 func (k Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
 

@@ -109,4 +109,35 @@ var queryDefects = []defect{
 			}
 		}
 	}, []string{"queries/leaving the loop, using the journal in it"}},
+	{"goes on after an error", func(b *broken) {
+		b.entries = func(ctx context.Context, q audit.Query) iter.Seq2[audit.Entry, error] {
+			return func(yield func(audit.Entry, error) bool) {
+				for _, en := range all(b.Memory.Entries(ctx, q)) {
+					if !yield(en, ctx.Err()) {
+						return
+					}
+				}
+			}
+		}
+		b.dangling = func(ctx context.Context, q audit.DanglingQuery) iter.Seq2[audit.Intent, error] {
+			return func(yield func(audit.Intent, error) bool) {
+				for _, in := range all(b.Memory.Dangling(ctx, q)) {
+					if !yield(in, ctx.Err()) {
+						return
+					}
+				}
+			}
+		}
+	}, []string{"queries/ends after its first error", "dangling/ends after its first error"}},
+	{"ends a canceled sequence without an error", func(b *broken) {
+		b.entries = func(ctx context.Context, q audit.Query) iter.Seq2[audit.Entry, error] {
+			return func(yield func(audit.Entry, error) bool) {
+				for _, en := range all(b.Memory.Entries(ctx, q)) {
+					if ctx.Err() != nil || !yield(en, nil) {
+						return
+					}
+				}
+			}
+		}
+	}, []string{"queries/ends after its first error"}},
 }

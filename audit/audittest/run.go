@@ -88,7 +88,7 @@ func (c testCase) on(tb testing.TB, h Harness) {
 
 func allCases() []testCase {
 	var all []testCase
-	for _, group := range [][]testCase{intentCases, leaseCases, danglingCases, entryCases, actorCases, textCases, crowdCases, queryCases()} {
+	for _, group := range [][]testCase{intentCases, leaseCases, danglingCases, entryCases, actorCases, textCases, crowdCases, sequenceCases, queryCases()} {
 		all = append(all, group...)
 	}
 	return all
