@@ -202,8 +202,6 @@ func (s *Store) checkGrant(o *LinkOptions) error {
 		return fmt.Errorf("%w: a link to the handler of the links needs Options.Signer", ErrUnsupported)
 	case o.MaxUses > 0 && s.opts.Grants == nil:
 		return fmt.Errorf("%w: a link that counts its uses needs Options.Grants", ErrUnsupported)
-	case o.MaxUses > 0 && o.method() == http.MethodHead:
-		return fmt.Errorf("%w: a HEAD link that counts its uses: only links that serve or change content are counted", ErrUnsupported)
 	}
 	return nil
 }

@@ -17,7 +17,8 @@ import (
 )
 
 // LinkOptions are the options of [Store.Link]. Nil and the zero value mean a
-// link to download for the store's default time.
+// link to download for the store's default time. An option that does not apply to
+// links for Method is [ErrUnsupported].
 type LinkOptions struct {
 	// Method is GET (the default), HEAD, PUT or DELETE. Links for PUT and DELETE lead
 	// to the handler of the links (blobhttp.Links) on every backend and need
@@ -28,7 +29,7 @@ type LinkOptions struct {
 	// Resource is the host's own thing that the file belongs to, for the trail.
 	Resource audit.Resource
 
-	// The response to GET and HEAD.
+	// The response to GET and HEAD. Not for other methods.
 
 	Filename     string // the name to save the file under; empty: the backend's choice
 	ResponseType string // the content type to answer with; empty: the object's
@@ -41,7 +42,8 @@ type LinkOptions struct {
 	// handler of the links on every backend, because a link that a service signed
 	// can't be revoked. MaxUses, UserID and IP imply it. It needs [Options.Signer].
 	Revocable bool
-	// MaxUses is the maximum number of uses, not counting HEAD. 0 means unlimited.
+	// MaxUses is the maximum number of uses. 0 means unlimited. HEAD requests are
+	// not counted, so MaxUses does not apply to a HEAD link.
 	// It needs [Options.Grants].
 	MaxUses int
 	// UserID is the only user who may use the link, compared with the actor's
@@ -50,7 +52,7 @@ type LinkOptions struct {
 	// IP is the only address that may use the link. Empty: any.
 	IP string
 
-	// Constraints of a PUT link.
+	// Constraints of a PUT link. Not for other methods.
 
 	ContentType string
 	Size        int64  // exact, in bytes; 0: any
@@ -159,6 +161,9 @@ func (s *Store) checkLink(o *LinkOptions) error {
 	if !slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete}, o.method()) {
 		return fmt.Errorf("%w: method %.20q: links are for GET, HEAD, PUT and DELETE", ErrUnsupported, o.Method)
 	}
+	if err := o.checkMethod(); err != nil {
+		return err
+	}
 	if err := s.checkGrant(o); err != nil {
 		return err
 	}
@@ -167,6 +172,32 @@ func (s *Store) checkLink(o *LinkOptions) error {
 	}
 	if !s.signsItself(o) && s.opts.Signer == nil {
 		return fmt.Errorf("%w: backend %q signs no %s links, and the store has no Options.Signer", ErrUnsupported, s.Info().Backend, o.method())
+	}
+	return nil
+}
+
+// checkMethod returns an error that names an option which does not apply to links
+// for that method.
+func (o *LinkOptions) checkMethod() error {
+	method := o.method()
+	reads := method == http.MethodGet || method == http.MethodHead
+	for _, option := range []struct {
+		name         string
+		set, applies bool
+	}{
+		{"Filename", o.Filename != "", reads},
+		{"ResponseType", o.ResponseType != "", reads},
+		{"Inline", o.Inline, reads},
+		{"ContentType", o.ContentType != "", method == http.MethodPut},
+		{"Size", o.Size != 0, method == http.MethodPut},
+		{"MaxSize", o.MaxSize != 0, method == http.MethodPut},
+		{"SHA256", o.SHA256 != nil, method == http.MethodPut},
+		{"Overwrite", o.Overwrite, method == http.MethodPut},
+		{"MaxUses", o.MaxUses != 0, method != http.MethodHead},
+	} {
+		if option.set && !option.applies {
+			return fmt.Errorf("%w: LinkOptions.%s does not apply to a %s link", ErrUnsupported, option.name, method)
+		}
 	}
 	return nil
 }

@@ -89,9 +89,7 @@ func (s *Store) receive(ctx context.Context, p *uploadPlan, ticket audit.Event) 
 	if ticket.ContentType != "" && p.ContentType == "" {
 		p.ContentType = ticket.ContentType
 	}
-	if types := ticket.Details.AllowedTypes; len(types) > 0 {
-		p.AllowedTypes = types
-	}
+	p.AllowedTypes = ticket.Details.AllowedTypes
 	// Of several tries at once the first to end counts. Each has an id of its own,
 	// so that none takes the bytes of another for its own.
 	p.meta, p.Overwrite = map[string]string{}, false

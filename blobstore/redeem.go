@@ -273,7 +273,8 @@ func (r *Redemption) DownloadRanges(ctx context.Context, opts *RangesOptions) (*
 // Upload stores what body holds under the link's key, as [Store.Upload] does. The
 // link's constraints apply in addition to the options. The use of the link is
 // recorded before the upload, and joined to the link's issue. The link of
-// [Store.BeginUpload] stores for [Ticket.Complete].
+// [Store.BeginUpload] stores for [Ticket.Complete]; options that BeginUpload decided
+// or refused are then [ErrUnsupported].
 func (r *Redemption) Upload(ctx context.Context, body io.Reader, opts *UploadOptions) (*Object, error) {
 	if r == nil || r.of == nil {
 		return nil, &Error{Op: "upload", Err: errNotRedeemed}

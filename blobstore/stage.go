@@ -69,13 +69,13 @@ func (s *Store) stage(ctx context.Context, key string, r io.Reader, opts *Upload
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case p.Link != nil:
-		return nil, errors.New("a staged upload takes no Link: issue it after Commit")
-	case p.Overwrite:
-		return nil, errors.New("a staged upload can't overwrite: what it replaces would be lost if it is discarded")
-	case by != nil && by.ticket != "":
+	if by != nil && by.ticket != "" {
 		return nil, fmt.Errorf("%w: the upload of a ticket can't be staged: use Upload", ErrUnsupported)
+	}
+	// The link would be one to an object that may never exist. What an object
+	// replaced would be lost with the object.
+	if err := refuse("a staged upload can't have", []option{{"Link", p.Link != nil}, {"Overwrite", p.Overwrite}}); err != nil {
+		return nil, err
 	}
 	if err := s.enterBy(ctx, &p.event, by.permit(http.MethodPut)); err != nil {
 		return nil, err

@@ -83,18 +83,39 @@ func (s *Store) BeginUpload(ctx context.Context, key string, expiry time.Duratio
 
 // forTicket returns an error that names an option which a direct upload can't have.
 func (o *UploadOptions) forTicket() error {
-	for _, refused := range []struct {
-		option string
-		set    bool
-	}{
+	return refuse("a direct upload can't have", []option{
 		{"Overwrite", o.Overwrite},
 		{"Link", o.Link != nil},
 		{"CacheControl", o.CacheControl != ""},
 		{"ContentEncoding", o.ContentEncoding != ""},
 		{"Metadata", len(o.Metadata) > 0},
-	} {
-		if refused.set {
-			return fmt.Errorf("%w: a direct upload can't have UploadOptions.%s", ErrUnsupported, refused.option)
+	})
+}
+
+// forReceipt returns an error that names an option which the upload that a ticket
+// receives can't have, because BeginUpload has decided it.
+func (o *UploadOptions) forReceipt() error {
+	if err := o.forTicket(); err != nil {
+		return err
+	}
+	return refuse("BeginUpload decides it: the upload of a ticket can't have", []option{
+		{"Filename", o.Filename != ""},
+		{"Resource", o.Resource != audit.Resource{}},
+		{"AllowedTypes", len(o.AllowedTypes) > 0},
+	})
+}
+
+// option is an option of an upload, and whether it is set.
+type option struct {
+	name string
+	set  bool
+}
+
+// refuse returns an error that names the first option that is set.
+func refuse(why string, options []option) error {
+	for _, o := range options {
+		if o.set {
+			return fmt.Errorf("%w: %s UploadOptions.%s", ErrUnsupported, why, o.name)
 		}
 	}
 	return nil

@@ -180,6 +180,11 @@ func (s *Store) planUpload(key string, r io.Reader, opts *UploadOptions, by *red
 	if p.limit, err = s.limitOf(&p.UploadOptions); err != nil {
 		return nil, err
 	}
+	if by != nil && by.ticket != "" {
+		if err := p.forReceipt(); err != nil {
+			return nil, err
+		}
+	}
 	if p.Link != nil {
 		if err := s.checkLink(p.Link); err != nil {
 			return nil, fmt.Errorf("link: %w", err)

@@ -30,7 +30,7 @@ func TestVerdicts(t *testing.T) {
 	dropTriggers(t, db)
 	db.exec(t, "UPDATE file_access_logs SET file_key = 'x' WHERE seq = 1")
 	noKeys := func(o *sqlaudit.VerifyOptions) { o.Keys = nil }
-	noBucket := func(o *sqlaudit.VerifyOptions) { o.Published.Bucket = nil }
+	noBucket := func(o *sqlaudit.VerifyOptions) { o.Published = sqlaudit.Checkpoints{} }
 	wrong := func(o *sqlaudit.VerifyOptions) { o.Published.Prefix = "wrong/" }
 	for name, c := range map[string]struct {
 		tr     *trail

@@ -57,6 +57,16 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	_, err := sqlaudit.New(t.Context(), nil, nil)
 	require.Error(t, err)
+	j, err := sqlaudit.Open(t.Context(), "sqlite::memory:", nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, j.Close(t.Context())) }()
+	for want, o := range map[string]sqlaudit.VerifyOptions{
+		"VerifyOptions.Parallel": {Parallel: -1}, "VerifyOptions.MaxFindings": {MaxFindings: -1},
+		"VerifyOptions.Published": {Published: sqlaudit.Checkpoints{Prefix: "checkpoints/"}},
+	} {
+		_, err := j.Verify(t.Context(), &o)
+		require.ErrorContains(t, err, want)
+	}
 }
 
 func textFile(t *testing.T) string {

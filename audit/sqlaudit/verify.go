@@ -161,6 +161,8 @@ func (v *verification) prepare(opts *VerifyOptions) (err error) {
 		return fmt.Errorf("sqlaudit: VerifyOptions.Parallel is %d: want a positive number, or 0 for the number of CPUs", v.o.Parallel)
 	case v.o.MaxFindings < 0:
 		return fmt.Errorf("sqlaudit: VerifyOptions.MaxFindings is %d: want a positive number, or 0 for 1000", v.o.MaxFindings)
+	case v.o.Published.Bucket == nil && v.o.Published.Prefix != "":
+		return errors.New("sqlaudit: VerifyOptions.Published has a Prefix and no Bucket: want the bucket of the checkpoints")
 	}
 	if v.o.Parallel == 0 {
 		v.o.Parallel = min(8, runtime.GOMAXPROCS(0))

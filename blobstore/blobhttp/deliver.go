@@ -35,7 +35,8 @@ const (
 type DeliverOptions struct {
 	Mode DeliverMode
 
-	// Expiry is how long a link holds. 0: the default of the store.
+	// Expiry is the time until a link expires. 0: the default of the store. It
+	// does not apply to DeliverBytes, which refuses it.
 	Expiry time.Duration
 	// Filename is the name to save the file under. Empty: the one it was
 	// uploaded under.
@@ -94,6 +95,9 @@ func deliver(w http.ResponseWriter, r *http.Request, store *blobstore.Store, key
 	}
 	if err := needUser(ctx, o.AllowAnonymous); err != nil {
 		return err
+	}
+	if o.Mode == DeliverBytes && o.Expiry != 0 {
+		return mistake(mistakeExpiry, blobstore.ErrUnsupported)
 	}
 	byService := slices.Contains(store.Info().Capabilities.Links.Methods, http.MethodGet)
 	inlineTypes := o.InlineTypes

@@ -70,6 +70,7 @@ func TestDeliver(t *testing.T) {
 		"nobody, allowed":         {user: "nobody", opts: blobhttp.DeliverOptions{AllowAnonymous: true}, status: 200, body: digits, action: audit.ActionDownload},
 		"a mode that is none":     {opts: blobhttp.DeliverOptions{Mode: 9}, status: 501, code: "unsupported"},
 		"an expiry that is none":  {opts: blobhttp.DeliverOptions{Mode: blobhttp.DeliverJSON, Expiry: 1000 * time.Hour}, status: 500, code: "internal"},
+		"an expiry of bytes":      {opts: blobhttp.DeliverOptions{Expiry: time.Hour}, status: 501, code: "unsupported"},
 		"a key that climbs out":   {key: "../secret", status: 400, code: "bad_key"},
 		"precondition that fails": {header: []string{"If-Match", `"x"`}, status: 412, action: audit.ActionDownload, code: "precondition"},
 	} {

@@ -28,6 +28,7 @@ var ErrMisconfigured = errors.New("the program is set up wrongly")
 const (
 	mistakeNoActor   = "the request's context has no actor: wrap the handler in blobhttp.Middleware"
 	mistakeStrayLink = "a signed link led to a handler that does not verify links: mount blobhttp.Links at the path of the signer's base URL (LINK_BASE_URL), and this handler at another path"
+	mistakeExpiry    = "DeliverOptions.Expiry is set, but Mode is DeliverBytes, which issues no link: set Mode to DeliverAuto, DeliverJSON or DeliverRedirect"
 )
 
 // misconfiguredError is an error that is due to a mistake.

@@ -260,7 +260,7 @@ func linkCases() []testCase {
 		{"a link to store or delete MUST lead to the handler on every backend", func(e *env) {
 			l := e.linker()
 			for _, m := range []string{http.MethodPut, http.MethodDelete} {
-				link, err := l.Link(e.ctx, e.key("a"), &blobstore.LinkOptions{Method: m, Overwrite: true})
+				link, err := l.Link(e.ctx, e.key("a"), &blobstore.LinkOptions{Method: m})
 				require.NoError(e, err)
 				r, err := http.NewRequestWithContext(e.ctx, m, link.URL(), nil)
 				require.NoError(e, err)
@@ -276,7 +276,7 @@ func linkCases() []testCase {
 				want = audit.ActionIssueUploadLink
 			}
 			entry := e.one(func() {
-				link, err := e.store.Link(e.ctx, e.key("a"), &blobstore.LinkOptions{Method: m, Overwrite: true})
+				link, err := e.store.Link(e.ctx, e.key("a"), &blobstore.LinkOptions{Method: m})
 				require.NoError(e, err)
 				assert.NotEmpty(e, link.URL())
 				assert.Equal(e, m, link.Method)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gocloud.dev/blob"
 
 	"github.com/blobtrail/blobtrail/blobstore"
 )
@@ -71,6 +72,19 @@ func listCases() []testCase {
 			require.False(e, e.Failed())
 			slices.Sort(want)
 			assert.Equal(e, want, e.list(blobstore.ListOptions{}))
+		}},
+		{"a listing of the driver MUST end after its first error", func(e *env) {
+			fill(e, "a", "b", "c")
+			ctx, cancel := context.WithCancel(e.ctx)
+			defer cancel()
+			n, failed := 0, false
+			for _, err := range e.bucket.List(ctx, &blob.ListOptions{Prefix: e.prefix}) {
+				require.False(e, failed, "a sequence goes on after an error")
+				failed = err != nil
+				n++
+				cancel()
+			}
+			assert.True(e, failed || n == 3, "a listing that was canceled ends without an error and is not complete")
 		}},
 		{"a listing MUST be left early without harm", func(e *env) {
 			fill(e, "a", "b", "c")

@@ -10,7 +10,6 @@ import (
 // Two parameters of one type can be swapped, and may have to match: each function
 // that has them was looked at. A new one belongs here after it was.
 var pairs = map[string]string{
-	"audit: Details.Set":                                  "a name and its text",
 	"audit/proof: ErasureText":                            "IDs of an operation and of a writer, in the order of the text",
 	"audit/proof: FrontierText":                           "as ErasureText",
 	"audit/proof: Log.Erasure":                            "columns of one row",

@@ -6,6 +6,7 @@ import (
 	"go/printer"
 	"go/token"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -134,5 +135,25 @@ func TestContextsCarryTheActorOnly(t *testing.T) {
 				assert.True(t, with[s.where], s.where)
 			}
 		}
+	}
+}
+
+// Every sequence with an error ends after its first one. A new sequence gets a test
+// of that, and a line here.
+func TestSequencesAreTested(t *testing.T) {
+	tested := map[string]string{
+		"blobstore: Store.List": "blobstore.TestSequencesEndAfterTheirFirstError", "blobstore: Store.Scrub": "the same", "blobstore: Store.Skipped": "the same",
+		"audit: Reader.Entries": "audittest, queries/ends after its first error", "audit: Memory.Entries": "the same", "audit/sqlaudit: Journal.Entries": "the same",
+		"audit: Journal.Dangling": "audittest, dangling/ends after its first error", "audit: Memory.Dangling": "the same", "audit/sqlaudit: Journal.Dangling": "the same",
+		"audit/audittest: Faults.Dangling": "the same",
+		"blobstore/driver: Bucket.List":    "storetest, a listing of the driver MUST end after its first error", "blobstore/driver: ListThrough": "the same",
+		"blobstore/driver: Skipper.Skipped": "localblob.TestSkippedEndsAfterItsFirstError", "blobstore/filestore/localblob: Bucket.Skipped": "the same",
+	}
+	sequence := regexp.MustCompile(`\) iter\.Seq2\[.*, error\]$`)
+	for _, s := range signatures(t) {
+		if s.fn == nil || !sequence.MatchString(s.text) {
+			continue
+		}
+		assert.NotEmpty(t, tested[s.where], "%s returns a sequence", s.where)
 	}
 }
