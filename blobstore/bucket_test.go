@@ -53,14 +53,14 @@ func (b *hooked) Delete(ctx context.Context, key string, o *driver.DeleteOptions
 	return b.Bucket.Delete(ctx, key, o)
 }
 
-func (b *hooked) Blob() *blob.Bucket {
-	if !b.blind {
-		return b.Bucket.Blob()
+func (b *hooked) Attributes(ctx context.Context, key string) (*blob.Attributes, error) {
+	if b.blind {
+		return nil, errBlind
 	}
-	closed := memblob.OpenBucket(nil)
-	_ = closed.Close() // so that every call of it fails
-	return closed
+	return b.Bucket.Attributes(ctx, key)
 }
+
+var errBlind = errors.New("objects can't be looked up")
 
 type fixture struct {
 	*testing.T

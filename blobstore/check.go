@@ -152,7 +152,7 @@ func (s *Store) clearLeft(ctx context.Context, e audit.Event) error {
 		}
 		e.Key = intent.Event().Key
 		if err := s.bucket.Delete(ctx, e.Key, &driver.DeleteOptions{}); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return effect{}, &CheckError{"delete", advice(ctx, s.bucket.Info().Needs.Delete, err), provider.As(ErrInDoubt, err)}
+			return effect{}, &CheckError{"delete", advice(ctx, s.bucket.Info().Needs["delete"], err), provider.As(ErrInDoubt, err)}
 		}
 		return effect{result: interrupted}, nil
 	})
@@ -184,14 +184,14 @@ func (s *Store) tryOut(ctx context.Context, c *canary) error {
 		name, need string
 		do         func(context.Context, *canary) error
 	}{
-		{"write", needs.Write, s.writeCanary},
-		{"read", needs.Read, s.readCanary},
-		{"list", needs.List, s.listCanary},
-		{"sweep", needs.Sweep, func(ctx context.Context, c *canary) error { return s.bucket.Sweep(ctx, c.key) }},
-		{"create", needs.Write, s.createCanary},
-		{"copy", needs.Write, s.copyCanary},
-		{"delete", needs.Delete, s.keepCanary},
-		{"sign", needs.Sign, s.linkCanary},
+		{"write", needs["write"], s.writeCanary},
+		{"read", needs["read"], s.readCanary},
+		{"list", needs["list"], s.listCanary},
+		{"sweep", needs["sweep"], func(ctx context.Context, c *canary) error { return s.bucket.Sweep(ctx, c.key) }},
+		{"create", needs["write"], s.createCanary},
+		{"copy", needs["write"], s.copyCanary},
+		{"delete", needs["delete"], s.keepCanary},
+		{"sign", needs["sign"], s.linkCanary},
 	} {
 		err := step.do(ctx, c)
 		if err == nil {
@@ -210,7 +210,7 @@ func (s *Store) tryOut(ctx context.Context, c *canary) error {
 	case failed == nil && err == nil:
 		return nil
 	case failed == nil:
-		return &CheckError{"delete", advice(ctx, needs.Delete, err), provider.As(ErrInDoubt, err)}
+		return &CheckError{"delete", advice(ctx, needs["delete"], err), provider.As(ErrInDoubt, err)}
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		failed.Err = both(failed.Err, fmt.Errorf("whether the object still stands is not known (%w): %w", ErrInDoubt, err))
 	}

@@ -144,7 +144,7 @@ func (s *Store) copyCanary(ctx context.Context, c *canary) error {
 	case !errors.Is(err, fs.ErrExist):
 		return err
 	case errors.Is(err, fs.ErrPermission): // the service refuses to abort the upload
-		return &CheckError{"copy", advice(ctx, s.bucket.Info().Needs.Sweep, err), err}
+		return &CheckError{"copy", advice(ctx, s.bucket.Info().Needs["sweep"], err), err}
 	}
 	s.observeCreateOnly(true)
 	err = s.bucket.Copy(ctx, c.key, c.key, &driver.CopyOptions{IfMatch: otherETag})
@@ -175,7 +175,7 @@ func (s *Store) keepCanary(ctx context.Context, c *canary) error {
 
 // observeCreateOnly reports the service's behavior to the bucket.
 func (s *Store) observeCreateOnly(holds bool) {
-	if o, ok := s.bucket.(driver.Observer); ok {
+	if o, ok := s.bucket.(provider.Observer); ok {
 		o.ObserveCreateOnly(holds)
 	}
 }
@@ -191,14 +191,12 @@ func (s *Store) warnSkipped(ctx context.Context) {
 	s.warned.Do(func() {
 		var names []string
 		n := 0
-		for f, err := range s.skipped(ctx, "", warnAfter) {
-			if err != nil {
-				break // which the listing reports
-			}
+		_ = s.skipped(ctx, "", warnAfter, func(path, reason string) bool { // the listing reports the error
 			if n++; len(names) < warnNames {
-				names = append(names, fmt.Sprintf("%.300q (%s)", f.Path, f.Reason))
+				names = append(names, fmt.Sprintf("%.300q (%s)", path, reason))
 			}
-		}
+			return true
+		})
 		if n > 0 {
 			slog.WarnContext(ctx, "blobstore: the bucket holds files that are not objects, which are neither served nor copied",
 				"bucket", s.bucket.Info().Bucket, "files", n, "such_as", names)

@@ -39,7 +39,7 @@ type checked struct {
 
 func (b *checked) Info() driver.Info {
 	info := b.hooked.Info()
-	info.Needs = driver.Needs{Write: "the W", Read: "the R", List: "the L", Sweep: "the S", Sign: "the K", Delete: "the D"}
+	info.Needs = map[string]string{"write": "the W", "read": "the R", "list": "the L", "sweep": "the S", "sign": "the K", "delete": "the D"}
 	if b.link != "" {
 		info.Capabilities.Links.Methods = []string{http.MethodGet}
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
@@ -57,7 +58,7 @@ func (b *signingBucket) Copy(ctx context.Context, dst, src string, o *driver.Cop
 		b.landing = nil
 		content, err := b.Blob().ReadAll(ctx, src)
 		if err != nil {
-			return b.MapError(err)
+			return provider.MapCode(err)
 		}
 		landing()
 		return b.Write(ctx, dst, bytes.NewReader(content), &driver.WriteOptions{IfNotExist: o.IfNotExist, ContentType: o.ContentType, Metadata: o.Metadata})

@@ -38,12 +38,11 @@ type Reader struct {
 	Object *Object // of the same state as the content
 	Range  Range   // the range that is read
 
-	ctx      context.Context
-	body     io.ReadCloser
-	read     int64 // bytes that were read
-	empty    progress.Count
-	hash     hash.Hash // not nil: to be verified
-	mapError func(error) error
+	ctx   context.Context
+	body  io.ReadCloser
+	read  int64 // bytes that were read
+	empty progress.Count
+	hash  hash.Hash // not nil: to be verified
 }
 
 // Download opens an object for reading. Its entry is durable before the first
@@ -114,7 +113,7 @@ func (s *Store) open(ctx context.Context, key string, o *DownloadOptions) (*Read
 		_ = dr.Close() // nothing was read from it
 		return nil, err
 	}
-	r := &Reader{Object: obj, Range: Range{o.Range.Offset, obj.Size - o.Range.Offset}, ctx: ctx, body: dr, mapError: s.bucket.MapError}
+	r := &Reader{Object: obj, Range: Range{o.Range.Offset, obj.Size - o.Range.Offset}, ctx: ctx, body: dr}
 	if length >= 0 {
 		r.Range.Length = min(r.Range.Length, length)
 	}
@@ -141,7 +140,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 	if err == nil || err == io.EOF {
 		return n, err
 	}
-	return n, r.fail(r.mapError(err))
+	return n, r.fail(err)
 }
 
 func (r *Reader) fail(err error) error {
@@ -166,7 +165,7 @@ func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 		n, err := w.(io.ReaderFrom).ReadFrom(file)
 		r.read += n
 		if err != nil {
-			err = r.fail(r.mapError(err))
+			err = r.fail(err)
 		}
 		return n, err
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/blobtrail/blobtrail/audit"
-	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
@@ -84,7 +83,7 @@ func (s *Store) begin(ctx context.Context, e audit.Event, lease time.Duration) (
 // precheck refuses an operation that the backend can see to be impossible. A
 // check is not refused, since it has to find out the reason.
 func (s *Store) precheck(ctx context.Context, e audit.Event) error {
-	b, ok := s.bucket.(driver.Prechecker)
+	b, ok := s.bucket.(provider.Prechecker)
 	if !ok || e.Action == audit.ActionCheck {
 		return nil
 	}

@@ -25,8 +25,9 @@ func (b stubborn) List(context.Context, *blob.ListOptions) iter.Seq2[*blob.ListO
 	return goOn(&blob.ListObject{Key: "a"})
 }
 
-func (b stubborn) Skipped(context.Context, string, int) iter.Seq2[driver.Skipped, error] {
-	return goOn(driver.Skipped{Path: "a"})
+func (b stubborn) Skipped(_ context.Context, _ string, _ int, found func(path, reason string) bool) error {
+	_ = found("a", "link")
+	return errBroken
 }
 
 var errBroken = errors.New("broken")

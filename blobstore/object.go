@@ -11,7 +11,6 @@ import (
 	"gocloud.dev/blob"
 
 	"github.com/blobtrail/blobtrail/audit"
-	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/keyrule"
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
@@ -105,7 +104,7 @@ func (s *Store) stat(ctx context.Context, key string) (*Object, error) {
 func (s *Store) lookUp(ctx context.Context, key string) (*Object, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	attrs, err := driver.Attributes(ctx, s.bucket, key)
+	attrs, err := s.bucket.Attributes(ctx, key)
 	if err != nil {
 		return nil, err
 	}

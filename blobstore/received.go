@@ -27,7 +27,7 @@ func (s *Store) received(ctx context.Context, e audit.Event) (*blob.Attributes, 
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
-	case errors.Is(err, driver.ErrKind):
+	case errors.Is(err, ErrUnsupported):
 		return nil, provider.As(ErrContentType, err)
 	case errors.Is(err, ErrReplaced):
 		return nil, ErrReplaced
@@ -97,7 +97,7 @@ func (s *Store) judgeType(ctx context.Context, e audit.Event, a *blob.Attributes
 		}
 		_, err = io.ReadFull(progress.Reader(r), head)
 		if err = errors.Join(err, r.Close()); err != nil {
-			return "", unjudged(s.bucket.MapError(err))
+			return "", unjudged(err)
 		}
 	}
 	return up.contentType(head)

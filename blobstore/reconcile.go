@@ -204,7 +204,7 @@ func touched(e audit.Event) []string {
 func (s *Store) attributes(ctx context.Context, key string) (*blob.Attributes, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	a, err := driver.Attributes(ctx, s.bucket, key)
+	a, err := s.bucket.Attributes(ctx, key)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -261,7 +261,7 @@ func (s *Store) digestOf(r *driver.Reader) ([]byte, error) {
 	buf := copyBuffers.Get().(*[256 << 10]byte)
 	defer copyBuffers.Put(buf)
 	if _, err := io.CopyBuffer(h, progress.Reader(r), buf[:]); err != nil {
-		return nil, s.bucket.MapError(err)
+		return nil, err
 	}
 	return h.Sum(nil), nil
 }

@@ -5,7 +5,7 @@ import (
 	"iter"
 
 	"github.com/blobtrail/blobtrail/audit"
-	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // SkippedFile is a file in the bucket that is not an object, and that [Store.List]
@@ -29,30 +29,23 @@ func (s *Store) Skipped(ctx context.Context, prefix string) iter.Seq2[SkippedFil
 			return
 		}
 		defer s.leave()
-		for f, err := range s.skipped(ctx, prefix, 0) {
-			if err != nil {
-				fail(ended(ctx, err))
-				return
-			}
-			if !yield(f, nil) {
-				return
-			}
+		stopped := false
+		err := s.skipped(ctx, prefix, 0, func(path, reason string) bool {
+			stopped = !yield(SkippedFile{path, reason}, nil)
+			return !stopped
+		})
+		if err != nil && !stopped {
+			fail(ended(ctx, err))
 		}
 	}
 }
 
 // skipped is Skipped without the checks. If limit is not 0, it looks at about as
 // many files only.
-func (s *Store) skipped(ctx context.Context, prefix string, limit int) iter.Seq2[SkippedFile, error] {
-	return func(yield func(SkippedFile, error) bool) {
-		b, ok := s.bucket.(driver.Skipper)
-		if !ok {
-			return
-		}
-		for f, err := range b.Skipped(ctx, prefix, limit) {
-			if !yield(SkippedFile(f), err) || err != nil {
-				return
-			}
-		}
+func (s *Store) skipped(ctx context.Context, prefix string, limit int, found func(path, reason string) bool) error {
+	b, ok := s.bucket.(provider.Skipper)
+	if !ok {
+		return nil
 	}
+	return b.Skipped(ctx, prefix, limit, found)
 }

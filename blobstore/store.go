@@ -64,7 +64,7 @@ const freshEntries = 10_000
 // refuseFresh refuses a bucket that looks unused although the trail says that
 // objects were stored in it.
 func (s *Store) refuseFresh(ctx context.Context) error {
-	b, ok := s.bucket.(driver.Fresh)
+	b, ok := s.bucket.(provider.Fresh)
 	if !ok {
 		return nil
 	}

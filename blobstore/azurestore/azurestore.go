@@ -84,14 +84,11 @@ func init() {
 		if err != nil {
 			return nil, fmt.Errorf("azblob://%s: %w", u.Host, err)
 		}
-		if err := c.Only("ConnectionString"); err != nil {
-			return nil, fmt.Errorf("azblob://%s: %w", u.Host, err)
-		}
 		if !c.IsZero() {
 			o.ConnectionString = c.ConnectionString
 		}
 		return Open(ctx, o)
-	})
+	}, "ConnectionString")
 }
 
 // parse returns the options that a URL and the environment stand for.

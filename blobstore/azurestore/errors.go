@@ -48,8 +48,8 @@ var kinds = map[bloberror.Code]error{
 	bloberror.InvalidRange:           driver.ErrRange,
 }
 
-// MapError implements [driver.Bucket].
-func (b *bucket) MapError(err error) error {
+// mapError returns err as an error of the contract.
+func (b *bucket) mapError(err error) error {
 	err = cloudhttp.WithoutQuery(err) // a SAS token is one
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
@@ -78,7 +78,7 @@ func (b *bucket) MapError(err error) error {
 // missing returns the error of a request about one object. If the service says
 // no more than "not found", the container is asked for.
 func (b *bucket) missing(ctx context.Context, err error) error {
-	mapped := b.MapError(err)
+	mapped := b.mapError(err)
 	if !errors.Is(mapped, fs.ErrNotExist) || bloberror.HasCode(err, bloberror.BlobNotFound) {
 		return mapped
 	}
@@ -95,7 +95,7 @@ func (b *bucket) findContainer(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	if mapped := b.MapError(err); !errors.Is(mapped, fs.ErrNotExist) {
+	if mapped := b.mapError(err); !errors.Is(mapped, fs.ErrNotExist) {
 		return mapped
 	}
 	return provider.As(driver.ErrNoBucket, errors.New("the account has no container of this name"))

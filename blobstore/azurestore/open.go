@@ -21,6 +21,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/cloudhttp"
+	"github.com/blobtrail/blobtrail/internal/provider"
 	"github.com/blobtrail/blobtrail/secret"
 )
 
@@ -165,10 +166,10 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 	b.closeTransport = closeTransport
 	b.Bucket = driver.FromBlob(plain, driver.Info{Backend: "azure", Bucket: o.Account + "/" + o.Container, Capabilities: driver.Capabilities{
 		ExactCreate: true, ExactDelete: true, AtomicReplace: true, Durable: true, KeepsSHA256: true, Links: b.signer.links(),
-	}, Needs: driver.Needs{
-		Write: "the role Storage Blob Data Contributor, or in a SAS token sp=cw", Read: "the role Storage Blob Data Contributor, or in a SAS token sp=r",
-		List: "the role Storage Blob Data Contributor, or in a SAS token sp=l", Delete: "the role Storage Blob Data Contributor, or in a SAS token sp=d",
-		Sign: "the role Storage Blob Delegator on the account, or the account's key",
+	}, Needs: map[string]string{
+		"write": "the role Storage Blob Data Contributor, or in a SAS token sp=cw", "read": "the role Storage Blob Data Contributor, or in a SAS token sp=r",
+		"list": "the role Storage Blob Data Contributor, or in a SAS token sp=l", "delete": "the role Storage Blob Data Contributor, or in a SAS token sp=d",
+		"sign": "the role Storage Blob Delegator on the account, or the account's key",
 	}})
 	return b, nil
 }
@@ -243,7 +244,7 @@ func (b *bucket) check(ctx context.Context, create bool) error {
 	if create && bloberror.HasCode(err, bloberror.ContainerNotFound, bloberror.ResourceNotFound) {
 		_, err := b.container.Create(ctx, nil)
 		if err != nil && !bloberror.HasCode(err, bloberror.ContainerAlreadyExists) {
-			return fmt.Errorf("it is missing and can't be made: %w", b.MapError(err))
+			return fmt.Errorf("it is missing and can't be made: %w", b.mapError(err))
 		}
 		b.made = err == nil
 		return nil
@@ -257,29 +258,29 @@ func (b *bucket) check(ctx context.Context, create bool) error {
 	case bloberror.HasCode(err, bloberror.ContainerBeingDeleted):
 		return errors.New("it is being deleted: try again later")
 	case bloberror.HasCode(err, bloberror.AuthorizationPermissionMismatch, bloberror.InsufficientAccountPermissions):
-		return fmt.Errorf("the credentials are not allowed to list it: they need the role Storage Blob Data Contributor: %w", b.MapError(err))
+		return fmt.Errorf("the credentials are not allowed to list it: they need the role Storage Blob Data Contributor: %w", b.mapError(err))
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("the service did not answer within %v: check account and network: %w", openTimeout, b.MapError(err))
+		return fmt.Errorf("the service did not answer within %v: check account and network: %w", openTimeout, b.mapError(err))
 	case errors.As(err, &re) && re.StatusCode == http.StatusForbidden:
-		return fmt.Errorf("the service does not accept the credentials: %w", b.MapError(err))
+		return fmt.Errorf("the service does not accept the credentials: %w", b.mapError(err))
 	}
-	return fmt.Errorf("it can't be listed: %w", b.MapError(err))
+	return fmt.Errorf("it can't be listed: %w", b.mapError(err))
 }
 
-// Fresh implements [driver.Fresh].
-func (b *bucket) Fresh() (bool, string) { return b.made, driver.MakeByHand }
+// Fresh implements [provider.Fresh].
+func (b *bucket) Fresh() (bool, string) { return b.made, provider.MakeByHand }
 
-// Undo implements [driver.Fresh]. The service would remove a container with its
+// Undo implements [provider.Fresh]. The service would remove a container with its
 // content, so this looks whether there is any.
 func (b *bucket) Undo(ctx context.Context) error {
 	if !b.made {
 		return nil
 	}
 	for _, err := range b.List(ctx, nil) {
-		return b.MapError(err) // another process uses it already
+		return b.mapError(err) // another process uses it already
 	}
 	_, err := b.container.Delete(ctx, nil)
-	return b.MapError(err)
+	return b.mapError(err)
 }
 
 func (b *bucket) list(ctx context.Context) error {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"iter"
 	"net/http"
@@ -56,7 +55,7 @@ func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*d
 		return nil, err
 	}
 	return &driver.Reader{
-		ReadCloser: &content{out.NewRetryReader(ctx, &azblob.RetryReaderOptions{MaxRetries: 3}), b},
+		ReadCloser: provider.MapReads(out.NewRetryReader(ctx, &azblob.RetryReaderOptions{MaxRetries: provider.Resumes}), b.mapError),
 		Attributes: &blob.Attributes{
 			CacheControl: value(out.CacheControl), ContentDisposition: value(out.ContentDisposition),
 			ContentEncoding: value(out.ContentEncoding), ContentLanguage: value(out.ContentLanguage),
@@ -67,7 +66,7 @@ func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*d
 	}, nil
 }
 
-// Attributes implements [driver.Describer].
+// Attributes implements [driver.Bucket].
 func (b *bucket) Attributes(ctx context.Context, key string) (*blob.Attributes, error) {
 	out, err := b.container.NewBlobClient(escapeKey(key)).GetProperties(ctx, nil)
 	if err != nil {
@@ -88,24 +87,10 @@ func (b *bucket) readNothing(ctx context.Context, key string, offset int64) (*dr
 	if err != nil {
 		return nil, err
 	}
-	if offset > attrs.Size {
-		return nil, fmt.Errorf("%w: offset %d of %d bytes", driver.ErrRange, offset, attrs.Size)
+	if err := provider.CheckOffset(offset, attrs.Size); err != nil {
+		return nil, err
 	}
 	return &driver.Reader{ReadCloser: http.NoBody, Attributes: attrs}, nil
-}
-
-// content gives its errors their meaning.
-type content struct {
-	io.ReadCloser
-	b *bucket
-}
-
-func (r *content) Read(p []byte) (int, error) {
-	n, err := r.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
-		err = r.b.MapError(err)
-	}
-	return n, err
 }
 
 // wholeSize returns the size of the object of which a part was asked for.
@@ -130,7 +115,7 @@ func value[T any](p *T) (v T) {
 
 // List implements [driver.Bucket].
 func (b *bucket) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error] {
-	return driver.ListThrough(ctx, b, o)
+	return provider.List(ctx, b.Blob(), o, b.mapError)
 }
 
 // Delete implements [driver.Bucket]. Snapshots of the object go with it. When a
@@ -229,7 +214,7 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 	}
 	if err != nil {
 		if ctx.Err() != nil {
-			return provider.As(context.Cause(ctx), b.MapError(err))
+			return provider.As(context.Cause(ctx), b.mapError(err))
 		}
 		return b.missing(ctx, err)
 	}
@@ -251,9 +236,9 @@ func (b *bucket) strip(ctx context.Context, from *azblob.Client, props *azblob.G
 		return nil, driver.ErrReplaced
 	}
 	if err != nil && ctx.Err() != nil {
-		return nil, provider.As(context.Cause(ctx), b.MapError(err))
+		return nil, provider.As(context.Cause(ctx), b.mapError(err))
 	}
-	if err = b.MapError(err); errors.Is(err, fs.ErrPermission) && value(props.ContentType) == contentType && value(props.CacheControl) == "" &&
+	if err = b.mapError(err); errors.Is(err, fs.ErrPermission) && value(props.ContentType) == contentType && value(props.CacheControl) == "" &&
 		value(props.ContentEncoding) == "" && value(props.ContentLanguage) == "" && value(props.ContentDisposition) == "" {
 		return props.ETag, nil
 	}
@@ -272,7 +257,7 @@ func (b *bucket) breakLease(ctx context.Context, of *azblob.Client, props *azblo
 	}
 	at := int32(0)
 	_, err = client.BreakLease(ctx, &lease.BlobBreakOptions{BreakPeriod: &at})
-	return b.MapError(err)
+	return b.mapError(err)
 }
 
 // Received implements [driver.Bucket]. A client may send other kinds of blobs,
@@ -281,13 +266,13 @@ func (b *bucket) breakLease(ctx context.Context, of *azblob.Client, props *azblo
 func (b *bucket) Received(ctx context.Context, key string) (*blob.Attributes, error) {
 	props, err := b.container.NewBlobClient(escapeKey(key)).GetProperties(ctx, nil)
 	if err != nil {
-		return nil, b.MapError(err)
+		return nil, b.mapError(err)
 	}
 	switch tier := value(props.AccessTier); {
 	case value(props.BlobType) != azblob.BlobTypeBlockBlob:
-		return nil, fmt.Errorf("%w: it was sent as a %s: send it as a BlockBlob", driver.ErrKind, value(props.BlobType))
+		return nil, fmt.Errorf("%w: it was sent as a %s: send it as a BlockBlob", provider.ErrKind, value(props.BlobType))
 	case tier == string(azblob.AccessTierArchive) || value(props.ArchiveStatus) != "":
-		return nil, fmt.Errorf("%w: it was sent to the tier Archive: send it to an online tier", driver.ErrKind)
+		return nil, fmt.Errorf("%w: it was sent to the tier Archive: send it to an online tier", provider.ErrKind)
 	case value(props.CopyStatus) == azblob.CopyStatusTypePending:
 		return nil, provider.As(fs.ErrNotExist, errors.New("the service is still copying it from elsewhere"))
 	}
@@ -311,7 +296,7 @@ func (b *bucket) await(ctx context.Context, to *azblob.Client, id *string, statu
 		pause = min(2*pause, 500*time.Millisecond)
 		props, err := to.GetProperties(ctx, nil)
 		if err != nil {
-			return b.giveUp(ctx, to, id, b.MapError(err))
+			return b.giveUp(ctx, to, id, b.mapError(err))
 		}
 		if value(props.CopyID) != value(id) {
 			return errors.New("the destination was replaced while it was copied to")
@@ -340,7 +325,7 @@ func (b *bucket) giveUp(ctx context.Context, to *azblob.Client, id *string, caus
 		_, err = to.Delete(ctx, nil)
 	}
 	if err != nil && !bloberror.HasCode(err, bloberror.BlobNotFound) {
-		return provider.As(driver.ErrInDoubt, fmt.Errorf("%w; and what it left can't be removed: %w", cause, b.MapError(err)))
+		return provider.As(driver.ErrInDoubt, fmt.Errorf("%w; and what it left can't be removed: %w", cause, b.mapError(err)))
 	}
 	return cause
 }

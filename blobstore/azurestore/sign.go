@@ -54,7 +54,7 @@ func (s *linkSigner) links() driver.LinkCapabilities {
 // Sign implements [driver.Bucket].
 func (b *bucket) Sign(ctx context.Context, key string, o *driver.SignOptions) (*driver.SignedURL, error) {
 	signed, err := b.signer.sign(ctx, key, o)
-	return signed, b.MapError(err)
+	return signed, b.mapError(err)
 }
 
 func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions) (*driver.SignedURL, error) {

@@ -81,10 +81,10 @@ func (w *writing) send(ctx context.Context, buf []byte) error {
 	if w.end {
 		headers, meta := w.headers()
 		_, err := w.blob.Upload(ctx, body(buf[:n]), &blockblob.UploadOptions{HTTPHeaders: headers, Metadata: meta, AccessConditions: w.conditions()})
-		if err == nil || n == 0 || !w.o.IfNotExist || !errors.Is(w.b.MapError(err), fs.ErrExist) {
+		if err == nil || n == 0 || !w.o.IfNotExist || !errors.Is(w.b.mapError(err), fs.ErrExist) {
 			return err
 		}
-		if _, headErr := w.blob.GetProperties(ctx, nil); !errors.Is(w.b.MapError(headErr), fs.ErrNotExist) {
+		if _, headErr := w.blob.GetProperties(ctx, nil); !errors.Is(w.b.mapError(headErr), fs.ErrNotExist) {
 			return err
 		}
 		// Blocks of an upload that failed wait under this key, for which some
@@ -184,12 +184,12 @@ func ifAbsent() *blob.AccessConditions {
 // explain returns the error of the contract for one of the service.
 func (w *writing) explain(ctx context.Context, key string, err error) error {
 	if ctx.Err() != nil {
-		return provider.As(context.Cause(ctx), w.b.MapError(err))
+		return provider.As(context.Cause(ctx), w.b.mapError(err))
 	}
 	if bloberror.HasCode(err, bloberror.InvalidBlockList) {
 		// Another upload of this key was committed, which discards all blocks
 		// that are waiting.
-		err = fmt.Errorf("another upload of this key finished first: %w", w.b.MapError(err))
+		err = fmt.Errorf("another upload of this key finished first: %w", w.b.mapError(err))
 		if w.o.IfNotExist {
 			if _, headErr := w.b.Blob().Attributes(ctx, key); headErr == nil {
 				return provider.As(fs.ErrExist, err)

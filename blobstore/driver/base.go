@@ -41,17 +41,9 @@ func (b *plain) Blob() *blob.Bucket { return b.bucket }
 // Info implements [Bucket].
 func (b *plain) Info() Info { return b.info }
 
-// Attributes describes an object of b: as b does itself if it is a [Describer],
-// and otherwise by the Go CDK.
-func Attributes(ctx context.Context, b Bucket, key string) (*blob.Attributes, error) {
-	if d, ok := b.(Describer); ok {
-		return d.Attributes(ctx, key)
-	}
-	a, err := b.Blob().Attributes(ctx, key)
-	if err != nil {
-		return nil, b.MapError(err)
-	}
-	return a, nil
+// Attributes implements [Bucket].
+func (b *plain) Attributes(ctx context.Context, key string) (*blob.Attributes, error) {
+	return provider.Attributes(ctx, b.bucket, key, provider.MapCode)
 }
 
 // Close implements [Bucket].
@@ -60,81 +52,36 @@ func (b *plain) Close() error { return b.bucket.Close() }
 // Read implements [Bucket] by asking for the attributes and then for the
 // content, again if the object was replaced in between.
 func (b *plain) Read(ctx context.Context, key string, offset, length int64) (*Reader, error) {
-	const tries = 25 // each costs little, and a busy writer may win several in a row
-	for range tries {
+	for range provider.OpenTries {
 		attrs, err := b.bucket.Attributes(ctx, key)
 		if err != nil {
-			return nil, b.MapError(err)
+			return nil, provider.MapCode(err)
 		}
-		if offset > attrs.Size || offset < 0 {
-			return nil, fmt.Errorf("%w: offset %d of %d bytes", ErrRange, offset, attrs.Size)
+		if err := provider.CheckOffset(offset, attrs.Size); err != nil {
+			return nil, err
 		}
 		r, err := b.bucket.NewRangeReader(ctx, key, offset, length, nil)
 		if err != nil {
-			return nil, b.MapError(err)
+			return nil, provider.MapCode(err)
 		}
 		if r.Size() == attrs.Size && r.ModTime().Equal(attrs.ModTime) {
-			return &Reader{r, attrs}, nil
+			return &Reader{provider.MapReads(r, provider.MapCode), attrs}, nil
 		}
 		if err := r.Close(); err != nil {
-			return nil, b.MapError(err)
+			return nil, provider.MapCode(err)
 		}
 	}
-	return nil, fmt.Errorf("the object was replaced %d times while it was opened", tries)
+	return nil, provider.ErrReplacedOften
 }
 
 // Write implements [Bucket].
 func (b *plain) Write(ctx context.Context, key string, r io.Reader, o *WriteOptions) error {
-	return provider.Write(ctx, b.bucket.Upload, key, r, WriterOptions(o), b.MapError)
+	return provider.Write(ctx, b.bucket.Upload, key, r, provider.WriterOptions(o.ContentType, o.CacheControl, o.ContentEncoding, o.Metadata, o.IfNotExist), provider.MapCode)
 }
 
 // List implements [Bucket].
 func (b *plain) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error] {
-	return ListThrough(ctx, b, o)
-}
-
-// ListThrough lists what the Go CDK's bucket of b does, with the errors of b. It
-// is for providers whose MapError is their own.
-func ListThrough(ctx context.Context, b Bucket, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error] {
-	return func(yield func(*blob.ListObject, error) bool) {
-		it := b.Blob().List(o)
-		for {
-			obj, err := next(ctx, it)
-			if err == io.EOF {
-				return
-			}
-			if err != nil {
-				yield(nil, b.MapError(err))
-				return
-			}
-			if !yield(obj, nil) {
-				return
-			}
-		}
-	}
-}
-
-// next returns the next object. The Go CDK's drivers panic if a service leaves
-// out what they take for granted, such as the time of an object.
-func next(ctx context.Context, it *blob.ListIterator) (obj *blob.ListObject, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			obj, err = nil, fmt.Errorf("the service answered a listing without what is needed: %v", r)
-		}
-	}()
-	return it.Next(ctx)
-}
-
-// WriterOptions returns o in the form that the Go CDK takes.
-func WriterOptions(o *WriteOptions) *blob.WriterOptions {
-	return &blob.WriterOptions{
-		ContentType:                 o.ContentType,
-		CacheControl:                o.CacheControl,
-		ContentEncoding:             o.ContentEncoding,
-		Metadata:                    o.Metadata,
-		IfNotExist:                  o.IfNotExist,
-		DisableContentTypeDetection: true,
-	}
+	return provider.List(ctx, b.bucket, o, provider.MapCode)
 }
 
 // Copy implements [Bucket] by reading and writing, which stamps the new object
@@ -145,13 +92,13 @@ func (b *plain) Copy(ctx context.Context, dst, src string, o *CopyOptions) error
 
 // Received implements [Bucket]: a plain bucket has one kind of object.
 func (b *plain) Received(ctx context.Context, key string) (*blob.Attributes, error) {
-	a, err := b.bucket.Attributes(ctx, key)
-	return a, b.MapError(err)
+	return b.Attributes(ctx, key)
 }
 
-// CopyThrough copies within b by reading src and writing dst. Content that is
-// not what the digest kept with src says is ErrChecksum. With o.ContentOnly the
-// digest is that of o.Metadata.
+// CopyThrough copies within b by reading src and writing dst. A bucket that
+// overrides Write and can't copy within its service implements Copy by it. Content
+// that does not match the digest kept with src is ErrChecksum. With o.ContentOnly
+// the digest is that of o.Metadata.
 func CopyThrough(ctx context.Context, b Bucket, dst, src string, o *CopyOptions) error {
 	r, err := b.Read(ctx, src, 0, -1)
 	if err != nil {
@@ -195,12 +142,12 @@ func (b *plain) Delete(ctx context.Context, key string, o *DeleteOptions) error 
 	if o.IfMatch != "" {
 		switch a, err := b.bucket.Attributes(ctx, key); {
 		case err != nil:
-			return b.MapError(err)
+			return provider.MapCode(err)
 		case a.ETag != o.IfMatch:
 			return ErrReplaced
 		}
 	}
-	return b.MapError(b.bucket.Delete(ctx, key))
+	return provider.MapCode(b.bucket.Delete(ctx, key))
 }
 
 // Sign implements [Bucket]: a plain bucket signs nothing, because the Go CDK's
@@ -211,6 +158,3 @@ func (b *plain) Sign(context.Context, string, *SignOptions) (*SignedURL, error) 
 
 // Sweep implements [Bucket]; a plain bucket leaves nothing that could be found.
 func (b *plain) Sweep(context.Context, string) error { return nil }
-
-// MapError implements [Bucket] by the Go CDK's error codes.
-func (b *plain) MapError(err error) error { return provider.MapCode(err) }

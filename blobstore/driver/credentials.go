@@ -10,8 +10,8 @@ import (
 
 // Credentials are explicit ones for a bucket that a URL names, which is no place
 // for secrets. A provider uses them instead of those that it finds in the
-// environment. Each provider uses fields of its own and refuses the others by
-// [Credentials.Only]. The zero value sets none.
+// environment. Each provider names the fields that it uses; see [Register]. The
+// zero value sets none.
 type Credentials struct {
 	AccessKey, SecretKey secret.Text // s3
 	ConnectionString     secret.Text // azblob
@@ -19,11 +19,11 @@ type Credentials struct {
 }
 
 // IsZero reports whether no field is set.
-func (c Credentials) IsZero() bool { return c.Only() == nil }
+func (c Credentials) IsZero() bool { return c.only(nil) == nil }
 
-// Only returns an error if another field than the named ones is set, because
+// only returns an error if another field than the named ones is set, because
 // going on without it would be a surprise.
-func (c Credentials) Only(fields ...string) error {
+func (c Credentials) only(fields []string) error {
 	for _, f := range []struct {
 		name string
 		set  bool

@@ -17,12 +17,9 @@ import (
 func TestCredentialsReachTheProvider(t *testing.T) {
 	var got driver.Credentials
 	driver.Register("credentialled", func(_ context.Context, _ *url.URL, c driver.Credentials) (driver.Bucket, error) {
-		if err := c.Only("AccessKey", "SecretKey"); err != nil {
-			return nil, err
-		}
 		got = c
 		return driver.FromBlob(memblob.OpenBucket(nil), driver.Info{}), nil
-	})
+	}, "AccessKey", "SecretKey")
 	c := driver.Credentials{AccessKey: secret.New("very-accessible"), SecretKey: secret.New("very-secret")}
 	for _, c := range []driver.Credentials{c, {}} {
 		b, err := driver.Open(t.Context(), "credentialled://files", c)
@@ -33,7 +30,12 @@ func TestCredentialsReachTheProvider(t *testing.T) {
 	}
 	c.ConnectionString = secret.New("very-connected")
 	_, err := driver.Open(t.Context(), "credentialled://files", c)
-	require.EqualError(t, err, "the provider takes the credentials AccessKey and SecretKey, and ConnectionString is set")
-	require.ErrorContains(t, driver.Credentials{CredentialsFile: "key.json"}.Only(), "takes no credentials, and CredentialsFile is set")
+	require.EqualError(t, err, "credentialled://files: the provider takes the credentials AccessKey and SecretKey, and ConnectionString is set")
+	driver.Register("open-to-all", func(context.Context, *url.URL, driver.Credentials) (driver.Bucket, error) {
+		t.Error("the provider was asked although it takes no credentials")
+		return nil, nil
+	})
+	_, err = driver.Open(t.Context(), "open-to-all://files", driver.Credentials{CredentialsFile: "key.json"})
+	require.ErrorContains(t, err, "takes no credentials, and CredentialsFile is set")
 	secrettest.HoldsDeep(t, c, "very-accessible", "very-secret", "very-connected")
 }

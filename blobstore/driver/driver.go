@@ -1,12 +1,44 @@
 // Package driver is the seam between a blobstore.Store and the services that
 // keep its objects. A provider turns a URL into a [Bucket]: a Go CDK bucket for
-// reading and listing, and beside it what the Go CDK leaves open (writes that
+// reading and listing, and in addition what the Go CDK leaves open (writes that
 // leave nothing behind when they fail, links with constraints, errors that mean
 // the same everywhere, a plain word on what the service cannot do).
 //
-// Applications use package blobstore. Whoever writes a provider embeds what [FromBlob]
-// returns, overrides what the service does better, registers it with [Register] in an
+// Applications use package blobstore. A provider embeds what [FromBlob] returns,
+// overrides what the service does better, registers itself with [Register] in an
 // init function, and runs the conformance suite of package storetest.
+//
+// # Optional methods
+//
+// A [Bucket] may have more methods than the interface. The store looks for these.
+// A bucket that wraps another one forwards them.
+//
+//	// ObserveCreateOnly is for a service that may ignore the condition of a
+//	// create-only write. Store.Check tries it and reports whether the service
+//	// refused to write a key that was taken. From then on the result is a part
+//	// of Info().Capabilities.
+//	ObserveCreateOnly(holds bool)
+//
+//	// Precheck returns nil, or the error that changing the object of the key
+//	// would fail with: ErrNoBucket, ErrPath or fs.ErrPermission. The store calls
+//	// it before it records that the operation begins. It changes nothing.
+//	Precheck(ctx context.Context, key string) error
+//
+//	// Skipped calls found for each file that List does not yield because no key
+//	// leads to it, if the path begins with prefix, in the order of a walk. The
+//	// path is relative to the bucket, with slashes, and perhaps not valid UTF-8.
+//	// The reason is one such as "symbolic link". The walk ends when found returns
+//	// false and, if limit is not 0, after that many files. It leaves out the
+//	// files that the library keeps for itself.
+//	Skipped(ctx context.Context, prefix string, limit int, found func(path, reason string) bool) error
+//
+//	// Fresh is for a bucket that may have come into being by accident, such as
+//	// the empty folder where a volume should be mounted. It reports whether the
+//	// bucket shows no sign of ever having been used, and how a person confirms
+//	// that it is meant to be new. Undo removes what opening the bucket has
+//	// created, if it is still empty. The caller closes the bucket afterwards.
+//	Fresh() (fresh bool, confirm string)
+//	Undo(ctx context.Context) error
 package driver
 
 import (
@@ -30,11 +62,8 @@ var (
 	ErrChecksum = provider.ErrChecksum
 	// ErrTooLarge reports content that is longer than its limit or its announced size.
 	ErrTooLarge = provider.ErrTooLarge
-	// ErrRange: the part that was asked for begins behind the object's end.
-	ErrRange = errors.New("range begins behind the end")
-	// ErrKind: the service keeps the object, but not as one that Write would have
-	// made; see [Bucket].Received.
-	ErrKind = errors.New("not an ordinary object")
+	// ErrRange reports a range that begins past the end of the object.
+	ErrRange = provider.ErrRange
 	// ErrReplaced: another object has taken the place of the one that was meant.
 	ErrReplaced = errors.New("the object was replaced meanwhile")
 	// ErrNoBucket reports that the bucket, container or folder itself does not
@@ -57,13 +86,17 @@ var (
 // Errors are those of the contract (see [ErrChecksum]) wherever the service
 // lets one tell, and never contain a secret.
 type Bucket interface {
-	// Blob is the Go CDK bucket, for what needs no help: attributes, unless the
-	// bucket is a [Describer]. It stays open until Close.
+	// Blob is the Go CDK bucket. It stays open until Close.
 	Blob() *blob.Bucket
 
-	// Info says what this bucket is and what it can do. It is constant, except
-	// for the capabilities that an [Observer] learns of.
+	// Info describes the bucket and what it can do. It is constant, except for
+	// the capabilities that ObserveCreateOnly learns of.
 	Info() Info
+
+	// Attributes describes the object. A missing object is fs.ErrNotExist; a
+	// missing bucket is [ErrNoBucket], also where the service's own response
+	// doesn't distinguish them.
+	Attributes(ctx context.Context, key string) (*blob.Attributes, error)
 
 	// Read opens length bytes of the object from offset on; a negative length
 	// reads to the end, and more than there is reads to the end too. Attributes
@@ -84,8 +117,8 @@ type Bucket interface {
 	Copy(ctx context.Context, dst, src string, o *CopyOptions) error
 
 	// Received describes the object under key, which a client wrote by a signed
-	// link. An object that the service can't read like one of Write's is ErrKind:
-	// another kind of blob, or one in an archive. If the service
+	// link. An object that the service can't read like one of Write's is
+	// errors.ErrUnsupported: another kind of blob, or one in an archive. If the service
 	// changes such content while it serves it, as by an encoding, Received MUST
 	// first see to it that Read gives the bytes that Copy would copy.
 	Received(ctx context.Context, key string) (*blob.Attributes, error)
@@ -109,10 +142,6 @@ type Bucket interface {
 	// MUST NOT touch what a live operation uses.
 	Sweep(ctx context.Context, key string) error
 
-	// MapError returns err as an error of the contract. It is applied to the
-	// errors of Blob's methods.
-	MapError(err error) error
-
 	// Close releases the bucket.
 	Close() error
 }
@@ -122,16 +151,12 @@ type Info struct {
 	Backend      string // "local", "s3", "azure", "gcs", "mem": as recorded in the trail
 	Bucket       string // its name; a folder's absolute path. It tells apart the stores that share a trail
 	Capabilities Capabilities
-	Needs        Needs
-}
 
-// Needs names what the program must be allowed to do in the bucket, in the words
-// of those who grant it, such as "s3:PutObject on its objects". Empty: there are
-// no such words.
-type Needs struct {
-	Write, Read, List, Delete string
-	Sweep                     string // to find what killed processes left
-	Sign                      string // to sign links
+	// Needs names the permissions that the program needs in the bucket, in the
+	// words of those who grant them, such as "s3:PutObject on its objects". The
+	// keys are steps of Store.Check: write, read, list, delete, sweep (to find
+	// what killed processes left) and sign. Check advises them when a step fails.
+	Needs map[string]string
 }
 
 // Capabilities says what a backend can do, so that nothing is weaker than it
@@ -141,7 +166,7 @@ type Capabilities struct {
 	// succeeds. Otherwise the check and the write are two steps. A service that
 	// only speaks the protocol of another, as many do that of S3, may ignore the
 	// condition: then this is false until blobstore's Store.Check has seen the
-	// service refuse a second write (see [Observer]).
+	// service refuse a second write, and called ObserveCreateOnly.
 	ExactCreate bool
 	// ExactDelete: a deletion that is of one version of an object never removes
 	// another. Otherwise the look and the deletion are two steps.
@@ -172,11 +197,11 @@ type LinkCapabilities struct {
 	IfNotExist  Enforcement
 }
 
-// Enforcement says who holds a constraint on a signed upload.
+// Enforcement says who holds a constraint on a signed upload. It is empty if the
+// constraint can't be enforced: asking for it is errors.ErrUnsupported.
 type Enforcement string
 
 const (
-	NotEnforced  Enforcement = ""              // asking for it is errors.ErrUnsupported
 	ByService    Enforcement = "by service"    // the service refuses the request
 	OnCompletion Enforcement = "on completion" // checked afterwards; what breaks it is removed before it can be read
 )

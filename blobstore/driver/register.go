@@ -11,13 +11,15 @@ import (
 	"sync"
 )
 
-// Opener opens the bucket that a URL of its schemes names. It uses the fields of c
-// that are set and fails if it can't use one; see [Credentials.Only].
-type Opener func(ctx context.Context, u *url.URL, c Credentials) (Bucket, error)
+// opener opens the buckets of a scheme.
+type opener struct {
+	open        func(ctx context.Context, u *url.URL, c Credentials) (Bucket, error)
+	credentials []string // the fields of Credentials that it uses
+}
 
 var (
 	mu      sync.RWMutex
-	openers = map[string]Opener{}
+	openers = map[string]opener{}
 )
 
 // known names the package that a program must import for a scheme, so that a
@@ -32,14 +34,17 @@ var known = map[string]string{
 }
 
 // Register makes a provider known by the scheme of its URLs. It is called from
-// init functions and panics if the scheme is taken.
-func Register(scheme string, open Opener) {
+// init functions and panics if the scheme is taken. The function open opens the
+// bucket that a URL names. It uses the fields of c that are set and otherwise finds
+// credentials itself. The names of these fields are credentials, such as
+// "AccessKey". [Open] refuses the others.
+func Register(scheme string, open func(ctx context.Context, u *url.URL, c Credentials) (Bucket, error), credentials ...string) {
 	mu.Lock()
 	defer mu.Unlock()
-	if openers[scheme] != nil {
+	if _, taken := openers[scheme]; taken {
 		panic("blobstore/driver: scheme " + scheme + " registered twice")
 	}
-	openers[scheme] = open
+	openers[scheme] = opener{open, credentials}
 }
 
 // Open opens the bucket that urlstr names, with the provider that is registered
@@ -55,14 +60,17 @@ func Open(ctx context.Context, urlstr string, c Credentials) (Bucket, error) {
 		return nil, errors.New("storage URL has no scheme: want something like local:///var/lib/files or s3://bucket")
 	}
 	mu.RLock()
-	open := openers[u.Scheme]
+	o, ok := openers[u.Scheme]
 	names := slices.Sorted(maps.Keys(openers))
 	mu.RUnlock()
-	if open == nil {
+	if !ok {
 		if pkg := known[u.Scheme]; pkg != "" {
 			return nil, fmt.Errorf("no provider for %s:// URLs in this program: add import _ \"github.com/blobtrail/blobtrail/blobstore/%s\"", u.Scheme, pkg)
 		}
 		return nil, fmt.Errorf("no provider for %s:// URLs; this program has %s", u.Scheme, strings.Join(names, ", "))
 	}
-	return open(ctx, u, c)
+	if err := c.only(o.credentials); err != nil {
+		return nil, fmt.Errorf("%s://%s: %w", u.Scheme, u.Host, err)
+	}
+	return o.open(ctx, u, c)
 }

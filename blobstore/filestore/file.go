@@ -35,10 +35,7 @@ type fileBucket struct {
 	locks  [64]sync.Mutex // by key; held while a write is committed
 }
 
-func openFile(_ context.Context, u *url.URL, c driver.Credentials) (driver.Bucket, error) {
-	if err := c.Only(); err != nil {
-		return nil, fmt.Errorf("file://: %w", err)
-	}
+func openFile(_ context.Context, u *url.URL, _ driver.Credentials) (driver.Bucket, error) {
 	q := u.Query()
 	if err := only(q, "create", "create_dir", "dir_file_mode", "no_tmp_dir", "metadata"); err != nil {
 		return nil, fmt.Errorf("file://: %w", err)
@@ -104,22 +101,18 @@ func (b *fileBucket) present() error {
 	return err
 }
 
-// Precheck implements [driver.Prechecker].
+// Precheck implements [provider.Prechecker].
 func (b *fileBucket) Precheck(context.Context, string) error { return b.present() }
 
-// Fresh implements [driver.Fresh].
+// Fresh implements [provider.Fresh].
 func (b *fileBucket) Fresh() (bool, string) { return b.origin.fresh() }
 
-// Undo implements [driver.Fresh].
+// Undo implements [provider.Fresh].
 func (b *fileBucket) Undo(context.Context) error { return b.origin.undo() }
 
-// Attributes implements [driver.Describer].
+// Attributes implements [driver.Bucket].
 func (b *fileBucket) Attributes(ctx context.Context, key string) (*blob.Attributes, error) {
-	a, err := b.Blob().Attributes(ctx, key)
-	if err != nil {
-		return nil, b.MapError(err)
-	}
-	return a, nil
+	return provider.Attributes(ctx, b.Blob(), key, b.mapError)
 }
 
 // lock serialises the commits of one key.
@@ -146,7 +139,7 @@ func (b *fileBucket) Write(ctx context.Context, key string, r io.Reader, o *driv
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var tmp *os.File
-	opts := driver.WriterOptions(o)
+	opts := provider.WriterOptions(o.ContentType, o.CacheControl, o.ContentEncoding, o.Metadata, o.IfNotExist)
 	opts.BeforeWrite = func(as func(any) bool) error {
 		if !as(&tmp) {
 			return errors.New("fileblob gave no *os.File")
@@ -173,7 +166,7 @@ func (b *fileBucket) Write(ctx context.Context, key string, r io.Reader, o *driv
 	if err != nil {
 		cancel(err) // so that Close gives up
 		_ = w.Close()
-		return b.MapError(err)
+		return b.mapError(err)
 	}
 	unlock := b.lock(key)
 	defer unlock()
@@ -222,12 +215,12 @@ func keepAttrs(path string) (restore func() error, err error) {
 	}, nil
 }
 
-// MapError implements [driver.Bucket]. What lies below a file is not there.
-func (b *fileBucket) MapError(err error) error {
+// mapError returns err as an error of the contract. What lies below a file is not there.
+func (b *fileBucket) mapError(err error) error {
 	if errors.Is(err, syscall.ENOTDIR) {
 		err = provider.As(fs.ErrNotExist, err)
 	} else {
-		err = b.Bucket.MapError(err)
+		err = provider.MapCode(err)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		if missing := b.present(); missing != nil {
@@ -243,14 +236,14 @@ func (b *fileBucket) writeError(err error) error {
 	if errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.EISDIR) {
 		return provider.As(fs.ErrExist, err)
 	}
-	return b.MapError(err)
+	return b.mapError(err)
 }
 
 // Read implements [driver.Bucket]. It waits while the object is replaced.
 func (b *fileBucket) Read(ctx context.Context, key string, offset, length int64) (*driver.Reader, error) {
 	defer b.lock(key)()
 	r, err := b.Bucket.Read(ctx, key, offset, length)
-	return r, b.MapError(err)
+	return r, b.mapError(err)
 }
 
 // objectPath returns the path that fileblob renames one of its temporary files
@@ -300,7 +293,7 @@ func (b *fileBucket) Delete(ctx context.Context, key string, o *driver.DeleteOpt
 		return err
 	}
 	if err := b.Bucket.Delete(ctx, key, o); err != nil {
-		return b.MapError(err)
+		return b.mapError(err)
 	}
 	if err := b.syncDirs(b.path(key)); err != nil {
 		return provider.As(driver.ErrInDoubt, err)

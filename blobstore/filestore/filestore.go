@@ -39,11 +39,12 @@ import (
 // this library replaces.
 const backend = "local"
 
-var needs = driver.Needs{
-	Write: "permission to write in the folder and in those below it", Read: "permission to read in the folder and in those below it",
-	List: "permission to read in the folder and in those below it", Delete: "permission to write in the folder and in those below it",
-	Sweep: "permission to write in the folder and in those below it",
-}
+const (
+	toWrite = "permission to write in the folder and in those below it"
+	toRead  = "permission to read in the folder and in those below it"
+)
+
+var needs = map[string]string{"write": toWrite, "read": toRead, "list": toRead, "delete": toWrite, "sweep": toWrite}
 
 func init() {
 	driver.Register("local", openLocal)

@@ -56,7 +56,7 @@ type walker struct {
 // reports whether to go on.
 func (w *walker) folder(key string) bool {
 	entries, err := os.ReadDir(w.bucket.path(key))
-	if errors.Is(w.bucket.MapError(err), fs.ErrNotExist) {
+	if errors.Is(w.bucket.mapError(err), fs.ErrNotExist) {
 		return true // it was removed meanwhile, or never was
 	}
 	if err != nil {
@@ -112,45 +112,40 @@ func (w *walker) entry(name string, e fs.DirEntry) bool {
 	return w.yield(&blob.ListObject{Key: name, ModTime: info.ModTime(), Size: info.Size()}, nil)
 }
 
-// Skipped implements [driver.Skipper].
-func (b *fileBucket) Skipped(ctx context.Context, prefix string, limit int) iter.Seq2[driver.Skipped, error] {
-	return func(yield func(driver.Skipped, error) bool) {
-		looked := 0
-		err := b.present()
-		if err == nil {
-			err = fs.WalkDir(os.DirFS(b.dir), ".", func(name string, d fs.DirEntry, err error) error {
-				if looked++; ctx.Err() != nil || limit > 0 && looked > limit {
-					return cmp.Or(context.Cause(ctx), fs.SkipAll)
-				}
-				reason := ""
-				switch {
-				case name == ".":
-				case name == keyrule.Private:
-					return fs.SkipDir
-				case d.IsDir() && !strings.HasPrefix(name+"/", prefix) && !strings.HasPrefix(prefix, name+"/"):
-					return fs.SkipDir
-				default:
-					reason = b.whySkipped(name, d)
-				}
-				if err != nil {
-					reason = "folder that can't be read"
-				}
-				if reason == "" {
-					return nil
-				}
-				if strings.HasPrefix(name, prefix) && !yield(driver.Skipped{Path: name, Reason: reason}, nil) {
-					return fs.SkipAll
-				}
-				if d.IsDir() {
-					return fs.SkipDir
-				}
-				return nil
-			})
+// Skipped implements [provider.Skipper].
+func (b *fileBucket) Skipped(ctx context.Context, prefix string, limit int, found func(path, reason string) bool) error {
+	if err := b.present(); err != nil {
+		return err
+	}
+	looked := 0
+	return fs.WalkDir(os.DirFS(b.dir), ".", func(name string, d fs.DirEntry, err error) error {
+		if looked++; ctx.Err() != nil || limit > 0 && looked > limit {
+			return cmp.Or(context.Cause(ctx), fs.SkipAll)
+		}
+		reason := ""
+		switch {
+		case name == ".":
+		case name == keyrule.Private:
+			return fs.SkipDir
+		case d.IsDir() && !strings.HasPrefix(name+"/", prefix) && !strings.HasPrefix(prefix, name+"/"):
+			return fs.SkipDir
+		default:
+			reason = b.whySkipped(name, d)
 		}
 		if err != nil {
-			yield(driver.Skipped{}, err)
+			reason = "folder that can't be read"
 		}
-	}
+		if reason == "" {
+			return nil
+		}
+		if strings.HasPrefix(name, prefix) && !found(name, reason) {
+			return fs.SkipAll
+		}
+		if d.IsDir() {
+			return fs.SkipDir
+		}
+		return nil
+	})
 }
 
 // whySkipped returns why a listing leaves a file out, or "".

@@ -23,10 +23,7 @@ type localBucket struct {
 	origin origin
 }
 
-func openLocal(_ context.Context, u *url.URL, c driver.Credentials) (driver.Bucket, error) {
-	if err := c.Only(); err != nil {
-		return nil, fmt.Errorf("local://: %w", err)
-	}
+func openLocal(_ context.Context, u *url.URL, _ driver.Credentials) (driver.Bucket, error) {
 	q := u.Query()
 	if err := only(q, "create", "dir_mode", "file_mode", "md5"); err != nil {
 		return nil, fmt.Errorf("local://: %w", err)
@@ -50,7 +47,7 @@ func openLocal(_ context.Context, u *url.URL, c driver.Credentials) (driver.Buck
 	if err != nil {
 		return nil, err
 	}
-	return &localBucket{local: b, origin: from, Bucket: driver.FromBlob(b.Blob(), driver.Info{
+	return &localBucket{local: b, origin: from, Bucket: driver.FromBlob(b.Bucket, driver.Info{
 		Backend: backend, Bucket: identity(dir),
 		Capabilities: driver.Capabilities{ExactCreate: true, ExactDelete: true, AtomicReplace: true, Durable: true, KeepsSHA256: true},
 		Needs:        needs,
@@ -66,54 +63,44 @@ func (b *localBucket) Write(ctx context.Context, key string, r io.Reader, o *dri
 	upload := func(ctx context.Context, key string, r io.Reader, opts *blob.WriterOptions) error {
 		return b.local.Write(ctx, key, r, opts, final)
 	}
-	return unsure(b.MapError(provider.Write(ctx, upload, key, r, driver.WriterOptions(o), b.MapError)))
+	return unsure(b.mapError(provider.Write(ctx, upload, key, r, provider.WriterOptions(o.ContentType, o.CacheControl, o.ContentEncoding, o.Metadata, o.IfNotExist), b.mapError)))
 }
 
-// MapError implements [driver.Bucket].
-func (b *localBucket) MapError(err error) error {
+// mapError returns err as an error of the contract.
+func (b *localBucket) mapError(err error) error {
 	switch {
 	case errors.Is(err, localblob.ErrNoFolder):
 		return provider.As(driver.ErrNoBucket, err)
 	case errors.Is(err, localblob.ErrPath):
 		return provider.As(driver.ErrPath, err)
 	}
-	return b.Bucket.MapError(err)
+	return provider.MapCode(err)
 }
 
-// Attributes implements [driver.Describer].
+// Attributes implements [driver.Bucket].
 func (b *localBucket) Attributes(ctx context.Context, key string) (*blob.Attributes, error) {
-	a, err := b.Blob().Attributes(ctx, key)
-	if err != nil {
-		return nil, b.MapError(err)
-	}
-	return a, nil
+	return provider.Attributes(ctx, b.Blob(), key, b.mapError)
 }
 
 // List implements [driver.Bucket].
 func (b *localBucket) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error] {
-	return driver.ListThrough(ctx, b, o)
+	return provider.List(ctx, b.Blob(), o, b.mapError)
 }
 
-// Precheck implements [driver.Prechecker].
+// Precheck implements [provider.Prechecker].
 func (b *localBucket) Precheck(ctx context.Context, key string) error {
-	return b.MapError(b.local.Precheck(ctx, key))
+	return b.mapError(b.local.Precheck(ctx, key))
 }
 
-// Skipped implements [driver.Skipper].
-func (b *localBucket) Skipped(ctx context.Context, prefix string, limit int) iter.Seq2[driver.Skipped, error] {
-	return func(yield func(driver.Skipped, error) bool) {
-		for f, err := range b.local.Skipped(ctx, prefix, limit) {
-			if !yield(driver.Skipped(f), b.MapError(err)) {
-				return
-			}
-		}
-	}
+// Skipped implements [provider.Skipper].
+func (b *localBucket) Skipped(ctx context.Context, prefix string, limit int, found func(path, reason string) bool) error {
+	return b.mapError(b.local.Skipped(ctx, prefix, limit, found))
 }
 
-// Fresh implements [driver.Fresh].
+// Fresh implements [provider.Fresh].
 func (b *localBucket) Fresh() (bool, string) { return b.origin.fresh() }
 
-// Undo implements [driver.Fresh].
+// Undo implements [provider.Fresh].
 func (b *localBucket) Undo(context.Context) error { return b.origin.undo() }
 
 // unsure maps the error of an effect that may not last.
@@ -127,20 +114,20 @@ func unsure(err error) error {
 // Delete implements [driver.Bucket].
 func (b *localBucket) Delete(ctx context.Context, key string, o *driver.DeleteOptions) error {
 	if o.IfMatch == "" {
-		return unsure(b.MapError(b.Bucket.Delete(ctx, key, o)))
+		return unsure(b.mapError(b.Bucket.Delete(ctx, key, o)))
 	}
 	err := b.local.DeleteVersion(ctx, key, o.IfMatch)
 	if errors.Is(err, localblob.ErrReplaced) {
 		return driver.ErrReplaced
 	}
-	return unsure(b.MapError(err))
+	return unsure(b.mapError(err))
 }
 
 // Copy implements [driver.Bucket]. A new object that takes nothing but the
 // content of src is another name of the same file.
 func (b *localBucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOptions) error {
 	if o.ContentOnly && o.IfNotExist && o.IfMatch != "" {
-		err := b.local.Adopt(ctx, dst, src, &localblob.AdoptOptions{ETag: o.IfMatch, ContentType: o.ContentType, Metadata: o.Metadata})
+		err := b.local.Adopt(ctx, dst, src, o.IfMatch, o.ContentType, o.Metadata)
 		switch {
 		case errors.Is(err, localblob.ErrReplaced):
 			return driver.ErrReplaced
@@ -149,7 +136,7 @@ func (b *localBucket) Copy(ctx context.Context, dst, src string, o *driver.CopyO
 		case errors.Is(err, fs.ErrExist):
 			return provider.As(fs.ErrExist, err)
 		}
-		return unsure(b.MapError(err))
+		return unsure(b.mapError(err))
 	}
 	return driver.CopyThrough(ctx, b, dst, src, o)
 }
@@ -159,10 +146,9 @@ func (b *localBucket) Copy(ctx context.Context, dst, src string, o *driver.CopyO
 func (b *localBucket) Read(ctx context.Context, key string, offset, length int64) (*driver.Reader, error) {
 	r, a, err := b.local.OpenRange(ctx, key, offset, length)
 	if err != nil {
-		return nil, b.MapError(err)
+		return nil, b.mapError(err)
 	}
-	if offset < 0 || offset > a.Size {
-		err := fmt.Errorf("%w: offset %d of %d bytes", driver.ErrRange, offset, a.Size)
+	if err := provider.CheckOffset(offset, a.Size); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
 	return &driver.Reader{ReadCloser: r, Attributes: a}, nil
@@ -170,5 +156,6 @@ func (b *localBucket) Read(ctx context.Context, key string, offset, length int64
 
 // Sweep implements [driver.Bucket].
 func (b *localBucket) Sweep(ctx context.Context, key string) error {
-	return b.MapError(b.local.SweepKey(ctx, key))
+	_, err := b.local.Sweep(ctx, key)
+	return b.mapError(err)
 }

@@ -27,7 +27,7 @@ func (b *fileBucket) Sweep(_ context.Context, key string) error {
 	defer b.lock(key)()
 	path := b.path(key)
 	entries, err := os.ReadDir(filepath.Dir(path))
-	if errors.Is(b.MapError(err), fs.ErrNotExist) {
+	if errors.Is(b.mapError(err), fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {

@@ -19,9 +19,9 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// MapError implements [driver.Bucket]. That a bucket is missing is not that an
+// mapError returns err as an error of the contract. That a bucket is missing is not that an
 // object is: nothing can be concluded from it.
-func (b *bucket) MapError(err error) error {
+func (b *bucket) mapError(err error) error {
 	err = cloudhttp.WithoutQuery(err) // it names the session of a resumable upload, which whoever knows it may go on with
 	var token *oauth2.RetrieveError
 	switch {
@@ -67,12 +67,12 @@ const (
 // missing returns the error of a request about one object. If the service says
 // no more than "not found", the bucket is asked for.
 func (b *bucket) missing(ctx context.Context, err error) error {
-	mapped := b.MapError(err)
+	mapped := b.mapError(err)
 	if !errors.Is(mapped, fs.ErrNotExist) || strings.Contains(err.Error(), noObjectText) {
 		return mapped
 	}
 	if err := b.there.Ask(ctx, b.list); err != nil {
-		return b.MapError(err)
+		return b.mapError(err)
 	}
 	return mapped
 }

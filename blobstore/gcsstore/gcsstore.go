@@ -75,14 +75,11 @@ func init() {
 		if err != nil {
 			return nil, fmt.Errorf("gs://%s: %w", u.Host, err)
 		}
-		if err := c.Only("CredentialsFile"); err != nil {
-			return nil, fmt.Errorf("gs://%s: %w", u.Host, err)
-		}
 		if !c.IsZero() {
 			o.CredentialsFile, o.Anonymous = c.CredentialsFile, false
 		}
 		return Open(ctx, o)
-	})
+	}, "CredentialsFile")
 }
 
 // parse returns the options that a URL and the environment stand for.

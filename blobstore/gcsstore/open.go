@@ -25,6 +25,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/cloudhttp"
+	"github.com/blobtrail/blobtrail/internal/provider"
 	"github.com/blobtrail/blobtrail/secret"
 )
 
@@ -162,10 +163,10 @@ func newBucket(ctx, openCtx context.Context, o Options) (*bucket, error) {
 	}
 	info := driver.Info{Backend: "gcs", Bucket: o.Bucket, Capabilities: driver.Capabilities{
 		ExactCreate: true, ExactDelete: true, AtomicReplace: true, Durable: true, KeepsSHA256: true, Links: b.signer.links(),
-	}, Needs: driver.Needs{
-		Write: "storage.objects.create (role Storage Object User)", Read: "storage.objects.get (role Storage Object User)",
-		List: "storage.objects.list (role Storage Object User)", Delete: "storage.objects.delete (role Storage Object User)",
-		Sign: "iam.serviceAccounts.signBlob on the account that signs (role Service Account Token Creator)",
+	}, Needs: map[string]string{
+		"write": "storage.objects.create (role Storage Object User)", "read": "storage.objects.get (role Storage Object User)",
+		"list": "storage.objects.list (role Storage Object User)", "delete": "storage.objects.delete (role Storage Object User)",
+		"sign": "iam.serviceAccounts.signBlob on the account that signs (role Service Account Token Creator)",
 	}}
 	if o.Endpoint != "" {
 		// Two services may each have a bucket of that name.
@@ -259,7 +260,7 @@ func (b *bucket) check(ctx context.Context, o *Options) error {
 		err := b.handle.Create(ctx, project, nil)
 		b.made = err == nil
 		if err != nil && status(err) != http.StatusConflict {
-			return fmt.Errorf("it is missing and can't be made (storage.buckets.create): %w", b.MapError(err))
+			return fmt.Errorf("it is missing and can't be made (storage.buckets.create): %w", b.mapError(err))
 		}
 		return b.explain(b.list(ctx))
 	}
@@ -274,24 +275,24 @@ func (b *bucket) explain(err error) error {
 	case errors.Is(err, storage.ErrBucketNotExist):
 		return errors.New("it does not exist: make it, or open it with create=true")
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("the service did not answer within %v: check endpoint and network: %w", openTimeout, b.MapError(err))
+		return fmt.Errorf("the service did not answer within %v: check endpoint and network: %w", openTimeout, b.mapError(err))
 	case status(err) == http.StatusForbidden:
-		return fmt.Errorf("the credentials are not allowed to list it: they need storage.objects.list (role Storage Object User): %w", b.MapError(err))
-	case errors.Is(b.MapError(err), fs.ErrPermission):
-		return fmt.Errorf("the service does not accept the credentials: %w", b.MapError(err))
+		return fmt.Errorf("the credentials are not allowed to list it: they need storage.objects.list (role Storage Object User): %w", b.mapError(err))
+	case errors.Is(b.mapError(err), fs.ErrPermission):
+		return fmt.Errorf("the service does not accept the credentials: %w", b.mapError(err))
 	}
-	return fmt.Errorf("it can't be listed: %w", b.MapError(err))
+	return fmt.Errorf("it can't be listed: %w", b.mapError(err))
 }
 
-// Fresh implements [driver.Fresh].
-func (b *bucket) Fresh() (bool, string) { return b.made, driver.MakeByHand }
+// Fresh implements [provider.Fresh].
+func (b *bucket) Fresh() (bool, string) { return b.made, provider.MakeByHand }
 
-// Undo implements [driver.Fresh]. The service removes empty buckets only.
+// Undo implements [provider.Fresh]. The service removes empty buckets only.
 func (b *bucket) Undo(ctx context.Context) error {
 	if !b.made {
 		return nil
 	}
-	return b.MapError(b.handle.Delete(ctx))
+	return b.mapError(b.handle.Delete(ctx))
 }
 
 func (b *bucket) list(ctx context.Context) error {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"maps"
 	"net/http"
@@ -27,17 +26,16 @@ func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*d
 	if offset < 0 {
 		return nil, fmt.Errorf("%w: offset %d is negative", driver.ErrRange, offset)
 	}
-	const tries = 25 // each costs little, and a busy writer may win several in a row
 	obj := b.handle.Object(key)
-	for range tries {
+	for range provider.OpenTries {
 		attrs, err := obj.Attrs(ctx)
 		if err != nil {
 			return nil, b.missing(ctx, err)
 		}
-		switch {
-		case offset > attrs.Size:
-			return nil, fmt.Errorf("%w: offset %d of %d bytes", driver.ErrRange, offset, attrs.Size)
-		case offset == attrs.Size || length == 0:
+		if err := provider.CheckOffset(offset, attrs.Size); err != nil {
+			return nil, err
+		}
+		if offset == attrs.Size || length == 0 {
 			return &driver.Reader{ReadCloser: http.NoBody, Attributes: attributes(attrs)}, nil
 		}
 		r, err := obj.Generation(attrs.Generation).NewRangeReader(withEncoding(ctx, attrs.ContentEncoding), offset, length)
@@ -47,12 +45,12 @@ func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*d
 		if err != nil {
 			return nil, b.missing(ctx, err)
 		}
-		return &driver.Reader{ReadCloser: &content{r, b}, Attributes: attributes(attrs)}, nil
+		return &driver.Reader{ReadCloser: provider.MapReads(r, b.mapError), Attributes: attributes(attrs)}, nil
 	}
-	return nil, fmt.Errorf("the object was replaced %d times while it was opened", tries)
+	return nil, provider.ErrReplacedOften
 }
 
-// Attributes implements [driver.Describer].
+// Attributes implements [driver.Bucket].
 func (b *bucket) Attributes(ctx context.Context, key string) (*blob.Attributes, error) {
 	attrs, err := b.handle.Object(key).Attrs(ctx)
 	if err != nil {
@@ -89,20 +87,6 @@ func (t asStored) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.RoundTripper.RoundTrip(r)
 }
 
-// content gives its errors their meaning.
-type content struct {
-	io.ReadCloser
-	b *bucket
-}
-
-func (r *content) Read(p []byte) (int, error) {
-	n, err := r.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
-		err = r.b.MapError(err)
-	}
-	return n, err
-}
-
 // attributes returns what the Go CDK's gcsblob would.
 func attributes(a *storage.ObjectAttrs) *blob.Attributes {
 	return &blob.Attributes{
@@ -121,7 +105,7 @@ func etagOf(a *storage.ObjectAttrs) string {
 
 // List implements [driver.Bucket].
 func (b *bucket) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error] {
-	return driver.ListThrough(ctx, b, o)
+	return provider.List(ctx, b.Blob(), o, b.mapError)
 }
 
 // Delete implements [driver.Bucket]. It is not repeated: the second answer would
@@ -173,17 +157,17 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 	}
 	made, err := c.Run(ctx)
 	if err != nil && ctx.Err() != nil {
-		return provider.As(context.Cause(ctx), b.MapError(err))
+		return provider.As(context.Cause(ctx), b.mapError(err))
 	}
 	if err == nil && o.ContentOnly && made.CacheControl+made.ContentEncoding+made.ContentLanguage+made.ContentDisposition != "" {
 		// Google takes nothing along if something is said of the new object; a
 		// service that does gets the content anew.
 		if err := b.handle.Object(dst).If(storage.Conditions{GenerationMatch: made.Generation}).Delete(ctx); err != nil {
-			return provider.As(driver.ErrInDoubt, b.MapError(err))
+			return provider.As(driver.ErrInDoubt, b.mapError(err))
 		}
 		return driver.CopyThrough(ctx, b, dst, src, o)
 	}
-	return b.MapError(err)
+	return b.mapError(err)
 }
 
 // Received implements [driver.Bucket]. Google undoes an encoding while it serves
@@ -199,7 +183,7 @@ func (b *bucket) Received(ctx context.Context, key string) (*blob.Attributes, er
 		}
 	}
 	if err != nil {
-		return nil, b.MapError(err)
+		return nil, b.mapError(err)
 	}
 	return attributes(attrs), nil
 }

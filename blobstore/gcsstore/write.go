@@ -51,7 +51,7 @@ func (b *bucket) Write(ctx context.Context, key string, r io.Reader, o *driver.W
 	case w.failed != nil:
 		return w.failed
 	case ctx.Err() != nil:
-		return provider.As(context.Cause(ctx), b.MapError(err))
+		return provider.As(context.Cause(ctx), b.mapError(err))
 	}
 	return b.missing(ctx, err)
 }
@@ -257,7 +257,7 @@ func (w *writing) takeBack(ctx context.Context, attrs *storage.ObjectAttrs) erro
 	defer cancel()
 	obj := w.b.handle.Object(w.key).If(storage.Conditions{GenerationMatch: attrs.Generation})
 	if deleteErr := obj.Delete(ctx); deleteErr != nil && status(deleteErr) != 404 && status(deleteErr) != 412 {
-		return provider.As(driver.ErrInDoubt, fmt.Errorf("%w; and it can't be removed: %w", err, w.b.MapError(deleteErr)))
+		return provider.As(driver.ErrInDoubt, fmt.Errorf("%w; and it can't be removed: %w", err, w.b.mapError(deleteErr)))
 	}
 	return err
 }
@@ -275,5 +275,5 @@ func (w *writing) amend(ctx context.Context, attrs *storage.ObjectAttrs) error {
 	if code := status(err); err == nil || code == 412 || code == 404 {
 		return nil // or somebody has replaced it since
 	}
-	return provider.As(driver.ErrInDoubt, fmt.Errorf("the object is stored, but without its digest: %w", w.b.MapError(err)))
+	return provider.As(driver.ErrInDoubt, fmt.Errorf("the object is stored, but without its digest: %w", w.b.mapError(err)))
 }

@@ -22,14 +22,8 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// Scheme is the URL scheme of this provider.
-const Scheme = "mem"
-
 func init() {
-	driver.Register(Scheme, func(_ context.Context, u *url.URL, c driver.Credentials) (driver.Bucket, error) {
-		if err := c.Only(); err != nil {
-			return nil, fmt.Errorf("mem://: %w", err)
-		}
+	driver.Register("mem", func(_ context.Context, u *url.URL, _ driver.Credentials) (driver.Bucket, error) {
 		if u.Host != "" || (u.Path != "" && u.Path != "/") || u.RawQuery != "" {
 			return nil, fmt.Errorf("mem:// takes no name and no parameters: want just mem://")
 		}

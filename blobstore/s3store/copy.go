@@ -16,6 +16,7 @@ import (
 	"gocloud.dev/blob"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // copyPart is how much is copied by one request, so that none takes long.
@@ -131,13 +132,13 @@ func (b *bucket) copyParts(ctx context.Context, dst, from string, head *s3.HeadO
 func (b *bucket) Received(ctx context.Context, key string) (*blob.Attributes, error) {
 	head, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: &key})
 	if err != nil {
-		return nil, b.MapError(err)
+		return nil, b.mapError(err)
 	}
 	switch {
 	case head.StorageClass == types.StorageClassGlacier, head.StorageClass == types.StorageClassDeepArchive:
-		return nil, fmt.Errorf("%w: it was sent to the storage class %s: send it without a storage class", driver.ErrKind, head.StorageClass)
+		return nil, fmt.Errorf("%w: it was sent to the storage class %s: send it without a storage class", provider.ErrKind, head.StorageClass)
 	case head.ArchiveStatus != "":
-		return nil, fmt.Errorf("%w: it lies in an archive (%s): send it without a storage class", driver.ErrKind, head.ArchiveStatus)
+		return nil, fmt.Errorf("%w: it lies in an archive (%s): send it without a storage class", provider.ErrKind, head.ArchiveStatus)
 	}
 	return &blob.Attributes{
 		ContentType: aws.ToString(head.ContentType), Size: aws.ToInt64(head.ContentLength),

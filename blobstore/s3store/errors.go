@@ -56,8 +56,8 @@ var kinds = map[string]error{
 	"NotImplemented":   errors.ErrUnsupported,
 }
 
-// MapError implements [driver.Bucket].
-func (b *bucket) MapError(err error) error {
+// mapError returns err as an error of the contract.
+func (b *bucket) mapError(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -88,7 +88,7 @@ func (b *bucket) MapError(err error) error {
 // has no body, so that a missing bucket looks like a missing object: if the
 // service says no more than "not found", the bucket is asked for.
 func (b *bucket) missing(ctx context.Context, err error) error {
-	mapped := b.MapError(err)
+	mapped := b.mapError(err)
 	if !errors.Is(mapped, fs.ErrNotExist) || code(err) == "NoSuchKey" {
 		return mapped
 	}
@@ -105,10 +105,10 @@ func (b *bucket) findBucket(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	if errors.Is(b.MapError(err), fs.ErrNotExist) {
+	if errors.Is(b.mapError(err), fs.ErrNotExist) {
 		return provider.As(driver.ErrNoBucket, errors.New("the service has no bucket of this name"))
 	}
-	return b.MapError(b.list(ctx)) // whose response has a body
+	return b.mapError(b.list(ctx)) // whose response has a body
 }
 
 // code returns the service's word for err, or "".

@@ -40,12 +40,12 @@ func (b *bucket) Info() driver.Info {
 	info := b.Bucket.Info()
 	info.Capabilities.ExactCreate = b.exact.Load() == holds
 	if !info.Capabilities.ExactCreate {
-		info.Capabilities.Links.IfNotExist = driver.NotEnforced
+		info.Capabilities.Links.IfNotExist = ""
 	}
 	return info
 }
 
-// ObserveCreateOnly implements [driver.Observer].
+// ObserveCreateOnly implements [provider.Observer].
 func (b *bucket) ObserveCreateOnly(honored bool) {
 	if honored {
 		b.exact.Store(holds)
@@ -69,7 +69,7 @@ func (b *bucket) refuseTaken(ctx context.Context, key string, meta map[string]st
 		}
 		return provider.As(fs.ErrExist, errors.New("the key is taken"))
 	}
-	if err = b.MapError(err); errors.Is(err, fs.ErrNotExist) {
+	if err = b.mapError(err); errors.Is(err, fs.ErrNotExist) {
 		return nil // and if the bucket is missing, the write says so
 	}
 	return err

@@ -166,7 +166,7 @@ func (u *upload) finish(ctx context.Context, ifNotExist bool, cause error) error
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
 	defer cancel()
 	if err := u.b.abort(ctx, u.key, u.id); err != nil {
-		if refused := u.b.MapError(err); errors.Is(refused, fs.ErrPermission) {
+		if refused := u.b.mapError(err); errors.Is(refused, fs.ErrPermission) {
 			err = refused
 		}
 		return fmt.Errorf("%w; and its parts stay until they are swept: %w", cause, err)
@@ -194,7 +194,7 @@ func (b *bucket) Sweep(ctx context.Context, key string) error {
 			if c := code(err); c == "NoSuchUpload" || c == "NotImplemented" {
 				return nil
 			}
-			return b.MapError(err)
+			return b.mapError(err)
 		}
 		now := serverTime(page.ResultMetadata)
 		for _, u := range page.Uploads {
@@ -206,7 +206,7 @@ func (b *bucket) Sweep(ctx context.Context, key string) error {
 				err = b.abort(ctx, u.Key, u.UploadId)
 			}
 			if err != nil && code(err) != "NoSuchUpload" {
-				return b.MapError(err)
+				return b.mapError(err)
 			}
 		}
 	}

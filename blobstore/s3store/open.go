@@ -22,6 +22,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/cloudhttp"
+	"github.com/blobtrail/blobtrail/internal/provider"
 	"github.com/blobtrail/blobtrail/secret"
 )
 
@@ -175,14 +176,14 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 	info := driver.Info{Backend: "s3", Bucket: o.Bucket, Capabilities: driver.Capabilities{
 		AtomicReplace: true, Durable: true, Links: b.signer.links(),
 	}}
-	info.Needs = driver.Needs{
-		Write: "s3:PutObject on the bucket's objects", Read: "s3:GetObject on the bucket's objects",
-		List: "s3:ListBucket on the bucket", Delete: "s3:DeleteObject on the bucket's objects",
-		Sweep: "s3:ListBucketMultipartUploads on the bucket, and s3:ListMultipartUploadParts and s3:AbortMultipartUpload on its objects",
+	info.Needs = map[string]string{
+		"write": "s3:PutObject on the bucket's objects", "read": "s3:GetObject on the bucket's objects",
+		"list": "s3:ListBucket on the bucket", "delete": "s3:DeleteObject on the bucket's objects",
+		"sweep": "s3:ListBucketMultipartUploads on the bucket, and s3:ListMultipartUploadParts and s3:AbortMultipartUpload on its objects",
 	}
 	if sse == types.ServerSideEncryptionAwsKms || sse == types.ServerSideEncryptionAwsKmsDsse {
-		info.Needs.Write += ", and kms:GenerateDataKey and kms:Decrypt on the key"
-		info.Needs.Read += ", and kms:Decrypt on the key"
+		info.Needs["write"] += ", and kms:GenerateDataKey and kms:Decrypt on the key"
+		info.Needs["read"] += ", and kms:Decrypt on the key"
 	}
 	if o.Endpoint != "" {
 		// Two services may each have a bucket of that name.
@@ -268,7 +269,7 @@ func (b *bucket) check(ctx context.Context) error {
 	err := b.list(ctx)
 	if code(err) == "NoSuchBucket" && b.opts.Create {
 		if err := b.create(ctx); err != nil {
-			return fmt.Errorf("it is missing and can't be made (s3:CreateBucket): %w", b.MapError(err))
+			return fmt.Errorf("it is missing and can't be made (s3:CreateBucket): %w", b.mapError(err))
 		}
 		b.made = true
 		err = b.list(ctx)
@@ -278,9 +279,9 @@ func (b *bucket) check(ctx context.Context) error {
 	case "NoSuchBucket":
 		return errors.New("it does not exist: make it, or open it with create=true")
 	case "AccessDenied", "Forbidden":
-		return fmt.Errorf("the credentials are not allowed to list it: they need s3:ListBucket on it: %w", b.MapError(err))
+		return fmt.Errorf("the credentials are not allowed to list it: they need s3:ListBucket on it: %w", b.mapError(err))
 	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "InvalidSecurity", "XAdminUserNotFound":
-		return fmt.Errorf("the service does not accept the credentials: %w", b.MapError(err))
+		return fmt.Errorf("the service does not accept the credentials: %w", b.mapError(err))
 	case "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException":
 		return fmt.Errorf("it is in another region than %q: set region: %w", b.client.Options().Region, err)
 	}
@@ -288,21 +289,21 @@ func (b *bucket) check(ctx context.Context) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("the service did not answer within %v: check endpoint and network: %w", openTimeout, b.MapError(err))
+		return fmt.Errorf("the service did not answer within %v: check endpoint and network: %w", openTimeout, b.mapError(err))
 	}
-	return fmt.Errorf("it can't be listed: %w", b.MapError(err))
+	return fmt.Errorf("it can't be listed: %w", b.mapError(err))
 }
 
-// Fresh implements [driver.Fresh].
-func (b *bucket) Fresh() (bool, string) { return b.made, driver.MakeByHand }
+// Fresh implements [provider.Fresh].
+func (b *bucket) Fresh() (bool, string) { return b.made, provider.MakeByHand }
 
-// Undo implements [driver.Fresh]. The service removes empty buckets only.
+// Undo implements [provider.Fresh]. The service removes empty buckets only.
 func (b *bucket) Undo(ctx context.Context) error {
 	if !b.made {
 		return nil
 	}
 	_, err := b.client.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: &b.name})
-	return b.MapError(err)
+	return b.mapError(err)
 }
 
 func (b *bucket) list(ctx context.Context) error {

@@ -233,7 +233,7 @@ func TestCheckTriesCreateOnly(t *testing.T) {
 			tt.set(q)
 			s, trail, _ := openQuirky(t, o)
 			require.False(t, s.Info().Capabilities.ExactCreate, "it was not observed yet")
-			require.Equal(t, driver.NotEnforced, s.Info().Capabilities.Links.IfNotExist)
+			require.Empty(t, s.Info().Capabilities.Links.IfNotExist)
 			err := s.Check(t.Context())
 			if tt.step == "" {
 				require.NoError(t, err)
@@ -245,7 +245,7 @@ func TestCheckTriesCreateOnly(t *testing.T) {
 				require.Equal(t, tt.step, ce.Step, "%v", err)
 				require.ErrorContains(t, err, tt.text)
 				require.False(t, s.Info().Capabilities.ExactCreate)
-				require.Equal(t, driver.NotEnforced, s.Info().Capabilities.Links.IfNotExist)
+				require.Empty(t, s.Info().Capabilities.Links.IfNotExist)
 			}
 			require.Empty(t, q.objects, "nothing is left")
 			require.Zero(t, trail.OpenIntents())

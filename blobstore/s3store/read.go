@@ -19,6 +19,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/cloudhttp"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // Read implements [driver.Bucket]. One request brings the content and all that
@@ -62,7 +63,7 @@ func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*d
 	}, nil
 }
 
-// Attributes implements [driver.Describer].
+// Attributes implements [driver.Bucket].
 func (b *bucket) Attributes(ctx context.Context, key string) (*blob.Attributes, error) {
 	out, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: &key})
 	if err != nil {
@@ -87,8 +88,8 @@ func (b *bucket) readNothing(ctx context.Context, key string, offset int64) (*dr
 	if err != nil {
 		return nil, err
 	}
-	if offset > attrs.Size {
-		return nil, fmt.Errorf("%w: offset %d of %d bytes", driver.ErrRange, offset, attrs.Size)
+	if err := provider.CheckOffset(offset, attrs.Size); err != nil {
+		return nil, err
 	}
 	return &driver.Reader{ReadCloser: http.NoBody, Attributes: attrs}, nil
 }
@@ -112,16 +113,14 @@ func (r *body) Read(p []byte) (int, error) {
 	if err == nil || err == io.EOF && r.left <= 0 {
 		return n, err
 	}
-	if r.left > 0 && r.ctx.Err() == nil && r.resumed < maxResumes && r.resume() == nil {
+	if r.left > 0 && r.ctx.Err() == nil && r.resumed < provider.Resumes && r.resume() == nil {
 		return n, nil
 	}
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
-	return n, r.b.MapError(err)
+	return n, r.b.mapError(err)
 }
-
-const maxResumes = 3
 
 // resume opens the rest.
 func (r *body) resume() error {
@@ -168,7 +167,7 @@ func decodeMetadata(meta map[string]string) map[string]string {
 
 // List implements [driver.Bucket].
 func (b *bucket) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error] {
-	return driver.ListThrough(ctx, b, o)
+	return provider.List(ctx, b.Blob(), o, b.mapError)
 }
 
 // Delete implements [driver.Bucket]. S3 deletes what is not there without a

@@ -84,14 +84,11 @@ func init() {
 		if err != nil {
 			return nil, fmt.Errorf("s3://%s: %w", u.Host, err)
 		}
-		if err := c.Only("AccessKey", "SecretKey"); err != nil {
-			return nil, fmt.Errorf("s3://%s: %w", u.Host, err)
-		}
 		if !c.IsZero() {
 			o.AccessKey, o.SecretKey = c.AccessKey, c.SecretKey
 		}
 		return Open(ctx, o)
-	})
+	}, "AccessKey", "SecretKey")
 }
 
 // parse returns the options that a URL stands for.

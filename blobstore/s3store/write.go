@@ -68,15 +68,15 @@ func (b *bucket) Write(ctx context.Context, key string, r io.Reader, o *driver.W
 	return b.mapWrite(ctx, err)
 }
 
-// mapWrite is MapError for what ctx may have ended.
+// mapWrite is mapError for what ctx may have ended.
 func (b *bucket) mapWrite(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
-		return provider.As(context.Cause(ctx), b.MapError(err))
+		return provider.As(context.Cause(ctx), b.mapError(err))
 	}
 	if code(err) == "ConditionalRequestConflict" {
 		return fmt.Errorf("another request changed this key at the same time; try again: %w", err)
 	}
-	return b.MapError(err)
+	return b.mapError(err)
 }
 
 // head reads what can be sent as one request: all of it if whole is true,

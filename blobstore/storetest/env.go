@@ -25,6 +25,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit/audittest"
 	"github.com/blobtrail/blobtrail/blobstore"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
@@ -103,21 +104,16 @@ type keptOpen struct{ driver.Bucket }
 
 func (keptOpen) Close() error { return nil }
 
-// Attributes implements driver.Describer.
-func (b keptOpen) Attributes(ctx context.Context, key string) (*blob.Attributes, error) {
-	return driver.Attributes(ctx, b.Bucket, key)
-}
-
-// ObserveCreateOnly implements driver.Observer for buckets that do.
+// ObserveCreateOnly implements provider.Observer for buckets that do.
 func (b keptOpen) ObserveCreateOnly(holds bool) {
-	if o, ok := b.Bucket.(driver.Observer); ok {
+	if o, ok := b.Bucket.(provider.Observer); ok {
 		o.ObserveCreateOnly(holds)
 	}
 }
 
-// Precheck implements driver.Prechecker for buckets that do.
+// Precheck implements provider.Prechecker for buckets that do.
 func (b keptOpen) Precheck(ctx context.Context, key string) error {
-	if p, ok := b.Bucket.(driver.Prechecker); ok {
+	if p, ok := b.Bucket.(provider.Prechecker); ok {
 		return p.Precheck(ctx, key)
 	}
 	return nil

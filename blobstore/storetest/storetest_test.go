@@ -66,7 +66,7 @@ type flawed struct {
 	copy  func(b driver.Bucket, ctx context.Context, dst, src string, o *driver.CopyOptions) error
 	del   func(b driver.Bucket, ctx context.Context, key string, o *driver.DeleteOptions) error
 	list  func(b driver.Bucket, ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error]
-	errs  func(error) error
+	blunt bool // it gives errors without their kinds
 }
 
 func (f *flawed) Write(ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) error {
@@ -104,11 +104,12 @@ func (f *flawed) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.
 	return f.Bucket.List(ctx, o)
 }
 
-func (f *flawed) MapError(err error) error {
-	if f.errs != nil {
-		return f.errs(err)
+func (f *flawed) Attributes(ctx context.Context, key string) (*blob.Attributes, error) {
+	a, err := f.Bucket.Attributes(ctx, key)
+	if err != nil && f.blunt {
+		err = errors.New("it did not work")
 	}
-	return f.Bucket.MapError(err)
+	return a, err
 }
 
 func TestFlawedBucketsFail(t *testing.T) {
@@ -148,7 +149,7 @@ func TestFlawedBucketsFail(t *testing.T) {
 		"copies whatever is there": {flawed{copy: func(b driver.Bucket, ctx context.Context, dst, src string, o *driver.CopyOptions) error {
 			return b.Copy(ctx, dst, src, &driver.CopyOptions{IfNotExist: o.IfNotExist, Metadata: o.Metadata})
 		}}, []string{"a copy of one version MUST NOT take another"}},
-		"maps no error": {flawed{errs: func(err error) error { return err }},
+		"maps no error": {flawed{blunt: true},
 			[]string{"a missing object MUST be fs.ErrNotExist everywhere"}},
 		"lists the reverse": {flawed{list: func(b driver.Bucket, ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error] {
 			return func(yield func(*blob.ListObject, error) bool) {

@@ -20,7 +20,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore"
-	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 func uploadCases() []testCase {
@@ -259,7 +259,7 @@ func streaming(e *env) {
 }
 
 func createRace(e *env) {
-	if _, ok := e.bucket.(driver.Observer); ok {
+	if _, ok := e.bucket.(provider.Observer); ok {
 		require.NoError(e, e.store.Check(e.ctx)) // what the service does is known only then
 	}
 	e.need(e.can().ExactCreate, "ExactCreate")

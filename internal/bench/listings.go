@@ -10,9 +10,9 @@ import (
 	"strings"
 
 	"gocloud.dev/blob"
+	"gocloud.dev/blob/fileblob"
 
 	"github.com/blobtrail/blobtrail/blobstore"
-	"github.com/blobtrail/blobtrail/blobstore/filestore/localblob"
 )
 
 var listings = []row{
@@ -74,13 +74,13 @@ func filled(e *env, n, perFolder int) (*blobstore.Store, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	bucket, err := localblob.Open(dir, &localblob.Options{NoSync: true})
+	bucket, err := fileblob.OpenBucket(dir, &fileblob.Options{NoTempDir: true}) // which does not sync
 	if err != nil {
 		return nil, "", err
 	}
 	defer bucket.Close() //nolint:errcheck // nothing is left to be lost
 	for i := range n {
-		if err := bucket.Blob().Upload(e, name(i, perFolder), strings.NewReader("x"), &blob.WriterOptions{ContentType: "application/pdf"}); err != nil {
+		if err := bucket.Upload(e, name(i, perFolder), strings.NewReader("x"), &blob.WriterOptions{ContentType: "application/pdf"}); err != nil {
 			return nil, "", err
 		}
 	}

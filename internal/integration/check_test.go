@@ -198,12 +198,12 @@ func TestErrorsHoldNoSASToken(t *testing.T) {
 	require.NoError(t, f.Listener.Close())
 	ctx := t.Context()
 	_, readErr := b.Read(ctx, "k", 0, -1)
-	_, attrsErr := b.Blob().Attributes(ctx, "k")
+	_, attrsErr := b.Attributes(ctx, "k")
 	var listErr error
 	for _, listErr = range b.List(ctx, &blob.ListOptions{}) {
 	}
 	for name, err := range map[string]error{
-		"write": write(ctx, b, "k", []byte("x"), -1, true), "read": readErr, "attributes": b.MapError(attrsErr), "list": listErr,
+		"write": write(ctx, b, "k", []byte("x"), -1, true), "read": readErr, "attributes": attrsErr, "list": listErr,
 		"delete": b.Delete(ctx, "k", &driver.DeleteOptions{}), "copy": b.Copy(ctx, "k", "l", &driver.CopyOptions{}),
 	} {
 		require.Error(t, err, name)

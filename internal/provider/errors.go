@@ -31,6 +31,17 @@ func MapCode(err error) error {
 	return err
 }
 
+// ErrKind is the errors.ErrUnsupported of an object that the service keeps, but
+// not as one that Write would have made. See Received of driver.Bucket.
+var ErrKind error = unsupported("not an ordinary object")
+
+// unsupported is an errors.ErrUnsupported of another text.
+type unsupported string
+
+func (e unsupported) Error() string { return string(e) }
+
+func (e unsupported) Is(target error) bool { return target == errors.ErrUnsupported }
+
 // As returns err as one that is also kind: errors.Is and errors.As find both.
 // Its text is that of kind for what needs no explanation, else both.
 func As(kind, err error) error {

@@ -14,18 +14,12 @@ import (
 	"time"
 )
 
-// AdoptOptions describe the object that Adopt makes.
-type AdoptOptions struct {
-	ETag        string            // of the version of src to take; another one is ErrReplaced
-	ContentType string            // of dst
-	Metadata    map[string]string // of dst, with names in lower case
-}
-
-// Adopt makes an object dst of the content of the object src. The content is
-// not written again: dst is another name of the same file. dst gets the attributes of o and none of src. Adopt never
-// replaces an object: if dst exists, the error is that of a create-only writer. A nil error means that dst is as durable
-// as after a write. src stays, but its ETag may change, and is to be deleted afterwards. The errors work with errors.Is.
-func (bk *Bucket) Adopt(ctx context.Context, dst, src string, o *AdoptOptions) error {
+// Adopt makes an object dst of the content of the version of src that has this ETag; if src has another one, the error is
+// ErrReplaced. The content is not written again: dst is another name of the same file. dst gets the content type and the
+// metadata, with names in lower case, and no attribute of src. Adopt never replaces an object: if dst exists, the error
+// is that of a create-only writer. A nil error means that dst is as durable as after a write. src stays, but its ETag may
+// change, and is to be deleted afterwards. The errors work with errors.Is.
+func (bk *Bucket) Adopt(ctx context.Context, dst, src, etag, contentType string, metadata map[string]string) error {
 	b := bk.b
 	to, err := fileName(dst, true)
 	if err != nil {
@@ -35,7 +29,7 @@ func (bk *Bucket) Adopt(ctx context.Context, dst, src string, o *AdoptOptions) e
 	if err != nil {
 		return err
 	}
-	rec := record{ContentType: o.ContentType, Metadata: maps.Clone(o.Metadata)}
+	rec := record{ContentType: contentType, Metadata: maps.Clone(metadata)}
 	w := &writer{ctx: ctx, b: b, key: dst, name: to, ifNotExist: true, rec: rec}
 	unlock, err := b.lock(ctx, to)
 	if err != nil {
@@ -46,7 +40,7 @@ func (bk *Bucket) Adopt(ctx context.Context, dst, src string, o *AdoptOptions) e
 	if _, err := w.present(); err != nil {
 		return err
 	}
-	if err := w.share(src, from, o.ETag); err != nil {
+	if err := w.share(src, from, etag); err != nil {
 		return err
 	}
 	defer w.temp.discard()

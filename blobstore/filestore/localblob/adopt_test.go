@@ -23,8 +23,7 @@ func adoptNew(ctx context.Context, bkt *blob.Bucket, dst string) error {
 	if err != nil {
 		return err
 	}
-	o := &AdoptOptions{ETag: a.ETag, ContentType: "text/new", Metadata: map[string]string{"version": "new"}}
-	return of(bkt).Adopt(ctx, dst, received, o)
+	return of(bkt).Adopt(ctx, dst, received, a.ETag, "text/new", map[string]string{"version": "new"})
 }
 
 func TestAdopt(t *testing.T) {
@@ -49,8 +48,8 @@ func TestAdopt(t *testing.T) {
 	require.ErrorIs(t, adoptNew(ctx, bkt, "deep/a"), fs.ErrExist)
 	require.ErrorIs(t, adoptNew(ctx, bkt, "deep/a/below"), fs.ErrExist)
 	require.ErrorIs(t, adoptNew(ctx, bkt, "deep"), fs.ErrExist)
-	o := &AdoptOptions{ETag: `"another"`, ContentType: "text/new"}
-	require.ErrorIs(t, of(bkt).Adopt(ctx, "b", received, o), ErrReplaced)
+	const another = `"another"`
+	require.ErrorIs(t, of(bkt).Adopt(ctx, "b", received, another, "text/new", nil), ErrReplaced)
 
 	// What is received afterwards does not reach the object.
 	require.NoError(t, put(ctx, bkt, received, "later", false))
@@ -58,7 +57,7 @@ func TestAdopt(t *testing.T) {
 	require.NoError(t, bkt.Delete(ctx, received))
 	require.Equal(t, "new", version(t, bkt, "deep/a"))
 	same(t, bkt, "deep/a", "new")
-	require.ErrorIs(t, of(bkt).Adopt(ctx, "b", received, o), fs.ErrNotExist)
+	require.ErrorIs(t, of(bkt).Adopt(ctx, "b", received, another, "text/new", nil), fs.ErrNotExist)
 	assert.Equal(t, []string{"deep/a", "deep/a.attrs"}, files(t, dir))
 	assert.Equal(t, []string{"deep/a"}, keys(t, bkt, nil))
 }

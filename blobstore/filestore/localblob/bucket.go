@@ -28,9 +28,8 @@ type Options struct {
 	FileMode fs.FileMode
 	// MD5 computes the MD5 of each object while it is written and keeps it with its attributes.
 	MD5 bool
-	// NoSync leaves out every fsync. An object may then be lost or damaged by a power failure after its writer
-	// was closed without an error. For tests and benchmarks only.
-	NoSync bool
+
+	noSync bool // leaves out every fsync, for tests
 }
 
 type bucket struct {
@@ -54,22 +53,16 @@ func Open(dir string, opts *Options) (*Bucket, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Bucket{b: b, blob: blob.NewBucket(b)}, nil
+	return &Bucket{Bucket: blob.NewBucket(b), b: b}, nil
 }
 
-// Bucket is an open folder.
+// Bucket is an open folder: a bucket of the Go CDK with more methods.
 type Bucket struct {
-	b    *bucket
-	blob *blob.Bucket
+	*blob.Bucket
+	b *bucket
 }
 
-// Blob returns the bucket of the Go CDK, which Close closes.
-func (bk *Bucket) Blob() *blob.Bucket { return bk.blob }
-
-// Close closes the bucket.
-func (bk *Bucket) Close() error { return bk.blob.Close() }
-
-// Write stores what r holds, as the Upload of [Bucket.Blob] does. It calls final, if that is not nil, once, after the
+// Write stores the content of r, as the Go CDK's Upload does. It calls final, if that is not nil, once, after the
 // last byte was written and before the object becomes visible. The metadata that final returns is added to the object's
 // and wins over it, so that what is known only at the end, such as a checksum, is kept with the object. Names are
 // lowercased. An error of final is that of Write, and nothing is stored. Write does not call final after a failure.
@@ -88,7 +81,7 @@ func (bk *Bucket) Write(ctx context.Context, key string, r io.Reader, opts *blob
 		}
 		return nil
 	}
-	return bk.blob.Upload(ctx, key, r, &o)
+	return bk.Upload(ctx, key, r, &o)
 }
 
 func open(dir string, opts *Options) (*bucket, error) {
@@ -117,7 +110,7 @@ func open(dir string, opts *Options) (*bucket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("localblob: opening the folder: %w", err)
 	}
-	b.fs.root, b.fs.noSync = root, b.opts.NoSync
+	b.fs.root, b.fs.noSync = root, b.opts.noSync
 	if b.fs.dir, err = filepath.Abs(dir); err == nil {
 		b.fs.info, err = root.Stat(".")
 	}
@@ -154,7 +147,7 @@ func (b *bucket) makeRoot(dir string) error {
 		return err
 	}
 	defer root.Close()
-	above := fsys{root: root, noSync: b.opts.NoSync}
+	above := fsys{root: root, noSync: b.opts.noSync}
 	return above.mkdirs(filepath.ToSlash(rel), b.opts.DirMode)
 }
 

@@ -29,7 +29,7 @@ func TestConformance(t *testing.T) {
 	for name, opts := range map[string]Options{
 		"default": {},
 		"md5":     {MD5: true},
-		"noSync":  {NoSync: true},
+		"noSync":  {noSync: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			drivertest.RunConformanceTests(t, func(_ context.Context, t *testing.T) (drivertest.Harness, error) {

@@ -77,7 +77,7 @@ func TestEveryStepFails(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%v", name, fault), func(t *testing.T) {
 				for at := 0; ; at++ {
 					dir := t.TempDir()
-					setup, _ := openTest(t, dir, &Options{NoSync: true})
+					setup, _ := openTest(t, dir, &Options{noSync: true})
 					require.NoError(t, put(ctx, setup, "source", "new", false))
 					if o.before != "" {
 						// Overwritten once, so that its sidecar has a previous record already.
@@ -137,7 +137,7 @@ func checkAfter(t *testing.T, dir, key, before, after string, opErr error, kille
 	require.Equal(t, want, keys(t, bkt, nil), where)
 
 	// Open has removed the temporary files, Sweep removes the rest.
-	_, err = of(bkt).Sweep(ctx)
+	_, err = of(bkt).Sweep(ctx, "")
 	require.NoError(t, err, where)
 	left := 2 * len(want)
 	require.Len(t, files(t, dir), left, "%s: %v", where, files(t, dir))

@@ -45,5 +45,5 @@
 // entered may be missing from it, those deleted are left out.
 //
 // The attributes of a version of an object are kept in memory when they were read, for up to 4,096 objects: attributes
-// that somebody changes by hand, without the object, may be seen only when it is opened by another process.
+// that a program changes, without the object, may be seen only when it is opened by another process.
 package localblob

@@ -30,9 +30,9 @@ func ExampleOpen() {
 
 	ctx := context.Background()
 	opts := &blob.WriterOptions{ContentType: "text/plain", IfNotExist: true}
-	fmt.Println(bucket.Blob().Upload(ctx, "notes/today.txt", strings.NewReader("durable"), opts))
+	fmt.Println(bucket.Upload(ctx, "notes/today.txt", strings.NewReader("durable"), opts))
 
-	content, err := bucket.Blob().ReadAll(ctx, "notes/today.txt")
+	content, err := bucket.ReadAll(ctx, "notes/today.txt")
 	fmt.Println(string(content), err)
 	// Output:
 	// <nil>
@@ -63,7 +63,7 @@ func ExampleBucket_Write() {
 	if err := bucket.Write(ctx, "hello.txt", io.TeeReader(strings.NewReader("hello"), sum), opts, final); err != nil {
 		log.Fatal(err)
 	}
-	attrs, err := bucket.Blob().Attributes(ctx, "hello.txt")
+	attrs, err := bucket.Attributes(ctx, "hello.txt")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func ExampleBucket_Sweep() {
 	}
 	defer bucket.Close()
 
-	swept, err := bucket.Sweep(context.Background())
-	fmt.Println(swept.TempFiles, swept.Sidecars, err)
-	// Output: 0 0 <nil>
+	removed, err := bucket.Sweep(context.Background(), "")
+	fmt.Println(removed, err)
+	// Output: 0 <nil>
 }

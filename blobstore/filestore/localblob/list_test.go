@@ -63,7 +63,7 @@ func TestListIsTheSortedKeys(t *testing.T) {
 	parts := []string{"a", "b", "-", ".", "..", "/", "/", "/", "//", "../", "0", "_", "__0x2f__", "é", "a.b", "\x01", "~"}
 	for round := range 20 {
 		dir := t.TempDir()
-		_, b := openTest(t, dir, &Options{NoSync: true})
+		_, b := openTest(t, dir, &Options{noSync: true})
 		var all []string
 		for range 60 {
 			key := ""
@@ -121,7 +121,7 @@ func TestListLeavesOutWhatNoKeyOpens(t *testing.T) {
 
 func TestListWhileObjectsGo(t *testing.T) {
 	ctx := context.Background()
-	bkt, b := openTest(t, t.TempDir(), &Options{NoSync: true})
+	bkt, b := openTest(t, t.TempDir(), &Options{noSync: true})
 	for i := range 10 {
 		require.NoError(t, put(ctx, bkt, fmt.Sprintf("f%d/object", i), "v", false))
 	}
@@ -142,7 +142,7 @@ func TestListWhileObjectsGo(t *testing.T) {
 
 func TestPageTokens(t *testing.T) {
 	ctx := context.Background()
-	bkt, b := openTest(t, t.TempDir(), &Options{NoSync: true})
+	bkt, b := openTest(t, t.TempDir(), &Options{noSync: true})
 	for i := range 3 * maxParked {
 		require.NoError(t, put(ctx, bkt, fmt.Sprintf("k%02d", i), "v", false))
 	}

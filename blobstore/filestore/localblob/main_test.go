@@ -42,14 +42,14 @@ func openBlob(dir string, opts *Options) (*blob.Bucket, error) {
 	if err != nil {
 		return nil, err
 	}
-	return b.Blob(), nil
+	return b.Bucket, nil
 }
 
 // of returns the bucket that openBlob took bkt from.
 func of(bkt *blob.Bucket) *Bucket {
 	var b *bucket
 	bkt.As(&b)
-	return &Bucket{b: b, blob: bkt}
+	return &Bucket{Bucket: bkt, b: b}
 }
 
 func openTest(t testing.TB, dir string, opts *Options) (*blob.Bucket, *bucket) {

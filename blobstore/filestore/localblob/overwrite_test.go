@@ -19,8 +19,8 @@ import (
 
 func TestReadersDuringOverwrites(t *testing.T) {
 	dir := t.TempDir()
-	one, _ := openTest(t, dir, &Options{NoSync: true})
-	two, _ := openTest(t, dir, &Options{NoSync: true})
+	one, _ := openTest(t, dir, &Options{noSync: true})
+	two, _ := openTest(t, dir, &Options{noSync: true})
 	ctx, cancel := context.WithTimeout(context.Background(), *overwriteTime)
 	defer cancel()
 	const key = "docs/contract.pdf"
@@ -58,7 +58,7 @@ func TestReadersDuringOverwrites(t *testing.T) {
 
 func TestReadersDuringDeletes(t *testing.T) {
 	dir := t.TempDir()
-	bkt, _ := openTest(t, dir, &Options{NoSync: true})
+	bkt, _ := openTest(t, dir, &Options{noSync: true})
 	ctx, cancel := context.WithTimeout(context.Background(), *overwriteTime/4)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -94,8 +94,8 @@ func TestReadersDuringDeletes(t *testing.T) {
 // Two buckets on one folder share no mutex, only the lock files, as two processes do.
 func TestDeleteVersionDuringOverwrites(t *testing.T) {
 	dir := t.TempDir()
-	one, _ := openTest(t, dir, &Options{NoSync: true})
-	two, _ := openTest(t, dir, &Options{NoSync: true})
+	one, _ := openTest(t, dir, &Options{noSync: true})
+	two, _ := openTest(t, dir, &Options{noSync: true})
 	ctx := context.Background()
 	require.ErrorIs(t, of(one).DeleteVersion(ctx, "k", `"1-1"`), fs.ErrNotExist)
 	for i := range *raceCount {
@@ -116,7 +116,7 @@ func TestDeleteVersionDuringOverwrites(t *testing.T) {
 
 func TestVersionsHaveIncreasingTimes(t *testing.T) {
 	dir := t.TempDir()
-	bkt, b := openTest(t, dir, &Options{NoSync: true})
+	bkt, b := openTest(t, dir, &Options{noSync: true})
 	ctx := context.Background()
 	require.NoError(t, put(ctx, bkt, "k", "v1", false))
 	// The clock was set back since the last version was written.

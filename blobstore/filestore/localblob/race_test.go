@@ -22,8 +22,8 @@ import (
 func TestCreateOnlyRacesBetweenGoroutines(t *testing.T) {
 	// Two buckets on one folder share no mutex, only the lock files.
 	dir := t.TempDir()
-	one, _ := openTest(t, dir, &Options{NoSync: true})
-	two, _ := openTest(t, dir, &Options{NoSync: true})
+	one, _ := openTest(t, dir, &Options{noSync: true})
+	two, _ := openTest(t, dir, &Options{noSync: true})
 	for i := range *raceCount {
 		key := fmt.Sprintf("races/%d/object", i)
 		errs := make([]error, 2)
@@ -99,7 +99,7 @@ func TestCreateOnlyRacesBetweenProcesses(t *testing.T) {
 
 // raceChild writes each key that it reads from standard input.
 func raceChild() int {
-	bkt, err := openBlob(os.Getenv("LOCALBLOB_TEST_DIR"), &Options{NoSync: true})
+	bkt, err := openBlob(os.Getenv("LOCALBLOB_TEST_DIR"), &Options{noSync: true})
 	if err != nil {
 		fmt.Println(err)
 		return 1

@@ -58,7 +58,7 @@ func TestReaderGivesTheFile(t *testing.T) {
 // The memory of an upload does not grow with the object.
 func TestUploadMemory(t *testing.T) {
 	ctx := context.Background()
-	bkt, _ := openTest(t, t.TempDir(), &Options{NoSync: true})
+	bkt, _ := openTest(t, t.TempDir(), &Options{noSync: true})
 	upload := func(size int64) uint64 {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

@@ -6,33 +6,24 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"iter"
 	"path"
 	"strings"
 	"unicode/utf8"
 )
 
-// SkippedFile is a file or a folder that no listing yields.
-type SkippedFile struct {
-	Path   string // below the bucket's folder, with slashes; perhaps not valid UTF-8
-	Reason string // such as "symbolic link"
-}
-
-// Skipped yields what the bucket holds besides its objects and their attributes, as far as the path
-// begins with prefix: links, pipes, sockets and devices, and names that no key has. A folder comes in place of its
-// content. If limit is not 0, the walk ends when it has looked at that many files. It ends after the first error.
-func (bk *Bucket) Skipped(ctx context.Context, prefix string, limit int) iter.Seq2[SkippedFile, error] {
-	return func(yield func(SkippedFile, error) bool) {
-		b := bk.b
-		err := b.fs.present()
-		if err == nil {
-			s := skipper{b: b, ctx: ctx, prefix: prefix, left: limit, limited: limit > 0, yield: yield}
-			err = s.folder("")
-		}
-		if err != nil && !errors.Is(err, errStop) {
-			yield(SkippedFile{}, err)
-		}
+// Skipped calls found for each file that no listing yields, if its path begins with prefix: links, pipes, sockets and
+// devices, and names that no key has. A folder comes in place of its content. The path is relative to the bucket's
+// folder, with slashes, and perhaps not valid UTF-8. The reason is one such as "symbolic link". The walk ends when found
+// returns false and, if limit is not 0, when it has looked at that many files.
+func (bk *Bucket) Skipped(ctx context.Context, prefix string, limit int, found func(path, reason string) bool) error {
+	if err := bk.b.fs.present(); err != nil {
+		return err
 	}
+	s := skipper{b: bk.b, ctx: ctx, prefix: prefix, left: limit, limited: limit > 0, found: found}
+	if err := s.folder(""); !errors.Is(err, errStop) {
+		return err
+	}
+	return nil
 }
 
 var errStop = errors.New("no more is wanted")
@@ -43,7 +34,7 @@ type skipper struct {
 	prefix  string
 	left    int
 	limited bool
-	yield   func(SkippedFile, error) bool
+	found   func(path, reason string) bool
 }
 
 func (s *skipper) folder(dir string) error {
@@ -103,7 +94,7 @@ func (s *skipper) entry(dir string, e fs.DirEntry, there map[string]bool) error 
 }
 
 func (s *skipper) report(name, reason string) error {
-	if strings.HasPrefix(name, s.prefix) && !s.yield(SkippedFile{name, reason}, nil) {
+	if strings.HasPrefix(name, s.prefix) && !s.found(name, reason) {
 		return errStop
 	}
 	return nil

@@ -11,50 +11,40 @@ import (
 	"syscall"
 )
 
-// Swept says what Sweep removed.
-type Swept struct {
-	TempFiles int // of writers that crashed
-	Sidecars  int // attributes without an object
-}
-
-// Sweep removes what crashed writers and deleters left behind: temporary files that no
-// process holds, and attributes whose object is gone. Neither is ever visible as an object; they only take space.
+// Sweep removes the files that crashed writers and deleters left behind: temporary files that no process holds, and
+// attributes whose object is gone. Neither is ever visible as an object; they only take space. It returns the number of
+// files that it removed.
 //
-// It reads every folder once and is safe while this and other processes read and write. On systems without flock
-// temporary files are left alone, because those in use cannot be told apart.
-func (bk *Bucket) Sweep(ctx context.Context) (Swept, error) {
-	var swept Swept
-	b := bk.b
-	var err error
-	if swept.TempFiles, err = b.sweepTemp(ctx); err != nil {
-		return swept, keyError("sweep", tempDir, err)
-	}
-	err = b.sweepSidecars(ctx, ".", &swept.Sidecars)
-	return swept, err
-}
-
-// SweepKey is Sweep for what is known to have happened to one key: it looks at the temporary files, and at the
-// attributes of that key alone.
-func (bk *Bucket) SweepKey(ctx context.Context, key string) error {
+// With a key, Sweep looks at the temporary files and at the attributes of that key. With an empty one it reads every
+// folder once. It is safe while this and other processes read and write. On systems without flock it leaves temporary
+// files alone, because it can't distinguish those in use.
+func (bk *Bucket) Sweep(ctx context.Context, key string) (removed int, err error) {
 	b := bk.b
 	if err := b.fs.present(); err != nil {
-		return err
+		return 0, err
 	}
-	if _, err := b.sweepTemp(ctx); err != nil {
-		return keyError("sweep", tempDir, err)
+	if removed, err = b.sweepTemp(ctx); err != nil {
+		return removed, keyError("sweep", tempDir, err)
+	}
+	if key == "" {
+		err = b.sweepSidecars(ctx, ".", &removed)
+		return removed, err
 	}
 	name, err := fileName(key, false)
 	if err != nil {
-		return err
+		return removed, err
 	}
 	if _, err := b.fs.root.Lstat(name + attrsExt); err != nil {
 		if gone(err) == nil || errors.Is(err, syscall.ENAMETOOLONG) {
-			return nil
+			return removed, nil
 		}
-		return b.explain("sweep", key, name, err)
+		return removed, b.explain("sweep", key, name, err)
 	}
-	_, err = b.sweepSidecar(ctx, name)
-	return keyError("sweep", key, err)
+	swept, err := b.sweepSidecar(ctx, name)
+	if swept {
+		removed++
+	}
+	return removed, keyError("sweep", key, err)
 }
 
 func (b *bucket) readDir(name string) ([]fs.DirEntry, error) {

@@ -62,9 +62,9 @@ func TestSweepKnowsTheDead(t *testing.T) {
 
 	bkt, _ := openTest(t, dir, nil) // sweeps
 	require.Len(t, files(t, dir), 1, "the file of the process that was killed is gone, the other is there")
-	swept, err := of(bkt).Sweep(ctx)
+	swept, err := of(bkt).Sweep(ctx, "")
 	require.NoError(t, err)
-	require.Equal(t, Swept{}, swept)
+	require.Zero(t, swept)
 	require.Empty(t, keys(t, bkt, nil))
 
 	require.NoError(t, in.Close())
@@ -84,9 +84,9 @@ func TestSweepSidecars(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "theirs.attrs"), []byte(`{"user.content_type":"text/plain"}`), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "somebody's.attrs"), []byte("not ours"), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, tempDir, "dead"), nil, 0o600))
-	swept, err := of(bkt).Sweep(ctx)
+	swept, err := of(bkt).Sweep(ctx, "")
 	require.NoError(t, err)
-	assert.Equal(t, Swept{TempFiles: 1, Sidecars: 2}, swept)
+	assert.Equal(t, 3, swept, "a temporary file and two of attributes")
 	assert.Equal(t, []string{"a/kept", "a/kept.attrs", "kept", "kept.attrs", "somebody's.attrs"}, files(t, dir))
 	assert.NoDirExists(t, filepath.Join(dir, "a/b"))
 }
