@@ -80,7 +80,11 @@ const scheme = "azblob"
 
 func init() {
 	driver.Register(scheme, func(ctx context.Context, u *url.URL, c driver.Credentials) (driver.Bucket, error) {
-		o, err := parse(u, os.Getenv)
+		env := os.Getenv
+		if !c.IsZero() { // in place of all that the environment says of the account
+			env = func(string) string { return "" }
+		}
+		o, err := parse(u, env)
 		if err != nil {
 			return nil, fmt.Errorf("azblob://%s: %w", u.Host, err)
 		}
@@ -99,8 +103,12 @@ func parse(u *url.URL, env func(string) string) (*Options, error) {
 	o := &Options{
 		Container: u.Host, Account: env("AZURE_STORAGE_ACCOUNT"), Key: secret.New(env("AZURE_STORAGE_KEY")), SASToken: secret.New(env("AZURE_STORAGE_SAS_TOKEN")),
 	}
-	if o.Key.IsZero() && o.SASToken.IsZero() {
-		o.ConnectionString = secret.New(cmp.Or(env("AZURE_STORAGE_CONNECTION_STRING"), env("AZURE_STORAGEBLOB_CONNECTIONSTRING")))
+	// The environment may have all of them: the key counts, then the token.
+	switch connection := cmp.Or(env("AZURE_STORAGE_CONNECTION_STRING"), env("AZURE_STORAGEBLOB_CONNECTIONSTRING")); {
+	case !o.Key.IsZero():
+		o.SASToken = secret.Text{}
+	case o.SASToken.IsZero() && connection != "":
+		o.ConnectionString, o.Account = secret.New(connection), ""
 	}
 	domain, protocol := env("AZURE_STORAGE_DOMAIN"), env("AZURE_STORAGE_PROTOCOL")
 	emulator, _ := strconv.ParseBool(env("AZURE_STORAGE_IS_LOCAL_EMULATOR"))

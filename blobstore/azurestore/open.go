@@ -25,19 +25,21 @@ import (
 	"github.com/blobtrail/blobtrail/secret"
 )
 
-// Options describe a container. Of the credentials the first that is set is
-// used: ConnectionString, Key, SASToken, Credential; without any, the default
-// chain of Azure.
+// Options describe a container. Container is required, and so is an account: by
+// ConnectionString, AccountURL or Account. At most one of ConnectionString, Key,
+// SASToken and Credential is set; without any, the default chain of Azure provides
+// the credentials.
 type Options struct {
 	Container string
 
 	// ConnectionString is what the Azure portal shows for an account.
 	ConnectionString secret.Text
 	// AccountURL is the address of the account, such as
-	// https://myaccount.blob.core.windows.net. Not needed with a connection
-	// string; empty: made of Account.
+	// https://myaccount.blob.core.windows.net. Empty: derived from Account. A
+	// connection string has an address already.
 	AccountURL string
-	// Account is the account's name. Empty: found in AccountURL.
+	// Account is the account's name. Empty: derived from AccountURL. A connection
+	// string has a name already.
 	Account string
 	// Key is the account's key.
 	Key secret.Text
@@ -51,11 +53,11 @@ type Options struct {
 	PublicEndpoint string
 	// Create makes the container if it is missing.
 	Create bool
-	// StallTimeout is how long a connection may stand still before the request
-	// is given up. 0: a minute.
+	// StallTimeout is the longest time without progress before a request fails.
+	// 0: a minute.
 	StallTimeout time.Duration
 	// Transport replaces the HTTP transport, for proxies and private
-	// certificates. StallTimeout is then without effect.
+	// certificates. StallTimeout then does not apply and must be 0.
 	Transport http.RoundTripper
 }
 
@@ -99,6 +101,9 @@ func Open(ctx context.Context, o *Options) (driver.Bucket, error) {
 }
 
 func newBucket(ctx context.Context, o Options) (*bucket, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
@@ -174,7 +179,22 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 	return b, nil
 }
 
-// complete fills in what follows from the other options.
+// check returns an error that names an option which would be ignored.
+func (o *Options) check() error {
+	connection := provider.Option{Name: "ConnectionString", Set: !o.ConnectionString.IsZero()}
+	for _, others := range [][]provider.Option{
+		{{Name: "Key", Set: !o.Key.IsZero()}, {Name: "SASToken", Set: !o.SASToken.IsZero()}, {Name: "Credential", Set: o.Credential != nil}},
+		{{Name: "AccountURL", Set: o.AccountURL != ""}},
+		{{Name: "Account", Set: o.Account != ""}},
+	} {
+		if err := provider.AtMostOne(append(others, connection)...); err != nil {
+			return err
+		}
+	}
+	return provider.CheckTransport(o.Transport, o.StallTimeout)
+}
+
+// complete derives options from the others.
 func (o *Options) complete() error {
 	if !o.ConnectionString.IsZero() {
 		if err := o.takeConnectionString(); err != nil {

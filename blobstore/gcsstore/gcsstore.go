@@ -76,7 +76,10 @@ func init() {
 			return nil, fmt.Errorf("gs://%s: %w", u.Host, err)
 		}
 		if !c.IsZero() {
-			o.CredentialsFile, o.Anonymous = c.CredentialsFile, false
+			if o.CredentialsFile != "" {
+				return nil, fmt.Errorf("gs://%s: the URL names a credentials_path, and other credentials are given: want one of them", u.Host)
+			}
+			o.CredentialsFile = c.CredentialsFile
 		}
 		return Open(ctx, o)
 	}, "CredentialsFile")

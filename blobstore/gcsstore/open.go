@@ -40,8 +40,7 @@ type Options struct {
 	CredentialsFile string
 	// CredentialsJSON is the content of such a file.
 	CredentialsJSON secret.Text
-	// TokenSource gives the tokens, where neither of them is set. Nil: Google's
-	// application default credentials.
+	// TokenSource provides the tokens.
 	TokenSource oauth2.TokenSource
 	// Anonymous uses no credentials at all.
 	Anonymous bool
@@ -64,11 +63,11 @@ type Options struct {
 
 	// Create makes the bucket if it is missing.
 	Create bool
-	// StallTimeout is how long a connection may stand still before the request
-	// is given up. 0: a minute.
+	// StallTimeout is the longest time without progress before a request fails.
+	// 0: a minute.
 	StallTimeout time.Duration
 	// Transport replaces the HTTP transport, for proxies and private
-	// certificates. StallTimeout is then without effect.
+	// certificates. StallTimeout then does not apply and must be 0.
 	Transport http.RoundTripper
 }
 
@@ -116,7 +115,21 @@ func Open(ctx context.Context, o *Options) (driver.Bucket, error) {
 	return b, nil
 }
 
+// check returns an error that names an option which would be ignored.
+func (o *Options) check() error {
+	if err := provider.AtMostOne(
+		provider.Option{Name: "CredentialsFile", Set: o.CredentialsFile != ""}, provider.Option{Name: "CredentialsJSON", Set: !o.CredentialsJSON.IsZero()},
+		provider.Option{Name: "TokenSource", Set: o.TokenSource != nil}, provider.Option{Name: "Anonymous", Set: o.Anonymous},
+	); err != nil {
+		return err
+	}
+	return provider.CheckTransport(o.Transport, o.StallTimeout)
+}
+
 func newBucket(ctx, openCtx context.Context, o Options) (*bucket, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
 	for _, e := range []string{o.Endpoint, o.PublicEndpoint, o.IAMEndpoint} {
 		if err := checkEndpoint(e); err != nil {
 			return nil, err

@@ -55,11 +55,11 @@ type Options struct {
 	// Create makes the bucket if it is missing.
 	Create bool
 
-	// StallTimeout is how long a connection may stand still before the request
-	// is given up. 0: a minute.
+	// StallTimeout is the longest time without progress before a request fails.
+	// 0: a minute.
 	StallTimeout time.Duration
 	// Transport replaces the HTTP transport, for proxies and private
-	// certificates. StallTimeout is then without effect.
+	// certificates. StallTimeout then does not apply and must be 0.
 	Transport http.RoundTripper
 	// StaleAfter is how long a multipart upload must have been silent before
 	// Sweep takes its writer for dead. A living writer sends something every
@@ -127,7 +127,21 @@ func Open(ctx context.Context, o *Options) (driver.Bucket, error) {
 	return b, nil
 }
 
+// check returns an error that names an option which is wrong, or would be ignored.
+func (o *Options) check() error {
+	switch {
+	case !o.SessionToken.IsZero() && o.AccessKey.IsZero():
+		return errors.New("Options.SessionToken without AccessKey and SecretKey: a session token belongs to a pair of them")
+	case o.StaleAfter < 0:
+		return fmt.Errorf("Options.StaleAfter is %v: want a positive duration, or 0 for %v", o.StaleAfter, defaultStaleAfter)
+	}
+	return provider.CheckTransport(o.Transport, o.StallTimeout)
+}
+
 func newBucket(ctx context.Context, o Options) (*bucket, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
 	sse, err := encryption(o.Encryption, o.KMSKeyID)
 	if err != nil {
 		return nil, err
@@ -137,7 +151,7 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 			return nil, err
 		}
 	}
-	if o.StaleAfter <= 0 {
+	if o.StaleAfter == 0 {
 		o.StaleAfter = defaultStaleAfter
 	}
 	transport, closeTransport := cloudhttp.Or(o.Transport, o.StallTimeout)

@@ -1,0 +1,28 @@
+package s3store
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/blobtrail/blobtrail/secret"
+)
+
+// Options that would be ignored are errors that name them.
+func TestOptionsThatDoNotApply(t *testing.T) {
+	for want, o := range map[string]Options{
+		"SessionToken":                       {SessionToken: secret.New("hidden")},
+		"an access key":                      {AccessKey: secret.New("hidden")},
+		"a KMS key":                          {KMSKeyID: "alias/files", Encryption: "AES256"},
+		"Options.StaleAfter is -1ns":         {StaleAfter: -1},
+		"Options.StallTimeout is -1ns":       {StallTimeout: -1},
+		"Options.Transport and Options.Stal": {Transport: http.DefaultTransport, StallTimeout: time.Second},
+	} {
+		o.Bucket, o.Endpoint = "files", "http://127.0.0.1:1"
+		_, err := Open(t.Context(), &o)
+		require.ErrorContains(t, err, want)
+		require.NotContains(t, err.Error(), "hidden")
+	}
+}

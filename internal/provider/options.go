@@ -1,0 +1,37 @@
+package provider
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// Option is an option of a provider, and whether it is set.
+type Option struct {
+	Name string
+	Set  bool
+}
+
+// AtMostOne returns an error that names the first two of the options that are set.
+// Only one of them could apply, so the other would be ignored.
+func AtMostOne(options ...Option) error {
+	first := ""
+	for _, o := range options {
+		switch {
+		case !o.Set:
+		case first != "":
+			return fmt.Errorf("Options.%s and Options.%s are both set: want one of them", first, o.Name)
+		default:
+			first = o.Name
+		}
+	}
+	return nil
+}
+
+// CheckTransport checks the options of the transport that every provider has.
+func CheckTransport(transport http.RoundTripper, stall time.Duration) error {
+	if stall < 0 {
+		return fmt.Errorf("Options.StallTimeout is %v: want a positive duration, or 0 for a minute", stall)
+	}
+	return AtMostOne(Option{"Transport", transport != nil}, Option{"StallTimeout", stall != 0})
+}
