@@ -1,11 +1,9 @@
 package blobtrail_test
 
 import (
-	"bytes"
 	"io"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -14,25 +12,8 @@ import (
 
 	"github.com/blobtrail/blobtrail"
 	"github.com/blobtrail/blobtrail/audit"
+	"github.com/blobtrail/blobtrail/internal/testlog"
 )
-
-// buffer is a bytes.Buffer for several goroutines.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
 
 // An operation that an earlier process left is settled without a call of the
 // program, and before the first interval has passed.
@@ -48,7 +29,7 @@ func TestOpenReconciles(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, dead.Close(ctx))
 
-	var log buffer
+	var log testlog.Buffer
 	app, err := blobtrail.Open(ctx, &blobtrail.Options{Config: &cfg, Logger: slog.New(slog.NewTextHandler(&log, nil)), ReconcileEvery: 20 * time.Millisecond})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return strings.Contains(log.String(), "settled") }, 30*time.Second, 5*time.Millisecond)
@@ -69,7 +50,7 @@ func TestOpenSaysWhatItOpened(t *testing.T) {
 	t.Setenv("LOCAL_STORAGE_PATH", cfg.LocalPath)
 	t.Setenv("AUDIT_DATABASE_URL", "sqlite:"+dir+"/trail.db?_pragma=busy_timeout(5000)")
 	t.Setenv("STORAGE_BACKND", "s3")
-	var log buffer
+	var log testlog.Buffer
 	app, err := blobtrail.Open(t.Context(), &blobtrail.Options{Logger: slog.New(slog.NewTextHandler(&log, nil)), ReconcileEvery: -1})
 	require.NoError(t, err)
 	require.NoError(t, app.Close(t.Context()))

@@ -20,6 +20,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 	"github.com/blobtrail/blobtrail/internal/secrettest"
+	"github.com/blobtrail/blobtrail/internal/testlog"
 	"github.com/blobtrail/blobtrail/secret"
 )
 
@@ -125,7 +126,7 @@ func TestPublishesByNumberAndByTime(t *testing.T) {
 func TestAFailingBucketDoesNotHoldUpTheTrail(t *testing.T) {
 	tr := newTrail(t)
 	f, bucket := openFlaky(t)
-	var log buffer
+	var log testlog.Buffer
 	f.down.Store(true)
 	j := tr.open(t, func(o *sqlaudit.Options) {
 		o.Publish = &sqlaudit.PublishOptions{To: sqlaudit.Checkpoints{Bucket: bucket}, Every: time.Millisecond}

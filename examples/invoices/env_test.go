@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -24,6 +23,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
 	"github.com/blobtrail/blobtrail/config"
+	"github.com/blobtrail/blobtrail/internal/testlog"
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
@@ -36,7 +36,7 @@ type running struct {
 	*service
 	t   testing.TB
 	url string
-	log *lockedBuffer
+	log *testlog.Buffer
 }
 
 // start starts a service with that environment, by default with local files and
@@ -57,7 +57,7 @@ func start(t testing.TB, more vars) *running {
 	require.NoError(t, err)
 	set := &settings{files: cfg}
 	require.NoError(t, set.check())
-	r := &running{t: t, url: "http://" + l.Addr().String(), log: new(lockedBuffer)}
+	r := &running{t: t, url: "http://" + l.Addr().String(), log: new(testlog.Buffer)}
 	r.service, err = open(t.Context(), set, testLogger(r.log))
 	require.NoError(t, err)
 	r.passwordCost, r.requestRate = bcrypt.MinCost, 1e6
@@ -193,23 +193,6 @@ func (u *user) begin(number string, size int64) (t ticket) {
 func (u *user) complete(t ticket) answer {
 	u.t.Helper()
 	return u.do("POST", "/invoice/direct/complete", blobhttp.DirectEnd{ID: t.ID, Key: t.Key})
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 func lines(s string) []string { return strings.Split(strings.TrimSpace(s), "\n") }

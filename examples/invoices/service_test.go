@@ -26,6 +26,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
 	"github.com/blobtrail/blobtrail/config"
+	"github.com/blobtrail/blobtrail/internal/testlog"
 )
 
 // files returns what is in the folder of the files.
@@ -330,7 +331,7 @@ func TestGracefulShutdown(t *testing.T) {
 	require.NoError(t, err)
 	set := &settings{files: cfg, Addr: "127.0.0.1:0", MetricsAddr: "127.0.0.1:0"}
 	require.NoError(t, set.check())
-	r := &running{t: t, log: new(lockedBuffer)}
+	r := &running{t: t, log: new(testlog.Buffer)}
 	r.service, err = open(t.Context(), set, testLogger(r.log))
 	require.NoError(t, err)
 	anna := r.user("anna@north.example", "north")

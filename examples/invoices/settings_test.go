@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/blobtrail/blobtrail/config"
+	"github.com/blobtrail/blobtrail/internal/testlog"
 )
 
 // A file .env is read, and its mistakes are all reported, without its secrets.
@@ -26,13 +27,13 @@ func TestDotEnv(t *testing.T) {
 		name, _, _ := strings.Cut(line, "=")
 		t.Cleanup(func() { _ = os.Unsetenv(name) })
 	}
-	err := run(t.Context(), nil, testLogger(new(lockedBuffer)))
+	err := run(t.Context(), nil, testLogger(new(testlog.Buffer)))
 	for _, name := range []string{"STORAGE_BACKEND", "MAX_UPLOAD_BYTES", "JWT_SIGNING_KEY", "TRUSTED_PROXIES"} {
 		assert.ErrorContains(t, err, name)
 	}
 
 	require.NoError(t, os.WriteFile(".env", []byte("A=1\n\nvery-secret without a name\n"), 0o600))
-	err = run(t.Context(), nil, testLogger(new(lockedBuffer)))
+	err = run(t.Context(), nil, testLogger(new(testlog.Buffer)))
 	require.ErrorContains(t, err, ".env, line 3")
 	assert.NotContains(t, err.Error(), "very-secret")
 	t.Cleanup(func() { _ = os.Unsetenv("A") })
@@ -142,7 +143,7 @@ func TestDemoUserOfManyProcesses(t *testing.T) {
 func TestUsage(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, args := range [][]string{{"-h"}, {"adduser"}, {"adduser", "a@b.example"}, {"serve"}} {
-		require.ErrorContains(t, run(t.Context(), args, testLogger(new(lockedBuffer))), "usage")
+		require.ErrorContains(t, run(t.Context(), args, testLogger(new(testlog.Buffer))), "usage")
 	}
 	left, err := os.ReadDir(".")
 	require.NoError(t, err)

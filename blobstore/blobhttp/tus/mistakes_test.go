@@ -1,13 +1,11 @@
 package tus_test
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -17,25 +15,8 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore"
 	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
 	"github.com/blobtrail/blobtrail/blobstore/blobhttp/tus"
+	"github.com/blobtrail/blobtrail/internal/testlog"
 )
-
-// lines is a log that may be written to concurrently.
-type lines struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
 
 // hooked is a middleware with OnError behind which there is no actor, as if that had been removed.
 func hooked(onError func(*http.Request, error)) func(http.Handler) http.Handler {
@@ -62,7 +43,7 @@ func TestMistakesOfTheProgramAreReported(t *testing.T) {
 		"no middleware in front of": {"/uploads/", 401, "blobhttp.Middleware"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var log lines
+			var log testlog.Buffer
 			before := slog.Default()
 			slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
 			defer slog.SetDefault(before)
