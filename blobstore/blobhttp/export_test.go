@@ -34,7 +34,6 @@ func Heard(onError func(*http.Request, error), h http.Handler) http.Handler {
 }
 
 var (
-	ParseRange = parseRange
-	Secure     = secure
-	FileName   = fileName
+	Secure   = secure
+	FileName = fileName
 )

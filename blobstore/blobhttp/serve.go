@@ -15,6 +15,7 @@ import (
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore"
+	"github.com/blobtrail/blobtrail/internal/httprange"
 )
 
 // view describes a response with an object.
@@ -37,7 +38,7 @@ func serve(w http.ResponseWriter, r *http.Request, v view) error {
 	a := answer{r: r, v: &v}
 	opts := &blobstore.RangesOptions{Choose: a.choose, Head: r.Method == http.MethodHead, Resource: v.resource}
 	if !opts.Head && !conditional(r.Header) {
-		if p, ok := expected(r.Header.Get("Range")); ok {
+		if p, ok := httprange.Expect(r.Header.Get("Range")); ok {
 			opts.Expect = &p
 		}
 	}
@@ -91,7 +92,7 @@ func (a *answer) choose(o *blobstore.Object) ([]blobstore.Range, error) {
 		return nil, nil
 	}
 	if v := h.Get("Range"); v != "" && rangeHolds(h, a.tag, o.ModTime) {
-		parts, err := parseRange(v, o.Size)
+		parts, err := httprange.Parse(v, o.Size)
 		if err != nil && o.Size > 0 {
 			return nil, fmt.Errorf("%w: %w", blobstore.ErrRange, err)
 		}

@@ -1,6 +1,6 @@
-package blobhttp
-
-// Range requests by RFC 9110, section 14.
+// Package httprange parses the Range header of HTTP, as section 14 of RFC 9110
+// describes it.
+package httprange
 
 import (
 	"errors"
@@ -10,18 +10,18 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore"
 )
 
-// maxRanges is how many ranges are answered. For more, as for ranges that add up
-// to more than the whole, the whole is answered: each costs an open, and they
-// help nobody but an attacker.
+// maxRanges is the largest number of ranges that Parse returns. Each costs a
+// request to the backend, and no honest client asks for more.
 const maxRanges = 32
 
-var errNoOverlap = errors.New("no range overlaps the content")
+// ErrNoOverlap reports that no range overlaps the content, for status 416.
+var ErrNoOverlap = errors.New("no range overlaps the content")
 
-// parseRange returns the parts of an object of size bytes that a Range header
-// asks for. None means the whole: there is no header, it is not of bytes, is not
-// written as it should be, or asks for too much. errNoOverlap is for an answer
-// 416.
-func parseRange(header string, size int64) ([]blobstore.Range, error) {
+// Parse returns the ranges of an object of size bytes that a Range header asks
+// for, and none if the response is the whole object: if the header is empty,
+// invalid or of another unit than bytes, or if it asks for more than 32 ranges or
+// for more bytes than the object has.
+func Parse(header string, size int64) ([]blobstore.Range, error) {
 	set, ok := cutUnit(header)
 	if !ok {
 		return nil, nil
@@ -42,7 +42,7 @@ func parseRange(header string, size int64) ([]blobstore.Range, error) {
 			return nil, nil
 		}
 		if part.Length == 0 {
-			continue // begins behind the end
+			continue // begins past the end
 		}
 		if len(parts) == maxRanges || part.Length > size-total {
 			return nil, nil
@@ -51,7 +51,7 @@ func parseRange(header string, size int64) ([]blobstore.Range, error) {
 		parts = append(parts, part)
 	}
 	if any && len(parts) == 0 {
-		return nil, errNoOverlap
+		return nil, ErrNoOverlap
 	}
 	return parts, nil
 }
@@ -64,8 +64,8 @@ func cutUnit(header string) (set string, ok bool) {
 	return header[len(unit):], true
 }
 
-// parseSpec reads "5-9", "5-" or "-5". A length of 0 is a range that begins
-// behind the end.
+// parseSpec parses "5-9", "5-" or "-5". The length of a range that begins past the
+// end is 0.
 func parseSpec(spec string, size int64) (blobstore.Range, bool) {
 	first, last, ok := strings.Cut(spec, "-")
 	if !ok {
@@ -94,8 +94,8 @@ func parseSpec(spec string, size int64) (blobstore.Range, bool) {
 	return blobstore.Range{Offset: begin, Length: end - begin + 1}, true
 }
 
-// parsePos reads a position. One that is too large for an int64 is as good as
-// the largest.
+// parsePos parses a position. It returns the largest int64 for a position that is
+// larger.
 func parsePos(s string) (int64, bool) {
 	if s == "" || strings.Trim(s, "0123456789") != "" {
 		return 0, false
@@ -107,9 +107,9 @@ func parsePos(s string) (int64, bool) {
 	return n, true
 }
 
-// expected returns the part that a Range header most likely ends up as, if that
-// can be told without knowing the size; Length 0 is to the end.
-func expected(header string) (blobstore.Range, bool) {
+// Expect returns the range that a Range header most likely selects, if that does
+// not depend on the size of the object. Length 0 means to the end.
+func Expect(header string) (blobstore.Range, bool) {
 	if header == "" {
 		return blobstore.Range{}, true
 	}

@@ -1,4 +1,4 @@
-package blobhttp_test
+package httprange_test
 
 import (
 	"bytes"
@@ -11,17 +11,18 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
+	"github.com/blobtrail/blobtrail/internal/httprange"
 )
 
-// beside is where net/http is beside the RFC: it takes signs, refuses numbers beyond int64, and answers a suffix of no
-// bytes, or any of an empty content, with 206 and nothing.
-var beside = regexp.MustCompile(`[+]|[0-9]{19}|[=, \t]-0+($|[^0-9])`)
+// lenient are headers for which net/http departs from the RFC: it accepts signs,
+// refuses numbers beyond int64, and responds to a suffix of no bytes, or to any
+// suffix of an empty object, with 206 and no content.
+var lenient = regexp.MustCompile(`[+]|[0-9]{19}|[=, \t]-0+($|[^0-9])`)
 
-// plain are ranges that must not be ignored.
+// plain are ranges that Parse must not ignore.
 var plain = regexp.MustCompile(`^bytes=([0-9]{1,18}-|-[0-9]{1,18})$`)
 
-// FuzzRange compares the answers to Range headers with those of http.ServeContent.
+// FuzzRange compares the ranges with the responses of http.ServeContent.
 func FuzzRange(f *testing.F) {
 	for _, s := range []string{
 		"bytes=0-4", "bytes=2-", "bytes=-3", "bytes=-0", "bytes=9-9", "bytes=10-", "bytes=0-0,2-3", "bytes= 1-2 , 4-5,",
@@ -34,7 +35,7 @@ func FuzzRange(f *testing.F) {
 	}
 	content := bytes.Repeat([]byte("0123456789"), 26)
 	f.Fuzz(func(t *testing.T, header string, size uint8) {
-		parts, err := blobhttp.ParseRange(header, int64(size))
+		parts, err := httprange.Parse(header, int64(size))
 		total := int64(0)
 		for _, p := range parts {
 			require.True(t, p.Offset >= 0 && p.Length > 0 && p.Offset+p.Length <= int64(size), "%v", p)
@@ -45,8 +46,9 @@ func FuzzRange(f *testing.F) {
 			require.Empty(t, parts)
 		}
 
-		// What is no range of bytes we ignore, as the RFC wants; net/http is kinder to some of it, and answers 416 to the rest.
-		if size == 0 || !strings.HasPrefix(header, "bytes=") || beside.MatchString(header) {
+		// Parse ignores a header that is no range of bytes, as the RFC requires. The
+		// standard library accepts some of them and responds 416 to the others.
+		if size == 0 || !strings.HasPrefix(header, "bytes=") || lenient.MatchString(header) {
 			return
 		}
 		rec := httptest.NewRecorder()
