@@ -10,11 +10,11 @@ import (
 	"net/http"
 	"os"
 	"strconv"
-	"sync"
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/progress"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 // DownloadOptions are the options of [Store.Download]. Nil and the zero value
@@ -147,12 +147,7 @@ func (r *Reader) fail(err error) error {
 	return &Error{Op: "download", Key: r.Object.Key, Err: ended(r.ctx, err)}
 }
 
-// copyBuffers are shared by all readers, since io.Copy would otherwise make the
-// Go CDK allocate a mebibyte each time.
-var (
-	copyBuffers  = sync.Pool{New: func() any { return new([256 << 10]byte) }}
-	smallBuffers = sync.Pool{New: func() any { return new([sendFrom]byte) }}
-)
+var smallBuffers = &provider.Buffers{Size: sendFrom}
 
 // sendFrom is from how many bytes on a file is sent by the kernel. Of less, the
 // header of an HTTP answer and the content fit into one write.
@@ -169,16 +164,10 @@ func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 		}
 		return n, err
 	}
-	// Both are hidden behind their plain methods, so that the buffer is used.
-	dst, src := struct{ io.Writer }{w}, struct{ io.Reader }{r}
 	if r.Range.Length < sendFrom {
-		buf := smallBuffers.Get().(*[sendFrom]byte)
-		defer smallBuffers.Put(buf)
-		return io.CopyBuffer(dst, src, buf[:])
+		return provider.CopyBy(smallBuffers, w, r)
 	}
-	buf := copyBuffers.Get().(*[256 << 10]byte)
-	defer copyBuffers.Put(buf)
-	return io.CopyBuffer(dst, src, buf[:])
+	return provider.Copy(w, r)
 }
 
 // file returns what is left to read as a part of a file, in the form that the

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"time"
@@ -258,9 +257,7 @@ func (s *Store) digest(ctx context.Context, key string) ([]byte, error) {
 func (s *Store) digestOf(r *driver.Reader) ([]byte, error) {
 	defer r.Close()
 	h := sha256.New()
-	buf := copyBuffers.Get().(*[256 << 10]byte)
-	defer copyBuffers.Put(buf)
-	if _, err := io.CopyBuffer(h, progress.Reader(r), buf[:]); err != nil {
+	if _, err := provider.Copy(h, progress.Reader(r)); err != nil {
 		return nil, err
 	}
 	return h.Sum(nil), nil

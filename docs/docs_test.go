@@ -33,7 +33,7 @@ var imports = map[string]string{
 	"blobtrail": "github.com/blobtrail/blobtrail", "audit": "github.com/blobtrail/blobtrail/audit", "sqlaudit": "github.com/blobtrail/blobtrail/audit/sqlaudit", "proof": "github.com/blobtrail/blobtrail/audit/proof", "audittest": "github.com/blobtrail/blobtrail/audit/audittest",
 	"blobstore": "github.com/blobtrail/blobtrail/blobstore", "blobhttp": "github.com/blobtrail/blobtrail/blobstore/blobhttp", "driver": "github.com/blobtrail/blobtrail/blobstore/driver",
 	"storetest": "github.com/blobtrail/blobtrail/blobstore/storetest", "transfer": "github.com/blobtrail/blobtrail/blobstore/transfer", "config": "github.com/blobtrail/blobtrail/config",
-	"signurl": "github.com/blobtrail/blobtrail/signurl", "secret": "github.com/blobtrail/blobtrail/secret", "memstore": "github.com/blobtrail/blobtrail/blobstore/memstore", "blob": "gocloud.dev/blob", "sqlx": "github.com/jmoiron/sqlx",
+	"signurl": "github.com/blobtrail/blobtrail/signurl", "secret": "github.com/blobtrail/blobtrail/secret", "memstore": "github.com/blobtrail/blobtrail/blobstore/memstore", "blob": "gocloud.dev/blob", "memblob": "gocloud.dev/blob/memblob", "sqlx": "github.com/jmoiron/sqlx",
 	"context": "context", "errors": "errors", "fmt": "fmt", "fs": "io/fs", "http": "net/http", "io": "io", "json": "encoding/json", "log": "log", "netip": "net/netip", "os": "os",
 	"slog": "log/slog", "sql": "database/sql", "strings": "strings", "testing": "testing", "time": "time",
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/cloud"
 	"github.com/blobtrail/blobtrail/internal/cloudhttp"
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
@@ -62,17 +63,10 @@ func (b *bucket) mapError(err error) error {
 	if kind := kinds[bloberror.Code(re.ErrorCode)]; kind != nil {
 		return provider.As(kind, plain)
 	}
-	switch re.StatusCode {
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return provider.As(fs.ErrPermission, plain)
-	case http.StatusNotFound:
-		if re.ErrorCode == "" { // the answer to HEAD
-			return provider.As(fs.ErrNotExist, plain)
-		}
-	case http.StatusRequestedRangeNotSatisfiable:
-		return provider.As(driver.ErrRange, plain)
+	if re.StatusCode == http.StatusNotFound && re.ErrorCode == "" { // the answer to HEAD
+		return provider.As(fs.ErrNotExist, plain)
 	}
-	return plain
+	return cloud.MapStatus(re.StatusCode, plain)
 }
 
 // missing returns the error of a request about one object. If the service says

@@ -20,6 +20,7 @@ import (
 	"gocloud.dev/blob/azureblob"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/cloud"
 	"github.com/blobtrail/blobtrail/internal/cloudhttp"
 	"github.com/blobtrail/blobtrail/internal/provider"
 	"github.com/blobtrail/blobtrail/secret"
@@ -61,9 +62,7 @@ type Options struct {
 	Transport http.RoundTripper
 }
 
-const openTimeout = 5 * time.Second
-
-var retries = policy.RetryOptions{MaxRetries: 3, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 5 * time.Second}
+var retries = policy.RetryOptions{MaxRetries: cloud.Attempts - 1, RetryDelay: cloud.RetryDelay, MaxRetryDelay: cloud.MaxRetryDelay}
 
 // bucket adds to the Go CDK's azureblob what it lacks.
 type bucket struct {
@@ -92,7 +91,7 @@ func Open(ctx context.Context, o *Options) (driver.Bucket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("azure container %q: %w", o.Container, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	ctx, cancel := context.WithTimeout(ctx, cloud.OpenTimeout)
 	defer cancel()
 	if err := b.check(ctx, o.Create); err != nil {
 		return nil, errors.Join(fmt.Errorf("azure container %q: %w", o.Container, err), b.Close())
@@ -107,7 +106,7 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	base, err := endpoint("account URL", o.AccountURL)
+	base, err := cloud.Endpoint("account URL", o.AccountURL, example)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +157,7 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 	}
 	public := base
 	if o.PublicEndpoint != "" {
-		if public, err = endpoint("public endpoint", o.PublicEndpoint); err != nil {
+		if public, err = cloud.Endpoint("public endpoint", o.PublicEndpoint, example); err != nil {
 			return nil, err
 		}
 	}
@@ -248,13 +247,7 @@ func (o *Options) takeConnectionString() error {
 	return nil
 }
 
-func endpoint(what, s string) (*url.URL, error) {
-	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" {
-		return nil, fmt.Errorf("the %s is not an address such as https://myaccount.blob.core.windows.net", what)
-	}
-	return u, nil
-}
+const example = "https://myaccount.blob.core.windows.net"
 
 // check finds out whether the container can be used, and makes it if asked to.
 // Like the other providers it does so by listing, which every use of the
@@ -274,21 +267,18 @@ func (b *bucket) check(ctx context.Context, create bool) error {
 	case err == nil:
 		return nil
 	case bloberror.HasCode(err, bloberror.ContainerNotFound, bloberror.ResourceNotFound):
-		return errors.New("it does not exist: make it, or open it with create=true")
+		return cloud.ErrMissing
 	case bloberror.HasCode(err, bloberror.ContainerBeingDeleted):
 		return errors.New("it is being deleted: try again later")
 	case bloberror.HasCode(err, bloberror.AuthorizationPermissionMismatch, bloberror.InsufficientAccountPermissions):
 		return fmt.Errorf("the credentials are not allowed to list it: they need the role Storage Blob Data Contributor: %w", b.mapError(err))
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("the service did not answer within %v: check account and network: %w", openTimeout, b.mapError(err))
-	case errors.As(err, &re) && re.StatusCode == http.StatusForbidden:
-		return fmt.Errorf("the service does not accept the credentials: %w", b.mapError(err))
 	}
-	return fmt.Errorf("it can't be listed: %w", b.mapError(err))
+	refused := errors.As(err, &re) && re.StatusCode == http.StatusForbidden
+	return cloud.Explain(err, b.mapError(err), refused, ": check account and network: ")
 }
 
 // Fresh implements [provider.Fresh].
-func (b *bucket) Fresh() (bool, string) { return b.made, provider.MakeByHand }
+func (b *bucket) Fresh() (bool, string) { return b.made, cloud.MakeByHand }
 
 // Undo implements [provider.Fresh]. The service would remove a container with its
 // content, so this looks whether there is any.

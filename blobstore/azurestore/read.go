@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"iter"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -21,6 +20,7 @@ import (
 	"gocloud.dev/blob"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/cloud"
 	"github.com/blobtrail/blobtrail/internal/cloudhttp"
 	"github.com/blobtrail/blobtrail/internal/keyrule"
 	"github.com/blobtrail/blobtrail/internal/provider"
@@ -35,7 +35,7 @@ func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*d
 	case offset < 0:
 		return nil, fmt.Errorf("%w: offset %d is negative", driver.ErrRange, offset)
 	case length == 0:
-		return b.readNothing(ctx, key, offset)
+		return cloud.ReadNothing(ctx, b, key, offset)
 	case length > 0:
 		o.Range = azblob.HTTPRange{Offset: offset, Count: length}
 	default:
@@ -44,18 +44,18 @@ func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*d
 	out, err := b.container.NewBlobClient(escapeKey(key)).DownloadStream(ctx, o)
 	if err = b.missing(ctx, err); errors.Is(err, driver.ErrRange) {
 		// There is nothing at the very end of an object, which is no error.
-		return b.readNothing(ctx, key, offset)
+		return cloud.ReadNothing(ctx, b, key, offset)
 	}
 	if err != nil {
 		return nil, err
 	}
-	size, err := wholeSize(value(out.ContentLength), out.ContentRange)
+	size, err := cloud.WholeSize(value(out.ContentLength), out.ContentRange)
 	if err != nil {
 		_ = out.Body.Close() // nothing was read from it
 		return nil, err
 	}
 	return &driver.Reader{
-		ReadCloser: provider.MapReads(out.NewRetryReader(ctx, &azblob.RetryReaderOptions{MaxRetries: provider.Resumes}), b.mapError),
+		ReadCloser: provider.MapReads(out.NewRetryReader(ctx, &azblob.RetryReaderOptions{MaxRetries: cloud.Resumes}), b.mapError),
 		Attributes: &blob.Attributes{
 			CacheControl: value(out.CacheControl), ContentDisposition: value(out.ContentDisposition),
 			ContentEncoding: value(out.ContentEncoding), ContentLanguage: value(out.ContentLanguage),
@@ -79,31 +79,6 @@ func (b *bucket) Attributes(ctx context.Context, key string) (*blob.Attributes, 
 		CreateTime: value(out.CreationTime), ModTime: value(out.LastModified), Size: value(out.ContentLength),
 		MD5: out.ContentMD5, ETag: string(value(out.ETag)),
 	}, nil
-}
-
-// readNothing opens no bytes of an object at offset.
-func (b *bucket) readNothing(ctx context.Context, key string, offset int64) (*driver.Reader, error) {
-	attrs, err := b.Attributes(ctx, key)
-	if err != nil {
-		return nil, err
-	}
-	if err := provider.CheckOffset(offset, attrs.Size); err != nil {
-		return nil, err
-	}
-	return &driver.Reader{ReadCloser: http.NoBody, Attributes: attrs}, nil
-}
-
-// wholeSize returns the size of the object of which a part was asked for.
-func wholeSize(length int64, contentRange *string) (int64, error) {
-	if contentRange == nil || *contentRange == "" {
-		return length, nil
-	}
-	_, total, ok := strings.Cut(*contentRange, "/")
-	size, err := strconv.ParseInt(total, 10, 64)
-	if !ok || err != nil {
-		return 0, fmt.Errorf("the service did not say how large the object is: Content-Range is %.100q", *contentRange)
-	}
-	return size, nil
 }
 
 func value[T any](p *T) (v T) {

@@ -13,8 +13,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
-	"sync"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
@@ -23,7 +21,6 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
-	"github.com/blobtrail/blobtrail/internal/progress"
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
@@ -34,8 +31,6 @@ const (
 	growAfter     = 25_000 // blocks, after which those of an upload of unknown size get larger
 )
 
-var blocks = sync.Pool{New: func() any { return new([blockBytes]byte) }}
-
 // Write implements [driver.Bucket].
 func (b *bucket) Write(ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) error {
 	size := int64(blockBytes)
@@ -44,16 +39,16 @@ func (b *bucket) Write(ctx context.Context, key string, r io.Reader, o *driver.W
 			return fmt.Errorf("%w: %d bytes: at most %d", driver.ErrTooLarge, o.Size, int64(maxBlockBytes)*maxBlocks)
 		}
 	}
-	w := &writing{b: b, blob: b.container.NewBlockBlobClient(escapeKey(key)), o: o, r: r}
-	pooled := blocks.Get().(*[blockBytes]byte)
-	defer blocks.Put(pooled)
-	buf := pooled[:]
+	w := &writing{b: b, blob: b.container.NewBlockBlobClient(escapeKey(key)), o: o, src: provider.NewSource(ctx, r)}
+	pooled := provider.BlockBuffers.Get()
+	defer provider.BlockBuffers.Put(pooled)
+	buf := *pooled
 	if size > blockBytes {
 		buf = make([]byte, size)
 	}
 	if err := w.send(ctx, buf); err != nil {
-		if w.failed != nil {
-			return w.failed
+		if w.src.Err() != nil {
+			return w.src.Err()
 		}
 		return w.explain(ctx, key, err)
 	}
@@ -62,23 +57,20 @@ func (b *bucket) Write(ctx context.Context, key string, r io.Reader, o *driver.W
 
 // writing is one write on its way.
 type writing struct {
-	b      *bucket
-	blob   *blockblob.Client
-	o      *driver.WriteOptions
-	r      io.Reader
-	end    bool
-	failed error // what r failed with
-	empty  progress.Count
-	ids    []string
+	b    *bucket
+	blob *blockblob.Client
+	o    *driver.WriteOptions
+	src  *provider.Source
+	ids  []string
 }
 
 // send reads and sends everything.
 func (w *writing) send(ctx context.Context, buf []byte) error {
-	n, err := w.fill(ctx, buf)
+	n, err := w.src.Fill(buf)
 	if err != nil {
 		return err
 	}
-	if w.end {
+	if w.src.Ended() {
 		headers, meta := w.headers()
 		_, err := w.blob.Upload(ctx, body(buf[:n]), &blockblob.UploadOptions{HTTPHeaders: headers, Metadata: meta, AccessConditions: w.conditions()})
 		if err == nil || n == 0 || !w.o.IfNotExist || !errors.Is(w.b.mapError(err), fs.ErrExist) {
@@ -109,7 +101,7 @@ func (w *writing) send(ctx context.Context, buf []byte) error {
 		if len(w.ids) == growAfter && w.o.Size < 0 {
 			buf = make([]byte, maxBlockBytes)
 		}
-		if n, err = w.fill(ctx, buf); err != nil {
+		if n, err = w.src.Fill(buf); err != nil {
 			return err
 		}
 	}
@@ -133,39 +125,10 @@ func (n blockName) id(number int) string {
 
 func body(p []byte) io.ReadSeekCloser { return streaming.NopCloser(bytes.NewReader(p)) }
 
-// fill fills p as far as there is content.
-func (w *writing) fill(ctx context.Context, p []byte) (n int, err error) {
-	for n < len(p) && !w.end {
-		if ctx.Err() != nil {
-			w.failed = context.Cause(ctx)
-			return n, w.failed
-		}
-		m, err := w.r.Read(p[n:])
-		err = w.empty.Check(p[n:], m, err)
-		n += m
-		switch err {
-		case nil:
-		case io.EOF:
-			w.end = true
-		default:
-			w.failed = err
-			return n, err
-		}
-	}
-	return n, nil
-}
-
 // headers returns what is kept with the object. It is called once, after the
 // last byte was read.
 func (w *writing) headers() (*blob.HTTPHeaders, map[string]*string) {
-	meta := w.o.Metadata
-	if w.o.Final != nil {
-		meta = maps.Clone(meta)
-		if meta == nil {
-			meta = make(map[string]string)
-		}
-		maps.Copy(meta, w.o.Final())
-	}
+	meta := provider.WithFinal(w.o.Metadata, w.o.Final)
 	return &blob.HTTPHeaders{BlobContentType: &w.o.ContentType, BlobCacheControl: &w.o.CacheControl, BlobContentEncoding: &w.o.ContentEncoding}, encodeMetadata(meta)
 }
 

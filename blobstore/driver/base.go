@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"maps"
 
 	"gocloud.dev/blob"
 
@@ -112,11 +111,6 @@ func CopyThrough(ctx context.Context, b Bucket, dst, src string, o *CopyOptions)
 	if o.ContentOnly {
 		attrs = &blob.Attributes{Size: attrs.Size, ContentType: o.ContentType, Metadata: o.Metadata}
 	}
-	meta := maps.Clone(attrs.Metadata)
-	if meta == nil {
-		meta = make(map[string]string)
-	}
-	maps.Copy(meta, o.Metadata)
 	want, err := provider.StoredSHA256(attrs.Metadata)
 	if err != nil {
 		return err
@@ -128,7 +122,7 @@ func CopyThrough(ctx context.Context, b Bucket, dst, src string, o *CopyOptions)
 		SHA256:       want,
 		ContentType:  attrs.ContentType,
 		CacheControl: attrs.CacheControl,
-		Metadata:     meta,
+		Metadata:     provider.Merged(attrs.Metadata, o.Metadata),
 
 		ContentEncoding: attrs.ContentEncoding,
 		Final: func() map[string]string {

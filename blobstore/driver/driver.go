@@ -6,7 +6,8 @@
 //
 // Applications use package blobstore. A provider embeds what [FromBlob] returns,
 // overrides what the service does better, registers itself with [Register] in an
-// init function, and runs the conformance suite of package storetest.
+// init function, and runs the conformance suite of package storetest. The page
+// docs/writing-a-provider.md shows each step.
 //
 // # Optional methods
 //

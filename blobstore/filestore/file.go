@@ -122,8 +122,6 @@ func (b *fileBucket) lock(key string) (unlock func()) {
 	return m.Unlock
 }
 
-var copyBuffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
-
 // Write implements [driver.Bucket]. It goes through the Go CDK's writer rather
 // than Upload, because the file is to be synced between the last byte and the
 // rename; a writer whose context was cancelled before Close leaves nothing.
@@ -153,9 +151,7 @@ func (b *fileBucket) Write(ctx context.Context, key string, r io.Reader, o *driv
 	release, err := holdLive(tmp)
 	if err == nil {
 		defer release()
-		buf := copyBuffers.Get().(*[256 << 10]byte)
-		_, err = io.CopyBuffer(struct{ io.Writer }{w}, provider.ContextReader(ctx, r), buf[:])
-		copyBuffers.Put(buf)
+		_, err = provider.Copy(w, provider.ContextReader(ctx, r))
 	}
 	if err == nil {
 		err = tmp.Sync()

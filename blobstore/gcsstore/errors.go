@@ -15,6 +15,7 @@ import (
 	"google.golang.org/api/googleapi"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/cloud"
 	"github.com/blobtrail/blobtrail/internal/cloudhttp"
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
@@ -45,16 +46,10 @@ func (b *bucket) mapError(err error) error {
 		return provider.As(fs.ErrNotExist, err)
 	case http.StatusPreconditionFailed:
 		return provider.As(fs.ErrExist, err)
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return provider.As(fs.ErrPermission, err)
-	case http.StatusRequestEntityTooLarge:
-		return provider.As(driver.ErrTooLarge, err)
-	case http.StatusRequestedRangeNotSatisfiable:
-		return provider.As(driver.ErrRange, err)
 	case 0:
 		return provider.MapCode(err)
 	}
-	return err
+	return cloud.MapStatus(status(err), err)
 }
 
 // noBucketText is what the service says of a missing bucket, and noObjectText of

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -24,6 +23,7 @@ import (
 	"google.golang.org/api/option"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/cloud"
 	"github.com/blobtrail/blobtrail/internal/cloudhttp"
 	"github.com/blobtrail/blobtrail/internal/provider"
 	"github.com/blobtrail/blobtrail/secret"
@@ -71,11 +71,6 @@ type Options struct {
 	Transport http.RoundTripper
 }
 
-const (
-	openTimeout = 5 * time.Second
-	attempts    = 4 // of a request that may be repeated
-)
-
 // bucket adds to the Go CDK's gcsblob what it lacks.
 type bucket struct {
 	driver.Bucket
@@ -102,7 +97,7 @@ func Open(ctx context.Context, o *Options) (driver.Bucket, error) {
 	if o == nil || o.Bucket == "" {
 		return nil, errors.New("gcs: no bucket named: want gs://bucket or Options.Bucket")
 	}
-	openCtx, cancel := context.WithTimeout(ctx, openTimeout)
+	openCtx, cancel := context.WithTimeout(ctx, cloud.OpenTimeout)
 	defer cancel()
 	// The client keeps the context that it is made with for its tokens.
 	b, err := newBucket(context.WithoutCancel(ctx), openCtx, *o)
@@ -164,7 +159,7 @@ func newBucket(ctx, openCtx context.Context, o Options) (*bucket, error) {
 		return nil, err
 	}
 	// The library's own limit is the end of the context.
-	b.client.SetRetry(storage.WithMaxAttempts(attempts), storage.WithBackoff(gax.Backoff{Initial: 200 * time.Millisecond, Max: 5 * time.Second, Multiplier: 2}))
+	b.client.SetRetry(storage.WithMaxAttempts(cloud.Attempts), storage.WithBackoff(gax.Backoff{Initial: cloud.RetryDelay, Max: cloud.MaxRetryDelay, Multiplier: 2}))
 	b.handle = b.client.Bucket(o.Bucket)
 	b.closeTransport = closeTransport
 	if b.signer, err = newLinkSigner(openCtx, &o, creds, client); err != nil {
@@ -174,18 +169,13 @@ func newBucket(ctx, openCtx context.Context, o Options) (*bucket, error) {
 	if err != nil {
 		return nil, errors.Join(err, b.closeClient())
 	}
-	info := driver.Info{Backend: "gcs", Bucket: o.Bucket, Capabilities: driver.Capabilities{
+	info := driver.Info{Backend: "gcs", Bucket: cloud.Name(o.Bucket, o.Endpoint), Capabilities: driver.Capabilities{
 		ExactCreate: true, ExactDelete: true, AtomicReplace: true, Durable: true, KeepsSHA256: true, Links: b.signer.links(),
 	}, Needs: map[string]string{
 		"write": "storage.objects.create (role Storage Object User)", "read": "storage.objects.get (role Storage Object User)",
 		"list": "storage.objects.list (role Storage Object User)", "delete": "storage.objects.delete (role Storage Object User)",
 		"sign": "iam.serviceAccounts.signBlob on the account that signs (role Service Account Token Creator)",
 	}}
-	if o.Endpoint != "" {
-		// Two services may each have a bucket of that name.
-		u, _ := url.Parse(o.Endpoint)
-		info.Bucket = u.Host + "/" + o.Bucket
-	}
 	b.Bucket = driver.FromBlob(plain, info)
 	return b, nil
 }
@@ -194,11 +184,11 @@ func checkEndpoint(endpoint string) error {
 	if endpoint == "" {
 		return nil
 	}
-	u, err := url.Parse(endpoint)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" {
-		return errors.New("the endpoint is not an address such as https://storage.internal:4443")
+	u, err := cloud.Endpoint("endpoint", endpoint, "https://storage.internal:4443")
+	if err == nil && strings.Trim(u.Path, "/") != "" {
+		err = errors.New("the endpoint has a path: want just an address such as https://storage.internal:4443")
 	}
-	return nil
+	return err
 }
 
 // credentials returns those to use, or nil for none.
@@ -286,19 +276,16 @@ func (b *bucket) explain(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, storage.ErrBucketNotExist):
-		return errors.New("it does not exist: make it, or open it with create=true")
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("the service did not answer within %v: check endpoint and network: %w", openTimeout, b.mapError(err))
+		return cloud.ErrMissing
 	case status(err) == http.StatusForbidden:
 		return fmt.Errorf("the credentials are not allowed to list it: they need storage.objects.list (role Storage Object User): %w", b.mapError(err))
-	case errors.Is(b.mapError(err), fs.ErrPermission):
-		return fmt.Errorf("the service does not accept the credentials: %w", b.mapError(err))
 	}
-	return fmt.Errorf("it can't be listed: %w", b.mapError(err))
+	mapped := b.mapError(err)
+	return cloud.Explain(err, mapped, errors.Is(mapped, fs.ErrPermission), ": check endpoint and network: ")
 }
 
 // Fresh implements [provider.Fresh].
-func (b *bucket) Fresh() (bool, string) { return b.made, provider.MakeByHand }
+func (b *bucket) Fresh() (bool, string) { return b.made, cloud.MakeByHand }
 
 // Undo implements [provider.Fresh]. The service removes empty buckets only.
 func (b *bucket) Undo(ctx context.Context) error {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -138,11 +137,7 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 	if o.IfMatch != "" && o.IfMatch != etagOf(attrs) {
 		return driver.ErrReplaced
 	}
-	meta := maps.Clone(attrs.Metadata)
-	if meta == nil {
-		meta = make(map[string]string)
-	}
-	maps.Copy(meta, o.Metadata)
+	meta := provider.Merged(attrs.Metadata, o.Metadata)
 	to := b.handle.Object(dst)
 	if o.IfNotExist {
 		to = to.If(storage.Conditions{DoesNotExist: true})

@@ -27,14 +27,11 @@ import (
 	"golang.org/x/oauth2/google"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/cloud"
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-const (
-	maxExpiry  = 7 * 24 * time.Hour
-	grantParam = "x-blobtrail-grant"
-	iamAddress = "https://iamcredentials.googleapis.com"
-)
+const iamAddress = "https://iamcredentials.googleapis.com"
 
 // linkSigner signs links to one bucket. It is safe for concurrent use.
 type linkSigner struct {
@@ -138,7 +135,7 @@ func (s *linkSigner) links() driver.LinkCapabilities {
 	}
 	return driver.LinkCapabilities{
 		Methods:   []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete},
-		MaxExpiry: maxExpiry, Size: driver.ByService, MaxSize: driver.ByService,
+		MaxExpiry: cloud.MaxExpiry, Size: driver.ByService, MaxSize: driver.ByService,
 		ContentType: driver.ByService, SHA256: driver.OnCompletion, IfNotExist: driver.ByService,
 	}
 }
@@ -156,8 +153,8 @@ func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions
 		return nil, fmt.Errorf("%w: %s", errors.ErrUnsupported, s.reason)
 	case left < time.Second:
 		return nil, errors.New("the link would have expired already")
-	case left > maxExpiry:
-		return nil, fmt.Errorf("%w: an expiry in %v: Google allows at most %v", errors.ErrUnsupported, left.Round(time.Second), maxExpiry)
+	case left > cloud.MaxExpiry:
+		return nil, fmt.Errorf("%w: an expiry in %v: Google allows at most %v", errors.ErrUnsupported, left.Round(time.Second), cloud.MaxExpiry)
 	}
 	opts := &storage.SignedURLOptions{
 		GoogleAccessID: s.accessID, Scheme: storage.SigningSchemeV4, Style: storage.PathStyle(),
@@ -165,7 +162,7 @@ func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions
 		SignBytes: func(p []byte) ([]byte, error) { return s.signBytes(ctx, p) },
 	}
 	if o.GrantID != "" {
-		opts.QueryParameters.Set(grantParam, o.GrantID)
+		opts.QueryParameters.Set(cloud.GrantParam, o.GrantID)
 	}
 	out := &driver.SignedURL{Method: o.Method, Header: http.Header{}}
 	switch o.Method {

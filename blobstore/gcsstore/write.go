@@ -10,36 +10,30 @@ import (
 	"hash/crc32"
 	"io"
 	"maps"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"cloud.google.com/go/storage"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
-	"github.com/blobtrail/blobtrail/internal/progress"
+	"github.com/blobtrail/blobtrail/internal/cloud"
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 const (
-	smallBytes = 64 << 10 // the buffer that content is first read into
-	onePut     = 4 << 20  // content up to it is one request
-	chunkBytes = 8 << 20  // of a resumable upload
+	chunkBytes = 8 << 20 // of a resumable upload
 )
 
-var (
-	smallBuffers = sync.Pool{New: func() any { return new([smallBytes]byte) }}
-	largeBuffers = sync.Pool{New: func() any { return new([onePut]byte) }}
-	castagnoli   = crc32.MakeTable(crc32.Castagnoli)
-)
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Write implements [driver.Bucket].
 func (b *bucket) Write(ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) error {
-	w := &writing{b: b, key: key, o: o, ctx: ctx, r: r}
-	head, release, err := w.head()
+	w := &writing{b: b, key: key, o: o, src: provider.NewSource(ctx, r)}
+	// Content that fits into a buffer is one request.
+	head, release, whole, err := w.src.Head(provider.SmallBuffers, provider.BlockBuffers)
 	defer release()
 	if err == nil {
-		if w.end {
+		if whole {
 			err = w.once(ctx, head)
 		} else {
 			err = w.resumable(ctx, head)
@@ -48,8 +42,8 @@ func (b *bucket) Write(ctx context.Context, key string, r io.Reader, o *driver.W
 	switch {
 	case err == nil:
 		return nil
-	case w.failed != nil:
-		return w.failed
+	case w.src.Err() != nil:
+		return w.src.Err()
 	case ctx.Err() != nil:
 		return provider.As(context.Cause(ctx), b.mapError(err))
 	}
@@ -58,93 +52,18 @@ func (b *bucket) Write(ctx context.Context, key string, r io.Reader, o *driver.W
 
 // writing is one write on its way.
 type writing struct {
-	b      *bucket
-	key    string
-	o      *driver.WriteOptions
-	ctx    context.Context
-	r      io.Reader
-	end    bool
-	failed error // what r failed with
-	empty  progress.Count
+	b   *bucket
+	key string
+	o   *driver.WriteOptions
+	src *provider.Source
 
 	failures atomic.Int32 // requests that failed since content was last taken
 }
 
-// head reads what can be sent as one request: all of it if w.end is then true.
-// The buffer is valid until release is called.
-func (w *writing) head() (buf []byte, release func(), err error) {
-	small := smallBuffers.Get().(*[smallBytes]byte)
-	n, err := w.fill(small[:])
-	if err != nil || w.end {
-		return small[:n], func() { smallBuffers.Put(small) }, err
-	}
-	large := largeBuffers.Get().(*[onePut]byte)
-	copy(large[:], small[:n])
-	smallBuffers.Put(small)
-	m, err := w.fill(large[n:])
-	if err == nil && !w.end {
-		// The content may end right here.
-		var next [1]byte
-		var k int
-		if k, err = w.fill(next[:]); k > 0 {
-			w.r = io.MultiReader(oneByte(next[0]), w.r)
-		}
-	}
-	return large[:n+m], func() { largeBuffers.Put(large) }, err
-}
-
-func oneByte(c byte) io.Reader { return &byteReader{c: c} }
-
-type byteReader struct {
-	c    byte
-	done bool
-}
-
-func (b *byteReader) Read(p []byte) (int, error) {
-	if b.done || len(p) == 0 {
-		return 0, io.EOF
-	}
-	p[0], b.done = b.c, true
-	return 1, nil
-}
-
-// fill fills p as far as there is content.
-func (w *writing) fill(p []byte) (n int, err error) {
-	for n < len(p) && !w.end {
-		m, err := w.Read(p[n:])
-		n += m
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return n, err
-		}
-	}
-	return n, nil
-}
-
-// Read reads the content, and notices when the context ends.
+// Read reads the content.
 func (w *writing) Read(p []byte) (int, error) {
-	switch {
-	case w.failed != nil:
-		return 0, w.failed
-	case w.end:
-		return 0, io.EOF
-	case w.ctx.Err() != nil:
-		w.failed = context.Cause(w.ctx)
-		return 0, w.failed
-	}
 	w.failures.Store(0) // what was read before has been taken
-	n, err := w.r.Read(p)
-	err = w.empty.Check(p, n, err)
-	switch err {
-	case nil:
-	case io.EOF:
-		w.end = true
-	default:
-		w.failed = err
-	}
-	return n, err
+	return w.src.Read(p)
 }
 
 // writer returns a writer of the object.
@@ -163,19 +82,12 @@ func (w *writing) writer(ctx context.Context, meta map[string]string) *storage.W
 // again reports whether to repeat a request. The library's own limits do not
 // hold for resumable uploads, which it would go on with for ever.
 func (w *writing) again(err error) bool {
-	return w.failures.Add(1) < attempts && storage.ShouldRetry(err)
+	return w.failures.Add(1) < cloud.Attempts && storage.ShouldRetry(err)
 }
 
 // final returns the metadata with what is known only after the last byte.
 func (w *writing) final() map[string]string {
-	meta := maps.Clone(w.o.Metadata)
-	if meta == nil {
-		meta = make(map[string]string)
-	}
-	if w.o.Final != nil {
-		maps.Copy(meta, w.o.Final())
-	}
-	return meta
+	return provider.WithFinal(w.o.Metadata, w.o.Final)
 }
 
 // once sends content that is all in memory with one request. It repeats it by
@@ -184,10 +96,10 @@ func (w *writing) once(ctx context.Context, content []byte) error {
 	meta := w.final()
 	for try := 1; ; try++ {
 		err := w.tryOnce(ctx, content, meta)
-		if err == nil || try == attempts || ctx.Err() != nil || !storage.ShouldRetry(err) {
+		if err == nil || try == cloud.Attempts || ctx.Err() != nil || !storage.ShouldRetry(err) {
 			return err
 		}
-		timer := time.NewTimer(200 * time.Millisecond << (try - 1))
+		timer := time.NewTimer(cloud.RetryDelay << (try - 1))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
@@ -221,9 +133,7 @@ func (w *writing) resumable(ctx context.Context, head []byte) error {
 	both := io.MultiWriter(sum, sw)
 	_, err := both.Write(head)
 	if err == nil {
-		buf := smallBuffers.Get().(*[smallBytes]byte)
-		_, err = io.CopyBuffer(both, struct{ io.Reader }{w}, buf[:])
-		smallBuffers.Put(buf)
+		_, err = provider.CopyBy(provider.SmallBuffers, both, w)
 	}
 	if err == nil && ctx.Err() != nil {
 		err = context.Cause(ctx)

@@ -12,7 +12,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
 	"net/url"
 	"sync"
 
@@ -51,11 +50,7 @@ func (b *bucket) Write(ctx context.Context, key string, r io.Reader, o *driver.W
 		return err
 	}
 	with := *o
-	if o.Final != nil {
-		with.Metadata = make(map[string]string)
-		maps.Copy(with.Metadata, o.Metadata)
-		maps.Copy(with.Metadata, o.Final())
-	}
+	with.Metadata = provider.WithFinal(o.Metadata, o.Final)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.Bucket.Write(ctx, key, bytes.NewReader(content), &with)

@@ -6,13 +6,13 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"net/http"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/cloud"
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
@@ -71,15 +71,7 @@ func (b *bucket) mapError(err error) error {
 		return provider.As(kind, err)
 	}
 	if re := (*awshttp.ResponseError)(nil); errors.As(err, &re) {
-		switch re.HTTPStatusCode() {
-		case http.StatusUnauthorized, http.StatusForbidden:
-			return provider.As(fs.ErrPermission, err)
-		case http.StatusRequestedRangeNotSatisfiable:
-			return provider.As(driver.ErrRange, err)
-		case http.StatusNotImplemented:
-			return provider.As(errors.ErrUnsupported, err)
-		}
-		return err
+		return cloud.MapStatus(re.HTTPStatusCode(), err)
 	}
 	return provider.MapCode(err)
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -21,6 +20,7 @@ import (
 	"gocloud.dev/blob/s3blob"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/cloud"
 	"github.com/blobtrail/blobtrail/internal/cloudhttp"
 	"github.com/blobtrail/blobtrail/internal/provider"
 	"github.com/blobtrail/blobtrail/secret"
@@ -72,12 +72,7 @@ type Options struct {
 	accelerate, disableHTTPS bool
 }
 
-const (
-	defaultStaleAfter = 45 * time.Second
-	openTimeout       = 5 * time.Second
-	attempts          = 4                  // of a request that may be repeated
-	maxExpiry         = 7 * 24 * time.Hour // of a signed URL
-)
+const defaultStaleAfter = 45 * time.Second
 
 // bucket adds to the Go CDK's s3blob what it lacks.
 type bucket struct {
@@ -89,7 +84,7 @@ type bucket struct {
 	kmsKey *string
 	sum    bool // send checksums beside the signed hash
 	signer *linkSigner
-	parts  pool
+	parts  provider.Buffers
 	there  cloudhttp.Shared // asks whether the bucket exists
 	made   bool             // by opening it
 	exact  atomic.Int32     // whether the service honors create-only writes: unknown, holds or ignored
@@ -119,7 +114,7 @@ func Open(ctx context.Context, o *Options) (driver.Bucket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("s3 bucket %q: %w", o.Bucket, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	ctx, cancel := context.WithTimeout(ctx, cloud.OpenTimeout)
 	defer cancel()
 	if err := b.check(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("s3 bucket %q: %w", o.Bucket, err), b.Close())
@@ -160,7 +155,7 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 		return nil, err
 	}
 	client := s3.NewFromConfig(cfg, func(so *s3.Options) {
-		so.RetryMaxAttempts = attempts
+		so.RetryMaxAttempts = cloud.Attempts
 		so.UsePathStyle = o.UsePathStyle
 		so.UseAccelerate = o.accelerate
 		so.EndpointOptions.DisableHTTPS = o.disableHTTPS
@@ -169,7 +164,7 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 			so.BaseEndpoint = aws.String(o.Endpoint)
 		}
 	})
-	b := &bucket{client: client, name: o.Bucket, opts: o, sse: sse}
+	b := &bucket{client: client, name: o.Bucket, opts: o, sse: sse, parts: provider.Buffers{Size: partBytes}}
 	b.sum = cfg.RequestChecksumCalculation != aws.RequestChecksumCalculationWhenRequired
 	if o.KMSKeyID != "" {
 		b.kmsKey = aws.String(o.KMSKeyID)
@@ -187,7 +182,7 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 	if amazon(client) {
 		b.exact.Store(holds)
 	}
-	info := driver.Info{Backend: "s3", Bucket: o.Bucket, Capabilities: driver.Capabilities{
+	info := driver.Info{Backend: "s3", Bucket: cloud.Name(o.Bucket, o.Endpoint), Capabilities: driver.Capabilities{
 		AtomicReplace: true, Durable: true, Links: b.signer.links(),
 	}}
 	info.Needs = map[string]string{
@@ -198,11 +193,6 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 	if sse == types.ServerSideEncryptionAwsKms || sse == types.ServerSideEncryptionAwsKmsDsse {
 		info.Needs["write"] += ", and kms:GenerateDataKey and kms:Decrypt on the key"
 		info.Needs["read"] += ", and kms:Decrypt on the key"
-	}
-	if o.Endpoint != "" {
-		// Two services may each have a bucket of that name.
-		u, _ := url.Parse(o.Endpoint)
-		info.Bucket = u.Host + "/" + o.Bucket
 	}
 	b.Bucket = driver.FromBlob(plain, info)
 	return b, nil
@@ -230,11 +220,8 @@ func checkEndpoint(endpoint string) error {
 	if endpoint == "" {
 		return nil
 	}
-	u, err := url.Parse(endpoint)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
-		return errors.New("the endpoint is not an address such as https://minio.internal:9000")
-	}
-	return nil
+	_, err := cloud.Endpoint("endpoint", endpoint, "https://minio.internal:9000")
+	return err
 }
 
 func awsConfig(ctx context.Context, o *Options, client *http.Client) (aws.Config, error) {
@@ -291,25 +278,22 @@ func (b *bucket) check(ctx context.Context) error {
 	switch code(err) {
 	case "":
 	case "NoSuchBucket":
-		return errors.New("it does not exist: make it, or open it with create=true")
+		return cloud.ErrMissing
 	case "AccessDenied", "Forbidden":
 		return fmt.Errorf("the credentials are not allowed to list it: they need s3:ListBucket on it: %w", b.mapError(err))
 	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "InvalidSecurity", "XAdminUserNotFound":
-		return fmt.Errorf("the service does not accept the credentials: %w", b.mapError(err))
+		return cloud.Explain(err, b.mapError(err), true, "")
 	case "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException":
 		return fmt.Errorf("it is in another region than %q: set region: %w", b.client.Options().Region, err)
 	}
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("the service did not answer within %v: check endpoint and network: %w", openTimeout, b.mapError(err))
 	}
-	return fmt.Errorf("it can't be listed: %w", b.mapError(err))
+	return cloud.Explain(err, b.mapError(err), false, ": check endpoint and network: ")
 }
 
 // Fresh implements [provider.Fresh].
-func (b *bucket) Fresh() (bool, string) { return b.made, provider.MakeByHand }
+func (b *bucket) Fresh() (bool, string) { return b.made, cloud.MakeByHand }
 
 // Undo implements [provider.Fresh]. The service removes empty buckets only.
 func (b *bucket) Undo(ctx context.Context) error {

@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -18,6 +16,7 @@ import (
 	"gocloud.dev/blob"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/cloud"
 	"github.com/blobtrail/blobtrail/internal/cloudhttp"
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
@@ -30,7 +29,7 @@ func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*d
 	case offset < 0:
 		return nil, fmt.Errorf("%w: offset %d is negative", driver.ErrRange, offset)
 	case length == 0:
-		return b.readNothing(ctx, key, offset)
+		return cloud.ReadNothing(ctx, b, key, offset)
 	case length > 0:
 		in.Range = aws.String(fmt.Sprintf("bytes=%d-%d", offset, offset+length-1))
 	case offset > 0:
@@ -39,12 +38,12 @@ func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*d
 	out, err := b.client.GetObject(ctx, in)
 	if err = b.missing(ctx, err); errors.Is(err, driver.ErrRange) {
 		// There is nothing at the very end of an object, which is no error.
-		return b.readNothing(ctx, key, offset)
+		return cloud.ReadNothing(ctx, b, key, offset)
 	}
 	if err != nil {
 		return nil, err
 	}
-	size, err := wholeSize(aws.ToInt64(out.ContentLength), out.ContentRange)
+	size, err := cloud.WholeSize(aws.ToInt64(out.ContentLength), out.ContentRange)
 	if out.ContentLength == nil {
 		err = errNoSize
 	}
@@ -82,18 +81,6 @@ func (b *bucket) Attributes(ctx context.Context, key string) (*blob.Attributes, 
 
 var errNoSize = errors.New("the service did not say how large the object is")
 
-// readNothing opens no bytes of an object at offset.
-func (b *bucket) readNothing(ctx context.Context, key string, offset int64) (*driver.Reader, error) {
-	attrs, err := b.Attributes(ctx, key)
-	if err != nil {
-		return nil, err
-	}
-	if err := provider.CheckOffset(offset, attrs.Size); err != nil {
-		return nil, err
-	}
-	return &driver.Reader{ReadCloser: http.NoBody, Attributes: attrs}, nil
-}
-
 // body gives its errors their meaning, and goes on where the connection was cut,
 // as long as the object is still the same.
 type body struct {
@@ -113,7 +100,7 @@ func (r *body) Read(p []byte) (int, error) {
 	if err == nil || err == io.EOF && r.left <= 0 {
 		return n, err
 	}
-	if r.left > 0 && r.ctx.Err() == nil && r.resumed < provider.Resumes && r.resume() == nil {
+	if r.left > 0 && r.ctx.Err() == nil && r.resumed < cloud.Resumes && r.resume() == nil {
 		return n, nil
 	}
 	if err == io.EOF {
@@ -134,19 +121,6 @@ func (r *body) resume() error {
 	_ = r.ReadCloser.Close() // it is broken
 	r.ReadCloser = out.Body
 	return nil
-}
-
-// wholeSize returns the size of the object of which a part was asked for.
-func wholeSize(length int64, contentRange *string) (int64, error) {
-	if contentRange == nil {
-		return length, nil
-	}
-	_, total, ok := strings.Cut(*contentRange, "/")
-	size, err := strconv.ParseInt(total, 10, 64)
-	if !ok || err != nil {
-		return 0, fmt.Errorf("the service did not say how large the object is: Content-Range is %.100q", *contentRange)
-	}
-	return size, nil
 }
 
 func md5Of(etag *string) []byte {

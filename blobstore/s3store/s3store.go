@@ -74,6 +74,7 @@ import (
 	gcaws "gocloud.dev/aws"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 const scheme = "s3"
@@ -93,11 +94,8 @@ func init() {
 
 // parse returns the options that a URL stands for.
 func parse(ctx context.Context, u *url.URL) (*Options, error) {
-	if u.User != nil {
-		return nil, fmt.Errorf("the URL holds a user or password: give credentials by the environment or by s3store.Open")
-	}
-	if u.Path != "" && u.Path != "/" {
-		return nil, fmt.Errorf("the URL has the path %q: want just s3://bucket; for a folder in it use a key prefix", u.Path)
+	if err := provider.CheckURL(u, "s3://bucket", "the environment or by s3store.Open"); err != nil {
+		return nil, err
 	}
 	q := u.Query()
 	o := &Options{Bucket: u.Host}

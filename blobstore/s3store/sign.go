@@ -25,12 +25,10 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
+	"github.com/blobtrail/blobtrail/internal/cloud"
 )
 
-const (
-	grantParam      = "x-blobtrail-grant"
-	unsignedPayload = "UNSIGNED-PAYLOAD"
-)
+const unsignedPayload = "UNSIGNED-PAYLOAD"
 
 // linkSigner signs links to one bucket. It is safe for concurrent use.
 type linkSigner struct {
@@ -108,7 +106,7 @@ func (s *linkSigner) links() driver.LinkCapabilities {
 	}
 	return driver.LinkCapabilities{
 		Methods:   []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete},
-		MaxExpiry: maxExpiry, Size: driver.ByService, MaxSize: driver.ByService,
+		MaxExpiry: cloud.MaxExpiry, Size: driver.ByService, MaxSize: driver.ByService,
 		ContentType: driver.ByService, SHA256: driver.ByService, IfNotExist: driver.ByService,
 	}
 }
@@ -129,8 +127,8 @@ func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions
 		return nil, fmt.Errorf("%w: %s", errors.ErrUnsupported, s.reason)
 	case seconds <= 0:
 		return nil, errors.New("the link would have expired already")
-	case seconds > int64(maxExpiry/time.Second):
-		return nil, fmt.Errorf("%w: an expiry in %v: S3 allows at most %v", errors.ErrUnsupported, time.Duration(seconds)*time.Second, maxExpiry)
+	case seconds > int64(cloud.MaxExpiry/time.Second):
+		return nil, fmt.Errorf("%w: an expiry in %v: S3 allows at most %v", errors.ErrUnsupported, time.Duration(seconds)*time.Second, cloud.MaxExpiry)
 	}
 	creds, err := s.creds.Retrieve(ctx)
 	if err != nil {
@@ -148,7 +146,7 @@ func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions
 	req := &http.Request{Method: o.Method, URL: s.url(key), Host: s.base.Host, Header: http.Header{}}
 	q := url.Values{"X-Amz-Expires": {strconv.FormatInt(seconds, 10)}}
 	if o.GrantID != "" {
-		q.Set(grantParam, o.GrantID)
+		q.Set(cloud.GrantParam, o.GrantID)
 	}
 	switch o.Method {
 	case http.MethodGet, http.MethodHead:

@@ -14,7 +14,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
@@ -24,13 +23,11 @@ import (
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/cloudhttp"
-	"github.com/blobtrail/blobtrail/internal/progress"
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
 const (
-	firstBytes   = 256 << 10 // the buffer that content of unknown size is first read into
-	partBytes    = 8 << 20   // of a part, and the most that is sent as one request if the size is not known
+	partBytes    = 8 << 20 // of a part, and the most that is sent as one request if the size is not known
 	maxPartBytes = 16 << 20
 	maxOnePut    = 16 << 20 // known sizes below it are one request
 	hashAgain    = 8 << 10  // up to which the SDK hashes once more in less time than it takes to tell it the hash
@@ -51,7 +48,7 @@ func (b *bucket) Write(ctx context.Context, key string, r io.Reader, o *driver.W
 	if err := b.refuseTaken(ctx, key, meta, o.IfNotExist); err != nil {
 		return err
 	}
-	src := &source{ctx: ctx, r: r}
+	src := provider.NewSource(ctx, r)
 	buf, release, whole, err := b.head(src, o.Size)
 	defer release()
 	if err != nil {
@@ -62,8 +59,8 @@ func (b *bucket) Write(ctx context.Context, key string, r io.Reader, o *driver.W
 	} else {
 		err = b.putParts(ctx, key, buf, size, src, o, meta)
 	}
-	if src.err != nil {
-		return src.err
+	if src.Err() != nil {
+		return src.Err()
 	}
 	return b.mapWrite(ctx, err)
 }
@@ -81,98 +78,16 @@ func (b *bucket) mapWrite(ctx context.Context, err error) error {
 
 // head reads what can be sent as one request: all of it if whole is true,
 // otherwise the first part. The buffer is valid until release is called.
-func (b *bucket) head(src *source, size int64) (buf []byte, release func(), whole bool, err error) {
+func (b *bucket) head(src *provider.Source, size int64) (buf []byte, release func(), whole bool, err error) {
 	if size > partBytes && size < maxOnePut {
 		buf = make([]byte, size)
-		n, err := src.fill(buf)
+		n, err := src.Fill(buf)
 		if err == nil {
-			whole, err = src.atEnd()
+			whole, err = src.AtEnd()
 		}
 		return buf[:n], func() {}, whole, err
 	}
-	first := firstBuffers.Get().(*[firstBytes]byte)
-	n, err := src.fill(first[:])
-	if err == nil && n < firstBytes {
-		return first[:n], func() { firstBuffers.Put(first) }, true, nil
-	}
-	large := b.parts.get()
-	copy(large[:], first[:n])
-	firstBuffers.Put(first)
-	if err == nil {
-		var m int
-		m, err = src.fill(large[n:])
-		n += m
-	}
-	whole = n < len(large)
-	if err == nil && !whole {
-		whole, err = src.atEnd()
-	}
-	return large[:n], func() { b.parts.put(large) }, whole, err
-}
-
-var firstBuffers = sync.Pool{New: func() any { return new([firstBytes]byte) }}
-
-// pool keeps the buffers of parts.
-type pool struct{ p sync.Pool }
-
-func (p *pool) get() *[partBytes]byte {
-	if buf, ok := p.p.Get().(*[partBytes]byte); ok {
-		return buf
-	}
-	return new([partBytes]byte)
-}
-
-func (p *pool) put(buf *[partBytes]byte) { p.p.Put(buf) }
-
-// source reads the content, notices when the context ends, and can look
-// whether there is more.
-type source struct {
-	ctx  context.Context
-	r    io.Reader
-	held []byte // read, but not given
-	end  bool
-	err  error // that it failed with
-
-	empty progress.Count
-}
-
-// fill fills p as far as there is content.
-func (s *source) fill(p []byte) (n int, err error) {
-	n = copy(p, s.held)
-	s.held = s.held[n:]
-	for n < len(p) && !s.end {
-		if s.err == nil && s.ctx.Err() != nil {
-			s.err = context.Cause(s.ctx)
-		}
-		if s.err != nil {
-			return n, s.err
-		}
-		m, err := s.r.Read(p[n:])
-		err = s.empty.Check(p[n:], m, err)
-		n += m
-		switch err {
-		case nil:
-		case io.EOF:
-			s.end = true
-		default:
-			s.err = err
-			return n, err
-		}
-	}
-	return n, nil
-}
-
-// atEnd reports whether everything was read.
-func (s *source) atEnd() (bool, error) {
-	if len(s.held) == 0 && !s.end {
-		next := make([]byte, 1)
-		n, err := s.fill(next)
-		if err != nil {
-			return false, err
-		}
-		s.held = next[:n]
-	}
-	return len(s.held) == 0, nil
+	return src.Head(provider.CopyBuffers, &b.parts)
 }
 
 // partSize returns the size of the parts of an upload; 0: as its number tells.
@@ -286,7 +201,7 @@ func encodeMetadata(meta map[string]string) (map[string]string, error) {
 }
 
 // putParts stores content as a multipart upload, whose first part is first.
-func (b *bucket) putParts(ctx context.Context, key string, first []byte, size int64, src *source, o *driver.WriteOptions, meta map[string]string) error {
+func (b *bucket) putParts(ctx context.Context, key string, first []byte, size int64, src *provider.Source, o *driver.WriteOptions, meta map[string]string) error {
 	in := &s3.CreateMultipartUploadInput{
 		Bucket: &b.name, Key: &key, ContentType: &o.ContentType, CacheControl: optional(o.CacheControl), Metadata: meta,
 		ContentEncoding:      optional(o.ContentEncoding),
@@ -303,7 +218,7 @@ func (b *bucket) putParts(ctx context.Context, key string, first []byte, size in
 }
 
 // putAll sends the parts, the first of which, or its beginning, is in buf.
-func (u *upload) putAll(ctx context.Context, buf []byte, size int64, src *source) error {
+func (u *upload) putAll(ctx context.Context, buf []byte, size int64, src *provider.Source) error {
 	n := len(buf)
 	buf = buf[:cap(buf)]
 	for {
@@ -320,7 +235,7 @@ func (u *upload) putAll(ctx context.Context, buf []byte, size int64, src *source
 			buf = larger
 		}
 		if int64(n) < want {
-			m, err := src.fill(buf[n:want])
+			m, err := src.Fill(buf[n:want])
 			if err != nil {
 				return err
 			}

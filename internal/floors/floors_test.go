@@ -43,6 +43,7 @@ var floorOf = map[string]int{
 	"audit/proof":                   0,
 	"signurl":                       0,
 	"secret":                        0,
+	"internal/cloud":                1, // what the providers of cloud services share
 	"internal/keyrule":              0,
 	"internal/cloudhttp":            0,
 	"internal/progress":             0,
@@ -53,6 +54,7 @@ var floorOf = map[string]int{
 // sameFloor are the imports within a floor, each from the first to the second.
 var sameFloor = [][2]string{
 	{"blobstore", "blobstore/driver"},
+	{"internal/cloud", "blobstore/driver"},
 	{"signurl", "secret"},
 	{"audit/proof", "audit"},
 	{"internal/provider", "internal/progress"},

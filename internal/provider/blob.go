@@ -14,10 +14,6 @@ import (
 // package driver exports.
 var ErrRange = errors.New("range begins behind the end")
 
-// Resumes bounds how often a reader opens the rest of an object after its
-// connection was cut.
-const Resumes = 3
-
 // OpenTries bounds how often Read asks again for an object that is replaced between
 // its attributes and its content. Each costs little, and a busy writer may win
 // several in a row.

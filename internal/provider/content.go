@@ -119,21 +119,6 @@ func StoredSHA256(metadata map[string]string) ([]byte, error) {
 }
 
 // ContextReader returns a reader of r that fails with the cause of ctx once ctx
-// has ended. Without it a writer to something local never learns of the end.
-// It also fails with io.ErrNoProgress if r returns neither bytes nor an error
-// 100 times in a row.
-func ContextReader(ctx context.Context, r io.Reader) io.Reader { return &contextReader{ctx: ctx, r: r} }
-
-type contextReader struct {
-	ctx   context.Context
-	r     io.Reader
-	empty progress.Count
-}
-
-func (c *contextReader) Read(p []byte) (int, error) {
-	if c.ctx.Err() != nil {
-		return 0, context.Cause(c.ctx)
-	}
-	n, err := c.r.Read(p)
-	return n, c.empty.Check(p, n, err)
-}
+// has ended. Without it a writer to something local never learns of the end. See
+// [Source].
+func ContextReader(ctx context.Context, r io.Reader) io.Reader { return NewSource(ctx, r) }

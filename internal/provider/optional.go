@@ -29,7 +29,3 @@ type Fresh interface {
 	Fresh() (fresh bool, confirm string)
 	Undo(ctx context.Context) error
 }
-
-// MakeByHand is how a person confirms that a bucket which was made by opening it
-// is meant to be new. See [Fresh].
-const MakeByHand = "create it by hand and open it then"
