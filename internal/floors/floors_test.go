@@ -44,6 +44,7 @@ var floorOf = map[string]int{
 	"signurl":                       0,
 	"secret":                        0,
 	"internal/cloud":                1, // what the providers of cloud services share
+	"internal/httprange":            1, // ranges of package blobhttp
 	"internal/keyrule":              0,
 	"internal/cloudhttp":            0,
 	"internal/progress":             0,
@@ -55,6 +56,7 @@ var floorOf = map[string]int{
 var sameFloor = [][2]string{
 	{"blobstore", "blobstore/driver"},
 	{"internal/cloud", "blobstore/driver"},
+	{"internal/httprange", "blobstore"},
 	{"signurl", "secret"},
 	{"audit/proof", "audit"},
 	{"internal/provider", "internal/progress"},
@@ -70,9 +72,11 @@ var forTests = map[string]bool{
 	"internal/apicount/cmd": true,
 	"internal/crash":        true,
 	"internal/floors":       true,
+	"internal/fuzzform":     true,
 	"internal/rules":        true,
 	"internal/secrettest":   true,
 	"internal/testdb":       true,
+	"internal/testlog":      true,
 }
 
 // standardOnly link nothing outside the standard library but each other.
