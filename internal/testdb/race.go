@@ -1,0 +1,6 @@
+//go:build race
+
+package testdb
+
+// RaceDetector reports whether the race detector watches this program.
+const RaceDetector = true
