@@ -13,11 +13,14 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// FromBlob makes a [Bucket] of any Go CDK bucket, with the capabilities that all of
-// them have: it signs no links, and is create-only and durable as far as the Go
-// CDK's driver is. A provider embeds it and overrides what its service does better. info.Backend is the name of the backend in the trail; empty
-// means "custom". info.Bucket is the bucket's name there. Stores that share a trail
-// need different names, because each settles the open operations of its bucket.
+// FromBlob makes a [Bucket] of any Go CDK bucket. It signs no links, and its
+// create-only writes and its durability are those of the Go CDK's driver. A provider
+// embeds it and overrides what its service does better. The embedded bucket calls
+// its own methods, not those that override them: see [CopyThrough].
+//
+// info.Backend is the name of the backend in the trail; empty means "custom".
+// info.Bucket is the bucket's name there. Stores that share a trail need different
+// names, because each settles the open operations of its bucket.
 func FromBlob(b *blob.Bucket, info Info) Bucket {
 	if b == nil {
 		return nil
@@ -83,8 +86,7 @@ func (b *plain) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.L
 	return provider.List(ctx, b.bucket, o, provider.MapCode)
 }
 
-// Copy implements [Bucket] by reading and writing, which stamps the new object
-// with metadata of its own.
+// Copy implements [Bucket] by reading and writing.
 func (b *plain) Copy(ctx context.Context, dst, src string, o *CopyOptions) error {
 	return CopyThrough(ctx, b, dst, src, o)
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/blobtrail/blobtrail/secret"
 )
 
-// Credentials are explicit ones for a bucket that a URL names, which is no place
-// for secrets. A provider uses them instead of those that it finds in the
+// Credentials are explicit credentials for a bucket that a URL names. A URL is no
+// place for secrets. A provider uses them instead of those that it finds in the
 // environment. Each provider names the fields that it uses; see [Register]. The
 // zero value sets none.
 type Credentials struct {
