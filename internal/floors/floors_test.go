@@ -73,6 +73,8 @@ var forTests = map[string]bool{
 	"internal/crash":        true,
 	"internal/floors":       true,
 	"internal/fuzzform":     true,
+	"internal/prose":        true,
+	"internal/prose/cmd":    true,
 	"internal/rules":        true,
 	"internal/secrettest":   true,
 	"internal/testdb":       true,
