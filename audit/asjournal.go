@@ -8,14 +8,17 @@ import (
 	"time"
 )
 
-// AsJournal returns l itself if it is a [Journal]. Any other Logger is wrapped:
-// an operation is logged twice under one OpID, first with [OutcomeBegun] and
-// then with its outcome, so that nothing happens unrecorded. What it cannot do
-// is find again the operations that a crash cut short: they are those that
-// were begun and never ended, and whoever reads the log must look for them. Nor can
-// it store an operation's events as one: a Settle that failed may be called
-// again and goes on with the event that l did not take, which is then stored
-// twice if l had taken it after all.
+// AsJournal returns l itself if it is a [Journal], and otherwise a Journal on
+// top of l. That Journal logs each operation twice under one OpID: first with
+// [OutcomeBegun], then with its outcome. Nothing happens without a record, but
+// the wrapper has two limits:
+//
+//   - It cannot find operations that a crash interrupted. To find them, search
+//     the log for operations that have begun and have no outcome.
+//   - It cannot store the events of an operation atomically. If Settle fails,
+//     the caller may call it again, and it continues with the event that
+//     failed. If l had stored that event despite the error, the event is stored
+//     twice.
 func AsJournal(l Logger) Journal {
 	if j, ok := l.(Journal); ok {
 		return j
@@ -25,7 +28,8 @@ func AsJournal(l Logger) Journal {
 
 type loggerJournal struct{ Logger }
 
-// Log gives e the actor and attributes of ctx, whether or not the Logger does.
+// Log adds the actor and the attributes of ctx to e, in case the Logger does
+// not.
 func (j loggerJournal) Log(ctx context.Context, e Event) error {
 	return j.Logger.Log(ctx, withContext(ctx, e))
 }
@@ -57,7 +61,7 @@ type loggerIntent struct {
 	settled atomic.Bool
 
 	mu     sync.Mutex // held while settling
-	logged int        // how many of the events that settle it are stored
+	logged int        // the number of settling events that l has stored
 }
 
 func (in *loggerIntent) OpID() string { return in.event.OpID }

@@ -13,16 +13,17 @@ import (
 	. "github.com/blobtrail/blobtrail/audit"
 )
 
-// Package audittest checks journals that can be read. Here are the others, and
-// those that pass events on: what they pass on must not change on the way.
+// Package audittest checks journals that are also readers. This file checks the
+// others, and the loggers that pass events on: they must pass events on
+// unchanged.
 
 var (
 	anna = Actor{UserID: "anna", IP: "203.0.113.7"}
 	bert = Actor{UserID: "bert"}
 )
 
-// attributed runs the same calls on any journal and returns whose the entries
-// must be, in order. begun tells whether Begin leaves an entry too.
+// attributed runs the same calls on any journal and returns the expected actors
+// of the entries, in order. begun reports whether Begin writes an entry too.
 func attributed(t *testing.T, j Journal, begun bool) (want []string) {
 	t.Helper()
 	by := func(a Actor) context.Context { return WithActor(t.Context(), a) }
@@ -53,7 +54,7 @@ func shown(events []Event) (out []string) {
 	return out
 }
 
-// obedient is a Logger that follows the contract, as those of others do.
+// obedient is a Logger that follows the contract, like a third-party one.
 type obedient struct{ script }
 
 func (o *obedient) Log(ctx context.Context, e Event) error {

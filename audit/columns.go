@@ -14,26 +14,31 @@ import (
 	"unicode/utf16"
 )
 
-// Column is one column of a stored [Entry]: its name, its type, and how to get it
-// from an entry and set it. [Columns] is the one list of them, so that every form
-// in which an entry is stored, signed or exported has the same fields.
+// Column is one column of a stored [Entry]. It has a name and a type, and reads
+// or sets one field of an entry. [Columns] lists all columns once, so that
+// every stored, signed or exported form of an entry has the same fields.
 type Column struct {
 	Name string
 
-	// Type is the type of the values: "text" (a non-empty string), "uuid" (a string,
-	// in lower case), "time" (a time.Time in UTC with microseconds), "integer" (an
-	// int64), "digest" (a []byte of 32 bytes) or "object" (a string: a JSON object of
-	// strings as RFC 8785 writes it, not empty).
+	// Type is the type of the values:
+	//
+	//   - "text": a non-empty string
+	//   - "uuid": a string with a lowercase UUID
+	//   - "time": a time.Time in UTC with microseconds
+	//   - "integer": an int64
+	//   - "digest": a []byte of 32 bytes
+	//   - "object": a string with a JSON object of strings as specified in RFC
+	//     8785, never empty
 	Type string
 
-	Personal bool // erased with the data of a person
+	Personal bool // personal data, which Erase removes
 
 	required bool // every entry has a value
 	get      func(e *Entry) any
 	set      func(e *Entry, v any) error
 }
 
-// The values of Column.Type.
+// These are the values of Column.Type.
 const (
 	typeText    = "text"
 	typeUUID    = "uuid"
@@ -43,30 +48,31 @@ const (
 	typeObject  = "object"
 )
 
-// TimeFormat is the form in which text holds the times of an entry, in UTC: RFC
-// 3339 with six digits of a second, so that times sort as they read.
+// TimeFormat is the text form of the times of an entry, in UTC. It is RFC 3339
+// with six fractional digits, so that sorting the text sorts the times.
 const TimeFormat = "2006-01-02T15:04:05.000000Z"
 
-// Columns returns the columns of an entry in the order in which they are stored.
-// The caller must not change the result.
+// Columns returns the columns of an entry in the order of the stored table. The
+// caller must not change the result.
 func Columns() []Column {
 	columnsOnce.Do(func() { columnList = makeColumns() })
 	return columnList
 }
 
-// The list is made at its first use, so that a program that uses no column does
-// not link what the columns need.
+// The list is built on first use. A program that uses no column therefore does
+// not link the packages that the columns need.
 var (
 	columnsOnce sync.Once
 	columnList  []Column
 )
 
-// Value returns the value of the column in e, of the Go type that c.Type names;
+// Value returns the value of the column in e, with the Go type of c.Type, or
 // nil if it is not set. The result may share memory with e.
 func (c *Column) Value(e *Entry) any { return c.get(e) }
 
-// SetValue sets the column in e. It accepts exactly what Value returns, and nil
-// for a column that is not required. After an error e is unspecified.
+// SetValue sets the column in e. It accepts exactly the values that Value can
+// return, and nil if the column is not required. After an error, e
+// is unspecified.
 func (c *Column) SetValue(e *Entry, v any) error {
 	if v == nil {
 		if c.required {
@@ -141,7 +147,7 @@ func makeColumns() []Column {
 	}
 }
 
-// shaColumn holds the digest of the content.
+// shaColumn returns the column of the content's digest.
 func shaColumn() Column {
 	return Column{
 		Name: "sha256", Type: typeDigest,
@@ -162,7 +168,7 @@ func shaColumn() Column {
 	}
 }
 
-// detailsColumn holds the details as one object.
+// detailsColumn returns the column of all details as one object.
 func detailsColumn() Column {
 	return Column{
 		Name: "details", Type: typeObject,
@@ -198,7 +204,7 @@ func textColumn(name string, field func(e *Entry) *string) Column {
 		set: func(e *Entry, v any) error {
 			s, ok := v.(string)
 			if !ok || s == "" {
-				return fmt.Errorf("holds a %T: want text that is not empty", v)
+				return fmt.Errorf("holds a %T: want non-empty text", v)
 			}
 			*field(e) = s
 			return nil
@@ -212,7 +218,7 @@ func uuidColumn(name string, required bool, field func(e *Entry) *string) Column
 	c.set = func(e *Entry, v any) error {
 		s, ok := v.(string)
 		if !ok || !isUUID(s) {
-			return fmt.Errorf("holds %.64q, which is not a lower-case UUID", v)
+			return fmt.Errorf("holds %.64q: want a lowercase UUID", v)
 		}
 		*field(e) = s
 		return nil
@@ -247,10 +253,10 @@ func setInteger(dst *int64, v any) error {
 	return nil
 }
 
-// AppendJSON appends a value of [Column.Value] to b as a JSON value: text and
-// UUIDs as strings, times in [TimeFormat], digests in hexadecimal digits, integers
-// and objects as they are, and nil as null. Strings are written as RFC 8785 writes
-// them.
+// AppendJSON appends a value of [Column.Value] to b as a JSON value. Text and
+// UUIDs become strings, times become strings in [TimeFormat], and digests
+// become strings of hexadecimal digits. Integers and objects are appended
+// unchanged, and nil as null. Strings are escaped as specified in RFC 8785.
 func (c *Column) AppendJSON(b []byte, v any) []byte {
 	switch v := v.(type) {
 	case string:
@@ -272,8 +278,8 @@ func (c *Column) AppendJSON(b []byte, v any) []byte {
 	return append(b, "null"...)
 }
 
-// ParseJSON is the reverse of AppendJSON. It accepts other encodings of the same
-// value too, except of an object.
+// ParseJSON is the inverse of AppendJSON. Except for objects, it also accepts
+// other encodings of the same value.
 func (c *Column) ParseJSON(text []byte) (any, error) {
 	fail := func(err error) (any, error) { return nil, fmt.Errorf("column %s holds %.100q: %w", c.Name, text, err) }
 	if string(text) == "null" {
@@ -310,8 +316,9 @@ func (c *Column) ParseJSON(text []byte) (any, error) {
 	return s, nil
 }
 
-// parseObject reads the one encoding that a map of strings has. Another one
-// would have another leaf, or could hold two values of one name.
+// parseObject parses a JSON object of strings and rejects every encoding except
+// the canonical one. Another encoding would have another leaf hash, or could
+// have two values for one name.
 func parseObject(v any) (map[string]string, error) {
 	s, ok := v.(string)
 	if !ok {
@@ -319,10 +326,10 @@ func parseObject(v any) (map[string]string, error) {
 	}
 	var object map[string]string
 	if err := json.Unmarshal([]byte(s), &object); err != nil {
-		return nil, fmt.Errorf("is not a JSON object of texts: %w", err)
+		return nil, fmt.Errorf("is not a JSON object of strings: %w", err)
 	}
 	if len(object) == 0 || !bytes.Equal(appendObject(make([]byte, 0, len(s)), object), []byte(s)) {
-		return nil, errors.New("is not in its canonical form")
+		return nil, errors.New("is not in canonical form (RFC 8785)")
 	}
 	return object, nil
 }
@@ -337,7 +344,7 @@ func appendObject(b []byte, object map[string]string) []byte {
 	return append(b, '}')
 }
 
-// appendMember appends a member to an object that is open at the end of b.
+// appendMember appends a member to the unfinished object at the end of b.
 func appendMember(b []byte, name, text string) []byte {
 	if b[len(b)-1] != '{' {
 		b = append(b, ',')
@@ -347,13 +354,13 @@ func appendMember(b []byte, name, text string) []byte {
 	return appendString(b, text)
 }
 
-// compareUTF16 orders names as RFC 8785 does, by their UTF-16 code units.
+// compareUTF16 compares names by their UTF-16 code units, as RFC 8785 requires.
 func compareUTF16(x, y string) int {
 	return slices.Compare(utf16.Encode([]rune(x)), utf16.Encode([]rune(y)))
 }
 
-// appendString appends s as RFC 8785 writes a string: only the quote, the
-// backslash and the control characters below U+0020 are escaped.
+// appendString appends s as a string of RFC 8785: it escapes only the quote,
+// the backslash and the control characters below U+0020.
 func appendString(b []byte, s string) []byte {
 	const digits = "0123456789abcdef"
 	b = append(b, '"')

@@ -29,7 +29,7 @@ func fullEntry() Entry {
 	}
 }
 
-// Each column of an entry comes back by its value and by its JSON.
+// Each column of an entry survives a round trip by value and by JSON.
 func TestColumnsRoundTrip(t *testing.T) {
 	e := fullEntry()
 	var byValue, byJSON Entry
@@ -61,7 +61,7 @@ func TestColumnsRoundTrip(t *testing.T) {
 	}
 }
 
-// A value that Value does not return is refused, with the name of its column.
+// SetValue refuses a value that Value cannot return, and names the column.
 func TestColumnsRefuseOtherValues(t *testing.T) {
 	cs := Columns()
 	for _, c := range []struct {
@@ -80,8 +80,7 @@ func TestColumnsRefuseOtherValues(t *testing.T) {
 	}
 }
 
-// Details are yielded in the order of their names, since they are part of the
-// signed form.
+// Details are sorted by name, because they are part of the signed form.
 func TestDetailsAreOrdered(t *testing.T) {
 	e := fullEntry()
 	var names []string
@@ -92,7 +91,7 @@ func TestDetailsAreOrdered(t *testing.T) {
 	assert.Len(t, names, len(details))
 }
 
-// Attributes of the context are merged, and those of the event win.
+// Attributes of contexts are merged, and those of the event take precedence.
 func TestWithAttrs(t *testing.T) {
 	var m Memory
 	ctx := WithAttrs(WithAttrs(t.Context(), map[string]string{"a": "1", "b": "1", "c": "1"}), map[string]string{"b": "2", "c": "2"})

@@ -10,36 +10,38 @@ import (
 )
 
 // Details are the facts that the library itself records with an operation. Some
-// of them decide how an operation is settled after a crash, so they have fields
-// that no attribute of the application can reach. The zero value of a field means
-// that the fact is unknown or does not apply.
+// of them determine how Reconcile settles an operation after a crash. They are
+// therefore separate fields, and attributes of the application cannot overwrite
+// them. The zero value of a field means that the fact is unknown or does not
+// apply.
 //
-// Text follows the rules of [Event]; each value has at most 2,048 bytes.
+// Text follows the rules of [Event]. Each value has at most 2,048 bytes.
 type Details struct {
-	Filename string    // upload: the original name of the file, which is not safe as a path
-	Method   string    // links: the HTTP method that they allow
-	Expires  time.Time // links and tickets: when they expire, in UTC with seconds
-	Range    string    // download: the ranges that were read, each as "offset-length", separated by commas
+	Filename string    // upload: the original name of the file; unsafe as a path
+	Method   string    // links: the HTTP method that the link permits
+	Expires  time.Time // links and tickets: the expiry, in UTC with seconds
+	Range    string    // download: the ranges read, each as "offset-length", separated by commas
 
-	// The remaining fields say what Reconcile must know of an open operation.
+	// The remaining fields are the facts that Reconcile needs to settle an open
+	// operation.
 
-	Staged       bool     // upload: the object is kept only if the application's transaction commits
+	Staged       bool     // upload: the object remains only if the application's transaction commits
 	Committed    bool     // upload: that transaction committed; set only with Staged
 	Replaces     bool     // move: an object existed at the destination
-	ETag         string   // copy, move, delete: the version of the object that is read or removed
-	StagingKey   string   // direct upload: the private key that receives the bytes
-	MaxSize      *int64   // direct upload: the largest size in bytes; nil: no limit
-	AllowedTypes []string // direct upload: the MIME types that are allowed; none: all
+	ETag         string   // copy, move, delete: the version of the object to read or remove
+	StagingKey   string   // direct upload: the private key that receives the content
+	MaxSize      *int64   // direct upload: the maximum size in bytes; nil means unlimited
+	AllowedTypes []string // direct upload: the permitted MIME types; empty permits all
 }
 
-// detail maps a fact to its name and text in stored form.
+// detail maps a fact to its stored name and text.
 type detail struct {
 	name string
-	get  func(d *Details) string // empty: not set
+	get  func(d *Details) string // empty if not set
 	set  func(d *Details, text string) error
 }
 
-// details lists the facts in the order of their names.
+// details lists the facts, sorted by name.
 var details = []detail{
 	{"allowed_types", func(d *Details) string { return strings.Join(d.AllowedTypes, ",") }, func(d *Details, s string) error {
 		d.AllowedTypes = strings.Split(s, ",")
@@ -103,9 +105,9 @@ func formatFlag(set bool, text string) string {
 	return text
 }
 
-// All yields the facts that are set, by name and text, in ascending order of
-// their names. Journals store the facts in this form, which the column details of
-// an SQL trail documents.
+// All yields the facts that are set as pairs of name and text, in ascending
+// order of the names. Journals store the facts in this form. In an SQL trail,
+// the column details contains them.
 func (d *Details) All() iter.Seq2[string, string] {
 	return func(yield func(name, text string) bool) {
 		for i := range details {
@@ -116,9 +118,9 @@ func (d *Details) All() iter.Seq2[string, string] {
 	}
 }
 
-// setText sets the fact of that name from its text. It is the reverse of All: a name
-// that All does not yield, or a text that All does not write, is an error, and d
-// is then unspecified.
+// setText sets the fact with the given name from its text. It is the inverse of
+// All, and rejects names and texts that All never yields. After an error, d is
+// unspecified.
 func (d *Details) setText(name, text string) error {
 	i, found := slices.BinarySearchFunc(details, name, func(d detail, name string) int { return strings.Compare(d.name, name) })
 	if !found {
@@ -130,7 +132,8 @@ func (d *Details) setText(name, text string) error {
 	return nil
 }
 
-// clean returns d with its text escaped and truncated, sharing nothing with d.
+// clean returns a copy of d with its text escaped and truncated. The copy
+// shares no memory with d.
 func (d *Details) clean() Details {
 	out := *d
 	for _, s := range []*string{&out.Filename, &out.Method, &out.Range, &out.ETag, &out.StagingKey} {

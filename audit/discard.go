@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// Discard is a [Journal] that records nothing. It is the visible way to opt out
-// of the trail; a nil Logger is an error everywhere. It still refuses bad
-// events and done contexts, but since it keeps nothing it can't tell that an
-// intent was settled before.
+// Discard is a [Journal] that records nothing. Use it to opt out of the trail
+// explicitly; a nil Logger is an error everywhere. Discard still rejects
+// invalid events and contexts that are done. It stores nothing, so it cannot
+// detect that an intent was already settled.
 var Discard Journal = discard{}
 
 type discard struct{}

@@ -1,23 +1,31 @@
-// Package audit is the vocabulary of the trail: who did what to which file,
-// from where, when, and how it ended. It links the standard library only.
+// Package audit records who did what to which file, from where, when, and with
+// what outcome. It defines events, actors and journals, and imports only the
+// standard library.
 //
-// An [Event] is what is about to happen or happened; an [Entry] is an event as
-// stored. A [Logger] stores events. A [Journal] is a Logger that is also safe
-// against crashes: an operation that changes a file first becomes a durable
-// [Intent], then has its effect, then is settled by exactly one entry; what a
-// killed process leaves behind is found by [Journal.Dangling] and settled by
-// whoever reconciles.
+// An [Event] describes an operation. An [Entry] is a stored event. A [Logger]
+// stores events. A [Journal] is a Logger with crash recovery: it records an
+// operation that changes a file in three steps.
 //
 //	begin (durable)  ->  effect  ->  settle (entry in, intent out, atomically)
 //
-// Operations that change no file (a download, a link) need no intent: their
-// entry is durable before the first byte or the URL leaves.
+// Begin stores an [Intent]. After the effect, exactly one entry settles the
+// intent. If the process is killed in between, the intent remains open.
+// [Journal.Dangling] finds it, so that a reconciler can settle it.
 //
-// The [Actor] travels in the context, set once by a middleware. An operation
-// without one is refused with [ErrNoActor].
+// Operations that change no file need no intent. Examples are downloads and
+// links: their entry is durable before the first byte or the URL leaves the
+// process.
 //
-// Implementations in this package: [Memory] for tests, [Slog] which writes to a
-// log/slog handler, [Multi] which mirrors to several loggers, and [Discard]
-// which opts out, visibly. Package sqlaudit is the one to use in production.
-// [WriteCSV] and [WriteJSONL] export what a [Reader] gives.
+// The [Actor] travels in the context. Middleware sets it once. Stores refuse an
+// operation without an actor with [ErrNoActor].
+//
+// In production, use the journal of package sqlaudit. This package has four
+// implementations:
+//
+//   - [Memory] is a journal for tests.
+//   - [Slog] is a logger that writes to a log/slog handler.
+//   - [Multi] mirrors a trail to other loggers.
+//   - [Discard] opts out of the trail explicitly.
+//
+// [WriteCSV] and [WriteJSONL] export the entries of a [Reader].
 package audit

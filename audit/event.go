@@ -11,9 +11,9 @@ import (
 	"unicode/utf8"
 )
 
-// Action says what was done. The constants are the library's own; a host may
-// record actions of its own in the same trail: 1 to 64 characters of a-z, 0-9,
-// '_', '.' and '-'.
+// Action names an operation. The constants are the actions of this library. An
+// application may record other actions in the same trail. Their names have 1 to
+// 64 characters of a-z, 0-9, '_', '.' and '-'.
 type Action string
 
 const (
@@ -25,83 +25,84 @@ const (
 	ActionIssueLink       Action = "generate_url"        // a link to read or delete was issued
 	ActionIssueUploadLink Action = "generate_upload_url" // a link to write was issued
 	ActionRedeem          Action = "redeem"              // a link was used
-	ActionRevoke          Action = "revoke"              // a link was withdrawn
+	ActionRevoke          Action = "revoke"              // a link was revoked
 	ActionReconcile       Action = "reconcile"
-	ActionScrub           Action = "scrub" // a stored object was found to be not what it should be
-	ActionCheck           Action = "check" // the backend was tried out
-	ActionErase           Action = "erase" // a person's fields were erased
+	ActionScrub           Action = "scrub" // a stored object failed verification
+	ActionCheck           Action = "check" // the backend was tested
+	ActionErase           Action = "erase" // personal fields were erased
 	ActionPurge           Action = "purge" // old entries were exported and removed
 
-	// ActionGap records that entries are missing before it: a journal that
-	// acknowledges entries before it stores them could not store some. Its
-	// attributes entries, from and to hold their number and their first and last
-	// time.
+	// ActionGap records that entries are missing before it. A journal that
+	// acknowledges entries before it stores them could not store some. The
+	// attributes entries, from and to contain their number and the first and
+	// last of their times.
 	ActionGap Action = "gap"
 
-	// ActionStat and ActionList are asked of an authoriser; since no content
-	// is served they are recorded only when they are denied.
+	// Stores pass ActionStat and ActionList to the authorizer. These operations
+	// serve no content, so they are recorded only if the authorizer denies
+	// them.
 	ActionStat Action = "stat"
 	ActionList Action = "list"
 )
 
-// Outcome says how an operation ended.
+// Outcome is the result of an operation.
 type Outcome string
 
 const (
 	OutcomeOK      Outcome = "ok"
 	OutcomeFailed  Outcome = "failed"
-	OutcomeDenied  Outcome = "denied"  // the authoriser, or a link's constraint, refused it
-	OutcomeUnknown Outcome = "unknown" // the reconciler could not find out
+	OutcomeDenied  Outcome = "denied"  // refused by the authorizer or a link constraint
+	OutcomeUnknown Outcome = "unknown" // the reconciler could not determine the outcome
 
-	// OutcomeBegun marks the first of the two events that an operation leaves
-	// in a [Logger] which cannot hold intents; see [AsJournal].
+	// OutcomeBegun marks the first of the two events that [AsJournal] logs for
+	// an operation if the [Logger] cannot store intents.
 	OutcomeBegun Outcome = "begun"
 )
 
-// Resource is the host's own thing that a file belongs to, such as
+// Resource is the application's object that a file belongs to, such as
 // {"invoice", "42"}.
 type Resource struct {
 	Type string // at most 64 bytes
 	ID   string // at most 255 bytes
 }
 
-// Event is what is about to happen or happened. The zero value of a field means
-// that it is not known or does not apply.
+// Event describes an operation that has happened or is about to happen. The
+// zero value of a field means that it is unknown or does not apply.
 //
-// Text is stored as valid, printable UTF-8: invalid bytes and control
-// characters are escaped, and what exceeds the limit named at the field is cut,
-// so that a hostile user agent can never make a record impossible.
+// Text is stored as valid, printable UTF-8. Invalid bytes and control
+// characters are escaped, and text longer than the limit of its field is
+// truncated. A hostile user agent therefore cannot prevent a record.
 type Event struct {
-	OpID       string    // the operation's UUID; empty: the logger generates one
+	OpID       string    // UUID of the operation; the logger generates one if empty
 	RefOpID    string    // the earlier operation that this one amends or belongs to
-	OccurredAt time.Time // kept in UTC with microseconds, from 1970 to 9999; zero: now
+	OccurredAt time.Time // from 1970 to 9999, stored in UTC with microseconds; zero means now
 	Action     Action
 	Outcome    Outcome // Log: empty means OutcomeOK. Begin: must be empty
 	Actor      Actor
 	Resource   Resource
-	Key        string // the object's key, at most 1,024 bytes
-	SourceKey  string // copy and move: the key that was read, at most 1,024 bytes
-	Backend    string // "local", "s3", "azure", "gcs", "mem"; at most 32 bytes
-	Bucket     string // bucket, container or folder, at most 1,024 bytes
+	Key        string // key of the object; at most 1,024 bytes
+	SourceKey  string // copy and move: the key of the source; at most 1,024 bytes
+	Backend    string // "local", "s3", "azure", "gcs" or "mem"; at most 32 bytes
+	Bucket     string // bucket, container or folder; at most 1,024 bytes
 
-	GrantID     string // joins the issue of a link with its uses, at most 64 bytes
-	Size        *int64 // bytes; nil: unknown
-	SHA256      []byte // 32 bytes of the content's digest, or nil
+	GrantID     string // links the issue of a link to its uses; at most 64 bytes
+	Size        *int64 // in bytes; nil means unknown
+	SHA256      []byte // the digest of the content, 32 bytes, or nil
 	ContentType string // at most 255 bytes
-	ErrorCode   string // why it did not end OK, as a short word; at most 64 bytes
+	ErrorCode   string // a short word for the cause if the outcome is not OK; at most 64 bytes
 
-	// Details are the facts that the library records itself.
+	// Details are facts that the library itself records.
 	Details Details
 
-	// Attrs are further facts of the application. A name has at most 255 bytes
-	// and a value 2,048; longer ones are truncated. More than 64 pairs or 16 KiB
-	// in all are refused. [WithAttrs] adds to them. Never put a secret or a signed
-	// URL here.
+	// Attrs are additional facts of the application. A name has at most 255
+	// bytes and a value at most 2,048; longer ones are truncated. An event with
+	// more than 64 pairs or 16 KiB in total is refused. [WithAttrs] adds
+	// attributes. Never put a secret or a signed URL here.
 	Attrs map[string]string
 }
 
-// Result is how an operation ended, to settle its intent with. The zero value
-// of a field keeps what the event already said.
+// Result is the outcome of an operation and settles its intent. A field with
+// the zero value leaves the field of the event unchanged.
 type Result struct {
 	Outcome     Outcome // required
 	ErrorCode   string
@@ -110,19 +111,19 @@ type Result struct {
 	ContentType string
 	GrantID     string
 	Committed   bool              // sets Details.Committed of a staged upload
-	Attrs       map[string]string // added to the event's
+	Attrs       map[string]string // added to those of the event
 	SettledBy   SettledBy         // empty means SettledByWriter
 }
 
-// SettledBy says who settled an operation.
+// SettledBy identifies the party that settled an operation.
 type SettledBy string
 
 const (
-	SettledByWriter     SettledBy = "writer"     // the process that did it
-	SettledByReconciler SettledBy = "reconciler" // somebody else, after a crash
+	SettledByWriter     SettledBy = "writer"     // the process that performed the operation
+	SettledByReconciler SettledBy = "reconciler" // another process, after a crash
 )
 
-// With returns the event that settles e with r.
+// With returns a copy of e that includes the result r.
 func (e Event) With(r Result) Event {
 	e.Outcome = r.Outcome
 	if r.ErrorCode != "" {
@@ -149,7 +150,7 @@ func (e Event) With(r Result) Event {
 	return e
 }
 
-// Clone returns a copy that shares nothing with e.
+// Clone returns a copy that shares no memory with e.
 func (e Event) Clone() Event {
 	if e.Size != nil {
 		e.Size = new(*e.Size)
@@ -162,30 +163,33 @@ func (e Event) Clone() Event {
 	return e
 }
 
-// Entry is an event as stored. Entries never change, but for the erasure of a
-// person's fields.
+// Entry is a stored event. Entries never change, except that personal fields
+// can be erased.
 type Entry struct {
 	Event
-	ID        string // UUIDv7, minted when the entry is committed; ascending within a writer
-	WriterID  string // the append stream that holds it
-	Seq       int64  // its place in that stream, from 0
+	ID        string // UUIDv7, generated when the entry is committed; ascends within a writer
+	WriterID  string // the writer, whose entries form one log
+	Seq       int64  // the position in the writer's log, from 0
 	CreatedAt time.Time
 	SettledBy SettledBy
 }
 
 const (
 	maxAttrs      = 64
-	maxAttrsBytes = 16 << 10 // room for all that this library writes, at its limits
+	maxAttrsBytes = 16 << 10 // enough for all attributes of this library at their limits
 	maxAttrName   = 255
 	maxAttrValue  = 2048
 )
 
-// prepared returns e as every logger stores it: with an OpID and OccurredAt, its
-// text escaped and truncated to the limits of the fields, its maps and slices
-// copied. Preparing an event twice changes nothing more. Values that only a
-// programming error can cause (an OpID that is not a UUID, an impossible time,
-// action or outcome, a digest of the wrong length, too many Attrs) are refused
-// with an error that wraps [ErrEvent].
+// prepared returns e in the form that every logger stores: with an OpID and
+// OccurredAt, with text escaped and truncated to the limits of the fields, and
+// with copies of maps and slices. Preparing an event a second time changes
+// nothing.
+//
+// prepared returns an error that wraps [ErrEvent] for values that only a
+// programming error can cause. Examples are an OpID that is not a UUID, an
+// invalid time, action or outcome, a digest of the wrong length, or too many
+// Attrs.
 func (e Event) prepared() (Event, error) {
 	if e.OpID == "" {
 		e.OpID = newUUIDv7()
@@ -226,26 +230,26 @@ func (e Event) prepared() (Event, error) {
 	for name, value := range e.Attrs {
 		k, v := cleanText(name, maxAttrName), cleanText(value, maxAttrValue)
 		total += len(k) + len(v)
-		// Of two names that are the same once they are clean the lesser value
-		// stays, so that an event has one record, not one for each order.
+		// If two names are equal after cleaning, the lesser value is used. The
+		// record therefore does not depend on the order of the map.
 		if prior, twice := attrs[k]; !twice || v < prior {
 			attrs[k] = v
 		}
 	}
 	if len(e.Attrs) > maxAttrs || total > maxAttrsBytes {
-		return e, fmt.Errorf("%w: %d Attrs of %d bytes: at most %d of %d", ErrEvent, len(e.Attrs), total, maxAttrs, maxAttrsBytes)
+		return e, fmt.Errorf("%w: too many Attrs: %d pairs of %d bytes: want at most %d pairs and %d bytes", ErrEvent, len(e.Attrs), total, maxAttrs, maxAttrsBytes)
 	}
 	e.Attrs = attrs
 	return e, nil
 }
 
-// check refuses what only a programming error can cause.
+// check rejects values that only a programming error can cause.
 func (e *Event) check() error {
 	switch {
 	case !isUUID(e.OpID):
-		return fmt.Errorf("%w: OpID %q is not a lower-case UUID", ErrEvent, cleanText(e.OpID, 64))
+		return fmt.Errorf("%w: OpID %q: want a lowercase UUID", ErrEvent, cleanText(e.OpID, 64))
 	case e.RefOpID != "" && !isUUID(e.RefOpID):
-		return fmt.Errorf("%w: RefOpID %q is not a lower-case UUID", ErrEvent, cleanText(e.RefOpID, 64))
+		return fmt.Errorf("%w: RefOpID %q: want a lowercase UUID", ErrEvent, cleanText(e.RefOpID, 64))
 	case e.OccurredAt.Year() < 1970 || e.OccurredAt.Year() > 9999:
 		return fmt.Errorf("%w: OccurredAt %s: want a year from 1970 to 9999", ErrEvent, e.OccurredAt.Format(time.RFC3339))
 	case !validAction(e.Action):
@@ -253,9 +257,9 @@ func (e *Event) check() error {
 	case !validOutcome(e.Outcome):
 		return fmt.Errorf("%w: outcome %q: want ok, failed, denied, unknown or begun", ErrEvent, cleanText(string(e.Outcome), 80))
 	case e.SHA256 != nil && len(e.SHA256) != 32:
-		return fmt.Errorf("%w: SHA256 has %d bytes: want 32", ErrEvent, len(e.SHA256))
+		return fmt.Errorf("%w: SHA256 of %d bytes: want 32 bytes", ErrEvent, len(e.SHA256))
 	case e.Size != nil && *e.Size < 0:
-		return fmt.Errorf("%w: size %d is negative", ErrEvent, *e.Size)
+		return fmt.Errorf("%w: size %d: want 0 or more", ErrEvent, *e.Size)
 	}
 	return nil
 }
@@ -272,9 +276,9 @@ func validOutcome(o Outcome) bool {
 	return false
 }
 
-// cleanText makes s storable everywhere and readable by a person: invalid
-// UTF-8, control and bidirectional characters become \x.. or \u...., and what
-// is longer than limit bytes is cut between characters and ends in "…".
+// cleanText makes s printable and safe to store in every journal. Invalid UTF-8
+// becomes \x.., and control and bidirectional characters become \u..... Text
+// longer than limit bytes is truncated between characters and ends in "…".
 func cleanText(s string, limit int) string {
 	ok := len(s) <= limit
 	for i := 0; ok && i < len(s); i++ {
@@ -302,8 +306,8 @@ func cleanText(s string, limit int) string {
 	return b.String()
 }
 
-// cutTo returns the longest prefix of s of at most n bytes that ends between
-// characters.
+// cutTo returns the longest prefix of s that has at most n bytes and ends
+// between characters.
 func cutTo(s string, n int) string {
 	if len(s) <= n {
 		return s

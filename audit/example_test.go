@@ -10,7 +10,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// A middleware, or the start of a job, says once who acts.
+// Middleware, or the start of a job, sets the actor once.
 func ExampleWithActor() {
 	ctx := audit.WithActor(context.Background(), audit.Actor{UserID: "u-7", TenantID: "acme", IP: "192.0.2.1"})
 
@@ -24,8 +24,9 @@ func ExampleWithActor() {
 	// false
 }
 
-// An operation that changes a file: the intent is durable before the effect,
-// and one entry settles it, here together with the link that was issued.
+// For an operation that changes a file, the intent is durable before the
+// effect. One entry then settles it, together with the entry of the issued
+// link.
 func ExampleJournal() {
 	ctx := context.Background()
 	var trail audit.Memory
@@ -36,12 +37,12 @@ func ExampleJournal() {
 		Key:    "invoices/42.pdf",
 	}, time.Minute)
 	if err != nil {
-		fmt.Println(err) // nothing was recorded, so nothing may happen
+		fmt.Println(err) // nothing was recorded, so the operation must not proceed
 		return
 	}
 	fmt.Println("open:", trail.OpenIntents())
 
-	// ... the effect: the file is written ...
+	// ... the effect: write the file ...
 
 	err = intent.Settle(ctx,
 		audit.Result{Outcome: audit.OutcomeOK, Size: new(int64(1024))},
@@ -66,8 +67,8 @@ func ExampleJournal() {
 	// 1 u-7 generate_url invoices/42.pdf ok
 }
 
-// What a process that died left open is found once its lease has run out, and
-// settled by whoever finds it.
+// If a process dies, its open intents become dangling when their leases expire.
+// A reconciler finds and settles them.
 func ExampleJournal_Dangling() {
 	ctx, now := context.Background(), time.Now()
 	trail := audit.Memory{Now: func() time.Time { return now }}
@@ -77,14 +78,14 @@ func ExampleJournal_Dangling() {
 		fmt.Println(err)
 		return
 	}
-	now = now.Add(2 * time.Minute) // and nobody has settled it
+	now = now.Add(2 * time.Minute) // the lease has expired
 
 	for intent, err := range trail.Dangling(ctx, audit.DanglingQuery{}) {
 		if err != nil {
 			fmt.Println(err)
 			return
 		}
-		// ... look in the bucket whether the file is there ...
+		// ... check whether the file is in the bucket ...
 		err = intent.Settle(ctx, audit.Result{Outcome: audit.OutcomeFailed, ErrorCode: "crashed", SettledBy: audit.SettledByReconciler})
 		if err != nil {
 			fmt.Println(err)
@@ -97,13 +98,13 @@ func ExampleJournal_Dangling() {
 	// Output: upload invoices/42.pdf failed crashed by reconciler
 }
 
-// The trail, and beside it a line of the program's log for each entry.
+// A logger mirrors each entry of the trail to the program's log.
 func ExampleMulti() {
 	ctx := context.Background()
 	lines := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			if a.Key == slog.TimeKey || a.Key == "op_id" {
-				return slog.Attr{} // they differ each time
+				return slog.Attr{} // different in each run
 			}
 			return a
 		},
@@ -113,7 +114,7 @@ func ExampleMulti() {
 
 	err := log.Log(ctx, audit.Event{Action: audit.ActionDownload, Actor: audit.Actor{UserID: "u-7"}, Key: "invoices/42.pdf"})
 	if err != nil {
-		fmt.Println(err) // a mirror that fails counts
+		fmt.Println(err) // a failure of the mirror is an error too
 		return
 	}
 	for e := range trail.Entries(ctx, audit.Query{Key: "invoices/42.pdf"}) {

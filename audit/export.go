@@ -1,8 +1,8 @@
 package audit
 
-// This file implements entries as text, for auditors and for other programs. Both
-// formats name the fields as the columns of the SQL journal are named, and hold
-// one entry at a time in memory.
+// This file implements the text formats of entries, for auditors and for other
+// programs. Both formats name the fields like the columns of the SQL journal.
+// Both writers hold only one entry in memory at a time.
 
 import (
 	"bufio"
@@ -13,13 +13,15 @@ import (
 	"strings"
 )
 
-// WriteJSONL writes entries to w as JSON Lines, one object for each, and returns
-// how many it wrote. An object has a member for each of [Columns] that is set, in
-// their order; [Column.AppendJSON] says how values are written. It ends with the first
-// error, of the entries or of w; entries before an error of the entries are
-// written.
+// WriteJSONL writes entries to w as JSON Lines, one object for each entry, and
+// returns the number of entries written. An object has a member for each of the
+// [Columns] that is set, in their order. [Column.AppendJSON] encodes the
+// values.
 //
 //	n, err := audit.WriteJSONL(w, journal.Entries(ctx, audit.Query{TenantID: "acme"}))
+//
+// WriteJSONL stops at the first error of the entries or of w. It writes the
+// entries that precede an error of the entries.
 func WriteJSONL(w io.Writer, entries iter.Seq2[Entry, error]) (n int64, err error) {
 	buffered := bufio.NewWriter(w)
 	var line []byte
@@ -54,18 +56,17 @@ func appendEntry(b []byte, e *Entry) []byte {
 	return append(b, '}')
 }
 
-// WriteCSV writes entries to w as CSV (RFC 4180, UTF-8, a header line) and
-// returns how many it wrote. Values are those of [WriteJSONL] without quotes;
-// what is not set is empty, and details and attrs are JSON objects in one field
-// each. It ends with the first error, of the entries or of w; entries before an
-// error of the entries are written.
+// WriteCSV writes entries to w as CSV and returns the number of entries
+// written. The format is RFC 4180 in UTF-8 with a header line and commas as
+// separators. The values are those of [WriteJSONL] without quotes. A value that
+// is not set is empty. Details and attrs are one JSON object each. Like
+// WriteJSONL, WriteCSV stops at the first error.
 //
-// A file name or a user agent may be a formula, which a spreadsheet would
-// compute when somebody opens the export. So a text that begins with one of
-// = + - @ or an apostrophe has an apostrophe put before it, which spreadsheets
-// take for the mark of a text: a program that reads the export removes one
-// apostrophe from the beginning of each field. It must be opened with the comma
-// as the separator.
+// A file name or a user agent may contain a formula, which a spreadsheet would
+// evaluate on opening the export. WriteCSV therefore inserts an apostrophe
+// before text that begins with = + - @ or an apostrophe. Spreadsheets read the
+// apostrophe as the mark of a text. A program that reads the export must remove
+// one apostrophe from the beginning of each field.
 func WriteCSV(w io.Writer, entries iter.Seq2[Entry, error]) (n int64, err error) {
 	out := csv.NewWriter(w)
 	out.UseCRLF = true
@@ -104,8 +105,9 @@ func csvField(c *Column, v any) string {
 	case !ok:
 		s = strings.Trim(string(c.AppendJSON(nil, v)), `"`)
 	}
-	// A tab or a line end is stored escaped, but not by every Reader. The
-	// wide signs are formulas in East Asian versions.
+	// Journals store tabs and line ends escaped, but a Reader may return them
+	// unescaped. East Asian spreadsheets also treat the full-width signs as
+	// formulas.
 	if strings.IndexAny(s, "=+-@'\t\r\n＝＋－＠") == 0 {
 		return "'" + s
 	}

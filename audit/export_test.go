@@ -22,7 +22,8 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// writers are the exports, each with how it reads back: one map for each entry.
+// writers lists the exports, each with a function that reads the result back as
+// one map for each entry.
 var writers = map[string]struct {
 	write func(io.Writer, iter.Seq2[audit.Entry, error]) (int64, error)
 	read  func(t *testing.T, text string) []map[string]string
@@ -78,7 +79,7 @@ func seq(entries ...audit.Entry) iter.Seq2[audit.Entry, error] {
 	}
 }
 
-// full returns an entry with every field set to another text.
+// full returns an entry with a different text in every field.
 func full(text func(field string) string) audit.Entry {
 	e := audit.Entry{Seq: 7, CreatedAt: time.Date(2026, 1, 2, 3, 4, 6, 0, time.FixedZone("", 3600))}
 	var fill func(v reflect.Value, name string)
@@ -101,7 +102,7 @@ func full(text func(field string) string) audit.Entry {
 	return e
 }
 
-// Every field comes back, whatever it holds, under the same name in both.
+// Every field survives the export with the same name in both formats.
 func TestExportsAreComplete(t *testing.T) {
 	for _, hostile := range []string{
 		"plain", `a,b"c`, "line\r\nend", "two\nlines", " space ", `\.`, "März 🏁", "<script>&", "=1+1", "+1", "-1", "@SUM(A1)", "\ttab", "'quoted", "＝1", `"`, ",", "\u2028",
@@ -124,7 +125,7 @@ func TestExportsAreComplete(t *testing.T) {
 				"resource_type": "Type", "resource_id": "ID", "file_key": "Key", "source_key": "SourceKey", "storage_backend": "Backend", "bucket": "Bucket",
 				"grant_id": "GrantID", "content_type": "ContentType", "error_code": "ErrorCode",
 			} {
-				// A reader of CSV takes every line end for one.
+				// A CSV reader normalizes line ends.
 				want[name] = strings.ReplaceAll(hostile+field, "\r\n", "\n")
 				got[1][name] = strings.ReplaceAll(got[1][name], "\r\n", "\n")
 			}
@@ -144,7 +145,7 @@ func TestExportsAreComplete(t *testing.T) {
 	}
 }
 
-// No field of the CSV can be taken for a formula.
+// No field of the CSV can be interpreted as a formula.
 func TestCSVHasNoFormulas(t *testing.T) {
 	for _, start := range []string{"=", "+", "-", "@", "\t=", "\r=", "\n=", "＝", "＋", "－", "＠"} {
 		var out bytes.Buffer
@@ -158,7 +159,7 @@ func TestCSVHasNoFormulas(t *testing.T) {
 	}
 }
 
-func TestExportsOfAnErrorEndWithIt(t *testing.T) {
+func TestExportsStopAtTheFirstError(t *testing.T) {
 	broken := errors.New("broken")
 	onEachWriter(t, func(t *testing.T, write func(io.Writer, iter.Seq2[audit.Entry, error]) (int64, error), read func(*testing.T, string) []map[string]string) {
 		var out bytes.Buffer
@@ -220,7 +221,7 @@ func ExampleWriteCSV() {
 		fmt.Println(err)
 	}
 
-	var file bytes.Buffer // or a file, or the answer to a request
+	var file bytes.Buffer // or a file, or a response
 	n, err := audit.WriteCSV(&file, trail.Entries(ctx, audit.Query{UserID: "anna"}))
 	if err != nil {
 		fmt.Println(err)

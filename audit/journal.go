@@ -8,135 +8,145 @@ import (
 )
 
 var (
-	// ErrNoActor: the context carries no actor; see [WithActor].
+	// ErrNoActor reports that the context has no actor. Set one with
+	// [WithActor].
 	ErrNoActor = errors.New("audit: no actor in the context: set one with audit.WithActor")
-	// ErrNotHeld: the intent was settled already, or its lease ran out and
-	// somebody else took it over.
+	// ErrNotHeld reports that the intent was already settled, or that another
+	// caller took it over after its lease expired.
 	ErrNotHeld = errors.New("audit: the intent is no longer held")
-	// ErrNoIntent: there is no open intent of that id.
-	ErrNoIntent = errors.New("audit: no such open intent")
-	// ErrEvent: the event can't be stored because of a mistake in the program
-	// that made it.
-	ErrEvent = errors.New("audit: bad event")
-	// ErrUntrusted: a stored record does not carry the signature that it needs
-	// to be acted upon. It is left as it is.
-	ErrUntrusted = errors.New("audit: a stored record does not verify")
-	// ErrClosed: the logger is closed.
-	ErrClosed = errors.New("audit: closed")
+	// ErrNoIntent reports that no open intent has the given ID.
+	ErrNoIntent = errors.New("audit: no open intent with this ID")
+	// ErrEvent reports an event that can never be stored, because of a mistake
+	// in the program.
+	ErrEvent = errors.New("audit: invalid event")
+	// ErrUntrusted reports a stored record without a valid signature. Callers
+	// must not act on the record, and it remains unchanged.
+	ErrUntrusted = errors.New("audit: a stored record has no valid signature")
+	// ErrClosed reports that the logger is closed.
+	ErrClosed = errors.New("audit: the logger is closed")
 )
 
 // Logger stores events. It must be safe for concurrent use.
 //
-// An event whose Actor is the zero one is stored with the actor of ctx, as
-// [ActorFrom] returns it, if there is one. An event with any field of its Actor
-// set keeps it as it is; nothing is added from ctx. The rule holds for the
-// events of Log, for those of [Journal.Begin], and for the further events of
-// [Intent.Settle]. To store an event without an actor, pass a context without
-// one: WithActor(ctx, Actor{}). The attributes of ctx (see [WithAttrs]) are added
-// to all these events. Implementations call [PrepareLog], which does
-// it, or do the same.
+// If an event's Actor is zero, the logger stores it with the actor of ctx, as
+// returned by [ActorFrom]. If any field of the Actor is set, the logger adds
+// nothing from ctx to it. To store an event without an actor, pass
+// WithActor(ctx, Actor{}). The logger also adds the attributes of ctx; see
+// [WithAttrs].
+//
+// These rules hold for the events of Log, the events of [Journal.Begin], and
+// the additional events of [Intent.Settle]. Implementations call [PrepareLog],
+// or do the same.
 type Logger interface {
-	// Log stores e. A nil error means that e is durable. After an error e may
-	// or may not have been stored; whatever depends on it must not happen.
-	// The error for an event that can't be stored whatever one does wraps
-	// [ErrEvent]. A ctx that is done already is refused with its error; one
-	// that is done later ends the wait, not necessarily the storing. What e
-	// refers to (Attrs, SHA256, Size) is neither changed nor kept.
+	// Log stores e. If Log returns nil, e is durable. After an error, it is
+	// unknown whether e was stored, and the operation must not proceed. If the
+	// event can never be stored, the error wraps [ErrEvent].
+	//
+	// If ctx is already done, Log returns its error. If ctx ends later, Log
+	// stops waiting, but may still store e. Log neither changes nor retains
+	// Attrs, SHA256 and Size of e.
 	Log(ctx context.Context, e Event) error
 }
 
-// Journal is a Logger that holds intents, which makes it safe against crashes.
+// Journal is a Logger that stores intents and can therefore recover from
+// crashes.
 type Journal interface {
 	Logger
 
-	// Begin makes e durable as an open intent, held by the caller for the
-	// lease (0: a minute). e.Outcome must be empty, and no other intent of
-	// its OpID open; else the error wraps [ErrEvent]. On an error the effect
-	// must not happen. If e has no actor, the intent has that of ctx.
+	// Begin makes e durable as an open intent. The caller holds the intent for
+	// the lease; 0 means one minute. Begin returns an error that wraps
+	// [ErrEvent] if e.Outcome is not empty or another intent with its OpID is
+	// open. After an error, the operation must not take effect. If e has no
+	// actor, the intent has the actor of ctx.
 	Begin(ctx context.Context, e Event, lease time.Duration) (Intent, error)
 
-	// Dangling yields the open intents whose lease has run out, oldest first.
-	// Each is taken over by the caller for q.Lease before it is yielded, so
-	// that of several reconcilers one gets it; an intent that the loop did not
-	// reach stays dangling. It ends when none is left, or after the first
-	// error. A stored intent that does not verify is left alone and does not hold
-	// up the others: the error about it comes last and wraps [ErrUntrusted].
-	// The loop may use the journal, such as to settle what it is given.
+	// Dangling yields the open intents whose lease has expired, oldest first.
+	// It takes over each intent for q.Lease before yielding it, so that only
+	// one of several reconcilers gets it. If the loop ends early, the remaining
+	// intents stay dangling.
+	//
+	// Dangling ends after the last intent or the first error. It skips stored
+	// intents that fail verification and reports them last, with an error that
+	// wraps [ErrUntrusted]. The loop may use the journal, for example to settle
+	// the intent.
 	Dangling(ctx context.Context, q DanglingQuery) iter.Seq2[Intent, error]
 
-	// Claim takes the open intent of that operation over for the lease,
-	// whoever holds it. It is for operations that are finished by another
-	// process than the one that began them. match, if not nil, is asked first
-	// about the intent's event, and what it refuses is left as it is: an id
-	// that came from outside may be that of an operation under way.
-	// [ErrNoIntent] if there is none that matches.
+	// Claim takes over the open intent of an operation for the lease, even if
+	// another caller holds it. Use it for operations that a different process
+	// finishes. Claim returns [ErrNoIntent] if no open intent matches.
+	//
+	// If match is not nil, Claim passes it the event of the intent first. If
+	// match returns false, the intent remains unchanged. Use match for IDs from
+	// outside, which may belong to an operation in progress.
 	Claim(ctx context.Context, opID string, lease time.Duration, match func(Event) bool) (Intent, error)
 }
 
-// Intent is an operation that was begun and is not yet settled. Renew and
-// Settle fail with [ErrNotHeld] once it is settled or was taken over, and only
-// then: a lease that ran out unnoticed takes nothing away. All methods may be
-// called concurrently.
+// Intent is an operation that has begun and is not yet settled. Renew and
+// Settle return [ErrNotHeld] if the intent was settled or taken over. An
+// expired lease alone does not end the hold. All methods are safe for
+// concurrent use.
 type Intent interface {
-	// OpID is the ID of the operation, the OpID of its event.
+	// OpID returns the ID of the operation, which is the OpID of its event.
 	OpID() string
-	// Event is the event as stored by Begin, a copy for the caller to keep.
+	// Event returns a copy of the event as stored by Begin.
 	Event() Event
-	// Renew extends the lease, so that it ends that long from now
-	// (0: a minute).
+	// Renew extends the lease to the given duration from now; 0 means one
+	// minute.
 	Renew(ctx context.Context, lease time.Duration) error
-	// Settle replaces the intent by one entry, the event with the result, and
-	// appends an entry for each further event, in one transaction: either all
-	// of it is durable (nil) or, at the latest when the lease runs out, the
-	// intent is dangling. r.Outcome is required. An error that wraps
-	// [ErrEvent] leaves the intent held, to be settled otherwise. The entry
-	// keeps the intent's actor, whoever settles it; the actor of ctx is only
-	// for further events that have none.
+	// Settle replaces the intent with one entry: the event with the result r.
+	// It also appends one entry for each additional event. All of this is one
+	// transaction. If Settle returns nil, everything is durable. Otherwise, the
+	// intent is dangling at the latest when its lease expires. If the error
+	// wraps [ErrEvent], the caller still holds the intent and may settle it
+	// with other values.
+	//
+	// r.Outcome is required. The entry has the actor of the intent, regardless
+	// of the actor in ctx. Additional events without an actor get the actor of
+	// ctx.
 	Settle(ctx context.Context, r Result, also ...Event) error
 }
 
-// DanglingQuery selects dangling intents. Empty fields select all.
+// DanglingQuery selects dangling intents. An empty field selects all.
 type DanglingQuery struct {
 	Backend string
 	Bucket  string
-	Lease   time.Duration // how long each is held for the caller; 0: a minute
+	Lease   time.Duration // how long the caller holds each intent; 0 means one minute
 }
 
-// defaultLease is how long an intent is held when no lease is given.
+// defaultLease is the lease of an intent if the caller passes 0.
 const defaultLease = time.Minute
 
-// Reader gives back what was stored.
+// Reader returns stored entries.
 type Reader interface {
-	// Entries yields the entries that q selects, in the order of their IDs.
-	// It ends after the first error. An entry that can't be read as it was
-	// stored is left out, and the error that names it comes last, after all
-	// others. The entries are the caller's to keep, and the loop may use the
-	// journal.
+	// Entries yields the selected entries in the order of their IDs. It ends
+	// after the first error. If an entry cannot be read as it was stored,
+	// Entries skips it and reports it in an error after all other entries. The
+	// caller may retain the entries, and the loop may use the journal.
 	Entries(ctx context.Context, q Query) iter.Seq2[Entry, error]
 }
 
-// Query selects entries; the zero value selects all, oldest first. The fields
-// that are set must all match, text byte for byte.
+// Query selects entries. The zero value selects all, oldest first. An entry
+// must match every field that is set. Text is compared byte for byte.
 type Query struct {
 	UserID   string
 	TenantID string
-	Resource Resource // a Type without an ID selects all of that type
+	Resource Resource // a Type without an ID selects all resources of the type
 	Key      string
-	OpID     string // entries of this operation, and those that refer to it
+	OpID     string // entries of this operation, and entries that refer to it
 	GrantID  string
 	Actions  []Action  // any of these
 	Outcomes []Outcome // any of these
 	From     time.Time // OccurredAt at or after
 	To       time.Time // OccurredAt before
 	After    string    // the ID of the last entry of the previous page
-	Limit    int       // at most that many; 0: all
+	Limit    int       // the maximum number of entries; 0 means unlimited
 
-	NewestFirst bool // in descending instead of ascending order
+	NewestFirst bool // descending instead of ascending order
 
-	// Verified yields only entries whose writer's signature covers them, for
-	// callers that act on what they read. An entry that does not verify is left
-	// out, and the last error names it and wraps [ErrUntrusted]. In an SQL trail
-	// each entry costs as much as its proof. A trail in the memory of the process
-	// needs no check.
+	// Verified selects only entries covered by a signature of their writer, for
+	// callers that act on the entries. Entries skips an entry that fails
+	// verification and reports it in the last error, which wraps
+	// [ErrUntrusted]. In an SQL trail, verifying an entry costs as much as
+	// proving it. A trail in the memory of the process needs no verification.
 	Verified bool
 }

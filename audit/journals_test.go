@@ -18,13 +18,12 @@ import (
 	. "github.com/blobtrail/blobtrail/audit"
 )
 
-// The small implementations: what each promises beyond, or short of, the
+// This file checks the small implementations, where they differ from the
 // contract that package audittest checks.
 
 var errLog = errors.New("the log is full")
 
-// script is a Logger that fails when its next scripted error says so, and
-// keeps what it was given.
+// script is a Logger that records its events and returns scripted errors.
 type script struct {
 	mu     sync.Mutex
 	errs   []error
@@ -103,7 +102,7 @@ func TestAsJournalBeginFails(t *testing.T) {
 	assert.Equal(t, 1, log.calls)
 }
 
-func TestAsJournalSettleGoesOnWhereItStopped(t *testing.T) {
+func TestAsJournalSettleContinuesAfterAFailure(t *testing.T) {
 	log := &script{errs: []error{nil, errLog, nil, errLog}}
 	in, err := AsJournal(log).Begin(t.Context(), Event{Action: ActionUpload}, 0)
 	require.NoError(t, err)
@@ -158,8 +157,8 @@ func TestMultiLog(t *testing.T) {
 	assert.Len(t, a.events, 1, "a bad event reaches nobody")
 }
 
-func TestMultiOfNothing(t *testing.T) {
-	assert.PanicsWithValue(t, "audit: Multi with a nil Logger; to keep no trail use Discard", func() { Multi(nil) })
+func TestMultiRefusesNil(t *testing.T) {
+	assert.PanicsWithValue(t, "audit: Multi: a logger is nil: use audit.Discard to record nothing", func() { Multi(nil) })
 	assert.Panics(t, func() { Multi(Discard, new(Memory), nil) })
 }
 
@@ -209,7 +208,7 @@ func TestMultiMirrorFailsAfter(t *testing.T) {
 	assert.Len(t, good.events, 1)
 }
 
-func TestMultiMirrorsWhatIsTakenOver(t *testing.T) {
+func TestMultiMirrorsAClaimedIntent(t *testing.T) {
 	now := time.Now()
 	first, mirror := &Memory{Now: func() time.Time { return now }}, &script{}
 	m := Multi(first, mirror)
@@ -346,14 +345,14 @@ func TestDiscard(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// Whoever imports this package for its vocabulary must not pay for more.
+// A program that imports this package only for its types must not link more.
 func TestStandardLibraryOnly(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
 	require.NoError(t, err)
 	assert.Equal(t, []string{"github.com/blobtrail/blobtrail/audit"}, strings.Fields(string(out)))
 }
 
-func TestMultiIsReadWhereItsFirstIs(t *testing.T) {
+func TestMultiIsAReaderIfItsFirstIs(t *testing.T) {
 	first := &Memory{}
 	m, ok := Multi(first, &Memory{}).(Reader)
 	require.True(t, ok)

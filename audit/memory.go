@@ -8,20 +8,20 @@ import (
 	"time"
 )
 
-// Memory is a [Journal] and [Reader] that keeps everything in memory, for
-// tests and for trying things out. The zero value is ready for use. Nothing
-// survives the process.
+// Memory is a [Journal] and [Reader] that stores everything in memory. It is
+// for tests and experiments. The zero value is ready for use. Nothing survives
+// the process.
 type Memory struct {
-	// Now is the clock of leases and entries, and of events that carry no
-	// time of their own; nil means time.Now. Set it before first use; it must
-	// be safe for concurrent use.
+	// Now returns the time for leases, entries, and events without a time. If
+	// Now is nil, Memory uses time.Now. Set it before first use. It must be
+	// safe for concurrent use.
 	Now func() time.Time
 
 	mu      sync.Mutex
 	writer  string
 	entries []Entry
 	open    map[string]*memoryHold
-	order   []string // op ids in the order they were begun
+	order   []string // operation IDs in the order of Begin
 }
 
 type memoryHold struct {
@@ -30,7 +30,8 @@ type memoryHold struct {
 	expires time.Time
 }
 
-// memoryIntent is one holder of an intent; whoever takes it over is another.
+// memoryIntent is one hold of an intent. Taking over the intent creates
+// another.
 type memoryIntent struct {
 	m     *Memory
 	event Event
@@ -66,7 +67,7 @@ func (m *Memory) nextID() string {
 	return newUUIDv7()
 }
 
-// timed gives e the time of m's clock if it has none.
+// timed sets the time of e from m's clock if e has none.
 func (m *Memory) timed(e Event) Event {
 	if e.OccurredAt.IsZero() {
 		e.OccurredAt = m.now()
@@ -168,7 +169,8 @@ func (m *Memory) OpenIntents() int {
 	return len(m.open)
 }
 
-// Entries implements [Reader]. It yields what was stored when the loop began.
+// Entries implements [Reader]. It yields the entries stored when the loop
+// begins.
 func (m *Memory) Entries(ctx context.Context, q Query) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		if err := ctx.Err(); err != nil {

@@ -9,11 +9,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What the conformance suite can't see of Memory from outside.
+// This file checks properties of Memory that the conformance suite cannot
+// observe.
 
 func TestMemoryWhenTheClockIsSetBack(t *testing.T) {
 	m := &Memory{}
-	// The last entry was stored before the clock went back by centuries.
+	// The ID of the last entry is far ahead of a clock that was set back.
 	m.entries = append(m.entries, Entry{ID: "ffffffff-ffff-7fff-8000-000000000000"})
 	done := make(chan error, 1)
 	go func() { done <- m.Log(t.Context(), Event{Action: ActionUpload}) }()

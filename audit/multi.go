@@ -8,21 +8,21 @@ import (
 	"time"
 )
 
-// Multi returns a Journal that keeps the trail in the first logger and mirrors
-// every entry to the others, such as a [Slog] or a stream to another system.
-// Intents are held by the first alone (see [AsJournal]).
+// Multi returns a Journal that stores the trail in the first logger and mirrors
+// every entry to the others, such as a [Slog] or an export to another system.
+// Only the first logger stores intents; see [AsJournal].
 //
-// Log writes to the mirrors before the first, so that nothing happens of which
-// one of them has no record; a failure of any is an error. When an operation is
-// settled the first comes before the mirrors, since its effect stands already;
-// a mirror that fails then makes Settle fail with an error that wraps
-// [ErrMirror], though the trail is complete.
+// Log writes to the mirrors before it writes to the first logger, and an error
+// of any of them is an error. Every logger therefore has a record before the
+// operation proceeds. When an operation is settled, its effect already exists,
+// so the first logger comes before the mirrors. If a mirror then fails, Settle
+// returns an error that wraps [ErrMirror], although the trail is complete.
 //
-// It is a [Reader] if the first is one. None may be nil, which panics; [Discard]
-// keeps no trail.
+// The result is a [Reader] if first is one. Multi panics if a logger is nil. To
+// record nothing, use [Discard].
 func Multi(first Logger, mirrors ...Logger) Journal {
 	if first == nil || slices.Contains(mirrors, nil) {
-		panic("audit: Multi with a nil Logger; to keep no trail use Discard")
+		panic("audit: Multi: a logger is nil: use audit.Discard to record nothing")
 	}
 	m := multi{Journal: AsJournal(first), mirrors: mirrors}
 	if r, ok := first.(Reader); ok {
@@ -36,9 +36,9 @@ type readableMulti struct {
 	Reader
 }
 
-// ErrMirror: the trail has the entry, but a mirror of it could not be written;
-// see [Multi].
-var ErrMirror = errors.New("audit: mirror failed")
+// ErrMirror reports that the trail has the entry, but a mirror could not be
+// written; see [Multi].
+var ErrMirror = errors.New("audit: the entry is stored, but a mirror could not be written")
 
 type multi struct {
 	Journal
@@ -46,7 +46,7 @@ type multi struct {
 }
 
 func (m multi) Log(ctx context.Context, e Event) error {
-	e, err := PrepareLog(ctx, e) // once, so that all store the same OpID and time
+	e, err := PrepareLog(ctx, e) // once, so that all loggers store the same OpID and time
 	if err != nil {
 		return err
 	}

@@ -6,34 +6,33 @@ import (
 	"slices"
 )
 
-// What every logger must do alike with the events it is given stands here, so
-// that implementations differ only in where they put them.
+// This file implements the preparation of events for all loggers, so that
+// implementations differ only in their storage.
 
-// PrepareIntent returns e as [Journal.Begin] stores it: with the attributes of
-// ctx, and with its actor if e has none, see [Logger]. It is for those who implement a Journal. An error
-// wraps [ErrEvent].
+// PrepareIntent returns e in the form that [Journal.Begin] stores. It adds the
+// attributes of ctx, and the actor of ctx if e has none; see [Logger].
+// Implementations of Journal call it. An error wraps [ErrEvent].
 func PrepareIntent(ctx context.Context, e Event) (Event, error) {
 	if e.Outcome != "" {
-		return e, fmt.Errorf("%w: Begin with outcome %q: an operation that has an outcome is logged, not begun", ErrEvent, cleanText(string(e.Outcome), 80))
+		return e, fmt.Errorf("%w: Begin with outcome %q: want none; call Log for an operation that has an outcome", ErrEvent, cleanText(string(e.Outcome), 80))
 	}
 	return withContext(ctx, e).prepared()
 }
 
-// PrepareSettlement returns the events that settle an intent, the final one
-// first, as [Intent.Settle] stores them. The final one keeps the intent's actor,
-// even if it is the zero one. Each further event without an actor gets the one
-// of ctx, see [Logger]. It is for those who implement a Journal. An error wraps
-// [ErrEvent].
+// PrepareSettlement returns the events that [Intent.Settle] stores, the final
+// event of the intent first. The final event has the intent's actor, even if it
+// is zero. Additional events without an actor get the actor of ctx; see
+// [Logger]. Implementations of Journal call it. An error wraps [ErrEvent].
 //
-// A Journal that passes the events on to a Logger must do so with a context
-// that carries no actor, WithActor(ctx, Actor{}), or else the Logger gives the
-// settling actor to an operation whose own actor is unknown.
+// A Journal that passes these events to a Logger must use a context without an
+// actor, WithActor(ctx, Actor{}). Otherwise, the Logger adds the actor of the
+// settling process to an operation whose actor is unknown.
 func PrepareSettlement(ctx context.Context, intent Event, r Result, also ...Event) ([]Event, error) {
 	switch {
 	case r.Outcome == "" || r.Outcome == OutcomeBegun:
 		return nil, fmt.Errorf("%w: Settle with outcome %q: want ok, failed, denied or unknown", ErrEvent, r.Outcome)
 	case r.SettledBy != "" && r.SettledBy != SettledByWriter && r.SettledBy != SettledByReconciler:
-		return nil, fmt.Errorf("%w: SettledBy %q: want writer or reconciler", ErrEvent, cleanText(string(r.SettledBy), 80))
+		return nil, fmt.Errorf("%w: Settle with SettledBy %q: want writer or reconciler", ErrEvent, cleanText(string(r.SettledBy), 80))
 	}
 	events := make([]Event, 0, 1+len(also))
 	events = append(events, intent.With(r))
@@ -43,9 +42,9 @@ func PrepareSettlement(ctx context.Context, intent Event, r Result, also ...Even
 	return prepareFinal(events...)
 }
 
-// PrepareLog returns e as [Logger.Log] stores it: with the attributes of ctx, and
-// with its actor if e has none, see [Logger]. It is for those who implement a Logger. An error wraps
-// [ErrEvent].
+// PrepareLog returns e in the form that [Logger.Log] stores. It adds the
+// attributes of ctx, and the actor of ctx if e has none; see [Logger].
+// Implementations of Logger call it. An error wraps [ErrEvent].
 func PrepareLog(ctx context.Context, e Event) (Event, error) {
 	events, err := prepareFinal(withContext(ctx, e))
 	if err != nil {
@@ -54,9 +53,9 @@ func PrepareLog(ctx context.Context, e Event) (Event, error) {
 	return events[0], nil
 }
 
-// withContext returns e with the attributes of ctx, and with its actor if e has
-// none. It never merges two actors: an actor with nothing but an IP address is a
-// complete statement, and fields of two actors could belong to two persons.
+// withContext adds the attributes of ctx to e, and the actor of ctx if e has
+// none. It never merges two actors, because their fields could belong to two
+// people. An actor with only an IP address is complete.
 func withContext(ctx context.Context, e Event) Event {
 	if e.Actor.IsZero() {
 		e.Actor, _ = ActorFrom(ctx)
@@ -67,8 +66,9 @@ func withContext(ctx context.Context, e Event) Event {
 	return e
 }
 
-// prepared returns a context for logging events that were prepared already: one
-// that adds no attributes, and no actor if one of the events has none.
+// prepared returns a context for logging events that are already prepared. The
+// context adds no attributes. If one of the events has no actor, the context
+// adds none.
 func prepared(ctx context.Context, events ...Event) context.Context {
 	if attrsFrom(ctx) != nil {
 		ctx = context.WithValue(ctx, attrsKey{}, map[string]string(nil))
@@ -95,5 +95,5 @@ func prepareFinal(events ...Event) ([]Event, error) {
 }
 
 func errDuplicateIntent(opID string) error {
-	return fmt.Errorf("%w: operation %s is open already", ErrEvent, opID)
+	return fmt.Errorf("%w: operation %s is already open", ErrEvent, opID)
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What reaches the trail comes from strangers: user agents, file names, ids.
-// These tests hold that any of it becomes storable, and that only a mistake in
-// the program is refused.
+// The trail receives text from untrusted sources: user agents, file names and
+// IDs. These tests check that every text becomes storable, and that only
+// mistakes of the program are refused.
 
 func TestCleanText(t *testing.T) {
 	for _, tc := range []struct {
@@ -58,18 +58,18 @@ func TestPreparedRefusesMistakes(t *testing.T) {
 		edit func(*Event)
 		says string
 	}{
-		{"op id is no UUID", func(e *Event) { e.OpID = "42" }, `OpID "42"`},
-		{"op id in capitals", func(e *Event) { e.OpID = "0198F2E0-0000-7000-8000-000000000000" }, "lower-case UUID"},
-		{"op id without hyphens", func(e *Event) { e.OpID = strings.Repeat("0", 36) }, "lower-case UUID"},
-		{"ref op id is no UUID", func(e *Event) { e.RefOpID = "x" }, `RefOpID "x"`},
+		{"op id is not a UUID", func(e *Event) { e.OpID = "42" }, `OpID "42"`},
+		{"op id in capitals", func(e *Event) { e.OpID = "0198F2E0-0000-7000-8000-000000000000" }, "want a lowercase UUID"},
+		{"op id without hyphens", func(e *Event) { e.OpID = strings.Repeat("0", 36) }, "want a lowercase UUID"},
+		{"ref op id is not a UUID", func(e *Event) { e.RefOpID = "x" }, `RefOpID "x"`},
 		{"no action", func(e *Event) { e.Action = "" }, "1 to 64 characters"},
 		{"action with a space", func(e *Event) { e.Action = "a b" }, `"a b"`},
 		{"action in capitals", func(e *Event) { e.Action = "Upload" }, "a-z"},
 		{"action too long", func(e *Event) { e.Action = Action(strings.Repeat("a", 65)) }, "1 to 64"},
-		{"unheard-of outcome", func(e *Event) { e.Outcome = "fine" }, `"fine"`},
-		{"short digest", func(e *Event) { e.SHA256 = make([]byte, 20) }, "20 bytes: want 32"},
-		{"empty digest that is not nil", func(e *Event) { e.SHA256 = []byte{} }, "0 bytes: want 32"},
-		{"negative size", func(e *Event) { e.Size = new(int64(-1)) }, "-1 is negative"},
+		{"unknown outcome", func(e *Event) { e.Outcome = "fine" }, `"fine"`},
+		{"short digest", func(e *Event) { e.SHA256 = make([]byte, 20) }, "20 bytes: want 32 bytes"},
+		{"empty digest that is not nil", func(e *Event) { e.SHA256 = []byte{} }, "0 bytes: want 32 bytes"},
+		{"negative size", func(e *Event) { e.Size = new(int64(-1)) }, "size -1: want 0 or more"},
 		{"before 1970", func(e *Event) { e.OccurredAt = time.Date(1969, 12, 31, 23, 59, 59, 0, time.UTC) }, "1969"},
 		{"after 9999", func(e *Event) { e.OccurredAt = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) }, "10000"},
 		{"too many attrs", func(e *Event) {
@@ -77,13 +77,13 @@ func TestPreparedRefusesMistakes(t *testing.T) {
 			for i := range 65 {
 				e.Attrs[string(rune('A'+i))] = "x"
 			}
-		}, "65 Attrs"},
+		}, "65 pairs"},
 		{"too large attrs", func(e *Event) {
 			e.Attrs = map[string]string{}
 			for i := range 9 {
 				e.Attrs[string(rune('a'+i))] = strings.Repeat("x", 2000)
 			}
-		}, "at most 64 of 16384"},
+		}, "want at most 64 pairs and 16384 bytes"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			e := Event{Action: ActionUpload}
@@ -136,7 +136,7 @@ func TestPreparedLimits(t *testing.T) {
 	checkStorable(t, e)
 }
 
-func TestPreparedAttrNamesThatMeet(t *testing.T) {
+func TestPreparedAttrNamesEqualAfterCleaning(t *testing.T) {
 	in := Event{Action: ActionUpload, Attrs: map[string]string{"a\x00": "raw", `a\u0000`: "escaped"}}
 	first, err := in.prepared()
 	require.NoError(t, err)
@@ -157,9 +157,9 @@ func TestPrepareSettlement(t *testing.T) {
 		also []Event
 	}{
 		{"no outcome", Result{}, nil},
-		{"unheard-of outcome", Result{Outcome: "fine"}, nil},
-		{"begun is no end", Result{Outcome: OutcomeBegun}, nil},
-		{"unheard-of settler", Result{Outcome: OutcomeOK, SettledBy: "me"}, nil},
+		{"unknown outcome", Result{Outcome: "fine"}, nil},
+		{"begun is not a final outcome", Result{Outcome: OutcomeBegun}, nil},
+		{"unknown settler", Result{Outcome: OutcomeOK, SettledBy: "me"}, nil},
 		{"bad digest", Result{Outcome: OutcomeOK, SHA256: []byte{1}}, nil},
 		{"bad further event", Result{Outcome: OutcomeOK}, []Event{{Action: "Bad Action"}}},
 	} {
@@ -194,10 +194,10 @@ func TestPrepareSettlement(t *testing.T) {
 func TestPrepareIntentRefusesOutcome(t *testing.T) {
 	_, err := PrepareIntent(t.Context(), Event{Action: ActionUpload, Outcome: OutcomeOK})
 	require.ErrorIs(t, err, ErrEvent)
-	assert.ErrorContains(t, err, "logged, not begun")
+	assert.ErrorContains(t, err, "want none; call Log")
 }
 
-// checkStorable holds what every database and every reader counts on.
+// checkStorable checks the properties that every database and reader relies on.
 func checkStorable(t *testing.T, e Event) {
 	t.Helper()
 	text := func(name, s string, limit int) {

@@ -6,16 +6,16 @@ import (
 	"log/slog"
 )
 
-// Slog is a [Logger] that writes each event as one record of a log/slog logger:
-// for development, or beside a Journal in [Multi]. How durable a record is, is
-// up to the handler; most promise nothing. As with any log record, an event at
-// a level that the handler has switched off is not written.
+// Slog is a [Logger] that writes each event as one record of a log/slog logger.
+// Use it for development, or together with a Journal in [Multi]. The handler
+// determines how durable a record is; most handlers guarantee nothing. If the
+// level of an event is disabled in the handler, the event is not written.
 type Slog struct {
 	Logger *slog.Logger // nil means slog.Default()
-	Level  slog.Level   // of events that ended OK; others are logged at Warn or Level, whichever is higher
+	Level  slog.Level   // level of events with outcome OK; other events have at least slog.LevelWarn
 }
 
-// Log implements [Logger]. It fails when the handler does.
+// Log implements [Logger]. It returns the error of the handler.
 func (s Slog) Log(ctx context.Context, e Event) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -36,14 +36,14 @@ func (s Slog) Log(ctx context.Context, e Event) error {
 	if !h.Enabled(ctx, level) {
 		return nil
 	}
-	// The handler is called directly because slog.Logger drops its error.
+	// Call the handler directly, because slog.Logger drops its error.
 	rec := slog.NewRecord(e.OccurredAt, level, "audit", 0)
 	rec.AddAttrs(slog.Any("event", e))
 	return h.Handle(ctx, rec)
 }
 
-// LogValue implements [slog.LogValuer]: the fields that are set, under the
-// names of the stored columns.
+// LogValue implements [slog.LogValuer]. It returns the fields that are set,
+// under the names of the stored columns.
 func (e Event) LogValue() slog.Value {
 	attrs := make([]slog.Attr, 0, 20)
 	en := Entry{Event: e}
@@ -51,7 +51,7 @@ func (e Event) LogValue() slog.Value {
 	for i := range columns {
 		c := &columns[i]
 		switch c.Name {
-		case "id", "writer_id", "seq", "created_at", "settled_by", "occurred_at": // of the entry, or the record's own time
+		case "id", "writer_id", "seq", "created_at", "settled_by", "occurred_at": // fields of the entry, or the record's own time
 			continue
 		case "details":
 			var facts []any

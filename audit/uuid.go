@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
-// newUUIDv7 mints a time-ordered UUID (RFC 9562, section 5.7, with method 3 of
-// 6.2: the 12 bits after the milliseconds are a fraction of one). It is here
-// because this package links nothing outside the standard library.
+// newUUIDv7 generates a time-ordered UUID (RFC 9562, section 5.7, with method 3
+// of section 6.2: the 12 bits after the milliseconds are a fraction of a
+// millisecond). It is implemented here because this package imports only the
+// standard library.
 func newUUIDv7() string { return uuidv7At(time.Now()) }
 
 func uuidv7At(t time.Time) string {
@@ -30,16 +31,16 @@ func uuidv7At(t time.Time) string {
 	return string(s[:])
 }
 
-// uuidAfter mints a UUID that is greater than last: a new one as a rule, the
-// successor of last when both fall into one quarter of a microsecond or the
-// clock was set back.
+// uuidAfter generates a UUID that is greater than last. Usually it is a new
+// UUID. It is the successor of last if both have the same time to a quarter of
+// a microsecond, or if the clock was set back.
 func uuidAfter(last string) string {
 	if id := newUUIDv7(); id > last {
 		return id
 	}
 	const digits = "0123456789abcdef"
 	next := []byte(last)
-	for i := len(next) - 1; i > 19; i-- { // the random part that follows the variant
+	for i := len(next) - 1; i > 19; i-- { // the random part after the variant
 		if next[i] == '-' {
 			continue
 		}
@@ -52,7 +53,7 @@ func uuidAfter(last string) string {
 	return string(next)
 }
 
-// isUUID reports whether s is a UUID in its hyphenated, lower-case form.
+// isUUID reports whether s is a UUID in its hyphenated, lowercase form.
 func isUUID(s string) bool {
 	if len(s) != 36 {
 		return false

@@ -38,7 +38,7 @@ func TestUUIDv7CarriesTheTime(t *testing.T) {
 }
 
 func TestUUIDv7Order(t *testing.T) {
-	// 245 ns is the least step that always changes the 12 bits of a fraction.
+	// 245 ns is the smallest step that always changes the 12-bit fraction.
 	at, last := time.Date(2026, 1, 1, 0, 0, 0, 999_000_000, time.UTC), ""
 	for range 20_000 {
 		id := uuidv7At(at)
