@@ -1,4 +1,4 @@
-// Package blobhttp is what a host application mounts between browsers and a
+// Package blobhttp provides the HTTP middleware and handlers of a
 // blobstore.Store:
 //
 //	mux.Handle("/links/", blobhttp.Links(store, nil))
@@ -7,34 +7,41 @@
 //		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 //	})(mux)
 //
-// [Middleware] puts the sender of a request into its context, for the trail. An
-// [Intake] receives files under one set of rules: [Intake.Form] takes the files of
-// a form, [Intake.Direct] begins and completes uploads that go straight from a
-// browser to the backend, and package tus takes resumable uploads. [Deliver]
-// responds with a file, or with a link to it, for a handler of the application that
-// has checked who may have it. [Links] serves the signed links of package signurl,
-// on any backend.
+// [Middleware] adds the sender of each request to its context, for the trail.
+//
+// An [Intake] is a set of rules for incoming files. [Intake.Form] stores the
+// files of a form. [Intake.Direct] handles uploads from a browser straight to
+// the backend. Package tus handles resumable uploads.
+//
+// [Deliver] responds with a file or with a link to it. The application calls it
+// after checking the user's access. [Links] serves the signed links of package
+// signurl, on every backend.
 //
 // # Errors
 //
-// [WriteError] responds to any error of the store with a problem document that
-// reveals the kind of the error only. The cause goes to MiddlewareOptions.OnError
-// or into the log. The handlers of this package respond to their errors with it;
-// handlers of the application should do the same. [ProblemOf] returns the problem
-// for a page of the application's own.
+// [WriteError] responds to an error with a problem document. The document
+// reveals the kind of the error, but not its cause. The cause goes to
+// MiddlewareOptions.OnError or to the log. All handlers of this package use
+// WriteError, and the application's handlers should use it too. [ProblemOf]
+// returns the same problem for an HTML error page.
 //
-// # Hostile content
+// # Untrusted content
 //
-// What users upload is answered so that a browser can't be made to run it in the
-// host's origin: its type is never guessed (nosniff), it is saved rather than
-// shown unless its type is on a list of harmless ones, what is shown is shown in
-// a sandbox without scripts, and a script or style sheet is answered as plain
-// text. Answers are not cached, and links don't leak by the Referer header.
+// The response to a download prevents the browser from running the content in
+// the application's origin:
+//
+//   - The browser does not guess the type (nosniff).
+//   - The browser saves the file, unless its type is on a list of harmless
+//     types.
+//   - Displayed content is in a sandbox without scripts.
+//   - Scripts and style sheets are sent as plain text.
+//
+// Responses are not cached, and the Referer header does not reveal links.
 //
 // # Slow clients
 //
-// A handler can't bound the time that a client takes: set ReadHeaderTimeout and
-// IdleTimeout of http.Server always. ReadTimeout and WriteTimeout bound whole
-// requests, so that they must leave time for the largest upload and download
-// over the slowest line that is to be served.
+// A handler cannot limit the time a client takes. Always set ReadHeaderTimeout
+// and IdleTimeout of http.Server. ReadTimeout and WriteTimeout limit whole
+// requests, so allow enough time for the largest upload and download over the
+// slowest expected connection.
 package blobhttp

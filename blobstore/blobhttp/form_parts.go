@@ -165,7 +165,7 @@ func (f *form) field(part *multipart.Part) error {
 }
 
 func tooMany(limit string) error {
-	return &detailedError{fmt.Errorf("%w: %s", errTooMany, limit), errTooMany, strings.ToUpper(limit[:1]) + limit[1:] + "."}
+	return &detailedError{fmt.Errorf("%w: %s", errTooMany, limit), errTooMany, sentence(limit)}
 }
 
 func (f *form) file(part *multipart.Part, name string, content io.Reader) error {

@@ -153,8 +153,8 @@ func TestRefusalsNameTheLimit(t *testing.T) {
 		"size of a request":            {form: blobhttp.FormOptions{MaxTotalSize: 100}, status: 413, detail: "The limit is 100 bytes."},
 		"size of a direct upload":      {intake: blobhttp.Intake{MaxSize: 14}, begin: &blobhttp.DirectBegin{Size: 15}, status: 413, detail: "The limit is 14 bytes."},
 		"size of Prepare":              {intake: blobhttp.Intake{Prepare: func(_ context.Context, f *blobhttp.File) error { f.Options.MaxSize = 15; return nil }}, status: 413, detail: "The limit is 15 bytes."},
-		"type":                         {intake: blobhttp.Intake{AllowedTypes: []string{"application/pdf", "image/*"}}, status: 415, detail: "Files of this type are not allowed. Allowed are: application/pdf, image/*."},
-		"declared type":                {intake: blobhttp.Intake{AllowedTypes: []string{"image/*"}}, begin: &blobhttp.DirectBegin{ContentType: "text/html"}, status: 415, detail: "Files of this type are not allowed. Allowed are: image/*."},
+		"type":                         {intake: blobhttp.Intake{AllowedTypes: []string{"application/pdf", "image/*"}}, status: 415, detail: "Files of this type are not allowed. Allowed types: application/pdf, image/*."},
+		"declared type":                {intake: blobhttp.Intake{AllowedTypes: []string{"image/*"}}, begin: &blobhttp.DirectBegin{ContentType: "text/html"}, status: 415, detail: "Files of this type are not allowed. Allowed types: image/*."},
 		"number of files":              {form: blobhttp.FormOptions{MaxFiles: 2}, parts: 3, status: 413, detail: "At most 2 files."},
 		"number of files, the default": {parts: 33, status: 413, detail: "At most 32 files."},
 	} {

@@ -1,7 +1,7 @@
 package blobhttp
 
-// This file implements the report of mistakes in the program that mounts the handlers. The client can't correct them,
-// and without a report a status below 500 would hide them from the operator.
+// This file implements the report of configuration mistakes. The client cannot
+// correct them, and a status below 500 would hide them from the operator.
 
 import (
 	"context"
@@ -16,22 +16,24 @@ import (
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
-// ErrMisconfigured reports a mistake of the program that mounts a handler, such as
-// a missing [Middleware], or links that lead to a handler that does not verify
-// them. MiddlewareOptions.OnError receives it for each affected request, whatever
-// the status of the response; a hook that ignores errors with a status below 500
-// should make an exception. Without OnError [WriteError] logs it with slog.Default,
-// at most once a minute for each route and mistake.
-var ErrMisconfigured = errors.New("the program is set up wrongly")
+// ErrMisconfigured reports a mistake in the program, not in the request.
+// Examples are a missing [Middleware], or links to a handler without
+// verification of links.
+//
+// MiddlewareOptions.OnError receives it for each affected request, with any
+// status. If your OnError ignores errors with a status below 500, make an
+// exception for ErrMisconfigured. If OnError is nil, [WriteError] logs the
+// error with slog.Default, at most once a minute per route and mistake.
+var ErrMisconfigured = errors.New("configuration error")
 
-// The mistakes, with what would be right.
+// The mistakes and their corrections.
 const (
-	mistakeNoActor   = "the request's context has no actor: wrap the handler in blobhttp.Middleware"
-	mistakeStrayLink = "a signed link led to a handler that does not verify links: mount blobhttp.Links at the path of the signer's base URL (LINK_BASE_URL), and this handler at another path"
+	mistakeNoActor   = "the request context has no actor: wrap the handler in blobhttp.Middleware"
+	mistakeStrayLink = "a signed link reached a handler that does not verify links: mount blobhttp.Links at the path of the signer's base URL (LINK_BASE_URL), and this handler at another path"
 	mistakeExpiry    = "DeliverOptions.Expiry is set, but Mode is DeliverBytes, which issues no link: set Mode to DeliverAuto, DeliverJSON or DeliverRedirect"
 )
 
-// misconfiguredError is an error that is due to a mistake.
+// misconfiguredError adds a mistake to the error it caused.
 type misconfiguredError struct {
 	mistake string
 	err     error
@@ -45,12 +47,14 @@ func (e *misconfiguredError) Unwrap() []error { return []error{ErrMisconfigured,
 
 func mistake(text string, err error) error { return &misconfiguredError{text, err} }
 
-// RefuseLink returns an error if the request carries parameters of a signed link,
-// and nil otherwise. Every handler of this package except [Links] calls it. A
-// handler of the application that serves or takes files without verifying links
-// should call it too. Otherwise, if links lead to that handler, it answers them
-// although they are expired, revoked or forged. [WriteError] answers the error
-// with 403; it wraps [ErrMisconfigured].
+// RefuseLink returns an error if the request has the parameters of a signed
+// link, and nil otherwise. Its error wraps [ErrMisconfigured], and [WriteError]
+// responds with status 403.
+//
+// Every handler of this package except [Links] calls RefuseLink. Call it in
+// your own handlers as well, if they serve or accept files without verifying
+// links. Otherwise a request with an expired, revoked or forged link succeeds
+// there.
 func RefuseLink(r *http.Request) error {
 	if signurl.HasLink(r) {
 		return mistake(mistakeStrayLink, errStrayLink)
@@ -58,7 +62,7 @@ func RefuseLink(r *http.Request) error {
 	return nil
 }
 
-// explain names the mistake behind an error of a handler, if it is a known one.
+// explain adds the mistake to the error of a handler, if the mistake is known.
 func explain(ctx context.Context, err error) error {
 	if errors.Is(err, ErrMisconfigured) || !errors.Is(err, audit.ErrNoActor) {
 		return err
@@ -69,12 +73,11 @@ func explain(ctx context.Context, err error) error {
 	return mistake(mistakeNoActor, err)
 }
 
-// mistakeEvery is the time between two log lines about the same mistake.
+// mistakeEvery is the minimum time between two log lines about a mistake.
 const mistakeEvery = time.Minute
 
-// mistakeLog logs mistakes, each at most once in mistakeEvery for each route. Its
-// size is bounded by the routes of the program: the pattern of a request is the
-// program's text, not the client's.
+// mistakeLog logs each mistake at most once per mistakeEvery and route. Its
+// size is bounded, because the program defines the patterns of its routes.
 type mistakeLog struct {
 	mu     sync.Mutex
 	logged map[[2]string]time.Time // by mistake and pattern

@@ -11,25 +11,26 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// Problem is the body of an error response in the form of RFC 9457,
-// application/problem+json. Its codes are stable; docs/problems.md lists them.
+// Problem is the body of an error response: a problem document of RFC 9457,
+// with media type application/problem+json. Its codes are stable;
+// docs/problems.md lists them.
 //
 // A function of the application, such as Intake.Prepare, can return a *Problem
-// to refuse a request in its own words. Only Status is required, from 400 to 599.
+// to define the response itself. Only Status is required, from 400 to 599.
 type Problem struct { //nolint:errname // the body of a response first
-	Type      string `json:"type"`             // URL that explains Code; by default "about:blank" for a code of the application
-	Title     string `json:"title"`            // the same for the same Code; by default the standard phrase of Status
+	Type      string `json:"type"`             // URL of the documentation of Code; "about:blank" for codes of the application
+	Title     string `json:"title"`            // the same for every error with this Code; default: standard phrase of Status
 	Status    int    `json:"status"`           // HTTP status
-	Code      string `json:"code"`             // for programs to compare; by default the general code of Status, such as "not_found"
+	Code      string `json:"code"`             // for programs; default: general code of Status, such as "not_found"
 	Detail    string `json:"detail,omitempty"` // the next step for the client
 	RequestID string `json:"request_id,omitempty"`
 
-	// Extensions are further members of the JSON object. Members with the name of a
-	// field above are left out.
+	// Extensions are additional members of the JSON object. A member named like
+	// a field above is omitted.
 	Extensions map[string]any `json:"-"`
 
-	// Err is the cause. The client never sees it; errors.Is and errors.As, the log
-	// and MiddlewareOptions.OnError do.
+	// Err is the cause. It is never sent to the client. errors.Is, errors.As,
+	// the log and MiddlewareOptions.OnError include it.
 	Err error `json:"-"`
 }
 
@@ -48,10 +49,11 @@ func (p *Problem) Error() string {
 // Unwrap returns Err.
 func (p *Problem) Unwrap() error { return p.Err }
 
-// ProblemOf returns the problem that [WriteError] responds with to err, for a
-// program with its own error page. A status below 500 means that the client can
-// correct the request. Err is the cause, which must not reach the client. ProblemOf
-// returns nil if err is nil.
+// ProblemOf returns the problem of [WriteError]'s response to err, for an
+// application with its own error page. If err is nil, it returns nil.
+//
+// A status below 500 means the client can correct the request. Problem.Err is
+// the cause; do not show it to the client.
 func ProblemOf(err error) *Problem {
 	if err == nil {
 		return nil
@@ -78,8 +80,8 @@ func ProblemOf(err error) *Problem {
 	return &out
 }
 
-// codeFor returns the general code of a status. Without one in the table the code
-// is the standard phrase, such as "too_many_requests".
+// codeFor returns the general code of a status. If the table has none, the code
+// is derived from the standard phrase, such as "too_many_requests".
 func codeFor(status int) string {
 	if k := generalKind(status); k != nil {
 		return k.code
@@ -94,7 +96,7 @@ func titleFor(status int) string {
 	return standardPhrase(status)
 }
 
-// typeURL is the page with a section for each code of the table.
+// typeURL is the documentation page. It has one section per code of the table.
 const typeURL = "https://github.com/blobtrail/blobtrail/blob/main/docs/problems.md#"
 
 func typeFor(code string) string {
@@ -106,32 +108,34 @@ func typeFor(code string) string {
 	return "about:blank"
 }
 
-// retryAfter is the number of seconds after which a client may retry.
+// retryAfter is the value of Retry-After, in seconds.
 const retryAfter = "5"
 
-// dropped are response headers that describe content which is not sent after all.
+// dropped lists response headers of the content. An error response removes
+// them.
 var dropped = []string{
 	"Accept-Ranges", "Content-Disposition", "Content-Encoding", "Content-Language", "Content-Length", "Etag", "Last-Modified", "Repr-Digest",
 }
 
-// WriteError responds to err with a [Problem]. The response reveals the kind of
-// the error only: no key, folder or text of a backend. WriteError must be called
-// before the response has begun; for HEAD it sends no body. A 401 gets the
-// challenge of [MiddlewareOptions], and a 503 gets Retry-After, unless the response
-// already has that header.
+// WriteError responds to err with a [Problem]. The response reveals only the
+// kind of the error: it contains no key, no folder and no text of a backend.
+// Call WriteError before the response has started. For HEAD, it sends no body.
 //
-// WriteError passes err to MiddlewareOptions.OnError. Without one it logs each
-// error with a status of 500 and above, and each [ErrMisconfigured], with
-// slog.Default. It logs nothing of the request except its pattern and ID.
+// A response with status 401 gets the challenge of [MiddlewareOptions], and one
+// with status 503 gets Retry-After, unless that header is already set.
+//
+// WriteError passes err to MiddlewareOptions.OnError. If OnError is nil, it
+// logs errors with a status of 500 or above, and each [ErrMisconfigured], with
+// slog.Default. The log contains only the pattern and the ID of the request.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	if err == nil {
-		err = errors.New("blobhttp: WriteError was called without an error")
+		err = errors.New("blobhttp: WriteError: the error is nil")
 	}
 	report(r, err)
 	ProblemOf(err).write(w, r)
 }
 
-// identified returns p with the ID of the request.
+// identified returns a copy of p with the ID of the request.
 func (p *Problem) identified(r *http.Request) *Problem {
 	out := *p
 	if id := requestID(r); saneRequestID(id) {
@@ -140,7 +144,7 @@ func (p *Problem) identified(r *http.Request) *Problem {
 	return &out
 }
 
-// body returns the JSON of p with its extensions.
+// body returns p as JSON, including its extensions.
 func (p *Problem) body() ([]byte, error) {
 	body, err := json.Marshal(p)
 	if err != nil || len(p.Extensions) == 0 {
@@ -180,7 +184,7 @@ func (p *Problem) write(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(p.Status)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(body) // a client that is gone needs no response
+		_, _ = w.Write(body) // ignore a disconnected client
 	}
 }
 

@@ -170,6 +170,9 @@ func TestProblemTable(t *testing.T) {
 			}
 			require.NotNil(t, documented[k.Code], "a section of docs/problems.md")
 			assert.Equal(t, []string{fmt.Sprint(k.Status), k.Title}, documented[k.Code][2:4])
+			if k.Detail != "" {
+				assert.Equal(t, "> "+k.Detail, documented[k.Code][4])
+			}
 		})
 	}
 	assert.Len(t, sections, len(codes), "docs/problems.md lists what exists only")

@@ -7,14 +7,14 @@ import (
 	"net/http"
 )
 
-// settings are the options of Middleware that the handlers behind it need.
+// settings are the options of Middleware for the handlers inside it.
 type settings struct {
 	challenge string
 	onError   func(*http.Request, error)
 	mistakes  *mistakeLog
 }
 
-// settingsKey is the key of the settings in a request's context.
+// settingsKey is the context key of the settings.
 type settingsKey struct{}
 
 // bare are the settings of a handler without Middleware.
@@ -27,12 +27,13 @@ func settingsOf(ctx context.Context) *settings {
 	return bare
 }
 
-// challenge returns the WWW-Authenticate header of a 401, which must have one.
+// challenge returns the WWW-Authenticate header. A response with status 401
+// requires it.
 func challenge(r *http.Request) string { return settingsOf(r.Context()).challenge }
 
-// report passes an error to the application, or logs it if the program or the
-// storage is at fault. The log line has no part of the request that the client
-// could have put a secret into: no URL, header or body.
+// report passes an error to the application. Without OnError, it logs the error
+// if the program or the storage is at fault. The log line contains no URL,
+// header or body, because these may contain secrets.
 func report(r *http.Request, err error) {
 	ctx := r.Context()
 	s := settingsOf(ctx)

@@ -11,29 +11,30 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore"
 )
 
-// Uploaded is the response of [Intake.Form], as JSON.
+// Uploaded is the JSON response of [Intake.Form].
 type Uploaded struct {
 	Files []UploadedFile `json:"files"`
 }
 
-// UploadedFile is a stored file.
+// UploadedFile describes a stored file.
 type UploadedFile struct {
-	Field       string `json:"field,omitempty"` // of the form
+	Field       string `json:"field,omitempty"` // field of the form
 	Key         string `json:"key"`
 	Filename    string `json:"filename"`
 	Size        int64  `json:"size"` // bytes
 	ContentType string `json:"content_type"`
-	SHA256      string `json:"sha256,omitempty"` // hex; empty if the object has no stored digest
+	SHA256      string `json:"sha256,omitempty"` // hexadecimal; empty if the object has no stored digest
 
-	// Delivered is the link, if Intake.Link asks for one.
+	// Delivered is the link, if Intake.Link is set.
 	Delivered
 
-	// Problem is the reason for a missing link. The file is stored all the same.
+	// Problem is set if the link could not be issued. The file is stored
+	// anyway.
 	Problem *Problem `json:"problem,omitempty"`
 }
 
-// describe returns the description of a stored object, with a link if the intake
-// has one.
+// describe returns the description of a stored object, with a link if
+// Intake.Link is set.
 func (in *Intake) describe(r *http.Request, obj *blobstore.Object) UploadedFile {
 	u := UploadedFile{
 		Key: obj.Key, Filename: obj.Filename, Size: obj.Size,
@@ -52,13 +53,13 @@ func (in *Intake) describe(r *http.Request, obj *blobstore.Object) UploadedFile 
 	return u
 }
 
-// secondsLeft returns the remaining time of a link, rounded up, since links expire
-// on full seconds.
+// secondsLeft returns the remaining lifetime of a link, rounded up because
+// links expire on full seconds.
 func secondsLeft(l *blobstore.Link) int64 {
 	return int64((time.Until(l.Expires) + time.Second - 1) / time.Second)
 }
 
-// serveUpload runs an upload handler's function and responds to its error.
+// serveUpload calls serve and responds to its error.
 func serveUpload(w http.ResponseWriter, r *http.Request, serve func(http.ResponseWriter, *http.Request) error) {
 	if err := serve(w, r); err != nil {
 		if errors.Is(err, errMethod) {
@@ -68,11 +69,11 @@ func serveUpload(w http.ResponseWriter, r *http.Request, serve func(http.Respons
 	}
 }
 
-// writeJSON responds with a value for this client alone.
+// writeJSON responds with v as JSON. The response is not cached.
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // only of types of this package, which can be marshaled
+		panic(err) // unreachable: every type in use can be marshaled
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
@@ -81,5 +82,5 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	h["Cache-Control"] = noStore
 	h["Referrer-Policy"] = noReferrer
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // a client that is gone needs no response
+	_, _ = w.Write(body) // ignore a disconnected client
 }

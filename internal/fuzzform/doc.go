@@ -1,4 +1,4 @@
-// Package fuzzform holds the fuzz test of the handler for forms. A fuzz test looks at
-// the coverage of everything in its binary after each call, so it is in a package
-// without databases and services.
+// Package fuzzform contains the fuzz test of the form handler. A fuzz test
+// measures the coverage of its whole binary after each call, so this package
+// links no database and no service.
 package fuzzform

@@ -1,5 +1,4 @@
-// Package httprange parses the Range header of HTTP, as section 14 of RFC 9110
-// describes it.
+// Package httprange parses the HTTP Range header of RFC 9110, section 14.
 package httprange
 
 import (
@@ -10,17 +9,18 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore"
 )
 
-// maxRanges is the largest number of ranges that Parse returns. Each costs a
-// request to the backend, and no honest client asks for more.
+// maxRanges limits the ranges per request. Each range costs a request to the
+// backend, and no legitimate client needs more.
 const maxRanges = 32
 
-// ErrNoOverlap reports that no range overlaps the content, for status 416.
+// ErrNoOverlap reports that all ranges start past the end of the content. The
+// response then has status 416.
 var ErrNoOverlap = errors.New("no range overlaps the content")
 
-// Parse returns the ranges of an object of size bytes that a Range header asks
-// for, and none if the response is the whole object: if the header is empty,
-// invalid or of another unit than bytes, or if it asks for more than 32 ranges or
-// for more bytes than the object has.
+// Parse returns the ranges in a Range header for an object of size bytes. If it
+// returns no ranges and no error, the response is the whole object. That is the
+// case if the header is empty or invalid, has a unit other than bytes, or
+// requests more than 32 ranges or more bytes than the object has.
 func Parse(header string, size int64) ([]blobstore.Range, error) {
 	set, ok := cutUnit(header)
 	if !ok {
@@ -34,7 +34,7 @@ func Parse(header string, size int64) ([]blobstore.Range, error) {
 	for spec := range strings.SplitSeq(set, ",") {
 		spec = strings.Trim(spec, " \t")
 		if spec == "" {
-			continue // as lists allow
+			continue // lists may have empty elements
 		}
 		any = true
 		part, ok := parseSpec(spec, size)
@@ -42,7 +42,7 @@ func Parse(header string, size int64) ([]blobstore.Range, error) {
 			return nil, nil
 		}
 		if part.Length == 0 {
-			continue // begins past the end
+			continue // starts past the end
 		}
 		if len(parts) == maxRanges || part.Length > size-total {
 			return nil, nil
@@ -64,8 +64,8 @@ func cutUnit(header string) (set string, ok bool) {
 	return header[len(unit):], true
 }
 
-// parseSpec parses "5-9", "5-" or "-5". The length of a range that begins past the
-// end is 0.
+// parseSpec parses "5-9", "5-" or "-5". A range past the end of the object has
+// length 0.
 func parseSpec(spec string, size int64) (blobstore.Range, bool) {
 	first, last, ok := strings.Cut(spec, "-")
 	if !ok {
@@ -94,8 +94,7 @@ func parseSpec(spec string, size int64) (blobstore.Range, bool) {
 	return blobstore.Range{Offset: begin, Length: end - begin + 1}, true
 }
 
-// parsePos parses a position. It returns the largest int64 for a position that is
-// larger.
+// parsePos parses a position. Larger positions become the largest int64.
 func parsePos(s string) (int64, bool) {
 	if s == "" || strings.Trim(s, "0123456789") != "" {
 		return 0, false
@@ -107,8 +106,8 @@ func parsePos(s string) (int64, bool) {
 	return n, true
 }
 
-// Expect returns the range that a Range header most likely selects, if that does
-// not depend on the size of the object. Length 0 means to the end.
+// Expect predicts the range for a Range header, if the range does not depend on
+// the size of the object. Length 0 means up to the end.
 func Expect(header string) (blobstore.Range, bool) {
 	if header == "" {
 		return blobstore.Range{}, true

@@ -1,5 +1,5 @@
-// Package limit holds the errors of content that breaks a limit. They name the
-// limit, so that package blobhttp can report it to the client.
+// Package limit defines the errors of content outside a limit. Their fields
+// name the limit, so that package blobhttp can report it to the client.
 package limit
 
 import (
@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// Error is an error of content that is larger than MaxSize or of none of Types.
+// Error reports content larger than MaxSize, or of a type not in Types.
 type Error struct {
-	MaxSize int64    // bytes; 0 if the type is at fault
-	Types   []string // allowed types, such as "image/*"; empty if the size is at fault
+	MaxSize int64    // bytes; 0 if the type is wrong
+	Types   []string // allowed types, such as "image/*"; empty if the size is wrong
 
 	err error
 }
@@ -18,17 +18,18 @@ type Error struct {
 // Error implements error.
 func (e *Error) Error() string { return e.err.Error() }
 
-// Unwrap returns the error that was given to [Size] or [Type].
+// Unwrap returns the formatted error of [Size] or [Type].
 func (e *Error) Unwrap() error { return e.err }
 
-// Size returns an error that wraps kind, such as blobstore.ErrTooLarge, and says
-// what exceeds the limit, such as "20 bytes".
+// Size returns an error for content larger than limit bytes. It wraps kind,
+// such as blobstore.ErrTooLarge. what describes the excess, such as "20 bytes".
 func Size(kind error, what string, limit int64) error {
-	return &Error{MaxSize: limit, err: fmt.Errorf("%w: %s: the limit is %d", kind, what, limit)}
+	return &Error{MaxSize: limit, err: fmt.Errorf("%w: %s, limit %d", kind, what, limit)}
 }
 
-// Type returns an error that wraps kind, such as blobstore.ErrContentType, and says
-// what is not of an allowed type, such as "declared as text/html".
+// Type returns an error for content of another type than those in types. It
+// wraps kind, such as blobstore.ErrContentType. what describes the actual type,
+// such as "declared as text/html".
 func Type(kind error, what string, types []string) error {
-	return &Error{Types: types, err: fmt.Errorf("%w: %s, allowed are %s", kind, what, strings.Join(types, ", "))}
+	return &Error{Types: types, err: fmt.Errorf("%w: %s, allowed: %s", kind, what, strings.Join(types, ", "))}
 }

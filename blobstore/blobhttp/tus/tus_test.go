@@ -304,7 +304,7 @@ func TestRefusalsNameTheLimit(t *testing.T) {
 
 	res, answer := h.send(h.create("plain text", nil), 0, "plain text")
 	require.Equal(t, 415, res.StatusCode)
-	assert.Equal(t, "Files of this type are not allowed. Allowed are: application/pdf.", detail(answer))
+	assert.Equal(t, "Files of this type are not allowed. Allowed types: application/pdf.", detail(answer))
 
 	res, err = request("OPTIONS", h.base, nil)
 	require.NoError(t, err)
