@@ -69,7 +69,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/provider"
@@ -114,34 +113,17 @@ func parse(u *url.URL, env func(string) string) (*Options, error) {
 	emulator, _ := strconv.ParseBool(env("AZURE_STORAGE_IS_LOCAL_EMULATOR"))
 	cdn, _ := strconv.ParseBool(env("AZURE_STORAGE_IS_CDN"))
 	moved := false // the URL names another service than the environment
-	for name, values := range u.Query() {
-		v := values[len(values)-1]
-		var err error
-		switch name {
-		case "create":
-			o.Create, err = strconv.ParseBool(v)
-		case "account_url":
-			o.AccountURL, moved = v, true
-		case "public_endpoint":
-			o.PublicEndpoint = v
-		case "stall_timeout":
-			o.StallTimeout, err = time.ParseDuration(v)
-		case "storage_account":
-			o.Account = v
-		case "domain":
-			domain, moved = v, true
-		case "protocol":
-			protocol = v
-		case "localemu":
-			emulator, err = strconv.ParseBool(v)
-		case "cdn":
-			cdn, err = strconv.ParseBool(v)
-		default:
-			return nil, fmt.Errorf("there is no parameter %.100q", name) // whose value may be a secret
+	move := func(to *string) func(string) error {
+		return func(v string) error {
+			*to, moved = v, true
+			return nil
 		}
-		if err != nil {
-			return nil, fmt.Errorf("parameter %s=%.100q: %w", name, v, err)
-		}
+	}
+	if err := provider.AllParameters(u.Query(), map[string]any{
+		"create": &o.Create, "account_url": move(&o.AccountURL), "public_endpoint": &o.PublicEndpoint, "stall_timeout": &o.StallTimeout,
+		"storage_account": &o.Account, "domain": move(&domain), "protocol": &protocol, "localemu": &emulator, "cdn": &cdn,
+	}); err != nil {
+		return nil, err
 	}
 	if !o.SASToken.IsZero() && moved {
 		// The token would be sent to whom the URL names.

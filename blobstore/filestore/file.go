@@ -35,26 +35,21 @@ type fileBucket struct {
 	locks  [64]sync.Mutex // by key; held while a write is committed
 }
 
-func openFile(_ context.Context, u *url.URL, _ driver.Credentials) (driver.Bucket, error) {
-	q := u.Query()
-	if err := only(q, "create", "create_dir", "dir_file_mode", "no_tmp_dir", "metadata"); err != nil {
-		return nil, fmt.Errorf("file://: %w", err)
+func openFile(u *url.URL) (driver.Bucket, error) {
+	var create, createDir, noTempDir bool // the Go CDK's file:// calls the first create_dir, and the last is always so
+	metadata, dirMode := "", fs.FileMode(0o700)
+	if err := provider.AllParameters(u.Query(), map[string]any{
+		"create": &create, "create_dir": &createDir, "dir_file_mode": &dirMode, "no_tmp_dir": &noTempDir, "metadata": &metadata,
+	}); err != nil {
+		return nil, err
 	}
-	if q.Get("metadata") == "skip" {
-		return nil, errors.New("file://: metadata=skip: a store must keep metadata to recognise its own objects after a crash")
+	if metadata == "skip" {
+		return nil, errors.New("metadata=skip: a store must keep metadata to recognise its own objects after a crash")
 	}
-	if q.Get("create_dir") != "" {
-		q.Set("create", "true")
-	}
-	dirMode, err := mode(q, "dir_file_mode", 0o700)
+	create = create || createDir
+	dir, err := folder(u, create)
 	if err != nil {
-		return nil, fmt.Errorf("file://: %w", err)
-	}
-	withCreate := *u
-	withCreate.RawQuery = q.Encode()
-	dir, create, err := folder(&withCreate)
-	if err != nil {
-		return nil, fmt.Errorf("file://: %w", err)
+		return nil, err
 	}
 	// Temporary files go beside the objects: from the system's own folder they
 	// could not be renamed across file systems.
@@ -72,7 +67,7 @@ func openFile(_ context.Context, u *url.URL, _ driver.Credentials) (driver.Bucke
 		dir: dir, origin: from, seed: maphash.MakeSeed(),
 	}
 	if fb.info, err = os.Stat(dir); err != nil {
-		return nil, errors.Join(fmt.Errorf("file://: opening the folder: %w", err), fb.Close())
+		return nil, errors.Join(fmt.Errorf("opening the folder: %w", err), fb.Close())
 	}
 	_, err = os.Lstat(from.marker())
 	fb.marked.Store(err == nil)

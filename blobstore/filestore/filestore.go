@@ -25,12 +25,12 @@
 package filestore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
@@ -47,30 +47,34 @@ const (
 var needs = map[string]string{"write": toWrite, "read": toRead, "list": toRead, "delete": toWrite, "sweep": toWrite}
 
 func init() {
-	driver.Register("local", openLocal)
-	driver.Register("file", openFile)
+	for scheme, open := range map[string]func(*url.URL) (driver.Bucket, error){"local": openLocal, "file": openFile} {
+		driver.Register(scheme, func(_ context.Context, u *url.URL, _ driver.Credentials) (driver.Bucket, error) {
+			b, err := open(u)
+			if err != nil {
+				return nil, fmt.Errorf("%s://: %w", scheme, err)
+			}
+			return b, nil
+		})
+	}
 }
 
-// folder returns the absolute path of the folder that a URL names, and whether
-// it is to be made.
-func folder(u *url.URL) (dir string, create bool, err error) {
+// folder returns the absolute path of the folder that a URL names. It must exist
+// unless create is set.
+func folder(u *url.URL, create bool) (dir string, err error) {
 	path := u.Path
 	if u.Host != "" {
 		path = u.Host + u.Path // local://./uploads and local://uploads are relative
 	}
 	if path == "" {
-		return "", false, fmt.Errorf("%s:// names no folder: want %s:///absolute/path or %s://./relative", u.Scheme, u.Scheme, u.Scheme)
-	}
-	if create, err = flag(u.Query(), "create"); err != nil {
-		return "", false, err
+		return "", fmt.Errorf("the URL names no folder: want %s:///absolute/path or %s://./relative", u.Scheme, u.Scheme)
 	}
 	if dir, err = filepath.Abs(filepath.FromSlash(path)); err != nil {
-		return "", false, err
+		return "", err
 	}
 	if _, err := os.Stat(dir); !create && errors.Is(err, os.ErrNotExist) {
-		return "", false, fmt.Errorf("the folder %s does not exist: make it, or add ?create=true: %w", dir, err)
+		return "", fmt.Errorf("the folder %s does not exist: make it, or add ?create=true: %w", dir, err)
 	}
-	return dir, create, nil
+	return dir, nil
 }
 
 // identity is the name of a folder in the trail: the same by whichever path, so
@@ -80,44 +84,4 @@ func identity(dir string) string {
 		return real
 	}
 	return dir
-}
-
-// flag parses a parameter that is true or false.
-func flag(q url.Values, name string) (bool, error) {
-	switch v := q.Get(name); v {
-	case "true", "1":
-		return true, nil
-	case "", "false", "0":
-		return false, nil
-	default:
-		return false, fmt.Errorf("%s=%s: want true or false", name, v)
-	}
-}
-
-// mode parses a parameter that holds octal permissions.
-func mode(q url.Values, name string, def os.FileMode) (os.FileMode, error) {
-	v := q.Get(name)
-	if v == "" {
-		return def, nil
-	}
-	m, err := strconv.ParseUint(v, 8, 12)
-	if err != nil {
-		return 0, fmt.Errorf("%s=%s: want octal permissions such as 0700", name, v)
-	}
-	return os.FileMode(m), nil
-}
-
-// only refuses parameters that are not known, so that a misspelt one is not
-// silently without effect.
-func only(q url.Values, names ...string) error {
-	known := make(map[string]bool, len(names))
-	for _, n := range names {
-		known[n] = true
-	}
-	for n := range q {
-		if !known[n] {
-			return fmt.Errorf("unknown parameter %q: there are %q", n, names)
-		}
-	}
-	return nil
 }

@@ -3,7 +3,6 @@ package filestore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"iter"
@@ -23,24 +22,16 @@ type localBucket struct {
 	origin origin
 }
 
-func openLocal(_ context.Context, u *url.URL, _ driver.Credentials) (driver.Bucket, error) {
-	q := u.Query()
-	if err := only(q, "create", "dir_mode", "file_mode", "md5"); err != nil {
-		return nil, fmt.Errorf("local://: %w", err)
+func openLocal(u *url.URL) (driver.Bucket, error) {
+	opts := &localblob.Options{DirMode: 0o700, FileMode: 0o600}
+	if err := provider.AllParameters(u.Query(), map[string]any{
+		"create": &opts.CreateDir, "dir_mode": &opts.DirMode, "file_mode": &opts.FileMode, "md5": &opts.MD5,
+	}); err != nil {
+		return nil, err
 	}
-	dir, create, err := folder(u)
+	dir, err := folder(u, opts.CreateDir)
 	if err != nil {
-		return nil, fmt.Errorf("local://: %w", err)
-	}
-	opts := &localblob.Options{CreateDir: create}
-	if opts.DirMode, err = mode(q, "dir_mode", 0o700); err != nil {
-		return nil, fmt.Errorf("local://: %w", err)
-	}
-	if opts.FileMode, err = mode(q, "file_mode", 0o600); err != nil {
-		return nil, fmt.Errorf("local://: %w", err)
-	}
-	if opts.MD5, err = flag(q, "md5"); err != nil {
-		return nil, fmt.Errorf("local://: %w", err)
+		return nil, err
 	}
 	from := originOf(dir)
 	b, err := localblob.Open(dir, opts)

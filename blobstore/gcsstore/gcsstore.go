@@ -61,7 +61,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/internal/provider"
@@ -91,44 +90,21 @@ func parse(u *url.URL, env func(string) string) (*Options, error) {
 		return nil, err
 	}
 	o := &Options{Bucket: u.Host}
-	for name, values := range u.Query() {
-		v := values[len(values)-1]
-		var err error
-		switch name {
-		case "create":
-			o.Create, err = strconv.ParseBool(v)
-		case "anonymous":
-			o.Anonymous, err = strconv.ParseBool(v)
-		case "access_id":
-			if v == "-" { // the Go CDK's other word for anonymous
-				o.Anonymous = true
-			} else {
-				o.AccessID = v
-			}
-		case "private_key_path":
-			o.PrivateKeyFile = v
-		case "credentials_path":
-			o.CredentialsFile = v
-		case "project_id":
-			o.ProjectID = v
-		case "endpoint":
-			o.Endpoint = v
-		case "public_endpoint":
-			o.PublicEndpoint = v
-		case "universe_domain":
-			o.UniverseDomain = v
-		case "stall_timeout":
-			o.StallTimeout, err = time.ParseDuration(v)
-		case "grpc", "zonal":
-			if on, _ := strconv.ParseBool(v); on {
-				err = errors.New("not supported: leave it out, or open the bucket with gcsblob and blobstore.New")
-			}
-		default:
-			return nil, fmt.Errorf("there is no parameter %.100q", name) // whose value may be a secret
+	refused := func(v string) error {
+		if on, _ := strconv.ParseBool(v); on {
+			return errors.New("not supported: leave it out, or open the bucket with gcsblob and blobstore.New")
 		}
-		if err != nil {
-			return nil, fmt.Errorf("parameter %s=%.100q: %w", name, v, err)
-		}
+		return nil
+	}
+	if err := provider.AllParameters(u.Query(), map[string]any{
+		"create": &o.Create, "anonymous": &o.Anonymous, "access_id": &o.AccessID, "private_key_path": &o.PrivateKeyFile, "credentials_path": &o.CredentialsFile,
+		"project_id": &o.ProjectID, "endpoint": &o.Endpoint, "public_endpoint": &o.PublicEndpoint, "universe_domain": &o.UniverseDomain,
+		"stall_timeout": &o.StallTimeout, "grpc": refused, "zonal": refused,
+	}); err != nil {
+		return nil, err
+	}
+	if o.AccessID == "-" { // the Go CDK's other word for anonymous
+		o.AccessID, o.Anonymous = "", true
 	}
 	if host := env("STORAGE_EMULATOR_HOST"); host != "" && o.Endpoint == "" {
 		if !strings.Contains(host, "://") {

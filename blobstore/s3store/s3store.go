@@ -65,11 +65,10 @@
 package s3store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
-	"strconv"
-	"time"
 
 	gcaws "gocloud.dev/aws"
 
@@ -97,48 +96,22 @@ func parse(ctx context.Context, u *url.URL) (*Options, error) {
 	if err := provider.CheckURL(u, "s3://bucket", "the environment or by s3store.Open"); err != nil {
 		return nil, err
 	}
-	q := u.Query()
 	o := &Options{Bucket: u.Host}
-	var err error
-	take := func(names ...string) (v string) {
-		for _, name := range names {
-			if q.Has(name) {
-				v = q.Get(name)
-				q.Del(name)
-			}
-		}
-		return v
-	}
-	flag := func(to *bool, names ...string) {
-		for _, name := range names {
-			if v := take(name); v != "" && err == nil {
-				if *to, err = strconv.ParseBool(v); err != nil {
-					err = fmt.Errorf("%s=%s: want true or false", name, v)
-				}
-			}
-		}
-	}
-	duration := func(to *time.Duration, name string) {
-		if v := take(name); v != "" && err == nil {
-			if *to, err = time.ParseDuration(v); err != nil || *to <= 0 {
-				err = fmt.Errorf("%s=%s: want a duration such as 30s", name, v)
-			}
-		}
-	}
-	o.Endpoint, o.PublicEndpoint = take("endpoint"), take("public_endpoint")
-	o.Encryption, o.KMSKeyID = take("ssetype", "sse"), take("kmskeyid", "kms_key_id")
-	flag(&o.Create, "create")
-	flag(&o.UsePathStyle, "s3ForcePathStyle", "use_path_style")
-	immutable := false // in the Go CDK: the bucket is not made part of the host
-	flag(&immutable, "hostname_immutable")
-	o.UsePathStyle = o.UsePathStyle || immutable
-	flag(&o.accelerate, "accelerate")
-	flag(&o.disableHTTPS, "disable_https")
-	duration(&o.StallTimeout, "stall_timeout")
-	duration(&o.StaleAfter, "stale_after")
+	var (
+		encryption, key      string // the names of the Go CDK
+		pathStyle, immutable bool   // too; the latter: the bucket is not made part of the host
+	)
+	q, err := provider.Parameters(u.Query(), map[string]any{
+		"create": &o.Create, "endpoint": &o.Endpoint, "public_endpoint": &o.PublicEndpoint, "stall_timeout": &o.StallTimeout, "stale_after": &o.StaleAfter,
+		"sse": &o.Encryption, "ssetype": &encryption, "kms_key_id": &o.KMSKeyID, "kmskeyid": &key,
+		"use_path_style": &o.UsePathStyle, "s3ForcePathStyle": &pathStyle, "hostname_immutable": &immutable,
+		"accelerate": &o.accelerate, "disable_https": &o.disableHTTPS,
+	})
 	if err != nil {
 		return nil, err
 	}
+	o.Encryption, o.KMSKeyID = cmp.Or(o.Encryption, encryption), cmp.Or(o.KMSKeyID, key)
+	o.UsePathStyle = o.UsePathStyle || pathStyle || immutable
 	cfg, err := gcaws.V2ConfigFromURLParams(ctx, q)
 	if err != nil {
 		return nil, err
