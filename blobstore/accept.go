@@ -1,7 +1,7 @@
 package blobstore
 
-// This file implements the acceptance of a ticket: making the object of the bytes
-// that a client sent.
+// This file implements the acceptance of a ticket: creating the object from the
+// uploaded content.
 
 import (
 	"context"
@@ -14,13 +14,13 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// acceptTries bounds how often accept judges an upload that the client keeps
-// replacing.
+// acceptTries bounds the attempts of accept to check an upload that the client
+// keeps replacing.
 const acceptTries = 4
 
-// accept makes an object of the bytes that lie under a ticket's private key. The
-// client may use its link until it expires, so the object must be made of the very
-// version that was judged.
+// accept creates the object from the content under the ticket's private key.
+// The client can use its link until it expires, so accept must copy exactly the
+// version it checked.
 func (s *Store) accept(ctx context.Context, intent audit.Intent) (obj *Object, err error) {
 	e := intent.Event()
 	for try := 1; ; try++ {
@@ -32,7 +32,8 @@ func (s *Store) accept(ctx context.Context, intent audit.Intent) (obj *Object, e
 	if err == nil || errors.Is(err, errNotArrived) || errors.Is(err, ErrInDoubt) {
 		return obj, err
 	}
-	// Unless it was sent anew, and is the object already, which could not be settled.
+	// A previous request may have created the object without settling the
+	// ticket.
 	made, lookErr := s.arrived(ctx, e.Key, e.OpID)
 	switch {
 	case lookErr == nil:
@@ -43,14 +44,16 @@ func (s *Store) accept(ctx context.Context, intent audit.Intent) (obj *Object, e
 	return nil, err
 }
 
-// acceptVersion is accept for what is there now, which it leaves there.
+// acceptVersion makes one attempt to accept the current version of the content.
+// It does not remove the content.
 func (s *Store) acceptVersion(ctx context.Context, intent audit.Intent, e audit.Event) (*Object, error) {
 	a, err := s.received(ctx, e)
 	if err != nil {
 		return nil, err
 	}
 	if a == nil {
-		// Or it is the object already, and that could not be settled.
+		// A previous request may have created the object without settling the
+		// ticket.
 		obj, err := s.arrived(ctx, e.Key, e.OpID)
 		if err != nil && !errors.Is(err, errNotArrived) {
 			err = unjudged(err)
@@ -62,7 +65,7 @@ func (s *Store) acceptVersion(ctx context.Context, intent audit.Intent, e audit.
 		return nil, err
 	}
 	if err := s.renew(ctx, intent); err != nil {
-		return nil, unjudged(err) // whoever took the ticket over since decides
+		return nil, unjudged(err) // the request that took over the ticket decides
 	}
 	obj := &Object{Key: e.Key, Filename: e.Details.Filename, ContentType: contentType, Size: a.Size, SHA256: sum, OpID: e.OpID}
 	meta := map[string]string{provider.MetaOp: e.OpID}
@@ -79,13 +82,13 @@ func (s *Store) acceptVersion(ctx context.Context, intent audit.Intent, e audit.
 	case err == nil:
 		return obj, s.judgeCopy(ctx, e, contentType)
 	case errors.Is(err, ErrReplaced), errors.Is(err, ErrChecksum):
-		return nil, ErrReplaced // since it was judged
+		return nil, ErrReplaced // replaced since the check
 	}
 	return s.afterFailedAccept(ctx, e, err)
 }
 
-// judgeCopy looks at the type of the new object, if the ticket limits it: a
-// provider that takes more than the content along must not get past the limit.
+// judgeCopy checks the type of the new object if the ticket restricts it. A
+// provider that copies more than the content must not bypass the restriction.
 func (s *Store) judgeCopy(ctx context.Context, e audit.Event, contentType string) error {
 	if e.ContentType == "" && len(e.Details.AllowedTypes) == 0 {
 		return nil
@@ -100,9 +103,9 @@ func (s *Store) judgeCopy(ctx context.Context, e audit.Event, contentType string
 	return both(ErrReplaced, s.removeOwn(ctx, e.Key, e.OpID))
 }
 
-// afterFailedAccept finds out whether the ticket's object exists after a copy that
-// failed with cause. If it does, this request may have made it, or one that was
-// overtaken: so it is never taken back here.
+// afterFailedAccept determines whether the ticket's object exists after a copy
+// that failed with cause. The object may have been created by this request or
+// by one that lost the ticket, so it is never removed here.
 func (s *Store) afterFailedAccept(ctx context.Context, e audit.Event, cause error) (*Object, error) {
 	ctx = context.WithoutCancel(ctx)
 	q := failedAccept
@@ -114,7 +117,7 @@ func (s *Store) afterFailedAccept(ctx context.Context, e audit.Event, cause erro
 	case leave:
 		return nil, inDoubt(cause, err)
 	case again:
-		return nil, ErrReplaced // it was removed since it was judged
+		return nil, ErrReplaced // removed since the check
 	case wait:
 		return nil, unjudged(cause)
 	case taken:
@@ -122,7 +125,7 @@ func (s *Store) afterFailedAccept(ctx context.Context, e audit.Event, cause erro
 	}
 	rctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	if _, err := s.bucket.Received(rctx, e.Key); err != nil { // the service may be still at it
+	if _, err := s.bucket.Received(rctx, e.Key); err != nil { // the service may still be copying
 		return nil, inDoubt(cause, err)
 	}
 	obj, err := object(e.Key, a)

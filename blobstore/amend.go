@@ -1,7 +1,8 @@
 package blobstore
 
-// Writes that take effect after their operation was settled: a request that was
-// held up on its way, while its process died and the reconciler found nothing.
+// This file handles late writes: they take effect after their operation was
+// settled. A request can be delayed on its way, while its process dies and the
+// reconciler finds no object.
 
 import (
 	"context"
@@ -17,16 +18,16 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// lateness is for how long after its settlement a write is looked for. A
-// connection is given up after 15 minutes at most, and a service takes no
-// request that was signed longer ago; the rest is for clocks that differ.
+// lateness is how long after settlement Reconcile still looks for a late write.
+// Clients give up a connection after at most 15 minutes, and services reject
+// requests signed longer ago. The rest allows for clock differences.
 const lateness = 3 * time.Hour
 
 // amendLate looks for objects of writes that were settled as failed or unknown
-// within the last hours, and appends an entry about each that stands now. The
-// operations are those that may have been under way: what failed by a rule or
-// for want of a right never will have been. It returns the number of entries,
-// and the first error.
+// within the time lateness, and appends an entry about each existing object. It
+// checks only operations whose request may have been in flight: a write
+// rejected by a rule or for lack of permission has sent none. It returns the
+// number of entries and the first error.
 func (s *Store) amendLate(ctx context.Context) (amended int, first error) {
 	trail, ok := s.journal.(audit.Reader)
 	if !ok {
@@ -55,25 +56,27 @@ func (s *Store) amendLate(ctx context.Context) (amended int, first error) {
 	return amended, first
 }
 
-// mayLand reports whether the request of an operation may be on its way still.
+// mayLand reports whether the request of an operation may still be in flight.
 func mayLand(e audit.Entry) bool {
 	switch e.ErrorCode {
 	case "error", "canceled", "deadline":
 		return true
 	}
-	// Of several requests that end a ticket one may be overtaken by another.
+	// A request that ends a ticket may have lost it to another request.
 	return e.SettledBy == audit.SettledByReconciler || stagingOf(e.Event) != ""
 }
 
-// amendOne appends an entry about the operation of late if its object exists and
-// no such entry does. Two processes that look at the same time may both append
-// one. The object is removed, and the entry signed, only on the word of an entry
-// that a certified writer signed: anybody who can insert a row could otherwise
-// have both done to any object.
+// amendOne appends an entry about the operation of late if its object exists
+// and no such entry does. Two processes that look concurrently may both append
+// one.
+//
+// amendOne relies only on an entry signed by a certified writer. Otherwise,
+// anyone able to insert a row into the database could have any object removed,
+// or have a false entry signed.
 func (s *Store) amendOne(ctx context.Context, trail audit.Reader, late audit.Entry) (bool, error) {
 	r, err := s.findWrite(ctx, late.Event)
 	if errors.Is(err, ErrPath) {
-		return false, nil // nothing can be learned from it
+		return false, nil // the object cannot be examined
 	}
 	if err != nil || r.Outcome != audit.OutcomeOK {
 		return false, err
@@ -84,17 +87,17 @@ func (s *Store) amendOne(ctx context.Context, trail audit.Reader, late audit.Ent
 	}
 	at := slices.IndexFunc(known, func(prior audit.Entry) bool { return prior.ID == late.ID })
 	if at < 0 {
-		return false, nil // purged since
+		return false, nil // the entry was purged
 	}
 	e := known[at].Event
 	if err := checkOperation(e); err != nil {
 		return false, err
 	}
 	if endIn(known, e) == audit.OutcomeOK {
-		return false, nil // it was said, and a staged upload may be committed since
+		return false, nil // already recorded, and a staged upload may have been committed since
 	}
 	if e.Action == audit.ActionMove {
-		e.Action = audit.ActionCopy // its source stays, as whoever was told that it failed expects
+		e.Action = audit.ActionCopy // the source remains, as expected by a caller that got an error
 	}
 	staged := e.Details.Staged && !e.Details.Committed
 	if staged {
@@ -114,7 +117,8 @@ func (s *Store) amendOne(ctx context.Context, trail audit.Reader, late audit.Ent
 	return !said, nil
 }
 
-// amendment is what is recorded of an operation that was settled otherwise.
+// amendment returns the entry for an operation that was settled with a
+// different outcome.
 func amendment(e audit.Event, r audit.Result) audit.Event {
 	e.ErrorCode = ""
 	e = e.With(r)
@@ -122,7 +126,7 @@ func amendment(e audit.Event, r audit.Result) audit.Event {
 	return e
 }
 
-// leastID is below the id of every entry that is committed at t or later.
+// leastID returns an ID below those of all entries committed at t or later.
 func leastID(t time.Time) string {
 	id := uuid.UUID{8: 0x80}
 	binary.BigEndian.PutUint64(id[:8], uint64(t.UnixMilli())<<16|0x7000)

@@ -27,13 +27,14 @@ const (
 	checkTimeout = 5 * time.Second
 )
 
-// CheckError is why [Store.Check] failed, inside its [*Error].
+// CheckError reports the failed step of [Store.Check]. It is wrapped in an
+// [*Error].
 type CheckError struct {
-	// Step names the step that failed: trail, write, read, list, sweep, create, copy, sign,
-	// fetch or delete.
+	// Step is the failed step: trail, write, read, list, sweep, create, copy,
+	// sign, fetch or delete.
 	Step string
-	// Advice suggests a fix, such as to grant s3:PutObject. It is empty if Err
-	// explains enough.
+	// Advice suggests a fix, such as granting s3:PutObject. It is empty if Err
+	// is sufficient.
 	Advice string
 	Err    error // never nil
 }
@@ -48,25 +49,27 @@ func (e *CheckError) Error() string {
 func (e *CheckError) Unwrap() error { return e.Err }
 
 // Check tests whether the store is operational. It writes a small object under
-// a private key, reads it, runs a listing, looks for leftovers of killed
-// processes, tries to create, copy and delete the object against a condition that
-// does not hold, signs a link, fetches the object through the link, and deletes the
-// object.
+// a private key, reads it, runs a listing, and looks for leftovers of killed
+// processes. It attempts to create, copy and delete the object under conditions
+// that do not hold. It signs a link, fetches the object through the link, and
+// deletes the object.
 //
-// If a step fails, the error wraps a [*CheckError], which names the step and
-// suggests a fix. If the store is closed, the error is [ErrClosed].
+// If a step fails, the error wraps a [*CheckError] with the name of the step
+// and a suggested fix. If the store is closed, the error is [ErrClosed] and not
+// a CheckError.
 //
 // Call Check at program start and in readiness probes, but not for every
 // request: it makes about fifteen requests to the service.
 //
-// A service that ignores the condition of a create-only write lets a second
-// upload replace an object without a trace. It fails the check. On a service that
-// only speaks the protocol of another, [Store.Info] reports ExactCreate and
-// create-only links only after a Check that saw it refuse.
+// A service that ignores the condition of a create-only write fails the check,
+// because a second upload could replace an object without a trace. For a
+// service that only implements the protocol of another service, [Store.Info]
+// reports ExactCreate and create-only links only after a Check in which the
+// service refused such a write.
 //
 // The first Check of a store also looks for files that are not objects, such as
-// symbolic links (see [Store.Skipped]), within the first 10,000 files. It logs a
-// warning by package slog if it finds any.
+// symbolic links (see [Store.Skipped]), among the first 10,000 files. If it
+// finds any, it logs a warning with package slog.
 //
 // Check takes at most 5 seconds, plus the time that the trail needs to settle
 // its record. It acts on behalf of the program: it needs no actor, does not
@@ -126,11 +129,11 @@ func noTrail(err error) error {
 	if disk := diskAdvice(err); disk != "" {
 		advice = disk
 	}
-	return &CheckError{Step: "trail", Advice: "the trail can't be written: " + advice, Err: err}
+	return &CheckError{Step: "trail", Advice: "cannot write the trail: " + advice, Err: err}
 }
 
-// swapLeft takes note of the check whose object could not be deleted, and returns
-// the one that was noted before.
+// swapLeft remembers the check with an object that could not be deleted, and
+// returns the previous one.
 func (s *Store) swapLeft(check audit.Intent) (before audit.Intent) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,9 +141,9 @@ func (s *Store) swapLeft(check audit.Intent) (before audit.Intent) {
 	return before
 }
 
-// clearLeft deletes what an earlier check had to leave, and settles that, so that
-// those who ask again and again leave one object and one open intent at most. If
-// it can't be deleted, that is what the check e ends with.
+// clearLeft deletes the object left by an earlier check and settles that check.
+// Repeated checks therefore leave at most one object and one open intent. If
+// the object cannot be deleted, the check e fails with that error.
 func (s *Store) clearLeft(ctx context.Context, e audit.Event) error {
 	intent := s.swapLeft(nil)
 	if intent == nil {
@@ -157,7 +160,7 @@ func (s *Store) clearLeft(ctx context.Context, e audit.Event) error {
 		return effect{result: interrupted}, nil
 	})
 	if err == nil || errors.Is(err, audit.ErrNotHeld) {
-		return nil // or the reconciler was faster
+		return nil // or a reconciler has already settled it
 	}
 	s.swapLeft(intent)
 	if errors.As(err, new(*CheckError)) {
@@ -166,17 +169,18 @@ func (s *Store) clearLeft(ctx context.Context, e audit.Event) error {
 	return noTrail(err)
 }
 
-// interrupted is the result of an operation that its process did not finish, and
-// that left nothing.
+// interrupted is the result of an operation that its process did not finish and
+// that left no object.
 var interrupted = audit.Result{Outcome: audit.OutcomeFailed, ErrorCode: "interrupted"}
 
-// canary is the object of a check.
+// canary is the small object written by a check.
 type canary struct {
 	key, id string
 	content []byte
 }
 
-// tryOut takes the canary through the steps, and removes it in any case.
+// tryOut runs the steps of a check with the canary, and then deletes the
+// canary.
 func (s *Store) tryOut(ctx context.Context, c *canary) error {
 	needs := s.bucket.Info().Needs
 	var failed *CheckError
@@ -201,7 +205,7 @@ func (s *Store) tryOut(ctx context.Context, c *canary) error {
 			failed = &CheckError{step.name, advice(ctx, step.need, err), err}
 		}
 		if step.name == "write" && (errors.Is(err, fs.ErrPermission) || errors.Is(err, ErrNoBucket)) {
-			return failed // and there is nothing to delete
+			return failed // there is no object to delete
 		}
 		break
 	}
@@ -212,7 +216,7 @@ func (s *Store) tryOut(ctx context.Context, c *canary) error {
 	case failed == nil:
 		return &CheckError{"delete", advice(ctx, needs["delete"], err), provider.As(ErrInDoubt, err)}
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		failed.Err = both(failed.Err, fmt.Errorf("whether the object still stands is not known (%w): %w", ErrInDoubt, err))
+		failed.Err = both(failed.Err, fmt.Errorf("unknown whether the test object still exists (%w): %w", ErrInDoubt, err))
 	}
 	return failed
 }
@@ -224,16 +228,16 @@ func (s *Store) readCanary(ctx context.Context, c *canary) error {
 	}
 	defer r.Close()
 	if r.Attributes.Metadata[provider.MetaOp] != c.id {
-		return errors.New("the object came back without the metadata that was stored with it")
+		return errors.New("the object was returned without its stored metadata")
 	}
 	return c.same(r)
 }
 
-// same compares what r gives with what was written.
+// same compares the content of r with the written content.
 func (c *canary) same(r io.Reader) error {
 	got, err := io.ReadAll(io.LimitReader(progress.Reader(r), int64(len(c.content))+1))
 	if err == nil && !bytes.Equal(got, c.content) {
-		err = errors.New("the object came back with other content than was stored")
+		err = errors.New("the object was returned with different content")
 	}
 	return err
 }
@@ -247,7 +251,7 @@ func (s *Store) listCanary(ctx context.Context, c *canary) error {
 	return nil
 }
 
-// linkCanary signs a link and uses it, on the way that links of this store take.
+// linkCanary signs a link and uses it in the same way as clients of this store.
 func (s *Store) linkCanary(ctx context.Context, c *canary) error {
 	link := &Link{Method: http.MethodGet, Expires: time.Now().Add(time.Minute).Truncate(time.Second), GrantID: c.id}
 	o := &LinkOptions{Method: http.MethodGet}
@@ -267,7 +271,7 @@ func (s *Store) linkCanary(ctx context.Context, c *canary) error {
 		}
 		return err
 	}
-	return nil // as Capabilities say
+	return nil // neither can sign, as reported by Capabilities
 }
 
 func (s *Store) fetchCanary(ctx context.Context, link *Link, c *canary) error {
@@ -279,15 +283,15 @@ func (s *Store) fetchCanary(ctx context.Context, link *Link, c *canary) error {
 	}
 	req, err := http.NewRequestWithContext(ctx, link.Method, link.URL(), nil)
 	if err != nil {
-		return errors.New("the service signed a link that is no URL")
+		return errors.New("the service returned a signed link that is not a valid URL")
 	}
 	req.Header = link.Header.Clone()
 	resp, err := client.Do(req)
 	if err != nil {
 		if ue := (*url.Error)(nil); errors.As(err, &ue) {
-			err = ue.Err // without the URL, which is a secret
+			err = ue.Err // omits the URL, a secret
 		}
-		return &CheckError{"fetch", "links name " + req.URL.Host + ", which can't be reached from here: check the public endpoint and the network", err}
+		return &CheckError{"fetch", "cannot reach " + req.URL.Host + ", the host of signed links: check the public endpoint and the network", err}
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -299,12 +303,13 @@ func (s *Store) fetchCanary(ctx context.Context, link *Link, c *canary) error {
 	return nil
 }
 
-// serviceCode is the word for an error in the answers of all three services.
+// serviceCode finds the error code in a response. All three services use this
+// element.
 var serviceCode = regexp.MustCompile(`<Code>([A-Za-z0-9.]{1,64})</Code>`)
 
-// refusedLink says why the service does not honour its own link.
+// refusedLink returns the reason for which the service refused its own link.
 func refusedLink(resp *http.Response) error {
-	err := fmt.Errorf("the service answered %d", resp.StatusCode)
+	err := fmt.Errorf("the service responded with status %d", resp.StatusCode)
 	if body, readErr := io.ReadAll(io.LimitReader(resp.Body, 8<<10)); readErr == nil {
 		if m := serviceCode.FindSubmatch(body); m != nil {
 			err = fmt.Errorf("%w %s", err, m[1])
@@ -315,10 +320,10 @@ func refusedLink(resp *http.Response) error {
 		return e
 	}
 	e.Err = provider.As(fs.ErrPermission, err)
-	e.Advice = "the service refused its own link: check whether a policy or a firewall refuses what is not signed by a header, and whether a proxy changes the host or the path"
+	e.Advice = "the service refused its own link: check whether a policy or a firewall requires signed headers, and whether a proxy changes the host or the path"
 	if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		if off := time.Since(at).Round(time.Second); off.Abs() > time.Minute {
-			e.Advice = fmt.Sprintf("this machine's clock and the service's are %v apart: set it", off.Abs())
+			e.Advice = fmt.Sprintf("the clock of this machine differs from the service's clock by %v: correct it", off.Abs())
 		}
 	}
 	return e

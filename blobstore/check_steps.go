@@ -1,7 +1,7 @@
 package blobstore
 
-// This file implements the steps of Check that try the conditions of a service,
-// and the advice for failures.
+// This file implements the steps of Check that test conditional requests, and
+// the advice for failures.
 
 import (
 	"bytes"
@@ -18,49 +18,50 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// advice returns the remedy for the error of a step, or "".
+// advice returns a suggested fix for the error of a step, or "".
 func advice(ctx context.Context, need string, err error) string {
 	switch disk := diskAdvice(err); {
 	case errors.Is(err, ErrNoBucket):
-		return "the bucket or folder of the store doesn't exist (any more): mount its volume, restore it, or create it anew"
+		return "the bucket or folder of the store does not exist: mount its volume, restore it, or create it again"
 	case errors.Is(err, ErrPath):
-		return "a part of the path is not an ordinary folder"
+		return "part of the path is not an ordinary folder: check it for symbolic links"
 	case disk != "":
 		return disk
 	case errors.Is(err, fs.ErrPermission) && isErrno(err):
 		if need == "" {
 			need = "access to the folder"
 		}
-		return "permission denied: check the owner and the mode of the folder; what is needed is " + need
+		return "permission denied: check the owner and the mode of the folder; the program needs " + need
 	case errors.Is(err, fs.ErrPermission) && need != "":
-		return "it was refused: check the credentials; what is needed is " + need
+		return "permission denied: check the credentials; they need " + need
 	case errors.Is(err, fs.ErrPermission):
-		return "it was refused: check the credentials and what they are allowed"
+		return "permission denied: check the credentials and their permissions"
 	case ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded):
-		return fmt.Sprintf("there was no answer within %v: check address and network", checkTimeout)
+		return fmt.Sprintf("no response within %v: check the address and the network", checkTimeout)
 	case isNetwork(err):
-		return "the service can't be reached: check address and network"
+		return "cannot reach the service: check the address and the network"
 	case isErrno(err):
-		return "the file system failed: check the disk and the system's log"
+		return "the file system failed: check the disk and the system log"
 	}
 	return ""
 }
 
-// diskAdvice returns the meaning of a file system's error number, or "".
+// diskAdvice returns a suggested fix for an error number of the file system, or
+// "".
 func diskAdvice(err error) string {
 	for _, d := range []struct {
 		errno  syscall.Errno
 		advice string
 	}{
-		{syscall.ENOSPC, "the disk is full: free some space, or some inodes"},
-		{syscall.EDQUOT, "the disk quota is used up: free some space, or raise the quota"},
-		{syscall.EROFS, "the file system is mounted read-only: mount it for writing, and look for disk errors in the system's log"},
+		{syscall.ENOSPC, "the disk is full: free some space or inodes"},
+		{syscall.EDQUOT, "the disk quota is exhausted: free some space or raise the quota"},
+		{syscall.EROFS, "the file system is mounted read-only: mount it for writing, and look for disk errors in the system log"},
 		{syscall.EMFILE, "too many open files: raise the limit of this process (ulimit -n)"},
 		{syscall.ENFILE, "too many open files on this machine: raise the system's limit (fs.file-max)"},
 		{syscall.EIO, "input/output error: the disk or its connection is failing"},
-		{syscall.ESTALE, "the network file system lost this folder: mount it anew"},
-		{syscall.ENAMETOOLONG, "the file system doesn't take names of the length that keys can have: want 255 bytes"},
-		{syscall.ELOOP, "too many levels of symbolic links"},
+		{syscall.ESTALE, "the network file system lost this folder: mount it again"},
+		{syscall.ENAMETOOLONG, "the file system does not support the name lengths of keys: want 255 bytes"},
+		{syscall.ELOOP, "too many levels of symbolic links: remove the loop"},
 	} {
 		if errors.Is(err, d.errno) {
 			return d.advice
@@ -69,15 +70,15 @@ func diskAdvice(err error) string {
 	return ""
 }
 
-// isErrno reports whether err comes from the operating system, but not from its
-// network.
+// isErrno reports whether err is an error of the operating system, except for
+// network errors.
 func isErrno(err error) bool {
 	var errno syscall.Errno
 	return errors.As(err, &errno) && !isNetwork(err)
 }
 
-// isNetwork reports whether err comes from the network. An error number
-// satisfies net.Error as well, whatever it is of.
+// isNetwork reports whether err is a network error. Every syscall.Errno
+// implements net.Error, so an Errno alone is not sufficient.
 func isNetwork(err error) bool {
 	if errors.As(err, new(*net.OpError)) || errors.As(err, new(*net.DNSError)) || errors.As(err, new(*url.Error)) {
 		return true
@@ -107,14 +108,15 @@ func (s *Store) putCanary(ctx context.Context, c *canary, createOnly bool) error
 }
 
 const (
-	noCreateOnly = "the service does not implement create-only writes (If-None-Match), so that uploads can't be kept from replacing objects: " +
+	noCreateOnly = "the service does not implement create-only writes (If-None-Match), so uploads could replace objects: " +
 		"update it, or use another service"
-	ignoresCreateOnly = "the service ignores the condition of create-only writes (If-None-Match), so that an upload can replace an object: " +
+	ignoresCreateOnly = "the service ignores the condition of create-only writes (If-None-Match), so uploads could replace objects: " +
 		"update it, or use another service"
-	copyAdvice = "the service can't copy within the bucket as this store needs it: update it, or use another service"
+	copyAdvice = "the service does not support conditional copies within the bucket: update it, or use another service"
 )
 
-// createCanary writes the object a second time, create-only.
+// createCanary writes the object a second time. The create-only condition must
+// fail.
 func (s *Store) createCanary(ctx context.Context, c *canary) error {
 	err := s.putCanary(ctx, c, true)
 	switch {
@@ -130,8 +132,8 @@ func (s *Store) createCanary(ctx context.Context, c *canary) error {
 	return err
 }
 
-// copyCanary copies the object onto itself, which neither of two conditions
-// allows.
+// copyCanary copies the object onto itself under two conditions. Both must
+// fail.
 func (s *Store) copyCanary(ctx context.Context, c *canary) error {
 	err := s.bucket.Copy(ctx, c.key, c.key, &driver.CopyOptions{IfNotExist: true})
 	switch {
@@ -143,13 +145,13 @@ func (s *Store) copyCanary(ctx context.Context, c *canary) error {
 		return &CheckError{"copy", copyAdvice, err}
 	case !errors.Is(err, fs.ErrExist):
 		return err
-	case errors.Is(err, fs.ErrPermission): // the service refuses to abort the upload
+	case errors.Is(err, fs.ErrPermission): // the service refused to abort the multipart upload
 		return &CheckError{"copy", advice(ctx, s.bucket.Info().Needs["sweep"], err), err}
 	}
 	s.observeCreateOnly(true)
 	err = s.bucket.Copy(ctx, c.key, c.key, &driver.CopyOptions{IfMatch: otherETag})
 	if err == nil {
-		return &CheckError{"copy", copyAdvice, errors.New("a copy of another version of the object was made")}
+		return &CheckError{"copy", copyAdvice, errors.New("a conditional copy copied a different version of the object")}
 	}
 	if errors.Is(err, ErrReplaced) {
 		return nil
@@ -157,10 +159,11 @@ func (s *Store) copyCanary(ctx context.Context, c *canary) error {
 	return err
 }
 
-// otherETag is the ETag of no object.
+// otherETag is an ETag that no object has.
 const otherETag = `"0x0B10B7A11B10B7A"`
 
-// keepCanary tries to delete another version of the object.
+// keepCanary attempts to delete a different version of the object. The
+// condition must fail.
 func (s *Store) keepCanary(ctx context.Context, c *canary) error {
 	err := s.bucket.Delete(ctx, c.key, &driver.DeleteOptions{IfMatch: otherETag})
 	if errors.Is(err, ErrReplaced) {
@@ -168,12 +171,12 @@ func (s *Store) keepCanary(ctx context.Context, c *canary) error {
 	}
 	if err == nil {
 		return &CheckError{"delete", "the service ignores the condition of a deletion (If-Match): update it, or use another service",
-			errors.New("the deletion of another version removed the object")}
+			errors.New("a conditional deletion removed a different version of the object")}
 	}
 	return err
 }
 
-// observeCreateOnly reports the service's behavior to the bucket.
+// observeCreateOnly passes the observed behavior of the service to the bucket.
 func (s *Store) observeCreateOnly(holds bool) {
 	if o, ok := s.bucket.(provider.Observer); ok {
 		o.ObserveCreateOnly(holds)
@@ -181,24 +184,24 @@ func (s *Store) observeCreateOnly(holds bool) {
 }
 
 const (
-	warnAfter = 10_000 // files that warnSkipped looks at, at most
-	warnNames = 5      // files that its warning names
+	warnAfter = 10_000 // bounds the files checked by warnSkipped
+	warnNames = 5      // bounds the file names in its warning
 )
 
-// warnSkipped logs, once for each store, that the bucket holds files that are
-// not objects.
+// warnSkipped logs a warning if the bucket contains files that are not objects.
+// It does so at most once per store.
 func (s *Store) warnSkipped(ctx context.Context) {
 	s.warned.Do(func() {
 		var names []string
 		n := 0
-		_ = s.skipped(ctx, "", warnAfter, func(path, reason string) bool { // the listing reports the error
+		_ = s.skipped(ctx, "", warnAfter, func(path, reason string) bool { // List reports the error
 			if n++; len(names) < warnNames {
 				names = append(names, fmt.Sprintf("%.300q (%s)", path, reason))
 			}
 			return true
 		})
 		if n > 0 {
-			slog.WarnContext(ctx, "blobstore: the bucket holds files that are not objects, which are neither served nor copied",
+			slog.WarnContext(ctx, "blobstore: the bucket contains files that are not objects; they are neither served nor copied",
 				"bucket", s.bucket.Info().Bucket, "files", n, "such_as", names)
 		}
 	})

@@ -103,7 +103,7 @@ func TestCheckNamesTheStep(t *testing.T) {
 			var ce *blobstore.CheckError
 			require.ErrorAs(t, err, &ce)
 			require.Equal(t, step, ce.Step)
-			require.ErrorContains(t, err, "what is needed is "+need)
+			require.ErrorContains(t, err, "they need "+need)
 			require.ErrorContains(t, err, "AccessDenied")
 			require.Equal(t, step == "delete", errors.Is(err, blobstore.ErrInDoubt))
 
@@ -150,7 +150,7 @@ func TestCheckNamesTheFileSystemsFault(t *testing.T) {
 			require.ErrorAs(t, err, &ce)
 			require.Equal(t, step, ce.Step)
 			require.Contains(t, ce.Advice, want, "%v", errno)
-			require.NotContains(t, err.Error(), "check address and network")
+			require.NotContains(t, err.Error(), "check the address and the network")
 		}
 	}
 	for _, err := range []error{
@@ -160,7 +160,7 @@ func TestCheckNamesTheFileSystemsFault(t *testing.T) {
 	} {
 		b, _, store := newChecked(t)
 		b.fails["write"] = fmt.Errorf("the service: %w", err)
-		require.ErrorContains(t, store.Check(t.Context()), "check address and network")
+		require.ErrorContains(t, store.Check(t.Context()), "check the address and the network")
 	}
 }
 
@@ -190,7 +190,7 @@ func TestCheckLeavesOneObjectAtMost(t *testing.T) {
 			var ce *blobstore.CheckError
 			require.ErrorAs(t, err, &ce)
 			require.Equal(t, "delete", ce.Step)
-			require.ErrorContains(t, err, "what is needed is the D")
+			require.ErrorContains(t, err, "they need the D")
 			require.ErrorIs(t, err, fs.ErrPermission)
 			require.ErrorIs(t, err, blobstore.ErrInDoubt)
 			require.Equal(t, 1, objects(b))
@@ -263,7 +263,7 @@ func TestCheckFetchesTheLink(t *testing.T) {
 		want   []string // of the error; none: it is right
 	}{
 		{"right", func(w http.ResponseWriter, content []byte) { _, _ = w.Write(content) }, nil},
-		{"other content", func(w http.ResponseWriter, _ []byte) { _, _ = w.Write([]byte("<html>Please log in</html>")) }, []string{"other content"}},
+		{"other content", func(w http.ResponseWriter, _ []byte) { _, _ = w.Write([]byte("<html>Please log in</html>")) }, []string{"different content"}},
 		{"refused", func(w http.ResponseWriter, _ []byte) {
 			w.WriteHeader(http.StatusForbidden)
 			_, _ = io.WriteString(w, "<Error><Code>SignatureDoesNotMatch</Code></Error>")
@@ -306,7 +306,7 @@ func TestCheckFetchesTheLink(t *testing.T) {
 		b, _, store := newChecked(t)
 		b.link = "http://127.0.0.1:1/k?X-Signature=deadbeefdeadbeef"
 		err := store.Check(t.Context())
-		require.ErrorContains(t, err, "links name 127.0.0.1:1, which can't be reached from here")
+		require.ErrorContains(t, err, "cannot reach 127.0.0.1:1, the host of signed links")
 		require.NotContains(t, err.Error(), "deadbeef")
 	})
 }
@@ -324,6 +324,6 @@ func testCheckEndsInTime(t *testing.T) {
 	err := store.Check(t.Context())
 	require.Equal(t, 5*time.Second, time.Since(begun), "in the bubble's own time")
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.ErrorContains(t, err, "there was no answer within 5s")
+	require.ErrorContains(t, err, "no response within 5s")
 	require.Zero(t, trail.OpenIntents())
 }

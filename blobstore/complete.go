@@ -1,8 +1,9 @@
 package blobstore
 
-// The end of a ticket. Several requests may complete or abort it at once, in
-// several processes: each takes the intent over from the one before, and the one
-// that settles it decides.
+// This file implements the end of a ticket. Several requests, in several
+// processes, may complete or abort the same ticket concurrently. Each takes
+// over the intent from the previous one. The request that settles the intent
+// decides the outcome.
 
 import (
 	"context"
@@ -14,19 +15,29 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// Complete checks what was sent under the ticket, makes the object of it, and
-// settles the record. It may be called in another process than BeginUpload, and
-// again: once the upload is complete it returns the object.
+// Complete checks the uploaded content, stores it as the object, and settles
+// the operation. The process that calls Complete need not be the one that
+// called BeginUpload. Once the upload is complete, further calls return the
+// object.
 //
-// The object gets nothing from the client but its bytes and, unless the ticket
-// says which, its content type.
+// The object takes only its content from the client, and its content type if
+// the ticket does not specify one.
 //
-// If nothing has arrived yet, the error is fs.ErrNotExist and the ticket stays
-// good. If the bytes can't be checked or stored now, the error is [ErrInDoubt] and
-// the ticket stays good too. Bytes that break a rule are removed and end the ticket:
-// [ErrTooLarge], [ErrContentType], [ErrChecksum], io.ErrUnexpectedEOF for too few
-// bytes, [ErrReplaced] if the client kept replacing them, or fs.ErrExist if the key
-// was taken. Of concurrent calls one may fail with [ErrBusy]; repeat it.
+// In these cases the upload is still undecided, and the caller can try again:
+//
+//   - fs.ErrNotExist: nothing has been uploaded yet.
+//   - [ErrInDoubt]: the content cannot be checked or stored at the moment.
+//   - [ErrBusy]: another request is completing or aborting the ticket.
+//
+// If the upload violates a constraint, Complete removes the uploaded content
+// and ends the ticket. The error is one of these:
+//
+//   - [ErrTooLarge]: the content is too long.
+//   - io.ErrUnexpectedEOF: the content is too short.
+//   - [ErrContentType]: its type is not allowed.
+//   - [ErrChecksum]: its SHA-256 differs.
+//   - [ErrReplaced]: the client kept uploading again during the check.
+//   - fs.ErrExist: the key exists already.
 func (t *Ticket) Complete(ctx context.Context) (*Object, error) {
 	if t.s == nil {
 		return nil, &Error{Op: "complete upload", Key: t.Key, Err: errNoStore}
@@ -39,10 +50,10 @@ func (t *Ticket) Complete(ctx context.Context) (*Object, error) {
 	return obj, nil
 }
 
-var errNoStore = errors.New("a Ticket of no store: want one of Store.BeginUpload or Store.Ticket")
+var errNoStore = errors.New("the Ticket has no store: use one returned by Store.BeginUpload or Store.Ticket")
 
-// checkTicket refuses a key or an id that a client made up. The journal would
-// refuse a record with such an id, as if no record could be written.
+// checkTicket rejects an invalid key or ID from a client. Otherwise, the
+// journal would reject the record, as if the trail were unavailable.
 func checkTicket(key, id string) error {
 	if err := CheckKey(key); err != nil {
 		return err
@@ -91,13 +102,13 @@ func (s *Store) completeUpload(ctx context.Context, key, id string) (*Object, er
 	return obj, nil
 }
 
-// errNotArrived: the ticket's bytes are not there yet.
-var errNotArrived = provider.As(fs.ErrNotExist, errors.New("nothing was uploaded yet"))
+// errNotArrived reports that nothing has been uploaded for the ticket yet.
+var errNotArrived = provider.As(fs.ErrNotExist, errors.New("nothing has been uploaded yet"))
 
-// errTicketOver: the ticket was settled, or never was one.
-var errTicketOver = errors.New("no such ticket, or it is over")
+// errTicketOver reports that the ticket is settled or never existed.
+var errTicketOver = errors.New("unknown or expired ticket")
 
-// arrived returns the object that a ticket became.
+// arrived returns the object created from a ticket.
 func (s *Store) arrived(ctx context.Context, key, id string) (*Object, error) {
 	at, a, err := s.look(ctx, subject{key: key, opID: id})
 	switch next(ticketArrived, state{object: at}) {
@@ -109,7 +120,7 @@ func (s *Store) arrived(ctx context.Context, key, id string) (*Object, error) {
 	return nil, err
 }
 
-// claim takes a ticket's intent over from whoever holds it.
+// claim takes over the intent of a ticket from its current holder.
 func (s *Store) claim(ctx context.Context, id, key string) (audit.Intent, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
@@ -120,15 +131,16 @@ func (s *Store) claim(ctx context.Context, id, key string) (audit.Intent, error)
 	return intent, err
 }
 
-// endTicket returns how to settle a ticket whose object is obj or failed to be made
-// with cause. A ticket that nothing was sent for, or whose bytes can't be judged
-// now, goes on until its time is over.
+// endTicket returns how to settle a ticket. Its object is obj, or creating the
+// object failed with cause. The ticket remains valid until it expires if
+// nothing was uploaded or the content cannot be checked at the moment.
 func (s *Store) endTicket(ctx context.Context, e audit.Event, obj *Object, cause error) effect {
 	switch {
 	case errors.Is(cause, ErrInDoubt), errors.Is(cause, errNotArrived):
 		return effect{open: true, lease: ticketLease(e)}
 	case cause == nil:
-		// Whoever takes the ticket over now finds the object.
+		// Another request that takes over the ticket from here on finds the
+		// object.
 		clearErr := s.removeStaged(ctx, stagingOf(e))
 		return effect{result: resultOf(obj), settled: func(ctx context.Context) error {
 			s.reportLeft(ctx, e, clearErr)
@@ -137,14 +149,15 @@ func (s *Store) endTicket(ctx context.Context, e audit.Event, obj *Object, cause
 	}
 	return effect{settled: func(ctx context.Context) error {
 		s.clearStaged(ctx, e)
-		// A request that was overtaken may have made the object since it was looked for.
+		// Another request that lost the ticket may have created the object
+		// since the last lookup.
 		_, err := s.undo(ctx, e)
 		return err
 	}}
 }
 
-// lostTicket ends a request that was overtaken by another one, which completes or
-// aborts the same ticket, because of lost.
+// lostTicket ends a request whose ticket was taken over by another request.
+// lost is the error that reported it.
 func (s *Store) lostTicket(ctx context.Context, e audit.Event, lost error) (*Object, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
 	defer cancel()
@@ -174,9 +187,9 @@ func (s *Store) lostTicket(ctx context.Context, e audit.Event, lost error) (*Obj
 	return nil, fmt.Errorf("%w: %w", errTicketOver, fs.ErrNotExist)
 }
 
-// undo removes the object of a ticket that was settled as failed. If the service
-// refuses that, the trail gets a second entry, which says that the object exists,
-// and undo returns it.
+// undo removes the object of a ticket that was settled as failed. If the
+// service refuses to remove it, undo returns the object and appends a second
+// entry to the trail: the object exists.
 func (s *Store) undo(ctx context.Context, e audit.Event) (*Object, error) {
 	obj, err := s.arrived(ctx, e.Key, e.OpID)
 	if errors.Is(err, errNotArrived) {
@@ -190,7 +203,7 @@ func (s *Store) undo(ctx context.Context, e audit.Event) (*Object, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	// A reconciler may have seen the object and said so.
+	// A reconciler may have found the object and recorded it.
 	switch end, known, err := s.endOf(ctx, e); {
 	case err != nil:
 		return nil, provider.As(ErrAudit, err)
@@ -206,10 +219,12 @@ func resultOK(obj *Object) audit.Result {
 	return r
 }
 
-// Abort ends a ticket and removes what was sent under it. It is recorded as the
-// upload that failed. A ticket that ended before is fs.ErrNotExist. One whose upload
-// is complete is fs.ErrExist, and the object stays. While another request completes
-// the ticket, the error may be [ErrBusy].
+// Abort ends a ticket and removes the uploaded content. The trail records the
+// upload as failed.
+//
+// If the ticket has already ended, the error is fs.ErrNotExist. If the upload
+// is complete, the error is fs.ErrExist, and the object remains. If another
+// request is completing the ticket, the error may be [ErrBusy].
 func (t *Ticket) Abort(ctx context.Context) error {
 	if t.s == nil {
 		return &Error{Op: "abort upload", Key: t.Key, Err: errNoStore}
@@ -221,7 +236,7 @@ func (t *Ticket) Abort(ctx context.Context) error {
 	return nil
 }
 
-var errComplete = provider.As(fs.ErrExist, errors.New("the upload is complete: delete the object"))
+var errComplete = provider.As(fs.ErrExist, errors.New("the upload is already complete: call Delete to remove the object"))
 
 func (s *Store) abortUpload(ctx context.Context, key, id string) error {
 	if err := checkTicket(key, id); err != nil {
@@ -249,7 +264,7 @@ func (s *Store) abortUpload(ctx context.Context, key, id string) error {
 			return effect{open: true, lease: ticketLease(e)}, err
 		}
 		var eff effect
-		if err == nil { // it was made by a request that could not settle it
+		if err == nil { // created by a request that could not settle it
 			err = errComplete
 			eff = s.endTicket(ctx, e, obj, nil)
 			eff.result.Outcome = audit.OutcomeOK

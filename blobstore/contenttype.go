@@ -13,22 +13,22 @@ import (
 	"github.com/blobtrail/blobtrail/internal/limit"
 )
 
-const sniffBytes = 3072 // what mimetype looks at
+const sniffBytes = 3072 // bytes read by mimetype
 
-// peek reads what is needed to find the type of the content, and returns a
-// reader of the whole.
+// peek reads the bytes needed to detect the content type. It returns them, and
+// a reader of the whole content.
 func peek(r io.Reader) (head []byte, whole io.Reader, err error) {
 	br := bufio.NewReaderSize(r, sniffBytes)
 	switch head, err = br.Peek(sniffBytes); err {
 	case nil:
 		return head, br, nil
-	case io.EOF: // bufio would read on after the end
+	case io.EOF: // bufio would read past the end
 		return head, bytes.NewReader(head), nil
 	}
 	return nil, nil, err
 }
 
-// contentType returns the type to store the content under, or ErrContentType.
+// contentType returns the type to store, or an error that wraps ErrContentType.
 func (o *UploadOptions) contentType(head []byte) (string, error) {
 	found := mimetype.Detect(head)
 	declared := o.ContentType
@@ -41,21 +41,21 @@ func (o *UploadOptions) contentType(head []byte) (string, error) {
 	if err := o.checkDeclared(o.ContentType); err != nil {
 		return "", err
 	}
-	// What the content is may be more exact than what is allowed: a .docx is
-	// also a ZIP archive.
+	// The detected type may be more specific than an allowed type: a .docx file
+	// is also a ZIP archive.
 	for m := found; m != nil; m = m.Parent() {
-		root := m.Parent() == nil // the root of all types is no statement about found
+		root := m.Parent() == nil // every type descends from the root, so the root alone says nothing
 		if (!root || m == found) && allowed(baseType(m.String()), o.AllowedTypes) {
 			return declared, nil
 		}
 	}
-	return "", limit.Type(ErrContentType, "the content is "+found.String(), o.AllowedTypes)
+	return "", limit.Type(ErrContentType, "detected type "+found.String(), o.AllowedTypes)
 }
 
-// checkDeclared refuses a declared type that is not among those allowed.
+// checkDeclared rejects a declared type outside the allowed types.
 func (o *UploadOptions) checkDeclared(declared string) error {
 	if declared != "" && !allowed(baseType(declared), o.AllowedTypes) {
-		return limit.Type(ErrContentType, fmt.Sprintf("declared as %.100q", declared), o.AllowedTypes)
+		return limit.Type(ErrContentType, fmt.Sprintf("declared type %.100q", declared), o.AllowedTypes)
 	}
 	return nil
 }
@@ -75,12 +75,12 @@ func allowed(t string, types []string) bool {
 	return false
 }
 
-const maxContentType = 255 // bytes, as the trail keeps it
+const maxContentType = 255 // bytes, the limit of the trail
 
-// declaredType returns the type that something was sent as, in the form in which
-// every backend gives it back, or "" if that says nothing: services say
-// octet-stream of what was sent without a type, and some clients say form of
-// everything.
+// declaredType returns the content type declared by a client, in the form
+// returned by every backend. It returns "" for a type without information:
+// services use octet-stream for content sent without a type, and some clients
+// declare all content as a form.
 func declaredType(t string) string {
 	base, params, err := mime.ParseMediaType(t)
 	switch {
@@ -95,7 +95,7 @@ func declaredType(t string) string {
 	return t
 }
 
-// sameType reports whether two types are one, however they are written.
+// sameType compares two content types, ignoring case and spaces.
 func sameType(a, b string) bool {
 	return strings.EqualFold(strings.ReplaceAll(a, " ", ""), strings.ReplaceAll(b, " ", ""))
 }

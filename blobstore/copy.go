@@ -16,20 +16,21 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// CopyOptions are the options of [Store.Copy] and [Store.Move].
+// CopyOptions configures [Store.Copy] and [Store.Move]. Nil and the zero value
+// select the defaults.
 type CopyOptions struct {
 	// Overwrite allows an existing object at the destination to be replaced. If
-	// false, a destination that is taken fails with fs.ErrExist.
+	// false, an existing destination fails with fs.ErrExist.
 	Overwrite bool
-	// Resource identifies the application's record that the file belongs to. It is
-	// recorded in the trail.
+	// Resource identifies the application's record that the file belongs to. It
+	// is recorded in the trail.
 	Resource audit.Resource
 }
 
-// Copy copies the object srcKey to dstKey, with its content type, name and
-// metadata. In the trail dstKey is the key, and srcKey the source key.
+// Copy copies the object srcKey to dstKey, with its content type, file name and
+// metadata. The trail records dstKey as the key and srcKey as the source key.
 //
-// The destination comes first in Copy and Move, as in io.Copy. The order is the
+// In Copy and Move, the destination comes first, as in io.Copy. This is the
 // reverse of os.Rename.
 func (s *Store) Copy(ctx context.Context, dstKey, srcKey string, opts *CopyOptions) error {
 	ctx, span := s.trace(ctx, audit.ActionCopy)
@@ -39,21 +40,25 @@ func (s *Store) Copy(ctx context.Context, dstKey, srcKey string, opts *CopyOptio
 	return nil
 }
 
-// Move renames the object srcKey to dstKey: it copies the object and then deletes
-// the source. If the source can't be deleted, Move takes the copy back, so that only
-// one of them exists when it returns. The trail gets an entry "move" for dstKey and,
-// in the same transaction, an entry "delete" for srcKey.
+// Move renames the object srcKey to dstKey. It copies the object and then
+// deletes the source. The trail gets an entry with action "move" for dstKey
+// and, in the same transaction, an entry with action "delete" for srcKey.
 //
-// A move that replaced an object can't be taken back. If the source can't be deleted
-// then, both objects exist, and the error is also [ErrInDoubt]: the move stays open,
-// and [Store.Reconcile] deletes the source if it is still the same.
+// If the source cannot be deleted, Move removes the copy again, so that only
+// one of the two objects remains. There are two exceptions:
 //
-// If the service refuses both deletions, as under a lock, the move has become a
-// copy: it is recorded as failed, together with an entry "copy", and the error
-// wraps fs.ErrPermission.
+//   - If the service refuses to delete the source, for example because of an
+//     object lock, and the copy cannot be removed either, the move becomes a
+//     copy. It is recorded as failed, together with an entry with action
+//     "copy". The error wraps fs.ErrPermission.
+//   - In other cases, a move that replaced an object at dstKey cannot be
+//     undone. Both objects remain, and the error also wraps [ErrInDoubt]. The
+//     operation stays open, and [Store.Reconcile] later deletes the source
+//     unless it has changed.
 //
-// Reconcile also finishes a move that a crash interrupted after the copy. It deletes
-// the source only if it is still the object that was copied.
+// Reconcile also completes a move interrupted by a crash after the copy. In
+// every case, the source is deleted only if it is still the version that was
+// copied.
 func (s *Store) Move(ctx context.Context, dstKey, srcKey string, opts *CopyOptions) error {
 	ctx, span := s.trace(ctx, audit.ActionMove)
 	if err := span.end(s.copyOrMove(ctx, audit.ActionMove, dstKey, srcKey, opts)); err != nil {
@@ -86,8 +91,7 @@ func (s *Store) copyOrMove(ctx context.Context, action audit.Action, dst, src st
 	e.Size, e.SHA256, e.ContentType = &obj.Size, obj.SHA256, obj.ContentType
 	e.Details.ETag = obj.ETag
 	if action == audit.ActionMove && o.Overwrite {
-		// Whether there is something to lose decides what becomes of a move that
-		// can't delete its source.
+		// A move that replaces an object cannot be undone.
 		switch _, err := s.lookUp(ctx, dst); {
 		case err == nil || errors.Is(err, ErrChecksum):
 			e.Details.Replaces = true
@@ -117,13 +121,14 @@ func (s *Store) copyOrMove(ctx context.Context, action audit.Action, dst, src st
 	})
 }
 
-// copyTries bounds how often copyObject copies a source that is replaced concurrently.
+// copyTries bounds the attempts of copyObject to copy a source that is replaced
+// concurrently.
 const copyTries = 4
 
-// copyObject copies obj to dst and returns what it copied: the object as it was
-// while it was copied. Digest and content come to dst by two ways, so a source
-// that is replaced in between would give it the one of the old object and the
-// other of the new one.
+// copyObject copies obj to dst and returns the version of obj that it copied.
+// The digest and the content reach dst separately. If the source is replaced in
+// between, dst could get the digest of one version and the content of another,
+// so copyObject checks the source again after the copy.
 func (s *Store) copyObject(ctx context.Context, dst string, obj *Object, opID string, overwrite bool) (*Object, error) {
 	for range copyTries {
 		meta := map[string]string{provider.MetaOp: opID}
@@ -142,13 +147,13 @@ func (s *Store) copyObject(ctx context.Context, dst string, obj *Object, opID st
 		case copied && err == nil && now.ETag == obj.ETag:
 			return obj, nil
 		case err != nil && !errors.Is(err, fs.ErrNotExist):
-			return nil, inDoubt(errors.New("whether the source was replaced while it was copied"), err)
+			return nil, inDoubt(errors.New("could not determine whether the source was replaced during the copy"), err)
 		}
 		if copied {
 			if whole, err := s.isCopy(ctx, dst, obj, opID); err != nil {
 				return nil, provider.As(ErrInDoubt, err)
 			} else if whole {
-				return obj, nil // it was replaced, or deleted, when the copy was made
+				return obj, nil // the source changed only after the copy
 			}
 		}
 		if now == nil || !overwrite {
@@ -164,11 +169,11 @@ func (s *Store) copyObject(ctx context.Context, dst string, obj *Object, opID st
 	if err := s.removeOwn(ctx, dst, opID); err != nil {
 		return nil, err
 	}
-	return nil, fmt.Errorf("source: %w, %d times", ErrReplaced, copyTries)
+	return nil, fmt.Errorf("source: %w in each of %d attempts", ErrReplaced, copyTries)
 }
 
-// isCopy reads the copy that an operation made and reports whether it is one of
-// obj.
+// isCopy reads the object that the operation stored at dst and reports whether
+// it is a copy of obj.
 func (s *Store) isCopy(ctx context.Context, dst string, obj *Object, opID string) (bool, error) {
 	r, err := s.open(ctx, dst, &DownloadOptions{})
 	if errors.Is(err, fs.ErrNotExist) {
@@ -188,7 +193,8 @@ func (s *Store) isCopy(ctx context.Context, dst string, obj *Object, opID string
 	return bytes.Equal(hash.Sum(nil), obj.SHA256), nil
 }
 
-// movedAway is the entry that ends the history of a moved object's old key.
+// movedAway returns the entry that records the deletion of a moved object's old
+// key.
 func movedAway(move audit.Event, opID string) audit.Event {
 	e := move
 	e.OpID, e.RefOpID, e.Outcome = "", opID, ""
@@ -196,9 +202,9 @@ func movedAway(move audit.Event, opID string) audit.Event {
 	return e
 }
 
-// takeBack removes the copy that a failed move made. It does so only while the
-// move is still ours: the reconciler finishes a move whose copy it sees, and that
-// copy is then all that is left.
+// takeBack removes the copy of a failed move, but only while this process holds
+// the intent. If a reconciler took over the move and finds the copy, it
+// completes the move, and the copy is then the only object left.
 func (s *Store) takeBack(ctx context.Context, intent audit.Intent, cause error) (effect, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
 	defer cancel()
@@ -218,7 +224,7 @@ func (s *Store) takeBack(ctx context.Context, intent audit.Intent, cause error) 
 		at.record = unread
 	}
 	switch next(q, at) {
-	case copied: // what it replaced is gone
+	case copied: // the replaced object cannot be restored
 		return effect{left: []audit.Event{onlyCopied(e)}}, cause
 	case takeBack:
 		err := s.removeOwn(ctx, e.Key, e.OpID)
@@ -230,17 +236,19 @@ func (s *Store) takeBack(ctx context.Context, intent audit.Intent, cause error) 
 		}
 		return effect{}, inDoubt(cause, err)
 	case amend:
-		// The reconciler may have looked before the copy was there, and said so.
+		// The reconciler may have looked before the copy existed, and recorded
+		// that it does not.
 		copied := e
 		copied.Action = audit.ActionCopy
 		if err := s.settleLost(ctx, copied, audit.Result{Outcome: audit.OutcomeOK}, nil, lost); err != nil {
 			lost = provider.As(ErrAudit, err)
 		}
 	}
-	return effect{}, inDoubt(cause, lost) // if it replaced something, the move is to be finished
+	return effect{}, inDoubt(cause, lost) // Reconcile completes a move that replaced an object
 }
 
-// onlyCopied is the entry of a move whose copy exists and whose source stays.
+// onlyCopied returns the entry for a move that left both the copy and the
+// source.
 func onlyCopied(move audit.Event) audit.Event {
 	e := move
 	e.Action, e.OpID, e.RefOpID, e.Outcome, e.OccurredAt = audit.ActionCopy, "", move.OpID, "", time.Time{}

@@ -8,7 +8,8 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// DeleteOptions are the options of [Store.Delete].
+// DeleteOptions configures [Store.Delete] and [Store.DeletePrefix]. Nil and the
+// zero value select the defaults.
 type DeleteOptions struct {
 	// Resource identifies the application's record that the file belongs to. It is
 	// recorded in the trail.
@@ -30,7 +31,7 @@ func (s *Store) Delete(ctx context.Context, key string, opts *DeleteOptions) err
 	return s.deleteBy(ctx, key, opts, nil)
 }
 
-// deleteBy deletes for the use of a link, or for the store if by is nil.
+// deleteBy deletes on behalf of a link, or of the store if by is nil.
 func (s *Store) deleteBy(ctx context.Context, key string, opts *DeleteOptions, by *redeemed) error {
 	ctx, span := s.trace(ctx, audit.ActionDelete)
 	if err := span.end(s.delete(ctx, key, opts, by)); err != nil {
@@ -51,7 +52,7 @@ func (s *Store) delete(ctx context.Context, key string, opts *DeleteOptions, by 
 	defer s.leave()
 
 	obj, err := s.lookUp(ctx, key)
-	if obj == nil { // one whose digest is broken can be deleted all the same
+	if obj == nil { // an object with a malformed digest can still be deleted
 		return s.record(ctx, e, err)
 	}
 	e.Size, e.SHA256, e.ContentType = &obj.Size, obj.SHA256, obj.ContentType
@@ -61,19 +62,23 @@ func (s *Store) delete(ctx context.Context, key string, opts *DeleteOptions, by 
 	})
 }
 
-// deleteTries bounds how often deleteAsIs deletes an object that is replaced concurrently.
+// deleteTries bounds the attempts to delete an object that is replaced
+// concurrently.
 const deleteTries = 4
 
-// deleteAsIs deletes an object, or what has replaced it since it was looked at.
+// deleteAsIs deletes obj, or its replacement if it was replaced since the
+// lookup.
 func (s *Store) deleteAsIs(ctx context.Context, intent audit.Intent, obj *Object) (eff effect, err error) {
 	for try := 1; ; try++ {
 		err = s.remove(ctx, obj.Key, obj.ETag)
-		// In doubt it may be deleted, and what is there now may have come since.
+		// If the outcome is unknown, obj may be deleted already, and the
+		// current object may be newer.
 		if try == deleteTries || !errors.Is(err, ErrReplaced) || errors.Is(err, ErrInDoubt) {
 			return eff, err
 		}
-		// Only while the deletion is still ours: if this process was stopped for
-		// long, others have been told that it failed.
+		// Continue only while this process holds the intent. If the process was
+		// suspended for long, the trail may already say that the deletion
+		// failed.
 		if err = s.renew(ctx, intent); err != nil {
 			return eff, both(ErrReplaced, err)
 		}

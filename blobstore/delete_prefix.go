@@ -11,28 +11,29 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// deletesAtOnce is how many objects DeletePrefix deletes at a time: over a
-// network nearly all of a deletion is waiting.
+// deletesAtOnce is the number of objects that DeletePrefix deletes
+// concurrently. Over a network, most of a deletion is waiting.
 const deletesAtOnce = 8
 
-// DeletePrefix deletes every object whose key begins with prefix, each with a
-// record of its own, and returns how many it deleted. opts are those of each
-// deletion. It ends at the first error; what was deleted until then is gone, and
-// calling it again goes on. What is uploaded meanwhile may or may not be deleted.
+// DeletePrefix deletes all objects whose keys begin with prefix and returns
+// their number. It records each deletion separately, with the options opts. It
+// stops at the first error: objects deleted before remain deleted, and another
+// call deletes the rest. Objects stored while it runs may or may not be
+// deleted.
 //
-// The prefix must end in a slash, so that "invoices/4" doesn't take
-// "invoices/42" with it; else the error wraps [ErrInvalidKey]. An empty prefix is
-// refused too.
+// The prefix must end in a slash, so that "invoices/4" does not match
+// "invoices/42". Otherwise, or if the prefix is empty, the error wraps
+// [ErrInvalidKey].
 func (s *Store) DeletePrefix(ctx context.Context, prefix string, opts *DeleteOptions) (int, error) {
 	if !strings.HasSuffix(prefix, "/") {
-		return 0, &Error{Op: "delete prefix", Key: prefix, Err: fmt.Errorf("%w: want a prefix that ends in a slash", ErrInvalidKey)}
+		return 0, &Error{Op: "delete prefix", Key: prefix, Err: fmt.Errorf("%w: the prefix must end in a slash", ErrInvalidKey)}
 	}
 	var deleted atomic.Int64
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(deletesAtOnce)
 	for obj, err := range s.List(gctx, &ListOptions{Prefix: prefix}) {
 		if err != nil {
-			// If a deletion failed that is why, and what Wait returns.
+			// If a deletion failed first, Wait returns its error instead.
 			group.Go(func() error { return err })
 			break
 		}
@@ -41,7 +42,7 @@ func (s *Store) DeletePrefix(ctx context.Context, prefix string, opts *DeleteOpt
 			if err == nil {
 				deleted.Add(1)
 			} else if errors.Is(err, fs.ErrNotExist) {
-				err = nil // somebody else was faster
+				err = nil // already deleted concurrently
 			}
 			return err
 		})

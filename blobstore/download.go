@@ -17,42 +17,45 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// DownloadOptions are the options of [Store.Download]. Nil and the zero value
-// mean the whole object, unverified.
+// DownloadOptions configures [Store.Download]. Nil and the zero value select
+// the whole object without verification.
 type DownloadOptions struct {
-	// Range is the range to read. The zero value is the whole object, and a
-	// Length of 0 reads to the end. A range that ends past the end of the object
-	// is cut. One that starts past the end is [ErrRange].
+	// Range is the range to read. The zero value selects the whole object, and
+	// a Length of 0 reads to the end. A range past the end of the object is
+	// shortened. If Offset is past the end, the error is [ErrRange].
 	Range Range
-	// Verify compares the content with the SHA-256 that is kept with the
-	// object while it is read, and fails with [ErrChecksum] instead of io.EOF.
-	// It needs the whole object, and is [ErrUnsupported] where no digest is kept.
+	// Verify compares the content with the stored SHA-256 while it is read. If
+	// they differ, the last call to Read returns [ErrChecksum] instead of
+	// io.EOF. Verify requires the whole object. Together with Range, or if the
+	// object has no stored SHA-256, the error is [ErrUnsupported].
 	Verify bool
-	// Resource is the host's own thing that the file belongs to, for the trail.
+	// Resource identifies the application's record that the file belongs to,
+	// such as an invoice. It is recorded in the trail.
 	Resource audit.Resource
 }
 
-// Reader reads an object, or a part of it. It is not safe for concurrent use.
-// The caller closes it.
+// Reader reads an object or a range of it. The caller must close it. It is not
+// safe for concurrent use.
 type Reader struct {
-	Object *Object // of the same state as the content
-	Range  Range   // the range that is read
+	Object *Object // describes the version being read
+	Range  Range   // the range being read
 
 	ctx   context.Context
 	body  io.ReadCloser
-	read  int64 // bytes that were read
+	read  int64 // bytes read so far
 	empty progress.Count
-	hash  hash.Hash // not nil: to be verified
+	hash  hash.Hash // not nil if the content is verified
 }
 
-// Download opens an object for reading. Its entry is durable before the first
-// byte leaves. A missing object is fs.ErrNotExist. When ctx ends, reading fails
-// with its error.
+// Download opens an object for reading. The caller must close the returned
+// reader. The download is recorded durably before Download returns, so no byte
+// is served without a record. If the object does not exist, the error is
+// fs.ErrNotExist. After ctx ends, reads fail with the error of ctx.
 func (s *Store) Download(ctx context.Context, key string, opts *DownloadOptions) (*Reader, error) {
 	return s.downloadBy(ctx, key, opts, nil)
 }
 
-// downloadBy downloads for the use of a link, or for the store if by is nil.
+// downloadBy downloads on behalf of a link, or of the store if by is nil.
 func (s *Store) downloadBy(ctx context.Context, key string, opts *DownloadOptions, by *redeemed) (*Reader, error) {
 	ctx, span := s.trace(ctx, audit.ActionDownload)
 	r, err := s.download(ctx, key, opts, by)
@@ -70,9 +73,9 @@ func (s *Store) download(ctx context.Context, key string, opts *DownloadOptions,
 	partial := o.Range != Range{}
 	switch {
 	case o.Range.Offset < 0 || o.Range.Length < 0:
-		return nil, fmt.Errorf("%w: offset %d and length %d must not be negative", ErrRange, o.Range.Offset, o.Range.Length)
+		return nil, fmt.Errorf("%w: invalid offset %d or length %d: must not be negative", ErrRange, o.Range.Offset, o.Range.Length)
 	case o.Verify && partial:
-		return nil, fmt.Errorf("%w: only a whole object can be verified", ErrUnsupported)
+		return nil, fmt.Errorf("%w: Verify requires the whole object: leave Range empty", ErrUnsupported)
 	}
 	e := audit.Event{Action: audit.ActionDownload, Key: key, Resource: o.Resource}
 	if err := s.enterBy(ctx, &e, by.permit(http.MethodGet)); err != nil {
@@ -107,7 +110,7 @@ func (s *Store) open(ctx context.Context, key string, o *DownloadOptions) (*Read
 	}
 	obj, err := object(key, dr.Attributes)
 	if err == nil && o.Verify && obj.SHA256 == nil {
-		err = fmt.Errorf("%w: no SHA-256 is kept with this object", ErrUnsupported)
+		err = fmt.Errorf("%w: this object has no stored SHA-256", ErrUnsupported)
 	}
 	if err != nil {
 		_ = dr.Close() // nothing was read from it
@@ -149,12 +152,12 @@ func (r *Reader) fail(err error) error {
 
 var smallBuffers = &provider.Buffers{Size: sendFrom}
 
-// sendFrom is from how many bytes on a file is sent by the kernel. Of less, the
-// header of an HTTP answer and the content fit into one write.
+// sendFrom is the size in bytes from which the kernel sends a file. A smaller
+// file and the header of the HTTP response fit into one write.
 const sendFrom = 32 << 10
 
-// WriteTo implements [io.WriterTo]: with a pooled buffer, or, from a local file
-// to a client over HTTP, without one.
+// WriteTo implements [io.WriterTo]. It uses a pooled buffer. From a local file
+// to an HTTP client, the kernel sends the content without a buffer.
 func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 	if file := r.file(w); file != nil {
 		n, err := w.(io.ReaderFrom).ReadFrom(file)
@@ -170,9 +173,9 @@ func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 	return provider.Copy(w, r)
 }
 
-// file returns what is left to read as a part of a file, in the form that the
-// kernel can send to the socket behind w by itself; nil if it can't, or if it
-// isn't worth it.
+// file returns the remaining content as part of a file, in the form that the
+// kernel can send directly to the socket of w. It returns nil if that is not
+// possible or not worthwhile.
 func (r *Reader) file(w io.Writer) io.Reader {
 	if r.hash != nil || r.Range.Length-r.read < sendFrom || r.ctx.Err() != nil {
 		return nil
@@ -193,7 +196,8 @@ func (r *Reader) file(w io.Writer) io.Reader {
 	}
 	switch src := src.(type) {
 	case *os.File:
-		// The kernel is much faster when it need not look for the end itself.
+		// With a limit, the kernel does not need to look for the end itself, so
+		// it is much faster.
 		return &io.LimitedReader{R: src, N: r.Range.Length - r.read}
 	case *io.LimitedReader:
 		if _, ok := src.R.(*os.File); ok {

@@ -12,56 +12,62 @@ import (
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
-// The errors of this package. errors.Is finds them on every backend. Operations
-// also fail with fs.ErrNotExist (no such object), fs.ErrExist (the key is taken),
-// fs.ErrPermission (the service refused the store's own credentials),
-// audit.ErrNoActor (the context has no actor), context.Canceled and
-// context.DeadlineExceeded. Those that package driver has too are the same values.
+// These errors are the same on every backend and are found by errors.Is. The
+// ones also defined in package driver are the same values.
+//
+// Operations also fail with:
+//
+//   - fs.ErrNotExist: the object does not exist.
+//   - fs.ErrExist: the key exists already.
+//   - fs.ErrPermission: the service refused the store's own credentials.
+//   - [audit.ErrNoActor]: the context has no actor.
+//   - context.Canceled and context.DeadlineExceeded: the context ended.
 var (
 	// ErrInvalidKey reports a key that breaks a rule; see [CheckKey].
 	ErrInvalidKey = errors.New("invalid key")
-	// ErrTooLarge reports content that is longer than its limit or its announced
-	// size.
+	// ErrTooLarge reports content longer than its limit or its announced size.
 	ErrTooLarge = driver.ErrTooLarge
-	// ErrContentType reports content of a type that is not allowed.
+	// ErrContentType reports content whose type is not allowed.
 	ErrContentType = errors.New("content type not allowed")
-	// ErrChecksum reports content that differs from its checksum.
+	// ErrChecksum reports content that differs from its SHA-256.
 	ErrChecksum = driver.ErrChecksum
 	// ErrRange reports a requested range that starts past the end of the object.
 	ErrRange = driver.ErrRange
-	// ErrUnsupported reports a feature that the backend lacks; see [Store.Info].
+	// ErrUnsupported reports a feature missing in the backend (see
+	// [Store.Info]), or an option or call that does not apply.
 	ErrUnsupported = errors.ErrUnsupported
 	// ErrReplaced reports that the object was replaced concurrently.
 	ErrReplaced = driver.ErrReplaced
-	// ErrAudit reports that the trail could not be written or read. Before the
-	// effect, nothing has happened. After the effect, it remains and its intent is
-	// open; [Store.Reconcile] settles it.
-	ErrAudit = errors.New("audit trail not written")
-	// ErrNoBucket reports that the bucket, container or folder of the store does
-	// not exist: it was removed, or its volume isn't mounted. It is never
-	// fs.ErrNotExist, so that an object in it is not taken for deleted.
+	// ErrAudit reports that the trail could not be written or read. If this
+	// happened before the operation took effect, nothing was changed. If it
+	// happened after that, the effect remains, the intent is open, and
+	// [Store.Reconcile] settles it.
+	ErrAudit = errors.New("audit trail unavailable")
+	// ErrNoBucket reports that the store's bucket, container or folder does not
+	// exist: it was removed, or its volume is not mounted. It never matches
+	// fs.ErrNotExist, so that an object in it is not mistaken for deleted.
 	ErrNoBucket = driver.ErrNoBucket
-	// ErrPath reports that the path of a key leads through something that the
-	// backend does not follow: on local files a symbolic link to a folder, or a
-	// link out of the folder of the store. It names that part of the path. The
-	// store can't say whether an object exists there.
+	// ErrPath reports that the path of a key passes through something the
+	// backend does not follow. On local files this is a symbolic link to a
+	// folder, or a link out of the store's folder. The error names that part of
+	// the path. Whether an object exists there is unknown.
 	ErrPath = driver.ErrPath
 	// ErrInDoubt reports that the outcome is unknown: the backend stopped
-	// responding. The intent is open; [Store.Reconcile] settles it.
+	// responding. The intent is open, and [Store.Reconcile] settles it.
 	ErrInDoubt = driver.ErrInDoubt
 	// ErrBusy reports that another request is completing or aborting the same
 	// ticket. Nothing is lost; try again.
 	ErrBusy = errors.New("another request is completing or aborting this upload; try again")
-	// ErrDenied reports that the authorizer refused the operation, or that its key
-	// is outside of the view. It is not fs.ErrPermission, by which the service
-	// refuses the store.
-	ErrDenied = errors.New("denied")
+	// ErrDenied reports that Options.Authorize refused the operation, or that
+	// the key is outside the view. It does not match fs.ErrPermission: that
+	// error means that the service refused the store's own credentials.
+	ErrDenied = errors.New("operation not authorized")
 	// ErrClosed reports that the store is closed.
-	ErrClosed = errors.New("store is closed")
+	ErrClosed = errors.New("the store is closed")
 )
 
-// Error is the error of every method of [Store]. Its text names the operation and
-// the key, and never contains a secret.
+// Error is the error type of every method of [Store]. Its text names the
+// operation and the key, and never contains a secret.
 type Error struct {
 	Op  string // such as "upload"
 	Key string // may be empty
@@ -77,7 +83,7 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// codes are the words that the trail has for errors, the first that fits.
+// codes maps errors to the error codes of the trail. The first match counts.
 var codes = []struct {
 	err  error
 	code string
@@ -107,8 +113,8 @@ var codes = []struct {
 	{errDiscarded, "discarded"},
 }
 
-// errorCode returns the word for err that is kept in the trail. The text of an
-// error is not, since it may hold what a client sent.
+// errorCode returns the code recorded in the trail for err. The text of err is
+// not recorded, because it may quote a client.
 func errorCode(err error) string {
 	for _, c := range codes {
 		if errors.Is(err, c.err) {

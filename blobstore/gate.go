@@ -8,30 +8,31 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// gate is shared by a store and its views. It counts the operations, so that Close
+// gate counts the running operations of a store and its views, so that Close
 // can wait for them.
 type gate struct {
 	closeBucket func() error
 
 	mu       sync.Mutex
-	running  int           // operations that entered and have not left
-	closed   chan struct{} // made by Close, closed after the bucket
-	closeErr error         // of the bucket, once closed is closed
-	reported bool          // a Close returned closeErr
-	left     audit.Intent  // the check whose object could not be deleted; see Check
+	running  int           // operations between start and leave
+	closed   chan struct{} // created by Close; closed after the bucket is closed
+	closeErr error         // error of closing the bucket; valid once closed is closed
+	reported bool          // whether a Close has returned closeErr
+	left     audit.Intent  // the check with an object that could not be deleted; see Check
 	warned   sync.Once     // see warnSkipped
 }
 
-// Close waits for the running operations, so that each is settled, and closes
-// the bucket. A [Staged] is running until Commit, Discard or Leave. Operations
-// that come later fail with [ErrClosed]. Readers that were opened before stay
-// usable as far as the backend allows.
+// Close waits for running operations to settle and then closes the bucket. A
+// [Staged] upload runs until Commit, Discard or Leave. Later operations fail
+// with [ErrClosed]. Readers opened earlier remain usable as far as the backend
+// permits.
 //
-// If ctx ends first, Close returns its error and the number of operations that
-// are still running. The bucket is closed when the last of them ends; another
-// Close waits for that. Close of a closed store fails with [ErrClosed].
+// If ctx ends first, Close returns the error of ctx with the number of running
+// operations. The bucket is closed when the last of them ends, and another call
+// to Close waits for that. Closing a closed store fails with [ErrClosed].
 //
-// Close of a view (see [Store.Sub]) does nothing: close the store.
+// Calling Close on a view (see [Store.Sub]) has no effect. Close the store
+// instead.
 func (s *Store) Close(ctx context.Context) error {
 	if s.prefix != "" {
 		return nil
@@ -59,7 +60,7 @@ func (g *gate) close(ctx context.Context) error {
 	g.mu.Lock()
 	switch {
 	case g.running > 0:
-		return fmt.Errorf("%w: %d operations are still running, and the bucket is closed when the last of them ends", ended(ctx, context.Cause(ctx)), g.running)
+		return fmt.Errorf("%w: %d operations are still running: the bucket is closed when the last of them ends", ended(ctx, context.Cause(ctx)), g.running)
 	case g.reported:
 		return ErrClosed
 	}
@@ -67,13 +68,14 @@ func (g *gate) close(ctx context.Context) error {
 	return g.closeErr
 }
 
-// finish closes the bucket. The caller holds the lock, and nothing is running.
+// finish closes the bucket. The caller holds the lock, and no operation is
+// running.
 func (g *gate) finish() {
 	g.closeErr = g.closeBucket()
 	close(g.closed)
 }
 
-// start counts an operation in, unless the store is closed.
+// start registers an operation. It fails if the store is closed.
 func (g *gate) start() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -84,7 +86,7 @@ func (g *gate) start() error {
 	return nil
 }
 
-// leave counts an operation out.
+// leave unregisters an operation.
 func (g *gate) leave() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

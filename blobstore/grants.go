@@ -24,33 +24,34 @@ import (
 type grantKind string
 
 const (
-	handlerGrant grantKind = "h" // of a link that the handler of the links verifies; can be revoked
-	serviceGrant grantKind = "s" // of a link that the service verifies; can't be revoked
-	ticketGrant  grantKind = "t" // of the link of a ticket; ends with the ticket
+	handlerGrant grantKind = "h" // a link verified by the program's handler; can be revoked
+	serviceGrant grantKind = "s" // a link verified by the service; cannot be revoked
+	ticketGrant  grantKind = "t" // the link of a ticket; ends with the ticket
 )
 
-// grantDomain separates the digests of grant IDs from all others.
+// grantDomain separates the digests of grant IDs from digests with other
+// purposes.
 const grantDomain = "blobtrail grant\x00"
 
 const (
-	grantRandom  = 26 // characters, of 130 random bits
-	grantDigest  = 12 // bytes, which are 20 characters
-	grantNumbers = 36 // base of the expiry
+	grantRandom  = 26 // characters with 130 random bits
+	grantDigest  = 12 // bytes, encoded in 20 characters
+	grantNumbers = 36 // number base of the expiry
 )
 
-// newGrantID generates the ID of a new grant for key: kind, expiry, random part and
-// digest, separated by hyphens. The digest covers the rest and the key, so an ID of
-// one key or kind can't be passed off as one of another. It is not a secret, and
-// does not prove that a link was issued: the signature of the link does.
+// newGrantID generates the ID of a new grant for key: kind, expiry, random part
+// and digest, separated by hyphens. The digest covers the other parts and the
+// key, so an ID is not valid for another key or kind. The ID is not a secret
+// and does not prove that a link was issued; the link's signature does.
 func newGrantID(kind grantKind, key string, expires time.Time) string {
 	return bindGrant(kind, strconv.FormatInt(expires.Unix(), grantNumbers)+"-"+rand.Text()[:grantRandom], key)
 }
 
-// ticketGrantID returns the ID of the grant of a ticket, which holds the ID of the
-// ticket in place of expiry and random part.
+// ticketGrantID returns the ID of a ticket's grant. It contains the ID of the
+// ticket instead of an expiry and a random part.
 func ticketGrantID(opID, key string) string { return bindGrant(ticketGrant, opID, key) }
 
-// bindGrant returns a grant ID with its digest.
+// bindGrant appends the digest to a grant ID.
 func bindGrant(kind grantKind, body, key string) string {
 	head := string(kind) + "-" + body
 	digest := grantSum(head, key)
@@ -59,10 +60,10 @@ func bindGrant(kind grantKind, body, key string) string {
 
 var grantEncoding = base32.StdEncoding.WithPadding(base32.NoPadding)
 
-// grantSum returns the digest at the end of a grant ID. The zero byte separates head
-// from key: neither can contain one.
+// grantSum returns the digest at the end of a grant ID. A zero byte separates
+// head from key, because neither can contain one.
 func grantSum(head, key string) (digest [20]byte) {
-	var buf [256]byte // of most keys
+	var buf [256]byte // large enough for most keys
 	text := append(buf[:0], grantDomain...)
 	text = append(text, head...)
 	text = append(text, 0)
@@ -72,8 +73,8 @@ func grantSum(head, key string) (digest [20]byte) {
 	return digest
 }
 
-// readGrantID returns the kind and the body of a grant ID. It reports false for an
-// ID that was not generated for key.
+// readGrantID returns the kind and the body of a grant ID. It reports false if
+// the ID was not generated for key.
 func readGrantID(id, key string) (kind grantKind, body string, ok bool) {
 	first, last := strings.IndexByte(id, '-'), strings.LastIndexByte(id, '-')
 	if first < 0 || first == last {
@@ -95,20 +96,21 @@ func grantExpiry(body string) (time.Time, error) {
 	return time.Unix(seconds, 0), err
 }
 
-// toHandler reports whether the link must lead to the handler of the links on every
-// backend. All links do that store or delete, but for those of tickets: a service
-// would take content under the key that nothing has judged.
+// toHandler reports whether the link must lead to the program's handler on
+// every backend. This applies to all links for storing and deleting, except
+// those of tickets: a service would store unchecked content under the key.
 func (o *LinkOptions) toHandler() bool {
 	reads := o.method() == http.MethodGet || o.method() == http.MethodHead
 	return !reads && !o.ticket || o.revocable()
 }
 
-// revocable reports whether the link has something that only the handler enforces.
+// revocable reports whether the link has a property that only the handler
+// enforces.
 func (o *LinkOptions) revocable() bool {
 	return o.Revocable || o.MaxUses != 0 || o.UserID != "" || o.IP != ""
 }
 
-// grantKind returns the kind of the grants of such links.
+// grantKind returns the kind of grant for links with these options.
 func (s *Store) grantKind(o *LinkOptions) grantKind {
 	if s.signsItself(o) {
 		return serviceGrant
@@ -116,19 +118,22 @@ func (s *Store) grantKind(o *LinkOptions) grantKind {
 	return handlerGrant
 }
 
-// Revoke revokes a link to key, whose grant ID is in its [Link] and in the entry of
-// its issue. The handler of the links refuses it from now on. A second call has no
-// effect. Revoke needs [Options.Grants].
+// Revoke revokes a link to key. Its grant ID is available in the [Link] and in
+// the recorded entry of its issue. From now on, the handler blobhttp.Links
+// refuses the link. A second call has no effect. Revoke requires
+// [Options.Grants].
 //
-// A link that the service verifies can't be revoked, and neither can the link of a
-// ticket: both are [ErrUnsupported]. Issue links with LinkOptions.Revocable if they
-// may have to be revoked, and end a ticket with [Ticket.Abort]. A grant of another
-// key, or that no store generated, is [ErrDenied].
+// The errors are:
 //
-// The entry, and the event for Options.Authorize, have the resource of the link's
-// issue, if the journal is an [audit.Reader] and still has that entry.
+//   - [ErrUnsupported]: the link is verified by a service, or belongs to a
+//     ticket. Issue links with LinkOptions.Revocable if they may have to be
+//     revoked, and end a ticket with [Ticket.Abort].
+//   - [ErrDenied]: the grant is for another key, or no store generated it.
+//   - [ErrAudit]: the link may be revoked all the same.
 //
-// If the error wraps [ErrAudit], the link may be revoked all the same.
+// If the journal implements [audit.Reader] and still has the entry of the
+// link's issue, the resource in that entry is also recorded for the revocation
+// and passed to Options.Authorize.
 func (s *Store) Revoke(ctx context.Context, key, grantID string) error {
 	ctx, span := s.trace(ctx, audit.ActionRevoke)
 	if err := span.end(s.revoke(ctx, key, grantID)); err != nil {
@@ -137,20 +142,20 @@ func (s *Store) Revoke(ctx context.Context, key, grantID string) error {
 	return nil
 }
 
-var errForeignGrant = errors.New("the grant is not of a link to this key: want the key and the GrantID of the same Link")
+var errForeignGrant = errors.New("the grant does not belong to a link to this key: want the key and the GrantID of the same Link")
 
 func (s *Store) revoke(ctx context.Context, key, grantID string) error {
 	if s.opts.Grants == nil {
-		return fmt.Errorf("%w: revoking links needs Options.Grants", ErrUnsupported)
+		return fmt.Errorf("%w: Revoke requires Options.Grants", ErrUnsupported)
 	}
 	kind, body, ok := readGrantID(grantID, key)
 	var expires time.Time
 	switch {
 	case !ok:
 	case kind == ticketGrant:
-		return fmt.Errorf("%w: the link of a ticket can't be revoked: end the ticket with Ticket.Abort", ErrUnsupported)
+		return fmt.Errorf("%w: the link of a ticket cannot be revoked: end the ticket with Ticket.Abort", ErrUnsupported)
 	case kind == serviceGrant:
-		return fmt.Errorf("%w: backend %q accepts this link until it expires: issue links with LinkOptions.Revocable", ErrUnsupported, s.Info().Backend)
+		return fmt.Errorf("%w: backend %q serves this link until it expires, so it cannot be revoked: issue links with LinkOptions.Revocable", ErrUnsupported, s.Info().Backend)
 	default:
 		var err error
 		if expires, err = grantExpiry(body); err != nil {
@@ -173,8 +178,8 @@ func (s *Store) revoke(ctx context.Context, key, grantID string) error {
 	return s.record(ctx, e, s.opts.Grants.Revoke(rctx, grantID, expires))
 }
 
-// issuedFor returns the resource of a link, from the signed entry of its issue. It
-// is empty if the journal does not have that entry.
+// issuedFor returns the resource of a link from the signed entry of its issue.
+// It is empty if the journal does not have that entry.
 func (s *Store) issuedFor(ctx context.Context, key, grantID string) audit.Resource {
 	trail, ok := s.journal.(audit.Reader)
 	if !ok || s.inView(key) != nil {
@@ -193,25 +198,25 @@ func (s *Store) issuedFor(ctx context.Context, key, grantID string) audit.Resour
 	return audit.Resource{}
 }
 
-// checkGrant refuses bindings and counts that nothing would enforce.
+// checkGrant rejects constraints that no component would enforce.
 func (s *Store) checkGrant(o *LinkOptions) error {
 	switch {
 	case o.MaxUses < 0:
-		return fmt.Errorf("invalid MaxUses %d: want 1 or more, or 0 for any number", o.MaxUses)
+		return fmt.Errorf("invalid MaxUses %d: want a positive number, or 0 for unlimited", o.MaxUses)
 	case o.toHandler() && s.opts.Signer == nil:
-		return fmt.Errorf("%w: a link to the handler of the links needs Options.Signer", ErrUnsupported)
+		return fmt.Errorf("%w: a link for the program's own handler requires Options.Signer", ErrUnsupported)
 	case o.MaxUses > 0 && s.opts.Grants == nil:
-		return fmt.Errorf("%w: a link that counts its uses needs Options.Grants", ErrUnsupported)
+		return fmt.Errorf("%w: LinkOptions.MaxUses requires Options.Grants", ErrUnsupported)
 	}
 	return nil
 }
 
-// signsItself reports whether the backend signs links of that kind.
+// signsItself reports whether the backend signs links with these options.
 func (s *Store) signsItself(o *LinkOptions) bool {
 	return !o.toHandler() && slices.Contains(s.Info().Capabilities.Links.Methods, o.method())
 }
 
-// ownGrants returns the grants that a journal keeps, or nil.
+// ownGrants returns the grants provided by a journal, or nil.
 func ownGrants(journal audit.Journal) signurl.Grants {
 	if j, ok := journal.(interface{ Grants() signurl.Grants }); ok {
 		return j.Grants()

@@ -10,33 +10,34 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// This file implements the only sequence that changes an object: begin makes the
-// intent durable, hold lets the operation act while it keeps the intent's lease, and
-// then settles the intent. Stage holds an intent beyond its own return, by
-// holdOpen and end, which hold consists of.
+// This file implements the sequence for all changes of objects. begin makes the
+// intent durable. hold performs the operation while it renews the intent's
+// lease, and then settles the intent. hold consists of holdOpen and end. Stage
+// calls these two separately, to keep the intent open after it returns.
 
-// effect is the result of an act: how its intent is to be settled.
+// effect is the result of an act. It determines how the intent is settled.
 type effect struct {
-	// result is settled as it is if it has an Outcome. Otherwise the outcome is ok
-	// if the act succeeded, and failed if not.
+	// result is recorded unchanged if it has an Outcome. Otherwise, the outcome
+	// is ok if the act succeeded, and failed if it did not.
 	result audit.Result
-	also   []audit.Event // recorded in the same transaction, unless the act failed without an Outcome
-	left   []audit.Event // recorded in the same transaction if it did: what it could not take back
+	also   []audit.Event // recorded in the same transaction, except if the act failed without an Outcome
+	left   []audit.Event // recorded in the same transaction in that case: effects that could not be undone
 
-	// open leaves the intent open. If lease is not 0 it is renewed for that long.
+	// open leaves the intent open. If lease is not 0, the intent is renewed for
+	// that time.
 	open  bool
 	lease time.Duration
 
-	// settled is called after the settlement; nil: nothing is left to do.
+	// settled is called after the settlement. It may be nil.
 	settled func(ctx context.Context) error
-	// lost ends an operation whose intent another process took over, which is
-	// reported by an error that wraps audit.ErrNotHeld. cause is the error of the
-	// act. Nil: see held.lost.
+	// lost ends an operation whose intent was taken over by another process.
+	// notHeld wraps audit.ErrNotHeld, and cause is the error of the act. If
+	// nil, held.lost is used.
 	lost func(ctx context.Context, cause, notHeld error) error
 }
 
-// outcome returns the result and the further entries of an operation that ended
-// with cause.
+// outcome returns the result and the additional entries of an operation that
+// ended with cause.
 func (eff effect) outcome(cause error) (audit.Result, []audit.Event) {
 	switch {
 	case eff.result.Outcome != "":
@@ -48,11 +49,11 @@ func (eff effect) outcome(cause error) (audit.Result, []audit.Event) {
 	return eff.result, eff.also
 }
 
-// act is the part of an operation that changes objects. Its context ends when the
-// lease can't be kept.
+// act is the part of an operation that changes objects. Its context ends when
+// the lease is lost or about to expire.
 type act func(ctx context.Context, intent audit.Intent) (effect, error)
 
-// change begins an operation and holds it for act.
+// change begins an operation and holds its intent during do.
 func (s *Store) change(ctx context.Context, e audit.Event, do act) error {
 	intent, err := s.begin(ctx, e, s.opts.Lease)
 	if err != nil {
@@ -61,10 +62,12 @@ func (s *Store) change(ctx context.Context, e audit.Event, do act) error {
 	return s.hold(ctx, intent, do)
 }
 
-// begin makes the intent of an operation durable.
+// begin makes the intent of an operation durable. If the operation uses a link,
+// begin first records that use.
 func (s *Store) begin(ctx context.Context, e audit.Event, lease time.Duration) (audit.Intent, error) {
 	if e.GrantID != "" {
-		// A link is used: that comes first, so that it counts whatever follows.
+		// Record the use of the link first, so that it counts even if the
+		// operation fails later.
 		use := e
 		use.Action = audit.ActionRedeem
 		if err := s.log(ctx, use); err != nil {
@@ -80,8 +83,8 @@ func (s *Store) begin(ctx context.Context, e audit.Event, lease time.Duration) (
 	return intent, provider.As(ErrAudit, err)
 }
 
-// precheck refuses an operation that the backend can see to be impossible. A
-// check is not refused, since it has to find out the reason.
+// precheck rejects an operation known by the backend to be impossible. It does
+// not reject a check, because Check determines the reason.
 func (s *Store) precheck(ctx context.Context, e audit.Event) error {
 	b, ok := s.bucket.(provider.Prechecker)
 	if !ok || e.Action == audit.ActionCheck {
@@ -99,33 +102,34 @@ func (s *Store) precheck(ctx context.Context, e audit.Event) error {
 	return nil
 }
 
-// hold keeps the lease of an intent while it runs an act, and settles the intent
-// with the effect. If the act fails with ErrInDoubt the intent stays open, for the
-// reconciler.
+// hold renews the lease of an intent while it runs do, and settles the intent
+// with the effect. If do fails with ErrInDoubt, hold leaves the intent open for
+// the reconciler.
 func (s *Store) hold(ctx context.Context, intent audit.Intent, do act) error {
 	h := s.holdOpen(ctx, intent)
-	defer h.release() // also if the host's reader panics
+	defer h.release() // including when the application's reader panics
 	eff, err := do(h.ctx, intent)
 	return h.end(ctx, eff, err)
 }
 
-// held is an intent whose lease is kept.
+// held is an intent with a lease that is being renewed.
 type held struct {
 	s       *Store
 	intent  audit.Intent
-	ctx     context.Context // ends when the lease can't be kept
-	release func()          // may be called again
+	ctx     context.Context // ends when the lease is lost or about to expire
+	release func()          // may be called more than once
 }
 
-// holdOpen keeps the lease of an intent until end or release is called.
+// holdOpen renews the lease of an intent until end or release is called.
 func (s *Store) holdOpen(ctx context.Context, intent audit.Intent) *held {
 	h := &held{s: s, intent: intent}
 	h.ctx, h.release = s.keep(ctx, intent)
 	return h
 }
 
-// end settles the intent with the effect of an act that returned err, whatever
-// became of the caller's context. It returns err, and the error of the settlement.
+// end settles the intent with the effect of an act that returned err, even if
+// the caller's context has ended. It returns err together with the error of the
+// settlement.
 func (h *held) end(ctx context.Context, eff effect, err error) error {
 	h.release()
 	err = ended(ctx, err)
@@ -154,8 +158,8 @@ func (h *held) end(ctx context.Context, eff effect, err error) error {
 	return both(err, provider.As(ErrAudit, failed))
 }
 
-// lost ends an operation whose effect happened, or happened and was undone, though
-// another process took its intent over; see settleLost.
+// lost ends an operation that took effect, possibly with the effect undone,
+// while another process took over its intent; see settleLost.
 func (h *held) lost(ctx context.Context, eff effect, cause, notHeld error) error {
 	r, also := eff.outcome(cause)
 	if r.Outcome == audit.OutcomeOK || errors.As(cause, new(undoneError)) {
@@ -164,18 +168,21 @@ func (h *held) lost(ctx context.Context, eff effect, cause, notHeld error) error
 	return both(cause, provider.As(ErrAudit, notHeld))
 }
 
-// renew makes sure that an intent is still held.
+// renew verifies that an intent is still held, and extends its lease.
 func (s *Store) renew(ctx context.Context, intent audit.Intent) error {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
 	return provider.As(ErrAudit, intent.Renew(ctx, s.opts.Lease))
 }
 
-// keep renews the intent's lease until release is called. The context that it
-// returns ends with ctx, and when the lease is lost or soon will be, so that
-// nothing is done to an object which the reconciler may be looking at. When ctx
-// ends the lease is kept on, because what was done is then cleared away. release
-// may be called again.
+// keep renews the intent's lease until release is called.
+//
+// The returned context ends when ctx ends. It also ends when the lease is lost
+// or about to expire, so that the caller stops before the reconciler acts on
+// the same object.
+//
+// The end of ctx does not stop the renewal, because the caller then still has
+// to clean up. Calling release more than once is safe.
 func (s *Store) keep(ctx context.Context, intent audit.Intent) (_ context.Context, release func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -183,7 +190,7 @@ func (s *Store) keep(ctx context.Context, intent audit.Intent) (_ context.Contex
 		mu    sync.Mutex
 		timer *time.Timer
 		pause = s.opts.Lease / 3
-		safe  = s.opts.Lease - pause/2 // the rest is for the effect to come to an end
+		safe  = s.opts.Lease - pause/2 // leaves time for the operation to stop
 		ends  = time.Now().Add(safe)
 	)
 	renew := func() {

@@ -9,11 +9,14 @@ import (
 	"github.com/blobtrail/blobtrail/internal/keyrule"
 )
 
-// NewKey returns a fresh key for a file that a client named filename, such as
-// "invoices/6f1c…_Rechnung März.pdf" for the prefix "invoices": a random UUID
-// keeps it unique and unguessable, the safe form of the name keeps it readable.
-// The prefix may be empty or hold several segments; a slash at its end is
-// ignored. Whether it makes a valid key is checked when the key is used.
+// NewKey returns a new key for a file that a client named filename. For the
+// prefix "invoices" it is similar to "invoices/6f1c…_Rechnung März.pdf". A
+// random UUID makes the key unique and hard to guess, and a safe form of the
+// name keeps it readable.
+//
+// The prefix may be empty or have several segments. A slash at its end is
+// ignored. NewKey does not validate the prefix: an invalid key is reported by
+// the operation that uses it.
 func NewKey(prefix, filename string) string {
 	key := uuid.NewString() + "_" + keyrule.SafeName(filename)
 	if prefix = strings.TrimSuffix(prefix, "/"); prefix != "" {
@@ -22,16 +25,23 @@ func NewKey(prefix, filename string) string {
 	return key
 }
 
-// CheckKey returns nil if key is valid on every backend, and otherwise an error
-// that wraps [ErrInvalidKey] and says why not.
+// CheckKey returns nil if key is valid on every backend. Otherwise it returns
+// an error that wraps [ErrInvalidKey] and gives the reason.
 //
-// A key is UTF-8 in normal form NFC, of 1 to 1,024 bytes, its segments between
-// slashes of 1 to 200 bytes. Refused are empty segments, "." and "..", a leading
-// slash, backslashes, control, bidirectional and invisible characters, and what
-// some backend would alias with another key: segments that end in a dot or
-// begin or end with a space, the suffix ".attrs", "__0x", the names of local
-// temporary files (".", 16 hexadecimal digits, ".tmp" at the end), and
-// ".blobtrail" as the first segment.
+// A key is valid UTF-8 in normalization form NFC and has 1 to 1,024 bytes.
+// Slashes separate its segments of 1 to 200 bytes each. The following are not
+// allowed:
+//
+//   - empty segments, "." and "..", and a leading slash
+//   - backslashes, and control, bidirectional and invisible characters
+//   - segments that end in a dot, or that begin or end with a space
+//   - the suffix ".attrs", and "__0x"
+//   - the names of local temporary files: ".", 16 hexadecimal digits, and
+//     ".tmp" at the end
+//   - ".blobtrail" as the first segment
+//
+// The last four rules exclude keys that some backend would confuse with
+// another key or with a private file.
 func CheckKey(key string) error {
 	if err := keyrule.Check(key); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalidKey, err)

@@ -148,11 +148,11 @@ func testLeaseIsKeptWhileACancelledUploadIsClearedAway(t *testing.T) {
 
 func TestNilBucket(t *testing.T) {
 	_, err := blobstore.New(driver.FromBlob(nil, driver.Info{}), audit.Discard, nil)
-	require.ErrorContains(t, err, "nil bucket")
+	require.ErrorContains(t, err, "the bucket is nil")
 	_, err = blobstore.New(nil, audit.Discard, nil)
-	require.ErrorContains(t, err, "nil bucket")
+	require.ErrorContains(t, err, "the bucket is nil")
 	_, err = blobstore.Open(t.Context(), "mem://", nil, nil)
-	require.ErrorContains(t, err, "nil audit.Journal")
+	require.ErrorContains(t, err, "the audit.Journal is nil")
 	var be *blobstore.Error
 	require.True(t, errors.As(err, &be))
 	assert.Equal(t, "open", be.Op)

@@ -16,71 +16,81 @@ import (
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
-// LinkOptions are the options of [Store.Link]. Nil and the zero value mean a
-// link to download for the store's default time. An option that does not apply to
-// links for Method is [ErrUnsupported].
+// LinkOptions configures [Store.Link]. Nil and the zero value select a download
+// link with the default lifetime of the store. If an option does not apply to
+// links for Method, Link returns [ErrUnsupported].
 type LinkOptions struct {
-	// Method is GET (the default), HEAD, PUT or DELETE. Links for PUT and DELETE lead
-	// to the handler of the links (blobhttp.Links) on every backend and need
-	// [Options.Signer]. Clients upload straight to a service by [Store.BeginUpload].
+	// Method is the HTTP method permitted by the link: GET, HEAD, PUT or
+	// DELETE. The default is GET. Links for PUT and DELETE lead to the
+	// program's own handler, blobhttp.Links, on every backend and require
+	// [Options.Signer]. To let clients upload directly to a storage service,
+	// use [Store.BeginUpload].
 	Method string
-	// Expiry is the time until the link expires. 0: Options.LinkExpiry.
+	// Expiry is the link's lifetime. Zero means Options.LinkExpiry, or the
+	// longest lifetime permitted by the backend if that is shorter.
 	Expiry time.Duration
-	// Resource is the host's own thing that the file belongs to, for the trail.
+	// Resource identifies the application's record that the file belongs to,
+	// such as an invoice. It is recorded in the trail.
 	Resource audit.Resource
 
-	// The response to GET and HEAD. Not for other methods.
+	// The following fields describe the response to GET and HEAD. They do not
+	// apply to other methods.
 
-	Filename     string // the name to save the file under; empty: the backend's choice
-	ResponseType string // the content type to answer with; empty: the object's
-	// Inline asks the browser to show the file instead of saving it. The handler of
-	// the links does so where that is safe. A service does so for every type, without
-	// the handler's security headers: ask for it only if the type can't hold scripts.
+	Filename     string // suggested name for saving the file; if empty, the backend chooses
+	ResponseType string // Content-Type of the response; if empty, the type of the object
+	// Inline asks the browser to display the file instead of saving it. The
+	// handler blobhttp.Links does so only for safe types. A storage service
+	// displays any type and does not send the handler's protective headers, so
+	// set Inline only for types that cannot contain scripts.
 	Inline bool
 
-	// Revocable asks for a link that [Store.Revoke] can revoke. It leads to the
-	// handler of the links on every backend, because a link that a service signed
-	// can't be revoked. MaxUses, UserID and IP imply it. It needs [Options.Signer].
+	// Revocable requests a link that [Store.Revoke] can revoke. Such a link
+	// leads to the program's own handler on every backend, because a link
+	// signed by a service cannot be revoked. MaxUses, UserID and IP imply
+	// Revocable. It requires [Options.Signer].
 	Revocable bool
-	// MaxUses is the maximum number of uses. 0 means unlimited. HEAD requests are
-	// not counted, so MaxUses does not apply to a HEAD link.
-	// It needs [Options.Grants].
+	// MaxUses is the maximum number of uses. Zero means unlimited. A limit
+	// requires [Options.Grants]. HEAD requests are not counted, so MaxUses does
+	// not apply to a HEAD link.
 	MaxUses int
-	// UserID is the only user who may use the link, compared with the actor's
-	// UserID, whatever the tenant. Empty: anyone.
+	// UserID restricts the link to the actor with this UserID, regardless of
+	// the tenant. If empty, any user can use the link.
 	UserID string
-	// IP is the only address that may use the link. Empty: any.
+	// IP restricts the link to one client address. If empty, any address can
+	// use the link.
 	IP string
 
-	// Constraints of a PUT link. Not for other methods.
+	// The following fields are constraints on the upload through a PUT link.
+	// They do not apply to other methods.
 
-	ContentType string
-	Size        int64  // exact, in bytes; 0: any
-	MaxSize     int64  // in bytes; 0: any
-	SHA256      []byte // nil: any
-	Overwrite   bool   // without it the upload fails if the key is taken
+	ContentType string // required type; empty means any
+	Size        int64  // exact length in bytes; 0 means any
+	MaxSize     int64  // maximum length in bytes; 0 means unlimited
+	SHA256      []byte // required digest; nil means any
+	Overwrite   bool   // permits replacing an existing object; if false, the upload fails
 
-	ticket bool // of BeginUpload, and may lead to the service
+	ticket bool // set by BeginUpload; the link may lead to the service
 }
 
-// Link is a signed URL that holds until Expires. The URL is a secret, since it
-// is all that a client needs. It is therefore behind methods: no way of printing
-// or encoding a Link, or a value that contains one, shows it.
+// Link is a signed URL, valid until Expires. The URL is a secret, because a
+// client needs nothing else to use the link. Only the methods URL and Form
+// return secrets: printing or encoding a Link, or a value that contains one,
+// does not reveal them.
 type Link struct {
 	Method  string
 	Header  http.Header // headers that the client must send
 	Expires time.Time
-	GrantID string // joins its issue and its uses in the trail; Revoke accepts it for the link's key only
+	GrantID string // connects issue and uses of the link in the trail; see Revoke
 
 	url  secret.Text
-	form func() map[string]string // nil: none
+	form func() map[string]string // nil if the link has no form
 }
 
 // URL returns the signed URL. Treat it as a secret.
 func (l Link) URL() string { return l.url.Reveal() }
 
-// Form returns the fields to send before the file if Method is POST, else nil.
-// They contain the signature: treat them as a secret.
+// Form returns the form fields to send before the file if Method is POST, and
+// nil otherwise. The fields contain the signature, so treat them as a secret.
 func (l Link) Form() map[string]string {
 	if l.form == nil {
 		return nil
@@ -88,7 +98,7 @@ func (l Link) Form() map[string]string {
 	return maps.Clone(l.form())
 }
 
-// setSigned takes over a link that a service signed.
+// setSigned stores a link signed by a service.
 func (l *Link) setSigned(signed *driver.SignedURL) {
 	l.url, l.Method, l.Header, l.form = secret.New(signed.URL), signed.Method, signed.Header, nil
 	if fields := signed.Form; fields != nil {
@@ -107,9 +117,9 @@ func (l Link) GoString() string { return l.String() }
 // LogValue implements [slog.LogValuer].
 func (l Link) LogValue() slog.Value { return slog.StringValue(l.String()) }
 
-// Link issues a signed link to key. Its entry is durable before the URL is
-// returned. Link does not check whether the object exists. A backend that can't
-// sign links, such as local files, needs [Options.Signer].
+// Link issues a signed link to key. The link is recorded durably before Link
+// returns. Link does not check whether the object exists. A backend that cannot
+// sign links, such as local files, requires [Options.Signer].
 func (s *Store) Link(ctx context.Context, key string, opts *LinkOptions) (*Link, error) {
 	var o LinkOptions
 	if opts != nil {
@@ -156,10 +166,10 @@ func (o *LinkOptions) method() string {
 	return o.Method
 }
 
-// checkLink refuses what can be seen to fail before anything is done.
+// checkLink checks the options before the link has any effect.
 func (s *Store) checkLink(o *LinkOptions) error {
 	if !slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete}, o.method()) {
-		return fmt.Errorf("%w: method %.20q: links are for GET, HEAD, PUT and DELETE", ErrUnsupported, o.Method)
+		return fmt.Errorf("%w: method %.20q: want GET, HEAD, PUT or DELETE", ErrUnsupported, o.Method)
 	}
 	if err := o.checkMethod(); err != nil {
 		return err
@@ -168,16 +178,16 @@ func (s *Store) checkLink(o *LinkOptions) error {
 		return err
 	}
 	if most := s.longestLink(o); o.Expiry < 0 || o.Expiry > most {
-		return fmt.Errorf("expiry of %v: want more than 0 and at most %v", o.Expiry, most)
+		return fmt.Errorf("invalid expiry %v: want a positive duration of at most %v, or 0 for the default", o.Expiry, most)
 	}
 	if !s.signsItself(o) && s.opts.Signer == nil {
-		return fmt.Errorf("%w: backend %q signs no %s links, and the store has no Options.Signer", ErrUnsupported, s.Info().Backend, o.method())
+		return fmt.Errorf("%w: backend %q cannot sign %s links: set Options.Signer", ErrUnsupported, s.Info().Backend, o.method())
 	}
 	return nil
 }
 
-// checkMethod returns an error that names an option which does not apply to links
-// for that method.
+// checkMethod returns an error that names an option not applicable to the
+// method.
 func (o *LinkOptions) checkMethod() error {
 	method := o.method()
 	reads := method == http.MethodGet || method == http.MethodHead
@@ -202,7 +212,8 @@ func (o *LinkOptions) checkMethod() error {
 	return nil
 }
 
-// longestLink is how long a link of that kind may hold.
+// longestLink returns the longest permitted lifetime for a link with these
+// options.
 func (s *Store) longestLink(o *LinkOptions) time.Duration {
 	most := s.opts.MaxLinkExpiry
 	if own := s.Info().Capabilities.Links.MaxExpiry; own > 0 && own < most && s.signsItself(o) {
@@ -211,13 +222,13 @@ func (s *Store) longestLink(o *LinkOptions) time.Duration {
 	return most
 }
 
-// sign makes a link and the event of its issue, both for the object of e.
+// sign creates a link and the event of its issue, both for the object of e.
 func (s *Store) sign(ctx context.Context, e audit.Event, o *LinkOptions) (*Link, audit.Event, error) {
 	return s.signAs(ctx, e, o, e.Key, "")
 }
 
-// signAs is sign for a link to another key than that of e, under a grant ID. An
-// empty one is generated.
+// signAs is like sign, but the link leads to key and has the given grant ID. If
+// grantID is empty, signAs generates one.
 func (s *Store) signAs(ctx context.Context, e audit.Event, o *LinkOptions, key, grantID string) (*Link, audit.Event, error) {
 	expiry := o.Expiry
 	if expiry == 0 {
@@ -267,7 +278,7 @@ func (s *Store) signByHandler(link *Link, key string, o *LinkOptions) error {
 func (s *Store) signByService(ctx context.Context, link *Link, key string, o *LinkOptions) error {
 	disposition := ""
 	if link.Method == http.MethodGet || link.Method == http.MethodHead {
-		disposition = "attachment" // for a service that is not told shows what it can, scripts and all
+		disposition = "attachment" // the default of services is to display everything, including scripts
 		if o.Inline {
 			disposition = "inline"
 		}

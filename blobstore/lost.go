@@ -11,16 +11,18 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// Operations whose intent was lost: their process was cut off for longer than its
-// lease, and another one took the intent over. That one settles the operation by
-// what it finds in the bucket, which may come before the effect or remove it. So
-// nothing is said of a lost operation that is not seen in the bucket now, and
-// nothing that the trail says already.
+// This file handles operations that lost their intent: the process was
+// suspended or disconnected for longer than the lease, and another process took
+// the intent over. That process settles the operation according to the bucket,
+// possibly before the effect or by removing it. The functions here therefore
+// record only facts visible in the bucket now, and only if the trail does not
+// contain them.
 
-// settleLost ends an operation that could not be settled because of lost, an
-// audit.ErrNotHeld. It returns nil if the trail says what r does and the bucket is
-// as r says. If the operation was settled otherwise, from what could be seen then,
-// the trail gets the truth as a second entry that refers to it.
+// settleLost ends an operation that could not be settled. lost is the
+// audit.ErrNotHeld that reported it. settleLost returns nil if both the trail
+// and the bucket agree with r. If the operation was settled with a different
+// outcome, it appends a second entry that refers to the operation and has the
+// actual outcome.
 func (s *Store) settleLost(ctx context.Context, e audit.Event, r audit.Result, also []audit.Event, lost error) error {
 	q, o := lostWrite, written(e)
 	switch {
@@ -39,12 +41,12 @@ func (s *Store) settleLost(ctx context.Context, e audit.Event, r audit.Result, a
 	case contradicted:
 		return fmt.Errorf("%w: another process took the operation over, and the bucket is not as this one left it", lost)
 	case done:
-		return s.logAlso(ctx, withoutDeletions(also)) // the other process has recorded them
+		return s.logAlso(ctx, withoutDeletions(also)) // the other process has recorded the deletions
 	case amendUnknown:
 		r.Outcome = audit.OutcomeUnknown
 	case amend:
 	default:
-		return both(lost, askErr) // it is for the other process to settle
+		return both(lost, askErr) // the other process settles it
 	}
 	if err := s.log(ctx, amendment(e, r)); err != nil {
 		return err
@@ -55,8 +57,8 @@ func (s *Store) settleLost(ctx context.Context, e audit.Event, r audit.Result, a
 	return lost
 }
 
-// logAlso records the further entries of an operation, one by one. A deletion is
-// unknown if another object is there by now.
+// logAlso records the additional entries of an operation one by one. A deletion
+// gets the outcome unknown if another object exists now.
 func (s *Store) logAlso(ctx context.Context, also []audit.Event) error {
 	for _, a := range also {
 		if a.Action == audit.ActionDelete {
@@ -84,9 +86,9 @@ func withoutDeletions(events []audit.Event) (others []audit.Event) {
 	return others
 }
 
-// endOf returns how an operation ended, as the last entry about it says; empty if
-// it is open. Not every trail can be asked: known is then false, unless the
-// operation is still open.
+// endOf returns the outcome of an operation from the last entry about it, or an
+// empty one if it is open. If the trail cannot be read back, known is false
+// unless the operation is open.
 func (s *Store) endOf(ctx context.Context, e audit.Event) (end audit.Outcome, known bool, err error) {
 	trail, ok := s.journal.(audit.Reader)
 	if !ok {
@@ -100,8 +102,9 @@ func (s *Store) endOf(ctx context.Context, e audit.Event) (end audit.Outcome, kn
 	return endIn(entries, e), true, nil
 }
 
-// history returns the entries of an operation and those that refer to it, if a
-// certified writer signed them: what is done next depends on them.
+// history returns the entries of an operation and those that refer to it. It
+// returns only entries signed by a certified writer, because later steps depend
+// on them.
 func history(ctx context.Context, trail audit.Reader, opID string) (entries []audit.Entry, _ error) {
 	for e, err := range trail.Entries(ctx, audit.Query{OpID: opID, Verified: true}) {
 		if err != nil {
@@ -112,8 +115,8 @@ func history(ctx context.Context, trail audit.Reader, opID string) (entries []au
 	return entries, nil
 }
 
-// endIn returns how an operation ended, as the last of its entries says; empty
-// if none settles it.
+// endIn returns the outcome of an operation from the last of its entries, or an
+// empty one if none settles it.
 func endIn(entries []audit.Entry, e audit.Event) (end audit.Outcome) {
 	settled := false
 	for _, prior := range entries {
@@ -128,25 +131,26 @@ func endIn(entries []audit.Entry, e audit.Event) (end audit.Outcome) {
 	return end
 }
 
-// amends reports whether an entry that refers to an operation is about its end.
+// amends reports whether an entry that refers to an operation records its
+// outcome.
 func amends(entry, e audit.Event) bool {
 	if kind, id, _ := readGrantID(entry.GrantID, entry.Key); kind == ticketGrant && id == e.OpID {
-		return false // what a client tried with the ticket
+		return false // an attempt of a client to upload with the ticket
 	}
 	switch entry.Action {
 	case audit.ActionUpload, audit.ActionCopy, audit.ActionMove:
 		return e.Action != audit.ActionDelete
-	case audit.ActionDelete: // else the source of a move
+	case audit.ActionDelete: // otherwise the source of a move
 		return e.Action == audit.ActionDelete
 	}
 	return false
 }
 
-// isOwn reports whether an object is the one that an operation wrote.
+// isOwn reports whether the given operation wrote the object.
 func isOwn(a *blob.Attributes, opID string) bool { return a.Metadata[provider.MetaOp] == opID }
 
-// peek returns the event of an open intent that fits, and leaves the intent to
-// its holder.
+// peek returns the event of an open intent that satisfies fits, without taking
+// the intent over.
 func (s *Store) peek(ctx context.Context, id string, fits func(audit.Event) bool) (e audit.Event, open bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()

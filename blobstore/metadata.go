@@ -14,18 +14,19 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-const maxFilename = 255 // bytes, as file systems have it
+const maxFilename = 255 // bytes, the limit of file systems
 
-// maxMetadata is the room for metadata of the host, besides that of the store.
+// maxMetadata is the space for the application's metadata, in addition to the
+// metadata of the store.
 var maxMetadata = cloudhttp.MaxMeta - cloudhttp.MetaCost(provider.MetaSHA256, strings.Repeat("0", 2*sha256.Size)) -
 	cloudhttp.MetaCost(provider.MetaOp, strings.Repeat("0", 36)) - spareMetadata
 
-// spareMetadata is kept free for one more short fact of the store, so that the
-// room of the host does not shrink when there is one.
+// spareMetadata is reserved for one more short value of the store. If such a
+// value is added later, the application's space does not shrink.
 const spareMetadata = 59
 
-// checkForm checks the options that describe the content, and brings them into the
-// form in which every backend gives them back.
+// checkForm checks the options that describe the content and converts them to
+// the form returned by every backend.
 func (o *UploadOptions) checkForm() error {
 	if o.ContentType != "" {
 		t, params, err := mime.ParseMediaType(o.ContentType)
@@ -43,16 +44,16 @@ func (o *UploadOptions) checkForm() error {
 		o.ContentType = "application/octet-stream"
 	}
 	if o.SHA256 != nil && len(o.SHA256) != sha256.Size {
-		return fmt.Errorf("%w: SHA256 has %d bytes, not %d", ErrChecksum, len(o.SHA256), sha256.Size)
+		return fmt.Errorf("%w: SHA256 has %d bytes, want %d", ErrChecksum, len(o.SHA256), sha256.Size)
 	}
 	if o.Size < 0 {
-		return fmt.Errorf("size %d is negative: leave it 0 if it is not known", o.Size)
+		return fmt.Errorf("invalid Size %d: want a positive number, or 0 if unknown", o.Size)
 	}
 	return nil
 }
 
-// metadata checks the options that are kept with the object, and returns them
-// in the form in which they are kept.
+// metadata checks the options stored with the object and returns them in their
+// stored form.
 func (o *UploadOptions) metadata() (map[string]string, error) {
 	if err := o.checkForm(); err != nil {
 		return nil, err
@@ -63,19 +64,19 @@ func (o *UploadOptions) metadata() (map[string]string, error) {
 		_, twice := meta[lower]
 		switch {
 		case !utf8.ValidString(k) || !utf8.ValidString(v):
-			return nil, fmt.Errorf("metadata %.100q is not valid UTF-8", k)
+			return nil, fmt.Errorf("metadata %.100q: name and value must be valid UTF-8", k)
 		case k == "":
-			return nil, errors.New("metadata: a name is empty")
+			return nil, errors.New("metadata: empty name")
 		case twice:
-			return nil, fmt.Errorf("metadata %.100q is there twice: names that differ in case only are the same", lower)
+			return nil, fmt.Errorf("metadata %.100q: duplicate name (names are case-insensitive)", lower)
 		case strings.HasPrefix(lower, provider.MetaPrefix):
-			return nil, fmt.Errorf("metadata %q: names that begin with %q are reserved", lower, provider.MetaPrefix)
+			return nil, fmt.Errorf("metadata %q: names beginning with %q are reserved", lower, provider.MetaPrefix)
 		}
 		meta[lower] = v
 		total += cloudhttp.MetaCost(lower, v)
 	}
 	if total > maxMetadata {
-		return nil, fmt.Errorf("%w: metadata of %d bytes when escaped: at most %d", ErrTooLarge, total, maxMetadata)
+		return nil, fmt.Errorf("%w: metadata has %d bytes when escaped, limit %d", ErrTooLarge, total, maxMetadata)
 	}
 	if left := maxMetadata - total - cloudhttp.MetaCost(provider.MetaFilename, ""); left > 0 {
 		if name := cloudhttp.CutEscaped(displayName(o.Filename), left); name != "" {
@@ -88,8 +89,8 @@ func (o *UploadOptions) metadata() (map[string]string, error) {
 	return meta, nil
 }
 
-// hostMetadata returns the host's part of an object's metadata.
-func hostMetadata(meta map[string]string) map[string]string {
+// appMetadata returns the application's part of an object's metadata.
+func appMetadata(meta map[string]string) map[string]string {
 	var m map[string]string
 	for k, v := range meta {
 		if !strings.HasPrefix(k, provider.MetaPrefix) {
@@ -102,7 +103,7 @@ func hostMetadata(meta map[string]string) map[string]string {
 	return m
 }
 
-// displayName returns name as valid UTF-8 of bounded length.
+// displayName returns name as valid UTF-8, truncated to maxFilename.
 func displayName(name string) string {
 	name = strings.ToValidUTF8(name, "\uFFFD")
 	if len(name) <= maxFilename {

@@ -19,29 +19,30 @@ import (
 type Object struct {
 	Key          string
 	Size         int64  // bytes
-	Filename     string // the name it was uploaded under; may be empty
+	Filename     string // the original name; may be empty
 	ContentType  string
 	CacheControl string
-	// ContentEncoding is the coding of the stored bytes, such as "gzip"; empty
-	// for none. Size and SHA256 are those of the stored bytes, and so is all
-	// content that a Store reads: it never decodes.
+	// ContentEncoding is the encoding of the stored bytes, such as "gzip", or
+	// empty. A Store never decodes: Size, SHA256 and all content it reads are
+	// those of the stored bytes.
 	ContentEncoding string
-	SHA256          []byte // of the content; nil where it is not kept
-	ETag            string // as the backend gives it, with its quotes
+	SHA256          []byte // of the content; nil if not stored
+	ETag            string // as returned by the backend, including quotes
 	ModTime         time.Time
-	Metadata        map[string]string // the host's own
-	OpID            string            // the operation that wrote it, as in the trail; empty if not written through a Store
+	Metadata        map[string]string // set by the application
+	OpID            string            // the operation that wrote the object, as in the trail; empty if no Store wrote it
 
-	// IsPrefix reports that a listing with a delimiter folded keys into this
-	// element. Key is then their common prefix, and no other field is set.
+	// IsPrefix reports that the element represents all keys folded by the
+	// delimiter of a listing. Key is then their common prefix, and no other
+	// field is set.
 	IsPrefix bool
 
-	// Link is set by an upload that asked for one.
+	// Link is set by [Store.Upload] if UploadOptions.Link requested it.
 	Link *Link
 }
 
-// LogValue implements [slog.LogValuer]: what the object is, and its link without
-// the URL. A handler that wrote the fields as they are would log that.
+// LogValue implements [slog.LogValuer]. It describes the object and omits the
+// URL of its link.
 func (o Object) LogValue() slog.Value {
 	attrs := []slog.Attr{slog.String("key", o.Key), slog.Int64("size", o.Size), slog.String("content_type", o.ContentType)}
 	if o.SHA256 != nil {
@@ -56,21 +57,21 @@ func (o Object) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
-// object makes an Object of what the backend says of it. Where the digest kept
-// with it is none, it returns both the rest and ErrChecksum.
+// object converts the attributes from the backend. If the stored digest is
+// malformed, object returns both the remaining fields and ErrChecksum.
 func object(key string, a *blob.Attributes) (*Object, error) {
 	sum, err := provider.StoredSHA256(a.Metadata)
 	obj := &Object{
 		Key: key, Size: a.Size, Filename: a.Metadata[provider.MetaFilename], ContentType: a.ContentType,
 		CacheControl: a.CacheControl, ContentEncoding: storedEncoding(a.ContentEncoding), SHA256: sum, ETag: a.ETag, ModTime: a.ModTime, OpID: a.Metadata[provider.MetaOp],
-		Metadata: hostMetadata(a.Metadata),
+		Metadata: appMetadata(a.Metadata),
 	}
 	return obj, err
 }
 
-// storedEncoding returns the codings of the stored bytes without those that say
-// nothing about them: "aws-chunked" is how a request was sent, which some
-// services store.
+// storedEncoding returns the encodings of the stored bytes. It drops "identity"
+// and "aws-chunked": the latter describes only the transfer, and some services
+// store it.
 func storedEncoding(s string) string {
 	var codings []string
 	for c := range strings.SplitSeq(s, ",") {
@@ -81,8 +82,9 @@ func storedEncoding(s string) string {
 	return strings.Join(codings, ", ")
 }
 
-// Stat describes an object; fs.ErrNotExist if there is none. Since no content is
-// served, only a refusal by the authoriser is recorded.
+// Stat describes an object. If the object does not exist, the error is
+// fs.ErrNotExist. Stat serves no content, so the trail records only a refusal
+// by Options.Authorize.
 func (s *Store) Stat(ctx context.Context, key string) (*Object, error) {
 	ctx, span := s.trace(ctx, audit.ActionStat)
 	obj, err := s.stat(ctx, key)
@@ -111,20 +113,25 @@ func (s *Store) lookUp(ctx context.Context, key string) (*Object, error) {
 	return object(key, attrs)
 }
 
-// ListOptions are the options of [Store.List].
+// ListOptions configures [Store.List]. Nil and the zero value select all
+// objects.
 type ListOptions struct {
-	// Prefix selects the keys that begin with it. It need not end at a slash.
+	// Prefix selects the keys beginning with it. It need not end in a slash.
 	Prefix string
-	// Delimiter, if not empty (commonly "/"), folds the keys that have it after
-	// the prefix into one element for each "directory", an Object with IsPrefix and
-	// a Key that ends in the delimiter.
+	// Delimiter groups keys like folders; it is usually "/". If set, all keys
+	// with the same text up to the next delimiter after Prefix are folded into
+	// one element: an Object with IsPrefix set and a Key ending in the
+	// delimiter.
 	Delimiter string
 }
 
-// List yields the objects in the order of their keys, as bytes. Of an object it
-// sets Key, Size and ModTime. It ends after the first error. The listing is
-// read in pages; what is written or deleted meanwhile may or may not be in it.
-// It is recorded as Stat is.
+// List yields the objects in the byte order of their keys. Each has only Key,
+// Size and ModTime; use [Store.Stat] for the rest. List ends after the first
+// error.
+//
+// The listing is read in pages. Objects stored or deleted while it runs may or
+// may not be included. List serves no content, so the trail records only a
+// refusal by Options.Authorize.
 func (s *Store) List(ctx context.Context, opts *ListOptions) iter.Seq2[*Object, error] {
 	var o ListOptions
 	if opts != nil {
@@ -144,7 +151,7 @@ func (s *Store) List(ctx context.Context, opts *ListOptions) iter.Seq2[*Object, 
 		}
 		defer s.leave()
 		for item, err := range s.bucket.List(ctx, &blob.ListOptions{Prefix: o.Prefix, Delimiter: o.Delimiter}) {
-			if ctx.Err() != nil { // of which a page that is there already knows nothing
+			if ctx.Err() != nil { // a page fetched earlier does not report it
 				err = context.Cause(ctx)
 			}
 			if err != nil {
@@ -152,7 +159,7 @@ func (s *Store) List(ctx context.Context, opts *ListOptions) iter.Seq2[*Object, 
 				return
 			}
 			if strings.HasPrefix(item.Key, keyrule.Private+"/") {
-				continue // the library's own
+				continue // private to the library
 			}
 			if !yield(&Object{Key: item.Key, Size: item.Size, ModTime: item.ModTime, IsPrefix: item.IsDir}, nil) {
 				return

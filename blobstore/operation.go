@@ -10,24 +10,23 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// This file implements the beginning of every operation of a Store: enter refuses
-// or authorizes it. An operation that changes objects goes on through change, in
-// hold.go. One that changes none goes on through record: one durable entry before
-// anything leaves.
+// This file implements the start of every operation of a Store: enter validates
+// and authorizes it. An operation that changes objects continues with change,
+// in hold.go. Any other operation calls record, which makes one entry durable
+// before the operation returns data.
 
-// enter starts an operation: it refuses a closed store, a bad key and a missing
-// actor, and asks the authoriser. After a nil error the caller calls leave when
-// the operation ends.
+// enter starts an operation. It rejects a closed store, an invalid key and a
+// missing actor, and calls the authorizer. If enter returns nil, the caller
+// must call leave when the operation ends.
 func (s *Store) enter(ctx context.Context, e *audit.Event) error {
 	return s.enterBy(ctx, e, nil)
 }
 
-// permit decides on an operation in place of the authorizer. It may complete the
-// event.
+// permit replaces the authorizer for an operation. It may complete the event.
 type permit func(e *audit.Event) error
 
-// enterBy is enter for an operation that by, if not nil, permits or refuses. A
-// view of the store is never left.
+// enterBy is like enter, but calls by instead of the authorizer if by is not
+// nil. In both cases it rejects keys outside the view.
 func (s *Store) enterBy(ctx context.Context, e *audit.Event, by permit) error {
 	if ctx.Err() != nil {
 		return ended(ctx, context.Cause(ctx))
@@ -54,7 +53,7 @@ func (s *Store) enterBy(ctx context.Context, e *audit.Event, by permit) error {
 	}
 	entered := false
 	defer func() {
-		if !entered { // also if the host's authoriser panics
+		if !entered { // including when the application's authorizer panics
 			s.leave()
 		}
 	}()
@@ -65,8 +64,9 @@ func (s *Store) enterBy(ctx context.Context, e *audit.Event, by permit) error {
 	return nil
 }
 
-// ended makes err, if it is why ctx ended, one that is ctx.Err() too: the cause
-// that was given to a CancelCauseFunc need not be.
+// ended makes err match ctx.Err() if err is the cause that ended ctx. A cause
+// passed to a CancelCauseFunc does not necessarily wrap context.Canceled. All
+// other errors are returned unchanged.
 func ended(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() == nil || !errors.Is(err, context.Cause(ctx)) {
 		return err
@@ -89,14 +89,15 @@ func (s *Store) authorize(ctx context.Context, e *audit.Event, by permit) error 
 	return s.deny(ctx, *e, cause)
 }
 
-// deny records that an operation was refused, and returns the error of it.
+// deny records the refusal of an operation and returns its error.
 func (s *Store) deny(ctx context.Context, e audit.Event, cause error) error {
 	e.Outcome, e.ErrorCode = audit.OutcomeDenied, "denied"
 	return both(provider.As(ErrDenied, cause), s.log(context.WithoutCancel(ctx), e))
 }
 
-// record makes the entry of an operation that changes nothing durable. If the
-// operation failed with cause, that is what is recorded, and returned.
+// record writes a durable entry for an operation that changes no objects. If
+// cause is not nil, record writes the entry of a failed operation and returns
+// cause.
 func (s *Store) record(ctx context.Context, e audit.Event, cause error) error {
 	cause = ended(ctx, cause)
 	e.Outcome = audit.OutcomeOK
@@ -104,7 +105,7 @@ func (s *Store) record(ctx context.Context, e audit.Event, cause error) error {
 		e.Outcome, e.ErrorCode = audit.OutcomeFailed, errorCode(cause)
 	}
 	if cause != nil {
-		ctx = context.WithoutCancel(ctx) // which may be the cause
+		ctx = context.WithoutCancel(ctx) // the end of ctx may be the cause
 	}
 	return both(cause, s.log(ctx, e))
 }
@@ -115,10 +116,10 @@ func (s *Store) log(ctx context.Context, e audit.Event) error {
 	return provider.As(ErrAudit, s.journal.Log(ctx, e))
 }
 
-// asRecorded returns a context by which the journal stores the events with the
-// actors that they have. enter has chosen them, and an event without one is that
-// of an operation whose actor is unknown, such as one that was erased: the actor
-// of ctx, who may be another, must not be put in its place.
+// asRecorded returns a context with which the journal stores the events with
+// their own actors. enter has already chosen these. An event without an actor
+// belongs to an operation whose actor is unknown, for example because it was
+// erased. The journal must not replace it by the actor of ctx.
 func asRecorded(ctx context.Context, events ...audit.Event) context.Context {
 	for _, e := range events {
 		if e.Actor.IsZero() {
@@ -128,7 +129,7 @@ func asRecorded(ctx context.Context, events ...audit.Event) context.Context {
 	return ctx
 }
 
-// both returns an error that is a and b, of which either may be nil.
+// both returns an error that wraps both a and b. Either may be nil.
 func both(a, b error) error {
 	switch {
 	case a == nil:

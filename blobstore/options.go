@@ -10,59 +10,60 @@ import (
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
-// Options configure a [Store]. Nil and the zero value mean the defaults.
+// Options configures a [Store]. Nil and the zero value select the defaults.
 type Options struct {
-	// Authorize, if not nil, is asked before every operation, with what is
-	// about to happen; its error refuses it. The refusal is recorded with
-	// outcome denied, and the caller's error wraps [ErrDenied] and it. It may be
-	// called concurrently. It is not asked about the use of a link, because it was
-	// asked when the link was issued; see [Redemption].
+	// Authorize is called with the event of every operation before it begins.
+	// If it returns an error, the operation is refused: the trail records the
+	// outcome "denied", and the caller's error wraps both [ErrDenied] and that
+	// error. Authorize may be called concurrently. It is called when a link is
+	// issued, but not when the link is used; see [Redemption]. Nil permits
+	// everything.
 	Authorize func(ctx context.Context, e audit.Event) error
 
-	// DefaultActor is the actor of an operation whose context has none, for
-	// programs without users. Without it such an operation fails with
-	// [audit.ErrNoActor].
+	// DefaultActor is the actor for contexts without one, for programs without
+	// users. If it is not set, such operations fail with [audit.ErrNoActor].
 	DefaultActor audit.Actor
 
-	// Signer signs the links of a backend that cannot sign its own, such as
-	// local files; its base URL is where the host mounts blobhttp.Links.
-	// Without it such links are [ErrUnsupported]. [Store.Redeem] verifies the links
-	// with it.
+	// Signer signs and verifies the links served by the program itself, for
+	// example on backends without signed links such as local files. Its base
+	// URL is the URL under which the program mounts the handler blobhttp.Links.
+	// If nil, such links and [Store.Redeem] fail with [ErrUnsupported].
 	Signer *signurl.Signer
 
-	// Grants stores which links were revoked or used up; see [Store.Revoke] and
-	// LinkOptions.MaxUses. Nil: the journal's own, if it has any, as sqlaudit's
-	// has. Without any, no link can be revoked or counted.
+	// Grants stores the use counts of limited links, and revoked links; see
+	// [Store.Revoke] and LinkOptions.MaxUses. If nil, the store uses the grants
+	// of the journal, which sqlaudit provides. Without either, links cannot be
+	// revoked or limited.
 	Grants signurl.Grants
 
-	// Credentials open the bucket in [Open], instead of those that the provider
-	// finds itself. [New] refuses them.
+	// Credentials are used by [Open] in place of the credentials found by the
+	// provider. [New] does not accept them, because its bucket is open already.
 	Credentials driver.Credentials
 
 	// MaxSize limits every upload, in bytes. Zero means unlimited.
 	MaxSize int64
 
-	// LinkExpiry is the lifetime of a link that does not set its own. Zero means
-	// an hour.
+	// LinkExpiry is the lifetime of a link without an expiry in its options.
+	// Zero means one hour.
 	LinkExpiry time.Duration
 
-	// MaxLinkExpiry is the longest lifetime that a link may have. Zero means 7
-	// days, which is also the longest that S3 and GCS sign.
+	// MaxLinkExpiry is the longest permitted lifetime of a link. Zero means 7
+	// days, which is also the maximum of S3 and Google Cloud Storage.
 	MaxLinkExpiry time.Duration
 
 	// Lease is how long [Store.Reconcile] leaves an operation alone after its
-	// process was last seen alive. Running operations renew it every third of it.
-	// Zero means a minute.
+	// process was last seen alive. A running operation renews its lease after
+	// every third of this time. Zero means one minute.
 	Lease time.Duration
 
-	// CheckClient fetches the link that [Store.Check] signs, for a service with a
-	// private certificate authority. Nil means a client that uses the proxy of the
-	// environment.
+	// CheckClient is the HTTP client used by [Store.Check] to fetch a signed
+	// link. Set it for a service with a private certificate authority. If nil,
+	// Check uses a client with the proxy settings of the environment.
 	CheckClient *http.Client
 
-	// Timeout limits each step that moves no content: looking up, deleting,
-	// signing, and writing to the trail. Zero means 30 seconds. It does not limit
-	// the transfer of content; limit that by the context.
+	// Timeout limits each step that transfers no content: looking up, deleting,
+	// signing, and writing to the trail. Zero means 30 seconds. To limit the
+	// transfer of content, use the context.
 	Timeout time.Duration
 }
 

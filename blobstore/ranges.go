@@ -14,9 +14,9 @@ import (
 )
 
 // This file implements downloads of ranges. An HTTP request may ask for several
-// ranges, or for none because it only asks whether the object changed. The ranges
-// can be chosen only when the object is known. DownloadRanges records one entry,
-// whatever the number of ranges.
+// ranges, or for none if it only checks whether the object changed. The ranges
+// can be chosen only after the object is known. DownloadRanges records one
+// entry for any number of ranges.
 
 // Range is a range of an object's content.
 type Range struct {
@@ -24,47 +24,49 @@ type Range struct {
 	Length int64 // bytes
 }
 
-// RangesOptions are the options of [Store.DownloadRanges].
+// RangesOptions configures [Store.DownloadRanges].
 type RangesOptions struct {
-	// Choose returns the ranges of the object to read: within the object, none of
-	// them empty, in any order. If it returns none, nothing is read, which is
-	// recorded as well. Its error refuses the download, and is recorded and
-	// returned. If the object is replaced concurrently, Choose is called again. It
-	// is required.
+	// Choose returns the ranges to read, in any order. Each must be non-empty
+	// and within the object. If Choose returns none, nothing is read, and that
+	// is recorded too. If Choose returns an error, the download fails with it,
+	// and the failure is recorded. If the object is replaced concurrently,
+	// Choose is called again. Choose is required.
 	Choose func(*Object) ([]Range, error)
 
 	// Expect is the range that Choose most likely returns, alone or first. A
-	// Length of 0 reads to the end. It is opened together with the look-up of the
-	// object, which saves one request. Nil: nothing is opened before Choose
+	// Length of 0 means to the end. The store opens this range while looking up
+	// the object, to save one request. If nil, no range is opened before Choose
 	// returns.
 	Expect *Range
 
-	// Resource is the host's own thing that the file belongs to, for the trail.
+	// Resource identifies the application's record that the file belongs to,
+	// such as an invoice. It is recorded in the trail.
 	Resource audit.Resource
 
-	// Head asks for the object's description alone, to answer a HEAD request:
-	// Choose must return no ranges, and the method HEAD is recorded.
+	// Head requests only the description of the object, for a HEAD request. The
+	// trail records the method HEAD. Choose must return no ranges.
 	Head bool
 }
 
-// RangeReader reads the ranges of an object. It is not safe for concurrent use.
-// The caller closes it.
+// RangeReader reads ranges of an object. The caller must close it. It is not
+// safe for concurrent use.
 type RangeReader struct {
-	Object *Object // all ranges are of this state of it
+	Object *Object // the version of the object; all ranges belong to it
 
 	store  *Store
 	ranges []Range
-	first  *Reader // opened already
+	first  *Reader // opened in advance
 }
 
-// DownloadRanges opens ranges of an object. RangesOptions.Choose selects them when
-// the object is known. The one entry, with the sum of their lengths, is durable
-// before it returns. A missing object is fs.ErrNotExist.
+// DownloadRanges opens ranges of an object, selected by RangesOptions.Choose
+// after the object is known. One entry with the total length of the ranges is
+// recorded durably before DownloadRanges returns. If the object does not exist,
+// the error is fs.ErrNotExist.
 func (s *Store) DownloadRanges(ctx context.Context, key string, opts *RangesOptions) (*RangeReader, error) {
 	return s.downloadRangesBy(ctx, key, opts, nil)
 }
 
-// downloadRangesBy downloads for the use of a link, or for the store if by is nil.
+// downloadRangesBy downloads on behalf of a link, or of the store if by is nil.
 func (s *Store) downloadRangesBy(ctx context.Context, key string, opts *RangesOptions, by *redeemed) (*RangeReader, error) {
 	ctx, span := s.trace(ctx, audit.ActionDownload)
 	p, err := s.downloadRanges(ctx, key, opts, by)
@@ -76,7 +78,7 @@ func (s *Store) downloadRangesBy(ctx context.Context, key string, opts *RangesOp
 
 func (s *Store) downloadRanges(ctx context.Context, key string, o *RangesOptions, by *redeemed) (*RangeReader, error) {
 	if o == nil || o.Choose == nil {
-		return nil, errors.New("nil RangesOptions.Choose: it must say what to read")
+		return nil, errors.New("RangesOptions.Choose is nil: set it to select the ranges to read")
 	}
 	e := audit.Event{Action: audit.ActionDownload, Key: key, Resource: o.Resource}
 	method := http.MethodGet
@@ -106,8 +108,8 @@ func (s *Store) downloadRanges(ctx context.Context, key string, o *RangesOptions
 	return p, nil
 }
 
-// sum returns the number of bytes of all ranges, and the ranges in the form of
-// audit.Details.Range: empty for none and for the whole object.
+// sum returns the total length of all ranges, and the ranges in the format of
+// audit.Details.Range, which is empty for none and for the whole object.
 func (p *RangeReader) sum() (total int64, ranges string) {
 	var b strings.Builder
 	for _, part := range p.ranges {
@@ -125,15 +127,15 @@ func (p *RangeReader) sum() (total int64, ranges string) {
 	return total, b.String()
 }
 
-// openParts has the parts chosen and opens the first of them, so that what can
-// fail fails before the entry says that it was read.
+// openRanges calls Choose and opens the first range, so that failures occur
+// before the entry is recorded.
 func (s *Store) openRanges(ctx context.Context, key string, o *RangesOptions) (*RangeReader, error) {
-	const tries = 25 // each costs little, and a busy writer may win several in a row
+	const tries = 25 // each attempt is cheap, and a busy writer may win several in a row
 	expect := o.Expect
 	for range tries {
 		obj, r, err := s.lookUpOrOpen(ctx, key, expect)
 		if errors.Is(err, ErrRange) && expect != nil {
-			expect = nil // it is for Choose to say what that means
+			expect = nil // Choose decides how to handle it
 			continue
 		}
 		if err != nil {
@@ -168,12 +170,12 @@ func (s *Store) openRanges(ctx context.Context, key string, o *RangesOptions) (*
 		p.first = r
 		return p, nil
 	}
-	return nil, fmt.Errorf("%w %d times", errReplaced, tries)
+	return nil, fmt.Errorf("%w in each of %d attempts", errReplaced, tries)
 }
 
 var errReplaced = errors.New("the object was replaced while it was read")
 
-// lookUpOrOpen describes an object, and opens the expected range, if any.
+// lookUpOrOpen returns an object, with a reader if a range is expected.
 func (s *Store) lookUpOrOpen(ctx context.Context, key string, expect *Range) (*Object, *Reader, error) {
 	if expect == nil {
 		obj, err := s.lookUp(ctx, key)
@@ -186,17 +188,17 @@ func (s *Store) lookUpOrOpen(ctx context.Context, key string, expect *Range) (*O
 	return r.Object, r, nil
 }
 
-// check refuses invalid ranges, which only a mistake in Choose can cause.
+// check rejects invalid ranges, which only a mistake in Choose can cause.
 func (p *RangeReader) check() error {
 	for _, part := range p.ranges {
 		if part.Offset < 0 || part.Length <= 0 || part.Length > p.Object.Size-part.Offset {
-			return fmt.Errorf("%w: range of %d bytes from %d on, of %d", ErrRange, part.Length, part.Offset, p.Object.Size)
+			return fmt.Errorf("%w: range of %d bytes at offset %d, object size %d", ErrRange, part.Length, part.Offset, p.Object.Size)
 		}
 	}
 	return nil
 }
 
-// open opens a range of the same state of the object.
+// open opens a range of the same version of the object.
 func (p *RangeReader) open(ctx context.Context, part Range) (*Reader, error) {
 	r, err := p.store.open(ctx, p.Object.Key, &DownloadOptions{Range: part})
 	if err != nil {
@@ -217,8 +219,8 @@ func closeUnread(r *Reader) {
 }
 
 // Next opens the next range, and returns io.EOF after the last. It fails if the
-// object was replaced since Choose selected the ranges. The caller closes the
-// reader before the next call.
+// object was replaced after Choose selected the ranges. The caller must close
+// the reader before the next call.
 func (p *RangeReader) Next(ctx context.Context) (*Reader, error) {
 	if len(p.ranges) == 0 {
 		return nil, io.EOF
@@ -234,7 +236,7 @@ func (p *RangeReader) Next(ctx context.Context) (*Reader, error) {
 	return r, nil
 }
 
-// Close releases what was opened and not yet returned by Next.
+// Close releases the range opened in advance if Next has not returned it.
 func (p *RangeReader) Close() error {
 	r := p.first
 	p.first, p.ranges = nil, nil

@@ -1,7 +1,7 @@
 package blobstore
 
-// The bytes of tickets before they are accepted: receiving them through the
-// handler, and removing them.
+// This file receives the content of tickets through the program's own handler,
+// and removes it after the ticket ends.
 
 import (
 	"cmp"
@@ -21,10 +21,10 @@ import (
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
-// uploadByTicket receives what a client sends to the handler under a ticket. It
-// goes to the ticket's private key, as it does where a service receives it; only
-// Ticket.Complete makes an object of it. If it fails the ticket stays good, so that
-// the client can try again.
+// uploadByTicket receives the content that a client sends to the handler under
+// a ticket. It stores the content under the ticket's private key, as a service
+// would. Only Ticket.Complete creates the object. If uploadByTicket fails, the
+// ticket remains valid, and the client can try again.
 func (s *Store) uploadByTicket(ctx context.Context, p *uploadPlan, id string) (*Object, error) {
 	use := p.event
 	use.Action, use.RefOpID = audit.ActionRedeem, id
@@ -46,12 +46,12 @@ func (s *Store) uploadByTicket(ctx context.Context, p *uploadPlan, id string) (*
 	return nil, s.record(ctx, failed, err)
 }
 
-var errKeyTaken = provider.As(fs.ErrExist, errors.New("the key is taken"))
+var errKeyTaken = provider.As(fs.ErrExist, errors.New("the key exists already"))
 
-var errTicketUsed = fmt.Errorf("the ticket was used: %w", signurl.ErrRevoked)
+var errTicketUsed = fmt.Errorf("the ticket was already used: %w", signurl.ErrRevoked)
 
-// openTicket returns the event of an open ticket, and leaves the ticket to whoever
-// completes it. One that is over is errTicketUsed.
+// openTicket returns the event of an open ticket without taking over its
+// intent. If the ticket has ended, the error is errTicketUsed.
 func (s *Store) openTicket(ctx context.Context, id, key string) (audit.Event, error) {
 	e, open, err := s.peek(ctx, id, func(e audit.Event) bool { return s.isTicketOf(e, key) })
 	if err == nil && !open {
@@ -62,14 +62,14 @@ func (s *Store) openTicket(ctx context.Context, id, key string) (audit.Event, er
 	return e, err
 }
 
-// isTicketOf reports whether an open intent is a ticket for key.
+// isTicketOf reports whether the event of an open intent is a ticket for key.
 func (s *Store) isTicketOf(e audit.Event, key string) bool {
 	info := s.bucket.Info()
 	return e.Backend == info.Backend && e.Bucket == info.Bucket && e.Action == audit.ActionUpload && e.Key == key && !e.Details.Expires.IsZero() && stagingOf(e) != ""
 }
 
-// receive stores the content under the ticket's private key. It refuses early what
-// Ticket.Complete would refuse.
+// receive stores the content under the ticket's private key. It rejects early
+// content that Ticket.Complete would reject.
 func (s *Store) receive(ctx context.Context, p *uploadPlan, ticket audit.Event) (*Object, error) {
 	if a, err := s.attributes(ctx, ticket.Key); a != nil || err != nil {
 		return nil, cmp.Or(err, errKeyTaken)
@@ -90,8 +90,8 @@ func (s *Store) receive(ctx context.Context, p *uploadPlan, ticket audit.Event) 
 		p.ContentType = ticket.ContentType
 	}
 	p.AllowedTypes = ticket.Details.AllowedTypes
-	// Of several tries at once the first to end counts. Each has an id of its own,
-	// so that none takes the bytes of another for its own.
+	// If several uploads run concurrently, the first to finish wins. Each has a
+	// different ID, so that none mistakes the content of another for its own.
 	p.meta, p.Overwrite = map[string]string{}, false
 	obj, err := s.write(ctx, p, stagingOf(ticket), newOpID())
 	if errors.Is(err, fs.ErrExist) {
@@ -100,7 +100,8 @@ func (s *Store) receive(ctx context.Context, p *uploadPlan, ticket audit.Event) 
 	if err != nil {
 		return nil, err
 	}
-	// Whoever ended the ticket meanwhile may have cleared its key before.
+	// A request that ended the ticket in the meantime may have cleared the key
+	// before this upload finished.
 	if _, err := s.openTicket(ctx, ticket.OpID, ticket.Key); errors.Is(err, errTicketUsed) {
 		s.clearStaged(ctx, ticket)
 		return nil, err
@@ -109,7 +110,7 @@ func (s *Store) receive(ctx context.Context, p *uploadPlan, ticket audit.Event) 
 	return obj, nil
 }
 
-// removeStaged removes the bytes under a private key.
+// removeStaged removes the content under a private key.
 func (s *Store) removeStaged(ctx context.Context, key string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
 	defer cancel()
@@ -120,42 +121,43 @@ func (s *Store) removeStaged(ctx context.Context, key string) error {
 	return err
 }
 
-// clearStaged removes the bytes of a ticket that was settled. They are private, so
-// nothing is wrong if they stay for now: that is recorded as a failed "reconcile"
-// of their key, and Reconcile tries again.
+// clearStaged removes the content of a settled ticket. The content is private,
+// so a failure does no harm: it is recorded as a failed "reconcile" of the
+// private key, and Reconcile tries again.
 func (s *Store) clearStaged(ctx context.Context, ticket audit.Event) {
 	if key := stagingOf(ticket); key != "" {
 		s.reportLeft(ctx, ticket, s.removeStaged(ctx, key))
 	}
 }
 
-// reportLeft records that the bytes of a ticket could not be removed because of
-// err, if it is not nil.
+// reportLeft records that the content of a ticket could not be removed because
+// of err. If err is nil, it does nothing.
 func (s *Store) reportLeft(ctx context.Context, ticket audit.Event, err error) {
 	if err == nil {
 		return
 	}
-	_ = s.log(context.WithoutCancel(ctx), audit.Event{ // Reconcile finds them also without it
+	_ = s.log(context.WithoutCancel(ctx), audit.Event{ // Reconcile finds the content even without this record
 		Action: audit.ActionReconcile, RefOpID: ticket.OpID, Actor: ticket.Actor, Key: stagingOf(ticket), Backend: ticket.Backend, Bucket: ticket.Bucket,
 		Outcome: audit.OutcomeFailed, ErrorCode: errorCode(err),
 	})
 }
 
-// foreignAfter is how long the bytes of a ticket stay that this trail knows nothing
-// of. It is longer than any service lets a link live, and no option shortens it:
-// another program with another trail may share the bucket.
+// foreignAfter is the time before content is removed if its ticket is not in
+// this trail. Another program with another trail may share the bucket, so the
+// time is longer than the longest lifetime of a link at any service, and no
+// option shortens it.
 const foreignAfter = 8 * 24 * time.Hour
 
-// sweepTickets removes the bytes of tickets that are over: those that could not be
-// removed when the ticket ended, and those that a client sent afterwards. It
-// returns the first error, and goes on after it.
+// sweepTickets removes the content of tickets that have ended: content that
+// could not be removed at that time, and content sent later. After an error it
+// continues, and it returns the first error.
 func (s *Store) sweepTickets(ctx context.Context) (first error) {
 	for item, err := range s.bucket.List(ctx, &blob.ListOptions{Prefix: keyrule.Uploads}) {
 		if err != nil {
 			return both(first, err)
 		}
 		if err := s.sweepTicket(ctx, item); err != nil && first == nil {
-			first = fmt.Errorf("bytes of a ticket that is over, %s: %w", item.Key, err)
+			first = fmt.Errorf("removing the content of an ended ticket, %s: %w", item.Key, err)
 		}
 	}
 	return first
@@ -180,7 +182,7 @@ func (s *Store) sweepTicket(ctx context.Context, item *blob.ListObject) error {
 	case time.Since(item.ModTime) < max(foreignAfter, s.opts.MaxLinkExpiry+24*time.Hour):
 		return nil
 	}
-	if known { // a trail that can be asked says once what stays
+	if known { // record only once that the content remains
 		last, _, err := s.lastSweep(ctx, item.Key)
 		if err != nil {
 			return provider.As(ErrAudit, err)
@@ -197,8 +199,8 @@ func (s *Store) sweepTicket(ctx context.Context, item *blob.ListObject) error {
 	})
 }
 
-// lastSweep returns how the last attempt to remove the bytes under a private key
-// ended; empty if there was none.
+// lastSweep returns the outcome of the last attempt to remove the content under
+// a private key, or an empty one if there was none.
 func (s *Store) lastSweep(ctx context.Context, key string) (last audit.Outcome, found bool, err error) {
 	trail, ok := s.journal.(audit.Reader)
 	if !ok {

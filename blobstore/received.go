@@ -1,6 +1,6 @@
 package blobstore
 
-// This file implements the checks of the bytes that a client sent under a ticket.
+// This file implements the checks of content uploaded under a ticket.
 
 import (
 	"context"
@@ -19,7 +19,8 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// received describes what was sent under a ticket; nil if nothing was.
+// received describes the content uploaded under a ticket, or returns nil if
+// nothing was uploaded.
 func (s *Store) received(ctx context.Context, e audit.Event) (*blob.Attributes, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
@@ -37,12 +38,13 @@ func (s *Store) received(ctx context.Context, e audit.Event) (*blob.Attributes, 
 	return a, nil
 }
 
-// unjudged is the error of what could not be looked at or stored: the ticket stays
-// good.
+// unjudged returns the error for content that could not be checked or stored at
+// the moment. The ticket remains valid.
 func unjudged(err error) error { return provider.As(ErrInDoubt, err) }
 
-// judge compares what was received with what the ticket allows. It returns the
-// content type of the object, and the digest of the content if it was read.
+// judge compares the uploaded content with the constraints of the ticket. It
+// returns the content type for the object, and the digest if the content was
+// read.
 func (s *Store) judge(ctx context.Context, e audit.Event, a *blob.Attributes) (contentType string, sum []byte, err error) {
 	most := a.Size
 	if e.Details.MaxSize != nil {
@@ -50,19 +52,19 @@ func (s *Store) judge(ctx context.Context, e audit.Event, a *blob.Attributes) (c
 	}
 	switch {
 	case e.Size != nil && a.Size < *e.Size:
-		return "", nil, fmt.Errorf("%w: %d bytes of the %d that were announced", io.ErrUnexpectedEOF, a.Size, *e.Size)
+		return "", nil, fmt.Errorf("%w: uploaded %d bytes, expected %d", io.ErrUnexpectedEOF, a.Size, *e.Size)
 	case e.Size != nil && a.Size > *e.Size:
-		return "", nil, fmt.Errorf("%w: %d bytes instead of %d", ErrTooLarge, a.Size, *e.Size)
+		return "", nil, fmt.Errorf("%w: uploaded %d bytes, expected %d", ErrTooLarge, a.Size, *e.Size)
 	case a.Size > most:
 		return "", nil, limit.Size(ErrTooLarge, fmt.Sprintf("%d bytes", a.Size), most)
 	case e.ContentType != "" && !sameType(e.ContentType, a.ContentType):
-		return "", nil, fmt.Errorf("%w: sent as %.100q instead of %.100q", ErrContentType, a.ContentType, e.ContentType)
+		return "", nil, fmt.Errorf("%w: uploaded as %.100q, expected %.100q", ErrContentType, a.ContentType, e.ContentType)
 	}
 	if contentType, err = s.judgeType(ctx, e, a); err != nil {
 		return "", nil, err
 	}
 	if e.SHA256 == nil && s.signsItself(&LinkOptions{Method: http.MethodPut, ticket: true}) {
-		return contentType, nil, nil // to read it would cost as much as to have received it
+		return contentType, nil, nil // reading the content would cost as much as receiving it
 	}
 	r, err := s.openStaged(ctx, e, a, -1)
 	if err != nil {
@@ -72,14 +74,14 @@ func (s *Store) judge(ctx context.Context, e audit.Event, a *blob.Attributes) (c
 		return "", nil, unjudged(err)
 	}
 	if e.SHA256 != nil && string(sum) != string(e.SHA256) {
-		return "", nil, fmt.Errorf("%w: SHA-256 is %x, not %x", ErrChecksum, sum, e.SHA256)
+		return "", nil, fmt.Errorf("%w: SHA-256 is %x, expected %x", ErrChecksum, sum, e.SHA256)
 	}
 	return contentType, sum, nil
 }
 
-// judgeType returns the content type of the object: that of the ticket, else the
-// one that the client sent, else one that is found from the content. It reads the
-// beginning of the content if that is needed.
+// judgeType returns the content type for the object: the type from the ticket,
+// otherwise the type sent by the client, otherwise the detected type. It reads
+// the beginning of the content only if necessary.
 func (s *Store) judgeType(ctx context.Context, e audit.Event, a *blob.Attributes) (string, error) {
 	up := UploadOptions{ContentType: e.ContentType}
 	if up.ContentType == "" {
@@ -90,7 +92,7 @@ func (s *Store) judgeType(ctx context.Context, e audit.Event, a *blob.Attributes
 		return up.ContentType, nil
 	}
 	head := make([]byte, min(a.Size, sniffBytes))
-	if len(head) > 0 { // nothing can't be read as a part
+	if len(head) > 0 { // reading a range of an empty object would fail
 		r, err := s.openStaged(ctx, e, a, int64(len(head)))
 		if err != nil {
 			return "", err
@@ -103,11 +105,12 @@ func (s *Store) judgeType(ctx context.Context, e audit.Event, a *blob.Attributes
 	return up.contentType(head)
 }
 
-// openStaged opens what was sent for a ticket, if it is still that of a.
+// openStaged opens the uploaded content of a ticket if it is still the version
+// described by a.
 func (s *Store) openStaged(ctx context.Context, e audit.Event, a *blob.Attributes, length int64) (*driver.Reader, error) {
 	r, err := s.bucket.Read(ctx, stagingOf(e), 0, length)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, ErrReplaced // or removed: it is to be looked at again
+		return nil, ErrReplaced // or removed: the caller looks again
 	}
 	if err != nil {
 		return nil, unjudged(err)

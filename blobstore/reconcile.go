@@ -17,12 +17,12 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// Reconciled counts what [Store.Reconcile] settled.
+// Reconciled counts the operations settled by [Store.Reconcile].
 type Reconciled struct {
-	OK      int // operations that had taken effect
-	Failed  int // operations that had not, and of which nothing is left
-	Unknown int // operations whose outcome can't be determined any more
-	Amended int // operations that took effect after they were settled as failed or unknown
+	OK      int // had taken effect
+	Failed  int // had no effect; partial results were removed
+	Unknown int // have an outcome that can no longer be determined
+	Amended int // took effect after they were settled as failed or unknown
 }
 
 // LogValue implements [slog.LogValuer].
@@ -33,12 +33,12 @@ func (r Reconciled) LogValue() slog.Value {
 // Reconcile settles the operations that killed processes left open in this
 // bucket. It takes over each intent whose lease has expired, checks in the
 // bucket whether the operation took effect, removes partial results, and
-// settles the intent with the outcome that it found. It never guesses: if the
-// outcome cannot be determined, it records "unknown".
+// settles the intent with the outcome. It never guesses: if the outcome cannot
+// be determined, it records "unknown".
 //
 // Call Reconcile when the program starts and every few minutes after that.
-// Several processes may call it concurrently. A view returned by [Store.Sub]
-// does not support it; call it on the store.
+// Several processes may call it concurrently. On a view returned by [Store.Sub]
+// it fails with [ErrUnsupported]; call it on the store.
 //
 // A delayed write can take effect after its operation was settled. Reconcile
 // therefore checks again the writes that were settled as failed or unknown
@@ -48,10 +48,13 @@ func (r Reconciled) LogValue() slog.Value {
 // committed, it removes the object, and the outcome is failed. This check
 // requires a trail that implements [audit.Reader].
 //
+// Reconcile also removes the content of direct uploads that were not completed
+// in time; see [Store.BeginUpload].
+//
 // If an intent cannot be settled, for example because the backend does not
 // respond, Reconcile leaves it for the next call and continues with the others.
-// It returns the first such error. An operation whose key has a path
-// that the backend does not follow ([ErrPath]) is settled as unknown.
+// It returns the first such error. If the backend does not follow the path of
+// an operation's key ([ErrPath]), the operation is settled as unknown.
 func (s *Store) Reconcile(ctx context.Context) (Reconciled, error) {
 	ctx, span := s.trace(ctx, audit.ActionReconcile)
 	done, err := s.reconcile(ctx)
@@ -61,7 +64,7 @@ func (s *Store) Reconcile(ctx context.Context) (Reconciled, error) {
 func (s *Store) reconcile(ctx context.Context) (Reconciled, error) {
 	var done Reconciled
 	if s.prefix != "" {
-		return done, &Error{Op: "reconcile", Err: fmt.Errorf("%w: a view of a store has no intents of its own; reconcile the store", ErrUnsupported)}
+		return done, &Error{Op: "reconcile", Err: fmt.Errorf("%w: Reconcile does not work on a view: call it on the store", ErrUnsupported)}
 	}
 	if err := s.start(); err != nil {
 		return done, &Error{Op: "reconcile", Err: err}
@@ -70,13 +73,13 @@ func (s *Store) reconcile(ctx context.Context) (Reconciled, error) {
 	info := s.bucket.Info()
 	var first error
 	for intent, err := range s.journal.Dangling(ctx, audit.DanglingQuery{Backend: info.Backend, Bucket: info.Bucket, Lease: s.opts.Lease}) {
-		if err != nil { // the last that it yields
+		if err != nil { // Dangling ends after an error
 			first = both(first, provider.As(ErrAudit, ended(ctx, err)))
 			continue
 		}
 		outcome, err := s.reconcileOne(ctx, intent)
 		switch {
-		case errors.Is(err, audit.ErrNotHeld): // somebody else settled it
+		case errors.Is(err, audit.ErrNotHeld): // settled by another process
 		case err != nil:
 			if first == nil {
 				first = fmt.Errorf("%s of %.300q: %w", intent.Event().Action, intent.Event().Key, err)
@@ -102,7 +105,8 @@ func (s *Store) reconcile(ctx context.Context) (Reconciled, error) {
 	return done, nil
 }
 
-// reconcileOne settles an operation that its process left, and returns its outcome.
+// reconcileOne settles an operation left open by its process, and returns its
+// outcome.
 func (s *Store) reconcileOne(ctx context.Context, intent audit.Intent) (outcome audit.Outcome, err error) {
 	err = s.hold(ctx, intent, func(ctx context.Context, intent audit.Intent) (effect, error) {
 		e := intent.Event()
@@ -117,14 +121,14 @@ func (s *Store) reconcileOne(ctx context.Context, intent audit.Intent) (outcome 
 		return effect{
 			result: r, also: also,
 			settled: func(ctx context.Context) error { s.clearStaged(ctx, e); return nil },
-			lost:    func(_ context.Context, _, notHeld error) error { return notHeld }, // somebody else settled it
+			lost:    func(_ context.Context, _, notHeld error) error { return notHeld }, // settled by another process
 		}, nil
 	})
 	return outcome, err
 }
 
-// findOut removes the unfinished parts of an operation and returns its result, which
-// is unknown if the bucket doesn't show it, and the further entries.
+// findOut removes the partial results of an operation. It returns the result,
+// which is unknown if the bucket does not show it, and additional entries.
 func (s *Store) findOut(ctx context.Context, e audit.Event) (r audit.Result, also []audit.Event, err error) {
 	if err := checkOperation(e); err != nil {
 		return r, nil, err
@@ -141,7 +145,7 @@ func (s *Store) findOut(ctx context.Context, e audit.Event) (r audit.Result, als
 		r, err = s.findWrite(ctx, e)
 		if err == nil && r.Outcome == audit.OutcomeOK && e.Details.Staged && !e.Details.Committed {
 			if r, err = s.discard(ctx, e, r); isRefused(err) {
-				err = nil // it stays, and is settled as what it is
+				err = nil // settle it as stored, because the object remains
 			}
 		}
 	case audit.ActionDelete:
@@ -152,18 +156,18 @@ func (s *Store) findOut(ctx context.Context, e audit.Event) (r audit.Result, als
 		r, also, err = s.findMove(ctx, e)
 	}
 	if errors.Is(err, ErrPath) {
-		// The path of the key was changed by hand, and nothing can be learned
-		// from it, now or later.
+		// The path of the key was changed by other means. The outcome cannot be
+		// determined, now or later.
 		return unknown, nil, nil
 	}
 	return r, also, err
 }
 
-// checkOperation refuses an event with keys that no operation of a Store has.
-// Private keys belong to the operation that they name, and to it alone.
+// checkOperation rejects an event with keys that no operation of a Store uses.
+// Only the operation named in a private key may use that key.
 func checkOperation(e audit.Event) error {
 	refuse := func(key string) error {
-		return fmt.Errorf("operation %s is left alone: %w: no %s by a store has the key %.300q", e.OpID, audit.ErrUntrusted, e.Action, key)
+		return fmt.Errorf("operation %s is left open: %w: no %s by a store uses the key %.300q", e.OpID, audit.ErrUntrusted, e.Action, key)
 	}
 	if staging := e.Details.StagingKey; staging != "" && (e.Action != audit.ActionUpload || stagingOf(e) == "") {
 		return refuse(staging)
@@ -182,8 +186,9 @@ func checkOperation(e audit.Event) error {
 	return nil
 }
 
-// touched returns the keys that an operation of that kind may change. It
-// returns none for the actions of the host, which Reconcile settles as unknown.
+// touched returns the keys that an operation with this action may change. It
+// returns none for the application's own actions, which Reconcile settles as
+// unknown.
 func touched(e audit.Event) []string {
 	switch e.Action {
 	case audit.ActionUpload:
@@ -199,7 +204,7 @@ func touched(e audit.Event) []string {
 	return nil
 }
 
-// attributes returns nil attributes for an object that is not there.
+// attributes returns nil if the object does not exist.
 func (s *Store) attributes(ctx context.Context, key string) (*blob.Attributes, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
@@ -210,7 +215,7 @@ func (s *Store) attributes(ctx context.Context, key string) (*blob.Attributes, e
 	return a, err
 }
 
-// findWrite finds out whether the operation's object stands.
+// findWrite determines whether the operation's object exists.
 func (s *Store) findWrite(ctx context.Context, e audit.Event) (audit.Result, error) {
 	at, a, err := s.look(ctx, written(e))
 	switch next(interruptedWrite, state{object: at}) {
@@ -219,8 +224,8 @@ func (s *Store) findWrite(ctx context.Context, e audit.Event) (audit.Result, err
 	case failed:
 		return audit.Result{Outcome: audit.OutcomeFailed}, nil
 	case unknown:
-		// Another operation wrote it since: in place of this one's object, or
-		// where this one never came.
+		// Another operation has written the object since. It replaced this
+		// operation's object, or that object never existed.
 		return audit.Result{Outcome: audit.OutcomeUnknown}, nil
 	}
 	sum, err := provider.StoredSHA256(a.Metadata)
@@ -233,9 +238,9 @@ func (s *Store) findWrite(ctx context.Context, e audit.Event) (audit.Result, err
 	return audit.Result{Outcome: audit.OutcomeOK, Size: &a.Size, SHA256: sum, ContentType: a.ContentType}, nil
 }
 
-// writtenBefore reports whether an object is certainly older than t, as far as
-// the clocks agree: a service may give its time in whole seconds, and a file
-// system that of its last tick.
+// writtenBefore reports whether an object is certainly older than t, provided
+// that the clocks agree. It allows for services with times in whole seconds,
+// and for file systems with the time of their last tick.
 func writtenBefore(a *blob.Attributes, t time.Time) bool {
 	slack := 10 * time.Millisecond
 	if a.ModTime.Nanosecond() == 0 {
@@ -253,7 +258,7 @@ func (s *Store) digest(ctx context.Context, key string) ([]byte, error) {
 	return s.digestOf(r)
 }
 
-// digestOf computes the SHA-256 of what r reads, and closes it.
+// digestOf computes the SHA-256 of the content of r and closes r.
 func (s *Store) digestOf(r *driver.Reader) ([]byte, error) {
 	defer r.Close()
 	h := sha256.New()
@@ -263,7 +268,7 @@ func (s *Store) digestOf(r *driver.Reader) ([]byte, error) {
 	return h.Sum(nil), nil
 }
 
-// findDelete finds out whether the object was removed.
+// findDelete determines whether the object was removed.
 func (s *Store) findDelete(ctx context.Context, e audit.Event) (audit.Result, error) {
 	at, _, err := s.look(ctx, removed(e.Key, e.Details.ETag))
 	switch next(interruptedDelete, state{object: at}) {
@@ -272,15 +277,15 @@ func (s *Store) findDelete(ctx context.Context, e audit.Event) (audit.Result, er
 	case failed:
 		return audit.Result{Outcome: audit.OutcomeFailed}, nil
 	case unknown:
-		// Another object came after the deletion, or in place of it.
+		// Another object was stored after the deletion, or instead of it.
 		return audit.Result{Outcome: audit.OutcomeUnknown}, nil
 	}
 	return audit.Result{}, err
 }
 
-// findMove finds out how far a move came, and finishes one whose copy stands. To
-// take it back instead would lose both if its process was only stopped: that
-// would go on by deleting the source.
+// findMove determines how far a move progressed, and completes it if the copy
+// exists. It does not remove the copy: if the process was only suspended, it
+// would then delete the source, and both objects would be lost.
 func (s *Store) findMove(ctx context.Context, e audit.Event) (audit.Result, []audit.Event, error) {
 	r, err := s.findWrite(ctx, e)
 	if err != nil || r.Outcome != audit.OutcomeOK {

@@ -16,18 +16,18 @@ import (
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
-// This file implements the use of links: Redeem turns the request of a link into
-// a Redemption, and only a Redemption lets an operation pass the authorizer.
+// This file implements the use of links. Redeem converts the request of a link
+// to a Redemption. Only a Redemption lets an operation bypass the authorizer.
 
-// redeemTime bounds the time between Redeem and the operation of its Redemption.
-// A Redemption that the program holds back outlives a revocation of its link by no
-// more than this time.
+// redeemTime bounds the time between Redeem and the operation of its
+// Redemption. If a link is revoked, a Redemption obtained earlier remains
+// usable for at most this time.
 const redeemTime = time.Minute
 
-// Redemption is the permission for the one operation that a signed link allows.
-// [Store.Redeem] is its only source. The operation is not put to
-// Options.Authorize, is recorded as the use of the link (redeem), and is bound to
-// the link's key and constraints.
+// Redemption is the permission for the single operation that a signed link
+// allows. Only [Store.Redeem] returns one. The operation is limited to the
+// link's key and constraints and recorded as the use of the link (action
+// "redeem"). Options.Authorize is not called for it.
 //
 // The method of the request selects the operation:
 //
@@ -36,12 +36,15 @@ const redeemTime = time.Minute
 //   - PUT: Upload or Stage
 //   - DELETE: Delete
 //
-// The operation must begin within a minute of Redeem and before the link expires,
-// by the same user and address if the link is bound to them. Every other call fails
-// with an error that wraps [ErrDenied], and is recorded: another operation, a
-// second one, and a second one by a copy of the Redemption. A Redemption that
-// Redeem did not return fails in the same way, but has no trail to record that in.
-// There is no fallback to the authorizer. All methods may be called concurrently.
+// The operation must begin within one minute of Redeem and before the link
+// expires. If the link is restricted to a user or an address, both must be
+// unchanged.
+//
+// Every other call fails with an error that wraps [ErrDenied] and is recorded:
+// a different operation, or a second one, even through a copy of the
+// Redemption. A Redemption not returned by Redeem also fails, but cannot be
+// recorded. No call falls back to the authorizer. All methods are safe for
+// concurrent use.
 type Redemption struct {
 	// Grant is a copy of the link's content, for the caller's response and log.
 	// Changing it has no effect.
@@ -50,21 +53,21 @@ type Redemption struct {
 	of *redeemed // shared by copies
 }
 
-// redeemed is the state of a Redemption.
+// redeemed holds the state of a Redemption.
 type redeemed struct {
 	s      *Store
 	grant  signurl.Grant
-	ticket string // ID of the ticket's operation, if the link is that of a ticket
+	ticket string // the ticket's operation ID, if the link belongs to a ticket
 	method string // of the request
 	begun  time.Time
 	spent  atomic.Bool
 }
 
-var errNotRedeemed = provider.As(ErrDenied, errors.New("the Redemption is a zero value: want one that Store.Redeem returned"))
+var errNotRedeemed = provider.As(ErrDenied, errors.New("the Redemption is a zero value: use one returned by Store.Redeem"))
 
 // Redeem verifies the signed link of a request with Options.Signer, counts its
-// use, and returns the permission for the one operation that the request asks for.
-// It is for an HTTP handler that serves links:
+// use, and returns the permission for the requested operation. Call it in an
+// HTTP handler that serves links:
 //
 //	red, err := store.Redeem(r)
 //	if err != nil {
@@ -72,25 +75,26 @@ var errNotRedeemed = provider.As(ErrDenied, errors.New("the Redemption is a zero
 //	}
 //	body, err := red.Download(r.Context(), nil)
 //
-// The actor is that of the request's context. The use of a HEAD request is not
-// counted, because it gives no content away. The use is recorded when the operation
-// begins.
+// The actor is taken from the context of the request. HEAD requests are not
+// counted, because they return no content. The use is recorded when the
+// operation begins.
 //
-// A refusal of a link that was issued is recorded before Redeem returns. Nothing is
-// recorded of a request without a valid signature. The errors are:
+// If Redeem refuses a link with a valid signature, it records the refusal
+// before it returns. Requests without a valid signature are not recorded. The
+// errors are:
 //
-//   - [signurl.ErrSignature]: the request carries no link that this store issued.
-//   - [signurl.ErrExpired], [signurl.ErrMethod], [signurl.ErrConstraint]: the link
-//     does not allow the request. [signurl.ErrUser] and [signurl.ErrAddress] are
-//     constraints.
-//   - [signurl.ErrRevoked]: the link was revoked or used up.
-//   - [ErrDenied]: the key is outside of this view of the store. The use is not
+//   - [signurl.ErrSignature]: this store did not issue the link.
+//   - [signurl.ErrExpired], [signurl.ErrMethod], [signurl.ErrConstraint]: the
+//     link does not permit the request. [signurl.ErrUser] and
+//     [signurl.ErrAddress] match ErrConstraint.
+//   - [signurl.ErrRevoked]: the link was revoked or has no uses left.
+//   - [ErrDenied]: the key is outside this view of the store. The use is not
 //     counted.
-//   - [ErrUnsupported]: the store has no Options.Signer, or the link counts its uses
-//     and the store has no Options.Grants.
+//   - [ErrUnsupported]: Options.Signer is not set, or the link limits its uses
+//     and Options.Grants is not set.
 func (s *Store) Redeem(r *http.Request) (*Redemption, error) {
 	if s.opts.Signer == nil {
-		return nil, &Error{Op: "redeem", Err: fmt.Errorf("%w: the store has no Options.Signer to verify links with", ErrUnsupported)}
+		return nil, &Error{Op: "redeem", Err: fmt.Errorf("%w: Redeem requires Options.Signer", ErrUnsupported)}
 	}
 	grant, refusal := s.opts.Signer.Verify(r)
 	if errors.Is(refusal, signurl.ErrSignature) {
@@ -103,12 +107,12 @@ func (s *Store) Redeem(r *http.Request) (*Redemption, error) {
 	return red, nil
 }
 
-// redeem continues for a link with a valid signature. refusal is the reason for
-// which the signer refused the request, or nil.
+// redeem continues for a link with a valid signature. refusal is the signer's
+// reason for refusing the request, or nil.
 func (s *Store) redeem(r *http.Request, grant signurl.Grant, refusal error) (*Redemption, error) {
 	kind, body, ok := readGrantID(grant.ID, grant.Key)
 	if !ok || kind == serviceGrant || kind == ticketGrant && grant.Method != http.MethodPut {
-		return nil, fmt.Errorf("%w: no store issued it", signurl.ErrSignature)
+		return nil, fmt.Errorf("%w: the link was not issued by a store", signurl.ErrSignature)
 	}
 	red := &redeemed{s: s, grant: grant, method: r.Method, begun: time.Now()}
 	if red.method == "" {
@@ -117,7 +121,7 @@ func (s *Store) redeem(r *http.Request, grant signurl.Grant, refusal error) (*Re
 	if kind == ticketGrant {
 		red.ticket = body
 	}
-	// The client may be gone already. A refusal is recorded all the same.
+	// Record a refusal even if the client has disconnected.
 	ctx := context.WithoutCancel(r.Context())
 	e := red.event()
 	if err := s.enterBy(ctx, &e, func(*audit.Event) error { return nil }); err != nil {
@@ -139,20 +143,21 @@ func (s *Store) redeem(r *http.Request, grant signurl.Grant, refusal error) (*Re
 		e.Outcome, e.ErrorCode = audit.OutcomeDenied, errorCode(refusal)
 		return nil, both(refusal, s.log(ctx, e))
 	}
-	return nil, refusal // it is not known whether the link allows the request
+	return nil, refusal // unknown whether the link permits the request
 }
 
-// countUse counts the use of a link.
+// countUse counts the use of a link. It fails if the link was revoked or has no
+// uses left.
 func (s *Store) countUse(ctx context.Context, red *redeemed) error {
 	if ctx.Err() != nil {
 		return ended(ctx, context.Cause(ctx))
 	}
 	if red.ticket != "" {
-		return nil // it ends with the ticket, and can't be revoked
+		return nil // the link ends with its ticket and cannot be revoked
 	}
 	limit := red.grant.MaxUses
 	if red.method == http.MethodHead {
-		limit = 0 // refused if the link was revoked, but not counted
+		limit = 0 // a HEAD request is refused after revocation, but not counted
 	}
 	switch {
 	case s.opts.Grants != nil:
@@ -160,12 +165,13 @@ func (s *Store) countUse(ctx context.Context, red *redeemed) error {
 		defer cancel()
 		return s.opts.Grants.Use(ctx, red.grant.ID, limit, red.grant.Expires)
 	case limit > 0:
-		return fmt.Errorf("%w: a link that counts its uses needs Options.Grants", ErrUnsupported)
+		return fmt.Errorf("%w: the link limits its uses, and Options.Grants is not set", ErrUnsupported)
 	}
 	return nil
 }
 
-// isRefusal reports whether err is a reason to refuse a link that was issued.
+// isRefusal reports whether err is a reason to refuse a link with a valid
+// signature.
 func isRefusal(err error) bool {
 	for _, reason := range [...]error{signurl.ErrExpired, signurl.ErrMethod, signurl.ErrConstraint, signurl.ErrRevoked} {
 		if errors.Is(err, reason) {
@@ -175,11 +181,11 @@ func isRefusal(err error) bool {
 	return false
 }
 
-// maxMethod bounds the recorded part of a request's method, which is the client's
-// text.
+// maxMethod bounds the recorded method of a request, because the client chooses
+// it.
 const maxMethod = 16 // bytes
 
-// event is the event of the link's use.
+// event returns the event for the use of the link.
 func (u *redeemed) event() audit.Event {
 	return audit.Event{
 		Action: audit.ActionRedeem, Key: u.grant.Key, GrantID: u.grant.ID,
@@ -187,9 +193,9 @@ func (u *redeemed) event() audit.Event {
 	}
 }
 
-// permit returns the permission for an operation with method, which replaces the
-// authorizer. It returns nil, which asks the authorizer, for an operation of the
-// store itself.
+// permit returns a replacement for the authorizer that permits an operation
+// with the given method. If u is nil, it returns nil, and the authorizer
+// decides.
 func (u *redeemed) permit(method string) permit {
 	if u == nil {
 		return nil
@@ -197,11 +203,11 @@ func (u *redeemed) permit(method string) permit {
 	return func(e *audit.Event) error { return u.spend(e, method) }
 }
 
-// spend permits an operation once and turns its event into the use of the link.
-// The event gets the grant only if the method matches.
+// spend permits an operation once and converts its event to the use of the
+// link. The event gets the grant ID only if the method matches.
 func (u *redeemed) spend(e *audit.Event, method string) error {
 	if u.method != method {
-		return fmt.Errorf("the Redemption is of a %.16s request and does not allow %s", u.method, method)
+		return fmt.Errorf("the Redemption is for a %.16s request and does not permit %s", u.method, method)
 	}
 	e.GrantID = u.grant.ID
 	if e.Action == audit.ActionDownload {
@@ -217,19 +223,19 @@ func (u *redeemed) spend(e *audit.Event, method string) error {
 		return fmt.Errorf("the Redemption is older than %s: call Redeem when the operation begins", redeemTime)
 	}
 	if !u.spent.CompareAndSwap(false, true) {
-		return errors.New("the Redemption was spent: each operation needs a Redeem for itself")
+		return errors.New("the Redemption was already used: call Redeem for each operation")
 	}
 	return nil
 }
 
-// constrain binds an upload to the link's constraints.
+// constrain adds the link's constraints to the options of an upload.
 func (u *redeemed) constrain(o *UploadOptions, body io.Reader) (io.Reader, error) {
 	if u == nil || u.method != http.MethodPut {
-		return body, nil // a Redemption of another method is refused by permit
+		return body, nil // permit refuses a Redemption for another method
 	}
 	link := &u.grant
 	if link.CreateOnly && o.Overwrite {
-		return nil, fmt.Errorf("%w: Overwrite: an existing object must not be replaced", signurl.ErrConstraint)
+		return nil, fmt.Errorf("%w: Overwrite is set, but the link must not replace an existing object", signurl.ErrConstraint)
 	}
 	switch {
 	case link.ContentType == "":
@@ -244,15 +250,15 @@ func (u *redeemed) constrain(o *UploadOptions, body io.Reader) (io.Reader, error
 	return link.Body(body), nil
 }
 
-// sameMediaType compares media types with their parameters.
+// sameMediaType compares media types including their parameters.
 func sameMediaType(a, b string) bool {
 	ta, pa, errA := mime.ParseMediaType(a)
 	tb, pb, errB := mime.ParseMediaType(b)
 	return errA == nil && errB == nil && mime.FormatMediaType(ta, pa) == mime.FormatMediaType(tb, pb)
 }
 
-// Download opens the object for reading, as [Store.Download] does. The use of the
-// link is recorded in place of a download.
+// Download opens the object for reading, like [Store.Download]. The trail
+// records the use of the link instead of a download.
 func (r *Redemption) Download(ctx context.Context, opts *DownloadOptions) (*Reader, error) {
 	if r == nil || r.of == nil {
 		return nil, &Error{Op: "download", Err: errNotRedeemed}
@@ -260,9 +266,9 @@ func (r *Redemption) Download(ctx context.Context, opts *DownloadOptions) (*Read
 	return r.of.s.downloadBy(ctx, r.of.grant.Key, opts, r.of)
 }
 
-// DownloadRanges opens ranges of the object, as [Store.DownloadRanges] does. The use
-// of the link is recorded in place of a download. Set RangesOptions.Head for a HEAD
-// request.
+// DownloadRanges opens ranges of the object, like [Store.DownloadRanges]. The
+// trail records the use of the link instead of a download. For a HEAD request,
+// set RangesOptions.Head.
 func (r *Redemption) DownloadRanges(ctx context.Context, opts *RangesOptions) (*RangeReader, error) {
 	if r == nil || r.of == nil {
 		return nil, &Error{Op: "download", Err: errNotRedeemed}
@@ -270,11 +276,13 @@ func (r *Redemption) DownloadRanges(ctx context.Context, opts *RangesOptions) (*
 	return r.of.s.downloadRangesBy(ctx, r.of.grant.Key, opts, r.of)
 }
 
-// Upload stores what body holds under the link's key, as [Store.Upload] does. The
-// link's constraints apply in addition to the options. The use of the link is
-// recorded before the upload, and joined to the link's issue. The link of
-// [Store.BeginUpload] stores for [Ticket.Complete]; options that BeginUpload decided
-// or refused are then [ErrUnsupported].
+// Upload stores the content of body under the link's key, like [Store.Upload].
+// The link's constraints apply in addition to the options. The use of the link
+// is recorded before the upload, under the grant ID of the link.
+//
+// If the link belongs to a ticket of [Store.BeginUpload], Upload stores the
+// content for [Ticket.Complete]. It then returns [ErrUnsupported] for options
+// already decided or not accepted by BeginUpload.
 func (r *Redemption) Upload(ctx context.Context, body io.Reader, opts *UploadOptions) (*Object, error) {
 	if r == nil || r.of == nil {
 		return nil, &Error{Op: "upload", Err: errNotRedeemed}
@@ -282,9 +290,9 @@ func (r *Redemption) Upload(ctx context.Context, body io.Reader, opts *UploadOpt
 	return r.of.s.uploadBy(ctx, r.of.grant.Key, body, opts, r.of)
 }
 
-// Stage stores what body holds under the link's key and leaves the operation open,
-// as [Store.Stage] does, with the rules of Upload. The link of [Store.BeginUpload] is
-// [ErrUnsupported].
+// Stage stores the content of body under the link's key and leaves the
+// operation open, like [Store.Stage]. The rules of Upload apply. For a link of
+// [Store.BeginUpload], the error is [ErrUnsupported].
 func (r *Redemption) Stage(ctx context.Context, body io.Reader, opts *UploadOptions) (*Staged, error) {
 	if r == nil || r.of == nil {
 		return nil, &Error{Op: "stage", Err: errNotRedeemed}
@@ -292,8 +300,8 @@ func (r *Redemption) Stage(ctx context.Context, body io.Reader, opts *UploadOpti
 	return r.of.s.stageBy(ctx, r.of.grant.Key, body, opts, r.of)
 }
 
-// Delete removes the object, as [Store.Delete] does. The use of the link is recorded
-// before the deletion, and joined to the link's issue.
+// Delete removes the object, like [Store.Delete]. The use of the link is
+// recorded before the deletion, under the grant ID of the link.
 func (r *Redemption) Delete(ctx context.Context, opts *DeleteOptions) error {
 	if r == nil || r.of == nil {
 		return &Error{Op: "delete", Err: errNotRedeemed}
@@ -301,13 +309,15 @@ func (r *Redemption) Delete(ctx context.Context, opts *DeleteOptions) error {
 	return r.of.s.deleteBy(ctx, r.of.grant.Key, opts, r.of)
 }
 
-// Redirect returns a GET link of the service in place of the content, for a handler
-// that redirects to it. choose returns the options of that link for the object. The
-// one entry, a redeem under the grant of the redeemed link with the expiry of the
-// new one, is durable before Redirect returns.
+// Redirect returns a GET link signed by the service, for a handler that
+// redirects clients to it instead of serving the content. choose returns the
+// options of that link for the object. The trail gets a single entry: a
+// "redeem" under the grant ID of the redeemed link, with the expiry of the new
+// link. It is durable before Redirect returns.
 //
-// A missing object is fs.ErrNotExist. A backend that does not sign GET links, and
-// options for another method, are [ErrUnsupported].
+// If the object does not exist, the error is fs.ErrNotExist. If the backend
+// cannot sign GET links, or the options are for another method, the error is
+// [ErrUnsupported].
 func (r *Redemption) Redirect(ctx context.Context, choose func(*Object) *LinkOptions) (*Link, error) {
 	if r == nil || r.of == nil {
 		return nil, &Error{Op: "redeem", Err: errNotRedeemed}
@@ -322,7 +332,7 @@ func (r *Redemption) Redirect(ctx context.Context, choose func(*Object) *LinkOpt
 
 func (u *redeemed) redirect(ctx context.Context, choose func(*Object) *LinkOptions) (*Link, error) {
 	s, e := u.s, u.event()
-	e.GrantID = "" // until the permission is certain
+	e.GrantID = "" // set once the operation is permitted
 	if err := s.enterBy(ctx, &e, u.permit(http.MethodGet)); err != nil {
 		return nil, err
 	}
@@ -334,7 +344,7 @@ func (u *redeemed) redirect(ctx context.Context, choose func(*Object) *LinkOptio
 		}
 		o := choose(obj)
 		if o.method() != http.MethodGet || !s.signsItself(o) {
-			return nil, fmt.Errorf("%w: backend %q signs no %s links in place of a GET link", ErrUnsupported, s.Info().Backend, o.method())
+			return nil, fmt.Errorf("%w: Redirect requires a GET link, and backend %q cannot sign a %s link with these options", ErrUnsupported, s.Info().Backend, o.method())
 		}
 		if err := s.checkLink(o); err != nil {
 			return nil, err

@@ -9,8 +9,8 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// remove deletes the version of an object that has that ETag and, if the backend
-// failed, finds out whether it did so all the same.
+// remove deletes the version of an object with the given ETag. If the backend
+// fails, remove determines whether the object was deleted all the same.
 func (s *Store) remove(ctx context.Context, key, etag string) error {
 	dctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	cause := s.bucket.Delete(dctx, key, &driver.DeleteOptions{IfMatch: etag})
@@ -21,9 +21,9 @@ func (s *Store) remove(ctx context.Context, key, etag string) error {
 	at, _, err := s.look(context.WithoutCancel(ctx), removed(key, etag))
 	switch next(failedDelete, state{object: at}) {
 	case done:
-		return nil // only the reply was lost
+		return nil // only the response was lost
 	case replaced:
-		return inDoubt(cause, ErrReplaced) // with or without a deletion in between
+		return inDoubt(cause, ErrReplaced) // possibly deleted before it was replaced
 	case failed:
 		if errors.Is(cause, fs.ErrPermission) {
 			return refusedError{cause}
@@ -33,9 +33,9 @@ func (s *Store) remove(ctx context.Context, key, etag string) error {
 	return inDoubt(cause, err)
 }
 
-// refusedError is the cause of a deletion that the service refused: by the rights
-// of the store's credentials, or by a lock. The object was seen to be there
-// afterwards, so that nothing about it is in doubt.
+// refusedError is the cause of a deletion that the service refused because of
+// missing permissions or a lock. A later lookup found the object, so its
+// existence is not in doubt.
 type refusedError struct{ error }
 
 func (e refusedError) Unwrap() error { return e.error }
@@ -44,13 +44,13 @@ func (e refusedError) Unwrap() error { return e.error }
 // refused to delete it.
 func isRefused(err error) bool { return errors.As(err, new(refusedError)) }
 
-// removeOwn removes the object under key if it is the one that operation wrote.
-// Every error is [ErrInDoubt]; see also isRefused.
+// removeOwn removes the object under key if the given operation wrote it. Every
+// error wraps ErrInDoubt; see also isRefused.
 func (s *Store) removeOwn(ctx context.Context, key, opID string) error {
 	at, a, err := s.look(ctx, subject{key: key, opID: opID})
 	switch next(ownRemoved, state{object: at}) {
 	case done:
-		return nil // it is gone, or another operation's by now
+		return nil // already gone, or replaced by another operation
 	case leave:
 		return provider.As(ErrInDoubt, err)
 	}
@@ -61,7 +61,8 @@ func (s *Store) removeOwn(ctx context.Context, key, opID string) error {
 	return provider.As(ErrInDoubt, err)
 }
 
-// removeVersion sees to it that a version of an object is gone.
+// removeVersion deletes a version of an object. It succeeds if that version no
+// longer exists.
 func (s *Store) removeVersion(ctx context.Context, key, etag string) error {
 	err := s.bucket.Delete(ctx, key, &driver.DeleteOptions{IfMatch: etag})
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrReplaced) {
@@ -70,8 +71,8 @@ func (s *Store) removeVersion(ctx context.Context, key, etag string) error {
 	return err
 }
 
-// inDoubt returns cause as an error whose effect could not be found out because
-// of err.
+// inDoubt returns an error that wraps ErrInDoubt, cause and err: the effect of
+// the operation that failed with cause could not be determined because of err.
 func inDoubt(cause, err error) error {
 	return both(provider.As(ErrInDoubt, cause), err)
 }

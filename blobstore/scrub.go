@@ -16,39 +16,49 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// ErrUnrecorded reports an object in the bucket that the trail has no record of.
-var ErrUnrecorded = errors.New("the trail has no record of this object")
+// ErrUnrecorded reports an object in the bucket without a record in the trail.
+var ErrUnrecorded = errors.New("the object is not recorded in the trail")
 
-// ScrubOptions are the options of [Store.Scrub]. Nil and the zero value mean
-// every object, compared with the digest that is kept with it.
+// ScrubOptions configures [Store.Scrub]. Nil and the zero value select all
+// objects and compare each with its stored digest only.
 type ScrubOptions struct {
-	// Prefix selects the keys that begin with it.
+	// Prefix selects the keys beginning with it.
 	Prefix string
-	// Trail, if not nil, must also have a record of each object. Only the trail
-	// catches someone who rewrites both content and stored digest. It is most often
-	// the journal that the store writes to.
+	// Trail is usually the journal of the store. If set, every object must also
+	// be recorded there. Only the trail reveals an attacker who replaces both
+	// content and stored digest.
 	Trail audit.Reader
 }
 
 // Scrubbed is the finding of [Store.Scrub] about one object.
 type Scrubbed struct {
 	Object *Object
-	Err    error // nil if the object is sound
+	Err    error // nil if the object is intact
 }
 
-// Scrub reads every object again, in the order of the keys, and yields a finding
-// for each. Its Err is nil for a sound object. Otherwise it is [ErrChecksum] if the
-// content differs from its digest or from the trail, [ErrUnrecorded] if the trail
-// has no record of it, [ErrUnsupported] if there is nothing to compare it with, or
-// the error with which reading it failed. Each such finding is recorded (action
-// "scrub") before it is yielded. A sound object is not recorded, since nothing is
-// served.
+// Scrub reads objects again, in key order, to find damaged or unrecorded ones.
+// It yields a finding for each object. Scrubbed.Err is nil if the object is
+// intact, and otherwise one of these errors:
 //
-// Findings don't end the sequence. An error does: the listing failed, the bucket is
-// gone, the trail can't be read or written, the caller was denied, or ctx ended.
+//   - [ErrChecksum]: the content does not match its stored digest or the trail.
+//   - [ErrUnrecorded]: the trail has no record of the object.
+//   - [ErrUnsupported]: neither the object nor the trail has a digest to
+//     compare the content with.
+//   - any other error: reading the object failed.
 //
-// Scrub leaves out an object that is deleted concurrently. It may report an object
-// as unrecorded whose upload is still running or staged: scrub again later.
+// If an object cannot be opened, Scrubbed.Object has only the fields provided
+// by the listing: Key, Size and ModTime.
+//
+// Scrub records each problem in the trail, with action "scrub", before it
+// yields the finding. It does not record intact objects, because it serves no
+// content. A problem does not end the iteration.
+//
+// The second value is not nil if Scrub cannot continue: the listing failed, the
+// bucket does not exist, the trail is unavailable, the operation was denied, or
+// ctx ended. It ends the iteration.
+//
+// Scrub skips objects deleted while it runs. An object whose upload is in
+// progress or staged may be reported as unrecorded; check it again later.
 func (s *Store) Scrub(ctx context.Context, opts *ScrubOptions) iter.Seq2[Scrubbed, error] {
 	var o ScrubOptions
 	if opts != nil {
@@ -72,8 +82,8 @@ func (s *Store) Scrub(ctx context.Context, opts *ScrubOptions) iter.Seq2[Scrubbe
 	}
 }
 
-// scrubOne returns the finding about a listed object, which is empty if the object
-// was deleted, or the error that ends the sequence.
+// scrubOne returns the finding about a listed object, or an error that ends the
+// iteration. The finding is empty if the object was deleted.
 func (s *Store) scrubOne(ctx context.Context, listed *Object, trail audit.Reader) (Scrubbed, error) {
 	sctx, span := s.trace(ctx, audit.ActionScrub)
 	found, err := s.scrub(sctx, listed.Key, trail)
@@ -112,7 +122,7 @@ func (s *Store) scrub(ctx context.Context, key string, trail audit.Reader) (*Obj
 	}
 	if obj != nil {
 		e.Size, e.SHA256, e.ContentType = &obj.Size, sum, obj.ContentType
-		if uuid.Validate(obj.OpID) == nil { // whoever planted it may have written anything
+		if uuid.Validate(obj.OpID) == nil { // an attacker may have stored any text as the ID
 			e.RefOpID = obj.OpID
 		}
 	}
@@ -139,14 +149,14 @@ func (s *Store) reread(ctx context.Context, key string) (*Object, []byte, error)
 	return r.Object, hash.Sum(nil), nil
 }
 
-// compare compares an object with what is known of it.
+// compare compares an object with its stored digest and with the trail.
 func compare(ctx context.Context, obj *Object, sum []byte, trail audit.Reader) error {
 	if obj.SHA256 != nil && !bytes.Equal(sum, obj.SHA256) {
-		return fmt.Errorf("%w: the content is not that of the digest kept with it", ErrChecksum)
+		return fmt.Errorf("%w: the content does not match the stored digest", ErrChecksum)
 	}
 	if trail == nil {
 		if obj.SHA256 == nil {
-			return fmt.Errorf("%w: no SHA-256 is kept with this object", ErrUnsupported)
+			return fmt.Errorf("%w: this object has no stored SHA-256", ErrUnsupported)
 		}
 		return nil
 	}
@@ -163,7 +173,7 @@ func compare(ctx context.Context, obj *Object, sum []byte, trail audit.Reader) e
 		case e.SHA256 == nil && obj.SHA256 == nil:
 			return fmt.Errorf("%w: neither the object nor the trail has its SHA-256", ErrUnsupported)
 		case e.SHA256 != nil && !bytes.Equal(e.SHA256, sum):
-			return fmt.Errorf("%w: the content is not what the trail says", ErrChecksum)
+			return fmt.Errorf("%w: the content does not match the digest in the trail", ErrChecksum)
 		}
 		return nil
 	}

@@ -8,19 +8,20 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// SkippedFile is a file in the bucket that is not an object, and that [Store.List]
-// therefore leaves out.
+// SkippedFile is a file in the bucket that is not an object, so [Store.List]
+// omits it.
 type SkippedFile struct {
-	Path   string // relative to the bucket, with slashes; perhaps not valid UTF-8
+	Path   string // relative to the bucket, with slashes; not necessarily valid UTF-8
 	Reason string // such as "symbolic link"
 }
 
-// Skipped yields the files below prefix that no key leads to: on local folders,
-// files that other programs have put there as symbolic links, sockets, pipes or
-// devices, and files and folders with names that no key can have. A folder is
-// yielded in place of its content. Other backends have none. The error ends it.
+// Skipped yields the files below prefix that are not objects. On local folders
+// these are symbolic links, sockets, pipes and devices created by other
+// programs, and files and folders whose names are not valid in a key. A folder
+// is yielded instead of its content. Other backends have no such files. Skipped
+// ends after the first error.
 //
-// Skipped is authorized and recorded as List is.
+// Skipped is authorized and recorded like [Store.List].
 func (s *Store) Skipped(ctx context.Context, prefix string) iter.Seq2[SkippedFile, error] {
 	return func(yield func(SkippedFile, error) bool) {
 		fail := func(err error) { yield(SkippedFile{}, &Error{Op: "list", Key: prefix, Err: err}) }
@@ -40,8 +41,8 @@ func (s *Store) Skipped(ctx context.Context, prefix string) iter.Seq2[SkippedFil
 	}
 }
 
-// skipped is Skipped without the checks. If limit is not 0, it looks at about as
-// many files only.
+// skipped implements Skipped without authorization. If limit is not 0, it
+// visits about that many files.
 func (s *Store) skipped(ctx context.Context, prefix string, limit int, found func(path, reason string) bool) error {
 	b, ok := s.bucket.(provider.Skipper)
 	if !ok {

@@ -12,9 +12,9 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// Staged is an upload whose object is stored but whose record is still open.
-// It ties the file to a row in the application's own database, so that both
-// are kept or neither is:
+// Staged is an upload whose object is stored but whose record is still open. It
+// ties the file to a row in the application's own database, so that both are
+// kept or neither is:
 //
 //	staged, err := store.Stage(ctx, key, r, nil)
 //	tx, err := db.BeginTxx(ctx, nil)
@@ -27,8 +27,8 @@ import (
 // staged.Commit, [Store.Reconcile] settles the upload as stored. If it dies
 // before tx.Commit, Reconcile removes the object.
 //
-// Call Stage before beginning the transaction. An upload can take long, and
-// the transaction should be short.
+// Call Stage before beginning the transaction. An upload can take long, and the
+// transaction should be short.
 //
 // The caller must call Commit, Discard or Leave. Until then, the store renews
 // the lease of the operation, and [Store.Close] waits. The methods of Staged
@@ -42,7 +42,7 @@ type Staged struct {
 	intent audit.Intent
 
 	mu   sync.Mutex
-	held *held // nil once the upload was committed, discarded or left
+	held *held // nil after Commit, Discard or Leave
 }
 
 // Stage uploads like [Store.Upload] but leaves the operation open until the
@@ -54,7 +54,7 @@ func (s *Store) Stage(ctx context.Context, key string, r io.Reader, opts *Upload
 	return s.stageBy(ctx, key, r, opts, nil)
 }
 
-// stageBy stages for the use of a link, or for the store if by is nil.
+// stageBy stages on behalf of a link, or of the store if by is nil.
 func (s *Store) stageBy(ctx context.Context, key string, r io.Reader, opts *UploadOptions, by *redeemed) (*Staged, error) {
 	ctx, span := s.trace(ctx, opStage)
 	st, err := s.stage(ctx, key, r, opts, by)
@@ -70,11 +70,11 @@ func (s *Store) stage(ctx context.Context, key string, r io.Reader, opts *Upload
 		return nil, err
 	}
 	if by != nil && by.ticket != "" {
-		return nil, fmt.Errorf("%w: the upload of a ticket can't be staged: use Upload", ErrUnsupported)
+		return nil, fmt.Errorf("%w: the upload of a ticket cannot be staged: use Upload", ErrUnsupported)
 	}
-	// The link would be one to an object that may never exist. What an object
-	// replaced would be lost with the object.
-	if err := refuse("a staged upload can't have", []option{{"Link", p.Link != nil}, {"Overwrite", p.Overwrite}}); err != nil {
+	// A link could lead to an object that is discarded later. A replaced object
+	// could not be restored.
+	if err := refuse("a staged upload does not accept", []option{{"Link", p.Link != nil}, {"Overwrite", p.Overwrite}}); err != nil {
 		return nil, err
 	}
 	if err := s.enterBy(ctx, &p.event, by.permit(http.MethodPut)); err != nil {
@@ -82,7 +82,7 @@ func (s *Store) stage(ctx context.Context, key string, r io.Reader, opts *Upload
 	}
 	var st *Staged
 	defer func() {
-		if st == nil { // also if the host's reader panics
+		if st == nil { // including when the application's reader panics
 			s.leave()
 		}
 	}()
@@ -96,7 +96,8 @@ func (s *Store) stageEntered(ctx context.Context, p *uploadPlan) (st *Staged, er
 	if err != nil {
 		return nil, err
 	}
-	// The lease outlives ctx: the host's transaction comes after this call.
+	// Keep the lease after ctx ends, because the application's transaction
+	// follows.
 	h := s.holdOpen(context.WithoutCancel(ctx), intent)
 	writeCtx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(h.ctx, func() { cancel(context.Cause(h.ctx)) })
@@ -114,20 +115,23 @@ func (s *Store) stageEntered(ctx context.Context, p *uploadPlan) (st *Staged, er
 	return &Staged{Object: obj, s: s, intent: intent, held: h}, nil
 }
 
-// OpID returns the ID of the open operation, for the CommitTx method of a
+// OpID returns the ID of the open operation, for the method CommitTx of a
 // sqlaudit.Journal.
 func (st *Staged) OpID() string { return st.intent.OpID() }
 
-// errFinished is what Commit and Discard fail with after one of them, or Leave.
-var errFinished = errors.New("the staged upload was committed, discarded or left already")
+// errFinished is the error of Commit and Discard after Commit, Discard or
+// Leave.
+var errFinished = errors.New("the staged upload is already finished: Commit, Discard or Leave was called before")
 
-// Commit settles the upload as stored. Call it after the host's transaction was
-// committed. After an error that wraps [ErrAudit] the upload is stored if
-// its CommitTx was committed, and Reconcile settles it.
+// Commit settles the upload as stored. Call it after the application's
+// transaction was committed. If the error wraps [ErrAudit], [Store.Reconcile]
+// settles the upload as stored, provided that CommitTx was part of the
+// committed transaction. Otherwise, Reconcile removes the object.
 //
-// If the lease was lost and another process took the upload over, the error wraps
-// ErrAudit and audit.ErrNotHeld unless the object exists and the trail says so:
-// look whether it exists before relying on it.
+// If the lease was lost, another process may have settled the upload. Commit
+// succeeds if the object exists and the trail records it as stored. Otherwise,
+// the error wraps both ErrAudit and [audit.ErrNotHeld]: check whether the
+// object exists before relying on it.
 func (st *Staged) Commit(ctx context.Context) error {
 	return st.finish(ctx, opCommit, func(ctx context.Context, h *held) error {
 		eff := effect{result: resultOf(st.Object)}
@@ -137,15 +141,16 @@ func (st *Staged) Commit(ctx context.Context) error {
 }
 
 // Discard removes the object and settles the upload as failed. Call it after
-// the host's transaction was rolled back; after one that was committed, never.
+// the application's transaction was rolled back. Never call it after the
+// transaction was committed.
 //
-// While a transaction with CommitTx is open, Discard removes nothing and
-// returns an error that wraps [ErrAudit]: that transaction decides. So it does if
-// the trail can't be reached. Reconcile then settles the upload.
+// If a transaction with CommitTx is still open, or the trail is unavailable,
+// Discard removes nothing and returns an error that wraps [ErrAudit].
+// [Store.Reconcile] then settles the upload according to the transaction.
 //
-// If the service refuses to remove it, the object stays, and the upload is settled
-// as stored and never committed. The error then wraps fs.ErrPermission; delete the
-// object when that is allowed.
+// If the service refuses to remove the object, the object remains, and the
+// upload is settled as stored but not committed. The error wraps
+// fs.ErrPermission. Delete the object when the service permits it.
 func (st *Staged) Discard(ctx context.Context) error {
 	return st.finish(ctx, opDiscard, func(ctx context.Context, h *held) error {
 		h.release()
@@ -154,11 +159,11 @@ func (st *Staged) Discard(ctx context.Context) error {
 	})
 }
 
-// discardStaged removes the object of a staged upload, unless the transaction that
-// keeps it is open.
+// discardStaged removes the object of a staged upload, unless a transaction
+// that could commit it is open.
 func (s *Store) discardStaged(ctx context.Context, intent audit.Intent, obj *Object) (effect, error) {
-	// The renewal fails while a transaction has the intent's row locked, which
-	// would keep the object if it is committed.
+	// Renewing fails while a transaction holds a lock on the row of the intent.
+	// If that transaction is committed, the object must remain.
 	if err := s.renew(ctx, intent); err != nil && !errors.Is(err, audit.ErrNotHeld) {
 		return effect{open: true}, err
 	}
@@ -172,11 +177,11 @@ func (s *Store) discardStaged(ctx context.Context, intent audit.Intent, obj *Obj
 	return effect{result: r}, err
 }
 
-// Leave ends the upload without deciding its outcome. Call it if it is unknown whether the
-// host's transaction was committed, as when the connection broke at that moment:
-// [Store.Reconcile] settles the upload as stored if CommitTx was
-// committed with it, and removes the object if it was not. After Commit or Discard
-// it does nothing.
+// Leave ends the upload without deciding its outcome. Call it if it is unknown
+// whether the application's transaction was committed, for example because the
+// connection broke during the commit. [Store.Reconcile] then settles the upload
+// as stored if CommitTx was committed with the transaction. Otherwise,
+// Reconcile removes the object. After Commit or Discard, Leave has no effect.
 func (st *Staged) Leave() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -203,21 +208,23 @@ func (st *Staged) finish(ctx context.Context, op audit.Action, end func(context.
 	return nil
 }
 
-// errDiscarded is the cause with which a staged upload is settled that was never
+// errDiscarded is the cause recorded for a staged upload that was never
 // committed.
 var errDiscarded = errors.New("discarded")
 
 // discard removes the object of a staged upload that was not committed, and
-// returns what to settle it with. If the service refuses that, the object was
-// stored and stays: that is settled, as stored, which is the object's description.
-// The error is then isRefused.
+// returns the result for the settlement.
+//
+// If the service refuses to remove the object, the result is stored, the
+// description of the existing object with outcome ok. isRefused matches the
+// error.
 func (s *Store) discard(ctx context.Context, e audit.Event, stored audit.Result) (audit.Result, error) {
 	err := s.removeOwn(ctx, e.Key, e.OpID)
 	var refused refusedError
 	switch {
 	case errors.As(err, &refused):
 		stored.Outcome = audit.OutcomeOK
-		return stored, refused // which is not in doubt
+		return stored, refused // not in doubt: the object exists
 	case err != nil:
 		return audit.Result{}, err
 	}

@@ -9,95 +9,95 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// This file decides how to go on when an effect may have happened already: a
-// request failed but may have been carried out, a process died, or another process
-// took the operation over. The state is what the bucket holds under the key and what
-// the trail says of the operation. next is a pure table of it.
+// This file decides how to continue if an operation may already have taken
+// effect: its request failed but may have been carried out, its process died,
+// or another process took it over. A state combines the object under the key
+// with the operation's record in the trail. next is a pure lookup in a table.
 
-// presence is what the bucket holds under the key of an operation.
+// presence classifies the object under the key of an operation.
 type presence uint8
 
 const (
-	unseen  presence = iota // the backend doesn't say
+	unseen  presence = iota // the backend did not respond
 	absent                  // no object
-	own                     // the object that the operation wrote
-	meant                   // the version that the operation was to remove
-	older                   // another object, from before the operation began
-	foreign                 // another object, perhaps from after it began
+	own                     // the object written by the operation
+	meant                   // the version that the operation removes
+	older                   // another object, older than the operation
+	foreign                 // another object, possibly newer than the operation
 	presences
 )
 
-// standing is what the trail says of an operation.
+// standing is the status of an operation according to the trail.
 type standing uint8
 
 const (
-	ours        standing = iota // the intent is held by this process
-	elsewhere                   // the intent is held by another process
-	unread                      // the trail can't be read now
-	unasked                     // the journal is no audit.Reader
-	missing                     // neither open nor settled: the intent was removed from the database
+	ours        standing = iota // this process holds the intent
+	elsewhere                   // another process holds the intent
+	unread                      // the trail is unavailable
+	unasked                     // the journal does not implement audit.Reader
+	missing                     // neither open nor settled: the intent was deleted from the database
 	saidOK                      // settled as ok
 	saidFailed                  // settled as failed
 	saidUnknown                 // settled as unknown
 	standings
 )
 
-// state is the state of an operation whose effect may have happened.
+// state is the state of an operation that may have taken effect.
 type state struct {
 	object presence
 	record standing
 }
 
-// question is the point at which the state decides how to go on.
+// question identifies the situation in which the state is evaluated.
 type question uint8
 
 const (
-	wantedWrite       question = iota // a write failed whose whole content was sent
-	unwantedWrite                     // a write failed whose object must not stay
+	wantedWrite       question = iota // a write failed after all content was sent
+	unwantedWrite                     // a write failed, and its object must not remain
 	failedDelete                      // a deletion failed
-	failedAccept                      // a copy of received bytes failed
-	vanishedAccept                    // a copy of received bytes failed because they are gone
-	ticketArrived                     // a ticket may have become an object before
-	ownRemoved                        // the operation's object must not stay
-	interruptedWrite                  // a process died that wrote
-	interruptedDelete                 // a process died that deleted
-	interruptedSource                 // a process died that moved, after the copy
-	failedMove                        // the source of a move stays; the copy replaced nothing
-	failedOverwrite                   // the source of a move stays; the copy replaced an object
-	refusedOverwrite                  // as failedOverwrite, and the service refuses to delete the source
-	lostWrite                         // a write succeeded whose intent was taken over
-	lostUndo                          // a write was undone whose intent was taken over
-	lostDelete                        // a deletion succeeded whose intent was taken over
-	lostRequest                       // a request that ends a ticket was overtaken
+	failedAccept                      // a copy of uploaded content failed
+	vanishedAccept                    // a copy failed because the uploaded content no longer exists
+	ticketArrived                     // a ticket may already have become an object
+	ownRemoved                        // the operation's object must not remain
+	interruptedWrite                  // a process died during a write
+	interruptedDelete                 // a process died during a deletion
+	interruptedSource                 // a process died during a move, after the copy
+	failedMove                        // the source of a move remains; the copy replaced nothing
+	failedOverwrite                   // the source of a move remains; the copy replaced an object
+	refusedOverwrite                  // like failedOverwrite, and the service refuses to delete the source
+	lostWrite                         // a write succeeded, but its intent was taken over
+	lostUndo                          // a write was undone, but its intent was taken over
+	lostDelete                        // a deletion succeeded, but its intent was taken over
+	lostRequest                       // a request that ends a ticket lost it to another request
 	questions
 )
 
-// step is how to go on.
+// step is the action to take in a state.
 type step uint8
 
 const (
-	leave        step = iota // nothing is certain: leave the intent open
+	leave        step = iota // undetermined: leave the intent open
 	done                     // the effect happened
-	failed                   // it did not, and nothing is left of it
-	unknown                  // nobody can find out any more
+	failed                   // the operation had no effect and left nothing
+	unknown                  // the outcome cannot be determined any more
 	takeBack                 // the operation's object exists and must be removed
-	replaced                 // another object took the place of the one that was meant
-	again                    // what was judged is gone: judge once more
-	wait                     // nothing happened: the ticket stays good
-	taken                    // the key is another object's
-	copied                   // the source stays and so does the copy: the move has become a copy
-	contradicted             // the bucket is not as this process left it
-	amend                    // the trail gets the truth as a second entry
-	amendUnknown             // the trail gets a second entry, which says unknown
+	replaced                 // another object replaced the expected one
+	again                    // the checked content was removed: check again
+	wait                     // no effect: the ticket remains valid
+	taken                    // another object exists under the key
+	copied                   // both source and copy remain: the move has become a copy
+	contradicted             // the bucket differs from the result of this process
+	amend                    // append a second entry with the actual outcome
+	amendUnknown             // append a second entry with outcome unknown
 	over                     // the ticket ended without an object
 	busy                     // another request is ending the ticket
 )
 
-// row is the steps for each presence.
+// row has a step for each presence.
 type row [presences]step
 
-// table has the steps of each question. A standing without a row, and a presence
-// without a step, is one that the question is never asked with: leave it.
+// table has the steps for each question. A missing standing or presence never
+// occurs with that question. Its step is leave.
 var table = [questions][standings]row{
 	wantedWrite:       {ours: {absent: failed, own: done, older: failed, foreign: failed}},
 	unwantedWrite:     {ours: {absent: failed, own: takeBack, older: failed, foreign: failed}},
@@ -110,13 +110,14 @@ var table = [questions][standings]row{
 	interruptedDelete: {ours: {absent: done, meant: failed, foreign: unknown}},
 	interruptedSource: {ours: {absent: done, meant: takeBack, foreign: done}},
 
-	// If another process holds a move, that one finishes it when it sees the copy.
+	// If another process holds the intent of a move, that process completes the
+	// move when it finds the copy.
 	failedMove:       {ours: {own: takeBack}, elsewhere: {own: amend}},
 	failedOverwrite:  {elsewhere: {own: amend}},
 	refusedOverwrite: {ours: {own: copied}, elsewhere: {own: amend}},
 
-	// Another process settled the operation by what it saw, which may have been
-	// before the effect. Nothing is said that can't be seen now.
+	// Another process settled the operation, possibly before the effect. Record
+	// only facts visible in the bucket now.
 	lostWrite: {
 		elsewhere:   {absent: contradicted, older: contradicted, foreign: contradicted},
 		unasked:     {absent: contradicted, own: amend, older: contradicted, foreign: contradicted},
@@ -133,8 +134,8 @@ var table = [questions][standings]row{
 		saidFailed:  {absent: done, own: contradicted, older: done, foreign: done},
 		saidUnknown: {absent: amend, own: contradicted, older: amend, foreign: amend},
 	},
-	// After a deletion that succeeded another object may be there: an entry that
-	// says ok now would read as if that one were gone.
+	// Another object may exist after a successful deletion. An entry with
+	// outcome ok appended now would suggest that this object was deleted.
 	lostDelete: {
 		unasked:     {absent: amend, meant: amendUnknown, foreign: amendUnknown},
 		missing:     {absent: amend, meant: amendUnknown, foreign: amendUnknown},
@@ -152,16 +153,16 @@ var table = [questions][standings]row{
 	},
 }
 
-// next returns how to go on from a state.
+// next returns the step for a state.
 func next(q question, at state) step { return table[q][at.record][at.object] }
 
-// subject is the operation for which a key is looked at.
+// subject describes an operation for a lookup of its key.
 type subject struct {
 	key   string
-	opID  string    // of the object that the operation writes; empty: it writes none
-	begun time.Time // zero: the age of another object says nothing
+	opID  string    // of the object written by the operation; empty if it writes none
+	begun time.Time // zero if the age of another object is irrelevant
 
-	removes bool // the operation removes the version etag
+	removes bool // whether the operation removes the version etag
 	etag    string
 }
 
@@ -173,8 +174,8 @@ func written(e audit.Event) subject {
 // removed returns the subject of an operation that removes a version of key.
 func removed(key, etag string) subject { return subject{key: key, removes: true, etag: etag} }
 
-// presence classifies the object under the subject's key, which is nil if there is
-// none.
+// presence classifies the object under the subject's key. a is nil if the
+// object does not exist.
 func (o subject) presence(a *blob.Attributes) presence {
 	switch {
 	case a == nil:
@@ -191,7 +192,8 @@ func (o subject) presence(a *blob.Attributes) presence {
 	return foreign
 }
 
-// look asks the bucket about a subject. The error explains unseen.
+// look classifies the object under the key of a subject. The error is the
+// reason for unseen.
 func (s *Store) look(ctx context.Context, o subject) (presence, *blob.Attributes, error) {
 	a, err := s.attributes(ctx, o.key)
 	if err != nil {
@@ -200,8 +202,8 @@ func (s *Store) look(ctx context.Context, o subject) (presence, *blob.Attributes
 	return o.presence(a), a, nil
 }
 
-// ask asks the journal about an operation that this process does not hold. The
-// error explains unread.
+// ask returns the status of an operation whose intent this process does not
+// hold. The error is the reason for unread.
 func (s *Store) ask(ctx context.Context, e audit.Event) (standing, error) {
 	_, open, err := s.peek(ctx, e.OpID, nil)
 	if err != nil {

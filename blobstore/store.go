@@ -11,30 +11,33 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// Store is a bucket, a trail and a policy: the only way to touch the files.
-// All methods may be called concurrently.
+// Store combines a bucket, a trail and a policy. It records every operation on
+// the bucket's objects in the trail. All methods are safe for concurrent use.
 type Store struct {
 	bucket  driver.Bucket
 	journal audit.Journal
 	opts    Options
-	prefix  string // of all its keys; see Sub
+	prefix  string // of all keys; see Sub
 	*gate
 }
 
-// Open opens the bucket that a Go CDK URL names, such as
-// "local:///var/lib/app/files", "mem://" or "s3://bucket?region=eu-central-1",
-// and records in journal what is done with it. The program must import the URL's
-// provider (or package all, for every one). A nil journal is an error.
-// [audit.Discard] records nothing. [audit.AsJournal] makes a journal of a plain
-// [audit.Logger]; an operation that a crash interrupts can then not be found again.
+// Open opens the bucket named by a Go CDK URL, such as
+// "local:///var/lib/app/files", "mem://" or "s3://bucket?region=eu-central-1".
+// The program must import the provider of the URL, or package all.
 //
-// A local folder that shows no sign of use, or a bucket that this call has
-// created, is refused with [ErrNoBucket] if journal is an [audit.Reader] whose last
-// 10,000 stored objects include some of this bucket: most likely a volume isn't
-// mounted, or the bucket was removed. The error says how to confirm that it is
-// meant to be new.
+// The store records its operations in journal, which must not be nil. Pass
+// [audit.Discard] to record nothing. [audit.AsJournal] converts a plain
+// [audit.Logger] to a journal; with such a journal, operations interrupted by a
+// crash cannot be found again.
 //
-// The caller closes the store, and afterwards the journal.
+// Open protects against a volume that is not mounted or a bucket that was
+// removed. If a local folder looks unused, or Open has just created the bucket,
+// Open searches the last 10,000 objects stored according to the trail. If some
+// of them belong to this bucket, Open fails with [ErrNoBucket]. The error
+// explains how to confirm that the bucket is intended to be new. This check
+// requires a journal that implements [audit.Reader].
+//
+// The caller must close the store, and after that the journal.
 func Open(ctx context.Context, url string, journal audit.Journal, opts *Options) (*Store, error) {
 	if journal == nil {
 		return nil, &Error{Op: "open", Err: errNilJournal}
@@ -58,11 +61,11 @@ func Open(ctx context.Context, url string, journal audit.Journal, opts *Options)
 	return s, nil
 }
 
-// freshEntries bounds the entries that refuseFresh reads.
+// freshEntries bounds the number of entries read by refuseFresh.
 const freshEntries = 10_000
 
-// refuseFresh refuses a bucket that looks unused although the trail says that
-// objects were stored in it.
+// refuseFresh refuses a bucket that looks unused although, according to the
+// trail, objects were stored in it.
 func (s *Store) refuseFresh(ctx context.Context) error {
 	b, ok := s.bucket.(provider.Fresh)
 	if !ok {
@@ -84,18 +87,18 @@ func (s *Store) refuseFresh(ctx context.Context) error {
 		Outcomes: []audit.Outcome{audit.OutcomeOK}, NewestFirst: true, Limit: freshEntries,
 	}) {
 		if err != nil {
-			return errors.Join(provider.As(ErrAudit, fmt.Errorf("the bucket %s is unused, and the trail can't be asked whether it should be: %w", info.Bucket, err)), b.Undo(ctx))
+			return errors.Join(provider.As(ErrAudit, fmt.Errorf("the bucket %s is unused, and reading the trail to confirm that it is new failed: %w", info.Bucket, err)), b.Undo(ctx))
 		}
 		if e.Backend == info.Backend && e.Bucket == info.Bucket {
-			return errors.Join(provider.As(ErrNoBucket, fmt.Errorf("the bucket or folder %s is new or empty, but the trail says that objects were stored in it, such as %.300q at %s: "+
-				"mount its volume or restore it; if it is meant to be new, %s", info.Bucket, e.Key, e.OccurredAt.UTC().Format(time.RFC3339), confirm)), b.Undo(ctx))
+			return errors.Join(provider.As(ErrNoBucket, fmt.Errorf("the bucket or folder %s is new or empty, but the trail records objects in it, such as %.300q at %s: "+
+				"mount its volume or restore it; if it is intended to be new, %s", info.Bucket, e.Key, e.OccurredAt.UTC().Format(time.RFC3339), confirm)), b.Undo(ctx))
 		}
 	}
 	return nil
 }
 
-// New makes a store of a bucket that a provider opened, which the store closes.
-// [driver.FromBlob] makes one of any Go CDK bucket:
+// New returns a store for a bucket opened by a provider. Closing the store
+// closes the bucket. [driver.FromBlob] adapts any bucket of the Go CDK:
 //
 //	store, err := blobstore.New(driver.FromBlob(b, driver.Info{Bucket: "invoices"}), journal, nil)
 func New(b driver.Bucket, journal audit.Journal, opts *Options) (*Store, error) {
@@ -103,16 +106,16 @@ func New(b driver.Bucket, journal audit.Journal, opts *Options) (*Store, error) 
 		return nil, &Error{Op: "open", Err: errNilJournal}
 	}
 	if b == nil {
-		return nil, &Error{Op: "open", Err: errors.New("nil bucket")}
+		return nil, &Error{Op: "open", Err: errors.New("the bucket is nil: pass one opened by a provider, or use Open")}
 	}
 	if opts != nil && !opts.Credentials.IsZero() {
-		return nil, &Error{Op: "open", Err: errors.New("Options.Credentials are for Open: the bucket is open already")}
+		return nil, &Error{Op: "open", Err: errors.New("Options.Credentials must be empty with New: the bucket is open already")}
 	}
 	return &Store{bucket: b, journal: journal, opts: opts.withDefaults(journal), gate: &gate{closeBucket: b.Close}}, nil
 }
 
-var errNilJournal = errors.New("nil audit.Journal: pass one, or audit.Discard to record nothing")
+var errNilJournal = errors.New("the audit.Journal is nil: pass one, or audit.Discard to record nothing")
 
-// Info describes the store's backend: its name and that of the bucket, as recorded
-// in the trail, and what the backend can do.
+// Info describes the backend: its name and the name of the bucket, as recorded
+// in the trail, and its capabilities.
 func (s *Store) Info() driver.Info { return s.bucket.Info() }

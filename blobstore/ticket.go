@@ -15,18 +15,19 @@ import (
 	"github.com/blobtrail/blobtrail/internal/keyrule"
 )
 
-// Direct uploads. The client sends its bytes to a private key, where no operation
-// of a Store can reach them: straight to a backend that signs its own links, else
-// through the handler of the links. Ticket.Complete checks the bytes there and makes
-// the object of them.
+// This file implements the start of direct uploads. The client sends the
+// content to a private key that no operation of a Store can access: directly to
+// a backend that signs links, and otherwise through the program's own handler.
+// Ticket.Complete checks the content and copies it to the object.
 //
-// Either way the operation is one intent, from BeginUpload to its settlement. Its
-// id is that of the ticket and the object, and part of the grant's ID.
+// In both cases the operation has a single intent, begun by BeginUpload. Its ID
+// is also the ID of the ticket and of the object, and part of the ID of the
+// grant.
 
-// stagingKey returns where the bytes of a ticket's operation lie.
+// stagingKey returns the private key for the content of a ticket's upload.
 func stagingKey(opID string) string { return keyrule.Uploads + opID }
 
-// stagingOf returns where the bytes of an upload lie, if e is that of a ticket.
+// stagingOf returns the private key of an upload if e belongs to a ticket.
 func stagingOf(e audit.Event) string {
 	if key := e.Details.StagingKey; key == stagingKey(e.OpID) && keyrule.IsUpload(key) {
 		return key
@@ -34,40 +35,46 @@ func stagingOf(e audit.Event) string {
 	return ""
 }
 
-// ticketGrace is how long after its link a ticket is kept, for uploads that
-// began in time.
+// ticketGrace is the time after expiry of the link before the ticket expires.
+// It allows for uploads that began in time.
 const ticketGrace = 15 * time.Minute
 
-// Ticket is a direct upload under way. [Store.BeginUpload] makes one with the link
-// to send the bytes by, and [Store.Ticket] makes one of a ticket's key and ID in a
-// later request or another process.
+// Ticket is a direct upload in progress. [Store.BeginUpload] returns a ticket
+// with the link for sending the content. In a later request or in another
+// process, [Store.Ticket] recreates it from its key and ID.
 type Ticket struct {
-	ID   string // treat it as a secret: with the key it completes and aborts the upload
+	ID   string // a secret: anyone who knows ID and key can complete or abort the upload
 	Key  string
-	Link *Link // how the client sends the bytes; nil in a Ticket of Store.Ticket
+	Link *Link // for sending the content; nil in a Ticket from Store.Ticket
 
 	s *Store
 }
 
-// LogValue implements [slog.LogValuer], without the link's URL.
+// LogValue implements [slog.LogValuer]. It omits the URL of the link.
 func (t Ticket) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("id", t.ID), slog.String("key", t.Key), slog.Any("link", t.Link))
 }
 
-// Ticket returns the ticket of that id for key. It looks nothing up. Both may come
-// from a client: Complete and Abort refuse what no BeginUpload for that key
-// returned, and disturb no other operation.
+// Ticket returns the ticket with the given ID for key. It performs no lookup,
+// so both arguments may come from a client. Complete and Abort refuse an ID
+// that BeginUpload did not return for that key, and do not affect other
+// operations.
 func (s *Store) Ticket(key, id string) *Ticket { return &Ticket{ID: id, Key: key, s: s} }
 
-// BeginUpload opens a direct upload to key and issues the link to send it by,
-// which is valid for expiry (0: Options.LinkExpiry). Intent and link are durable in
-// the trail before it returns. The object exists once [Ticket.Complete] has accepted
-// it. [Store.Reconcile] removes an upload that is not completed in time.
+// BeginUpload starts a direct upload to key and returns a ticket with the link
+// for the client. The link is valid for expiry; zero means Options.LinkExpiry.
+// The ticket expires 15 minutes after its link. The intent and the link are
+// recorded durably before BeginUpload returns.
 //
-// Filename, Resource, ContentType, Size, MaxSize, SHA256 and AllowedTypes say what
-// the upload must be. [Store.Info] says which of them the service enforces;
-// Complete enforces the others. The other options are refused with
-// [ErrUnsupported]: the client's request can't be made to carry them.
+// The object exists once [Ticket.Complete] has accepted the upload. A direct
+// upload never replaces an existing object. If it is not completed in time,
+// [Store.Reconcile] removes the uploaded content.
+//
+// The options Filename, Resource, ContentType, Size, MaxSize, SHA256 and
+// AllowedTypes describe the expected upload. [Store.Info] reports the
+// constraints enforced by the service. Complete enforces the others.
+// BeginUpload returns [ErrUnsupported] for all other options, because the
+// request of the client cannot carry them.
 func (s *Store) BeginUpload(ctx context.Context, key string, expiry time.Duration, opts *UploadOptions) (*Ticket, error) {
 	var o UploadOptions
 	if opts != nil {
@@ -81,9 +88,10 @@ func (s *Store) BeginUpload(ctx context.Context, key string, expiry time.Duratio
 	return t, nil
 }
 
-// forTicket returns an error that names an option which a direct upload can't have.
+// forTicket returns an error that names an option not accepted for direct
+// uploads.
 func (o *UploadOptions) forTicket() error {
-	return refuse("a direct upload can't have", []option{
+	return refuse("a direct upload does not accept", []option{
 		{"Overwrite", o.Overwrite},
 		{"Link", o.Link != nil},
 		{"CacheControl", o.CacheControl != ""},
@@ -92,26 +100,26 @@ func (o *UploadOptions) forTicket() error {
 	})
 }
 
-// forReceipt returns an error that names an option which the upload that a ticket
-// receives can't have, because BeginUpload has decided it.
+// forReceipt returns an error that names an option already decided by
+// BeginUpload.
 func (o *UploadOptions) forReceipt() error {
 	if err := o.forTicket(); err != nil {
 		return err
 	}
-	return refuse("BeginUpload decides it: the upload of a ticket can't have", []option{
+	return refuse("already decided by BeginUpload: the upload of a ticket does not accept", []option{
 		{"Filename", o.Filename != ""},
 		{"Resource", o.Resource != audit.Resource{}},
 		{"AllowedTypes", len(o.AllowedTypes) > 0},
 	})
 }
 
-// option is an option of an upload, and whether it is set.
+// option is a named upload option. set reports whether it has a value.
 type option struct {
 	name string
 	set  bool
 }
 
-// refuse returns an error that names the first option that is set.
+// refuse returns an error that names the first set option, or nil.
 func refuse(why string, options []option) error {
 	for _, o := range options {
 		if o.set {
@@ -126,7 +134,7 @@ func (s *Store) planTicket(key string, expiry time.Duration, o *UploadOptions) (
 	if err := o.forTicket(); err != nil {
 		return audit.Event{}, nil, err
 	}
-	declared := o.ContentType // the link names the type as the caller does
+	declared := o.ContentType // the link contains the type exactly as given by the caller
 	if _, err := o.metadata(); err != nil {
 		return audit.Event{}, nil, err
 	}
@@ -165,7 +173,7 @@ func (s *Store) beginUpload(ctx context.Context, key string, expiry time.Duratio
 	if err != nil {
 		return nil, err
 	}
-	target := key // the handler knows the ticket by the grant
+	target := key // the handler finds the ticket by the ID of the grant
 	if s.signsItself(link) {
 		target = stagingOf(e)
 		link.relax(s.Info().Capabilities.Links)
@@ -180,7 +188,8 @@ func (s *Store) beginUpload(ctx context.Context, key string, expiry time.Duratio
 		return nil, err
 	}
 	if e.ContentType != "" && signed.Header.Get("Content-Type") == "" && signed.Form() == nil {
-		// Where the service does not enforce it, Complete does.
+		// The service does not require this header, so Complete checks the
+		// type.
 		if signed.Header == nil {
 			signed.Header = make(http.Header)
 		}
@@ -192,17 +201,18 @@ func (s *Store) beginUpload(ctx context.Context, key string, expiry time.Duratio
 		return nil, err
 	}
 	if err := s.log(ctx, issued); err != nil {
-		return nil, err // the intent is left to the reconciler
+		return nil, err // Reconcile settles the intent
 	}
 	return &Ticket{ID: e.OpID, Key: key, Link: signed, s: s}, nil
 }
 
-// ticketLease returns how long a ticket stays open that is not being completed.
+// ticketLease returns how long a ticket stays open while no request completes
+// it.
 func ticketLease(e audit.Event) time.Duration {
 	return max(time.Until(e.Details.Expires)+ticketGrace, time.Millisecond)
 }
 
-// relax drops the constraints that Complete enforces in place of the service.
+// relax drops the constraints enforced by Complete instead of the service.
 func (o *LinkOptions) relax(l driver.LinkCapabilities) {
 	if l.ContentType == driver.OnCompletion {
 		o.ContentType = ""
@@ -217,18 +227,19 @@ func (o *LinkOptions) relax(l driver.LinkCapabilities) {
 		o.SHA256 = nil
 	}
 	if o.SHA256 != nil {
-		// Which holds more than a limit does, and not every service can hold both.
+		// A digest is stricter than a limit, and not every service can enforce
+		// both.
 		o.MaxSize = 0
 	}
-	// The private key is used once; whether the object may be created is
-	// decided when it is copied to its own.
+	// The private key is used only once. The copy to the final key checks
+	// whether the object exists already.
 	o.Overwrite = true
 }
 
 func newOpID() string { return uuid.Must(uuid.NewV7()).String() }
 
-// isTicketID reports whether an ID from a client has the form of a ticket's ID: a
-// UUID in lower case.
+// isTicketID reports whether an ID from a client has the form of a ticket's ID:
+// a lowercase UUID.
 func isTicketID(id string) bool {
 	return len(id) == 36 && uuid.Validate(id) == nil && strings.ToLower(id) == id
 }

@@ -12,14 +12,16 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// Spans. There is one around each operation, under the program's own global
-// tracer provider; without one, nothing is traced. A span says what was done, on
-// which kind of backend, and how it ended, in the words of the trail; neither keys
-// nor links nor the text of errors, since traces go to more people than the trail
-// does. Below it are those of the Go CDK, whose errors do name keys.
+// tracer creates one span for each operation, with the program's global tracer
+// provider. If the program sets none, nothing is traced.
+//
+// A span has the action, the kind of backend, and the outcome, in the words of
+// the trail. It never contains keys, links or error texts, because more people
+// read traces than the trail. The child spans of the Go CDK contain keys in
+// their errors.
 var tracer = otel.Tracer("github.com/blobtrail/blobtrail/blobstore")
 
-// Operations that are more than one action of the trail, or a part of one.
+// These operations have no action in the trail, or combine several.
 const (
 	opStage          audit.Action = "stage"
 	opCommit         audit.Action = "commit"
@@ -29,7 +31,7 @@ const (
 	opAbortUpload    audit.Action = "abort_upload"
 )
 
-// spanNames are made once, since most programs do not trace.
+// spanNames is computed once, because most programs do not trace.
 var spanNames = func() map[audit.Action]string {
 	names := make(map[audit.Action]string)
 	for _, a := range []audit.Action{
@@ -49,20 +51,20 @@ const (
 	traceError   = attribute.Key("error.type")
 )
 
-// span is that of one operation.
+// span is the span of one operation.
 type span struct {
 	trace.Span
 	s      *Store
 	action audit.Action
 }
 
-// trace begins the span of an operation.
+// trace starts the span of an operation.
 func (s *Store) trace(ctx context.Context, action audit.Action) (context.Context, span) {
 	ctx, started := tracer.Start(ctx, spanNames[action])
 	return ctx, span{started, s, action}
 }
 
-// end ends the span, and returns err.
+// end ends the span and returns err.
 func (o span) end(err error) error {
 	defer o.End()
 	if !o.IsRecording() {
@@ -81,7 +83,7 @@ func (o span) end(err error) error {
 	if err != nil {
 		code := errorCode(err)
 		if errors.Is(err, ErrAudit) {
-			code = "audit" // whatever was the matter beside it
+			code = "audit" // takes precedence over other errors
 		}
 		o.SetAttributes(traceError.String(code))
 		o.SetStatus(otelcodes.Error, code)

@@ -14,9 +14,9 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// UploadOptions are the options of [Store.Upload], [Store.Stage] and
-// [Store.BeginUpload]. Nil and the zero value mean the defaults. Stage and
-// BeginUpload refuse the options that they can't honor.
+// UploadOptions configures [Store.Upload], [Store.Stage] and
+// [Store.BeginUpload]. Nil and the zero value select the defaults. Stage and
+// BeginUpload return [ErrUnsupported] for the options that they do not accept.
 type UploadOptions struct {
 	// Filename is the file's original name, for display and for downloads. It
 	// does not have to be safe as a path. Names longer than 255 bytes are
@@ -28,11 +28,11 @@ type UploadOptions struct {
 	// CacheControl is stored with the object, for handlers and services that
 	// serve it.
 	CacheControl string
-	// ContentEncoding names the coding that the content has already, such as
-	// "gzip". The store keeps the bytes as they are, and handlers serve them with
-	// this encoding. SHA256, Size and AllowedTypes apply to these bytes, so that
-	// AllowedTypes sees a gzip file. An empty ContentType then means
-	// application/octet-stream.
+	// ContentEncoding is the encoding that the content already has, such as
+	// "gzip". The store keeps the bytes unchanged, and handlers serve them with
+	// this encoding. SHA256, Size and AllowedTypes refer to the encoded bytes,
+	// so AllowedTypes sees a gzip file. If ContentEncoding is set and
+	// ContentType is empty, the type is application/octet-stream.
 	ContentEncoding string
 	// Metadata is stored with the object. Its total size is limited to about
 	// 1,800 bytes, the limit of S3, which is the smallest of all backends. The
@@ -47,7 +47,8 @@ type UploadOptions struct {
 	Resource audit.Resource
 
 	// Overwrite allows an existing object to be replaced. If false, uploading
-	// to an existing key fails with fs.ErrExist.
+	// to an existing key fails with fs.ErrExist. Stage and BeginUpload do not
+	// accept Overwrite.
 	Overwrite bool
 	// Size is the exact length of the content in bytes. Zero means unknown. A
 	// known size saves memory and requests on some backends.
@@ -64,7 +65,7 @@ type UploadOptions struct {
 	AllowedTypes []string
 
 	// Link requests a link to the new object. The link is issued and recorded
-	// together with the upload.
+	// together with the upload. Stage and BeginUpload do not accept Link.
 	Link *LinkOptions
 }
 
@@ -87,7 +88,7 @@ func (s *Store) Upload(ctx context.Context, key string, r io.Reader, opts *Uploa
 	return s.uploadBy(ctx, key, r, opts, nil)
 }
 
-// uploadBy uploads for the use of a link, or for the store if by is nil.
+// uploadBy uploads on behalf of a link, or of the store if by is nil.
 func (s *Store) uploadBy(ctx context.Context, key string, r io.Reader, opts *UploadOptions, by *redeemed) (*Object, error) {
 	ctx, span := s.trace(ctx, audit.ActionUpload)
 	obj, err := s.upload(ctx, key, r, opts, by)
@@ -143,29 +144,29 @@ func (s *Store) upload(ctx context.Context, key string, r io.Reader, opts *Uploa
 	case err != nil:
 		return nil, err
 	case linkErr != nil:
-		return obj, fmt.Errorf("the object is stored, but not its link: %w", linkErr)
+		return obj, fmt.Errorf("the object was stored, but its link could not be issued: %w", linkErr)
 	}
 	return obj, nil
 }
 
-// uploadPlan is an upload whose options were checked.
+// uploadPlan is an upload with checked options.
 type uploadPlan struct {
 	UploadOptions
 	body  io.Reader
-	meta  map[string]string // to be kept with the object
+	meta  map[string]string // stored with the object
 	size  int64             // exact, or -1
-	limit int64             // or -1
+	limit int64             // in bytes, or -1
 	event audit.Event
 }
 
-// planUpload refuses what can be seen to fail before anything is done.
+// planUpload checks the options before the upload has any effect.
 func (s *Store) planUpload(key string, r io.Reader, opts *UploadOptions, by *redeemed) (*uploadPlan, error) {
 	p := &uploadPlan{size: -1}
 	if opts != nil {
 		p.UploadOptions = *opts
 	}
 	if r == nil {
-		return nil, errors.New("nil reader")
+		return nil, errors.New("the reader is nil: pass the content to upload")
 	}
 	var err error
 	if p.body, err = by.constrain(&p.UploadOptions, r); err != nil {
@@ -197,8 +198,8 @@ func (s *Store) planUpload(key string, r io.Reader, opts *UploadOptions, by *red
 	return p, nil
 }
 
-// write stores an upload under key: afterwards the whole object exists, or
-// nothing does. opID must not be that of another write.
+// write stores the whole object under key, or nothing. No other write may use
+// the same opID.
 func (s *Store) write(ctx context.Context, p *uploadPlan, key, opID string) (*Object, error) {
 	head, body, err := peek(provider.ContextReader(ctx, p.body))
 	if err != nil {
@@ -225,19 +226,20 @@ func (s *Store) write(ctx context.Context, p *uploadPlan, key, opID string) (*Ob
 	}
 	return &Object{
 		Key: key, Filename: p.meta[provider.MetaFilename], ContentType: contentType, CacheControl: p.CacheControl,
-		ContentEncoding: p.ContentEncoding, Size: content.Size(), SHA256: content.SHA256(), Metadata: hostMetadata(p.meta), OpID: opID,
+		ContentEncoding: p.ContentEncoding, Size: content.Size(), SHA256: content.SHA256(), Metadata: appMetadata(p.meta), OpID: opID,
 	}, nil
 }
 
-// resultOf is what the trail keeps of a new object.
+// resultOf returns the description of a new object for the trail.
 func resultOf(obj *Object) audit.Result {
 	return audit.Result{Size: &obj.Size, SHA256: obj.SHA256, ContentType: obj.ContentType}
 }
 
-// limitOf returns the limit of an upload, or -1, and refuses a size above it.
+// limitOf returns the limit of an upload in bytes, or -1. It rejects a declared
+// size above the limit.
 func (s *Store) limitOf(o *UploadOptions) (int64, error) {
 	if o.MaxSize < 0 {
-		return 0, fmt.Errorf("MaxSize %d is negative: leave it 0 for no limit", o.MaxSize)
+		return 0, fmt.Errorf("invalid MaxSize %d: want a positive number, or 0 for no limit", o.MaxSize)
 	}
 	most := s.uploadLimit(o.MaxSize)
 	if most >= 0 && o.Size > most {
@@ -247,7 +249,7 @@ func (s *Store) limitOf(o *UploadOptions) (int64, error) {
 }
 
 // uploadLimit returns the smaller of the limits of the store and of the call,
-// or -1.
+// or -1 if neither is set.
 func (s *Store) uploadLimit(call int64) int64 {
 	limit := s.opts.MaxSize
 	if call > 0 && (limit <= 0 || call < limit) {
@@ -259,23 +261,26 @@ func (s *Store) uploadLimit(call int64) int64 {
 	return limit
 }
 
-// afterFailedWrite finds out what a write that failed with cause left behind,
-// since a backend may return an error and store the file anyway. It returns nil
-// if the object stands whole after all, and otherwise cause, with nothing of
-// this operation left; or ErrInDoubt if the backend does not say. The object is
-// known by what meta says of the operation.
+// afterFailedWrite determines the result of a write that failed with cause. A
+// backend may store the object and return an error all the same.
+//
+// It returns nil if the complete object exists after all. It returns cause if
+// nothing of this operation is left, and an error that wraps ErrInDoubt if the
+// backend does not respond. meta identifies the object of this operation.
 func (s *Store) afterFailedWrite(ctx context.Context, key string, meta map[string]string, complete, overwrite bool, cause error) error {
-	if errors.Is(cause, ErrInDoubt) || errors.Is(cause, ErrPath) { // the latter means that nothing was stored
+	if errors.Is(cause, ErrInDoubt) || errors.Is(cause, ErrPath) { // after ErrPath, nothing was stored
 		return cause
 	}
-	// A service that doesn't know a request may have stored something else.
+	// A service that does not support the request may have stored something
+	// else.
 	complete = complete && !errors.Is(cause, ErrUnsupported)
-	// If the lease was lost somebody else may have seen the object and said so.
+	// If the lease was lost, another process may have found the object and
+	// recorded it.
 	wanted := ctx.Err() == nil || errors.Is(context.Cause(ctx), ErrAudit)
 	q := unwantedWrite
 	if complete && (wanted || overwrite) {
-		// If it is cancelled when the old object is gone, removing the new one would
-		// lose both.
+		// If the upload is canceled after the old object was replaced, removing
+		// the new object would lose both.
 		q = wantedWrite
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
@@ -283,7 +288,7 @@ func (s *Store) afterFailedWrite(ctx context.Context, key string, meta map[strin
 	at, a, err := s.look(ctx, subject{key: key, opID: meta[provider.MetaOp]})
 	switch next(q, state{object: at}) {
 	case done:
-		return nil // only the reply was lost
+		return nil // only the response was lost
 	case leave:
 		return inDoubt(cause, err)
 	case takeBack:
@@ -292,12 +297,13 @@ func (s *Store) afterFailedWrite(ctx context.Context, key string, meta map[strin
 		}
 		cause = undoneError{cause}
 	}
-	// What can't be swept now is swept by Reconcile.
+	// Reconcile sweeps again if this fails.
 	_ = s.bucket.Sweep(ctx, key)
 	return cause
 }
 
-// undoneError is the cause of a failed write whose object stood, for a while.
+// undoneError is the cause of a failed write whose object existed until it was
+// removed again.
 type undoneError struct{ error }
 
 func (e undoneError) Unwrap() error { return e.error }

@@ -6,22 +6,25 @@ import (
 	"strings"
 )
 
-// Sub returns a view of the store that cannot leave prefix, such as
-// "tenants/42/": whatever its caller passes on, every operation with a key, a
-// source or a listing outside of it is refused with [ErrDenied] and recorded so,
-// before the authoriser is asked. Keys stay whole, the same in the store, in the
-// view, in links and in the trail.
+// Sub returns a view of the store, limited to the keys below prefix, such as
+// "tenants/42/". An operation with a key, a source or a listing outside the
+// prefix fails with [ErrDenied] and is recorded as denied. Options.Authorize is
+// not called for it. Keys are not shortened: an object has the same key in the
+// store, in the view, in links and in the trail.
 //
-// The prefix must end in a slash, since "tenants/4" would also be the beginning
-// of "tenants/42/"; else the error wraps [ErrInvalidKey]. The view of a view is within
-// both. A view shares everything with its store: it needs no Close, ends when
-// the store is closed, and leaves [Store.Reconcile] to it.
+// The prefix must end in a slash, because "tenants/4" would also match
+// "tenants/42/". Otherwise, the error wraps [ErrInvalidKey]. A view of a view
+// is limited to both prefixes.
+//
+// A view shares the resources of its store. Closing the view has no effect, and
+// it becomes unusable when the store is closed. [Store.Reconcile] fails on a
+// view with [ErrUnsupported].
 func (s *Store) Sub(prefix string) (*Store, error) {
 	if err := CheckKey(strings.TrimSuffix(prefix, "/")); err != nil {
 		return nil, &Error{Op: "sub", Key: prefix, Err: err}
 	}
 	if !strings.HasSuffix(prefix, "/") {
-		return nil, &Error{Op: "sub", Key: prefix, Err: fmt.Errorf("%w: a prefix that ends in no slash is also that of other folders", ErrInvalidKey)}
+		return nil, &Error{Op: "sub", Key: prefix, Err: fmt.Errorf("%w: the prefix must end in a slash, or it would match other folders", ErrInvalidKey)}
 	}
 	if err := s.inView(prefix); err != nil {
 		return nil, &Error{Op: "sub", Key: prefix, Err: fmt.Errorf("%w: %w", ErrDenied, err)}
@@ -31,8 +34,8 @@ func (s *Store) Sub(prefix string) (*Store, error) {
 	return &view, nil
 }
 
-// inView refuses keys that are outside of the view. None is the empty key, but
-// for the first, which may be the prefix of a listing.
+// inView rejects keys outside the view. Empty keys in others are ignored. An
+// empty key itself is checked, because it can be the prefix of a listing.
 func (s *Store) inView(key string, others ...string) error {
 	if !strings.HasPrefix(key, s.prefix) {
 		return errOutside
@@ -45,4 +48,4 @@ func (s *Store) inView(key string, others ...string) error {
 	return nil
 }
 
-var errOutside = errors.New("the key is outside of this view of the store")
+var errOutside = errors.New("the key is outside the prefix of this view")

@@ -46,7 +46,7 @@ func TestCheckNamesTheDisksFault(t *testing.T) {
 			require.NoError(t, syscall.Mount("", dir, "", syscall.MS_REMOUNT, ""))
 
 			mountTiny(t, dir, 64<<10) // over the folder that was opened
-			checkSays("doesn't exist (any more)")
+			checkSays("does not exist: mount its volume")
 			_, err = s.Stat(ctx, "a")
 			require.ErrorIs(t, err, blobstore.ErrNoBucket)
 			require.NotErrorIs(t, err, fs.ErrNotExist)

@@ -171,10 +171,10 @@ func TestCheckOfADeadService(t *testing.T) {
 				return true
 			})
 			err := checking(t, b)
-			requireStep(t, err, "write", "check address and network")
+			requireStep(t, err, "write", "check the address and the network")
 			f.CloseClientConnections()
 			require.NoError(t, f.Listener.Close())
-			requireStep(t, checking(t, b), "write", "check address and network")
+			requireStep(t, checking(t, b), "write", "check the address and the network")
 		})
 	}
 }
