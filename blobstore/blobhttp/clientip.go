@@ -1,7 +1,8 @@
 package blobhttp
 
-// The client's address behind proxies. Whoever sends a request can write any header, so what counts is what the nearest
-// trusted proxy wrote: the list is walked from its end, and ends at the first address that is not a trusted proxy's.
+// This file implements the client's address behind proxies. A client can send
+// any header, so only the entries of trusted proxies count. The list is read
+// from its end, up to the first address outside the trusted networks.
 
 import (
 	"net/http"
@@ -31,7 +32,8 @@ func newClientIPs(trusted []netip.Prefix, header string) *clientIPs {
 	return c
 }
 
-// of returns the client's address; the zero Addr if it is not known.
+// of returns the client's address. It returns the zero Addr if the address is
+// unknown.
 func (c *clientIPs) of(r *http.Request) netip.Addr {
 	client := parseAddr(r.RemoteAddr)
 	if !c.trusts(client) {
@@ -52,7 +54,7 @@ func (c *clientIPs) of(r *http.Request) netip.Addr {
 			}
 			hop := parseAddr(last)
 			if !hop.IsValid() {
-				return client // a trusted proxy did not say from whom it has it: that one is all that is known
+				return client // the trusted proxy did not name its client, so the proxy is the last known sender
 			}
 			client = hop
 			if !c.trusts(client) {
@@ -75,8 +77,8 @@ func (c *clientIPs) trusts(a netip.Addr) bool {
 	return false
 }
 
-// parseAddr reads an address with or without a port, IPv6 with or without
-// brackets. The zone is dropped: it is of this machine, not of the client.
+// parseAddr parses an address with or without a port, and IPv6 with or without
+// brackets. It drops the zone, which is local to this machine.
 func parseAddr(s string) netip.Addr {
 	s = strings.TrimSpace(s)
 	if ap, err := netip.ParseAddrPort(s); err == nil {
@@ -95,9 +97,9 @@ func parseAddr(s string) netip.Addr {
 	return a.Unmap().WithZone("")
 }
 
-// forwardedFor returns the "for" of one element of a Forwarded header. A comma
-// within quotes would split an element in two; no address has one, so that both
-// halves are refused as addresses.
+// forwardedFor returns the "for" parameter of one element of a Forwarded
+// header. A comma within quotes splits an element in two. No address contains a
+// comma, so parseAddr rejects both halves.
 func forwardedFor(element string) string {
 	for pair := range strings.SplitSeq(element, ";") {
 		name, value, ok := strings.Cut(pair, "=")

@@ -1,6 +1,6 @@
 package blobhttp
 
-// Conditional requests by RFC 9110, section 13.
+// This file implements conditional requests, as in RFC 9110, section 13.
 
 import (
 	"encoding/hex"
@@ -14,8 +14,9 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore"
 )
 
-// etag returns the entity tag of an object: its digest, which is strong and the
-// same on every backend, or else what the backend has. Empty: none.
+// etag returns the entity tag of an object. The digest makes a strong tag,
+// equal on every backend. Without a digest, etag returns the backend's tag, or
+// an empty string if the backend has none.
 func etag(sha []byte, backend string) string {
 	if sha != nil {
 		b := make([]byte, 2+hex.EncodedLen(len(sha)))
@@ -29,8 +30,8 @@ func etag(sha []byte, backend string) string {
 	return ""
 }
 
-// scanTag splits a list of entity tags after its first. An empty tag: there is
-// none.
+// scanTag splits a list of entity tags after the first one. It returns an empty
+// tag if the list does not start with one.
 func scanTag(s string) (tag, rest string) {
 	s = strings.TrimLeft(s, " \t")
 	start := 0
@@ -54,8 +55,8 @@ func scanTag(s string) (tag, rest string) {
 
 func isWeak(tag string) bool { return strings.HasPrefix(tag, "W/") }
 
-// matches reports whether a list of tags has tag; "*" has any. Strong comparison
-// takes no weak tags.
+// matches reports whether a list contains tag. "*" matches any tag. A strong
+// comparison never matches weak tags.
 func matches(list, tag string, strong bool) bool {
 	list = strings.Trim(list, " \t")
 	if list == "*" {
@@ -81,7 +82,7 @@ func matches(list, tag string, strong bool) bool {
 	return false
 }
 
-// list returns a header that is a list, of which there may be several lines.
+// list returns a list header. A request may send it in several lines.
 func list(h http.Header, name string) (string, bool) {
 	v := h[name]
 	switch len(v) {
@@ -93,8 +94,7 @@ func list(h http.Header, name string) (string, bool) {
 	return strings.Join(v, ","), true
 }
 
-// conditional reports whether the answer to a request depends on the state of
-// the object.
+// conditional reports whether the response depends on the state of the object.
 func conditional(h http.Header) bool {
 	for _, name := range [...]string{"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range"} {
 		if len(h[name]) > 0 {
@@ -104,8 +104,9 @@ func conditional(h http.Header) bool {
 	return false
 }
 
-// precondition returns the status that a GET or HEAD is answered with because of
-// its conditions: 304, 412, or 0 to go on. The order is that of section 13.2.2.
+// precondition evaluates the conditions of a GET or HEAD request, in the order
+// of section 13.2.2. It returns the status 304 or 412, or 0 if the request
+// proceeds.
 func precondition(h http.Header, tag string, modified time.Time) int {
 	if v, ok := list(h, "If-Match"); ok {
 		if !matches(v, tag, true) {
@@ -124,7 +125,7 @@ func precondition(h http.Header, tag string, modified time.Time) int {
 	return 0
 }
 
-// rangeHolds reports whether the Range header counts, by If-Range.
+// rangeHolds reports whether If-Range permits the use of the Range header.
 func rangeHolds(h http.Header, tag string, modified time.Time) bool {
 	v := h.Get("If-Range")
 	if v == "" {
@@ -146,11 +147,11 @@ func date(h http.Header, name string) (time.Time, bool) {
 	return t, err == nil
 }
 
-// objectTag is the entity tag of a stored object.
+// objectTag returns the entity tag of a stored object.
 func objectTag(o *blobstore.Object) string { return etag(o.SHA256, o.ETag) }
 
-// asPrecondition returns the error of an upload to a key that is taken as that
-// of a condition which the request itself set.
+// asPrecondition converts the error of an upload to an existing key. The
+// request itself required a new key, so its condition failed.
 func asPrecondition(err error) error {
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%w: %w", errPrecondition, err)

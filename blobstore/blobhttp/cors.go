@@ -1,14 +1,14 @@
 package blobhttp
 
-// Links that pages of other origins may use, by the CORS protocol of the Fetch standard. A link is its own permission
-// and needs no cookie, so that none is asked for.
+// This file implements CORS of the Fetch standard, for links in pages of other
+// origins. The link authorizes the request, so cookies are never requested.
 
 import (
 	"net/http"
 	"slices"
 )
 
-// corsExposed are the headers of an answer that a page may read.
+// corsExposed lists the response headers for scripts of the page.
 var corsExposed = []string{
 	"Accept-Ranges, Content-Disposition, Content-Length, Content-Range, ETag, Last-Modified, Repr-Digest, X-Request-Id",
 }
@@ -19,10 +19,9 @@ const (
 	corsMaxAge  = "600" // seconds
 )
 
-// allowOrigin sets the headers by which a browser lets a page have the answer, if
-// its origin is among those that are allowed. It answers a preflight request, and
-// reports whether it did.
-func allowOrigin(w http.ResponseWriter, r *http.Request, allowed []string) (answered bool) {
+// allowOrigin sets the CORS headers if the origin of the request is allowed. It
+// responds to a preflight request and reports whether it did.
+func allowOrigin(w http.ResponseWriter, r *http.Request, allowed []string) (responded bool) {
 	if len(allowed) == 0 {
 		return false
 	}
@@ -37,7 +36,7 @@ func allowOrigin(w http.ResponseWriter, r *http.Request, allowed []string) (answ
 		h.Set("Access-Control-Allow-Origin", "*")
 	case slices.Contains(allowed, origin):
 		h.Set("Access-Control-Allow-Origin", origin)
-	case preflight: // without these headers the browser refuses for us
+	case preflight: // without CORS headers, the browser blocks the request
 		w.WriteHeader(http.StatusNoContent)
 		return true
 	default:

@@ -1,6 +1,7 @@
 package blobhttp
 
-// This file implements Deliver, for a handler that knows the user and the object: it sends the file or a link to it.
+// This file implements Deliver. A handler of the application, which knows the
+// user and the object, calls it to send the file or a link to it.
 
 import (
 	"context"
@@ -14,64 +15,72 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore"
 )
 
-// DeliverMode is the form of the response of [Deliver].
+// DeliverMode selects the form of the response of [Deliver].
 type DeliverMode int
 
 const (
-	// DeliverBytes sends the file, from any backend.
+	// DeliverBytes sends the content of the file. It works on every backend.
 	DeliverBytes DeliverMode = iota
-	// DeliverAuto sends JSON if the backend signs links itself, and otherwise the
-	// file, as for local files. Clients must handle both.
+	// DeliverAuto sends JSON like DeliverJSON if the backend signs links
+	// itself. On other backends, such as local files, it sends the content.
+	// Clients must support both.
 	DeliverAuto
-	// DeliverJSON sends a [Delivered] with a link:
+	// DeliverJSON sends a link as JSON, see [Delivered]:
 	// {"download_url": "…", "expires_in_seconds": 3600}.
 	DeliverJSON
 	// DeliverRedirect redirects to a link, with status 302.
 	DeliverRedirect
 )
 
-// DeliverOptions are the options of [Deliver]. Nil and the zero value mean the
+// DeliverOptions configures [Deliver]. Nil and the zero value select the
 // defaults.
 type DeliverOptions struct {
+	// Mode selects the form of the response. The default is DeliverBytes.
 	Mode DeliverMode
 
-	// Expiry is the time until a link expires. 0: the default of the store. It
-	// does not apply to DeliverBytes, which refuses it.
+	// Expiry is the lifetime of the link. Zero means the default of the store.
+	// It requires a Mode other than DeliverBytes.
 	Expiry time.Duration
-	// Filename is the name to save the file under. Empty: the one it was
-	// uploaded under.
+	// Filename is the name of the saved file. If empty, the original name of
+	// the upload is used.
 	Filename string
-	// Inline asks for showing rather than saving, where that is safe.
+	// Inline asks the browser to display the file instead of saving it. It
+	// applies only to the types in InlineTypes.
 	Inline bool
-	// ResponseType is the content type to answer with. Empty: the object's.
+	// ResponseType is the Content-Type of the response. If empty, the type of
+	// the object is used.
 	ResponseType string
-	// InlineTypes is as LinksOptions.InlineTypes, for bytes and for links that the
-	// backend itself honours.
+	// InlineTypes lists the types for display; see LinksOptions.InlineTypes. It
+	// applies to content, and to links served by the backend. Nil means
+	// [DefaultInlineTypes].
 	InlineTypes []string
 
-	// Resource is the host's own thing that the file belongs to, for the trail.
+	// Resource identifies the application's record of the file, such as an
+	// invoice. It is recorded in the trail.
 	Resource audit.Resource
 
-	// AllowAnonymous allows requests without a user. Otherwise a request whose actor
-	// has no user gets a 401.
+	// AllowAnonymous allows unauthenticated requests. If false, a request whose
+	// actor has no user gets status 401.
 	AllowAnonymous bool
 }
 
-// Delivered is the body of the response of [Deliver] with DeliverJSON, and the link
-// of an [UploadedFile].
+// Delivered is a link in JSON. It is the response of [Deliver] with
+// DeliverJSON, and part of [UploadedFile].
 type Delivered struct {
 	DownloadURL      string `json:"download_url,omitempty"`
 	ExpiresInSeconds int64  `json:"expires_in_seconds,omitempty"`
 }
 
-// Deliver answers a GET or HEAD for the object key: with its bytes, as [Links]
-// does, or with a link to it. The download or the link is recorded under the
-// actor in the request's context; see [Middleware]. The host decides before
-// whether this user may have this file, or by blobstore.Options.Authorize. What
-// fails is answered by [WriteError].
+// Deliver responds to a GET or HEAD request with the object key, or with a link
+// to it, depending on DeliverOptions.Mode. It sends content in the same way
+// as [Links]. It records the download or the link in the trail, for the actor
+// in the request's context; see [Middleware]. [WriteError] responds to errors.
 //
-// Deliver does not verify signed links and refuses a request that carries one;
-// see [RefuseLink]. Mount it under another path than [Links].
+// Check the user's access before calling Deliver, or set
+// blobstore.Options.Authorize.
+//
+// Deliver does not verify signed links. It refuses a request with a link; see
+// [RefuseLink]. Mount Deliver and [Links] at different paths.
 func Deliver(w http.ResponseWriter, r *http.Request, store *blobstore.Store, key string, opts *DeliverOptions) {
 	var o DeliverOptions
 	if opts != nil {
@@ -124,13 +133,13 @@ func deliver(w http.ResponseWriter, r *http.Request, store *blobstore.Store, key
 		return fmt.Errorf("%w: invalid DeliverMode %d: want DeliverBytes, DeliverAuto, DeliverJSON or DeliverRedirect", blobstore.ErrUnsupported, mode)
 	}
 
-	// A link can be issued to a missing object, which the client would find out too late.
+	// Store.Link does not check whether the object exists, so check it here.
 	obj, err := store.Stat(ctx, key)
 	if err != nil {
 		return err
 	}
 	h := w.Header()
-	if r.Method == http.MethodHead { // no link is issued: the response has no body for it
+	if r.Method == http.MethodHead { // issue no link, because the response has no body
 		h.Set("Content-Type", "application/json")
 		h["Cache-Control"] = noStore
 		w.WriteHeader(http.StatusOK)
@@ -157,7 +166,7 @@ func deliver(w http.ResponseWriter, r *http.Request, store *blobstore.Store, key
 	return nil
 }
 
-// redirect sends the client to a link.
+// redirect redirects the client to a link.
 func redirect(w http.ResponseWriter, link string) {
 	h := w.Header()
 	h["Cache-Control"] = noStore
@@ -166,8 +175,8 @@ func redirect(w http.ResponseWriter, link string) {
 	w.WriteHeader(http.StatusFound)
 }
 
-// harmless reports whether a service may be told that a browser can show an
-// object, which it would do without our headers.
+// harmless reports whether a service may display an object. A service does not
+// send the protective headers of this package.
 func harmless(o *blobstore.Object, responseType string, inlineTypes []string) bool {
 	if responseType == "" {
 		responseType = o.ContentType

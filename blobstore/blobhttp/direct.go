@@ -17,57 +17,63 @@ import (
 	"github.com/blobtrail/blobtrail/internal/progress"
 )
 
-// DirectBegin is the JSON request that begins a direct upload. Every field is
-// optional.
+// DirectBegin is the JSON request for the first step of a direct upload. Every
+// field is optional.
 type DirectBegin struct {
 	Filename    string            `json:"filename"`
-	ContentType string            `json:"content_type"` // which must then be sent with the bytes too
-	Size        int64             `json:"size"`         // bytes, exact; 0: not known
-	SHA256      string            `json:"sha256"`       // hex
-	Fields      map[string]string `json:"fields"`       // for Intake.Prepare
+	ContentType string            `json:"content_type"` // if set, the upload must have this Content-Type
+	Size        int64             `json:"size"`         // exact size in bytes; 0 means unknown
+	SHA256      string            `json:"sha256"`       // hexadecimal
+	Fields      map[string]string `json:"fields"`       // passed to Intake.Prepare
 }
 
-// DirectTicket is the JSON response to [DirectBegin]. It says how to send the bytes.
-// Treat the URL as a secret.
+// DirectTicket is the JSON response to [DirectBegin]. It describes the request
+// for the content. Treat the URL as a secret.
 type DirectTicket struct {
-	DirectEnd // to complete or to abort the upload with
+	DirectEnd // request for completing or aborting the upload
 
-	Method  string            `json:"method"` // PUT with the bytes as the body, or POST with a form
+	Method  string            `json:"method"` // PUT sends the content as the body, POST sends a form
 	URL     string            `json:"url"`
-	Headers map[string]string `json:"headers,omitempty"` // to be sent as they are
-	Fields  map[string]string `json:"fields,omitempty"`  // with POST: come before the file, whose field is "file"
+	Headers map[string]string `json:"headers,omitempty"` // send them unchanged
+	Fields  map[string]string `json:"fields,omitempty"`  // for POST: form fields to send before the field "file" with the content
 
 	ExpiresInSeconds int64 `json:"expires_in_seconds"`
 }
 
-// DirectEnd is the JSON request that completes or aborts a direct upload.
+// DirectEnd is the JSON request for completing or aborting a direct upload.
 type DirectEnd struct {
 	ID  string `json:"id"`
 	Key string `json:"key"`
 }
 
-// maxDirectBody limits the JSON that a client sends, in bytes.
+// maxDirectBody limits the JSON request, in bytes.
 const maxDirectBody = 64 << 10
 
-// Direct returns a handler for uploads that go straight to the backend, or to the
-// handler of [Links] if the backend signs no links. The last segment of the path
-// is the step; mount the handler as "/uploads/", for instance. Each step is a POST
-// with JSON:
+// Direct returns a handler for direct uploads. The client sends the content
+// straight to the backend, or to the handler of [Links] if the backend cannot
+// sign links.
+//
+// The last segment of the path selects the step. Mount the handler at a path
+// such as "/uploads/". Each step is a POST request with JSON:
 //
 //	/uploads/begin      DirectBegin -> 201 DirectTicket
-//	/uploads/complete   DirectEnd   -> 200 UploadedFile; 404 until something has arrived;
-//	                                   409 and "busy" if another request works on it: repeat it
+//	/uploads/complete   DirectEnd   -> 200 UploadedFile
 //	/uploads/abort      DirectEnd   -> 204
 //
-// After begin the client sends the bytes as the ticket says. They are unreadable
-// until complete has accepted them. Reconcile of package blobstore removes uploads
-// that are never completed. Each step may run in another process. Treat the ID of
-// a ticket as a secret: any user who knows it can complete or abort the upload.
+// After begin, the client sends the content as described by the ticket, and
+// then calls complete. The content is unreadable until complete has accepted
+// it. While nothing has been uploaded, complete responds with status 404. If
+// another request completes or aborts the same upload, the response has status
+// 409 and the code "busy"; repeat the request.
 //
-// A page can send to another origin only if that origin allows it: see
-// LinksOptions.AllowedOrigins, and docs/cors.md for the services.
+// Each step may run in a different process. Treat the ID of a ticket as a
+// secret: any user with the ID and the key can complete or abort the upload.
+// blobstore.Store.Reconcile removes uploads that are never completed.
 //
-// The actor must be in the request's context; see [Middleware]. [WriteError]
+// A page can upload to another origin only if that origin allows it; see
+// LinksOptions.AllowedOrigins, and docs/cors.md for storage services.
+//
+// The request's context must have an actor; see [Middleware]. [WriteError]
 // responds to errors. Direct panics if the intake has no store.
 func (in *Intake) Direct() http.Handler {
 	in.need("Direct")
@@ -94,7 +100,7 @@ func (h *directHandler) serve(w http.ResponseWriter, r *http.Request) error {
 	case "abort":
 		step = h.abort
 	default:
-		return fmt.Errorf("%w: the path ends in begin, complete or abort", fs.ErrNotExist)
+		return fmt.Errorf("%w: want a path that ends in begin, complete or abort", fs.ErrNotExist)
 	}
 	if err := h.admit(r); err != nil {
 		return err
@@ -109,16 +115,16 @@ func (h *directHandler) begin(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if in.Size < 0 {
-		return fmt.Errorf("%w: size %d", errBadRequest, in.Size)
+		return fmt.Errorf("%w: invalid size %d: want a positive number, or 0 if unknown", errBadRequest, in.Size)
 	}
 	if in.ContentType != "" {
 		if _, ok := baseType(in.ContentType); !ok || len(in.ContentType) > maxType {
-			return fmt.Errorf("%w: content type %.100q", errBadRequest, in.ContentType)
+			return fmt.Errorf("%w: invalid content type %.100q: want type/subtype", errBadRequest, in.ContentType)
 		}
 	}
 	sum, err := hex.DecodeString(in.SHA256)
 	if err != nil || len(sum) != 0 && len(sum) != 32 {
-		return fmt.Errorf("%w: SHA-256 %.100q", errBadRequest, in.SHA256)
+		return fmt.Errorf("%w: invalid SHA-256 %.100q: want 64 hexadecimal digits", errBadRequest, in.SHA256)
 	}
 	if len(sum) == 0 {
 		sum = nil
@@ -143,7 +149,7 @@ func (h *directHandler) begin(w http.ResponseWriter, r *http.Request) error {
 	}
 	for name, values := range t.Link.Header {
 		if name == "Content-Length" || name == "Host" {
-			continue // which clients set themselves, and pages may not
+			continue // clients set them, and scripts in pages cannot
 		}
 		if out.Headers == nil {
 			out.Headers = make(map[string]string)
@@ -185,7 +191,8 @@ func (h *directHandler) abort(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// readJSON reads a request's body, which must be one JSON value that fits into.
+// readJSON decodes the request body, a single JSON value, into the given
+// variable.
 func readJSON(r *http.Request, into any) error {
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
 		return errNotJSON

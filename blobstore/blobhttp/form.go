@@ -10,25 +10,29 @@ import (
 	"github.com/blobtrail/blobtrail/internal/limit"
 )
 
-// FormOptions configure [Intake.Form]. Nil and the zero value mean the defaults.
+// FormOptions configures [Intake.Form]. Nil and the zero value select the
+// defaults.
 type FormOptions struct {
-	// MaxTotalSize limits the body of a request, in bytes. 0: no limit.
+	// MaxTotalSize limits the body of a request, in bytes. Zero means
+	// unlimited.
 	MaxTotalSize int64
-	// MaxFiles limits the files of a request. 0: 32.
+	// MaxFiles limits the number of files per request. Zero means 32.
 	MaxFiles int
-	// MaxFields limits the other fields of a request. 0: 64.
+	// MaxFields limits the number of other fields per request. Zero means 64.
 	MaxFields int
-	// MaxFieldsSize limits the names and values of the other fields together, in
-	// bytes. 0: 64 KiB.
+	// MaxFieldsSize limits the total size of the names and values of the other
+	// fields, in bytes. Zero means 64 KiB.
 	MaxFieldsSize int64
 
-	// Progress, if not nil, is called while a file is read, from the goroutine that
-	// serves the request: about every 256 KiB, and when the file is complete. received
-	// counts the bytes of the file; r.ContentLength is the size of the whole form.
+	// Progress, if not nil, is called about every 256 KiB while a file is read,
+	// and when the file is complete. It runs in the goroutine of the request.
+	// received is the number of bytes of the file; r.ContentLength is the size
+	// of the whole form.
 	Progress func(r *http.Request, f *File, received int64, complete bool)
 
-	// Respond, if not nil, responds to a request whose files are stored, instead of
-	// 201 with u.
+	// Respond, if not nil, replaces the response. It is called when all files
+	// of the request are stored. The default response is status 201 with u as
+	// JSON.
 	Respond func(w http.ResponseWriter, r *http.Request, u *Uploaded)
 }
 
@@ -39,18 +43,20 @@ const (
 	progressStep         = 256 << 10
 )
 
-// Form returns a handler that stores the files of a multipart form, sent by POST,
-// and responds with 201 and [Uploaded]. It makes no temporary file and holds no
-// file in memory. A field must come before the file for Prepare to see it. A file
-// without a name is stored under the name "file".
+// Form returns a handler for multipart forms, sent by POST. It stores the files
+// of the form and responds with status 201 and [Uploaded]. It streams each file
+// to the store, without temporary files.
 //
-// Either all files of a request are stored or none: if one fails, those before it
-// are removed again. Only if the trail fails when all files are stored, some of
-// them may stay. The response then has the code "audit", and the trail lists them.
-// [WriteError] responds to errors.
+// Intake.Prepare receives only the fields before the file. A file without a
+// name is stored under the name "file".
 //
-// The actor must be in the request's context; see [Middleware]. Form panics if the
-// intake has no store.
+// Form stores either all files of a request or none. If one file fails, Form
+// removes the others. There is one exception: if the trail fails after all
+// files were stored, some files may remain. The response then has the code
+// "audit", and the trail lists the remaining files.
+//
+// The request's context must have an actor; see [Middleware]. [WriteError]
+// responds to errors. Form panics if the intake has no store.
 func (in *Intake) Form(opts *FormOptions) http.Handler {
 	in.need("Form")
 	h := &formHandler{intake: in}
@@ -86,7 +92,7 @@ func (h *formHandler) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	if most := h.opts.MaxTotalSize; most > 0 {
 		if r.ContentLength > most {
-			return limit.Size(blobstore.ErrTooLarge, fmt.Sprintf("a body of %d bytes", r.ContentLength), most)
+			return limit.Size(blobstore.ErrTooLarge, fmt.Sprintf("request body of %d bytes", r.ContentLength), most)
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, most)
 	}
@@ -97,7 +103,7 @@ func (h *formHandler) serve(w http.ResponseWriter, r *http.Request) error {
 		return fmt.Errorf("%w: %w", errNotForm, err)
 	}
 	f := &form{formHandler: h, r: r, sent: sent, fields: make(url.Values)}
-	defer f.discard() //nolint:errcheck // if a function of the application panics; otherwise there is nothing left to discard
+	defer f.discard() //nolint:errcheck // only needed if a function of the application panics
 	if err := f.store(mr); err != nil {
 		return errors.Join(err, f.discard())
 	}

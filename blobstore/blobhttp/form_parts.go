@@ -1,7 +1,8 @@
 package blobhttp
 
-// This file implements the reading of a form. The body is read once: each file goes straight to the store, staged. Then
-// all files of the form are committed, removed, or left to Reconcile.
+// This file implements the parser of forms. It reads the body once and stages
+// each file directly in the store. At the end it commits all files, discards
+// them, or leaves them to Reconcile.
 
 import (
 	"bufio"
@@ -18,7 +19,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore"
 )
 
-// form is a form that is being read.
+// form is the state of one request.
 type form struct {
 	*formHandler
 	r    *http.Request
@@ -36,7 +37,7 @@ type formUpload struct {
 	done   bool // committed, discarded or left
 }
 
-// store stores the files of the form, all or none.
+// store stores either all files of the form or none.
 func (f *form) store(mr *multipart.Reader) error {
 	if err := f.read(mr); err != nil {
 		return err
@@ -52,10 +53,10 @@ func (f *form) store(mr *multipart.Reader) error {
 	return f.commit()
 }
 
-// save has the application insert its rows. If it is unknown whether they exist,
-// the files are left to Reconcile.
+// save calls Intake.Save. If the outcome of the application's transaction is
+// unknown, save leaves the files to Reconcile.
 func (f *form) save() (err error) {
-	undecided := true // if it panics
+	undecided := true // in case Save panics
 	defer func() {
 		if undecided {
 			for i := range f.files {
@@ -84,7 +85,7 @@ func (f *form) read(mr *multipart.Reader) error {
 	}
 }
 
-// malformed is the error of a body that could not be read on.
+// malformed returns the error of an unreadable body.
 func (f *form) malformed(err error) error {
 	switch {
 	case f.sent.err != nil:
@@ -95,8 +96,8 @@ func (f *form) malformed(err error) error {
 	return fmt.Errorf("%w: %w", errBadForm, err)
 }
 
-// sentBody keeps the error of a request's body, since its parser may report another
-// one of the bytes before.
+// sentBody saves the error of the request body, because the form parser may
+// report a different error.
 type sentBody struct {
 	io.ReadCloser
 	err error
@@ -110,13 +111,13 @@ func (b *sentBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// unnamed is the name of a file that comes without one.
+// unnamed is the name of a file without a name.
 const unnamed = "file"
 
-// part reads a part of the form: a file if it has a file name or is not of text,
-// and a field otherwise.
+// part reads one part of the form. A part is a file if it has a file name or a
+// binary type. Otherwise it is a field.
 func (f *form) part(part *multipart.Part) error {
-	_, params, _ := mime.ParseMediaType(part.Header.Get("Content-Disposition")) // without parameters if it is malformed
+	_, params, _ := mime.ParseMediaType(part.Header.Get("Content-Disposition")) // params is empty if the header is malformed
 	name, named := params["filename"]
 	if !named && !binary(part.Header.Get("Content-Type")) {
 		return f.field(part)
@@ -126,13 +127,13 @@ func (f *form) part(part *multipart.Part) error {
 	}
 	content := bufio.NewReader(part)
 	if _, err := content.Peek(1); err == io.EOF {
-		return nil // a browser sends this for a file field without a chosen file
+		return nil // browsers send this if no file was chosen
 	}
 	return f.file(part, unnamed, content)
 }
 
-// binary reports whether a part of that type is a file even without a file name.
-// Clients declare types of text, JSON and XML for plain fields too.
+// binary reports whether a part of this type is a file even without a file
+// name. Some clients declare text, JSON or XML types for plain fields.
 func binary(contentType string) bool {
 	t, _, err := mime.ParseMediaType(contentType)
 	if contentType == "" || err != nil {
@@ -154,11 +155,11 @@ func (f *form) field(part *multipart.Part) error {
 		return f.malformed(err)
 	}
 	if len(value) == 0 && part.Header.Get("Content-Type") != "" {
-		return nil // as above
+		return nil // no file was chosen
 	}
 	f.fieldBytes += int64(len(name) + len(value))
 	if f.numFields++; f.numFields > f.opts.MaxFields || f.fieldBytes > f.opts.MaxFieldsSize {
-		return tooMany(fmt.Sprintf("at most %d fields of %d bytes in all", f.opts.MaxFields, f.opts.MaxFieldsSize))
+		return tooMany(fmt.Sprintf("at most %d fields with a total of %d bytes are allowed", f.opts.MaxFields, f.opts.MaxFieldsSize))
 	}
 	f.fields.Add(name, string(value))
 	return nil
@@ -170,7 +171,7 @@ func tooMany(limit string) error {
 
 func (f *form) file(part *multipart.Part, name string, content io.Reader) error {
 	if len(f.files) == f.opts.MaxFiles {
-		return tooMany(fmt.Sprintf("at most %d files", f.opts.MaxFiles))
+		return tooMany(fmt.Sprintf("at most %d files are allowed", f.opts.MaxFiles))
 	}
 	ctx := f.r.Context()
 	file, err := f.intake.NewFile(ctx, File{
@@ -183,7 +184,7 @@ func (f *form) file(part *multipart.Part, name string, content io.Reader) error 
 	body := file.Body
 	var watch *watcher
 	if f.opts.Progress != nil {
-		watch = &watcher{r: body, tell: func(n int64, done bool) {
+		watch = &watcher{r: body, report: func(n int64, done bool) {
 			f.opts.Progress(f.r, file, n, done)
 		}}
 		body = watch
@@ -194,7 +195,7 @@ func (f *form) file(part *multipart.Part, name string, content io.Reader) error 
 	}
 	f.files = append(f.files, formUpload{field: file.Field, staged: staged})
 	if watch != nil {
-		watch.tell(watch.n, true)
+		watch.report(watch.n, true)
 	}
 	return nil
 }
@@ -209,17 +210,17 @@ func (f *form) stored() []Stored {
 
 func (f *form) commit() (err error) {
 	for i := range f.files {
-		f.files[i].done = true // whatever comes of it
+		f.files[i].done = true // even if Commit fails
 		err = errors.Join(err, f.files[i].staged.Commit(f.r.Context()))
 		if err != nil && f.intake.Save == nil {
-			return err // the others are removed
+			return err // the caller discards the others
 		}
-		// With Save the rows exist by now, and so must all files.
+		// If Save is set, the rows exist, so all files must be committed.
 	}
 	return err
 }
 
-// discard removes the stored files of a form that failed.
+// discard removes the stored files of a failed form.
 func (f *form) discard() (err error) {
 	for i := range f.files {
 		if !f.files[i].done {
@@ -232,17 +233,17 @@ func (f *form) discard() (err error) {
 
 // watcher reports the progress of a reader.
 type watcher struct {
-	r       io.Reader
-	n, told int64
-	tell    func(n int64, done bool)
+	r           io.Reader
+	n, reported int64
+	report      func(n int64, done bool)
 }
 
 func (w *watcher) Read(p []byte) (int, error) {
 	n, err := w.r.Read(p)
 	w.n += int64(n)
-	if w.n-w.told >= progressStep {
-		w.told = w.n
-		w.tell(w.n, false)
+	if w.n-w.reported >= progressStep {
+		w.reported = w.n
+		w.report(w.n, false)
 	}
 	return n, err
 }

@@ -1,6 +1,7 @@
 package blobhttp
 
-// Headers that keep uploaded content harmless in the host's origin, and file names that survive the way to the client.
+// This file implements headers for untrusted content in the application's
+// origin, and safe file names.
 
 import (
 	"encoding/base64"
@@ -15,16 +16,18 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Values that are the same in every answer. They are shared and never changed.
+// Header values shared by all responses. They must not be modified.
 var (
 	nosniff    = []string{"nosniff"}
 	noStore    = []string{"private, no-store"}
 	noReferrer = []string{"no-referrer"}
 	bytesUnit  = []string{"bytes"}
 
-	// No scripts, no forms, no plugins, an origin of its own; just what browsers need to show an image, text or film.
+	// No scripts, forms or plugins, and a separate origin. Only images, text and
+	// media are displayed.
 	cspSandbox = []string{"default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox"}
-	// Not every browser's PDF viewer works in a sandbox (Chromium's does by now), and none runs scripts in the page's origin.
+	// Some PDF viewers do not work in a sandbox. No PDF viewer runs scripts in the
+	// origin of the page.
 	cspPDF = []string{"default-src 'none'; object-src 'self'; style-src 'unsafe-inline'"}
 )
 
@@ -35,13 +38,13 @@ var defaultInlineTypes = []string{
 	"video/mp4", "video/ogg", "video/webm",
 }
 
-// DefaultInlineTypes returns the types that a browser may show instead of saving, if
-// the link asks for it: those that can't hold scripts.
+// DefaultInlineTypes returns the types a browser may display instead of saving,
+// if the link requests it. None of them can contain scripts.
 func DefaultInlineTypes() []string { return slices.Clone(defaultInlineTypes) }
 
 const unknownType = "application/octet-stream"
 
-// secure sets the headers of an answer with content of type t under the name
+// secure sets the headers of a response with content of type t and the name
 // filename.
 func secure(h http.Header, t, filename string, inline bool, inlineTypes []string) {
 	base, ok := baseType(t)
@@ -49,7 +52,8 @@ func secure(h http.Header, t, filename string, inline bool, inlineTypes []string
 		t, base = unknownType, unknownType
 	}
 	if isScript(base) {
-		// A page could load it as a script or style from the host's own origin, past its content security policy.
+		// A page could load it as a script or style sheet from the application's
+		// origin, despite its content security policy.
 		t = "text/plain; charset=utf-8"
 	}
 	kind := "attachment"
@@ -68,20 +72,20 @@ func secure(h http.Header, t, filename string, inline bool, inlineTypes []string
 	h["Referrer-Policy"] = noReferrer
 }
 
-// baseType returns the type without parameters, in lower case; false if t is
-// none, or could break the header.
+// baseType returns the type in lowercase, without parameters. It returns false
+// if t is not a valid type or contains characters not allowed in a header.
 func baseType(t string) (string, bool) {
 	if !visible(t) {
 		return "", false
 	}
 	if plain, _, found := strings.Cut(t, ";"); !found && slices.Contains(defaultInlineTypes, plain) {
-		return plain, true // the common case, without parsing
+		return plain, true // fast path for common types
 	}
 	base, _, err := mime.ParseMediaType(t)
 	return base, err == nil && strings.Contains(base, "/")
 }
 
-// visible reports whether s can be in a header.
+// visible reports whether s is valid as a header value.
 func visible(s string) bool {
 	for i := range len(s) {
 		if s[i] < 0x20 || s[i] > 0x7e {
@@ -91,8 +95,8 @@ func visible(s string) bool {
 	return s != ""
 }
 
-// isScript reports whether browsers would take that type as a script or a style
-// sheet even with nosniff.
+// isScript reports whether browsers treat a type as a script or style sheet
+// even with nosniff.
 func isScript(base string) bool {
 	_, sub, _ := strings.Cut(base, "/")
 	sub = strings.TrimPrefix(sub, "x-")
@@ -100,8 +104,9 @@ func isScript(base string) bool {
 		sub == "jscript" || sub == "xslt+xml" || sub == "xsl" || base == "text/jscript"
 }
 
-// disposition returns a Content-Disposition header by RFC 6266: the name as it
-// is in filename*, and an ASCII one for clients that don't know that.
+// disposition returns a Content-Disposition header of RFC 6266. The parameter
+// filename* has the exact name. The parameter filename has an ASCII version,
+// for old clients.
 func disposition(kind, name string) string {
 	name = fileName(name)
 	var b strings.Builder
@@ -112,7 +117,7 @@ func disposition(kind, name string) string {
 	if isASCII(name) {
 		for i := range len(name) {
 			c := name[i]
-			if c == '"' || c == '\\' || c == '%' { // which clients decode in different ways
+			if c == '"' || c == '\\' || c == '%' { // clients decode these differently
 				c, plain = '_', false
 			}
 			b.WriteByte(c)
@@ -138,8 +143,8 @@ func disposition(kind, name string) string {
 	return b.String()
 }
 
-// writeASCII writes name without marks above and below letters, and with _ for
-// what is left that is not ASCII.
+// writeASCII writes name without diacritical marks. Other non-ASCII characters
+// become underscores.
 func writeASCII(b *strings.Builder, name string) {
 	for _, c := range norm.NFKD.String(name) {
 		switch {
@@ -161,11 +166,11 @@ func isASCII(s string) bool {
 	return true
 }
 
-const maxFileName = 255 // bytes: what file systems take
+const maxFileName = 255 // bytes; the limit of file systems
 
-// fileName returns name as it may be shown and saved: one segment, without
-// control characters and those that turn the direction of text, so that
-// "exe.fdp" can't look like "pdf.exe".
+// fileName makes a name safe for display and saving. The result is one path
+// segment without control characters. It also has no characters that change the
+// direction of text, which could make "exe.fdp" look like "pdf.exe".
 func fileName(name string) string {
 	name = strings.ToValidUTF8(name, "_")
 	name = strings.Map(func(c rune) rune {
@@ -192,7 +197,7 @@ func fileName(name string) string {
 	return name
 }
 
-// digest returns a Repr-Digest header by RFC 9530.
+// digest returns a Repr-Digest header of RFC 9530.
 func digest(sha []byte) string {
 	return "sha-256=:" + base64.StdEncoding.EncodeToString(sha) + ":"
 }

@@ -15,95 +15,105 @@ import (
 	"github.com/blobtrail/blobtrail/internal/limit"
 )
 
-// Intake is one set of rules for files that clients send, whichever way they
-// come: by [Intake.Form], by [Intake.Direct], or by package tus, which takes
-// resumable uploads. Its fields must not change once a handler was made of it.
+// Intake is a set of rules for incoming files. [Intake.Form], [Intake.Direct]
+// and package tus, which handles resumable uploads, apply the same rules. Do
+// not modify an Intake after creating a handler from it.
 type Intake struct {
-	// Store takes the files. Required.
+	// Store stores the files. It is required.
 	Store *blobstore.Store
 
-	// Prefix is the folder of the files. The key of each file is
-	// blobstore.NewKey(Prefix, its name), unless Prepare sets another.
+	// Prefix is the folder of the files. The key of a file is
+	// blobstore.NewKey(Prefix, filename), unless Prepare sets a different key.
 	Prefix string
-	// MaxSize limits each file, in bytes, in addition to the limit of the store.
-	// 0: no limit.
+	// MaxSize limits each file, in bytes, in addition to the limit of the
+	// store. Zero means no additional limit.
 	MaxSize int64
-	// AllowedTypes are the allowed MIME types, such as "image/*". The content
-	// decides, not the client. None: all types.
+	// AllowedTypes lists the accepted MIME types, such as "image/*". The store
+	// detects the type from the content. An empty list accepts all types.
 	AllowedTypes []string
-	// Expiry limits the time of an upload that takes several requests: a direct upload
-	// must have begun, and a resumable one must be complete, within it. 0: the default
-	// of the store for links (direct), and 24 hours (resumable).
+	// Expiry limits the duration of an upload in several requests. A direct
+	// upload must start within this time, and a resumable upload must be
+	// complete. Zero means the store's default for links (direct), or 24 hours
+	// (resumable).
 	Expiry time.Duration
 
-	// Prepare, if not nil, is called before a file is received. It may change the
-	// key, options and attributes of the file. An error refuses the file: one that
-	// wraps blobstore.ErrDenied, for instance, or a *Problem. Package tus calls
-	// Prepare again, with the same Filename and Fields, when the file is complete.
+	// Prepare, if not nil, is called before a file is received. It may change
+	// the key, options and attributes of the file. An error refuses the file;
+	// return a *Problem or an error that wraps blobstore.ErrDenied to select
+	// the response. Package tus calls Prepare again, with the same Filename and
+	// Fields, once the file is complete.
 	Prepare func(ctx context.Context, f *File) error
 
-	// Save, if not nil, is called when all files of a request are stored, to insert
-	// the rows of the application. See Stored for the effect of an error on the files.
+	// Save, if not nil, is called after all files of a request are stored, to
+	// insert the application's rows. See [Stored] for the effect of an error on
+	// the files.
 	Save func(ctx context.Context, files []Stored) error
 
-	// Link, if not nil, adds a link to each file to the response of Form and Direct.
+	// Link, if not nil, adds a link to each file in the responses of Form and
+	// Direct.
 	Link *blobstore.LinkOptions
 
-	// AllowAnonymous allows requests without a user. Otherwise a request whose
-	// actor has no user gets a 401.
+	// AllowAnonymous allows unauthenticated requests. If false, a request whose
+	// actor has no user gets status 401.
 	AllowAnonymous bool
 
-	// CrossOrigin decides which requests are refused as a possible forgery, since a
-	// page of another origin sent them. Nil: all of those.
+	// CrossOrigin selects the cross-origin requests to refuse, as protection
+	// against request forgery. Nil refuses all of them.
 	CrossOrigin *http.CrossOriginProtection
 }
 
-// File is a file that a client is about to send, for Intake.Prepare.
+// File is an announced file, for Intake.Prepare.
 type File struct {
-	// Claims of the client, which are not to be trusted.
+	// The following fields are claims of the client. Do not trust them.
 
-	Field       string     // name of the form field; empty unless the file comes by a form
-	Filename    string     // without the folders that some clients send along; not safe as a path
+	Field       string     // name of the form field; empty outside of forms
+	Filename    string     // name without folders; not safe as a path
 	ContentType string     // declared MIME type; may be empty
-	Size        int64      // announced size in bytes; 0: unknown, or an empty file
-	Fields      url.Values // other fields: those before the file in a form, the fields of DirectBegin, or the metadata of package tus
+	Size        int64      // announced size in bytes; 0 means unknown or empty
+	Fields      url.Values // form fields before the file, DirectBegin.Fields, or the metadata of a resumable upload
 
-	// Values that Prepare may change.
+	// Prepare may change the following fields.
 
-	Key     string                  // key to store the file under
-	Options blobstore.UploadOptions // limits of the Intake, and what Direct's client announced; not Overwrite, Link
-	Attrs   map[string]string       // attributes of the application for the trail; see audit.WithAttrs
+	Key     string                  // key of the new object
+	Options blobstore.UploadOptions // initially the limits of the Intake and the claims of the client; Overwrite and Link must remain unset
+	Attrs   map[string]string       // additional attributes for the trail; see audit.WithAttrs
 
-	// Body is the content of a file that comes by a form, and nil otherwise. Prepare
-	// may wrap it, for instance in an io.TeeReader; the wrapper's bytes are stored.
+	// Body is the content of a file in a form, and nil otherwise. Prepare may
+	// wrap it, for example in an io.TeeReader. The store then reads from the
+	// wrapper.
 	Body io.Reader
 }
 
-// Stored is a file that has arrived, for Intake.Save.
+// Stored is a received file, for Intake.Save.
 type Stored struct {
+	// Object describes the stored file.
 	Object *blobstore.Object
 
-	// Staged is the open operation of a file that comes by a form. CommitTx of
-	// sqlaudit.Journal, called with Staged in the transaction that inserts the row, ties
-	// the file to the row: both exist, or neither. If Save returns an error, the files are removed
-	// again, so it must not return one after its transaction was committed. An error
-	// that wraps blobstore.ErrInDoubt leaves the files to blobstore.Store.Reconcile,
-	// which keeps those whose CommitTx was committed. So does a panic.
+	// Staged is the open operation of a file in a form. To store the file and
+	// the application's row together, call Journal.CommitTx of package sqlaudit
+	// with Staged in the transaction of the row.
 	//
-	// Staged is nil if the file is stored and recorded already, as by Direct and
-	// package tus. An error of Save then leaves the file, and Save is called again when
-	// the client asks again, so it must accept a row that already exists.
+	// If Save returns an error, Form removes the files. Save must therefore not
+	// return an error after committing its transaction. There is one exception:
+	// if the error wraps blobstore.ErrInDoubt, or if Save panics, Form leaves
+	// the files to blobstore.Store.Reconcile. Reconcile keeps the files with a
+	// committed CommitTx.
+	//
+	// Staged is nil if the file is already stored and recorded, as in Direct
+	// and package tus. If Save returns an error, the file remains, and Save is
+	// called again when the client repeats the request. Save must then accept
+	// an existing row.
 	Staged *blobstore.Staged
 }
 
-// need panics without a store, when a handler is made.
+// need panics if the intake has no store. Constructors of handlers call it.
 func (in *Intake) need(handler string) {
 	if in == nil || in.Store == nil {
-		panic("blobhttp: " + handler + " needs an Intake with a Store")
+		panic("blobhttp: " + handler + ": Intake.Store is nil")
 	}
 }
 
-// admit refuses requests that no upload handler takes.
+// admit rejects a request before its body is read.
 func (in *Intake) admit(r *http.Request) error {
 	if err := RefuseLink(r); err != nil {
 		return err
@@ -123,8 +133,8 @@ func (in *Intake) admit(r *http.Request) error {
 
 var defaultProtection = http.NewCrossOriginProtection()
 
-// needUser refuses a request without a user. A request without any actor is left
-// to the store, which may have a default.
+// needUser rejects a request whose actor has no user. It accepts a request
+// without an actor, because the store may have a default actor.
 func needUser(ctx context.Context, anonymous bool) error {
 	if a, ok := audit.ActorFrom(ctx); ok && a.UserID == "" && !anonymous {
 		return errUnauthenticated
@@ -132,10 +142,10 @@ func needUser(ctx context.Context, anonymous bool) error {
 	return nil
 }
 
-// NewFile completes an announced file: it removes the folders from the name, sets
-// the key and the limits, asks Prepare, and refuses an announced size above
-// the limit. Handlers of other protocols, such
-// as package tus, call it for each file.
+// NewFile completes an announced file. It removes folders from the name, sets
+// the key and the limits, and calls Prepare. It returns an error if the
+// announced size exceeds the limit. Handlers of other protocols, such as
+// package tus, call NewFile for each file.
 func (in *Intake) NewFile(ctx context.Context, announced File) (*File, error) {
 	f := &announced
 	f.Filename = baseName(f.Filename)
@@ -150,13 +160,13 @@ func (in *Intake) NewFile(ctx context.Context, announced File) (*File, error) {
 		return nil, limit.Size(blobstore.ErrTooLarge, fmt.Sprintf("%d bytes", f.Size), most)
 	}
 	if f.Options.Overwrite || f.Options.Link != nil {
-		return nil, errors.New("blobhttp: Prepare set File.Options.Overwrite or Link: an Intake never overwrites, and has its own Link")
+		return nil, errors.New("blobhttp: Prepare set File.Options.Overwrite or Link: leave both unset, and use Intake.Link")
 	}
 	return f, nil
 }
 
-// baseName takes the folders off the name of a file. Some clients send the whole
-// path, with the separators of Windows or of Unix.
+// baseName removes the folders from a file name. Some clients send a whole
+// path, with Windows or Unix separators.
 func baseName(name string) string {
 	return name[strings.LastIndexAny(name, `/\`)+1:]
 }

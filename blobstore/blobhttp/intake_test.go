@@ -155,8 +155,8 @@ func TestRefusalsNameTheLimit(t *testing.T) {
 		"size of Prepare":              {intake: blobhttp.Intake{Prepare: func(_ context.Context, f *blobhttp.File) error { f.Options.MaxSize = 15; return nil }}, status: 413, detail: "The limit is 15 bytes."},
 		"type":                         {intake: blobhttp.Intake{AllowedTypes: []string{"application/pdf", "image/*"}}, status: 415, detail: "Files of this type are not allowed. Allowed types: application/pdf, image/*."},
 		"declared type":                {intake: blobhttp.Intake{AllowedTypes: []string{"image/*"}}, begin: &blobhttp.DirectBegin{ContentType: "text/html"}, status: 415, detail: "Files of this type are not allowed. Allowed types: image/*."},
-		"number of files":              {form: blobhttp.FormOptions{MaxFiles: 2}, parts: 3, status: 413, detail: "At most 2 files."},
-		"number of files, the default": {parts: 33, status: 413, detail: "At most 32 files."},
+		"number of files":              {form: blobhttp.FormOptions{MaxFiles: 2}, parts: 3, status: 413, detail: "At most 2 files are allowed."},
+		"number of files, the default": {parts: 33, status: 413, detail: "At most 32 files are allowed."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newUploadHost(t, setup{opts: c.store}, c.intake, &c.form)

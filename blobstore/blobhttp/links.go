@@ -1,6 +1,7 @@
 package blobhttp
 
-// This file implements the handler of signed links. It redeems the link of a request and does what the link allows.
+// This file implements the handler of signed links. It redeems the link in a
+// request and performs the permitted operation.
 
 import (
 	"errors"
@@ -19,65 +20,78 @@ import (
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
-// LinksOptions configure [Links]. Nil and the zero value mean the defaults.
+// LinksOptions configures [Links]. Nil and the zero value select the defaults.
 type LinksOptions struct {
-	// MaxSize limits each upload, in bytes, in addition to the limits of the link and
-	// of the store. 0: no limit.
+	// MaxSize limits each upload, in bytes, in addition to the limits of the
+	// link and of the store. Zero means no additional limit.
 	MaxSize int64
 
-	// InlineTypes are the types that may be shown instead of saved, if the link asks
-	// for it. Nil: [DefaultInlineTypes]. A type that can hold scripts (HTML, SVG, XML)
-	// is safe only on a host name that serves nothing else.
+	// InlineTypes lists the types a browser may display instead of saving, if
+	// the link requests it. Nil means [DefaultInlineTypes]. Add types with
+	// scripts (HTML, SVG, XML) only if the host name serves nothing else.
 	InlineTypes []string
 
-	// AllowedOrigins are the origins, such as "https://app.example.com", whose pages
-	// may use the links by scripts, as a direct upload does from another origin than
-	// that of this handler; "*" allows all. Cookies are never requested. A middleware
-	// in front must let preflight requests pass: they have the method OPTIONS and
-	// carry no credentials. None: only pages of the same origin.
+	// AllowedOrigins lists the origins, such as "https://app.example.com",
+	// whose pages may use the links in scripts. Direct uploads from a page of
+	// another origin need this. "*" allows all origins. An empty list allows
+	// only the handler's own origin.
+	//
+	// Cookies are never requested. If a middleware wraps the handler, it must
+	// accept preflight requests, with method OPTIONS and without credentials.
 	AllowedOrigins []string
 
-	// RedirectFor is the lifetime of the service's links to which GET is redirected,
-	// on a backend that signs links itself. A minute is enough. The use of the link is
-	// counted and recorded before. Until the service's link expires, it can be used
-	// again and can't be revoked. Content that a browser must not show is saved. 0:
-	// GET sends the bytes.
+	// RedirectFor makes GET redirect to a link of the storage service, on a
+	// backend that signs links itself. It is the lifetime of that link; a
+	// minute is enough. Zero sends the content through this handler.
+	//
+	// The use of the original link is counted and recorded before the redirect.
+	// The service's link can be used repeatedly until it expires, and it cannot
+	// be revoked. Its response displays only the InlineTypes; other types are
+	// saved.
 	RedirectFor time.Duration
 }
 
-// Links returns the handler of the links that store issues with the Signer of its
-// Options, on any backend. Mount it at the path of the signer's base URL. The path of
-// a request is covered by its signature: there is nothing to list or guess.
+// Links returns the handler for the links that a store issues with its
+// blobstore.Options.Signer, on every backend. Mount it at the path of the
+// signer's base URL. The signature covers the path of the request, so clients
+// cannot list or guess keys.
 //
-// GET and HEAD respond with the object: single and multiple ranges, conditional
-// requests, and an ETag that is the SHA-256 of the content where it is stored. PUT
-// stores the body under the link's constraints and responds 201 with the ETag, also
-// if it replaced a file. A key that is taken is 409, or 412 if the request says
-// "If-None-Match: *". DELETE responds 204. Each use is recorded, as redeem under the
-// link's grant, before its first effect or byte, and so is each refusal of a link
-// that was issued. [WriteError] responds to errors.
+// The method of the link selects the operation:
 //
-// A link may be bound to a user or an address, revoked (410), or limited to a number
-// of uses. Every GET, PUT and DELETE counts, whether it succeeds or not, and HEAD
-// does not; see blobstore.LinkOptions and blobstore.Options.Grants.
+//   - GET and HEAD respond with the object. They support ranges and conditional
+//     requests. The ETag is the stored SHA-256 of the content.
+//   - PUT stores the body under the constraints of the link and responds with
+//     status 201, even if it replaced an object. If the key exists and the link
+//     does not permit overwriting, the status is 409, or 412 if the request has
+//     the header "If-None-Match: *".
+//   - DELETE removes the object and responds with status 204.
 //
-// The actor is that of [Middleware], or else an anonymous one with the address of
-// the connection.
+// Links records each use in the trail, with action redeem and the link's grant
+// ID, before it changes an object or sends content. It also records refused
+// uses of issued links. [WriteError] responds to errors.
 //
-// If the store has no signer, no link is valid: Links logs that once with
-// slog.Default, and each request is 404 and reported to MiddlewareOptions.OnError. A
-// nil store panics.
+// A link may be restricted to a user or an address. It may be revoked (status
+// 410), or limited to a number of uses. Each GET, PUT and DELETE counts as a
+// use, even if it fails. HEAD does not count. See blobstore.LinkOptions and
+// blobstore.Options.Grants.
+//
+// The actor is the one set by [Middleware]. Without Middleware, the actor is
+// anonymous and has the address of the connection.
+//
+// If the store has no signer, no link is valid. Links logs this once with
+// slog.Default. Each request then gets status 404, and
+// MiddlewareOptions.OnError receives the error. Links panics if store is nil.
 func Links(store *blobstore.Store, opts *LinksOptions) http.Handler {
 	if store == nil {
-		panic("blobhttp: Links needs a store")
+		panic("blobhttp: Links: the store is nil")
 	}
 	h := &links{store: store}
 	if opts != nil {
 		h.opts = *opts
 	}
-	// A request without a signature is refused before anything is recorded.
+	// Redeem refuses this request, which has no signature, before recording it.
 	if _, err := store.Redeem(&http.Request{URL: new(url.URL)}); errors.Is(err, blobstore.ErrUnsupported) {
-		slog.Error("blobhttp: the store of Links has no signer, and each link is 404: want blobstore.Options.Signer, as blobtrail.Open sets it")
+		slog.Error("blobhttp: the store passed to Links has no signer, so every link gets status 404: set blobstore.Options.Signer, or use blobtrail.Open")
 		h.unsigned = true
 	}
 	if h.opts.InlineTypes == nil {
@@ -86,7 +100,7 @@ func Links(store *blobstore.Store, opts *LinksOptions) http.Handler {
 	return h
 }
 
-var errNoSigner = fmt.Errorf("%w: the program serves no links: the store of blobhttp.Links has no signer", fs.ErrNotExist)
+var errNoSigner = fmt.Errorf("%w: the store passed to blobhttp.Links has no signer: set blobstore.Options.Signer", fs.ErrNotExist)
 
 type links struct {
 	store    *blobstore.Store
@@ -101,7 +115,7 @@ func (h *links) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	_, known := audit.ActorFrom(r.Context())
 	ctx, _ := withActor(r)
-	r = r.WithContext(ctx) // which names the request as the trail does
+	r = r.WithContext(ctx) // use the same request ID as the trail
 	err := errNoSigner
 	if !h.unsigned {
 		err = h.serve(w, r, known)
@@ -115,7 +129,7 @@ func (h *links) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	WriteError(w, r, err)
 }
 
-// serve redeems the request's link. known is whether the program identified the
+// serve redeems the request's link. known reports whether the context had an
 // actor.
 func (h *links) serve(w http.ResponseWriter, r *http.Request, known bool) error {
 	red, err := h.store.Redeem(r)
@@ -142,12 +156,12 @@ func (h *links) serve(w http.ResponseWriter, r *http.Request, known bool) error 
 	})
 }
 
-// redirects reports whether GET is answered by the service.
+// redirects reports whether GET redirects to a link of the service.
 func (h *links) redirects() bool {
 	return h.opts.RedirectFor > 0 && slices.Contains(h.store.Info().Capabilities.Links.Methods, http.MethodGet)
 }
 
-// redirect responds with a link of the service.
+// redirect responds with a redirect to a link of the service.
 func (h *links) redirect(w http.ResponseWriter, r *http.Request, red *blobstore.Redemption) error {
 	g := &red.Grant
 	to, err := red.Redirect(r.Context(), func(o *blobstore.Object) *blobstore.LinkOptions {
@@ -211,11 +225,11 @@ func (h *links) delete(w http.ResponseWriter, r *http.Request, red *blobstore.Re
 	return nil
 }
 
-// uploadConditions refuses headers that a PUT must not ignore and the store can't
-// honor, and reports whether the request itself demands that the key is free.
+// uploadConditions rejects headers of a PUT request that must not be ignored
+// but are not supported. It reports whether the request requires a new key.
 func uploadConditions(h http.Header) (createOnly bool, err error) {
 	if len(h["Content-Range"]) > 0 {
-		return false, fmt.Errorf("%w: PUT of a part, by Content-Range", errBadRequest)
+		return false, fmt.Errorf("%w: PUT with Content-Range is not supported: send the whole content", errBadRequest)
 	}
 	if v, ok := list(h, "Content-Encoding"); ok && !strings.EqualFold(v, "identity") {
 		return false, errCoding
@@ -227,25 +241,25 @@ func uploadConditions(h http.Header) (createOnly bool, err error) {
 	}
 	v, ok := list(h, "If-None-Match")
 	if ok && strings.TrimSpace(v) != "*" {
-		return false, fmt.Errorf("%w: If-None-Match with PUT, other than *", blobstore.ErrUnsupported)
+		return false, fmt.Errorf("%w: invalid If-None-Match with PUT: want *", blobstore.ErrUnsupported)
 	}
 	return ok, nil
 }
 
-const maxType = 255 // bytes of a media type
+const maxType = 255 // maximum length of a media type, in bytes
 
-// declaredType returns the type that the client declares for its upload. It is empty
-// if the type has to be found from the content.
+// declaredType returns the client's Content-Type for an upload. It returns an
+// empty string if the store should detect the type.
 func declaredType(h http.Header) string {
 	t := h.Get("Content-Type")
 	base, ok := baseType(t)
-	if !ok || len(t) > maxType || base == unknownType || base == "application/x-www-form-urlencoded" { // which is what curl sends
+	if !ok || len(t) > maxType || base == unknownType || base == "application/x-www-form-urlencoded" { // the default of curl
 		return ""
 	}
 	return t
 }
 
-// clientBody marks the errors of a request's body as the client's.
+// clientBody marks the errors of a request body as the client's.
 type clientBody struct{ io.Reader }
 
 func (b clientBody) Read(p []byte) (int, error) {

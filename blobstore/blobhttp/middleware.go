@@ -12,46 +12,53 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore"
 )
 
-// MiddlewareOptions configure [Middleware]. Nil and the zero value mean that all
+// MiddlewareOptions configures [Middleware]. With nil or the zero value, all
 // requests are anonymous and no proxy is trusted.
 type MiddlewareOptions struct {
-	// Identify returns the user who sends the request, and the user's tenant, from
-	// the application's own session, token or certificate. Its error refuses the
-	// request. [WriteError] responds to one that wraps a *Problem, blobstore.ErrDenied
-	// or context.DeadlineExceeded as always, and to any other with a 401. An empty
-	// user without an error makes the request anonymous. Nil: all requests are
+	// Identify returns the user of a request, and the user's tenant, from the
+	// application's own session, token or certificate. An empty user without an
+	// error makes the request anonymous. If Identify is nil, all requests are
 	// anonymous.
+	//
+	// If Identify returns an error, the request is refused with status 401. An
+	// error wrapping a *Problem, blobstore.ErrDenied or
+	// context.DeadlineExceeded gets its usual response instead.
 	Identify func(*http.Request) (userID, tenantID string, err error)
 
-	// Challenge is the WWW-Authenticate header of each 401 of this package, including
-	// those of the handlers behind the middleware. Empty: "Bearer", or the challenge
-	// of a Middleware in front.
+	// Challenge is the WWW-Authenticate header of each response with status 401
+	// from this package, including the handlers inside the middleware. If
+	// empty, it is inherited from an enclosing Middleware, or else "Bearer".
 	Challenge string
 
-	// OnError receives each error that [WriteError] responds to, and each error of
-	// a handler of this package that comes too late for a response, with the details
-	// that the client does not see. [ProblemOf] gives the status; see also
-	// [ErrMisconfigured]. OnError is called concurrently. Nil: OnError of a Middleware
-	// in front, or else WriteError logs the errors that are not the client's fault.
+	// OnError receives each error passed to [WriteError], and each error of a
+	// handler after the response has started. The errors contain details hidden
+	// from the client. [ProblemOf] returns the status of an error; see also
+	// [ErrMisconfigured]. OnError is called concurrently.
+	//
+	// If OnError is nil, it is inherited from an enclosing Middleware. Without
+	// any OnError, WriteError logs the errors not caused by the client.
 	OnError func(r *http.Request, err error)
 
-	// TrustedProxies are the addresses of the proxies that may name the client's
-	// address. A request from any other address comes from the client itself. A Unix
-	// socket has no address, so a proxy behind one is not trusted.
+	// TrustedProxies lists the networks of the proxies that report the client's
+	// address. A request from another address is attributed to that address. A
+	// Unix socket has no address, so a proxy connected through one is not
+	// trusted.
 	TrustedProxies []netip.Prefix
 
-	// ProxyHeader is the only header in which the trusted proxies name the client:
-	// "X-Forwarded-For" (the default), "Forwarded" (RFC 7239), or a header with a
-	// single address, such as "X-Real-Ip". Other headers are ignored, since the client
-	// may have set them.
+	// ProxyHeader is the header with the client's address, set by the trusted
+	// proxies. It is "X-Forwarded-For" (the default), "Forwarded" (RFC 7239),
+	// or a header with a single address, such as "X-Real-Ip". All other headers
+	// are ignored, because the client can set them.
 	ProxyHeader string
 }
 
-// Middleware returns a middleware that puts an audit.Actor into the context of
-// each request: the user and tenant of Identify, the client's IP address, the user
-// agent and a request ID. The ID is the X-Request-Id of the request if that has 1
-// to 128 characters of A-Z a-z 0-9 and - . _ ~ : / + = @, or else a new UUID. The
-// response repeats it.
+// Middleware returns a middleware that adds an audit.Actor to the context of
+// each request. The actor has the user and tenant from Identify, the client's
+// IP address, the user agent and a request ID.
+//
+// The request ID is the X-Request-Id header of the request if it consists of 1
+// to 128 of the characters A-Z, a-z, 0-9 and -._~:/+=@ only. Otherwise it is a
+// new UUID. The response has the ID in the same header.
 func Middleware(opts *MiddlewareOptions) func(http.Handler) http.Handler {
 	var o MiddlewareOptions
 	if opts != nil {
@@ -79,8 +86,8 @@ func Middleware(opts *MiddlewareOptions) func(http.Handler) http.Handler {
 
 const defaultChallenge = "Bearer"
 
-// settings returns the settings for the handlers behind the middleware. Options
-// that are not set are those of a Middleware in front.
+// settings returns the settings for the handlers inside the middleware. It
+// takes unset options from an enclosing Middleware.
 func (o *MiddlewareOptions) settings(ctx context.Context, mistakes *mistakeLog) *settings {
 	s := *settingsOf(ctx)
 	s.mistakes = mistakes
@@ -93,7 +100,7 @@ func (o *MiddlewareOptions) settings(ctx context.Context, mistakes *mistakeLog) 
 	return &s
 }
 
-// anonymous returns an actor without a user, for the sender of a request.
+// anonymous returns an actor for a request, without a user.
 func anonymous(r *http.Request, ips *clientIPs) audit.Actor {
 	a := audit.Actor{UserAgent: r.UserAgent(), RequestID: r.Header.Get(requestIDHeader)}
 	if ip := ips.of(r); ip.IsValid() {
@@ -105,8 +112,8 @@ func anonymous(r *http.Request, ips *clientIPs) audit.Actor {
 	return a
 }
 
-// withActor returns the request's context with an actor: that of Middleware, or an
-// anonymous one.
+// withActor returns the request's context and its actor. If the context has no
+// actor, withActor adds an anonymous one.
 func withActor(r *http.Request) (context.Context, audit.Actor) {
 	ctx := r.Context()
 	if a, ok := audit.ActorFrom(ctx); ok {
@@ -133,8 +140,7 @@ func saneRequestID(id string) bool {
 	return true
 }
 
-// unidentified is the error of a function of the application that could not
-// identify the user of a request.
+// unidentified returns the response error for an error of Identify.
 func unidentified(err error) error {
 	if errors.Is(err, blobstore.ErrDenied) || errors.Is(err, context.DeadlineExceeded) {
 		return err

@@ -17,8 +17,8 @@ import (
 )
 
 // ErrMisconfigured reports a mistake in the program, not in the request.
-// Examples are a missing [Middleware], or links to a handler without
-// verification of links.
+// Examples are a missing [Middleware], or a signed link to a handler that does
+// not verify links.
 //
 // MiddlewareOptions.OnError receives it for each affected request, with any
 // status. If your OnError ignores errors with a status below 500, make an

@@ -126,7 +126,8 @@ var dropped = []string{
 //
 // WriteError passes err to MiddlewareOptions.OnError. If OnError is nil, it
 // logs errors with a status of 500 or above, and each [ErrMisconfigured], with
-// slog.Default. The log contains only the pattern and the ID of the request.
+// slog.Default. Apart from the error, it logs only the pattern and the ID of the
+// request.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	if err == nil {
 		err = errors.New("blobhttp: WriteError: the error is nil")

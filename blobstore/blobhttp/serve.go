@@ -1,6 +1,7 @@
 package blobhttp
 
-// Answering GET and HEAD with an object: conditions, ranges, headers, and then the bytes.
+// This file implements GET and HEAD responses: conditions, ranges, headers and
+// content.
 
 import (
 	"context"
@@ -18,21 +19,22 @@ import (
 	"github.com/blobtrail/blobtrail/internal/httprange"
 )
 
-// view describes a response with an object.
+// view describes the requested response.
 type view struct {
-	// open is DownloadRanges of the object.
+	// open calls DownloadRanges of the object.
 	open func(context.Context, *blobstore.RangesOptions) (*blobstore.RangeReader, error)
 
 	resource     audit.Resource
-	filename     string // empty: the one that it was uploaded under
+	filename     string // default: the original name of the upload
 	inline       bool
-	responseType string // empty: the object's
+	responseType string // default: the type of the object
 	inlineTypes  []string
 }
 
 // serve responds with the object. If it returns an error, the response has not
-// begun, and the caller responds to the error. A later failure ends the connection,
-// so that the client can't take a part for the whole.
+// started, and the caller responds to the error. If the content fails later,
+// serve aborts the connection, so that the client detects the incomplete
+// response.
 func serve(w http.ResponseWriter, r *http.Request, v view) error {
 	ctx := r.Context()
 	a := answer{r: r, v: &v}
@@ -69,7 +71,7 @@ func serve(w http.ResponseWriter, r *http.Request, v view) error {
 	return nil
 }
 
-// answer is what is decided about a request once the object is known.
+// answer describes the response, once the object is known.
 type answer struct {
 	r *http.Request
 	v *view
@@ -80,7 +82,8 @@ type answer struct {
 	parts  []blobstore.Range
 }
 
-// choose is called by the store when it knows what the object is.
+// choose selects the ranges of the object. The store calls it with the
+// attributes of the object.
 func (a *answer) choose(o *blobstore.Object) ([]blobstore.Range, error) {
 	a.object, a.tag, a.parts = o, objectTag(o), nil
 	h := a.r.Header
@@ -126,7 +129,7 @@ func (a *answer) writeHeader(h http.Header) {
 	}
 	secure(h, t, name, a.v.inline, a.v.inlineTypes)
 	if o.ContentEncoding != "" && visible(o.ContentEncoding) {
-		h["Content-Encoding"] = []string{o.ContentEncoding} // the bytes are sent as they are stored
+		h["Content-Encoding"] = []string{o.ContentEncoding} // the stored content is sent unchanged
 	}
 	h["Accept-Ranges"] = bytesUnit
 	if o.SHA256 != nil {
@@ -140,8 +143,8 @@ func (a *answer) writeHeader(h http.Header) {
 	h["Content-Length"] = []string{strconv.FormatInt(length, 10)}
 }
 
-// nameOf is the name to save an object under: the one that was asked for, the one
-// it was uploaded under, or its key's end.
+// nameOf returns the name for saving an object: the requested name, the
+// original name of the upload, or the last segment of the key.
 func nameOf(asked string, o *blobstore.Object) string {
 	switch {
 	case asked != "":
@@ -168,7 +171,7 @@ func (a *answer) writeBody(ctx context.Context, w http.ResponseWriter, parts *bl
 	return copyPart(ctx, w, parts)
 }
 
-// copyPart sends the next part, whole.
+// copyPart sends the next range.
 func copyPart(ctx context.Context, w io.Writer, parts *blobstore.RangeReader) error {
 	r, err := parts.Next(ctx)
 	if err != nil {
@@ -188,7 +191,7 @@ func (a *answer) writeMultipart(ctx context.Context, w http.ResponseWriter, part
 	header := func(p blobstore.Range) textproto.MIMEHeader {
 		return textproto.MIMEHeader{"Content-Range": {contentRange(p, a.object.Size)}, "Content-Type": types}
 	}
-	// The length is that of the same answer without content, and the content.
+	// The length is the sum of the part headers and the ranges.
 	var size counter
 	mw := multipart.NewWriter(&size)
 	for _, p := range a.parts {
@@ -220,7 +223,7 @@ func (a *answer) writeMultipart(ctx context.Context, w http.ResponseWriter, part
 	return mw.Close()
 }
 
-// counter counts what is written to it.
+// counter counts the bytes written to it.
 type counter int64
 
 func (c *counter) Write(p []byte) (int, error) {
