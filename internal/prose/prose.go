@@ -80,6 +80,9 @@ var (
 	word     = regexp.MustCompile(`[A-Za-z']+`)
 )
 
+// skipped are the names of folders without prose of the project.
+var skipped = []string{".git", "testdata", "node_modules"}
+
 // Check counts the habits below a folder. It leaves out tests, testdata and
 // node_modules.
 func Check(root string) (code, markdown Count, err error) {
@@ -88,7 +91,7 @@ func Check(root string) (code, markdown Count, err error) {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && slices.Contains([]string{".git", "testdata", "node_modules"}, d.Name()):
+		case d.IsDir() && slices.Contains(skipped, d.Name()):
 			return filepath.SkipDir
 		case strings.HasSuffix(path, ".md"):
 			return markdown.file(root, path, habits)

@@ -4,6 +4,8 @@
 //
 // With -since REVISION it compares the Go files of the work tree with those of a
 // Git revision instead: it names the files in which more than comments changed.
+// With -draw N it prints N comments at random, and as many error texts as -errors
+// says; the same -seed draws the same ones.
 package main
 
 import (
@@ -22,14 +24,22 @@ import (
 func main() {
 	examples := flag.Int("examples", 0, "print as many findings of each habit")
 	since := flag.String("since", "", "compare the tokens of Go files with those of this Git revision")
+	draw := flag.Int("draw", 0, "print as many comments, drawn at random")
+	texts := flag.Int("errors", 0, "print as many error texts with -draw")
+	seed := flag.Uint64("seed", 1, "the seed of -draw")
 	flag.Parse()
 	dir := "."
 	if flag.NArg() > 0 {
 		dir = flag.Arg(0)
 	}
-	err := count(os.Stdout, dir, *examples)
-	if *since != "" {
+	var err error
+	switch {
+	case *since != "":
 		err = compare(os.Stdout, *since)
+	case *draw > 0:
+		err = sample(os.Stdout, dir, *draw, *texts, *seed)
+	default:
+		err = count(os.Stdout, dir, *examples)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -58,6 +68,18 @@ func count(w io.Writer, dir string, examples int) error {
 				}
 			}
 		}
+	}
+	return nil
+}
+
+// sample prints texts that were drawn at random.
+func sample(w io.Writer, dir string, comments, errors int, seed uint64) error {
+	c, e, err := prose.Draw(dir, comments, errors, seed)
+	if err != nil {
+		return err
+	}
+	for i, t := range slices.Concat(c, e) {
+		fmt.Fprintf(w, "%d. %s:%d\n\t%s\n", i+1, t.Path, t.Line, strings.ReplaceAll(t.Text, "\n", "\n\t"))
 	}
 	return nil
 }
