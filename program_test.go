@@ -127,6 +127,9 @@ func TestOpenChecksWhatTheProgramChanged(t *testing.T) {
 
 // A program of its own, since this one has the provider and the driver.
 func TestMissingImportsAreNamed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out by -short: building two programs")
+	}
 	for _, tt := range []struct{ tags, want string }{
 		{"", `import _ "modernc.org/sqlite"`},
 		{"sqlite", `import _ "github.com/blobtrail/blobtrail/blobstore/filestore"`},

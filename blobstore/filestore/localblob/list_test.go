@@ -61,7 +61,11 @@ func expected(all []string, prefix, delim string) (want []string) {
 func TestListIsTheSortedKeys(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 4))
 	parts := []string{"a", "b", "-", ".", "..", "/", "/", "/", "//", "../", "0", "_", "__0x2f__", "é", "a.b", "\x01", "~"}
-	for round := range 20 {
+	rounds := 20
+	if testing.Short() {
+		rounds = 4
+	}
+	for round := range rounds {
 		dir := t.TempDir()
 		_, b := openTest(t, dir, &Options{noSync: true})
 		var all []string
