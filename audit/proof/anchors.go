@@ -1,8 +1,8 @@
 package proof
 
-// This file implements the comparison of a log with what its writer published. A
-// published object counts only if the writer signed it, and the writer only if it
-// is certified: nothing is concluded from the name of an object.
+// This file implements the comparison of a log with the objects that its writer
+// published. An object counts only if the writer signed it, and a writer counts
+// only if it is certified. The name of an object proves nothing.
 
 import (
 	"slices"
@@ -12,22 +12,22 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// anchors are what a writer published.
+// anchors are the published objects of a writer.
 type anchors struct {
-	certificate note.Verifier // from the published certificate, if that is good
+	certificate note.Verifier // from the published certificate, if valid
 	sizes       []int64       // ascending
-	roots       []tlog.Hash   // of the log at these sizes
+	roots       []tlog.Hash   // roots of the log at these sizes
 
-	one       sync.Mutex // the fields below
-	last      int64      // the largest size that the writer published
-	published int64      // how many checkpoints were compared
+	one       sync.Mutex // guards the fields below
+	last      int64      // the largest published size
+	published int64      // the number of checkpoints compared
 	differs   bool
 }
 
-// Anchors feeds what is in the bucket of the writer: its certificate, or "",
-// and the sizes of its checkpoints in ascending order. Neither is trusted.
-// It reports whether a signature of the writer can be checked at all; otherwise
-// its checkpoints are counted and left out.
+// Anchors feeds the objects in the writer's folder of the bucket: its
+// certificate, or "", and the sizes of its checkpoints in ascending order.
+// Anchors trusts neither. It reports whether signatures of the writer can be
+// verified. If not, its checkpoints are counted as unverified.
 func (l *Log) Anchors(certificate string, sizes []int64) bool {
 	l.anchors.sizes = sizes
 	if certificate != "" {
@@ -35,7 +35,7 @@ func (l *Log) Anchors(certificate string, sizes []int64) bool {
 		if l.anchors.certificate == nil {
 			l.c.leaveOut(1)
 		} else if l.w != nil && certificate != l.w.Certificate {
-			l.find(l.finding(kindCertificate, -1, "the certificate that was published is not the one in the database: the writer's key was replaced"))
+			l.find(l.finding(kindCertificate, -1, "the writer's key was replaced: the published certificate differs from the one in the database"))
 		}
 	}
 	if l.anchors.certificate == nil && l.verifier == nil {
@@ -45,8 +45,9 @@ func (l *Log) Anchors(certificate string, sizes []int64) bool {
 	return true
 }
 
-// openCertificate returns the verifier of the writer's signatures; nil unless the
-// writer signed the certificate and, if there are keys, one of them did.
+// openCertificate returns the verifier of the writer's signatures. It returns
+// nil unless the writer signed the certificate and, if there are keys, one of
+// them did too.
 func (l *Log) openCertificate(signed string) note.Verifier {
 	w, err := parseWriter(signed)
 	if err != nil || w.ID != l.stream.WriterID {
@@ -59,14 +60,14 @@ func (l *Log) openCertificate(signed string) note.Verifier {
 	return v
 }
 
-// leaveOut counts objects that no writer of the trail signed.
+// leaveOut counts objects without a signature of a writer of the trail.
 func (c *Checker) leaveOut(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.unverified += int64(n)
 }
 
-// grow notes the root of t if a checkpoint of its size was published.
+// grow stores the root of t if a checkpoint of its size was published.
 func (a *anchors) grow(t *Tree) {
 	i := len(a.roots)
 	for ; i < len(a.sizes) && a.sizes[i] < t.Size; i++ {
@@ -77,16 +78,17 @@ func (a *anchors) grow(t *Tree) {
 	}
 }
 
-// Published feeds a published checkpoint of a size that [Log.Anchors] named, and
-// reports whether it is one that the writer signed for that size. Others are
-// counted and left out. Feed the sizes from the largest downward until the first
-// that is valid, which covers all entries before it, and then any others. arrived
-// says that the trail has all entries up to size by now, although it did not when
-// the log was fed.
+// Published feeds a published checkpoint of a size passed to [Log.Anchors]. It
+// reports whether the writer signed the checkpoint for that size; other objects
+// are counted as unverified. Feed the sizes from the largest downward until the
+// first valid one, which covers all entries before it. Then feed any others.
+// arrived means that the trail now has all entries up to size, although some
+// were missing when the log was fed.
 func (l *Log) Published(size int64, signed string, arrived bool) bool {
 	v := l.anchors.certificate
 	if v == nil {
-		// Published before its certificate was, or the certificate is gone.
+		// The checkpoint was published before its certificate, or the
+		// certificate is missing.
 		v = l.verifier
 	}
 	c, err := openCheckpoint(signed, v)
@@ -103,12 +105,12 @@ func (l *Log) Published(size int64, signed string, arrived bool) bool {
 		return true // removed by a valid order, or reported above
 	}
 	l.published++
-	// After a gap or a changed entry the trees differ for a reason that was
-	// reported, but the published checkpoint says so too, once.
+	// After a gap or a changed entry, the roots differ for a reason already
+	// reported. The published checkpoint is evidence too, so report it once.
 	root, known := l.rootAt(size)
 	if known && c.root != root && !l.differs {
 		l.differs = true
-		f := l.finding(kindPublished, l.stream.First, "the checkpoint published for %d entries has another root than the entries give: they were rewritten", size)
+		f := l.finding(kindPublished, l.stream.First, "the entries were rewritten: their root differs from the checkpoint published for %d entries", size)
 		f.Last = size - 1
 		l.find(f)
 	}
@@ -125,7 +127,7 @@ func (l *Log) anchor(size int64, arrived bool) {
 	}
 	switch {
 	case l.w == nil:
-		f := l.finding(kindWriter, 0, "the writer is gone: it published that it had %d entries, and the database does not know it", size)
+		f := l.finding(kindWriter, 0, "the writer is missing from the database: it published a checkpoint for %d entries", size)
 		f.Last = size - 1
 		l.find(f)
 		l.report()
@@ -134,14 +136,14 @@ func (l *Log) anchor(size int64, arrived bool) {
 	}
 }
 
-// certified reports whether what was published is of a writer of this trail: the
-// one that the database has, if its certificate is good, or the one whose
-// published certificate is.
+// certified reports whether the published objects belong to a writer of this
+// trail. Either the published certificate is valid, or the writer in the
+// database has a valid certificate.
 func (l *Log) certified() bool {
 	return l.anchors.certificate != nil || l.odd == nil && (len(l.c.keys) == 0 || l.stream.CertifiedBy != "")
 }
 
-// rootAt returns the root of the log at a published size, if that is known.
+// rootAt returns the root of the log at a published size, if known.
 func (l *Log) rootAt(size int64) (root tlog.Hash, known bool) {
 	if size == l.stream.First {
 		return l.first.Root(), true

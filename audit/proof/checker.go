@@ -1,7 +1,7 @@
 package proof
 
-// This file implements what all logs of a trail have in common when they are
-// checked: the keys, the signers of orders, and the report.
+// This file implements the parts of a check that all logs of a trail share: the
+// keys, the signers of orders, and the report.
 
 import (
 	"cmp"
@@ -13,8 +13,8 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// Checker checks a trail that is fed to it log by log. It does no I/O, and may be
-// used concurrently; each [Log] has its own rules.
+// Checker checks a trail that is fed to it log by log. It performs no I/O. It
+// is safe for concurrent use; each [Log] has its own rules.
 type Checker struct {
 	keys []note.Verifier
 	max  int
@@ -23,19 +23,19 @@ type Checker struct {
 	found      Report
 	logs       []*Log
 	signers    map[string]signer
-	anchored   bool  // a published checkpoint is one of this trail
-	unverified int64 // published objects that no writer of this trail signed
+	anchored   bool  // a published checkpoint belongs to this trail
+	unverified int64 // published objects without a signature of a writer of this trail
 }
 
-// signer is whether a writer may sign orders.
+// signer states whether a writer may sign orders.
 type signer struct {
 	v   note.Verifier
 	err error
 }
 
-// NewChecker returns a checker that reports at most maxFindings findings, and
-// counts all. keys are the verifier keys that may certify writers. Without any,
-// every writer vouches for itself.
+// NewChecker returns a checker. It counts all findings, and reports at most
+// maxFindings of them. keys are the verifier keys that may certify writers.
+// Without keys, every writer certifies itself.
 func NewChecker(maxFindings int, keys ...string) (*Checker, error) {
 	verifiers, err := ParseKeys(keys...)
 	if err != nil {
@@ -44,7 +44,7 @@ func NewChecker(maxFindings int, keys ...string) (*Checker, error) {
 	return &Checker{keys: verifiers, max: maxFindings, signers: make(map[string]signer)}, nil
 }
 
-// Find adds a finding of the caller, who could not read what it wants to feed.
+// Find adds a finding of the caller, such as data that cannot be read.
 func (c *Checker) Find(f Finding) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -54,13 +54,13 @@ func (c *Checker) Find(f Finding) {
 	}
 }
 
-// Log begins the check of the log of one writer. w is nil if the trail does not
-// know the writer, and odd says why its row can't be read. From then on, orders
-// that the writer signed are accepted if its certificate is good. A log that is
-// never fed is not part of the report.
+// Log begins the check of one writer's log. w is nil if the trail does not
+// contain the writer. odd is the error of reading its row, or nil. If the
+// writer's certificate is valid, the checker accepts orders signed by the
+// writer from now on. A log that is never fed is not part of the report.
 func (c *Checker) Log(id string, w *Writer, odd error) *Log {
 	l := &Log{c: c, w: w, odd: odd, stream: Stream{WriterID: id}}
-	s := signer{err: errors.New("its writer is not in the database")}
+	s := signer{err: errors.New("the writer is not in the database")}
 	if w != nil {
 		l.stream.Origin, l.stream.StartedAt = w.Origin, w.StartedAt
 		if odd == nil {
@@ -74,9 +74,9 @@ func (c *Checker) Log(id string, w *Writer, odd error) *Log {
 	return l
 }
 
-// Signer returns the ID of the writer that claims to have signed an order, if the
-// checker does not know that writer yet; otherwise "". Feed it to [Checker.Log]
-// before the order.
+// Signer returns the ID of the writer that an order claims as its signer. It
+// returns "" if the checker already knows this writer. Otherwise, pass the
+// writer to [Checker.Log] before feeding the order.
 func (c *Checker) Signer(order string) (writerID string) {
 	id, err := signerOf(order)
 	if err != nil {
@@ -90,7 +90,7 @@ func (c *Checker) Signer(order string) (writerID string) {
 	return id
 }
 
-// openOrder returns the text of an order that a certified writer signed.
+// openOrder returns the text of an order, signed by a certified writer.
 func (c *Checker) openOrder(order string) (string, error) {
 	id, err := signerOf(order)
 	if err != nil {
@@ -100,16 +100,16 @@ func (c *Checker) openOrder(order string) (string, error) {
 	s, known := c.signers[id]
 	c.mu.Unlock()
 	if !known {
-		s.err = errors.New("its writer is not known")
+		s.err = errors.New("unknown writer")
 	}
 	if s.err != nil {
-		return "", fmt.Errorf("it is signed by writer %s: %w", id, s.err)
+		return "", fmt.Errorf("signed by writer %s: %w", id, s.err)
 	}
 	return openNote(order, s.v)
 }
 
-// Report returns the result. published says that published checkpoints were
-// looked for. Nothing may be fed afterwards.
+// Report returns the result. published means that the caller looked for
+// published checkpoints. Feed nothing after calling Report.
 func (c *Checker) Report(published bool) *Report {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -139,20 +139,20 @@ func (c *Checker) Report(published bool) *Report {
 	return r
 }
 
-// remark says what the report can't know.
+// remark adds the limits of the check to the report.
 func (c *Checker) remark(published bool) {
 	add := func(format string, args ...any) {
 		c.found.Remarks = append(c.found.Remarks, fmt.Sprintf(format, args...))
 	}
 	if len(c.keys) == 0 {
-		add("No deployment key was given: each writer vouches for itself. An attacker who can write to the database could have replaced writers by others; only published checkpoints would show that. Such a writer could also have ordered entries to be erased or removed; nothing would show that.")
+		add("No deployment key was given, so each writer certifies itself. An attacker who can write to the database could have replaced writers; only published checkpoints would reveal this. A replaced writer could also have ordered entries to be erased or removed; nothing would reveal this.")
 	}
 	if !published {
-		add("No bucket was given: the end of a log may have been cut off, writers may have been removed whole, or the database may be an older copy, and nothing here would show it.")
+		add("No bucket was given. This check cannot detect that the end of a log was cut off, that whole writers were removed, or that the database is an older copy.")
 		return
 	}
-	add("What was recorded after the last published checkpoint of its writer could have been cut off unseen; %d entries that are there are that new.", c.found.Unpublished())
+	add("Entries after the last published checkpoint of their writer could have been cut off undetected. The trail has %d entries after these checkpoints.", c.found.Unpublished())
 	if c.unverified > 0 {
-		add("%d objects of the bucket were left out: no writer of this trail signed them, or no key that was given certifies their writer.", c.unverified)
+		add("%d objects of the bucket were ignored: no writer of this trail signed them, or none of the given keys certifies their writer.", c.unverified)
 	}
 }

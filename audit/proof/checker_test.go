@@ -9,18 +9,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fed is a log as it is fed to a checker. The honest one has 12 entries, of which
-// the first 4 were removed by order, entry 6 was erased by order, and 12 were
-// published.
+// fed is a log in the form that a checker is fed. The honest log has 12
+// entries. An order removed the first 4, another order erased entry 6, and all
+// 12 were published.
 type fed struct {
 	d           *deployment
 	w           *testWriter
 	start       Tree
 	checkpoints map[int64]string
 	entries     []*Entry
-	frontier    string // the order
+	frontier    string // the order to remove entries
 	erasure     string
-	certificate string // published
+	certificate string // the published certificate
 	published   map[int64]string
 }
 
@@ -77,7 +77,7 @@ func (f *fed) check(t *testing.T) *Report {
 	return c.Report(true)
 }
 
-func TestCheckerOfAnHonestLog(t *testing.T) {
+func TestCheckerAcceptsAnHonestLog(t *testing.T) {
 	r := newFed(t).check(t)
 	require.NoError(t, r.Err(), "%v", r.Findings)
 	assert.Equal(t, VerdictSound, r.Verdict)
@@ -145,9 +145,9 @@ func TestCheckerFinds(t *testing.T) {
 	}
 }
 
-// What was published shows a log that was signed anew, one that was cut off, and a
-// writer that is gone.
-func TestCheckerAgainstWhatWasPublished(t *testing.T) {
+// Published checkpoints reveal that a log was signed again or cut off, or that
+// a writer is missing.
+func TestCheckerComparesPublishedCheckpoints(t *testing.T) {
 	f := newFed(t)
 	forger := *f.w
 	forger.entries, forger.tree = nil, Tree{}

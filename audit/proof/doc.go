@@ -1,24 +1,22 @@
-// Package proof is the format of the audit trail, and the judgement of it. It
-// specifies canonical entries, Merkle trees, checkpoints, certificates, orders,
-// proofs and exports, and it checks them.
+// Package proof specifies the format of the audit trail and verifies it.
 //
-// [Verify] checks the proof of one entry, and [VerifyExport] the entries that a
-// purge exported. Both need nothing but their arguments and a verifier key, so an
+// [Verify] checks the proof of one entry. [VerifyExport] checks the entries
+// exported by a purge. Both need only their arguments and a verifier key, so an
 // auditor can use them without access to the trail. A [Checker] checks a whole
-// trail that is fed to it; package sqlaudit reads one from a database. Nothing in
-// this package does I/O, except reading and writing an export.
+// trail; package sqlaudit feeds it from a database. This package performs no
+// I/O except reading and writing exports.
 //
-// The rest of this comment is the format. It is all that is needed to write
-// another verifier. The names are those of the tables of package sqlaudit.
+// The rest of this comment is the format. It is sufficient to write another
+// verifier. Names of tables and columns are those of package sqlaudit.
 //
 // # Canonical entry, version 1
 //
 // The canonical form of an entry is a JSON object. It has one member for each
-// column of [audit.Columns] that is not personal, named after the column, and the
-// members schema_version and pii_commitment. The personal columns are user_id,
-// ip_address, user_agent and request_id. A column that is NULL has no member.
-// Members are sorted by name. Tokens are not separated by white space. Values are
-// encoded as follows:
+// column of [audit.Columns] that is not personal, named after the column, and
+// the members schema_version and pii_commitment. The personal columns are
+// user_id, ip_address, user_agent and request_id. A column with the value NULL
+// has no member. Members are sorted by name. No white space separates the
+// tokens. Values are encoded as follows:
 //
 //   - Text columns: a JSON string as specified in RFC 8785. Only '"', '\' and
 //     the characters below U+0020 are escaped, as \" \\ \b \t \n \f \r or
@@ -35,11 +33,10 @@
 //     strings. The member contains that object itself, not a string. Its members
 //     are sorted by the UTF-16 code units of their names. Its strings are
 //     encoded like text columns. A verifier must parse the column and encode it
-//     again: text that holds more than one object could imitate the members
-//     after it.
+//     again: text with more than one object could imitate the members after it.
 //
-// A verifier must also check that each column holds a value of the column's type. On
-// SQLite, where any column takes any value, text that is stored as a BLOB gives
+// A verifier must also check that each column has a value of the column's type.
+// SQLite accepts any value in any column. There, text stored as a BLOB gives
 // the same leaf, but no query finds it. NULL is never stored as an empty text.
 //
 // leaf is the SHA-256 of the byte 0x00 followed by the canonical form. This is
@@ -48,16 +45,16 @@
 // pii_commitment is the SHA-256 of these bytes, in this order: pii_salt (32
 // random bytes), user_id, ip_address, user_agent, request_id. Each of the four
 // fields is encoded as its length in bytes (8 bytes, big-endian) followed by
-// its bytes in UTF-8. A field that is NULL is encoded as eight bytes 0xff with
-// no content. After an erasure, pii_salt is NULL. The commitment can then
-// neither be checked nor be guessed.
+// its bytes in UTF-8. A NULL field is encoded as eight bytes 0xff with no
+// content. After an erasure, pii_salt is NULL. The commitment can then neither
+// be checked nor be guessed.
 //
 // # Checkpoints and certificates
 //
-// Each process that writes entries is a writer. Its entries are numbered in seq,
-// from 0 and without gaps. Their leaves, in ascending order of seq, are the leaves
-// of a Merkle tree as defined in RFC 6962. An inner node is the SHA-256 of the
-// byte 0x01, the left hash and the right hash.
+// Each process that writes entries is a writer. Its entries are numbered in
+// seq, from 0 and without gaps. Their leaves, in ascending order of seq, are
+// the leaves of a Merkle tree as defined in RFC 6962. An inner node is the
+// SHA-256 of the byte 0x01, the left hash and the right hash.
 //
 // A checkpoint is a C2SP signed note (c2sp.org/signed-note, Ed25519, in the
 // format of golang.org/x/mod/sumdb/note). Its text is a C2SP tlog-checkpoint of
@@ -72,9 +69,9 @@
 // file_access_checkpoints, tree_size equals the size in the note. The seq of
 // every entry is less than the largest tree_size of its writer.
 //
-// file_access_writers.certificate is a signed note. It is signed by the
-// writer's key and, if the deployment has a key, also by the deployment key.
-// Its text is:
+// file_access_writers.certificate is a signed note. The writer's key signs it
+// and, if the deployment has a key, the deployment key signs it too. Its text
+// is:
 //
 //	blobtrail writer certificate v1
 //	writer <writer_id>
@@ -85,20 +82,20 @@
 // # Published objects
 //
 // Each writer has one folder below the prefix. The folder contains the object
-// "<writer_id>/certificate", which is written before the first checkpoint, and
-// one object "<writer_id>/<tree_size>" for each published checkpoint, with
+// "<writer_id>/certificate", written before the first checkpoint, and one
+// object "<writer_id>/<tree_size>" for each published checkpoint, with
 // tree_size in 20 decimal digits. The content of each object is the note, byte
 // for byte. Published objects are never replaced.
 //
-// An object counts only if it is signed: the certificate by the writer and by a
-// trusted key, a checkpoint by the writer and for the size in its name. Other
-// objects below the prefix say nothing about the trail.
+// Only signed objects count. A certificate must be signed by its writer and by
+// a trusted key. A checkpoint must be signed by its writer, for the size in its
+// name. A verifier must draw no conclusion from other objects below the prefix.
 //
 // # Orders
 //
 // The personal fields and pii_salt of an entry may be NULL if a row of
 // file_access_erasures with the same writer_id names the entry. The row's note
-// is signed by any writer that has a valid certificate. The last line lists
+// is signed by any writer with a valid certificate. The last line lists
 // sequence numbers and ranges in ascending order, and its first number equals
 // the column first_seq:
 //
@@ -111,10 +108,10 @@
 // states that all entries with a smaller seq were removed. The column hashes
 // contains the roots of the complete subtrees of a tree with tree_size leaves,
 // 32 bytes each. There is one root for each bit set in tree_size, ordered from
-// the highest bit to the lowest, so the largest and leftmost subtree comes first.
-// Together they produce the root in the writer's checkpoint with the same
-// tree_size, which is kept. The row's note is signed by any writer that has a
-// valid certificate:
+// the highest bit to the lowest, so the largest and leftmost subtree comes
+// first. Together they produce the root in the writer's checkpoint with the
+// same tree_size. Purge keeps that checkpoint. The row's note is signed by any
+// writer with a valid certificate:
 //
 //	blobtrail frontier v1
 //	op <op_id>
@@ -136,48 +133,53 @@
 //
 // A proof is valid if all of these conditions hold:
 //
+//   - version is 1.
 //   - A trusted key signed the certificate.
 //   - The key in the certificate signed the checkpoint.
 //   - path leads from the leaf hash of entry to the root in the checkpoint.
-//   - entry names the writer of the certificate, and its seq equals index.
+//   - entry is in canonical form, names the writer of the certificate, and its
+//     seq equals index.
 //   - If personal is present, the pii_commitment of entry matches it.
 //
 // # Exports
 //
-// An export contains one JSON object per line. Strings are escaped as encoding/json
-// does without HTML escaping, members have the order given here, and a member that
-// is empty is absent:
+// An export contains one JSON object per line. Strings are escaped as
+// encoding/json does without HTML escaping. Members have the order given here;
+// those of "personal" are sorted by name. The members "personal" and "hashes"
+// are absent if they are empty.
 //
-//   - {"export": …} begins an export. Its members are "version", the number 1, and
-//     "op_id", the operation of the purge.
-//   - {"writer": …} precedes the entries of a writer. Its members are "writer_id",
-//     "origin", "certificate" (the note), "from" (the seq of the first entry that
-//     follows) and "hashes" (those of the tree with from leaves, as in
-//     file_access_frontiers, as base64 strings).
+//   - {"export": …} begins an export. Its members are "version", the number 1,
+//     and "op_id", the operation of the purge.
+//   - {"writer": …} precedes the entries of a writer. Its members are
+//     "writer_id", "origin", "certificate" (the note), "from" (the seq of the
+//     first entry after this line) and "hashes" (of the tree with from leaves,
+//     as in file_access_frontiers, as base64 strings).
 //   - {"entry": …, "leaf": …, "personal": …} contains the canonical form as a
 //     string, the leaf in hexadecimal digits, and the personal columns as in a
 //     proof unless they were erased.
-//   - {"checkpoint": …} contains the note of the writer that covers the entries
+//   - {"checkpoint": …} contains the writer's note that covers the entries
 //     before it, from the beginning of the log.
-//   - {"end": …} ends an export. Its members are "note" and "certificate", which is
-//     that of the writer that signed the note.
+//   - {"end": …} ends an export. Its members are "note" and "certificate". The
+//     certificate belongs to the writer that signed the note.
 //
-// The text of the note at the end covers all lines from the one that begins the
-// export, with their line ends:
+// The text of the note at the end covers all lines before it, including their
+// line ends, from the line that begins the export:
 //
 //	blobtrail export v1
 //	op <op_id>
 //	lines <their number, decimal>
 //	sha256 <SHA-256 of their bytes, in hexadecimal digits>
 //
-// Exports may follow each other. In a later one, the entries of a writer begin
-// where an earlier one ended, or before that if the purge was interrupted and
-// exported them again. An interrupted purge leaves no end.
+// A file may contain several exports. In a later one, the entries of a writer
+// begin after the last entry of an earlier one. They begin before that entry if
+// the purge was interrupted and exported some entries again. An interrupted
+// purge leaves no end.
 //
 // # Vectors
 //
 // The directory testdata contains test vectors: vectors.json for entries,
-// proof.json for a proof and export.jsonl for an export. The directory testdata of package sqlaudit contains
-// verify.py, a verifier for SQLite that was written from this comment. It recomputes
-// every leaf, commitment and root, but does not check signatures.
+// proof.json for a proof and export.jsonl for an export. The directory testdata
+// of package sqlaudit contains verify.py, a verifier for SQLite written from
+// this comment. It recomputes every leaf, commitment and root, but does not
+// check signatures.
 package proof

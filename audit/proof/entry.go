@@ -1,7 +1,7 @@
 package proof
 
 // This file implements the canonical form of an entry, its leaf and its
-// commitment. A change of any of them needs another SchemaVersion.
+// commitment. Changing any of them requires another SchemaVersion.
 
 import (
 	"bytes"
@@ -20,28 +20,28 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// SchemaVersion is the version of the canonical form, which every entry names.
+// SchemaVersion is the version of the canonical form. Every entry contains it.
 const SchemaVersion = 1
 
-// Entry is an entry in stored form: the values of its columns and the three
-// columns of the proof.
+// Entry is an entry in stored form: the values of its columns, and the salt,
+// commitment and leaf of the proof.
 type Entry struct {
-	// Values are those of [audit.Columns], in their order, as
-	// [audit.Column.Value] returns them. The personal ones are nil after an
-	// erasure.
+	// Values has the values of [audit.Columns], in their order, as returned by
+	// [audit.Column.Value]. The personal values are nil after an erasure.
 	Values     []any
 	Salt       []byte // of the commitment; nil after an erasure
 	Commitment []byte
 	Leaf       tlog.Hash
 }
 
-// Seal sets Commitment and Leaf to those that Values and Salt give.
+// Seal computes Commitment and Leaf from Values and Salt.
 func (e *Entry) Seal() {
 	e.Commitment = e.commitment()
 	e.Leaf = tlog.RecordHash(e.Canonical(make([]byte, 0, 1024)))
 }
 
-// Canonical appends the canonical form of e, with the commitment that e has, to b.
+// Canonical appends the canonical form of e to b. It includes e.Commitment
+// without recomputing it.
 func (e *Entry) Canonical(b []byte) []byte {
 	cs := audit.Columns()
 	b = append(b, '{')
@@ -74,13 +74,13 @@ func appendName(b []byte, name string) []byte {
 }
 
 // member is a member of the canonical form: a column of audit.Columns, or one
-// that this package adds.
+// of the two members added by this package.
 type member struct {
 	name   string
-	column int // in audit.Columns; -1: added by this package
+	column int // index in audit.Columns; -1 if added by this package
 }
 
-// members lists the members of the canonical form in the order of their names.
+// members lists the members of the canonical form, sorted by name.
 var members = canonicalMembers()
 
 func canonicalMembers() []member {
@@ -117,7 +117,7 @@ func (e *Entry) commitment() []byte {
 	return h.Sum(nil)
 }
 
-// The columns that identify an entry.
+// These columns identify an entry.
 var idColumn, seqColumn, writerColumn = columnOf("id"), columnOf("seq"), columnOf("writer_id")
 
 func columnOf(name string) int {
@@ -137,11 +137,11 @@ func (e *Entry) hasPersonal() bool {
 	return false
 }
 
-// fillPersonal sets the salt and the personal values from those of a proof or an
-// export.
+// fillPersonal sets the salt and the personal values from those of a proof or
+// an export.
 func (e *Entry) fillPersonal(personal map[string]string) (err error) {
 	if e.Salt, err = hex.DecodeString(personal[saltName]); err != nil || len(e.Salt) != sha256.Size {
-		return errors.New("the salt does not have 64 hexadecimal digits")
+		return errors.New("invalid salt: want 64 hexadecimal digits")
 	}
 	known := 1
 	for i, c := range audit.Columns() {
@@ -150,19 +150,19 @@ func (e *Entry) fillPersonal(personal map[string]string) (err error) {
 			continue
 		}
 		if s == "" {
-			return fmt.Errorf("the personal field %s is empty", c.Name)
+			return fmt.Errorf("the personal field %s is empty: want it absent", c.Name)
 		}
 		e.Values[i] = s
 		known++
 	}
 	if known != len(personal) {
-		return errors.New("the personal fields have another name than those of an entry")
+		return errors.New("unknown personal field: want only salt and the personal columns")
 	}
 	return nil
 }
 
-// personal returns the personal values and the salt of e as a [Proof] and an
-// export contain them; nil after an erasure.
+// personal returns the personal values and the salt of e in the form of a
+// [Proof] or an export. It returns nil after an erasure.
 func (e *Entry) personal() map[string]string {
 	if e.Salt == nil {
 		return nil
@@ -176,7 +176,7 @@ func (e *Entry) personal() map[string]string {
 	return out
 }
 
-// saltName is the member of the personal fields that holds the salt.
+// saltName is the name of the salt among the personal members.
 const saltName = "salt"
 
 // decode returns e as an entry of package audit.
@@ -190,10 +190,10 @@ func (e *Entry) decode() (out audit.Entry, err error) {
 	return out, nil
 }
 
-// parseCanonical reads a canonical form, and nothing that is not one.
+// parseCanonical parses a canonical form and rejects every other encoding.
 func parseCanonical(text string) (*Entry, error) {
 	fail := func(err error) (*Entry, error) {
-		return nil, fmt.Errorf("the entry is not in its canonical form: %w", err)
+		return nil, fmt.Errorf("the entry is not in canonical form: %w", err)
 	}
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(text), &object); err != nil {
@@ -205,12 +205,12 @@ func parseCanonical(text string) (*Entry, error) {
 		return fail(err)
 	}
 	if version != SchemaVersion {
-		return nil, fmt.Errorf("the entry has version %d: want %d", version, SchemaVersion)
+		return nil, fmt.Errorf("unsupported version %d of the entry: want %d", version, SchemaVersion)
 	}
 	e := new(Entry)
 	var err error
 	if e.Commitment, err = hex.DecodeString(commitment); err != nil || len(e.Commitment) != sha256.Size {
-		return fail(errors.New("its commitment does not have 64 hexadecimal digits"))
+		return fail(errors.New("invalid commitment: want 64 hexadecimal digits"))
 	}
 	cs := audit.Columns()
 	e.Values = make([]any, len(cs))
@@ -224,23 +224,23 @@ func parseCanonical(text string) (*Entry, error) {
 	if _, err := e.decode(); err != nil {
 		return fail(err)
 	}
-	// Written again it must be the same, or a reader could see in it what
-	// another one does not: a name twice, say.
+	// Encoding the entry again must give the same text. Otherwise, readers
+	// could interpret it differently, for example if a name appears twice.
 	canonical := e.Canonical(make([]byte, 0, len(text)))
 	if string(canonical) != text {
-		return fail(errors.New("it has another encoding or other members"))
+		return fail(errors.New("its encoding or its members differ"))
 	}
 	e.Leaf = tlog.RecordHash(canonical)
 	return e, nil
 }
 
-// Check returns an error unless Leaf and Commitment are those of e.
+// Check returns an error unless Leaf and Commitment match the content of e.
 func (e *Entry) Check() error {
 	switch {
 	case tlog.RecordHash(e.Canonical(make([]byte, 0, 1024))) != e.Leaf:
-		return errors.New("its content is not what its leaf is the hash of")
+		return errors.New("the leaf is not the hash of the content")
 	case e.Salt != nil && !bytes.Equal(e.commitment(), e.Commitment):
-		return errors.New("its personal fields are not those that were recorded")
+		return errors.New("the personal fields do not match the commitment")
 	}
 	return nil
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// vector is one test vector of the published format: what the columns hold,
-// and what follows from them.
+// vector is a test vector of the format: the values of the columns and the
+// results computed from them.
 type vector struct {
 	Name       string         `json:"name"`
 	Columns    map[string]any `json:"columns"`
@@ -76,8 +76,8 @@ const vectorFile = "testdata/vectors.json"
 
 var update = flag.Bool("update", false, "write "+vectorFile+" anew")
 
-// vectorOf returns the vector of a row, made by other means than the code under
-// test except for the canonical form and the commitment.
+// vectorOf returns the vector of a row. It computes everything except the
+// canonical form and the commitment independently of the tested code.
 func vectorOf(name string, e *Entry) vector {
 	v := vector{Name: name, Columns: map[string]any{"schema_version": SchemaVersion}, Canonical: string(e.Canonical(nil)), Commitment: hex.EncodeToString(e.Commitment)}
 	sum := sha256.Sum256(append([]byte{0}, v.Canonical...))
@@ -103,8 +103,8 @@ func vectorOf(name string, e *Entry) vector {
 	return v
 }
 
-// The vectors are kept in a file for those who write another verifier. A change
-// of the format must show here.
+// The file of vectors is for authors of other verifiers. It also detects every
+// change of the format.
 func TestVectors(t *testing.T) {
 	entries := vectorEntries()
 	if *update {

@@ -9,7 +9,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
-// An auditor received a proof, and long before that the verifier key.
+// An auditor checks a proof with a verifier key received long before.
 func ExampleVerify() {
 	text, err := os.ReadFile("testdata/proof.json")
 	if err != nil {
@@ -27,7 +27,7 @@ func ExampleVerify() {
 	entry, err := proof.Verify(received.Proof, received.Key)
 	fmt.Println(entry.OccurredAt.Year(), entry.Actor.UserID, entry.Action, entry.Outcome, entry.Key, err)
 
-	// Without personal fields the proof holds too. A change does not pass.
+	// A proof without personal fields is valid too. A changed entry is not.
 	received.Proof.Personal = nil
 	entry, err = proof.Verify(received.Proof, received.Key)
 	fmt.Printf("%q %v\n", entry.Actor.UserID, err)
@@ -40,7 +40,7 @@ func ExampleVerify() {
 	// true
 }
 
-// An archive keeps what was exported before it was removed from the trail.
+// An auditor checks an archived export of entries removed from the trail.
 func ExampleVerifyExport() {
 	key, err := os.ReadFile("testdata/export.key")
 	if err != nil {

@@ -19,7 +19,7 @@ const (
 	exportTitle   = "blobtrail export v1"
 )
 
-// exportLine is a line of an export: one of the five.
+// exportLine is a line of an export. Exactly one of its five forms is set.
 type exportLine struct {
 	Export     *exportBegin      `json:"export,omitempty"`
 	Writer     *exportWriter     `json:"writer,omitempty"`
@@ -39,16 +39,16 @@ type exportWriter struct {
 	ID          string      `json:"writer_id"`
 	Origin      string      `json:"origin"`
 	Certificate string      `json:"certificate"`
-	From        int64       `json:"from"`             // the seq of the first entry that follows
+	From        int64       `json:"from"`             // the seq of the next entry
 	Hashes      []tlog.Hash `json:"hashes,omitempty"` // of the tree of the entries before it
 }
 
 type exportEnd struct {
 	Note        string `json:"note"`
-	Certificate string `json:"certificate"` // of the writer that signed it
+	Certificate string `json:"certificate"` // of the writer that signed the note
 }
 
-// encode returns the line, which has one form.
+// encode returns the only valid encoding of the line.
 func (l *exportLine) encode() ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -57,7 +57,7 @@ func (l *exportLine) encode() ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// digest is what the end of an export states: the lines before it.
+// digest covers the lines before the end of an export.
 type digest struct {
 	lines int64
 	hash  hash.Hash
@@ -68,29 +68,30 @@ func (d *digest) add(line []byte) {
 	d.hash.Write(line)
 }
 
-// text is the text of the note at the end of an export.
+// text returns the text of the note at the end of an export.
 func (d *digest) text(opID string) string {
 	return fmt.Sprintf("%s\nop %s\nlines %d\nsha256 %s\n", exportTitle, opID, d.lines, hex.EncodeToString(d.hash.Sum(nil)))
 }
 
-// Export writes entries that are about to be removed as JSON Lines, which
-// [VerifyExport] checks. It is not safe for concurrent use.
+// Export writes entries as JSON Lines before they are removed. [VerifyExport]
+// checks the result. An Export is not safe for concurrent use.
 type Export struct {
 	w      io.Writer
 	opID   string
 	digest digest
-	writer string // whose entries were written last, and where they end
+	writer string // the last writer, and the position after its last entry
 	next   int64
 }
 
-// NewExport returns an export of the operation opID. It writes nothing before its
-// first entry.
+// NewExport returns an export of the operation opID. It writes nothing before
+// the first entry.
 func NewExport(w io.Writer, opID string) *Export {
 	return &Export{w: w, opID: opID, digest: digest{hash: sha256.New()}}
 }
 
-// Write writes entries of a writer, which follow those that start covers, and
-// the writer's checkpoint of the tree with them. It writes all of them at once.
+// Write writes entries of a writer in a single call of the underlying writer.
+// start is the tree of the preceding entries, and checkpoint is the writer's
+// checkpoint of the tree that includes entries.
 func (x *Export) Write(w *Writer, start *Tree, entries []*Entry, checkpoint string) error {
 	var lines []exportLine
 	if x.digest.lines == 0 {
@@ -120,9 +121,10 @@ func (x *Export) write(lines []exportLine) error {
 	return err
 }
 
-// End ends an export that has entries with a note that counts its lines, so that
-// none can be removed unseen. sign returns the note with a text, signed by the
-// writer signer. It reports whether it wrote anything.
+// End ends an export with a note that counts its lines, so that no line can be
+// removed undetected. sign returns the note with the given text, signed by the
+// writer signer. End reports whether it wrote anything; an export without
+// entries has no end.
 func (x *Export) End(signer *Writer, sign func(text string) (string, error)) (bool, error) {
 	if x.digest.lines == 0 {
 		return false, nil

@@ -36,7 +36,7 @@ func end(t *testing.T, x *Export, w *testWriter) {
 	require.True(t, written)
 }
 
-// newExported exports 5 and 3 entries of a, then 4 of b.
+// newExported exports 5 and 3 entries of writer a, then 4 of writer b.
 func newExported(t *testing.T) *exported {
 	t.Helper()
 	d := newDeployment(t)
@@ -94,7 +94,7 @@ func TestVerifyExport(t *testing.T) {
 	assert.Equal(t, []int64{0, 10, 10}, []int64{r.Streams[0].First, r.Streams[0].Size, r.Streams[0].Signed})
 }
 
-// An export that was made once has to hold for good.
+// Exports made by earlier versions must remain valid.
 func TestExportVector(t *testing.T) {
 	const vector, key = "testdata/export.jsonl", "testdata/export.key"
 	if *update {
@@ -115,7 +115,7 @@ func TestExportVector(t *testing.T) {
 func TestVerifyExportNeedsAKeyAndAnExport(t *testing.T) {
 	e := newExported(t)
 	_, err := VerifyExport(strings.NewReader(e.text))
-	require.ErrorContains(t, err, "without a key")
+	require.ErrorContains(t, err, "no verifier key")
 	_, err = VerifyExport(strings.NewReader(e.text), "no key")
 	require.Error(t, err)
 	r := e.verify(t, "")
@@ -134,8 +134,8 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// A purge that is interrupted leaves an export without an end, and the next one
-// exports its last entries again.
+// An interrupted purge leaves an export without an end. The next purge exports
+// its last entries again.
 func TestVerifyExportAfterAnInterruption(t *testing.T) {
 	d := newDeployment(t)
 	w := d.writer(t, 1)
@@ -184,9 +184,9 @@ func TestVerifyExportOfErasedEntries(t *testing.T) {
 	assert.EqualValues(t, 1, r.Erased)
 }
 
-// The lines of newExported: 1 the beginning, 2 writer a, 3 to 7 entries, 8 a
-// checkpoint, 9 to 11 entries, 12 a checkpoint, 13 writer b, 14 to 17 entries, 18
-// a checkpoint, 19 the end.
+// The lines of newExported are: 1 the beginning, 2 writer a, 3 to 7 entries, 8
+// a checkpoint, 9 to 11 entries, 12 a checkpoint, 13 writer b, 14 to 17
+// entries, 18 a checkpoint, 19 the end.
 func TestVerifyExportFindsEveryChange(t *testing.T) {
 	e := newExported(t)
 	foreign := newExported(t)
@@ -194,7 +194,7 @@ func TestVerifyExportFindsEveryChange(t *testing.T) {
 	second = second[:len(second)-1]
 	other := strings.SplitAfter(foreign.text, "\n")
 	for name, c := range map[string]struct {
-		change func(l []string) []string // of lines, counted from 0
+		change func(l []string) []string // index of lines from 0
 		kind   string
 		line   int
 	}{
@@ -261,7 +261,7 @@ func TestVerifyExportFindsEveryChange(t *testing.T) {
 	}
 }
 
-// later is an export that begins after entries that e.text does not have.
+// later is an export that begins after entries missing from e.text.
 func (e *exported) later(t *testing.T) []string {
 	t.Helper()
 	e.a.write(3)
@@ -302,7 +302,7 @@ func remove(l []string, from, to int) []string {
 	return append(append([]string(nil), l[:from]...), l[to:]...)
 }
 
-// Any single change of a byte, and any line removed, is found.
+// VerifyExport detects every change of a single byte and every removed line.
 func TestVerifyExportFindsEveryByte(t *testing.T) {
 	e := newExported(t)
 	step := 7
@@ -322,7 +322,8 @@ func TestVerifyExportFindsEveryByte(t *testing.T) {
 	}
 }
 
-// Memory grows neither with the entries nor with the length of a line.
+// Memory use grows neither with the number of entries nor with the length of a
+// line.
 func TestVerifyExportInBoundedMemory(t *testing.T) {
 	d := newDeployment(t)
 	w := d.writer(t, 1)

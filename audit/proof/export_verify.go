@@ -18,35 +18,37 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// maxLine bounds the bytes of a line. No entry is as large.
+// maxLine bounds the bytes of a line. Every entry is shorter.
 const maxLine = 1 << 20
 
-// VerifyExport checks what a purge exported: each entry, the tree of each writer
-// up to each checkpoint, the signatures, and that no line is missing. keys are
-// the verifier keys that may certify writers. Several exports may follow each
-// other. An error means that r can't be read or that no key was given; what was
-// found is in the report, and each finding names its line.
+// VerifyExport checks the entries exported by a purge: each entry, the tree of
+// each writer up to each checkpoint, the signatures, and that no line is
+// missing. keys are the verifier keys that may certify writers. r may contain
+// several exports. VerifyExport returns an error if it cannot read r or if keys
+// is empty. Everything else is a finding in the report, with its line.
 //
-// Entries without personal fields are accepted: the fields were erased before, or
-// removed from the export, which the proof of the entry allows. Entries that an
-// interrupted purge exported and the next one exported again are accepted and
-// counted each time. An export that has no end, because the purge was interrupted
-// or because its end was cut off, is a remark, and the verdict is
-// [VerdictNotAnchored] at best. If r has no export, it is
-// [VerdictNotCheckable].
+// Entries without personal fields are valid: the fields were erased before the
+// purge, or removed from the export, which the proof of the entry permits.
+// Entries that were exported again after an interrupted purge are also valid,
+// and are counted each time.
 //
-// VerifyExport can't know which exports there ought to be: compare Stream.First
-// and Stream.Size of the report with Stream.First of a report of the trail.
+// An export without an end results in a remark, and the verdict is at best
+// [VerdictNotAnchored]. Either the purge was interrupted, or the end was cut
+// off. If r contains no export, the verdict is [VerdictNotCheckable].
 //
-// Memory is bounded in the length of a line and grows with the number of writers
-// that the keys certify.
+// VerifyExport cannot detect that a whole export is missing. To detect it,
+// compare Stream.First and Stream.Size of the report with Stream.First of a
+// report of the trail.
+//
+// Memory use is limited by the length of a line and the number of writers that
+// the keys certify.
 func VerifyExport(r io.Reader, keys ...string) (*Report, error) {
 	c, err := NewChecker(1000, keys...)
 	if err != nil {
 		return nil, err
 	}
 	if len(c.keys) == 0 {
-		return nil, errors.New("proof: verifying an export without a key: want the verifier key of the deployment")
+		return nil, errors.New("proof: VerifyExport: no verifier key: pass the verifier key of the deployment")
 	}
 	x := &exportCheck{c: c, logs: make(map[string]*exportLog)}
 	in := bufio.NewReaderSize(r, 64<<10)
@@ -60,7 +62,7 @@ func VerifyExport(r io.Reader, keys ...string) (*Report, error) {
 		}
 		x.line++
 		if err != nil {
-			x.find(kindUnreadable, "the line is cut off, or longer than any that is written")
+			x.find(kindUnreadable, "the line is cut off or too long")
 			x.spoil()
 			continue
 		}
@@ -69,8 +71,8 @@ func VerifyExport(r io.Reader, keys ...string) (*Report, error) {
 	return x.report(), nil
 }
 
-// readLine returns the next line with its end. A line that is too long is read to
-// its end, and an error.
+// readLine returns the next line with its end. If the line is too long,
+// readLine skips it and returns an error.
 func readLine(in *bufio.Reader) (line []byte, err error) {
 	tooLong := false
 	for {
@@ -89,25 +91,25 @@ func readLine(in *bufio.Reader) (line []byte, err error) {
 	}
 }
 
-// exportCheck is the check of one or more exports that follow each other.
+// exportCheck checks the exports of a file.
 type exportCheck struct {
 	c    *Checker
 	line int
-	logs map[string]*exportLog // of certified writers, by their IDs
-	at   *exportLog            // whose entries follow; nil if they can't be checked
+	logs map[string]*exportLog // of certified writers, by ID
+	at   *exportLog            // the log of the current writer; nil if its entries cannot be checked
 
 	begun   bool // an export has begun and not ended
 	opID    string
 	digest  digest
-	before  int // how many findings there were when it began
+	before  int // the number of findings when the export began
 	exports int
 	open    int // exports without an end
 }
 
-// exportLog is the log of a writer as far as it was exported.
+// exportLog is the log of a writer up to the last exported entry.
 type exportLog struct {
 	*Log
-	end Tree // the largest that was reached
+	end Tree // the largest tree so far
 }
 
 func (x *exportCheck) find(kind string, format string, args ...any) {
@@ -118,7 +120,7 @@ func (x *exportCheck) find(kind string, format string, args ...any) {
 	x.c.Find(f)
 }
 
-// spoil has the tree of the current writer not compared any more.
+// spoil marks the tree of the current writer as not comparable.
 func (x *exportCheck) spoil() {
 	if x.at != nil {
 		x.at.lost = true
@@ -132,20 +134,20 @@ func (x *exportCheck) check(text []byte) {
 	dec.DisallowUnknownFields()
 	err := dec.Decode(&l)
 	if err == nil {
-		// One line has one form, or a reader could see in it what another one
-		// does not: a name twice, say.
+		// A line has only one valid encoding. Otherwise, readers could
+		// interpret it differently, for example if a name appears twice.
 		var again []byte
 		if again, err = l.encode(); err == nil && !bytes.Equal(again, text) {
-			err = errors.New("it has another encoding than an export has")
+			err = errors.New("its encoding differs from that of an export")
 		}
 	}
 	if err != nil {
-		x.find(kindUnreadable, "the line is not one of an export: %v", err)
+		x.find(kindUnreadable, "the line does not belong to an export: %v", err)
 		x.spoil()
 		return
 	}
 	if l.Export == nil && !x.begun {
-		x.find(kindUnreadable, "the line is before the beginning of an export")
+		x.find(kindUnreadable, "the line precedes the beginning of an export")
 		x.begin("")
 	}
 	if l.End == nil && l.Export == nil {
@@ -160,7 +162,7 @@ func (x *exportCheck) check(text []byte) {
 		x.begin(l.Export.OpID)
 		x.digest.add(text)
 		if l.Export.Version != exportVersion {
-			x.find(kindUnreadable, "the export has version %d: want %d", l.Export.Version, exportVersion)
+			x.find(kindUnreadable, "unsupported version %d of the export: want %d", l.Export.Version, exportVersion)
 		}
 	case l.Writer != nil:
 		x.leave()
@@ -169,9 +171,9 @@ func (x *exportCheck) check(text []byte) {
 		x.leave()
 		x.end(l.End)
 	case x.at == nil:
-		// Usually the line of its writer is a finding already.
+		// Usually, the line of its writer is already a finding.
 		if x.c.total() == x.before {
-			x.find(kindUnreadable, "the line is of no writer")
+			x.find(kindUnreadable, "the line does not follow the line of a writer")
 		}
 	case l.Checkpoint != "":
 		x.at.line = x.line
@@ -200,14 +202,14 @@ func (x *exportCheck) leave() {
 		return
 	}
 	if n := x.at.next; x.at.covered < n {
-		f := x.at.finding(kindUnsigned, x.at.covered, "no checkpoint of the export covers them")
+		f := x.at.finding(kindUnsigned, x.at.covered, "no checkpoint of the export covers these entries")
 		f.Last, f.Line = n-1, x.line
 		x.c.Find(f)
 	}
 	x.at = nil
 }
 
-// reached notes how far the log goes.
+// reached records the size of the log at a checkpoint.
 func (x *exportCheck) reached() {
 	l := x.at
 	if l.next <= l.end.Size {
@@ -218,7 +220,7 @@ func (x *exportCheck) reached() {
 		l.stream.Signed = l.next
 	}
 	if l.lost {
-		l.end = Tree{Size: l.next} // its hashes are not the writer's
+		l.end = Tree{Size: l.next} // its hashes differ from those of the writer
 	}
 }
 
@@ -226,18 +228,18 @@ func (x *exportCheck) reached() {
 func (x *exportCheck) writer(w *exportWriter) {
 	parsed, err := parseWriter(w.Certificate)
 	if err == nil && (parsed.ID != w.ID || parsed.Origin != w.Origin) {
-		err = errors.New("it is the certificate of another writer or origin")
+		err = errors.New("the certificate is for another writer or origin")
 	}
 	if err == nil {
 		_, _, err = parsed.Certified(x.c.keys...)
 	}
 	if err != nil {
-		x.find(kindCertificate, "the entries that follow are of a writer that can't be trusted: %v", err)
+		x.find(kindCertificate, "the writer of the following entries is not trusted: %v", err)
 		return
 	}
 	start, err := ParseTree(w.From, hashBytes(w.Hashes))
 	if err != nil || w.From > maxSize {
-		x.find(kindFrontier, "the entries that follow begin at no position of a log: %v", err)
+		x.find(kindFrontier, "the start of the following entries is not a valid position of a log: %v", err)
 		return
 	}
 	l := x.logs[w.ID]
@@ -253,13 +255,13 @@ func (x *exportCheck) writer(w *exportWriter) {
 	l.line = x.line
 	switch {
 	case start.Size > l.end.Size:
-		f := l.finding(kindSequence, l.end.Size, "missing: the export goes on with entry %d", start.Size)
+		f := l.finding(kindSequence, l.end.Size, "entries are missing: the export continues with entry %d", start.Size)
 		f.Last = start.Size - 1
 		x.c.Find(f)
 	case start.Size == l.end.Size && l.end.Hashes != nil && !slices.Equal(start.Hashes, l.end.Hashes):
-		x.c.Find(l.finding(kindRoot, start.Size, "the export goes on after other entries than those before it"))
+		x.c.Find(l.finding(kindRoot, start.Size, "the export does not continue the entries before it"))
 	case start.Size < l.stream.First:
-		x.c.Find(l.finding(kindSequence, start.Size, "the export goes back before entry %d, with which it began", l.stream.First))
+		x.c.Find(l.finding(kindSequence, start.Size, "the export returns to entries before its first entry %d", l.stream.First))
 	}
 	first := l.stream.First
 	l.start(start)
@@ -280,10 +282,10 @@ func (x *exportCheck) entry(line *exportLine) {
 	e, err := parseCanonical(line.Entry)
 	leaf, errLeaf := hex.DecodeString(line.Leaf)
 	if errLeaf != nil || len(leaf) != tlog.HashSize {
-		err = errors.Join(err, errors.New("its leaf does not have 64 hexadecimal digits"))
+		err = errors.Join(err, errors.New("invalid leaf: want 64 hexadecimal digits"))
 	}
 	if err == nil && e.text(writerColumn) != l.stream.WriterID {
-		err = errors.New("it names another writer")
+		err = errors.New("the entry names another writer")
 	}
 	if err != nil {
 		l.Unreadable(l.next, "", err)
@@ -292,7 +294,7 @@ func (x *exportCheck) entry(line *exportLine) {
 	e.Leaf = tlog.Hash(leaf)
 	if line.Personal != nil {
 		if err := e.fillPersonal(line.Personal); err != nil {
-			l.Log.find(l.finding(kindCommitment, e.seq(), "its personal fields are not those that were recorded: %v", err))
+			l.Log.find(l.finding(kindCommitment, e.seq(), "the personal fields were changed: %v", err))
 			e.Salt = nil
 		}
 	}
@@ -305,11 +307,11 @@ func (x *exportCheck) end(end *exportEnd) {
 	damaged := x.c.total() > x.before
 	text, err := x.openEnd(end)
 	if err != nil {
-		x.find(kindSignature, "the end of the export is not signed by a writer of the trail: %v", err)
+		x.find(kindSignature, "no trusted writer signed the end of the export: %v", err)
 		return
 	}
 	if text == x.digest.text(x.opID) || damaged {
-		return // or what was changed is a finding already
+		return // the change is already a finding
 	}
 	var lines int64
 	for line := range strings.SplitSeq(text, "\n") {
@@ -318,10 +320,10 @@ func (x *exportCheck) end(end *exportEnd) {
 		}
 	}
 	if lines != x.digest.lines {
-		x.find(kindCut, "the export had %d lines before this one, there are %d", lines, x.digest.lines)
+		x.find(kindCut, "the export was cut: it had %d lines before this one, found %d", lines, x.digest.lines)
 		return
 	}
-	x.find(kindRoot, "the lines before this one are not those that were exported")
+	x.find(kindRoot, "the lines before this one were changed after the export")
 }
 
 // openEnd returns the text of the note at the end of an export.
@@ -352,10 +354,10 @@ func (x *exportCheck) report() *Report {
 		}
 	}
 	if cut > 0 {
-		r.Remarks = append(r.Remarks, fmt.Sprintf("The export has not the beginning of %d logs: an earlier export has it.", cut))
+		r.Remarks = append(r.Remarks, fmt.Sprintf("The export does not contain the beginning of %d logs; an earlier export does.", cut))
 	}
 	if x.open > 0 {
-		r.Remarks = append(r.Remarks, fmt.Sprintf("%d of %d exports have no end: the purge was interrupted, or lines at the end were removed.", x.open, x.exports))
+		r.Remarks = append(r.Remarks, fmt.Sprintf("%d of %d exports have no end: the purge was interrupted, or the last lines were removed.", x.open, x.exports))
 	}
 	switch {
 	case r.Total > 0:

@@ -1,7 +1,7 @@
 package proof
 
-// This file implements the check of one writer's log: where it begins, its
-// entries and checkpoints, and where it ends.
+// This file implements the check of one writer's log: its beginning, its
+// entries and checkpoints, and its end.
 
 import (
 	"bytes"
@@ -14,44 +14,45 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// Log checks the log of one writer. Feed it, in this order:
+// Log checks the log of one writer. Feed it in this order:
 //
-//   - Anchors: what the writer published, if anything.
-//   - Frontier: the frontiers, the largest first, until one is valid.
-//   - Entry, Unreadable and Checkpoint: the entries in ascending order of seq, and
-//     each checkpoint after the entries that it covers and before the next. Feed
-//     checkpoints of more entries than there are after the last entry, the
-//     largest first.
-//   - Erasure: each order of erasure before the first entry that it names.
+//   - Anchors: the published objects of the writer, if any.
+//   - Frontier: the frontiers, from the largest down, until one is valid.
+//   - Entry, Unreadable and Checkpoint: the entries in ascending order of seq,
+//     and each checkpoint after the entries that it covers and before the next
+//     entry. If checkpoints cover more entries than exist, feed them after the
+//     last entry, from the largest down.
+//   - Erasure: each erasure order before the first entry that it names.
 //   - End.
-//   - Published: the published checkpoints, the largest first.
+//   - Published: the published checkpoints, from the largest down.
 //
-// Erasure may be called concurrently with the others, and Published with itself.
+// Erasure is safe for use concurrently with the other methods, and Published
+// with itself.
 type Log struct {
 	c        *Checker
-	w        *Writer // nil if the trail does not know the writer
-	odd      error   // why the writer is not certified
+	w        *Writer // nil if the trail does not contain the writer
+	odd      error   // the reason if the writer is not certified
 	verifier note.Verifier
 	stream   Stream
 
 	tree  Tree
-	first Tree // the tree that the log began with
-	// lost is set once the tree can't be that of the writer any more, so that
-	// one change is one finding.
+	first Tree // the tree at the beginning of the log
+	// lost means that the tree no longer equals the writer's tree. Later roots
+	// are then not compared, so that one change results in one finding.
 	lost    bool
-	good    int64 // the size up to which the tree is known to be the writer's
+	good    int64 // the size up to which the tree equals the writer's tree
 	next    int64 // the position of the next entry
 	covered int64 // the size of the last checkpoint
 
-	invalid    []Tree // of the frontiers that are not valid
-	firstExtra string // the ID of the first entry beyond the last checkpoint
+	invalid    []Tree // trees of invalid frontiers
+	firstExtra string // the ID of the first entry after the last checkpoint
 
 	entries, erased, checkpoints int64
 
 	erasures erasures
 	anchors
 	inExport bool // erased entries need no order
-	line     int  // of the export
+	line     int  // line of the export
 }
 
 func (l *Log) finding(kind string, seq int64, format string, args ...any) Finding {
@@ -60,17 +61,17 @@ func (l *Log) finding(kind string, seq int64, format string, args ...any) Findin
 
 func (l *Log) find(f Finding) { l.c.Find(f) }
 
-// maxSize is more than any log has entries.
+// maxSize bounds the size of a log.
 const maxSize = 1 << 53
 
-// Frontier reports whether the log begins at a frontier: entries before size were
-// removed by order. hashes are those of the tree of that size, checkpoint is the
-// writer's own for that size, or "", and odd says why the frontier
-// can't be read. A frontier that is not valid is a finding.
+// Frontier reports whether the log begins at a frontier: an order removed the
+// entries before size. hashes are those of the tree of that size. checkpoint is
+// the writer's checkpoint for that size, or "". odd is the error of reading the
+// frontier, or nil. An invalid frontier is a finding.
 func (l *Log) Frontier(size int64, hashes []byte, order, checkpoint string, odd error) bool {
 	t, err := l.frontier(size, hashes, order, checkpoint, odd)
 	if err != nil {
-		l.find(l.finding(kindFrontier, size, "the entries before this one are said to be gone: %v", err))
+		l.find(l.finding(kindFrontier, size, "the removal of the entries before this one cannot be verified: %v", err))
 		if odd == nil && size > 0 && size <= maxSize && len(l.invalid) < 100 {
 			l.invalid = append(l.invalid, t)
 		}
@@ -80,7 +81,7 @@ func (l *Log) Frontier(size int64, hashes []byte, order, checkpoint string, odd 
 	return true
 }
 
-// start has the log begin after the entries that t covers.
+// start makes the log begin after the entries that t covers.
 func (l *Log) start(t Tree) {
 	l.tree, l.first = t, t.Clone()
 	l.stream.First, l.next, l.good, l.covered = t.Size, t.Size, t.Size, t.Size
@@ -92,9 +93,9 @@ func (l *Log) frontier(size int64, hashes []byte, order, checkpoint string, odd 
 		return t, odd
 	}
 	if size < 1 || size > maxSize {
-		return t, fmt.Errorf("no log has %d entries", size)
+		return t, fmt.Errorf("invalid size %d of a log", size)
 	}
-	// Without the right hashes, with those of some tree of that size.
+	// If the hashes are invalid, use a tree of that size with other hashes.
 	t.Hashes = make([]tlog.Hash, bits.OnesCount64(uint64(size)))
 	parsed, err := ParseTree(size, hashes)
 	if err != nil {
@@ -103,29 +104,29 @@ func (l *Log) frontier(size int64, hashes []byte, order, checkpoint string, odd 
 	t = parsed
 	text, err := l.c.openOrder(order)
 	if err != nil {
-		return t, fmt.Errorf("the order to remove them is not valid: %w", err)
+		return t, fmt.Errorf("the order to remove them is invalid: %w", err)
 	}
 	if !isFrontier(text, l.stream.WriterID, &t) {
 		return t, errors.New("the order to remove them is for other entries")
 	}
 	if checkpoint == "" {
-		return t, errors.New("no checkpoint says what they were")
+		return t, errors.New("no checkpoint covers them")
 	}
 	if l.verifier == nil {
-		return t, nil // the certificate is a finding already
+		return t, nil // the certificate is already a finding
 	}
 	c, err := openCheckpoint(checkpoint, l.verifier)
 	if err != nil {
-		return t, fmt.Errorf("the checkpoint that says what they were: %w", err)
+		return t, fmt.Errorf("the checkpoint that covers them: %w", err)
 	}
 	if c.size != size || c.root != t.Root() {
-		return t, errors.New("the checkpoint that says what they were has another root")
+		return t, errors.New("the checkpoint that covers them has another root")
 	}
 	return t, nil
 }
 
-// begin has the log begin with the entry seq, which is its first, if one of the
-// frontiers that are not valid says so. That it is not valid was reported.
+// begin makes the log begin with the entry seq if it is the first entry and an
+// invalid frontier has this size. The invalid frontier is already a finding.
 func (l *Log) begin(seq int64) {
 	for _, t := range l.invalid {
 		if l.next == 0 && l.entries == 0 && t.Size == seq {
@@ -147,33 +148,33 @@ func (l *Log) Entry(e *Entry) {
 	}
 	leaf := tlog.RecordHash(e.Canonical(make([]byte, 0, 1024)))
 	if leaf != e.Leaf {
-		named(kindLeaf, "its content has the hash %x, but %x was recorded: the entry was changed", leaf[:], e.Leaf[:])
+		named(kindLeaf, "the entry was changed: its content hashes to %x, recorded hash %x", leaf[:], e.Leaf[:])
 	}
 	switch {
 	case e.Salt == nil:
 		l.erased++
 		if e.hasPersonal() {
-			named(kindCommitment, "it has personal fields, but not the salt to check them with")
+			named(kindCommitment, "the entry has personal fields, but no salt to verify them")
 		} else if !l.inExport && !l.erasures.allow(seq) {
-			named(kindErasure, "its personal fields are gone, and no valid order of erasure names it")
+			named(kindErasure, "the personal fields were removed without a valid erasure order")
 		}
 	case !bytes.Equal(e.commitment(), e.Commitment):
-		named(kindCommitment, "its personal fields are not those that were recorded")
+		named(kindCommitment, "the personal fields were changed")
 	}
 	switch {
 	case seq < l.next:
-		named(kindSequence, "a second entry in place %d", seq)
+		named(kindSequence, "duplicate entry with seq %d", seq)
 		l.lost = true
 		return
 	case seq > l.next:
-		f := l.finding(kindSequence, l.next, "missing: after entry %d follows entry %d", l.next-1, seq)
+		f := l.finding(kindSequence, l.next, "entries are missing: entry %d is followed by entry %d", l.next-1, seq)
 		f.Last = seq - 1
 		l.find(f)
 		l.lost = true
 		l.next = seq
 	}
-	// The recorded leaf, or the one that its content gives: either way the
-	// tree is not the writer's any more if they differ.
+	// If the recorded leaf and the computed one differ, the tree no longer
+	// equals the writer's tree with either of them.
 	l.append(leaf)
 	if leaf != e.Leaf {
 		l.lost = true
@@ -183,24 +184,24 @@ func (l *Log) Entry(e *Entry) {
 	}
 }
 
-// append moves on to the next position.
+// append adds a leaf and advances to the next position.
 func (l *Log) append(leaf tlog.Hash) {
 	l.tree.Append(leaf)
 	l.next++
 	l.anchors.grow(&l.tree)
 }
 
-// Unreadable reports an entry that is not stored as a writer stores one; odd says
-// why. It has its position in the log all the same. With a negative seq it reports
-// that the rest of the log can't be read.
+// Unreadable reports an entry that was not stored by a writer in this form. odd
+// is the error of reading it. The entry still occupies its position in the log.
+// A negative seq means that the rest of the log cannot be read.
 func (l *Log) Unreadable(seq int64, entryID string, odd error) {
 	if seq < 0 {
-		l.find(l.finding(kindUnreadable, -1, "the log can't be read as it was written: %v", odd))
+		l.find(l.finding(kindUnreadable, -1, "the log cannot be read: %v", odd))
 		l.lost = true
 		return
 	}
 	l.begin(seq)
-	f := l.finding(kindUnreadable, seq, "the entry is not stored as it was written: %v", odd)
+	f := l.finding(kindUnreadable, seq, "the entry cannot be read: %v", odd)
 	if isUUID(entryID) {
 		f.EntryID = entryID
 	}
@@ -212,8 +213,8 @@ func (l *Log) Unreadable(seq int64, entryID string, odd error) {
 	}
 }
 
-// Checkpoint checks one that the writer signed for size entries. odd says why it
-// can't be read.
+// Checkpoint checks a stored checkpoint of the writer for size entries. odd is
+// the error of reading it, or nil.
 func (l *Log) Checkpoint(size int64, signed string, odd error) {
 	if size > l.next {
 		l.beyond(size, signed, odd)
@@ -223,7 +224,7 @@ func (l *Log) Checkpoint(size int64, signed string, odd error) {
 	from := l.covered
 	l.covered, l.firstExtra = size, ""
 	if l.verifier == nil {
-		return // the certificate is a finding already
+		return // the certificate is already a finding
 	}
 	c, err := l.open(signed, odd)
 	if err != nil {
@@ -237,10 +238,10 @@ func (l *Log) Checkpoint(size int64, signed string, odd error) {
 	}
 	root := l.tree.Root()
 	if size != l.tree.Size || c.size != size || c.root != root {
-		f := l.finding(kindRoot, l.good, "the writer signed the root %s for these entries, they give %s: at least one of them was changed", c.root, root)
+		f := l.finding(kindRoot, l.good, "at least one of these entries was changed: the writer signed the root %s, the entries give %s", c.root, root)
 		f.Last = size - 1
 		if c.size != size {
-			f.Detail = fmt.Sprintf("the checkpoint stored for %d entries is for %d", size, c.size)
+			f.Detail = fmt.Sprintf("the checkpoint stored for %d entries covers %d", size, c.size)
 		}
 		l.find(f)
 		l.lost = true
@@ -251,20 +252,20 @@ func (l *Log) Checkpoint(size int64, signed string, odd error) {
 
 func (l *Log) open(signed string, odd error) (checkpoint, error) {
 	if odd != nil {
-		return checkpoint{}, fmt.Errorf("its row %w", odd)
+		return checkpoint{}, fmt.Errorf("unreadable row: %w", odd)
 	}
 	return openCheckpoint(signed, l.verifier)
 }
 
-// beyond checks a checkpoint of more entries than there are.
+// beyond checks a checkpoint that covers more entries than exist.
 func (l *Log) beyond(size int64, signed string, odd error) {
-	if l.verifier != nil && l.covered <= l.next { // no other one is known to be good
+	if l.verifier != nil && l.covered <= l.next { // no earlier one is known to be valid
 		c, err := l.open(signed, odd)
 		if err == nil && c.size != size {
-			err = fmt.Errorf("it is for %d entries", c.size)
+			err = fmt.Errorf("it covers %d entries", c.size)
 		}
 		if err != nil {
-			l.find(l.finding(kindSignature, -1, "the checkpoint stored for %d entries, which are not there, is not one that its writer signed: %v", size, err))
+			l.find(l.finding(kindSignature, -1, "the writer did not sign the checkpoint stored for %d entries, more than there are: %v", size, err))
 			return
 		}
 	}
@@ -281,44 +282,45 @@ func (l *Log) End() {
 	case l.covered > l.next:
 		l.cut("signed", l.covered)
 	case l.covered < l.next:
-		f := l.finding(kindUnsigned, l.covered, "nobody signed them: the last checkpoint covers %d of %d entries", l.covered, l.next)
+		f := l.finding(kindUnsigned, l.covered, "unsigned entries: the last checkpoint covers %d of %d entries", l.covered, l.next)
 		f.Last, f.EntryID = l.next-1, l.firstExtra
 		l.find(f)
 	}
 	l.report()
 }
 
-// report has the log appear in the report.
+// report adds the log to the report.
 func (l *Log) report() {
 	l.c.mu.Lock()
 	defer l.c.mu.Unlock()
 	l.c.logs = append(l.c.logs, l)
 }
 
-// cut reports that there are fewer entries than the writer said. After the last
-// root that is right, those that are gone could be any: the others could have
-// been renumbered.
+// cut reports that entries are missing at the end of the log. The remaining
+// entries after the last verified root are uncertain too, because they could
+// have been renumbered.
 func (l *Log) cut(how string, size int64) {
-	f := l.finding(kindCut, min(l.good, l.next), "cut off: the writer %s that it had %d entries, there are %d", how, size, l.next)
+	f := l.finding(kindCut, min(l.good, l.next), "the log was cut off: the writer %s a checkpoint for %d entries, found %d", how, size, l.next)
 	if l.good < l.next {
-		f.Detail += fmt.Sprintf("; entries %d to %d can't be told from others in their place", l.good, l.next-1)
+		f.Detail += fmt.Sprintf("; entries %d to %d could have been replaced by others", l.good, l.next-1)
 	}
 	f.Last = size - 1
 	l.find(f)
 }
 
-// erasures are the orders that may name the entries to come.
+// erasures are the orders that may name entries still to be fed.
 type erasures struct {
 	mu     sync.Mutex // orders may be fed while entries are checked
 	active [][]span
 }
 
-// Erasure feeds an order of erasure of the operation opID, whose first entry is
-// first. odd says why it can't be read. An order that is not valid is a finding.
+// Erasure feeds an erasure order of the operation opID. first is the seq of its
+// first entry. odd is the error of reading the order, or nil. An invalid order
+// is a finding.
 func (l *Log) Erasure(first int64, opID, order string, odd error) {
 	spans, err := l.erasure(first, opID, order, odd)
 	if err != nil {
-		l.find(l.finding(kindErasure, first, "the order of erasure %.64q is not valid: %v", opID, err))
+		l.find(l.finding(kindErasure, first, "invalid erasure order %.64q: %v", opID, err))
 		return
 	}
 	l.erasures.mu.Lock()
@@ -328,7 +330,7 @@ func (l *Log) Erasure(first int64, opID, order string, odd error) {
 
 func (l *Log) erasure(first int64, opID, order string, odd error) ([]span, error) {
 	if odd != nil {
-		return nil, fmt.Errorf("its row %w", odd)
+		return nil, fmt.Errorf("unreadable row: %w", odd)
 	}
 	text, err := l.c.openOrder(order)
 	if err != nil {
@@ -336,13 +338,13 @@ func (l *Log) erasure(first int64, opID, order string, odd error) ([]span, error
 	}
 	spans, err := parseErasure(text, opID, l.stream.WriterID)
 	if err == nil && spans[0].first != first {
-		err = errors.New("it begins with another entry")
+		err = errors.New("the order begins with another entry")
 	}
 	return spans, err
 }
 
-// allow reports whether an order names the entry. Entries are asked for in
-// ascending order.
+// allow reports whether an order names the entry. It must be called in
+// ascending order of seq.
 func (e *erasures) allow(seq int64) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -1,7 +1,7 @@
 package proof
 
-// This file implements the Merkle tree of RFC 6962 as a writer and a verifier
-// carry it along: only the roots of its complete subtrees.
+// This file implements the Merkle tree of RFC 6962 in the form that writers and
+// verifiers need: only the roots of its complete subtrees.
 
 import (
 	"fmt"
@@ -11,19 +11,19 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// Tree is a Merkle tree that grows. The zero value is the empty tree.
+// Tree is a growing Merkle tree. The zero value is the empty tree.
 type Tree struct {
 	Size int64
 	// Hashes are the roots of the complete subtrees, the largest and leftmost
-	// first: one for each bit that is set in Size.
+	// first. There is one for each bit set in Size.
 	Hashes []tlog.Hash
 }
 
-// ParseTree returns the tree of that size from the concatenated bytes of its
-// Hashes.
+// ParseTree returns the tree with the given size and the concatenated bytes of
+// its Hashes.
 func ParseTree(size int64, hashes []byte) (Tree, error) {
 	if size < 0 || len(hashes) != bits.OnesCount64(uint64(size))*tlog.HashSize {
-		return Tree{}, fmt.Errorf("a tree of %d leaves can't have %d bytes of hashes", size, len(hashes))
+		return Tree{}, fmt.Errorf("a tree of %d leaves cannot have %d bytes of hashes", size, len(hashes))
 	}
 	t := Tree{Size: size}
 	for len(hashes) > 0 {
@@ -55,7 +55,7 @@ func (t *Tree) Root() tlog.Hash {
 	if last < 0 {
 		empty, err := tlog.TreeHash(0, nil)
 		if err != nil {
-			panic(err) // it reads nothing
+			panic(err) // unreachable: an empty tree reads no hashes
 		}
 		return empty
 	}
@@ -66,8 +66,8 @@ func (t *Tree) Root() tlog.Hash {
 	return h
 }
 
-// Path returns the inclusion proof of the leaf at index in the tree that t and
-// the leaves after it form, and the size of that tree. It stops at the first
+// Path returns the inclusion proof of the leaf at index, and the size of the
+// tree. The tree consists of t and the leaves after it. Path stops at the first
 // error of leaves.
 func (t *Tree) Path(index int64, leaves iter.Seq2[tlog.Hash, error]) (path tlog.RecordProof, size int64, err error) {
 	p := &pathTree{size: t.Size, leaf: index, path: tlog.RecordProof{}}
@@ -81,7 +81,7 @@ func (t *Tree) Path(index int64, leaves iter.Seq2[tlog.Hash, error]) (path tlog.
 		p.append(leaf)
 	}
 	if index < t.Size || index >= p.size {
-		return nil, p.size, fmt.Errorf("there is no leaf %d from %d to %d", index, t.Size, p.size)
+		return nil, p.size, fmt.Errorf("leaf %d is not in the range from %d to %d", index, t.Size, p.size)
 	}
 	for len(p.nodes) > 1 {
 		p.fold()
@@ -89,7 +89,8 @@ func (t *Tree) Path(index int64, leaves iter.Seq2[tlog.Hash, error]) (path tlog.
 	return p.path, p.size, nil
 }
 
-// pathTree is a tree that collects the proof for one leaf while it grows.
+// pathTree is a tree that collects the inclusion proof of one leaf while it
+// grows.
 type pathTree struct {
 	nodes []pathNode
 	size  int64
@@ -99,7 +100,7 @@ type pathTree struct {
 
 type pathNode struct {
 	hash tlog.Hash
-	has  bool // the leaf is below it
+	has  bool // the subtree contains the leaf
 }
 
 func (p *pathTree) append(leaf tlog.Hash) {
@@ -110,8 +111,8 @@ func (p *pathTree) append(leaf tlog.Hash) {
 	p.size++
 }
 
-// fold joins the last two nodes. The sibling of the leaf's node is the next step
-// of its proof.
+// fold joins the last two nodes. If one of them contains the leaf, the other
+// one is the next hash of the proof.
 func (p *pathTree) fold() {
 	last := len(p.nodes) - 1
 	left, right := p.nodes[last-1], p.nodes[last]

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// memoryHashes is the tree as golang.org/x/mod stores it, which ours is held
-// against.
+// memoryHashes stores a tree for golang.org/x/mod, the reference for this
+// package.
 type memoryHashes []tlog.Hash
 
 func (m memoryHashes) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
@@ -51,7 +51,7 @@ func TestTreeAgreesWithTheReference(t *testing.T) {
 		for leaf := range size {
 			want, err := tlog.ProveRecord(size, leaf, reference)
 			require.NoError(t, err)
-			// From the beginning, and from each frontier before the leaf.
+			// Start from the beginning and from each frontier before the leaf.
 			for from := int64(0); from <= leaf; from += 5 {
 				var frontier Tree
 				for _, h := range leaves[:from] {
@@ -87,7 +87,7 @@ func bytesOf(t Tree) (out []byte) {
 	return out
 }
 
-func TestPathOfNoLeaf(t *testing.T) {
+func TestPathOfAMissingLeaf(t *testing.T) {
 	none := func(func(tlog.Hash, error) bool) {}
 	for _, index := range []int64{-1, 0, 1} {
 		_, _, err := (&Tree{Size: 1, Hashes: make([]tlog.Hash, 1)}).Path(index, none)

@@ -20,13 +20,13 @@ import (
 // checkpoints.
 func KeyName(writerID string) string { return "blobtrail/" + writerID }
 
-// ParseKeys reads the verifier keys of a deployment. Its errors may show them:
-// they are public.
+// ParseKeys parses the verifier keys of a deployment. Its errors may contain
+// the keys, which are public.
 func ParseKeys(keys ...string) ([]note.Verifier, error) {
 	var out []note.Verifier
 	for _, key := range keys {
 		if strings.HasPrefix(key, "PRIVATE+KEY+") {
-			return nil, errors.New("proof: a verifier was given a signing key: want the public key that was generated with it")
+			return nil, errors.New("proof: got a signing key where a verifier key is required: pass the public key generated with it")
 		}
 		v, err := note.NewVerifier(key)
 		if err != nil {
@@ -39,7 +39,7 @@ func ParseKeys(keys ...string) ([]note.Verifier, error) {
 
 // Writer is a process that wrote entries, with its key and its certificate.
 type Writer struct {
-	ID          string // a lower-case UUID
+	ID          string // a lowercase UUID
 	Origin      string
 	StartedAt   time.Time
 	PublicKey   []byte // Ed25519
@@ -62,10 +62,11 @@ func (w *Writer) certificateText(key string) string {
 		"started " + w.StartedAt.UTC().Format(audit.TimeFormat) + "\n"
 }
 
-// verifier returns the verifier of the writer's signatures, and its key as text.
+// verifier returns the verifier of the writer's signatures, and its key as
+// text.
 func (w *Writer) verifier() (note.Verifier, string, error) {
 	if len(w.PublicKey) != ed25519.PublicKeySize {
-		return nil, "", fmt.Errorf("its public key has %d bytes: want %d", len(w.PublicKey), ed25519.PublicKeySize)
+		return nil, "", fmt.Errorf("the public key has %d bytes: want %d", len(w.PublicKey), ed25519.PublicKeySize)
 	}
 	key, err := note.NewEd25519VerifierKey(KeyName(w.ID), w.PublicKey)
 	if err != nil {
@@ -75,10 +76,10 @@ func (w *Writer) verifier() (note.Verifier, string, error) {
 	return v, key, err
 }
 
-// Certified checks the certificate of w. It returns the verifier of the writer's
-// signatures, and the name of the key that certifies it. Without keys, every
-// writer vouches for itself and by is empty. If no key certifies the writer, v is
-// returned with the error.
+// Certified checks the certificate of w. It returns the verifier of the
+// writer's signatures and the name of the key that certifies the writer.
+// Without keys, every writer certifies itself, and by is empty. If no key
+// certifies the writer, Certified returns v together with the error.
 func (w *Writer) Certified(keys ...note.Verifier) (v note.Verifier, by string, err error) {
 	v, key, err := w.verifier()
 	if err != nil {
@@ -86,23 +87,23 @@ func (w *Writer) Certified(keys ...note.Verifier) (v note.Verifier, by string, e
 	}
 	text, err := openNote(w.Certificate, v)
 	if err != nil {
-		return v, "", fmt.Errorf("its certificate is not signed by its own key: %w", err)
+		return v, "", fmt.Errorf("the writer's key did not sign its certificate: %w", err)
 	}
 	if text != w.certificateText(key) {
-		return v, "", errors.New("its certificate was made for another key, origin or start than the database has")
+		return v, "", errors.New("the key, origin or start in the certificate differs from the database")
 	}
 	if len(keys) == 0 {
 		return v, "", nil
 	}
 	n, err := note.Open([]byte(w.Certificate), note.VerifierList(keys...))
 	if err != nil {
-		return v, "", errors.New("none of the keys that may vouch for a writer vouches for this one")
+		return v, "", errors.New("none of the given keys certifies this writer")
 	}
 	return v, n.Sigs[0].Name, nil
 }
 
-// parseWriter returns the writer of a certificate, whose signatures the caller
-// checks.
+// parseWriter returns the writer of a certificate. The caller must check the
+// signatures.
 func parseWriter(signed string) (*Writer, error) {
 	text, err := unverifiedText(signed)
 	if err != nil {
@@ -110,14 +111,14 @@ func parseWriter(signed string) (*Writer, error) {
 	}
 	lines := strings.Split(text, "\n")
 	if len(lines) != 6 || lines[0] != certificateTitle {
-		return nil, errors.New("it is not the certificate of a writer")
+		return nil, errors.New("not a writer certificate")
 	}
 	id, okWriter := strings.CutPrefix(lines[1], "writer ")
 	key, okKey := strings.CutPrefix(lines[2], "key ")
 	origin, okOrigin := strings.CutPrefix(lines[3], "origin ")
 	started, okStarted := strings.CutPrefix(lines[4], "started ")
 	if !okWriter || !okKey || !okOrigin || !okStarted || !isUUID(id) {
-		return nil, errors.New("it names no writer")
+		return nil, errors.New("the certificate has no valid writer, key, origin or start")
 	}
 	w := &Writer{ID: id, Certificate: signed}
 	value, err := new(audit.Column).ParseJSON([]byte(origin))
@@ -132,12 +133,12 @@ func parseWriter(signed string) (*Writer, error) {
 		return nil, err
 	}
 	if _, own, err := w.verifier(); err != nil || w.certificateText(own) != text {
-		return nil, errors.New("it has another form than this package writes, or the key of another writer")
+		return nil, errors.New("the certificate is not in canonical form, or has the key of another writer")
 	}
 	return w, nil
 }
 
-// checkpoint is the statement of a writer about its log.
+// checkpoint is a writer's statement about its log.
 type checkpoint struct {
 	writer string
 	size   int64
@@ -153,7 +154,7 @@ func (c checkpoint) text() string {
 	return KeyName(c.writer) + "\n" + strconv.FormatInt(c.size, 10) + "\n" + c.root.String() + "\n"
 }
 
-// openCheckpoint returns the checkpoint that v, the verifier of a writer, signed.
+// openCheckpoint returns a checkpoint signed by v, the verifier of a writer.
 func openCheckpoint(signed string, v note.Verifier) (c checkpoint, err error) {
 	text, err := openNote(signed, v)
 	if err != nil {
@@ -161,26 +162,26 @@ func openCheckpoint(signed string, v note.Verifier) (c checkpoint, err error) {
 	}
 	lines := strings.Split(text, "\n")
 	if len(lines) != 4 || lines[3] != "" {
-		return c, errors.New("a checkpoint has three lines")
+		return c, errors.New("the checkpoint does not have three lines")
 	}
 	id, ok := strings.CutPrefix(lines[0], KeyName(""))
 	if !ok || !isUUID(id) || lines[0] != v.Name() {
-		return c, fmt.Errorf("its origin %.100q is not the key that signed it", lines[0])
+		return c, fmt.Errorf("the origin %.100q is not the name of the key that signed the checkpoint", lines[0])
 	}
 	c.writer = id
 	c.size, err = strconv.ParseInt(lines[1], 10, 64)
 	if err != nil || c.size < 0 || strconv.FormatInt(c.size, 10) != lines[1] {
-		return c, fmt.Errorf("its size %.40q is not a number", lines[1])
+		return c, fmt.Errorf("the size %.40q is not a canonical decimal number", lines[1])
 	}
 	c.root, err = tlog.ParseHash(lines[2])
 	if err != nil || c.root.String() != lines[2] {
-		return c, fmt.Errorf("its root %.80q is not a hash", lines[2])
+		return c, fmt.Errorf("the root %.80q is not a base64 hash", lines[2])
 	}
 	return c, nil
 }
 
-// OpenCheckpoint returns the size in a checkpoint. It fails unless the note is a
-// checkpoint that the writer with the verifier v signed.
+// OpenCheckpoint returns the size in a checkpoint. It fails unless the note is
+// a checkpoint signed by the writer with the verifier v.
 func OpenCheckpoint(signed string, v note.Verifier) (size int64, err error) {
 	c, err := openCheckpoint(signed, v)
 	return c.size, err

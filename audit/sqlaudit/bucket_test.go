@@ -117,7 +117,7 @@ func TestJunkInTheBucket(t *testing.T) {
 		assert.Equal(t, proof.VerdictSound, r.Verdict, name)
 		assert.EqualValues(t, 2, r.Published, name)
 		assert.Zero(t, r.Unpublished(), name)
-		assert.Contains(t, strings.Join(r.Remarks, "\n"), "no key that was given certifies their writer", name)
+		assert.Contains(t, strings.Join(r.Remarks, "\n"), "none of the given keys certifies their writer", name)
 	}
 
 	// What a writer did publish is found among it.
@@ -126,14 +126,14 @@ func TestJunkInTheBucket(t *testing.T) {
 	db.exec(t, "DELETE FROM file_access_checkpoints WHERE writer_id = ? AND tree_size > 3", writer)
 	r := tr.verify(t)
 	assert.Equal(t, "cut", r.Findings[len(r.Findings)-1].Kind)
-	assert.Contains(t, fmt.Sprint(r.Findings), "the writer published that it had 5 entries")
+	assert.Contains(t, fmt.Sprint(r.Findings), "the writer published a checkpoint for 5 entries")
 	for _, table := range []string{"logs", "checkpoints", "writers"} {
 		db.exec(t, "DELETE FROM file_access_"+table+" WHERE writer_id = ?", writer)
 	}
 	r = tr.verify(t)
 	require.Len(t, r.Findings, 1)
 	assert.Equal(t, "writer", r.Findings[0].Kind)
-	assert.Contains(t, r.Findings[0].Detail, "it published that it had 5 entries")
+	assert.Contains(t, r.Findings[0].Detail, "it published a checkpoint for 5 entries")
 }
 
 // A process publishes for others what their keys, and the deployment's, signed.

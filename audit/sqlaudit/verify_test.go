@@ -23,7 +23,7 @@ func testVerifyOfAnHonestTrail(t *testing.T, s *system) {
 	assert.EqualValues(t, 2, r.Published)
 	assert.Zero(t, r.Unpublished())
 	require.Len(t, r.Remarks, 1)
-	assert.Contains(t, r.Remarks[0], "0 entries that are there are that new")
+	assert.Contains(t, r.Remarks[0], "has 0 entries after these checkpoints")
 	require.Len(t, r.Streams, 2)
 	last := r.Streams[1]
 	assert.Equal(t, second, last.WriterID)
@@ -85,7 +85,7 @@ func TestVerifyWithoutTheRightKey(t *testing.T) {
 	r = tr.verify(t, func(o *sqlaudit.VerifyOptions) { o.Keys = nil })
 	requireSound(t, r)
 	require.Len(t, r.Remarks, 2)
-	assert.Contains(t, r.Remarks[0], "vouches for itself")
+	assert.Contains(t, r.Remarks[0], "certifies itself")
 
 	for name, key := range map[string]string{"no key": "abc", "the signing key": tr.signing.Reveal()} {
 		_, err := sqlaudit.Verify(t.Context(), newRaw(t, tr.dsn).DB.DB, &sqlaudit.VerifyOptions{Keys: []string{key}})
