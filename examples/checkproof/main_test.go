@@ -83,7 +83,7 @@ func TestCheck(t *testing.T) {
 		says       string
 	}{
 		{"a proof", shown, 0, "proven: "},
-		{"a changed proof", changed(shown, "report.pdf", "other.pdf"), 1, "does not hold"},
+		{"a changed proof", changed(shown, "report.pdf", "other.pdf"), 1, "the proof is invalid"},
 		{"an export", exported, 0, "sound 20 entries"},
 		{"a changed export", changed(exported, "report.pdf", "other.pdf"), 1, "line 3"},
 		{"no file", "missing", 2, "missing"},
