@@ -1,7 +1,7 @@
 package sqlaudit
 
-// The asynchronous mode: entries that nobody waits for, and what becomes of
-// those that can't be stored.
+// This file implements the asynchronous mode [WhenQueued]: Log does not wait
+// for its entries. It also records how many of these entries were lost.
 
 import (
 	"context"
@@ -20,14 +20,14 @@ const (
 	attrTo   = "to"
 )
 
-// gap is what was acknowledged and then lost.
+// gap holds acknowledged entries that were lost.
 type gap struct {
 	mu       sync.Mutex
-	entries  int64 // that no entry mentions yet
+	entries  int64 // lost entries not yet recorded in the trail
 	from, to time.Time
-	events   []audit.Event // that Close returns
-	flushing []*job        // in the flush that runs, if nobody waits for them
-	closed   bool          // Close has returned them all
+	events   []audit.Event // returned by Close
+	flushing []*job        // the asynchronous jobs of the current flush
+	closed   bool          // Close has returned the events
 }
 
 func (g *gap) size() int64 {
@@ -36,15 +36,15 @@ func (g *gap) size() int64 {
 	return g.entries
 }
 
-// storing takes note of what a flush stores that nobody waits for.
+// storing sets the asynchronous jobs of the current flush.
 func (g *gap) storing(jobs []*job) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.flushing = jobs
 }
 
-// unstored is what was lost by Close, with all of the flush that runs: of that it
-// can't wait for the end any longer.
+// unstored returns the events that Close could not store. They include all
+// events of the current flush, because Close no longer waits for it.
 func (g *gap) unstored() []audit.Event {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -59,7 +59,7 @@ func (g *gap) unstored() []audit.Event {
 	return events
 }
 
-// lose takes note of an asynchronous job that failed.
+// lose records that an asynchronous job failed.
 func (j *Journal) lose(jb *job, err error) {
 	j.metrics.failed(j.base, jb)
 	g := &j.gap
@@ -68,12 +68,12 @@ func (j *Journal) lose(jb *job, err error) {
 	if g.closed {
 		return
 	}
-	if j.base.Err() != nil { // by Close
+	if j.base.Err() != nil { // Close canceled the flush
 		g.events = append(g.events, jb.events()...)
 		return
 	}
 	for _, e := range jb.events() {
-		j.opts.Logger.LogAttrs(j.base, slog.LevelError, "sqlaudit: an entry that was acknowledged is lost", slog.Any("error", err), slog.Any("event", e))
+		j.opts.Logger.LogAttrs(j.base, slog.LevelError, "sqlaudit: lost an acknowledged entry", slog.Any("error", err), slog.Any("event", e))
 		if g.entries == 0 || e.OccurredAt.Before(g.from) {
 			g.from = e.OccurredAt
 		}
@@ -84,8 +84,8 @@ func (j *Journal) lose(jb *job, err error) {
 	}
 }
 
-// recordGap has the trail mention what was lost. If that fails, it is tried again
-// after the next flush.
+// recordGap stores an entry with the number of lost entries. If this fails, the
+// journal tries again after the next flush.
 func (j *Journal) recordGap() {
 	g := &j.gap
 	g.mu.Lock()

@@ -206,7 +206,7 @@ func testAsyncRecordsItsGaps(t *testing.T, s *system) {
 	assert.Equal(t, 3, lost)
 	assert.Equal(t, last.Add(-26*time.Minute).Format("2006-01-02T15:04:05.000000Z"), slices.Min(from))
 	assert.Equal(t, last.Format("2006-01-02T15:04:05.000000Z"), slices.Max(to))
-	assert.Contains(t, log.String(), "is lost")
+	assert.Contains(t, log.String(), "lost an acknowledged entry")
 }
 
 // Callers of both kinds at once: all is stored, once.

@@ -84,7 +84,7 @@ func insertEntry(b *testing.B, db *sqlx.DB, d dialect) func(i int64) error {
 		if err != nil {
 			return err
 		}
-		r.place(uuid.Must(uuid.NewV7()).String(), "00000000-0000-7000-8000-000000000000", i, microseconds(time.Now()), make([]byte, 32))
+		r.seal(uuid.Must(uuid.NewV7()).String(), "00000000-0000-7000-8000-000000000000", i, microseconds(time.Now()), make([]byte, 32))
 		_, err = stmt.Exec(r.args(nil, d.formatTime)...)
 		return err
 	}

@@ -1,7 +1,8 @@
 package sqlaudit
 
-// Checkpoints: a writer's signed statement that its log has so many entries
-// with that root. One is stored with every transaction that stores entries.
+// This file implements checkpoints. A checkpoint is a signed statement of a
+// writer about its log: the number of entries and the root of their tree. Each
+// transaction that stores entries also stores a checkpoint.
 
 import (
 	"fmt"
@@ -17,7 +18,7 @@ type checkpointRow struct {
 	Size     int64  `db:"tree_size"`
 	Note     string `db:"note"`
 
-	err error // why the row is not one that this package stored
+	err error // why reading the row failed
 }
 
 // open returns the text of the checkpoint if v signed it.
@@ -28,14 +29,15 @@ func (p *checkpointRow) open(v note.Verifier) (string, error) {
 	return openNote(p.Note, v)
 }
 
-// is reports whether the writer of v signed p for its size.
+// is returns an error unless the writer of v signed p and the note has p's
+// size.
 func (p *checkpointRow) is(v note.Verifier) error {
 	if p.err != nil {
 		return fmt.Errorf("its row %w", p.err)
 	}
 	size, err := proof.OpenCheckpoint(p.Note, v)
 	if err == nil && size != p.Size {
-		err = fmt.Errorf("it is for %d entries", size)
+		err = fmt.Errorf("the note covers %d entries", size)
 	}
 	return err
 }
@@ -47,7 +49,7 @@ type frontierRow struct {
 	Hashes   []byte `db:"hashes"`
 	Note     string `db:"note"`
 
-	err error // why the row is not one that this package stored
+	err error // why reading the row failed
 }
 
 func (i *identity) checkpoint(t *proof.Tree) (*checkpointRow, error) {

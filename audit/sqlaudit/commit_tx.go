@@ -15,29 +15,33 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// Execer is a transaction of the application: *sql.Tx, *sqlx.Tx and GORM's
-// ConnPool implement it. For pgx, the module sqlaudit/pgxtx converts a pgx.Tx.
+// Execer is a transaction of the application. *sql.Tx, *sqlx.Tx and GORM's
+// ConnPool implement it. To use a pgx.Tx, convert it with the module
+// sqlaudit/pgxtx.
 type Execer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
-// CommitTx marks a staged upload as committed in tx, a transaction of the
-// application in the database of the trail. If tx is committed, the object is
-// kept, even if the process crashes afterwards. If tx is rolled back or never
-// committed, Reconcile removes the object. After an error, roll tx back.
+// CommitTx marks a staged upload as committed. tx is a transaction of the
+// application in the same database as the trail. If tx commits, the object
+// stays, even if the process crashes afterwards. If tx is rolled back or never
+// commits, Reconcile removes the object. After an error, roll tx back.
 //
 // staged is the result of blobstore.Store.Stage. The store must write to this
-// journal, either directly or as the first logger of [audit.Multi]. The error
-// wraps [audit.ErrNotHeld] if this journal no longer holds the operation, if the
-// upload was settled concurrently, or if tx belongs to another database.
+// journal, either directly or as the first logger of [audit.Multi].
 //
-// CommitTx changes one row, which tx locks until it ends. Until then a call on
-// the same operation, such as Discard, fails after half a second with an error
-// that wraps [ErrLocked]. Other operations are not delayed, except on MySQL. On
-// SQLite tx locks the whole database, and every call of the journal waits for it,
-// up to [Options.Timeout]. Keep tx short.
+// The error wraps [audit.ErrNotHeld] in these cases:
+//   - This journal no longer holds the operation.
+//   - The upload was settled concurrently.
+//   - tx belongs to another database.
+//
+// CommitTx updates one row and thereby locks it until tx ends. During that
+// time, other calls on the same operation, such as Discard, fail after half a
+// second with an error that wraps [ErrLocked]. Other operations are not
+// delayed, except on MySQL. On SQLite, tx locks the whole database, and every
+// call of the journal waits for it, up to [Options.Timeout]. Keep tx short.
 func (j *Journal) CommitTx(ctx context.Context, tx Execer, staged interface{ OpID() string }) error {
-	defer runtime.KeepAlive(staged) // and with it the intent, which the journal refers to weakly
+	defer runtime.KeepAlive(staged) // the journal refers to the intent only weakly
 	in := j.staged.find(staged.OpID())
 	if in == nil {
 		return fmt.Errorf("sqlaudit: committing a staged upload: operation %s: %w by this journal", staged.OpID(), audit.ErrNotHeld)
@@ -56,7 +60,8 @@ func (j *Journal) CommitTx(ctx context.Context, tx Execer, staged interface{ OpI
 	if err := j.checkFile(); err != nil {
 		return err
 	}
-	// The change of renewals stops a reconciler that has read the intent before.
+	// A reconciler that read the intent before now finds that renewals has
+	// changed, and stops.
 	res, err := tx.ExecContext(ctx, sqlx.Rebind(j.d.bind(),
 		"UPDATE file_access_intents SET event = ?, writer_id = ?, signature = ?, renewals = renewals + 1 WHERE op_id = ? AND holder = ?"),
 		text, id.ID, sig, in.opID, in.holder)
@@ -73,15 +78,16 @@ func (j *Journal) CommitTx(ctx context.Context, tx Execer, staged interface{ OpI
 	return nil
 }
 
-// stagedIntents finds the intents of staged uploads that this process holds. It
-// refers to them weakly: an intent is forgotten when it is settled or garbage.
-// An intent that was lost stays until then, because its holder may still ask.
+// stagedIntents finds the intents of staged uploads that this process holds.
+// Its references are weak: an intent disappears when it is settled or garbage
+// collected. A lost intent remains until then, because its holder may still ask
+// for it.
 type stagedIntents struct {
 	mu   sync.Mutex
 	byOp map[string][]weak.Pointer[intent]
 }
 
-// add remembers in if it is that of a staged upload.
+// add registers in if it belongs to a staged upload.
 func (s *stagedIntents) add(in *intent) {
 	if !in.event.Details.Staged {
 		return
@@ -97,9 +103,10 @@ func (s *stagedIntents) add(in *intent) {
 	runtime.AddCleanup(in, func(p weak.Pointer[intent]) { s.remove(opID, p) }, p)
 }
 
-// find returns the intent of opID. If the journal took the operation over from
-// itself, two holders can exist, and only one of them is right. The ID does not
-// say which one asks, so find returns nil.
+// find returns the intent of opID, or nil. If the journal claimed an operation
+// that it also holds itself, the operation has two holders, and only one of
+// them is valid. The ID alone does not identify the caller's intent, so find
+// returns nil.
 func (s *stagedIntents) find(opID string) *intent {
 	s.mu.Lock()
 	defer s.mu.Unlock()

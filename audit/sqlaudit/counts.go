@@ -10,20 +10,22 @@ import (
 	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
-// Interval is the unit of time by which [Journal.Counts] groups entries, in UTC.
+// Interval is the unit of time, in UTC, that [Journal.Counts] groups entries
+// by.
 type Interval int
 
 const (
-	// Total counts all entries of the query together.
+	// Total counts all entries of the query in one interval.
 	Total Interval = iota
-	// PerHour, PerDay and PerMonth count the entries of each hour, day and month
+	// PerHour, PerDay and PerMonth count the entries of each hour, day or month
 	// separately.
 	PerHour
 	PerDay
 	PerMonth
 )
 
-// width is how many characters of "2006-01-02 15" tell one interval from another.
+// width returns the length of the prefix of "2006-01-02 15" that identifies an
+// interval.
 func (i Interval) width() (int, error) {
 	switch i {
 	case Total:
@@ -38,25 +40,28 @@ func (i Interval) width() (int, error) {
 	return 0, fmt.Errorf("sqlaudit: invalid interval %d of Counts: want Total, PerHour, PerDay or PerMonth", i)
 }
 
-// Count is the number of entries of one interval, action and outcome.
+// Count is the number of entries with one action and outcome in an interval.
 type Count struct {
-	Start   time.Time // of the interval, in UTC; zero for Total
+	Start   time.Time // start of the interval in UTC; zero for Total
 	Action  audit.Action
 	Outcome audit.Outcome
 	Entries int64
 }
 
-// Counts counts the entries that q selects, grouped and ordered by interval,
-// action and outcome. The interval of an entry is that of its OccurredAt. Groups
-// without an entry are left out. The fields After, NewestFirst, Limit and Verified
-// of q do not apply to counts, and Counts refuses a query that sets one of them.
+// Counts returns the number of entries that q selects, grouped by interval,
+// action and outcome and sorted in this order. An entry belongs to the interval
+// of its OccurredAt. Groups without entries are omitted. The fields After,
+// NewestFirst, Limit and Verified do not apply to counts, and Counts rejects a
+// query that sets one of them.
 //
-// The database reads every entry that q selects, in one statement and within
-// [Options.Timeout]. In a long trail, select a part by From and To.
+// The database reads all selected entries in one statement, which must end
+// within [Options.Timeout]. If the trail is long, limit the query with From and
+// To.
 //
-// Counts can't count an entry whose time, action or outcome is not stored as it
-// was written. It then returns the counts of all others with an error that wraps
-// [proof.ErrTampered] and says how many entries are missing.
+// Counts cannot count an entry if its time, action or outcome is malformed
+// because the database was changed. It then returns the counts of all other
+// entries and an error that wraps [proof.ErrTampered] and reports the number of
+// entries left out.
 func (j *Journal) Counts(ctx context.Context, q audit.Query, by Interval) ([]Count, error) {
 	if err := refusePaging("Counts", q); err != nil {
 		return nil, err
@@ -95,20 +100,20 @@ func (j *Journal) Counts(ctx context.Context, q audit.Query, by Interval) ([]Cou
 		return nil, fmt.Errorf("sqlaudit: counting entries: %w", err)
 	}
 	if odd > 0 {
-		return counts, fmt.Errorf("sqlaudit: counting entries: %w: %d of them could not be counted, since they are not stored as they were written", proof.ErrTampered, odd)
+		return counts, fmt.Errorf("sqlaudit: counting entries: %w: %d of them could not be counted: their time, action or outcome is malformed", proof.ErrTampered, odd)
 	}
 	return counts, nil
 }
 
-// refusePaging returns an error if q has a field that applies only to a list of
-// entries.
+// refusePaging returns an error if q sets a field that applies only to a list
+// of entries.
 func refusePaging(call string, q audit.Query) error {
 	for _, field := range []struct {
 		name string
 		set  bool
 	}{{"After", q.After != ""}, {"NewestFirst", q.NewestFirst}, {"Limit", q.Limit != 0}, {"Verified", q.Verified}} {
 		if field.set {
-			return fmt.Errorf("sqlaudit: %s with Query.%s: want a query without it, since %[1]s concerns every entry that the other fields select", call, field.name)
+			return fmt.Errorf("sqlaudit: %s with Query.%s: clear the field: %[1]s applies to all entries that the other fields select", call, field.name)
 		}
 	}
 	return nil

@@ -1,10 +1,11 @@
 package sqlaudit
 
-// This file implements reading rows of file_access_logs. It accepts exactly the
-// form in which this package writes them: another storage class, text form or
-// encoding would have the same leaf, but other queries would find the entry.
-// Scanning and decoding are two steps, since Verify does them in two
-// goroutines: the first is the slower one, and must not wait for the second.
+// This file implements the decoding of file_access_logs rows. It accepts a
+// value only in the form in which this package writes it. Another storage
+// class, text form or encoding could produce the same leaf, but then queries
+// would find different entries. Scanning and decoding are separate steps
+// because Verify runs them in two goroutines. Scanning is slower and must not
+// wait for decoding.
 
 import (
 	"database/sql"
@@ -19,14 +20,14 @@ import (
 	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
-// form is how the driver of a database returns values.
+// form describes how the driver of a database returns values.
 type form struct {
-	octets bool   // text arrives as bytes, like binary columns
+	octets bool   // text arrives as []byte, like binary columns
 	native bool   // times of file_access_logs arrive as time.Time
-	layout string // of times that arrive as text
+	layout string // layout of the times that arrive as text
 }
 
-// raw is a row as the driver gives it, in the order of columns.
+// raw is a row as returned by the driver, in the order of columns.
 type raw []any
 
 func (v *raw) scan(rows *sql.Rows) error {
@@ -38,7 +39,7 @@ func (v *raw) scan(rows *sql.Rows) error {
 	return rows.Scan(dst...)
 }
 
-// scan reads the current row of rows.
+// scan reads the current row of rows into r.
 func (r *row) scan(rows *sql.Rows, f form) error {
 	var v raw
 	if err := v.scan(rows); err != nil {
@@ -47,7 +48,7 @@ func (r *row) scan(rows *sql.Rows, f form) error {
 	return r.decode(&v, f)
 }
 
-// bytes is the number of bytes that the values of v hold.
+// bytes returns the total size of the values of v.
 func (v *raw) bytes() (n int) {
 	for _, value := range *v {
 		switch value := value.(type) {
@@ -60,7 +61,7 @@ func (v *raw) bytes() (n int) {
 	return n
 }
 
-// text returns the value of one column for use in a message, shortened.
+// text returns the shortened value of one column for use in a message.
 func (v *raw) text(column int) string {
 	switch value := (*v)[column].(type) {
 	case nil:
@@ -74,7 +75,7 @@ func (v *raw) text(column int) string {
 	}
 }
 
-// printable shortens text of unknown origin and escapes what isn't printable.
+// printable shortens text of unknown origin and escapes unprintable characters.
 func printable(s string) string {
 	if len(s) > 64 {
 		s = s[:64] + "…"
@@ -85,17 +86,17 @@ func printable(s string) string {
 	return s
 }
 
-// place is what paging needs of an entry.
-func (v *raw) place(f form) (int64, error) {
+// position returns the seq of a row, which paging needs.
+func (v *raw) position(f form) (int64, error) {
 	d := decoder{left: (*v)[seqColumn:], form: f}
 	seq := d.required64()
-	if d.err == nil && (seq < 0 || seq > maxPlace) {
-		d.err = fmt.Errorf("column seq holds %d, which no log reaches", seq)
+	if d.err == nil && (seq < 0 || seq > maxSeq) {
+		d.err = fmt.Errorf("column seq holds %d: want 0 to 2^53", seq)
 	}
 	return seq, d.err
 }
 
-// decode fills r.
+// decode sets r from the values of v.
 func (r *row) decode(v *raw, f form) error {
 	cs := audit.Columns()
 	r.stored.Values = make([]any, len(cs))
@@ -125,8 +126,8 @@ func (r *row) decode(v *raw, f form) error {
 	return nil
 }
 
-// value returns what the driver gave for a column, of the Go type of the column;
-// nil for NULL.
+// value converts the driver's value of column c to the Go type of the column.
+// It returns nil for NULL.
 func (f form) value(c *audit.Column, v any) (any, error) {
 	if v == nil {
 		return nil, nil
@@ -148,7 +149,7 @@ func (f form) value(c *audit.Column, v any) (any, error) {
 	return boxed(f.text(v))
 }
 
-// boxed returns v as an any.
+// boxed converts v to type any.
 func boxed[T any](v T, err error) (any, error) {
 	if err != nil {
 		return nil, err
@@ -156,7 +157,7 @@ func boxed[T any](v T, err error) (any, error) {
 	return v, nil
 }
 
-// decoder takes values one after the other and keeps the first error.
+// decoder reads values one after the other and stores the first error.
 type decoder struct {
 	left []any
 	form form
@@ -169,14 +170,14 @@ func (d *decoder) next() any {
 	return v
 }
 
-// fail reports what is wrong with the value that was taken last.
+// fail sets the error for the last value that next returned.
 func (d *decoder) fail(format string, args ...any) {
 	if d.err == nil {
 		d.err = fmt.Errorf("column "+columns[len(columns)-len(d.left)-1]+" "+format, args...)
 	}
 }
 
-// text returns a text that isn't NULL.
+// text returns a text value. It rejects NULL.
 func (f form) text(v any) (string, error) {
 	s, ok := v.(string)
 	if b, isBytes := v.([]byte); isBytes && f.octets {
@@ -186,7 +187,7 @@ func (f form) text(v any) (string, error) {
 	case !ok:
 		return "", fmt.Errorf("holds a value of type %s instead of text", kindOf(v))
 	case s == "":
-		return "", errors.New("holds an empty text, where NULL was written")
+		return "", errors.New("holds an empty text instead of NULL")
 	case s[0] == oddLength[0]:
 		return "", errors.New(oddLengthText(s))
 	case !utf8.ValidString(s):
@@ -195,7 +196,7 @@ func (f form) text(v any) (string, error) {
 	return s, nil
 }
 
-// kindOf names the storage class of a value.
+// kindOf returns the name of a value's storage class.
 func kindOf(v any) string {
 	switch v.(type) {
 	case nil:
@@ -212,7 +213,7 @@ func kindOf(v any) string {
 	return fmt.Sprintf("%T", v)
 }
 
-// isUUID is checkUUID, fast.
+// isUUID is a faster form of checkUUID.
 func isUUID(s string) bool {
 	if len(s) != 36 {
 		return false
@@ -263,7 +264,7 @@ func (d *decoder) required64() int64 {
 	return *n
 }
 
-// octets takes so many bytes, or NULL.
+// octets reads a value of exactly want bytes, or NULL.
 func (d *decoder) octets(want int) []byte {
 	v := d.next()
 	if v == nil {
@@ -281,7 +282,7 @@ func (d *decoder) octets(want int) []byte {
 	return b
 }
 
-// time reads a time that a SELECT returns as text.
+// time parses a time that a SELECT returns as text.
 func (f form) time(v any) (time.Time, error) {
 	if v == nil {
 		return time.Time{}, errors.New("is NULL")
@@ -292,14 +293,14 @@ func (f form) time(v any) (time.Time, error) {
 	}
 	t, err := time.Parse(f.layout, s)
 	if err != nil || t.Format(f.layout) != s {
-		return time.Time{}, fmt.Errorf("holds %.40q, which is not a time of the form %s", s, f.layout)
+		return time.Time{}, fmt.Errorf("holds %.40q: want a time of the form %s", s, f.layout)
 	}
 	return t, nil
 }
 
-// oddLength begins the text that a SELECT returns in place of a value that is
-// empty or too long to be read; the number of its bytes follows. This package
-// stores no text with control characters.
+// oddLength starts the text that a SELECT returns instead of a value that is
+// empty or too long to read. The value's size in bytes follows. This package
+// never stores text with control characters, so the marker is unambiguous.
 const oddLength = "\x01"
 
 func isOddLength(b []byte) bool {
@@ -310,13 +311,13 @@ func oddLengthText(s string) string {
 	if !isOddLength([]byte(s)) {
 		return "holds a control character"
 	}
-	return "holds a value of " + s[1:] + " bytes, which is too long or too short to be read"
+	return "holds a value of " + s[1:] + " bytes: the value is empty or too long to read"
 }
 
-// maxPlace is more than any log has entries. What is beyond it would overflow.
-const maxPlace = 1 << 53
+// maxSeq is greater than the seq of any entry. Larger values could overflow.
+const maxSeq = 1 << 53
 
-// Places of columns in a row.
+// idColumn and seqColumn are the indexes of two columns in a row.
 var idColumn, seqColumn = indexOf("id"), indexOf("seq")
 
 func indexOf(column string) int {

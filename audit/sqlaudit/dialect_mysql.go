@@ -1,6 +1,6 @@
 package sqlaudit
 
-// MariaDB and MySQL.
+// This file implements the dialect of MariaDB and MySQL.
 
 import (
 	"cmp"
@@ -21,16 +21,17 @@ import (
 )
 
 type mysql struct {
-	// whole has a flush go out as one statement. MariaDB has such statements,
-	// if the driver sends them as text.
+	// whole makes flush send one compound statement. MariaDB supports this if
+	// the driver sends statements as text.
 	whole atomic.Bool
-	// maria says that it is MariaDB, which can bound the wait of one statement.
+	// maria reports whether the server is MariaDB, which can limit the lock
+	// wait of a single statement.
 	maria atomic.Bool
-	// packet is how many bytes a statement may have.
+	// packet is the maximum size of a statement in bytes.
 	packet atomic.Int64
 
 	mu      sync.Mutex
-	checked []any // the driver's connections that are known to be set up well
+	checked []any // driver connections whose settings were checked
 }
 
 func (*mysql) name() string   { return "mysql" }
@@ -43,11 +44,11 @@ func (*mysql) now() string {
 	return "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
 }
 
-// formatTime gives text, so that neither the driver's nor the session's time
-// zone has a say.
+// formatTime returns text, so that the time zones of the driver and the session
+// do not affect the value.
 func (*mysql) formatTime(t time.Time) any { return t.UTC().Format("2006-01-02 15:04:05.000000") }
 
-// timeText does without whatever the driver makes of times.
+// timeText converts in the database, so that the driver does not convert times.
 func (*mysql) timeText(column string) string { return "CAST(" + column + " AS CHAR(26))" }
 
 func (*mysql) form() form { return form{octets: true, layout: "2006-01-02 15:04:05.000000"} }
@@ -56,7 +57,7 @@ func (*mysql) short(v value) string {
 	return fmt.Sprintf("CASE WHEN OCTET_LENGTH(%[1]s) NOT BETWEEN 1 AND %[2]d THEN CONCAT(CHAR(1), OCTET_LENGTH(%[1]s)) ELSE %[1]s END", v.column, v.limit)
 }
 
-// odd is "" since the types of the columns are exact.
+// odd returns "" because the types of the columns are exact.
 func (*mysql) odd([]string, []string) string { return "" }
 
 var mysqlColumns = listOf(func(c string) string {
@@ -76,8 +77,7 @@ func (*mysql) maintain(context.Context, *sqlx.DB) error { return nil }
 
 func (*mysql) monthsBefore(context.Context, *sqlx.DB, time.Time) ([]string, error) { return nil, nil }
 
-// equal adds the length, since trailing spaces count for nothing in a
-// comparison.
+// equal also compares the length, because comparisons ignore trailing spaces.
 func (*mysql) equal(column, value string) (string, []any) {
 	return "(" + column + " = ? AND OCTET_LENGTH(" + column + ") = ?)", []any{value, len(value)}
 }
@@ -86,19 +86,19 @@ func (*mysql) countTables() string {
 	return "SELECT count(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?"
 }
 
-// mysqlRows is the largest number of rows of one statement, well within the
-// 65,535 arguments of one that is prepared.
+// mysqlRows limits the rows of one statement. It stays well below the limit of
+// 65,535 arguments of a prepared statement.
 const mysqlRows = 1000
 
-// mysqlRoom is for the text of a statement around its arguments: the names of
-// columns, and the commas and marks of the rows.
+// mysqlRoom is reserved for the text of a statement around its arguments:
+// column names, commas and placeholders.
 const mysqlRoom = 256 << 10
 
 // mysqlPacket is the size of the largest statement that the driver sends.
 const mysqlPacket = 64 << 20
 
-// mysqlSize is how many bytes the arguments of one row have in a statement at
-// most, where each byte may be escaped.
+// mysqlSize returns the maximum size of one row's arguments in a statement.
+// Each byte may be escaped.
 func mysqlSize(item []any) (n int64) {
 	for _, arg := range item {
 		n += 16
@@ -112,9 +112,8 @@ func mysqlSize(item []any) (n int64) {
 	return n
 }
 
-// mysqlChunks cuts items into pieces for which one statement is large enough:
-// the server ends the connection over one that is too large, as though it had
-// gone away.
+// mysqlChunks splits items into chunks that fit into one statement. If a
+// statement is too large, the server closes the connection.
 func mysqlChunks(items [][]any, packet int64) iter.Seq[[][]any] {
 	return func(yield func([][]any) bool) {
 		from, size := 0, int64(0)
@@ -186,11 +185,12 @@ func (d *mysql) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
 	return nil
 }
 
-// unwaiting has a statement on intents fail at once if one of them is locked,
-// with the error of a lock that was waited for too long.
+// unwaiting makes a statement on intents fail at once if one of them is locked.
+// The error is the same as after a lock wait timeout.
 func (d *mysql) unwaiting(key, query string) string {
 	if key == partRelease {
-		// Of a small table it would read all rows, and lock each.
+		// Without the index, the server would read a small table row by row and
+		// lock each row.
 		query = strings.Replace(query, "DELETE FROM file_access_intents", "DELETE i FROM file_access_intents AS i FORCE INDEX (PRIMARY)", 1)
 	}
 	if d.maria.Load() && (key == partRelease || key == partBegin) {
@@ -201,8 +201,8 @@ func (d *mysql) unwaiting(key, query string) string {
 
 const mariaUnwaiting = "SET STATEMENT innodb_lock_wait_timeout = 0 FOR "
 
-// lockIntents locks those that go out, or fails at once. MySQL needs it, which
-// can't bound the wait of a DELETE.
+// lockIntents locks the intents to delete, or fails immediately. MySQL needs
+// this because it cannot limit the lock wait of a DELETE.
 func (d *mysql) lockIntents(ctx context.Context, tx *sqlx.Tx, b *batch) error {
 	if d.maria.Load() {
 		return nil
@@ -220,9 +220,8 @@ func (d *mysql) lockIntents(ctx context.Context, tx *sqlx.Tx, b *batch) error {
 	return nil
 }
 
-// busy also looks at intents that come in: a transaction that locks a range of
-// them, or one that is not there, keeps out all that belong there. MySQL can't
-// be asked for that without waiting.
+// busy also checks intents to insert: another transaction may have locked a
+// range of the index or a missing row. MySQL cannot check this without waiting.
 func (d *mysql) busy(ctx context.Context, db *sqlx.DB, jb *job) (bool, error) {
 	switch {
 	case jb.settle != nil:
@@ -234,17 +233,17 @@ func (d *mysql) busy(ctx context.Context, db *sqlx.DB, jb *job) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	defer tx.Rollback() //nolint:errcheck // it was only to see whether it can be
+	defer tx.Rollback() //nolint:errcheck // the statements were only a test
 	for _, p := range parts(d, &batch{begins: []*intentRow{jb.begin}}) {
 		_, err = tx.ExecContext(ctx, d.unwaiting(p.key, p.query(1)), p.items[0]...)
 	}
 	if err != nil && d.classify(err) == locked {
 		return true, nil
 	}
-	return false, nil // the flush finds out about all else
+	return false, nil // the flush handles all other errors
 }
 
-// updateIntent may wait on MySQL.
+// updateIntent may wait for a lock on MySQL.
 func (d *mysql) updateIntent(set, where string) string {
 	query := "UPDATE file_access_intents SET " + set + " WHERE " + where
 	if d.maria.Load() {
@@ -253,19 +252,19 @@ func (d *mysql) updateIntent(set, where string) string {
 	return query
 }
 
-// Numbers of errors that mean something here.
+// The error numbers that this package handles.
 const (
 	mysqlDuplicate   = 1062
 	mysqlLockTimeout = 1205
-	mysqlNotPrepared = 1295  // this statement can't be prepared
-	mysqlLocked      = 3572  // with NOWAIT
-	mysqlConflict    = 31001 // is signalled by flushWhole
-	mysqlWrongly     = 31002 // so is this: the session is set up wrongly
+	mysqlNotPrepared = 1295  // the statement cannot be prepared
+	mysqlLocked      = 3572  // NOWAIT found a lock
+	mysqlConflict    = 31001 // signaled by flushWhole
+	mysqlWrongly     = 31002 // signaled by flushWhole: the session has wrong settings
 )
 
-// flushWhole is a flush in two round trips, where a transaction of single
-// statements takes four and more: one statement for all but the commit, so that
-// what hangs is not committed when nobody waits for it any more.
+// flushWhole stores a batch in two round trips, while single statements take
+// four or more. One statement does everything except the commit. If this
+// statement hangs until all callers have given up, it is never committed.
 func (d *mysql) flushWhole(ctx context.Context, db *sqlx.DB, list []part) error {
 	const conflict = "SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 31001, MESSAGE_TEXT = 'conflict'"
 	var text strings.Builder
@@ -294,7 +293,7 @@ func (d *mysql) flushWhole(ctx context.Context, db *sqlx.DB, list []part) error 
 		case mysqlConflict:
 			return errConflict
 		case mysqlWrongly:
-			return cmp.Or(d.settings(ctx, conn), error(retryError{err})) // it may have been set right since
+			return cmp.Or(d.settings(ctx, conn), error(retryError{err})) // the settings may have been corrected since
 		}
 		return err
 	}
@@ -310,8 +309,8 @@ const packetTooLarge = "packet for query is too large"
 
 var mysqlErrorText = regexp.MustCompile(`^Error (\d+)(?: \([0-9A-Z]{5}\))?: `)
 
-// mysqlNumber is the number that the server gave an error, or 0. The driver's
-// type can't be named here without linking the driver.
+// mysqlNumber returns the server's error number, or 0. It parses the text,
+// because using the driver's error type would link the driver.
 func mysqlNumber(err error) int {
 	for ; err != nil; err = errors.Unwrap(err) {
 		if m := mysqlErrorText.FindStringSubmatch(err.Error()); m != nil {
@@ -327,7 +326,7 @@ func (*mysql) classify(err error) class {
 		return c
 	}
 	switch mysqlNumber(err) {
-	case 0: // the connection: nothing was committed yet
+	case 0: // a connection error: nothing was committed yet
 		if strings.Contains(err.Error(), packetTooLarge) {
 			return poison
 		}
@@ -370,7 +369,7 @@ func (d *mysql) weakness(ctx context.Context, db *sqlx.DB) (string, error) {
 }
 
 // locked holds a named lock of the server while fn runs. There is no
-// transaction, since every CREATE commits by itself.
+// transaction, because MySQL commits every CREATE implicitly.
 func (*mysql) locked(ctx context.Context, db *sqlx.DB, fn func(*sqlx.Conn) error) error {
 	conn, err := db.Connx(ctx)
 	if err != nil {

@@ -1,7 +1,8 @@
 package sqlaudit
 
-// PostgreSQL. A round trip is dear here, so a flush is one statement, and one
-// statement is a transaction of its own.
+// This file implements the dialect of PostgreSQL. Round trips are expensive
+// here, so a flush is a single statement, and the statement is also the
+// transaction.
 
 import (
 	"context"
@@ -26,9 +27,9 @@ func (*postgres) name() string { return "postgres" }
 func (*postgres) strays() bool { return true }
 func (*postgres) bind() int    { return sqlx.DOLLAR }
 
-// moment takes the lock before the transaction has its snapshot. A table that is
-// dropped is gone from an older snapshot too, which does not see the frontier that
-// says why.
+// moment locks the table before the transaction takes its snapshot. A dropped
+// partition also disappears from older snapshots, and those do not contain the
+// frontier that explains its removal.
 func (*postgres) moment() string { return "LOCK TABLE ONLY file_access_logs IN ACCESS SHARE MODE" }
 
 func (*postgres) now() string {
@@ -40,8 +41,8 @@ func (*postgres) timeText(column string) string {
 }
 func (*postgres) form() form { return form{native: true, layout: "2006-01-02 15:04:05.000000"} }
 
-// short asks for the length first, for which PostgreSQL reads no more of a long
-// value than where it is.
+// short checks the length first. PostgreSQL can do this without reading a long
+// value.
 func (*postgres) short(v value) string {
 	odd := "chr(1) || octet_length(" + v.column + ")"
 	if v.binary {
@@ -50,7 +51,7 @@ func (*postgres) short(v value) string {
 	return fmt.Sprintf("CASE WHEN octet_length(%[1]s) NOT BETWEEN 1 AND %[2]d THEN %[3]s ELSE %[1]s END", v.column, v.limit, odd)
 }
 
-// odd is "" since the types of the columns are exact.
+// odd returns "" because the types of the columns are exact.
 func (*postgres) odd([]string, []string) string { return "" }
 
 var postgresColumns = listOf(func(c string) string {
@@ -69,7 +70,7 @@ func (*postgres) countTables() string {
 	return "SELECT count(*) FROM (SELECT to_regclass(?) AS t) AS x WHERE t IS NOT NULL"
 }
 
-// postgresTypes are those of columns.
+// postgresTypes are the types of columns.
 var postgresTypes = typesOf()
 
 func typesOf() []string {
@@ -82,14 +83,14 @@ func typesOf() []string {
 	return append(types, "integer", "bytea", "bytea", "bytea")
 }
 
-// shape says which parts a flush has, and of which kind they are.
+// shape describes the parts of a flush.
 type shape struct {
 	settles, begins, rows count
 	writer, checkpoint    bool
 }
 
-// count is of how many rows a part is. One is written as it is: of a caller who
-// is alone, arrays would make the server work twice as long.
+// count is the number of rows of a part. A single row is passed without arrays,
+// because arrays would double the server's work for a single caller.
 type count int
 
 const (
@@ -100,16 +101,17 @@ const (
 
 func countOf[T any](list []T) count { return count(min(len(list), int(many))) }
 
-// The columns of what is joined or inserted, with their types.
+// These are the columns of joined or inserted rows, with their types.
 var (
 	heldNames, heldTypes   = []string{"op_id", "holder"}, []string{"uuid", "uuid"}
 	begunNames, begunTypes = []string{"op_id", "holder", "writer_id", "backend", "bucket", "key", "lease", "event", "signature"},
 		[]string{"uuid", "uuid", "uuid", "text", "text", "text", "bigint", "text", "bytea"}
 )
 
-// statement builds the flush. It first locks the intents that go out, without
-// waiting for those that are locked; unless it has all of them, and there are
-// none of those that come in, nothing is stored.
+// statement returns the SQL statement of a flush. The statement first locks the
+// intents to delete and skips those that are locked by others. It stores
+// nothing unless it has locked all of them and none of the intents to insert
+// exists.
 func (d *postgres) statement(s shape) string {
 	if text, ok := d.texts.Load(s); ok {
 		return text.(string)
@@ -119,7 +121,8 @@ func (d *postgres) statement(s shape) string {
 		n++
 		return fmt.Sprintf("$%d::%s", n, cast)
 	}
-	// source is a table of the arguments: of one row, or of columns.
+	// source returns a table of the arguments: one row, or one array per
+	// column.
 	source := func(c count, names, types []string) (table string) {
 		args := make([]string, len(types))
 		for i, t := range types {
@@ -172,7 +175,7 @@ func (d *postgres) statement(s shape) string {
 	return text
 }
 
-// arguments returns the arguments of the statement of that shape.
+// arguments returns the arguments for the statement of shape s.
 func (d *postgres) arguments(s shape, b *batch) []any {
 	var args []any
 	switch s.settles {
@@ -235,15 +238,15 @@ func (d *postgres) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
 	case err == nil:
 		return nil
 	}
-	// Whatever the server says itself, it says instead of a commit, but for
-	// its own end and that of the connection.
+	// An error from the server means that nothing was committed. The exceptions
+	// are a server shutdown and a lost connection.
 	if code := sqlState(err); code != "" && code[:2] != "57" && code[:2] != "08" || safeToRetry(err) {
 		return err
 	}
 	return unclearError{err}
 }
 
-// busy looks at intents that go out: nothing keeps one from coming in.
+// busy checks only intents to delete. Nothing can block an insert.
 func (d *postgres) busy(ctx context.Context, db *sqlx.DB, jb *job) (bool, error) {
 	if jb.settle == nil {
 		return false, nil
@@ -262,7 +265,7 @@ func nullText(s string) *string {
 	return &s
 }
 
-// arrays turns rows into columns.
+// arrays converts rows to one array for each column.
 func arrays(rows []*row) []any {
 	var out []any
 	for i, c := range audit.Columns() {
@@ -285,7 +288,7 @@ func arrays(rows []*row) []any {
 		arrayOf[[]byte](rows, func(r *row) any { return r.stored.Leaf[:] }))
 }
 
-// arrayOf returns one value of each row; nil where there is none.
+// arrayOf returns one value of each row, or nil if the row has no value.
 func arrayOf[T any](rows []*row, value func(*row) any) []*T {
 	out := make([]*T, len(rows))
 	for i, r := range rows {
@@ -296,7 +299,7 @@ func arrayOf[T any](rows []*row, value func(*row) any) []*T {
 	return out
 }
 
-// sqlState is the code that the server gave an error, or "".
+// sqlState returns the server's error code, or "".
 func sqlState(err error) string {
 	var e interface{ SQLState() string }
 	if errors.As(err, &e) && len(e.SQLState()) == 5 {
@@ -305,7 +308,7 @@ func sqlState(err error) string {
 	return ""
 }
 
-// safeToRetry reports whether the driver knows that nothing was sent.
+// safeToRetry reports whether the driver is certain that nothing was sent.
 func safeToRetry(err error) bool {
 	var e interface{ SafeToRetry() bool }
 	return errors.Is(err, driver.ErrBadConn) || errors.As(err, &e) && e.SafeToRetry()
@@ -320,11 +323,11 @@ func (*postgres) classify(err error) class {
 		if safeToRetry(err) {
 			return retry
 		}
-		return poison // the driver refused a value, or something unheard of
+		return poison // the driver rejected a value, or the error is unknown
 	}
 	switch {
 	case code == "23505" && strings.Contains(err.Error(), "file_access_intents"):
-		return conflict // begun by somebody else between the look and the insertion
+		return conflict // another process began it between the check and the insert
 	case code == "55P03": // lock_not_available
 		return locked
 	case code == "53100": // disk full
@@ -342,7 +345,7 @@ func (*postgres) classify(err error) class {
 func (*postgres) refuses(err error) bool {
 	code := sqlState(err)
 	switch code {
-	case "": // of the driver: a column has another type than its argument
+	case "": // a driver error: a column has another type than its argument
 		return strings.Contains(err.Error(), "failed to encode args")
 	case "42501": // insufficient privilege
 		return false
@@ -375,12 +378,14 @@ func (*postgres) apply(ctx context.Context, conn *sqlx.Conn, m migration) error 
 	return applyStatements(ctx, conn, m, sqlx.DOLLAR)
 }
 
-// maintain makes the partitions of the coming months while there is at least one
-// ahead. If that of a month is missing when it begins, its entries go to
-// file_access_logs_rest, and it can't be made any more once there are some. So each
-// month is made by itself. A partition needs a lock for which it waits while
-// somebody reads, and others who come to read wait behind it: it does so briefly,
-// since there are weeks to try again.
+// maintain creates the partitions of future months, unless the next month
+// already has one. Without a partition, the entries of a month go to
+// file_access_logs_rest. As soon as that table has entries of a month, the
+// partition can no longer be created. maintain therefore creates each month
+// separately.
+//
+// Creating a partition needs a lock. While it waits for readers, all later
+// readers wait too. It therefore waits only briefly: it has weeks to try again.
 func (d *postgres) maintain(ctx context.Context, db *sqlx.DB) error {
 	var last bool
 	if err := db.GetContext(ctx, &last, "SELECT to_regclass('file_access_logs_' || to_char((now() AT TIME ZONE 'UTC') + interval '1 month', 'YYYY_MM')) IS NOT NULL"); err != nil || last {
@@ -395,7 +400,7 @@ func (d *postgres) maintain(ctx context.Context, db *sqlx.DB) error {
 			_, err := conn.ExecContext(ctx, fmt.Sprintf("SELECT file_access_make_partitions(((now() AT TIME ZONE 'UTC') + interval '%d months')::date, 1)", month))
 			return err
 		})
-		if sqlState(err) != "23514" { // which says that entries of the month are elsewhere
+		if sqlState(err) != "23514" { // the error for entries of the month in another partition
 			errs = append(errs, err)
 		}
 	}

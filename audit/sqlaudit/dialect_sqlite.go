@@ -1,7 +1,7 @@
 package sqlaudit
 
-// SQLite. A round trip costs nothing here, so a flush is a short transaction of
-// prepared statements of a few fixed sizes.
+// This file implements the dialect of SQLite. Round trips cost nothing here, so
+// a flush is a short transaction of prepared statements in a few fixed sizes.
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 type sqlite struct {
 	mu    sync.Mutex
 	stmts map[string]*sqlx.Stmt
-	file  *sqliteFile // nil if it is in memory
+	file  *sqliteFile // nil for a database in memory
 }
 
 func (*sqlite) name() string   { return "sqlite" }
@@ -27,18 +27,19 @@ func (*sqlite) moment() string { return "" }
 func (*sqlite) strays() bool   { return false }
 func (*sqlite) bind() int      { return sqlx.QUESTION }
 
-// now has milliseconds, which is what SQLite's clock gives.
+// now has a resolution of milliseconds, like SQLite's clock.
 func (*sqlite) now() string { return "CAST(unixepoch('now', 'subsec') * 1000000 AS INTEGER)" }
 
 func (*sqlite) form() form { return form{layout: timeFormat} }
 
-// short asks for the length first, for which SQLite reads the head of a row.
+// short checks the length first. SQLite can do this by reading only the row
+// header.
 func (*sqlite) short(v value) string {
 	return fmt.Sprintf("CASE WHEN octet_length(%[1]s) NOT BETWEEN 1 AND %[2]d THEN char(1) || octet_length(%[1]s) ELSE %[1]s END", v.column, v.limit)
 }
 
-// odd is needed since a column takes values of any kind, in a table that is not
-// STRICT.
+// odd is needed because in a table without STRICT, a column accepts values of
+// any type.
 func (*sqlite) odd(ids, integers []string) string {
 	var list []string
 	for _, c := range ids {
@@ -64,10 +65,10 @@ func (d *sqlite) timeText(column string) string { return d.short(valueOf(column)
 
 func (*sqlite) formatTime(t time.Time) any { return t.UTC().Format(timeFormat) }
 
-// firstSQLite makes the first connection to a file, which sets it to WAL. SQLite
-// does not wait for another process that does the same at that moment, whatever
-// busy_timeout is: both read, and neither could go on to write. So it is tried
-// again here, for as long as any other statement would wait.
+// firstSQLite opens the first connection to a file and thereby switches the
+// file to WAL mode. If two processes do this at the same time, SQLite fails
+// immediately and ignores busy_timeout: both hold a read lock, so neither can
+// write. firstSQLite therefore retries for as long as other statements wait.
 func firstSQLite(ctx context.Context, db *sqlx.DB) error {
 	ctx, cancel := context.WithTimeout(ctx, sqliteBusyTimeout)
 	defer cancel()
@@ -85,14 +86,14 @@ func firstSQLite(ctx context.Context, db *sqlx.DB) error {
 	}
 }
 
-// busy is always false: a transaction locks the whole database.
+// busy always returns false, because a transaction locks the whole database.
 func (*sqlite) busy(context.Context, *sqlx.DB, *job) (bool, error) { return false, nil }
 
 func (*sqlite) updateIntent(set, where string) string {
 	return "UPDATE file_access_intents SET " + set + " WHERE " + where
 }
 
-// sqliteSizes are the numbers of rows that prepared statements take.
+// sqliteSizes are the numbers of rows of the prepared statements.
 var sqliteSizes = []int{64, 16, 4, 1}
 
 func (d *sqlite) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
@@ -137,7 +138,7 @@ func (d *sqlite) flush(ctx context.Context, db *sqlx.DB, b *batch) error {
 	case err == nil:
 		return d.committed()
 	case errors.As(err, &e) && e.Code()&0xff == sqliteFull:
-		return err // there was no room for the pages, much less for the commit
+		return err // no room for the pages, so nothing was committed
 	}
 	return unclearError{err}
 }
@@ -148,15 +149,16 @@ const (
 	sqliteFull = 13
 )
 
-// step is a prepared statement of a flush and the number of rows it must touch.
+// step is a prepared statement of a flush and the number of rows it must
+// change.
 type step struct {
 	stmt *sqlx.Stmt
 	args []any
 	rows int64
 }
 
-// plan prepares the statements before the transaction begins, since the pool
-// may have one connection only.
+// plan prepares the statements before the transaction begins, because the pool
+// may be limited to one connection.
 func (d *sqlite) plan(ctx context.Context, db *sqlx.DB, b *batch) ([]step, error) {
 	var steps []step
 	for _, p := range parts(d, b) {
@@ -194,7 +196,8 @@ func (d *sqlite) prepared(ctx context.Context, db *sqlx.DB, key string, query fu
 	return stmt, nil
 }
 
-// sqliteError is what modernc.org/sqlite's errors can tell.
+// sqliteError is the part of the errors of modernc.org/sqlite that this package
+// uses.
 type sqliteError interface {
 	error
 	Code() int
@@ -206,7 +209,7 @@ func (*sqlite) classify(err error) class {
 	}
 	var e sqliteError
 	if !errors.As(err, &e) {
-		return poison // the driver refused a value, or something unheard of
+		return poison // the driver rejected a value, or the error is unknown
 	}
 	switch e.Code() & 0xff {
 	case sqliteBusy, 6, 9, 15: // LOCKED, INTERRUPT, PROTOCOL

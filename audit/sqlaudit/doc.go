@@ -1,117 +1,151 @@
-// Package sqlaudit keeps the audit trail in an SQL database. Its [Journal]
-// implements audit.Journal and audit.Reader: operations become durable intents
-// before their effect and are settled by exactly one entry, whatever crashes.
+// Package sqlaudit stores the audit trail in an SQL database: SQLite,
+// PostgreSQL, MariaDB or MySQL. Its [Journal] implements audit.Journal and
+// audit.Reader.
 //
-// Callers share transactions: while one is stored, those who come wait, and the
-// next stores all of them together. Nothing is acknowledged before its commit.
-// An event that the database refuses fails alone. [WhenQueued] gives that up
-// for entries that nobody should wait for, and says what it costs.
+//	journal, err := sqlaudit.Open(ctx, "sqlite:trail.db", nil)
+//	store, err := blobstore.Open(ctx, "local:///var/lib/app/files", journal, nil)
+//
+// An operation becomes a durable intent before it takes effect. Exactly one
+// entry settles the intent, even after a crash.
+//
+// Concurrent callers share transactions. While one transaction is being stored,
+// other callers queue, and the next transaction stores all of their records. If
+// the database rejects one event, only that event fails.
+//
+// No record is acknowledged before it is committed. [WhenQueued] gives up this
+// guarantee for entries that callers should not wait for; its comment lists the
+// consequences.
 //
 // # Tables
 //
-//	file_access_logs        the entries; nothing but personal fields can change
-//	file_access_intents     operations that were begun and are not yet settled
-//	file_access_writers     the processes that wrote entries, and their keys
-//	file_access_checkpoints what each writer signed
-//	file_access_frontiers   where a log goes on whose beginning was removed
+//	file_access_logs        the entries; only personal fields can be erased
+//	file_access_intents     operations that have begun and are not settled
+//	file_access_writers     the processes that wrote entries, with their public keys
+//	file_access_checkpoints the tree roots that each writer signed
+//	file_access_frontiers   the start of each purged log, and the signed orders to purge
 //	file_access_erasures    the signed orders to erase personal fields
-//	file_access_grants      how often gateway links were used, and which were withdrawn
-//	file_access_migrations  which of the package's migrations were applied
+//	file_access_grants      the use counts of limited links, and revoked links
+//	file_access_migrations  the migrations of this package that were applied
 //
-// Triggers refuse to change or remove an entry, but for setting the personal
-// columns (user_id, ip_address, user_agent, request_id and pii_salt) to NULL.
-// They let entries and checkpoints go once a frontier stands beyond them. They
-// are guard rails: whoever may change the schema can drop them. What shows that
-// somebody did is the proof.
+// Triggers reject every change to an entry except setting the personal columns
+// (user_id, ip_address, user_agent, request_id and pii_salt) to NULL. They
+// permit the deletion of an entry only if its seq is less than the tree_size of
+// a frontier of its writer. They permit the deletion of a checkpoint only if its
+// tree_size is less than that of a frontier of its writer.
+//
+// The triggers are guard rails: anyone who can change the schema can drop them.
+// The proof detects changes that were made without them.
 //
 // # Rights
 //
-// Whoever owns the tables can drop the triggers, so a program should not. These
-// rights are enough for it, once somebody else has migrated, and with them the
-// database refuses every change of the trail, by whatever statement:
+// The owner of the tables can drop the triggers, so the program should not own
+// them. Once another role has run the migrations, the program needs only the
+// following rights. With them, the database rejects every statement that would
+// change or remove an entry:
 //
 //	SELECT, INSERT                  file_access_logs, file_access_writers, file_access_checkpoints
 //	SELECT, INSERT, UPDATE, DELETE  file_access_intents, file_access_grants
 //	SELECT                          file_access_migrations, file_access_frontiers, file_access_erasures
 //
-// Intents come and go, and a use of a link is counted in its grant, which can
-// only grow: triggers refuse a negative count, a smaller count, an earlier end, and
-// to delete a grant before an hour after its link expired. Without DELETE the
-// grants of expired links stay. [Journal.Erase]
-// and [Journal.Purge] need more, and are for a role of their own: INSERT on
-// file_access_erasures and UPDATE on file_access_logs; INSERT and DELETE on
-// file_access_frontiers, and DELETE on file_access_logs and file_access_checkpoints.
+// Intents are inserted and deleted with every operation. A row of
+// file_access_grants is inserted when a limited link is first used or a link is
+// revoked. Triggers reject a negative or decreasing count, an undone revocation,
+// an earlier expiry, and the deletion of a row until an hour after its link
+// expired. Without the right DELETE, the rows of expired links remain.
 //
-// On PostgreSQL the partitions of the coming months are made, and those of old
-// months dropped as a whole, only by whoever owns them: have such a role open a
-// journal, or call file_access_make_partitions, once a month. Entries for which
-// there is no partition go to file_access_logs_rest, and old ones are removed one
-// by one.
+// [Journal.Erase] and [Journal.Purge] need additional rights and should run
+// under a separate role. Erase needs INSERT on file_access_erasures and UPDATE
+// on file_access_logs. Purge needs INSERT and DELETE on file_access_frontiers,
+// and DELETE on file_access_logs and file_access_checkpoints.
+//
+// On PostgreSQL, only the owner of the partitioned table can create partitions
+// for future months and drop partitions of past months. Once a month, such a
+// role must open a journal or call file_access_make_partitions. Entries without
+// a partition are stored in file_access_logs_rest. Purge deletes old entries
+// there row by row.
 //
 // # Metrics
 //
-// A journal measures through OpenTelemetry's global meter provider, if the
-// program sets one: blobtrail.sqlaudit.queue.length, the records that wait;
-// blobtrail.sqlaudit.flush.size and flush.duration, the records and the seconds of
-// each transaction; blobtrail.sqlaudit.flush.failures, the attempts that failed,
-// by error.type; and blobtrail.sqlaudit.failures, the records that were not
-// stored. db.system.name is that of the database.
+// A journal reports these metrics to OpenTelemetry's global meter provider, if
+// the program sets one. A record is an entry or an intent.
 //
-// # The proof
+//	blobtrail.sqlaudit.queue.length    records waiting to be stored
+//	blobtrail.sqlaudit.flush.size      records in each transaction attempt
+//	blobtrail.sqlaudit.flush.duration  seconds for each transaction attempt
+//	blobtrail.sqlaudit.flush.failures  failed attempts, by error.type; most are retried
+//	blobtrail.sqlaudit.failures        records that were not stored
 //
-// Each writer's log is a Merkle tree, and the writer signs its root with every
-// transaction. [Verify] recomputes all of it; [Journal.Prove] and [proof.Verify]
-// do so for one entry. What an attacker can't get away with depends on what is
-// set up:
+// The attribute db.system.name identifies the database.
 //
-//   - Nothing: a change by somebody who does not sign anew is found. Whoever
-//     writes the whole database, with a key of their own, is not.
-//   - [Options.DeploymentKey]: changing, deleting, inserting, reordering and
-//     appending entries is found, and so is a writer of somebody else. Cutting
-//     off the end of a log at a checkpoint, removing a writer whole, and putting
-//     an older copy of the database in its place are not.
-//   - [Options.Publish] as well: these are found too, but for what came after
-//     the last published checkpoint of its writer: at most
-//     [PublishOptions.Every] or [PublishOptions.Entries], longer while the
-//     bucket fails and until another process publishes for one that was killed.
-//   - [AfterPublish] as well: nothing that was acknowledged can be cut off.
+// # Proof
 //
-// The keys must be out of the attacker's reach: whoever reads the memory of a
-// process can sign as its writer, and whoever has the deployment's key can make
-// writers. What such an attacker can't do is change what was published.
+// The entries of each writer form a Merkle tree. With every transaction that
+// stores entries, the writer signs the new root in a checkpoint. A transaction
+// that only begins operations has no checkpoint: each intent has a signature.
+// [Verify] recomputes all trees and checks all signatures. [Journal.Prove] and
+// [proof.Verify] do the same for one entry.
+//
+// The configuration determines which attacks are detected:
+//
+//   - With none of the options below: a change by an attacker who does not sign
+//     again. An attacker who rewrites the whole database with a new key is not
+//     detected.
+//   - With [Options.DeploymentKey]: entries that were changed, deleted,
+//     inserted, reordered or appended, and writers that do not belong to the
+//     deployment. Three attacks are not detected: cutting off the end of a log
+//     at a checkpoint, removing all rows of a writer, and restoring an older
+//     copy of the database.
+//   - With [Options.Publish] in addition: those three attacks too, except for
+//     entries newer than the last published checkpoint of their writer. This
+//     unprotected tail covers at most [PublishOptions.Every] or
+//     [PublishOptions.Entries]. It grows while the bucket fails. If a process
+//     was killed, its tail remains unprotected until another process publishes
+//     for it.
+//   - With [AfterPublish] in addition: cutting off any acknowledged entry.
+//
+// Protect the keys from the attacker. An attacker who can read the memory of a
+// process can sign as its writer. An attacker who has the deployment key can
+// create writers. Neither can change checkpoints that were published.
 //
 // # Writers
 //
-// Each open [Journal] is a writer with an id of its own, minted when it opens.
-// Its entries are numbered from 0 without a gap in seq, and their ids (UUIDv7,
-// minted when the entry is committed) ascend with seq. Several processes may
-// write to one database at once; each is a writer, and no lock is shared
-// between them but the database's own.
+// Each open [Journal] is a writer. It generates its ID when it opens. The
+// entries of a writer are numbered in seq, from 0 and without gaps. Entry IDs
+// are UUIDv7 values, generated when the entry is committed. Within a writer, IDs
+// ascend with seq.
 //
-// The format of the trail is specified in the comment of package proof, which also
-// checks it: [Verify] reads the tables and feeds them to a [proof.Checker]. testdata
-// has verify.py, a verifier for SQLite that was written from that comment.
+// Several processes may write to one database concurrently. Each of them is a
+// separate writer, and they share only the locks of the database.
+//
+// # Format
+//
+// The comment of package proof specifies the format of the trail. That package
+// also checks it: [Verify] reads the tables and passes them to a
+// [proof.Checker]. The directory testdata contains verify.py, which was written
+// from that comment. It recomputes the hashes of a trail in SQLite, but does not
+// check signatures.
 //
 // # Open operations
 //
-// A row of file_access_intents is acted upon only with the signature of the
-// writer that holds it. The column signature has 64 bytes: the Ed25519
-// signature, by the key of writer_id, over these four lines, each of which ends
-// in a newline:
+// A row of file_access_intents is acted upon only if it has a valid signature of
+// the writer that holds it. The column signature contains 64 bytes: the Ed25519
+// signature, by the key of writer_id, over these four lines, each ending in a
+// newline:
 //
 //	blobtrail intent v1
 //	op <op_id>
 //	holder <holder>
-//	event <SHA-256 of the column event, in lower-case hexadecimal digits>
+//	event <SHA-256 of the column event, in lowercase hexadecimal digits>
 //
-// A process that takes over an intent signs it anew as its holder.
-// [Journal.Dangling] and [Journal.Claim] check that signature, the certificate
-// of its writer by the key of [Options.DeploymentKey] or one of
-// [Options.TrustedKeys], and that the trail has no entry of op_id yet. They leave
-// every other row as it is and return an error that wraps audit.ErrUntrusted.
-// [Verify] reports these rows as findings. Without a deployment key, anyone who
-// may insert into file_access_writers can add a writer whose signature counts.
+// A process that takes over an intent signs it again as its holder.
+// [Journal.Dangling] and [Journal.Claim] check three things: this signature; the
+// certificate of the writer, by the key of [Options.DeploymentKey] or one of
+// [Options.TrustedKeys]; and that the trail does not contain an entry of op_id
+// yet. They do not change any other row and return an error that wraps
+// audit.ErrUntrusted. [Verify] reports such rows as findings. Without a
+// deployment key, anyone who can insert into file_access_writers can add a
+// writer whose signature is accepted.
 //
-// The signature does not cover the lease. Times in file_access_intents are
-// microseconds since 1970 by the database's clock.
+// The signature does not cover the lease. In file_access_intents, begun_at and
+// lease_until are microseconds since 1970 according to the database's clock.
 package sqlaudit

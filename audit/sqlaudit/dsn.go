@@ -1,7 +1,8 @@
 package sqlaudit
 
-// Data source names: one form for all databases, turned into what each driver
-// wants, with the settings that the journal relies on.
+// This file implements data source names. All databases use the same form. It
+// is converted to each driver's form, with the settings that the journal
+// requires.
 
 import (
 	"database/sql"
@@ -20,14 +21,14 @@ import (
 
 // source is a parsed data source name.
 type source struct {
-	driver     string // as registered with database/sql
-	importLine string // what registers it
-	write      string // the driver's own form
-	read       string // the same for the pool of readers; "" if they share one
+	driver     string // registered with database/sql
+	importLine string // the import that registers the driver
+	write      string // in the driver's own form
+	read       string // same for the read pool; "" if reads and writes share one pool
 	dialect    dialect
-	single     bool        // SQLite: one writer
-	path       string      // SQLite: of the file, or ""
-	info       os.FileInfo // of what is there
+	single     bool        // SQLite: only one write connection
+	path       string      // SQLite: path of the file, or ""
+	info       os.FileInfo // SQLite: the file before it was opened
 }
 
 func parseDSN(dsn string) (source, error) {
@@ -43,17 +44,17 @@ func parseDSN(dsn string) (source, error) {
 	case "mysql", "mariadb":
 		return parseMySQL(rest)
 	}
-	return source{}, fmt.Errorf("sqlaudit: scheme %q of the data source name is not known: want %s", scheme, wantDSN)
+	return source{}, fmt.Errorf("sqlaudit: unknown scheme %q in the data source name: want %s", scheme, wantDSN)
 }
 
 const wantDSN = `"sqlite:PATH", "postgres://user:password@host/name" or "mysql://user:password@host/name"`
 
-// parsePostgres adds settings that the journal relies on: commits that are
-// durable, and text in UTF-8. It leaves the rest as it is, since pgx reads a name
-// by the rules of libpq, which are not those of net/url.
+// parsePostgres adds the required settings: durable commits and text in UTF-8.
+// It does not change the rest, because pgx parses names by the rules of libpq,
+// not of net/url.
 func parsePostgres(dsn string) (source, error) {
 	s := source{driver: "pgx", importLine: `import _ "github.com/jackc/pgx/v5/stdlib"`, dialect: &postgres{}}
-	notURL := errors.New(`sqlaudit: the data source name is no URL: want "postgres://user:password@host:5432/name", special characters of the user, the password and the name as %XX`)
+	notURL := errors.New(`sqlaudit: the data source name is not a valid URL: want "postgres://user:password@host:5432/name", with special characters of the user, the password and the name escaped as %XX`)
 	_, body, ok := strings.Cut(dsn, "://")
 	if !ok || strings.ContainsRune(dsn, 0) {
 		return s, notURL
@@ -71,7 +72,7 @@ func parsePostgres(dsn string) (source, error) {
 		dsn += "?"
 	}
 	if strings.ContainsRune(body, '@') {
-		return s, notURL // an '@' or a slash of the password, whose rest would be shown as a host or a name
+		return s, notURL // '@' or '/' in the password: the rest of the password would be shown as host or name
 	}
 	durable := false
 	for param := range strings.SplitSeq(query, "&") {
@@ -88,13 +89,13 @@ func parsePostgres(dsn string) (source, error) {
 	if !durable {
 		add("synchronous_commit=on")
 	}
-	add("client_encoding=UTF8") // the last one counts
+	add("client_encoding=UTF8") // the last one takes effect
 	s.write = dsn
 	return s, nil
 }
 
-// postgresQuery finds the '?' of a URL without its scheme and user, or -1. Hosts
-// in brackets may contain one.
+// postgresQuery returns the index of the '?' in a URL without scheme and user,
+// or -1. Hosts in brackets may contain a '?'.
 func postgresQuery(p string) int {
 	for i := 0; i < len(p); i++ {
 		switch p[i] {
@@ -114,7 +115,7 @@ func postgresQuery(p string) int {
 
 const wantMySQL = `want "mysql://user:password@host:3306/name" or "mysql:user:password@tcp(host:3306)/name"`
 
-// parseMySQL takes a URL, or the driver's own form.
+// parseMySQL accepts a URL or the driver's own form.
 func parseMySQL(rest string) (source, error) {
 	s := source{driver: "mysql", importLine: `import _ "github.com/go-sql-driver/mysql"`, dialect: &mysql{}}
 	var body, query string
@@ -125,14 +126,14 @@ func parseMySQL(rest string) (source, error) {
 		}
 	} else {
 		body, query, _ = strings.Cut(rest, "?")
-		if i := strings.LastIndexByte(rest, '/'); i >= 0 { // a password may hold a '?'
+		if i := strings.LastIndexByte(rest, '/'); i >= 0 { // a password may contain '?'
 			var name string
 			name, query, _ = strings.Cut(rest[i:], "?")
 			body = rest[:i] + name
 		}
 	}
 	if i := strings.LastIndexByte(body, '/'); i < 0 || i == len(body)-1 {
-		return s, errors.New("sqlaudit: the data source name names no database: " + wantMySQL)
+		return s, errors.New("sqlaudit: the data source name has no database: " + wantMySQL)
 	}
 	params, err := mysqlParams(query)
 	if err != nil {
@@ -142,9 +143,9 @@ func parseMySQL(rest string) (source, error) {
 	return s, nil
 }
 
-// fromMySQLURL turns a URL without its scheme into the driver's form.
+// fromMySQLURL converts a URL without its scheme to the driver's form.
 func fromMySQLURL(rest string) (body, query string, err error) {
-	notURL := errors.New("sqlaudit: the data source name is no URL: " + wantMySQL + ", special characters of the user, the password and the name as %XX")
+	notURL := errors.New("sqlaudit: the data source name is not a valid URL: " + wantMySQL + ", with special characters of the user, the password and the name escaped as %XX")
 	authority, path, _ := strings.Cut(rest, "/")
 	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
 		user, password, hasPassword := strings.Cut(authority[:at], ":")
@@ -152,9 +153,9 @@ func fromMySQLURL(rest string) (body, query string, err error) {
 		password, err2 := url.PathUnescape(password)
 		switch {
 		case err1 != nil || err2 != nil:
-			return "", "", notURL // their text would show the password
+			return "", "", notURL // the text of these errors would show the password
 		case strings.ContainsRune(user, ':'):
-			return "", "", errors.New("sqlaudit: the user in the data source name has a colon, which the driver takes for the end of the name")
+			return "", "", errors.New("sqlaudit: invalid user in the data source name: the driver does not support a colon in it")
 		}
 		body = user
 		if hasPassword {
@@ -177,18 +178,18 @@ func fromMySQLURL(rest string) (body, query string, err error) {
 	if u.Port() == "" {
 		host = net.JoinHostPort(u.Hostname(), "3306")
 	}
-	// The driver takes the last slash for the one before the name.
+	// The driver interprets the last slash as the one before the name.
 	return body + "tcp(" + host + ")/" + name, strings.ReplaceAll(query, "/", "%2F"), nil
 }
 
-// mysqlParams adds what the journal relies on to parameters of the driver.
+// mysqlParams adds the required settings to the parameters of the driver.
 func mysqlParams(query string) (string, error) {
 	var kept []string
 	collation, timeout := "", false
 	for param := range strings.SplitSeq(query, "&") {
 		key, value, _ := strings.Cut(param, "=")
 		if value, err := url.QueryUnescape(value); err != nil {
-			return "", errors.New("sqlaudit: the parameters of the data source name can't be read: want key=value&key=value, special characters as %XX")
+			return "", errors.New("sqlaudit: invalid parameters in the data source name: want key=value&key=value, with special characters escaped as %XX")
 		} else if key == "collation" {
 			collation = value
 		}
@@ -200,9 +201,9 @@ func mysqlParams(query string) (string, error) {
 			kept = append(kept, param)
 		}
 	}
-	kept = append(kept, "sql_mode=%27TRADITIONAL%27", // strict: nothing is cut silently
-		"interpolateParams=true", // one round trip for a statement
-		"charset=utf8mb4")        // text is stored and read as it is
+	kept = append(kept, "sql_mode=%27TRADITIONAL%27", // strict: values are never truncated silently
+		"interpolateParams=true", // one round trip per statement
+		"charset=utf8mb4")        // text is stored and read unchanged
 	if strings.HasPrefix(collation, "utf8mb4_") {
 		kept = append(kept, "collation="+collation)
 	}
@@ -212,8 +213,9 @@ func mysqlParams(query string) (string, error) {
 	return strings.Join(kept, "&"), nil
 }
 
-// parseError is an error of a driver that can't read s.write. Its text may quote
-// what was meant as a password, and what it wraps may hold all of it.
+// parseError converts an error of a driver that cannot parse s.write. The
+// driver's text may quote parts of the password, and the errors that it wraps
+// may contain all of it.
 func (s source) parseError(err error) error {
 	text := err.Error()
 	if first, last := strings.IndexByte(text, '`'), strings.LastIndex(text, "`: "); first < last { // pgx quotes the whole name
@@ -221,15 +223,15 @@ func (s source) parseError(err error) error {
 	}
 	for _, secret := range s.secrets() {
 		if strings.Contains(text, secret) {
-			text = "the driver can't read the data source name, and its reason would show a part of the password: write special characters of the password as %XX"
+			text = "the driver cannot parse the data source name, and its reason is omitted because it would show a part of the password: escape special characters of the password as %XX"
 			break
 		}
 	}
 	return errors.New("sqlaudit: opening the database: " + text)
 }
 
-// secrets lists the texts of s.write that may be a password or a part of it, if
-// characters in it that have a meaning were not escaped.
+// secrets returns the parts of s.write that may be a password or a part of it,
+// even if special characters were not escaped.
 func (s source) secrets() []string {
 	body := strings.TrimPrefix(strings.TrimPrefix(s.write, "postgresql://"), "postgres://")
 	span := body
@@ -254,17 +256,17 @@ func (s source) secrets() []string {
 	return found
 }
 
-// sqliteBusyTimeout is how long a statement waits for other processes.
+// sqliteBusyTimeout limits how long a statement waits for other processes.
 const sqliteBusyTimeout = 5 * time.Second
 
-// parseSQLite takes a path or ":memory:".
+// parseSQLite accepts a path or ":memory:".
 func parseSQLite(path string) (source, error) {
 	s := source{driver: "sqlite", importLine: `import _ "modernc.org/sqlite"`, dialect: &sqlite{}, single: true}
 	path = strings.TrimPrefix(path, "//")
 	settings := "_pragma=busy_timeout(" + strconv.FormatInt(sqliteBusyTimeout.Milliseconds(), 10) + ")&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
 	switch {
 	case path == "":
-		return s, errors.New(`sqlaudit: the data source name "sqlite:" names no file: want "sqlite:PATH" or "sqlite::memory:"`)
+		return s, errors.New(`sqlaudit: the data source name "sqlite:" has no path: want "sqlite:PATH" or "sqlite::memory:"`)
 	case path == ":memory:":
 		s.write = "file::memory:?_txlock=immediate&" + settings
 		return s, nil
@@ -275,8 +277,8 @@ func parseSQLite(path string) (source, error) {
 	if err != nil {
 		return s, fmt.Errorf("sqlaudit: SQLite path %q: %w", path, err)
 	}
-	// Created here, since SQLite would let everybody read what it creates. Its
-	// -wal and -shm files take the mode of the database.
+	// Create the file here, because SQLite would make it readable for all
+	// users. The -wal and -shm files get the mode of the database file.
 	f, err := os.OpenFile(abs, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	switch {
 	case err == nil:
@@ -290,7 +292,7 @@ func parseSQLite(path string) (source, error) {
 		return s, fmt.Errorf("sqlaudit: SQLite path %q: %w", path, err)
 	}
 	s.path = abs
-	// With mode=rw, no connection that is opened later makes a new file.
+	// With mode=rw, connections opened later never create a new file.
 	file := "file:" + (&url.URL{Path: filepath.ToSlash(abs)}).EscapedPath() + "?mode=rw&"
 	s.write = file + "_txlock=immediate&" + settings
 	s.read = file + settings + "&_pragma=query_only(1)"
@@ -301,5 +303,5 @@ func (s source) checkDriver() error {
 	if slices.Contains(sql.Drivers(), s.driver) {
 		return nil
 	}
-	return fmt.Errorf("sqlaudit: the program has no driver %q: add %s", s.driver, s.importLine)
+	return fmt.Errorf("sqlaudit: driver %q is not imported: add %s", s.driver, s.importLine)
 }

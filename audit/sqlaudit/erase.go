@@ -1,6 +1,7 @@
 package sqlaudit
 
-// Erasing a person's fields. The entries and their proof remain.
+// This file implements the erasure of personal fields. The entries and their
+// proof remain.
 
 import (
 	"context"
@@ -17,31 +18,34 @@ import (
 	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
-// eraseBatch is how many entries one transaction erases.
+// eraseBatch is the number of entries that one transaction erases.
 const eraseBatch = 500
 
-// attrEntries is the attribute of an erasure, a purge or a gap with the number of
-// its entries.
+// attrEntries is the attribute of an erasure, a purge or a gap that contains
+// the number of affected entries.
 const attrEntries = "entries"
 
-// Erase sets the personal fields (user id, IP address, user agent and request
-// id) and their salt to NULL in all entries that q selects, and returns how
-// many they were; entries that are erased already do not count. What was erased
-// is gone for good: its commitment remains, and can't be guessed without the
-// salt. The proof of every entry still holds.
+// Erase sets the personal fields (user ID, IP address, user agent and request
+// ID) and their salt to NULL in all entries that q selects. It returns the
+// number of these entries, not counting those that were erased before. Erasure
+// is permanent: the commitment remains, but it cannot be guessed without the
+// salt. The proof of every entry stays valid.
 //
-// The trail says who asked, the actor of ctx, in two entries of one operation:
-// one that it begins, stored before anything is erased, and one how it ended.
-// They do not repeat what q selects by, which may be personal itself. An error
-// may leave some of the entries erased; calling again erases the rest. An entry
-// without a proper id, writer or seq, because somebody changed the database, can't
-// be named in an order and is left as it is; when all others are erased, the error
-// wraps [proof.ErrTampered] and names up to ten of them.
+// The trail records the actor of ctx in two entries of one operation. The first
+// is stored before anything is erased, the second contains the outcome. Neither
+// of them contains the query, because the query may itself be personal data.
 //
-// Erase always concerns every entry that matches. It refuses a query that sets
-// After, NewestFirst, Limit or Verified, and one that selects every entry. Intents that are still open keep the actor until they are
-// settled: erase again later, or erase by q.To. The database's files and its backups
-// may hold erased bytes for longer; on SQLite, set PRAGMA secure_delete and checkpoint the WAL.
+// After an error, some of the entries may be erased. Another call erases the
+// rest. If the database was changed so that an entry has no valid id, writer_id
+// or seq, no order can name the entry, and Erase does not erase it. Erase then
+// erases all other entries and returns an error that wraps [proof.ErrTampered]
+// and names up to ten of the entries left.
+//
+// Erase applies to every entry that matches. It rejects a query that sets
+// After, NewestFirst, Limit or Verified, and a query that selects every entry.
+// Open intents contain the actor until they are settled. Erase again later, or
+// limit q by To. The database's files and its backups may contain erased bytes
+// for longer. On SQLite, set PRAGMA secure_delete and checkpoint the WAL.
 func (j *Journal) Erase(ctx context.Context, q audit.Query) (erased int64, err error) {
 	if err := refusePaging("Erase", q); err != nil {
 		return 0, err
@@ -49,7 +53,7 @@ func (j *Journal) Erase(ctx context.Context, q audit.Query) (erased int64, err e
 	if where, _, err := j.where(q); err != nil {
 		return 0, err
 	} else if len(where) == 0 {
-		return 0, errors.New("sqlaudit: Erase with a query that selects every entry: want at least one field set")
+		return 0, errors.New("sqlaudit: Erase: the query selects every entry: set at least one field")
 	}
 	odd := new(oddEntries)
 	err = j.announced(ctx, audit.ActionErase, func(op string) (map[string]string, error) {
@@ -68,9 +72,10 @@ func (j *Journal) Erase(ctx context.Context, q audit.Query) (erased int64, err e
 	return erased, nil
 }
 
-// announced stores an entry that says who wants what, does it, and stores how
-// it ended. It waits for both, also with [WhenQueued]: what can't be undone is
-// not done before its record is stored.
+// announced stores an entry that names the actor and the action, calls do, and
+// stores an entry with the outcome. It waits for both entries to be stored,
+// even in mode [WhenQueued], because an action that cannot be undone must not
+// precede its record.
 func (j *Journal) announced(ctx context.Context, action audit.Action, do func(op string) (map[string]string, error)) error {
 	actor, ok := audit.ActorFrom(ctx)
 	if !ok {
@@ -92,8 +97,8 @@ func (j *Journal) announced(ctx context.Context, action audit.Action, do func(op
 	return errors.Join(err, j.log(context.WithoutCancel(ctx), e, false))
 }
 
-// eraseSome erases the next entries in one transaction with the orders that
-// name them. last is nil once there are no more.
+// eraseSome erases the next entries and stores the orders that name them in one
+// transaction. last is nil if there are no more entries.
 func (j *Journal) eraseSome(ctx context.Context, op string, after any, q audit.Query, odd *oddEntries) (n int64, last any, err error) {
 	w, q := j.walk(q)
 	where, args, err := j.where(q)
@@ -103,7 +108,7 @@ func (j *Journal) eraseSome(ctx context.Context, op string, after any, q audit.Q
 	conditions, values, order := w.after(after)
 	where, args = slices.Concat(where, conditions, []string{"pii_salt IS NOT NULL"}), slices.Concat(args, values)
 	if j.d.name() != "postgres" {
-		where = append(where, "octet_length(id) BETWEEN 1 AND "+strconv.Itoa(maxText)) // one can go on from it
+		where = append(where, "octet_length(id) BETWEEN 1 AND "+strconv.Itoa(maxText)) // so that paging can continue after this ID
 	}
 	who := j.signing.Load()
 	if who == nil {
@@ -146,8 +151,9 @@ func (j *Journal) eraseSome(ctx context.Context, op string, after any, q audit.Q
 	return n, last, err
 }
 
-// erasable reads the entries to erase: their IDs, their places by writer, and the
-// key of the last one that was read. Entries that can't be named are left.
+// erasable reads the entries to erase. It returns their IDs, their sequence
+// numbers by writer, and the key of the last entry read. It adds entries that
+// no order can name to left.
 func (j *Journal) erasable(ctx context.Context, tx *sqlx.Tx, query string, args []any, left *oddEntries) (ids []any, seqs map[string][]int64, last any, err error) {
 	seqs = make(map[string][]int64)
 	form := j.d.form()
@@ -156,10 +162,10 @@ func (j *Journal) erasable(ctx context.Context, tx *sqlx.Tx, query string, args 
 		id, err := form.text(v[0])
 		writer, errWriter := form.text(v[1])
 		seq, errSeq := form.integer(v[2])
-		if err := errors.Join(err, errWriter, errSeq); err != nil || !isUUID(id) || !isUUID(writer) || seq < 0 || seq > maxPlace {
+		if err := errors.Join(err, errWriter, errSeq); err != nil || !isUUID(id) || !isUUID(writer) || seq < 0 || seq > maxSeq {
 			r := make(raw, len(columns))
 			r[idColumn] = v[0]
-			left.add(&r, errors.Join(errors.New("its id, writer or seq is not one"), err))
+			left.add(&r, errors.Join(errors.New("malformed id, writer_id or seq"), err))
 			return
 		}
 		ids = append(ids, id)
@@ -184,10 +190,10 @@ func (j *Journal) order(ctx context.Context, tx *sqlx.Tx, op string, who *identi
 	return nil
 }
 
-// change runs fn in a transaction that writes, within the journal's time limit.
-// What fails because others write at the same time is tried again: a transaction
-// that reads before it writes, as SQLite begins them in a host's pool, fails
-// whenever somebody wrote in between.
+// change runs fn in a write transaction, within the journal's time limit. It
+// retries if fn conflicts with other transactions. In an application's pool,
+// SQLite may begin transactions that read before they write. Such a transaction
+// fails if another one has written in between.
 func (j *Journal) change(ctx context.Context, fn func(tx *sqlx.Tx) error) error {
 	return j.call(ctx, func(ctx context.Context) error {
 		for attempt := 0; ; attempt++ {
@@ -199,7 +205,7 @@ func (j *Journal) change(ctx context.Context, fn func(tx *sqlx.Tx) error) error 
 	})
 }
 
-// changeOnce is change without another attempt.
+// changeOnce is like change, but makes only one attempt.
 func (j *Journal) changeOnce(ctx context.Context, fn func(tx *sqlx.Tx) error) error {
 	return j.call(ctx, func(ctx context.Context) error {
 		_, err := j.tryChange(ctx, fn)
@@ -207,8 +213,8 @@ func (j *Journal) changeOnce(ctx context.Context, fn func(tx *sqlx.Tx) error) er
 	})
 }
 
-// tryChange reports too whether it had come to the commit, after which nothing
-// can be concluded from an error.
+// tryChange makes one attempt of change. committing reports whether it got as
+// far as the commit. An error of the commit leaves the outcome unknown.
 func (j *Journal) tryChange(ctx context.Context, fn func(tx *sqlx.Tx) error) (committing bool, err error) {
 	if err := j.checkFile(); err != nil {
 		return false, err

@@ -1,7 +1,8 @@
 package sqlaudit
 
-// The flusher's side of the group commit: one goroutine per journal stores
-// batches, and decides what an error means for each caller.
+// This file implements the flusher of the group commit. Each journal has one
+// goroutine that stores batches of jobs and decides how an error affects each
+// caller.
 
 import (
 	"context"
@@ -17,7 +18,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
-// batch is what one transaction stores.
+// batch holds the records of one transaction.
 type batch struct {
 	jobs    []*job
 	writer  *proof.Writer // to register, or nil
@@ -28,18 +29,21 @@ type batch struct {
 	register bool // the writer must be stored, even without rows
 	identity *identity
 
-	// With rows: the tree that they make, and what is signed.
+	// The following are set if there are rows: the tree including the rows, and
+	// its signed checkpoint.
 	tree       proof.Tree
 	checkpoint *checkpointRow
 }
 
-// run takes whatever waits and stores it, until the queue is closed and empty.
-// It does not linger: while one batch is stored, the next one gathers.
+// run stores queued jobs until the queue is closed and empty. It never delays a
+// batch to make it larger: jobs that arrive while one batch is being stored
+// form the next batch.
 func (j *Journal) run() {
 	defer close(j.finished)
 	defer j.aside.Wait()
 	for jobs := j.q.take(j.opts.MaxBatch); jobs != nil; jobs = j.q.take(j.opts.MaxBatch) {
-		// A flush does not outlive the last of its callers, if there are any.
+		// A flush ends by the latest deadline of its callers. Asynchronous jobs
+		// have no waiting caller and no deadline.
 		ctx, cancel := j.base, func() {}
 		if !jobs[0].async {
 			until := jobs[0].until
@@ -62,7 +66,8 @@ func (j *Journal) run() {
 	}
 }
 
-// prepare gives the entries of jobs their places at the end of the stream.
+// prepare builds a batch from jobs. It assigns the next IDs and sequence
+// numbers of the log to their entries and signs the resulting tree.
 func (j *Journal) prepare(jobs []*job) (*batch, error) {
 	b := &batch{jobs: jobs}
 	at, seq := microseconds(j.clock()), j.tail.next
@@ -87,7 +92,7 @@ func (j *Journal) prepare(jobs []*job) (*batch, error) {
 	rand.Read(random)
 	for i, r := range b.rows {
 		own := random[40*i : 40*i+40 : 40*i+40]
-		r.place(j.tail.ids.next(at, own[32:]), j.tail.identity.ID, seq+int64(i), at, own[:32:32])
+		r.seal(j.tail.ids.next(at, own[32:]), j.tail.identity.ID, seq+int64(i), at, own[:32:32])
 	}
 	for _, jb := range jobs {
 		if jb.ids != nil {
@@ -112,12 +117,13 @@ func (j *Journal) prepare(jobs []*job) (*batch, error) {
 	return b, nil
 }
 
-// store stores jobs and reports to each caller. It tries again until ctx ends.
-// Once the outcome of an attempt is unknown, it repeats the very same rows, so
-// that their IDs and sequence numbers keep them from being stored twice.
+// store stores jobs and sends the result to each caller. It retries until ctx
+// ends. If the outcome of an attempt is unknown, store repeats exactly the same
+// rows. Their IDs and sequence numbers then prevent them from being stored
+// twice.
 func (j *Journal) store(ctx context.Context, jobs []*job) {
 	var b *batch
-	unknown := false // an attempt may have been committed
+	unknown := false // an earlier attempt may have been committed
 	var began time.Time
 	for n := 0; ; n++ {
 		if !unknown {
@@ -165,19 +171,19 @@ func (j *Journal) store(ctx context.Context, jobs []*job) {
 	}
 }
 
-// attempted returns what is known after an attempt that failed with err. It looks
-// for the rows of the batch if they may have been stored.
+// attempted returns the state after an attempt failed with err. If the rows of
+// the batch may have been stored, it looks for them.
 func (j *Journal) attempted(ctx context.Context, b *batch, err error, unknown bool, began time.Time) attempt {
 	at := attempt{class: j.d.classify(err), rows: len(b.rows) > 0, queued: b.jobs[0].async}
 	at.unknown = unknown || at.class == unclear || at.class == gone
-	// An intent may be inserted again only while its first insertion can't have
-	// run out and been settled by another process.
+	// Insert an intent again only while its lease cannot have expired. After
+	// that, another process may already have settled it.
 	at.late = at.unknown && len(b.begins) > 0 && time.Since(began) > b.shortestLease()/2
 	var moved *fileError
 	if at.class != gone && at.unknown && (at.rows || b.writer != nil) && !errors.As(err, &moved) {
 		there, err := j.committed(ctx, b)
 		switch {
-		case err != nil: // nothing can be concluded from the first error, then
+		case err != nil: // err alone does not show whether the rows exist
 			at.class = unclear
 		case there:
 			at.found = true
@@ -188,9 +194,9 @@ func (j *Journal) attempted(ctx context.Context, b *batch, err error, unknown bo
 	return at
 }
 
-// withoutRefused reports to the jobs whose intents can't come in or go out, and
-// returns the others, and whether a batch of theirs may have been committed. It
-// returns no jobs if none is left to be stored.
+// withoutRefused finishes the jobs whose intents cannot be inserted or deleted.
+// It returns the remaining jobs, or nil if there are none, and whether a batch
+// of theirs may have been committed.
 func (j *Journal) withoutRefused(ctx context.Context, jobs []*job, err error, n int, unknown bool) ([]*job, bool) {
 	rest, refuseErr := j.refuse(ctx, jobs)
 	if refuseErr == nil && len(rest) == len(jobs) {
@@ -210,16 +216,16 @@ func (j *Journal) withoutRefused(ctx context.Context, jobs []*job, err error, n 
 	return rest, false
 }
 
-// storeApart deals with a batch of which the database refuses a value: it stores
-// the halves apart, since one of the jobs can't be stored and the others must not
-// suffer for it. It returns false if the whole batch is to be tried again.
+// storeApart handles a batch with a value that the database rejects. It stores
+// the two halves separately, to find the rejected job and store the others. It
+// returns false if the caller must retry the whole batch.
 func (j *Journal) storeApart(ctx context.Context, jobs []*job, b *batch, err error, n int) (done bool) {
 	taken, seqErr := j.seqTaken(ctx, b)
 	if seqErr != nil && j.pause(ctx, n, seqErr) {
 		return false
 	}
 	if taken {
-		j.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "sqlaudit: another process writes under this one's id; going on under a new one",
+		j.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "sqlaudit: another process uses this writer ID; continuing with a new one",
 			slog.String("writer_id", j.tail.identity.ID))
 		if err := j.newTail(); err != nil {
 			j.finish(jobs, err)
@@ -228,7 +234,7 @@ func (j *Journal) storeApart(ctx context.Context, jobs []*job, b *batch, err err
 		return false
 	}
 	if len(jobs) == 1 {
-		j.finish(jobs, fmt.Errorf("%w: the database refuses it: %w", audit.ErrEvent, err))
+		j.finish(jobs, fmt.Errorf("%w: the database rejected the record: %w", audit.ErrEvent, err))
 		return true
 	}
 	j.store(ctx, jobs[:len(jobs)/2])
@@ -236,7 +242,8 @@ func (j *Journal) storeApart(ctx context.Context, jobs []*job, b *batch, err err
 	return true
 }
 
-// flush makes one attempt, which ends by the time limit even if nobody waits.
+// flush makes one attempt to store b. Options.Timeout limits the attempt even
+// if no caller is waiting.
 func (j *Journal) flush(ctx context.Context, b *batch) error {
 	ctx, cancel := context.WithTimeout(ctx, j.opts.Timeout)
 	defer cancel()
@@ -246,7 +253,8 @@ func (j *Journal) flush(ctx context.Context, b *batch) error {
 	return err
 }
 
-// finish tells the callers how it went.
+// finish sends err to the callers of jobs. If an asynchronous job failed,
+// finish records the loss.
 func (j *Journal) finish(jobs []*job, err error) {
 	for _, jb := range jobs {
 		jb.done <- err
@@ -256,7 +264,7 @@ func (j *Journal) finish(jobs []*job, err error) {
 	}
 }
 
-// stored moves the stream's end behind b.
+// stored advances the end of the log past b and reports success to the callers.
 func (j *Journal) stored(ctx context.Context, b *batch) {
 	j.tail.next += int64(len(b.rows))
 	if b.writer != nil {
@@ -274,7 +282,8 @@ func (j *Journal) stored(ctx context.Context, b *batch) {
 	j.finish(b.jobs, j.anchor(ctx))
 }
 
-// anchor waits until what is stored is published, if it has to be.
+// anchor waits until the last stored checkpoint is published. It returns at
+// once unless Options.Acknowledge is AfterPublish.
 func (j *Journal) anchor(ctx context.Context) error {
 	if j.pub == nil || j.opts.Acknowledge != AfterPublish {
 		return nil
@@ -285,13 +294,14 @@ func (j *Journal) anchor(ctx context.Context) error {
 			return nil
 		}
 		if !j.pause(ctx, attempt, err) {
-			return fmt.Errorf("sqlaudit: the record is stored, but not published: %w", err)
+			return fmt.Errorf("sqlaudit: the record was stored, but its checkpoint was not published: %w", err)
 		}
 	}
 }
 
-// giveUp fails jobs whose time is over. If they may have been stored after all,
-// their places in the stream can't be used again, so a new stream begins.
+// giveUp fails jobs with err. If unknown is set, the rows may have been stored,
+// so their sequence numbers cannot be reused. The journal then continues as a
+// new writer with a new log.
 func (j *Journal) giveUp(jobs []*job, err error, unknown bool) {
 	what := notStored
 	if unknown {
@@ -303,13 +313,13 @@ func (j *Journal) giveUp(jobs []*job, err error, unknown bool) {
 	j.finish(jobs, fmt.Errorf("sqlaudit: storing the record: %s: %w", what, err))
 }
 
-// pause waits before another attempt; false if there is no time for one.
+// pause waits before the next attempt. It returns false if ctx ends first.
 func (j *Journal) pause(ctx context.Context, attempt int, err error) bool {
 	if ctx.Err() != nil {
 		return false
 	}
 	if attempt == 0 {
-		j.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "sqlaudit: storing or publishing fails, trying again", slog.Any("error", err))
+		j.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "sqlaudit: storing or publishing failed, retrying", slog.Any("error", err))
 	}
 	timer := time.NewTimer(min(5*time.Millisecond<<min(attempt, 10), 250*time.Millisecond))
 	defer timer.Stop()
@@ -321,8 +331,8 @@ func (j *Journal) pause(ctx context.Context, attempt int, err error) bool {
 	}
 }
 
-// refuse ends the jobs whose intents are not as they expect, and returns the
-// others.
+// refuse finishes the jobs whose intent is not in the expected state, and
+// returns the remaining jobs.
 func (j *Journal) refuse(ctx context.Context, jobs []*job) (rest []*job, err error) {
 	var ids []string
 	for _, jb := range jobs {
@@ -356,9 +366,9 @@ func (j *Journal) refuse(ctx context.Context, jobs []*job) (rest []*job, err err
 	for _, jb := range jobs {
 		switch op := jb.opID(); {
 		case jb.begin != nil && holders[op] == jb.begin.holder:
-			ended = append(ended, verdict{jb, nil}) // an attempt of unknown end had stored it
+			ended = append(ended, verdict{jb, nil}) // an earlier attempt with unknown outcome stored it
 		case jb.begin != nil && holders[op] != "":
-			ended = append(ended, verdict{jb, fmt.Errorf("%w: operation %s is open already", audit.ErrEvent, op)})
+			ended = append(ended, verdict{jb, fmt.Errorf("%w: operation %s is already open", audit.ErrEvent, op)})
 		case jb.settle != nil && holders[op] != jb.settle.holder:
 			verdictErr, err := j.notHeld(ctx, jb)
 			if err != nil {
@@ -375,8 +385,10 @@ func (j *Journal) refuse(ctx context.Context, jobs []*job) (rest []*job, err err
 	return rest, nil
 }
 
-// notHeld tells an intent that was lost from one that an earlier call had
-// settled, although it failed for its caller.
+// notHeld returns the result for a settlement whose intent another holder has
+// taken over or ended. If an earlier call stored the same settlement but
+// returned an error, the result is success. Otherwise the intent was lost, and
+// the result is ErrNotHeld.
 func (j *Journal) notHeld(ctx context.Context, jb *job) (verdict, err error) {
 	for _, a := range jb.prior {
 		for _, id := range a.all() {
@@ -393,7 +405,7 @@ func (j *Journal) notHeld(ctx context.Context, jb *job) (verdict, err error) {
 }
 
 // committed reports whether a transaction with the rows or the writer of b was
-// stored.
+// committed.
 func (j *Journal) committed(ctx context.Context, b *batch) (bool, error) {
 	if len(b.rows) > 0 {
 		return j.exists(ctx, b.rows[0].ID)
@@ -404,7 +416,7 @@ func (j *Journal) committed(ctx context.Context, b *batch) (bool, error) {
 	return w != nil, err
 }
 
-// exists reports whether the entry of that id is stored.
+// exists reports whether the entry with the given ID is stored.
 func (j *Journal) exists(ctx context.Context, id string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, j.opts.Timeout)
 	defer cancel()
@@ -413,8 +425,8 @@ func (j *Journal) exists(ctx context.Context, id string) (bool, error) {
 	return n > 0, err
 }
 
-// seqTaken reports whether somebody else's entries stand where b's should,
-// which happens when a machine was cloned while it ran.
+// seqTaken reports whether another process has used the sequence numbers of b.
+// This happens if a virtual machine is cloned while the program is running.
 func (j *Journal) seqTaken(ctx context.Context, b *batch) (bool, error) {
 	if len(b.rows) == 0 {
 		return false, nil
@@ -431,6 +443,8 @@ func (j *Journal) seqTaken(ctx context.Context, b *batch) (bool, error) {
 	return n+signed > 0, err
 }
 
+// shortestLease returns the shortest lease of the intents that b inserts. b
+// must insert at least one intent.
 func (b *batch) shortestLease() time.Duration {
 	least := b.begins[0].lease
 	for _, in := range b.begins {

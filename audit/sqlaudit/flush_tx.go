@@ -1,7 +1,7 @@
 package sqlaudit
 
-// A flush as the statements of a transaction, for databases that have no single
-// statement for it.
+// This file implements a flush as a transaction of several statements, for
+// databases that cannot do it in one statement.
 
 import (
 	"context"
@@ -10,8 +10,9 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// part is one kind of statement of a flush: the rows it works on, each with its
-// arguments, and the statement for n of them, which must touch exactly n rows.
+// part is one kind of statement in a flush. items are the rows with their
+// arguments. query returns the statement for n of them, which must change
+// exactly n rows.
 type part struct {
 	key   string
 	items [][]any
@@ -26,9 +27,9 @@ const (
 	partSigned  = "checkpoint"
 )
 
-// parts lists what b does. The first writes, so that on SQLite even a deferred
-// transaction, as a host's pool may begin it, waits for its turn and never has
-// to start anew.
+// parts returns the statements that store b. The first one is a write. On
+// SQLite, the application's pool may begin deferred transactions. Because such
+// a transaction writes first, it waits for its turn and never fails halfway.
 func parts(d dialect, b *batch) []part {
 	var out []part
 	if w := b.writer; w != nil {
@@ -72,7 +73,7 @@ func parts(d dialect, b *batch) []part {
 	return out
 }
 
-// repeat returns s n times, with commas or what is given in between.
+// repeat returns n copies of s, separated by sep or, by default, by commas.
 func repeat(s string, n int, sep ...string) string {
 	between := ", "
 	if len(sep) > 0 {
@@ -81,12 +82,12 @@ func repeat(s string, n int, sep ...string) string {
 	return strings.Repeat(s+between, n-1) + s
 }
 
-// marks returns "(?, ?, …)".
+// marks returns n placeholders in parentheses: "(?, ?, …)".
 func marks(n int) string { return "(" + repeat("?", n) + ")" }
 
-// lockedTx runs fn in a transaction that begins with the statement begin and
-// then, if there is one, the statement lock. It does not use BeginTx, since the
-// host's pool may begin transactions in another way.
+// lockedTx runs fn in a transaction that starts with the statement begin and,
+// unless it is empty, the statement lock. It does not use BeginTx, because the
+// application's pool may begin transactions differently.
 func lockedTx(ctx context.Context, db *sqlx.DB, begin, lock string, fn func(*sqlx.Conn) error) error {
 	conn, err := db.Connx(ctx)
 	if err != nil {
@@ -111,7 +112,7 @@ func lockedTx(ctx context.Context, db *sqlx.DB, begin, lock string, fn func(*sql
 	return err
 }
 
-// applyStatements runs a migration statement by statement and records it.
+// applyStatements runs the statements of a migration and records the migration.
 func applyStatements(ctx context.Context, conn *sqlx.Conn, m migration, bind int) error {
 	for _, stmt := range m.statements() {
 		if _, err := conn.ExecContext(ctx, stmt); err != nil {

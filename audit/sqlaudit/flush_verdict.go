@@ -1,28 +1,28 @@
 package sqlaudit
 
-// attempt is what is known after a flush that failed.
+// attempt is the state of a batch after a failed flush.
 type attempt struct {
-	class   class // of the error; unclear if it could not be found out whether the rows are stored
+	class   class // of the error; unclear if it is unknown whether the rows are stored
 	unknown bool  // this attempt or an earlier one may have been committed
 	found   bool  // the rows of the batch are in the trail
-	rows    bool  // the batch has entries
-	queued  bool  // the callers do not wait: their entries must not be lost to an error that may pass
-	late    bool  // the intents of the batch may have run out since the first attempt
+	rows    bool  // the batch contains entries
+	queued  bool  // no caller waits: temporary errors must not lose the entries
+	late    bool  // intents of the batch may have expired since the first attempt
 }
 
-// verdict says what becomes of a batch after a flush that failed.
+// verdict is the next step for a batch after a failed flush.
 type verdict int
 
 const (
-	verdictStored  verdict = iota // it is stored after all
-	verdictRetry                  // the same batch again, after a pause
-	verdictRefused                // without the jobs whose intents are not as expected
-	verdictSplit                  // in halves: the database refuses a value
-	verdictLost                   // given up; it may be stored
-	verdictFailed                 // not stored, and it never will be
+	verdictStored  verdict = iota // the batch was stored despite the error
+	verdictRetry                  // repeat the same batch after a pause
+	verdictRefused                // continue without the jobs whose intents are not as expected
+	verdictSplit                  // store the halves separately: the database rejected a value
+	verdictLost                   // give up; the batch may be stored
+	verdictFailed                 // give up; the batch is not stored
 )
 
-// verdict decides what becomes of the batch. It does no I/O.
+// verdict returns the next step for the batch. It does no I/O.
 func (a attempt) verdict() verdict {
 	switch {
 	case a.found:
@@ -44,5 +44,6 @@ func (a attempt) verdict() verdict {
 	return verdictFailed
 }
 
-// refused reports whether intents of the batch could not come in or go out.
+// refused reports whether some intents of the batch could not be inserted or
+// deleted.
 func (c class) refused() bool { return c == conflict || c == locked }

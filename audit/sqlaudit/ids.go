@@ -7,15 +7,15 @@ import (
 	"github.com/google/uuid"
 )
 
-// entryIDs mints the ids of a writer's entries: UUIDv7 (RFC 9562, section 5.7,
-// with method 3 of 6.2) that ascend with the entries' numbers, also while the
-// clock stands or is set back. They are made from the time that the entries say
-// themselves, so that a clock that is wrong is wrong in one way.
+// entryIDs generates the IDs of a writer's entries. They are UUIDv7 values (RFC
+// 9562, section 5.7, with method 3 of section 6.2) that ascend with seq, even
+// if the clock stops or is set back. An ID is derived from the created_at of
+// its entry, so the two always agree.
 type entryIDs struct {
-	last uint64 // in 4096ths of a millisecond since 1970
+	last uint64 // in 1/4096 of a millisecond since 1970
 }
 
-// next mints an id for an entry of that time from 8 random bytes.
+// next generates an ID for an entry created at this time from 8 random bytes.
 func (m *entryIDs) next(at time.Time, random []byte) string {
 	ns := uint64(at.UnixNano())
 	m.last = max(m.last+1, ns/1e6<<12|ns%1e6*4096/1e6)

@@ -1,6 +1,7 @@
 package sqlaudit
 
-// The journal's methods: entries, intents, and taking over what others left.
+// This file implements the journal's methods for entries and intents, including
+// the takeover of intents that other processes left open.
 
 import (
 	"cmp"
@@ -23,7 +24,8 @@ import (
 )
 
 // Log implements [audit.Logger]. It waits for the transaction that stores e,
-// together with whatever else waits at the time, unless [Options.Acknowledge] is [WhenQueued].
+// together with other waiting records, unless [Options.Acknowledge] is
+// [WhenQueued].
 func (j *Journal) Log(ctx context.Context, e audit.Event) error {
 	return j.log(ctx, e, j.opts.Acknowledge == WhenQueued)
 }
@@ -40,8 +42,8 @@ func (j *Journal) log(ctx context.Context, e audit.Event, async bool) error {
 	return j.submit(ctx, &job{rows: []*row{r}, async: async})
 }
 
-// Begin implements [audit.Journal]. An operation that is open already is
-// refused with an error that wraps [audit.ErrEvent].
+// Begin implements [audit.Journal]. If the operation is already open, the error
+// wraps [audit.ErrEvent].
 func (j *Journal) Begin(ctx context.Context, e audit.Event, lease time.Duration) (audit.Intent, error) {
 	e, err := audit.PrepareIntent(ctx, e)
 	if err != nil {
@@ -56,7 +58,8 @@ func (j *Journal) Begin(ctx context.Context, e audit.Event, lease time.Duration)
 		held: in.held, backend: e.Backend, bucket: e.Bucket, key: e.Key, event: text, source: e, lease: leaseOr(lease),
 	}
 	// Callers sign concurrently, before they wait for the flush. Only the first
-	// flush of a process signs for them, since it registers the writer.
+	// flush of a process signs for its callers, because it registers the
+	// writer.
 	if id := j.signing.Load(); id != nil {
 		if err := row.sign(id); err != nil {
 			return nil, err
@@ -71,10 +74,10 @@ func (j *Journal) Begin(ctx context.Context, e audit.Event, lease time.Duration)
 
 // Dangling implements [audit.Journal]. It reads 100 intents at a time and holds
 // no connection while the loop's body runs. It yields only intents that a
-// certified writer signed and that are not settled. It leaves every other row
-// alone, as it does one that an open transaction has locked, and yields one
-// error about them, last. About rows that don't verify it wraps
-// [audit.ErrUntrusted].
+// certified writer signed and that are not settled. It does not change any
+// other row, or a row that is locked by an open transaction. At the end it
+// yields one error about the rows it skipped. If rows could not be verified,
+// the error wraps [audit.ErrUntrusted].
 func (j *Journal) Dangling(ctx context.Context, q audit.DanglingQuery) iter.Seq2[audit.Intent, error] {
 	return func(yield func(audit.Intent, error) bool) {
 		const page = 100
@@ -104,8 +107,8 @@ func (j *Journal) Dangling(ctx context.Context, q audit.DanglingQuery) iter.Seq2
 				var in *intent
 				e, err := j.believe(ctx, &c)
 				if err == nil {
-					// Only a caller that still finds the row as it was read, with
-					// a lease that has run out, gets the intent.
+					// The takeover succeeds only if the row is unchanged and
+					// its lease has expired.
 					in, err = j.takeOver(ctx, &c, e, q.Lease, "lease_until <= "+j.d.now())
 				}
 				switch {
@@ -129,8 +132,8 @@ func (j *Journal) Dangling(ctx context.Context, q audit.DanglingQuery) iter.Seq2
 	}
 }
 
-// Claim implements [audit.Journal]. A row that no certified writer signed, or
-// whose operation is settled, is an error that wraps [audit.ErrUntrusted].
+// Claim implements [audit.Journal]. If no certified writer signed the row, or
+// if its operation is settled, the error wraps [audit.ErrUntrusted].
 func (j *Journal) Claim(ctx context.Context, opID string, lease time.Duration, match func(audit.Event) bool) (audit.Intent, error) {
 	if checkUUID(opID) != nil {
 		return nil, audit.ErrNoIntent
@@ -153,7 +156,8 @@ func (j *Journal) Claim(ctx context.Context, opID string, lease time.Duration, m
 		if match != nil && !match(e) {
 			return nil, audit.ErrNoIntent
 		}
-		// Its event may change, so only the row that was just read is taken over.
+		// The event may change concurrently, so the takeover requires an
+		// unchanged row.
 		in, err := j.takeOver(ctx, &seen, e, lease, "1 = 1")
 		switch {
 		case err == nil:
@@ -165,9 +169,9 @@ func (j *Journal) Claim(ctx context.Context, opID string, lease time.Duration, m
 	}
 }
 
-// takeOver makes the caller the holder of the intent if its row is still as it
-// was read, its operation is not settled, and the condition holds. The new
-// holder signs the intent anew.
+// takeOver makes the caller the holder of the intent if the row is unchanged,
+// the operation is not settled, and the condition is true. This process signs
+// the intent again for the new holder.
 func (j *Journal) takeOver(ctx context.Context, seen *storedIntent, e audit.Event, lease time.Duration, condition string) (*intent, error) {
 	in := &intent{j: j, held: held{seen.OpID, newHolder()}, event: e}
 	id, err := j.signer(ctx)
@@ -190,7 +194,7 @@ func (j *Journal) takeOver(ctx context.Context, seen *storedIntent, e audit.Even
 	return in, nil
 }
 
-// submit queues a job and waits for it.
+// submit queues a job and waits for its result.
 func (j *Journal) submit(ctx context.Context, jb *job) error {
 	err := j.q.do(ctx, j.opts.Timeout, jb)
 	if err != nil && !errors.Is(err, audit.ErrNotHeld) {
@@ -199,7 +203,7 @@ func (j *Journal) submit(ctx context.Context, jb *job) error {
 	return err
 }
 
-// call runs fn within the journal's time limit, while it is open.
+// call runs fn within the journal's time limit, unless the journal is closed.
 func (j *Journal) call(ctx context.Context, fn func(context.Context) error) error {
 	select {
 	case <-j.q.closing:
@@ -226,7 +230,7 @@ func (j *Journal) exec(ctx context.Context, query string, args ...any) (n int64,
 	return n, err
 }
 
-// leaseOr returns d, or the default lease if the caller named none.
+// leaseOr returns d, or the default lease if d is not positive.
 func leaseOr(d time.Duration) time.Duration {
 	if d <= 0 {
 		return time.Minute
@@ -234,18 +238,19 @@ func leaseOr(d time.Duration) time.Duration {
 	return max(d, time.Microsecond)
 }
 
-// newHolder mints a token that is good for one holder of one operation.
+// newHolder generates a token that identifies one holder of one operation.
 func newHolder() string { return uuid.NewString() }
 
-// intent is one holder of an open intent; whoever takes it over is another.
+// intent is one holder's reference to an open intent. A takeover creates
+// another.
 type intent struct {
 	held
 	j     *Journal
 	event audit.Event
 
 	mu      sync.Mutex
-	settled bool        // and its caller knows
-	failed  []*attempts // calls to Settle that failed, and may have been stored
+	settled bool        // the caller was informed
+	failed  []*attempts // calls to Settle that failed, but may have been stored
 }
 
 func (in *intent) OpID() string       { return in.opID }
@@ -264,8 +269,8 @@ func (in *intent) Renew(ctx context.Context, lease time.Duration) error {
 	return nil
 }
 
-// Settle implements [audit.Intent]. It may be called again after an error: if
-// the first call was stored after all, the second finds out and returns nil.
+// Settle implements [audit.Intent]. It may be called again after an error. If
+// the first call was stored despite its error, the second call returns nil.
 func (in *intent) Settle(ctx context.Context, r audit.Result, also ...audit.Event) error {
 	events, err := audit.PrepareSettlement(ctx, in.event, r, also...)
 	if err != nil {
@@ -297,8 +302,8 @@ func (in *intent) Settle(ctx context.Context, r audit.Result, also ...audit.Even
 	return err
 }
 
-// eventText returns an event as an intent keeps it: a JSON object with the
-// columns of an event.
+// eventText returns the text of an event for storage in an intent: a JSON
+// object with the columns of the event.
 func eventText(e audit.Event) string {
 	b := []byte{'{'}
 	en := audit.Entry{Event: e}
@@ -314,21 +319,21 @@ func eventText(e audit.Event) string {
 	return string(append(b, '}'))
 }
 
-// ofEntry are the columns that an entry adds to its event.
+// ofEntry are the columns of an entry that are not part of its event.
 var ofEntry = map[string]bool{"id": true, "writer_id": true, "seq": true, "created_at": true, "settled_by": true}
 
-// loadEvent reads the event of an intent, and refuses what Begin can't have
-// stored.
+// loadEvent reads the event of an intent. It rejects events that Begin could
+// not have stored.
 func loadEvent(opID, text string) (audit.Event, error) {
 	e, err := parseEvent(text)
 	if err == nil && e.OpID != opID {
-		err = fmt.Errorf("it is that of operation %.64q", e.OpID)
+		err = fmt.Errorf("the event belongs to operation %.64q", e.OpID)
 	}
 	if err == nil {
 		_, err = audit.PrepareIntent(context.Background(), e)
 	}
 	if err != nil {
-		return audit.Event{}, fmt.Errorf("its event can't be read: %w", err)
+		return audit.Event{}, fmt.Errorf("invalid event: %w", err)
 	}
 	return e, nil
 }

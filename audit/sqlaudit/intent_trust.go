@@ -1,8 +1,8 @@
 package sqlaudit
 
-// Which open intents the journal believes. The database is untrusted input: a
-// row of file_access_intents counts only with the signature of a certified
-// writer, and only until its operation is settled.
+// This file decides which open intents are acted upon. The database is
+// untrusted input: a row of file_access_intents is valid only with the
+// signature of a certified writer, and only until its operation is settled.
 
 import (
 	"context"
@@ -19,12 +19,13 @@ import (
 
 const intentTitle = "blobtrail intent v1"
 
-// maxStoredEvent limits the event of an intent, in bytes. The limits of the
-// fields of [audit.Event] keep every event below it, however JSON escapes it.
+// maxStoredEvent limits the event of an intent, in bytes. No valid event
+// reaches it, because the fields of [audit.Event] are limited, even if JSON
+// escapes every byte.
 const maxStoredEvent = 256 << 10
 
-// intentText is what a writer signs about an intent. The hash covers the stored
-// event byte for byte.
+// intentText returns the text of an intent that its writer signs. The hash
+// covers the stored event byte for byte.
 func intentText(h held, event string) []byte {
 	return fmt.Appendf(nil, "%s\nop %s\nholder %s\nevent %x\n", intentTitle, h.opID, h.holder, sha256.Sum256([]byte(event)))
 }
@@ -38,9 +39,9 @@ func (i *identity) signIntent(h held, event string) ([]byte, error) {
 	return sig, nil
 }
 
-// signer returns an identity whose writer is registered, so that every other
-// process can check what it signs. It registers this process's writer if no
-// flush has done so yet.
+// signer returns an identity whose writer is registered, so that other
+// processes can verify its signatures. If no flush has registered this
+// process's writer yet, signer does.
 func (j *Journal) signer(ctx context.Context) (*identity, error) {
 	for {
 		if id := j.signing.Load(); id != nil {
@@ -52,8 +53,8 @@ func (j *Journal) signer(ctx context.Context) (*identity, error) {
 	}
 }
 
-// storedIntent is a row of file_access_intents as Dangling, Claim and Verify
-// read it.
+// storedIntent is a row of file_access_intents as read by Dangling, Claim and
+// Verify.
 type storedIntent struct {
 	OpID      string  `db:"op_id"`
 	Holder    string  `db:"holder"`
@@ -65,44 +66,46 @@ type storedIntent struct {
 	Renewals  int64   `db:"renewals"`
 	Event     *string `db:"event"` // nil: longer than maxStoredEvent
 	Signature []byte  `db:"signature"`
-	Settled   bool    `db:"settled"` // read by Verify alone
+	Settled   bool    `db:"settled"` // set only by Verify
 }
 
-// intentColumns selects a storedIntent. A stranger may have stored values of
-// any length: what is too long is not read.
+// intentColumns is the column list for a storedIntent. An attacker may have
+// stored values of any length, so values that are too long are not read.
 var intentColumns = "op_id, holder, writer_id, begun_at, renewals, " +
 	boundedText("storage_backend") + boundedText("bucket") + boundedText("file_key") +
 	fmt.Sprintf("CASE WHEN OCTET_LENGTH(event) <= %d THEN event END AS event, "+
 		"CASE WHEN OCTET_LENGTH(signature) <= 64 THEN signature END AS signature", maxStoredEvent)
 
-// boundedText selects a text column. A text that is longer than the fields of an
-// event is cut, but not to one that a field can have.
+// boundedText selects a text column. It shortens a text that is longer than the
+// fields of an event, but the result is still too long to be valid.
 func boundedText(column string) string {
 	return fmt.Sprintf("SUBSTR(%s, 1, %d) AS %s, ", column, maxText+1, column)
 }
 
-// trust decides which writers' signatures count. It remembers writers, and may
-// be used concurrently.
+// trust decides which writers' signatures are accepted. It caches writers and
+// is safe for concurrent use.
 type trust struct {
 	d     dialect
-	keys  []note.Verifier // of the deployment; none: each writer vouches for itself
+	keys  []note.Verifier // of the deployment; if empty, writers certify themselves
 	texts []string        // of keys
 
 	mu      sync.Mutex
 	writers map[string]*signerState
 }
 
-// signerState is whether the signatures of a writer count.
+// signerState is the verifier of a writer, or the reason why its signatures are
+// not accepted.
 type signerState struct {
 	v   note.Verifier
 	err error
 }
 
-var errWriterID = errors.New("its writer_id is not the ID of a writer")
+var errWriterID = errors.New("invalid writer_id: want a UUID")
 
-// maxTrusted bounds how many writers a trust remembers.
+// maxTrusted limits the number of cached writers.
 const maxTrusted = 1000
 
+// writer returns the state of the writer with the given ID.
 func (t *trust) writer(ctx context.Context, db getter, id string) (*signerState, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -116,8 +119,8 @@ func (t *trust) writer(ctx context.Context, db getter, id string) (*signerState,
 	if err != nil {
 		return nil, err
 	}
-	if w == nil { // it may be registered later
-		return &signerState{err: errors.New("its writer is not in the database")}, nil
+	if w == nil { // not cached: the writer may be registered later
+		return &signerState{err: errors.New("the writer is not in file_access_writers")}, nil
 	}
 	s := new(signerState)
 	s.v, _, s.err = w.certified(t.keys)
@@ -128,14 +131,14 @@ func (t *trust) writer(ctx context.Context, db getter, id string) (*signerState,
 	return s, nil
 }
 
-// check returns the event of an intent that its writer signed. An error that
-// wraps [audit.ErrUntrusted] means that the row must not be acted upon.
+// check returns the event of an intent if its writer signed it. If the error
+// wraps [audit.ErrUntrusted], the row must not be acted upon.
 func (t *trust) check(ctx context.Context, db getter, in *storedIntent) (audit.Event, error) {
 	refuse := func(err error) (audit.Event, error) {
-		return audit.Event{}, fmt.Errorf("intent %.64q: %w: %v", in.OpID, audit.ErrUntrusted, err) //nolint:errorlint // not a mistake of the caller, whatever it wraps
+		return audit.Event{}, fmt.Errorf("intent %.64q: %w: %v", in.OpID, audit.ErrUntrusted, err) //nolint:errorlint // err is not an error of the caller
 	}
 	if in.Event == nil {
-		return refuse(errors.New("its event is longer than any that a journal stores"))
+		return refuse(errors.New("the event is longer than 256 KiB"))
 	}
 	s, err := t.writer(ctx, db, in.WriterID)
 	switch {
@@ -144,7 +147,7 @@ func (t *trust) check(ctx context.Context, db getter, in *storedIntent) (audit.E
 	case s.err != nil:
 		return refuse(s.err)
 	case !s.v.Verify(intentText(held{in.OpID, in.Holder}, *in.Event), in.Signature):
-		return refuse(errors.New("its writer did not sign it"))
+		return refuse(errors.New("the writer's signature is invalid"))
 	}
 	e, err := loadEvent(in.OpID, *in.Event)
 	if err != nil {
@@ -156,7 +159,7 @@ func (t *trust) check(ctx context.Context, db getter, in *storedIntent) (audit.E
 		signed string
 	}{{"storage_backend", in.Backend, e.Backend}, {"bucket", in.Bucket, e.Bucket}, {"file_key", in.Key, e.Key}} {
 		if stored := text(c.stored); stored != c.signed {
-			return refuse(fmt.Errorf("its column %s holds %.100q, its signed event %.100q", c.column, stored, c.signed))
+			return refuse(fmt.Errorf("column %s holds %.100q, but the signed event holds %.100q", c.column, stored, c.signed))
 		}
 	}
 	return e, nil
@@ -169,7 +172,7 @@ func text(s *string) string {
 	return *s
 }
 
-// believe returns the event of an intent that its writer signed.
+// believe returns the event of an intent if its writer signed it.
 func (j *Journal) believe(ctx context.Context, in *storedIntent) (e audit.Event, err error) {
 	err = j.call(ctx, func(ctx context.Context) error {
 		e, err = j.trust.check(ctx, j.db, in)
@@ -178,9 +181,10 @@ func (j *Journal) believe(ctx context.Context, in *storedIntent) (e audit.Event,
 	return e, err
 }
 
-// notTaken returns why an intent could not be taken over: an error that wraps
-// [audit.ErrUntrusted] if its row is still there although the trail has its
-// settlement, which removed the row, and otherwise [audit.ErrNoIntent].
+// notTaken returns the reason why an intent could not be taken over. If the row
+// still exists although the trail contains its settlement, the error wraps
+// [audit.ErrUntrusted]: a settlement also removes the row, so the row was
+// inserted again. Otherwise the result is [audit.ErrNoIntent].
 func (j *Journal) notTaken(ctx context.Context, in *storedIntent) error {
 	var n int
 	err := j.call(ctx, func(ctx context.Context) error {
@@ -196,16 +200,16 @@ func (j *Journal) notTaken(ctx context.Context, in *storedIntent) error {
 }
 
 func settledAlready(opID string) error {
-	return fmt.Errorf("intent %s: %w: the trail has its settlement already", opID, audit.ErrUntrusted)
+	return fmt.Errorf("intent %s: %w: the operation is already settled", opID, audit.ErrUntrusted)
 }
 
-// settled is the condition that the trail has an entry of the operation.
+// settled is the condition that the trail contains an entry of the operation.
 const settled = "EXISTS (SELECT 1 FROM file_access_logs AS l WHERE l.op_id = ?)"
 
-// maxNamed is how many rows that don't verify an error names.
+// maxNamed limits the rows that one error names.
 const maxNamed = 10
 
-// refusals collects the rows that were left alone, in bounded memory.
+// refusals collects the errors about skipped rows in bounded memory.
 type refusals struct {
 	errs  []error
 	total int
@@ -223,16 +227,16 @@ func (r *refusals) err(rows string) error {
 		err = errors.Join(err, fmt.Errorf("and %d more", more))
 	}
 	if err != nil {
-		err = fmt.Errorf("%d %s were left out: %w", r.total, rows, err)
+		err = fmt.Errorf("skipped %d %s: %w", r.total, rows, err)
 	}
 	return err
 }
 
-// inIntents finds the rows of file_access_intents that no stranger gave another
-// kind of ID or number than this package stores.
+// inIntents selects the rows of file_access_intents with IDs and numbers of the
+// types that this package stores.
 var inIntents = proofTable{"file_access_intents", []string{"op_id", "holder", "writer_id"}, []string{"begun_at", "renewals"}}
 
-// checkIntents has Verify report the open intents that no certified writer
+// checkIntents makes Verify report open intents that no certified writer
 // signed.
 func (v *verification) checkIntents(ctx context.Context) error {
 	err := v.oddRows(ctx, inIntents)
@@ -240,7 +244,7 @@ func (v *verification) checkIntents(ctx context.Context) error {
 		err = v.openIntents(ctx)
 	}
 	if v.refused(ctx, err) {
-		v.find(kindUnreadable, "", -1, "the database can't read the table file_access_intents: %v", err)
+		v.find(kindUnreadable, "", -1, "reading the table file_access_intents failed: %v", err)
 		return nil
 	}
 	if err != nil {

@@ -168,7 +168,7 @@ func testAnOperationIsOpenOnce(t *testing.T, s *system) {
 			begun++
 		} else {
 			require.ErrorIs(t, err, audit.ErrEvent)
-			require.ErrorContains(t, err, "is open already")
+			require.ErrorContains(t, err, "is already open")
 		}
 	}
 	assert.Equal(t, 1, begun)

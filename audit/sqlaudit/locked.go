@@ -1,8 +1,9 @@
 package sqlaudit
 
-// This file implements the wait for an intent that an open transaction has
-// locked, such as one with CommitTx. The flusher sets the job aside and continues
-// with all others. The job returns to the queue when the lock is released.
+// This file implements the wait for an intent that is locked by an open
+// transaction, such as one with CommitTx. The flusher sets the job aside and
+// continues with the others. The job returns to the queue when the lock is
+// released.
 
 import (
 	"context"
@@ -15,22 +16,22 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// ErrLocked reports that an open transaction holds a lock on the operation's row
-// in file_access_intents, such as one with [Journal.CommitTx] or SELECT … FOR UPDATE. The
-// call stored nothing and can be repeated after that transaction has ended.
+// ErrLocked reports that an open transaction has locked the operation's row in
+// file_access_intents, for example with [Journal.CommitTx] or SELECT … FOR
+// UPDATE. The call stored nothing. Repeat it after that transaction has ended.
 //
-// On PostgreSQL and MariaDB a call waits half a second for such a lock, and no
-// other call waits with it. On MySQL other calls may wait too, up to
-// [Options.Timeout], also for a transaction that has locked the gap that a new
-// operation belongs in. SQLite locks whole databases: every call waits, up to
-// [Options.Timeout].
+// On PostgreSQL and MariaDB, a call waits half a second for such a lock, and no
+// other call waits with it. On MySQL, other calls may wait too, up to
+// [Options.Timeout]. They also wait if a transaction has locked the gap in the
+// index where a new operation belongs. SQLite locks the whole database: every
+// call waits, up to [Options.Timeout].
 var ErrLocked = errors.New("sqlaudit: an open transaction has locked the operation")
 
-// lockWait bounds the time that a call waits for a lock on its intent.
+// lockWait limits the wait of a call for a lock on its intent.
 const lockWait = 500 * time.Millisecond
 
-// lockPause is the first pause between two checks of a lock, and maxLockPause
-// bounds the pauses, which double.
+// lockPause is the first pause between two checks of a lock. Each pause doubles
+// the last, up to maxLockPause.
 const (
 	lockPause    = 2 * time.Millisecond
 	maxLockPause = 50 * time.Millisecond
@@ -41,7 +42,7 @@ func lockedError(opID string) error {
 }
 
 // setAside removes the jobs with locked intents from the flush and returns the
-// others.
+// remaining jobs.
 func (j *Journal) setAside(ctx context.Context, jobs []*job) (rest []*job, err error) {
 	var locked []*job
 	for _, jb := range jobs {
@@ -63,7 +64,7 @@ func (j *Journal) setAside(ctx context.Context, jobs []*job) (rest []*job, err e
 	return rest, nil
 }
 
-// busy reports whether a transaction holds a lock that jb would have to wait for.
+// busy reports whether jb would have to wait for a lock of another transaction.
 func (j *Journal) busy(ctx context.Context, jb *job) (bool, error) {
 	if jb.opID() == "" {
 		return false, nil
@@ -73,8 +74,8 @@ func (j *Journal) busy(ctx context.Context, jb *job) (bool, error) {
 	return j.d.busy(ctx, j.db, jb)
 }
 
-// waitForLock returns jb to the queue when the lock on its intent is released, or
-// fails jb after lockWait.
+// waitForLock returns jb to the queue when the lock on its intent is released.
+// It fails jb after lockWait.
 func (j *Journal) waitForLock(jb *job) {
 	if jb.lockedUntil.IsZero() {
 		jb.lockedUntil = time.Now().Add(j.lockWait)
@@ -102,15 +103,16 @@ func (j *Journal) waitForLock(jb *job) {
 	}
 }
 
-// endAside fails a job that is set aside. It does nothing if the job has ended.
+// endAside fails a job that was set aside. It does nothing if the job has
+// ended.
 func (j *Journal) endAside(jb *job, err error) {
 	if j.q.takeAside(jb) {
 		j.finish([]*job{jb}, err)
 	}
 }
 
-// setAside keeps a job of a flush for later. It returns false if the caller has
-// left.
+// setAside removes a job from the flush until its lock is released. It returns
+// false if the caller has left.
 func (q *queue) setAside(jb *job) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -122,19 +124,19 @@ func (q *queue) setAside(jb *job) bool {
 	return true
 }
 
-// takeAside removes a job from those that are set aside, and reports whether it
-// was one.
+// takeAside removes jb from the jobs that were set aside, and reports whether
+// it was one of them.
 func (q *queue) takeAside(jb *job) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	was := q.aside[jb]
 	delete(q.aside, jb)
-	q.signal() // the flusher of a closed queue waits for the last one
+	q.signal() // a closed queue waits until no job is set aside
 	return was
 }
 
-// putBack queues a job again that is set aside. It does nothing if the job has
-// ended, and returns false if ctx ended before the queue had room.
+// putBack returns a job that was set aside to the queue. It does nothing if the
+// job has ended. It returns false if ctx ends before the queue has room.
 func (q *queue) putBack(ctx context.Context, jb *job) bool {
 	select {
 	case q.slots <- struct{}{}:
@@ -154,12 +156,12 @@ func (q *queue) putBack(ctx context.Context, jb *job) bool {
 	return true
 }
 
-// updateIntent runs an UPDATE of one intent and returns the number of rows it
-// changed. It does not wait for a lock longer than lockWait.
+// updateIntent runs an UPDATE of one intent and returns the number of changed
+// rows. It waits for a lock for at most lockWait.
 func (j *Journal) updateIntent(ctx context.Context, opID, set, where string, args ...any) (int64, error) {
 	query := j.d.updateIntent(set, where)
 	d, waits := j.d.(*mysql)
-	waits = waits && !d.maria.Load() // MySQL has no UPDATE that does not wait
+	waits = waits && !d.maria.Load() // on MySQL, every UPDATE waits for locks
 	for until, pause := time.Now().Add(j.lockWait), lockPause; ; pause = min(2*pause, maxLockPause) {
 		var n int64
 		busy, err := false, error(nil)
@@ -188,12 +190,12 @@ func (j *Journal) updateIntent(ctx context.Context, opID, set, where string, arg
 	}
 }
 
-// lockIntent is a statement that reads an intent and fails at once if it is
-// locked, on databases that lock rows.
+// lockIntent reads an intent and fails immediately if the row is locked. It
+// works only on databases with row locks.
 const lockIntent = "SELECT op_id FROM file_access_intents WHERE op_id = ? FOR UPDATE NOWAIT"
 
-// busyRow reports whether the row of an intent is locked. The statement that
-// finds out is a transaction, which lets go of the row as it ends.
+// busyRow reports whether the row of an intent is locked. Its statement is a
+// transaction, which releases the row when it ends.
 func busyRow(ctx context.Context, db *sqlx.DB, d dialect, opID string) (bool, error) {
 	var found []string
 	err := db.SelectContext(ctx, &found, sqlx.Rebind(d.bind(), lockIntent), opID)

@@ -1,8 +1,8 @@
 package sqlaudit
 
-// A small migrator: numbered SQL files, applied once each, in order, by one
-// process at a time, with a checksum that shows when a file was changed after
-// it had been applied.
+// This file implements the migrator. It applies numbered SQL files in order,
+// each once, in one process at a time. A checksum detects files that were
+// changed after they were applied.
 
 import (
 	"bytes"
@@ -23,16 +23,18 @@ import (
 //go:embed migrations
 var migrationFiles embed.FS
 
-// Migrations returns the SQL files that make this package's tables, for
-// programs that run all migrations with a tool of their own and open the
-// journal with [Options.SkipMigrate]. There is one folder for each database
-// ("sqlite", "postgres" and "mysql", which is MariaDB too); its files apply in the order of their names. A statement ends
-// with a semicolon at the end of a line that is followed by an empty line or
-// by the end of the file.
+// Migrations returns the SQL files that create this package's tables. Use them
+// if your program runs all migrations with another tool and opens the journal
+// with [Options.SkipMigrate].
+//
+// There is one folder for each database: "sqlite", "postgres" and "mysql",
+// which also serves MariaDB. Apply the files of a folder in the order of their
+// names. A statement ends with a semicolon at the end of a line, followed by an
+// empty line or the end of the file.
 func Migrations() fs.FS {
 	sub, err := fs.Sub(migrationFiles, "migrations")
 	if err != nil {
-		panic(err) // the folder is part of the program
+		panic(err) // the folder is embedded in the program
 	}
 	return sub
 }
@@ -69,7 +71,7 @@ func migrationsOf(files fs.FS, folder string) ([]migration, error) {
 	return out, nil
 }
 
-// statements splits a file at each line that ends in a semicolon and is
+// statements splits a file after each line that ends in a semicolon and is
 // followed by an empty line.
 func (m migration) statements() []string {
 	var out []string
@@ -81,7 +83,7 @@ func (m migration) statements() []string {
 	return out
 }
 
-// record notes in the database that m was applied.
+// record stores in the database that m was applied.
 func (m migration) record(ctx context.Context, conn *sqlx.Conn, bind int) error {
 	_, err := conn.ExecContext(ctx, sqlx.Rebind(bind, "INSERT INTO file_access_migrations (version, name, checksum, applied_at) VALUES (?, ?, ?, ?)"),
 		m.version, m.name, m.checksum, time.Now().UTC().Format(timeFormat))
@@ -99,8 +101,8 @@ type querier interface {
 	SelectContext(ctx context.Context, dest any, query string, args ...any) error
 }
 
-// pending returns the migrations that the database lacks. It fails if one that
-// was applied differs from the file of that number.
+// pending returns the migrations that are not applied yet. It fails if an
+// applied migration differs from its file.
 func pending(ctx context.Context, q querier, all []migration) ([]migration, error) {
 	var applied []struct {
 		Version  int    `db:"version"`
@@ -113,11 +115,11 @@ func pending(ctx context.Context, q querier, all []migration) ([]migration, erro
 	done := make(map[int]bool, len(applied))
 	for _, a := range applied {
 		done[a.Version] = true
-		// Later ones than this program knows are left to the newer program
-		// that applied them: old and new run side by side during a rollout.
+		// A higher version was applied by a newer program. It is ignored,
+		// because old and new programs run side by side during a rollout.
 		if a.Version >= 1 && a.Version <= len(all) && a.Checksum != all[a.Version-1].checksum {
-			return nil, fmt.Errorf("sqlaudit: migration %s was applied with another content than %s has now: "+
-				"its checksum in file_access_migrations is %s, that of the file %s", a.Name, all[a.Version-1].name, a.Checksum, all[a.Version-1].checksum)
+			return nil, fmt.Errorf("sqlaudit: migration %s was applied with different content than %s has now: "+
+				"recorded checksum %s, checksum of the file %s", a.Name, all[a.Version-1].name, a.Checksum, all[a.Version-1].checksum)
 		}
 	}
 	var out []migration
@@ -129,9 +131,9 @@ func pending(ctx context.Context, q querier, all []migration) ([]migration, erro
 	return out, nil
 }
 
-// migrate brings the tables up to date. The first look needs neither a lock
-// nor the right to create anything, so that a process with few rights can
-// start once somebody else has migrated.
+// migrate applies the pending migrations. The first check needs neither a lock
+// nor the right to create tables. A process with few rights can therefore start
+// after another role has run the migrations.
 func migrate(ctx context.Context, db *sqlx.DB, d dialect, files fs.FS) error {
 	all, err := migrationsOf(files, d.name())
 	if err != nil {

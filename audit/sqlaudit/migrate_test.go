@@ -60,7 +60,7 @@ func testChangedMigrationIsNoticed(t *testing.T, s *system) {
 	_, db := s.open(t, nil)
 	db.exec(t, "UPDATE file_access_migrations SET checksum = 'abc' WHERE version = 1")
 	_, err := sqlaudit.Open(t.Context(), db.dsn, nil)
-	require.ErrorContains(t, err, "0001_journal.sql was applied with another content")
+	require.ErrorContains(t, err, "0001_journal.sql was applied with different content")
 
 	j, err := sqlaudit.Open(t.Context(), db.dsn, &sqlaudit.Options{SkipMigrate: true, Logger: quiet})
 	require.NoError(t, err)

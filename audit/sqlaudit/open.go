@@ -21,10 +21,10 @@ import (
 )
 
 // Journal is an audit trail in an SQL database. It implements [audit.Journal]
-// and [audit.Reader] and is safe for concurrent use. Whoever opened it closes
-// it.
+// and [audit.Reader] and is safe for concurrent use. Call [Journal.Close] when
+// it is no longer needed.
 type Journal struct {
-	db, readDB *sqlx.DB // the same pool but for SQLite files that Open opened
+	db, readDB *sqlx.DB // the same pool, except for SQLite files opened by Open
 	owned      bool
 	d          dialect
 	opts       Options
@@ -32,23 +32,23 @@ type Journal struct {
 	metrics  *metrics
 	staged   stagedIntents
 	q        *queue
-	stop     context.CancelFunc // ends the flush that runs
+	stop     context.CancelFunc // cancels the current flush
 	base     context.Context
 	finished chan struct{} // the flusher has ended
-	closed   chan struct{} // Close has
-	tail     tail          // the flusher's own
+	closed   chan struct{} // Close has ended
+	tail     tail          // used only by the flusher
 
 	deployment note.Signer              // certifies the writers' keys; nil without a key
-	signing    atomic.Pointer[identity] // of the last writer that is registered
-	trust      trust                    // which writers' intents are acted upon
-	pub        *publisher               // nil: nothing is published
+	signing    atomic.Pointer[identity] // of the last registered writer
+	trust      trust                    // decides which writers' intents are accepted
+	pub        *publisher               // nil without Publish
 
 	gap         gap
 	maintenance sync.WaitGroup
-	aside       sync.WaitGroup // the jobs whose intents are locked
+	aside       sync.WaitGroup // goroutines of the jobs whose intents are locked
 
-	clock    func() time.Time // the writer's; leases go by the database's
-	lockWait time.Duration    // lockWait, except in tests
+	clock    func() time.Time // of the writer; leases use the database's clock
+	lockWait time.Duration    // the constant lockWait, except in tests
 	writerID atomic.Pointer[string]
 	flushing atomic.Bool
 }
@@ -58,43 +58,47 @@ var (
 	_ audit.Reader  = (*Journal)(nil)
 )
 
-// Open opens the journal that dsn names, creating the database file if there is
-// none, and brings its tables up to date unless [Options.SkipMigrate] says
-// otherwise:
+// Open opens the journal in the database dsn. It creates a SQLite file if it
+// does not exist, and applies pending migrations unless [Options.SkipMigrate]
+// is set. dsn has one of these forms:
 //
 //	sqlite:PATH                              a file, relative to the working directory or absolute
 //	sqlite::memory:                          a private database that ends with the Journal
-//	postgres://user:password@host:5432/name  as pgx takes it, with its parameters
-//	mysql://user:password@host:3306/name     MariaDB or MySQL; parameters are those of go-sql-driver
-//	mysql:user:password@tcp(host:3306)/name  the same in that driver's own form
+//	postgres://user:password@host:5432/name  as accepted by pgx, with its parameters
+//	mysql://user:password@host:3306/name     MariaDB or MySQL, with the parameters of go-sql-driver
+//	mysql:user:password@tcp(host:3306)/name  the same in the driver's own form
 //
-// The program chooses the driver with a blank import, as with database/sql:
+// Import the driver in your program, as with database/sql:
 //
 //	import _ "modernc.org/sqlite"                // sqlite:
 //	import _ "github.com/jackc/pgx/v5/stdlib"    // postgres:
 //	import _ "github.com/go-sql-driver/mysql"    // mysql:
 //
-// A missing one is an error that names the line to add. No error carries a
-// password. Open passes the name on as it is, so each driver reads it by its own
-// rules; special characters are written as %XX in a URL, a space as %20. What
-// follows "sqlite:" is a path, in which no character has a meaning. For MariaDB or
-// MySQL behind a Unix socket, the host is the socket's path, its slashes as %2F.
+// If the driver is missing, the error contains the import to add. No error
+// contains a password.
 //
-// A SQLite file is created with mode 0600 in a folder that must exist, and set
-// to WAL and synchronous=FULL, so that what is acknowledged survives a power
-// cut. Several processes may open the same file, on the same machine. On
-// PostgreSQL sessions have synchronous_commit=on unless the name says
-// otherwise, on MariaDB and MySQL a strict sql_mode. Text is exchanged in UTF-8,
-// whatever character set the name asks for; a PostgreSQL database must be encoded
-// in UTF8 or SQL_ASCII. PostgreSQL must be version 13 or later, MySQL 8.0, MariaDB
-// 10.5.
+// Open passes dsn to the driver, and each driver parses it by its own rules. In
+// a URL, escape special characters as %XX, and a space as %20. The text after
+// "sqlite:" is a path without any escapes. To connect to MariaDB or MySQL
+// through a Unix socket, use the socket's path as the host, with its slashes as
+// %2F.
 //
-// If the SQLite file is removed, renamed or replaced while it is open, or its
-// -wal or -shm file is, the journal refuses to write and to verify until the
-// original file is back or the program is restarted. An entry is acknowledged only
-// if it is in the file at that path. On Windows an open file can't be removed.
+// A SQLite file is created with mode 0600, and its folder must exist. Open sets
+// the file to WAL mode and synchronous=FULL, so that acknowledged entries
+// survive a power failure. Several processes on the same machine may open the
+// same file. On PostgreSQL, sessions have synchronous_commit=on unless dsn sets
+// it differently. On MariaDB and MySQL, they have a strict sql_mode. Text is
+// always exchanged in UTF-8, even if dsn names another character set. A
+// PostgreSQL database must have the encoding UTF8 or SQL_ASCII. The oldest
+// supported versions are PostgreSQL 13, MySQL 8.0 and MariaDB 10.5.
 //
-// ctx bounds the opening only.
+// If the SQLite file or its -wal or -shm file is removed, renamed or replaced
+// while the journal is open, the journal refuses to write and to verify until
+// the original file is back or the program is restarted. An entry is
+// acknowledged only if it is stored in the file at that path. On Windows, an
+// open file cannot be removed.
+//
+// ctx limits only the opening.
 func Open(ctx context.Context, dsn string, opts *Options) (*Journal, error) {
 	o, err := opts.withDefaults()
 	if err != nil {
@@ -113,7 +117,7 @@ func Open(ctx context.Context, dsn string, opts *Options) (*Journal, error) {
 	}
 	readDB := db
 	if s.single {
-		// More than one writer makes SQLite's callers wait for each other by
+		// With several writers, SQLite's callers would wait for each other by
 		// polling, some of them for seconds.
 		db.SetMaxOpenConns(1)
 		db.SetConnMaxLifetime(0)
@@ -139,7 +143,7 @@ func Open(ctx context.Context, dsn string, opts *Options) (*Journal, error) {
 		j, err = start(ctx, db, readDB, s.dialect, o)
 	}
 	if err != nil {
-		if s.driver == "pgx" && strings.Contains(err.Error(), "cannot parse `") { // which it tries when it connects
+		if s.driver == "pgx" && strings.Contains(err.Error(), "cannot parse `") { // reported only when pgx connects
 			err = s.parseError(err)
 		}
 		err = errors.Join(err, db.Close())
@@ -152,27 +156,32 @@ func Open(ctx context.Context, dsn string, opts *Options) (*Journal, error) {
 	return j, nil
 }
 
-// New opens a journal in the application's own database. For an *sqlx.DB, pass
-// its field DB; for a pool of pgx, pass stdlib.OpenDBFromPool(pool).
-// [Journal.Close] does not close the pool. New creates only tables whose names
-// begin with file_access_.
+// New opens a journal in the application's database. For an *sqlx.DB, pass its
+// field DB. For a pool of pgx, pass stdlib.OpenDBFromPool(pool). The driver for
+// PostgreSQL must be pgx. [Journal.Close] does not close the pool. New creates
+// only tables whose names begin with file_access_.
 //
-// The journal takes one connection of the pool while it writes and one while it
-// reads a page. What Open sets is left to the host here: a database whose
-// commits may not be durable is reported through [Options.Logger]. Settings of a
-// connection that would change values on their way are refused, with an error that
-// names the setting: on MariaDB and MySQL a character set other than utf8mb4, a
-// sql_mode that is not strict, autocommit=0; on PostgreSQL a client_encoding other
-// than UTF8; on SQLite a file in UTF-16. New checks several connections of the
-// pool, each transaction checks its own, and so do Verify, Prove and Purge. New
-// watches the SQLite file as Open does. The driver for PostgreSQL must be pgx.
+// The journal uses one connection of the pool while it writes and one while it
+// reads a page. Unlike Open, New does not change the settings of connections.
+// If commits of the database may not be durable, New logs a warning to
+// [Options.Logger]. New returns an error if a setting of a connection would
+// alter values:
+//
+//   - on MariaDB and MySQL: a character set other than utf8mb4, an sql_mode
+//     that is not strict, or autocommit=0
+//   - on PostgreSQL: a client_encoding other than UTF8
+//   - on SQLite: a file in UTF-16
+//
+// New checks several connections of the pool. Later, every transaction checks
+// its connection, and so do Verify, Prove and Purge. New watches the SQLite
+// file as Open does.
 func New(ctx context.Context, pool *sql.DB, opts *Options) (*Journal, error) {
 	o, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
 	}
 	if pool == nil {
-		return nil, errors.New("sqlaudit: New without a database")
+		return nil, errors.New("sqlaudit: New: the database is nil")
 	}
 	db := sqlx.NewDb(pool, "")
 	d, err := dialectOf(ctx, db)
@@ -196,22 +205,22 @@ func start(ctx context.Context, db, readDB *sqlx.DB, d dialect, o Options) (*Jou
 	}
 	for _, table := range tables {
 		if _, err := db.ExecContext(ctx, "SELECT 1 FROM "+table+" WHERE 1 = 0"); err != nil {
-			return nil, fmt.Errorf("sqlaudit: table %s can't be read: %w", table, err)
+			return nil, fmt.Errorf("sqlaudit: cannot read table %s: %w", table, err)
 		}
 	}
 	weak, err := d.weakness(ctx, db)
 	if err != nil {
-		return nil, fmt.Errorf("sqlaudit: asking the database for its settings: %w", err)
+		return nil, fmt.Errorf("sqlaudit: reading the database settings: %w", err)
 	}
 	if weak != "" {
-		o.Logger.LogAttrs(ctx, slog.LevelWarn, "sqlaudit: a power cut may lose acknowledged entries", slog.String("reason", weak))
+		o.Logger.LogAttrs(ctx, slog.LevelWarn, "sqlaudit: a power failure may lose acknowledged entries", slog.String("reason", weak))
 	}
 	j := &Journal{
 		db: db, readDB: readDB, d: d, opts: o, finished: make(chan struct{}), closed: make(chan struct{}),
 		clock: time.Now, trust: trust{d: d}, lockWait: lockWait,
 	}
 	if j.metrics, err = newMetrics(d); err != nil {
-		return nil, fmt.Errorf("sqlaudit: making metrics: %w", err)
+		return nil, fmt.Errorf("sqlaudit: creating metrics: %w", err)
 	}
 	j.q = newQueue(o.QueueLength, j.metrics.queued)
 	if !o.DeploymentKey.IsZero() {
@@ -241,13 +250,14 @@ func start(ctx context.Context, db, readDB *sqlx.DB, d dialect, o Options) (*Jou
 	return j, nil
 }
 
-// tables are those that a journal needs.
+// tables are the tables that a journal needs.
 var tables = []string{
 	"file_access_logs", "file_access_intents", "file_access_writers", "file_access_checkpoints", "file_access_frontiers", "file_access_erasures",
 	"file_access_grants",
 }
 
-// maintain looks ahead and cleans up, now and every few hours.
+// maintain creates future partitions and removes grants of expired links, at
+// the start and every six hours.
 func (j *Journal) maintain() {
 	ticker := time.NewTicker(6 * time.Hour)
 	defer ticker.Stop()
@@ -258,9 +268,9 @@ func (j *Journal) maintain() {
 	}
 	for {
 		if !j.opts.SkipMigrate {
-			warn("sqlaudit: preparing for the coming months failed", j.d.maintain(j.base, j.db))
+			warn("sqlaudit: creating partitions for future months failed", j.d.maintain(j.base, j.db))
 		}
-		warn("sqlaudit: removing the grants of links that are over failed", j.sweepGrants(j.base))
+		warn("sqlaudit: removing grants of expired links failed", j.sweepGrants(j.base))
 		select {
 		case <-ticker.C:
 		case <-j.base.Done():
@@ -269,20 +279,23 @@ func (j *Journal) maintain() {
 	}
 }
 
-// DB returns the pool that the journal writes with, for the application's own tables
-// and for the transactions of [Journal.CommitTx]. It is closed with the journal, unless
-// it was given to [New]. On SQLite it has a single connection if [Open] opened
-// it: keep transactions short, and use nothing but the transaction while one is
-// open; anything else, a call of the journal or of its store too, would wait
-// for it.
+// DB returns the pool that the journal writes with. Use it for the
+// application's own tables and for the transactions of [Journal.CommitTx].
+// Close also closes the pool, unless it was passed to [New].
+//
+// On SQLite, a pool opened by [Open] has a single connection. Keep transactions
+// short, and use only the transaction while it is open. Any other statement
+// would wait for it, and so would the calls of the journal and its store.
 func (j *Journal) DB() *sql.DB { return j.db.DB }
 
-// Close stores what still waits and frees the journal's resources; later calls
-// fail with [audit.ErrClosed]. If ctx ends first, the callers that wait fail,
-// and Close returns an [*UnstoredError] with their events. The last checkpoint
-// is published before Close returns; if that fails by the end of ctx, the error
-// says how many entries no published checkpoint covers. Further calls do
-// nothing but wait for the first, or for the end of their own ctx.
+// Close stores the queued records and releases the journal's resources. Later
+// calls fail with [audit.ErrClosed].
+//
+// If ctx ends first, the waiting callers fail, and Close returns an
+// [*UnstoredError] with their events. Close also publishes the last checkpoint.
+// If this fails until ctx ends, the error contains the number of entries
+// without a published checkpoint. Further calls of Close only wait for the
+// first one or for the end of their own ctx.
 func (j *Journal) Close(ctx context.Context) error {
 	if !j.q.close() {
 		select {
@@ -301,7 +314,7 @@ func (j *Journal) Close(ctx context.Context) error {
 		j.stop()
 		select {
 		case <-j.finished:
-		case <-time.After(time.Second): // a driver that does not heed its context
+		case <-time.After(time.Second): // the driver ignores its context
 		}
 		if lost = append(j.gap.unstored(), lost...); len(lost) > 0 {
 			err = &UnstoredError{Events: lost, Err: ctx.Err()}
@@ -309,12 +322,12 @@ func (j *Journal) Close(ctx context.Context) error {
 	}
 	j.stop()
 	if n := j.gap.size(); n > 0 {
-		err = errors.Join(err, fmt.Errorf("sqlaudit: closed with %d lost entries that the trail does not mention", n))
+		err = errors.Join(err, fmt.Errorf("sqlaudit: closed with %d lost entries that are not recorded in the trail", n))
 	}
 	if j.pub != nil {
 		<-j.pub.done
 		if pubErr := j.pub.publish(ctx); pubErr != nil {
-			err = errors.Join(err, fmt.Errorf("sqlaudit: closed with %d entries in no published checkpoint: %w", j.pub.behind(), pubErr))
+			err = errors.Join(err, fmt.Errorf("sqlaudit: closed with %d entries not covered by a published checkpoint: %w", j.pub.behind(), pubErr))
 		}
 	}
 	j.maintenance.Wait()
@@ -328,9 +341,9 @@ func (j *Journal) Close(ctx context.Context) error {
 	return err
 }
 
-// UnstoredError is what Close returns when it could not store everything. The
-// callers of these events were told so as well, but for those of [WhenQueued].
-// Of these, the last to be tried may have been stored after all.
+// UnstoredError reports the events that Close could not store. Their callers
+// also got an error, except in mode [WhenQueued]. In that mode, the events of
+// the last attempt may have been stored despite the error.
 type UnstoredError struct {
 	Events []audit.Event
 	Err    error
@@ -342,20 +355,20 @@ func (e *UnstoredError) Error() string {
 
 func (e *UnstoredError) Unwrap() error { return e.Err }
 
-// tail is where the writer's stream goes on.
+// tail is the end of the writer's log.
 type tail struct {
 	registered bool // the writer's row is stored
 	next       int64
 	ids        entryIDs
 	identity   *identity
-	tree       proof.Tree // of the entries that are stored
+	tree       proof.Tree // of the stored entries
 }
 
-// newTail begins a stream.
+// newTail starts a new writer with an empty log.
 func (j *Journal) newTail() error {
 	id, err := uuid.NewV7()
 	if err != nil {
-		return fmt.Errorf("sqlaudit: minting a writer id: %w", err)
+		return fmt.Errorf("sqlaudit: generating a writer ID: %w", err)
 	}
 	s := id.String()
 	w := proof.Writer{ID: s, Origin: j.opts.Origin, StartedAt: microseconds(j.clock())}
@@ -368,5 +381,6 @@ func (j *Journal) newTail() error {
 	return nil
 }
 
-// microseconds is a time as entries keep it.
+// microseconds returns t in UTC, truncated to microseconds as in stored
+// entries.
 func microseconds(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

@@ -28,7 +28,7 @@ func TestOpenRefuses(t *testing.T) {
 		"nothing":         {dsn: "", want: "has no scheme"},
 		"a bare path":     {dsn: "./trail.db", want: "has no scheme"},
 		"unknown scheme":  {dsn: "oracle:secret@x", want: `scheme "oracle"`},
-		"no path":         {dsn: "sqlite:", want: "names no file"},
+		"no path":         {dsn: "sqlite:", want: "has no path"},
 		"missing folder":  {dsn: "sqlite:" + dir + "/no/trail.db", want: "no such file or directory"},
 		"a folder":        {dsn: "sqlite:" + dir, want: "unable to open database file"},
 		"NUL":             {dsn: "sqlite:a\x00b", want: "NUL"},
@@ -36,16 +36,16 @@ func TestOpenRefuses(t *testing.T) {
 		"batch":           {dsn: "sqlite::memory:", opts: &sqlaudit.Options{MaxBatch: 1001}, want: "Options.MaxBatch"},
 		"queue":           {dsn: "sqlite::memory:", opts: &sqlaudit.Options{QueueLength: -1}, want: "Options.QueueLength"},
 		"origin":          {dsn: "sqlite::memory:", opts: &sqlaudit.Options{Origin: strings.Repeat("x", 256)}, want: "Options.Origin"},
-		"tables missing":  {dsn: "sqlite::memory:", opts: &sqlaudit.Options{SkipMigrate: true}, want: "file_access_logs can't be read"},
+		"tables missing":  {dsn: "sqlite::memory:", opts: &sqlaudit.Options{SkipMigrate: true}, want: "cannot read table file_access_logs"},
 		"not a database":  {dsn: "sqlite:" + textFile(t), want: "file is not a database"},
 		"secret, scheme":  {dsn: "postgrs://u:hunter2@h/db", want: `scheme "postgrs"`},
-		"secret, pg URL":  {dsn: "postgres://u:hunter2%@h/db", want: "no URL"},
+		"secret, pg URL":  {dsn: "postgres://u:hunter2%@h/db", want: "not a valid URL"},
 		"secret, pg host": {dsn: "postgres://u:hunter2@127.0.0.1:1/db?connect_timeout=2", want: "connect"},
 		"secret, pg mode": {dsn: "postgres://u:hunter2@127.0.0.1:1/db?sslmode=nonsense", want: "sslmode"},
-		"secret, my URL":  {dsn: "mysql://u:hunter2%@h/db", want: "no URL"},
+		"secret, my URL":  {dsn: "mysql://u:hunter2%@h/db", want: "not a valid URL"},
 		"secret, my host": {dsn: "mysql://u:hunter2@127.0.0.1:1/db", want: "connect"},
 		"secret, my form": {dsn: "mysql:u:hunter2@nonsense(x/db", want: "opening the database"},
-		"secret, my name": {dsn: "mysql://u:hunter2@127.0.0.1:1", want: "names no database"},
+		"secret, my name": {dsn: "mysql://u:hunter2@127.0.0.1:1", want: "has no database"},
 		"secret, my args": {dsn: "mysql://u:hunter2@127.0.0.1:1/db?a=%zz", want: "parameters"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -137,5 +137,5 @@ func TestNewAsksWhatTheDatabaseIs(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	_, err := sqlaudit.New(ctx, db.DB, nil)
-	require.ErrorContains(t, err, "asking the database what it is")
+	require.ErrorContains(t, err, "detecting the database type")
 }

@@ -13,82 +13,89 @@ import (
 	"github.com/blobtrail/blobtrail/secret"
 )
 
-// Options configure a [Journal]. Nil, or the zero value of a field, means the
+// Options configure a [Journal]. Nil, or the zero value of a field, selects the
 // default.
 type Options struct {
-	// Timeout is the longest that any call waits for the database, even if its
+	// Timeout limits how long any call waits for the database, even if its
 	// context allows more. Default: 10 s.
 	Timeout time.Duration
 
-	// MaxBatch is the largest number of entries that one transaction stores,
-	// 1 to 1,000. Default: 256. A single settlement with more is stored whole.
+	// MaxBatch limits the entries of one transaction. Want 1 to 1,000. Default:
+	// 256. A single settlement with more entries is still stored in one
+	// transaction.
 	MaxBatch int
 
-	// QueueLength is how many callers can wait for a transaction; further ones
-	// wait for a place in the queue. Default: 1,024.
+	// QueueLength limits the callers that wait for a transaction. Further
+	// callers wait until the queue has room. Default: 1,024.
 	QueueLength int
 
-	// Origin names this process in file_access_writers, for people who read
-	// it. Default: the host's name. At most 255 bytes.
+	// Origin describes this process in file_access_writers, for human readers.
+	// At most 255 bytes. Default: the host name.
 	Origin string
 
-	// DeploymentKey certifies the keys that this process's writers sign with;
-	// see [GenerateDeploymentKey]. All processes of a deployment have the same.
-	// Without one each writer vouches for itself, and whoever can write to the
-	// database could put a writer of their own in its place: only published
-	// checkpoints show that then. Nothing shows that they had it order entries
-	// to be erased or removed, and such a writer could begin operations that
-	// this process then settles. With a key, this process acts only on
-	// operations that a certified writer began.
+	// DeploymentKey certifies the keys of this process's writers. Use the same
+	// key, from [GenerateDeploymentKey], in all processes of a deployment. With
+	// a key, this process acts only on operations begun by a certified writer.
+	//
+	// Without a key, writers certify themselves. Anyone who can write to the
+	// database could then replace a writer by their own. Only published
+	// checkpoints detect this. Nothing detects orders of such a writer to erase
+	// or purge entries. Such a writer could also begin operations that this
+	// process then settles.
 	DeploymentKey secret.Text
 
-	// TrustedKeys are further verifier keys whose writers this process
-	// believes, such as that of the previous deployment key: it settles the
-	// operations that they left open, and publishes their last checkpoints.
-	// They need a DeploymentKey. Default: none.
+	// TrustedKeys are more verifier keys, such as the one of the previous
+	// deployment key. This process settles the open operations of writers
+	// certified by these keys, and publishes their last checkpoints.
+	// TrustedKeys require a DeploymentKey. Default: none.
 	TrustedKeys []string
 
-	// Publish has checkpoints written to a bucket. Without it, whoever can
-	// write to the database can cut off the end of the trail, or put an older
-	// copy of the database in its place, unseen.
+	// Publish writes checkpoints to a bucket. Without it, anyone who can write
+	// to the database can cut off the end of the trail or restore an older copy
+	// of the database without being detected. Default: nil, which publishes
+	// nothing.
 	Publish *PublishOptions
 
-	// Acknowledge says when Log returns. Default: [AfterCommit].
+	// Acknowledge determines when Log returns. Default: [AfterCommit].
 	Acknowledge Acknowledgment
 
-	// SkipMigrate leaves the tables as they are. They must exist; see
-	// [Migrations]. A journal that skips them and is only read from writes
-	// nothing, so that it works on a read replica too.
+	// SkipMigrate skips the migrations. The tables must exist; see
+	// [Migrations]. With SkipMigrate, a journal that is only read from writes
+	// nothing, so it also works on a read replica.
 	SkipMigrate bool
 
-	// Logger is told when the database has to be asked again, and when it is
-	// set up so that a commit may not be durable. Default: slog.Default().
+	// Logger receives warnings about retries, about failed maintenance, and
+	// about database settings that endanger durable commits. Default:
+	// slog.Default().
 	Logger *slog.Logger
 }
 
-// Acknowledgment is the moment at which a caller learns that its entry is
-// recorded.
+// Acknowledgment is the time at which Log acknowledges an entry.
 type Acknowledgment int
 
 const (
 	// AfterCommit acknowledges an entry when its transaction is committed. The
-	// checkpoint is published later, so a failing bucket does not delay the trail.
+	// checkpoint is published later, so a failing bucket does not delay the
+	// trail.
 	AfterCommit Acknowledgment = iota
 
-	// AfterPublish acknowledges an entry when its checkpoint is published, too.
-	// Cutting off an acknowledged entry is then always found. While the bucket
-	// fails, nothing is acknowledged. AfterPublish requires [Options.Publish].
+	// AfterPublish acknowledges an entry after its checkpoint is also
+	// published. Cutting off an acknowledged entry is then always detected.
+	// While the bucket fails, no entry is acknowledged. AfterPublish requires
+	// [Options.Publish].
 	AfterPublish
 
-	// WhenQueued acknowledges the entries of Log before they are stored. It gives
-	// up the promise of [audit.Logger]: downloads and links can happen without a
-	// record. If the process is killed, up to QueueLength + MaxBatch acknowledged
-	// entries are lost without a trace. [Journal.Close] stores the entries of the
-	// queue, or returns those that it could not store. While the database is
-	// unavailable, entries wait, and Log blocks when the queue is full. An entry
-	// of action [audit.ActionGap] counts the entries that the database refused.
-	// Begin, Settle, Erase and Purge still wait for their commit, so no file
-	// changes without a record.
+	// WhenQueued acknowledges the entries of Log before they are stored. It
+	// gives up the guarantee of [audit.Logger]: downloads and links can happen
+	// without a record. If the process is killed, up to QueueLength + MaxBatch
+	// acknowledged entries are lost without a trace. [Journal.Close] stores the
+	// queued entries, or returns the entries that it could not store.
+	//
+	// While the database is unavailable, entries wait in the queue, and Log
+	// blocks if the queue is full. If the database rejects entries, an entry
+	// with the action [audit.ActionGap] records how many. Begin, Settle, Erase
+	// and Purge still wait for their commit, so no file changes without a
+	// record.
 	WhenQueued
 )
 
@@ -119,25 +126,25 @@ func (o *Options) withDefaults() (Options, error) {
 	return out, nil
 }
 
-// check refuses values that are out of range or don't fit together.
+// check rejects values that are out of range or contradict each other.
 func (o *Options) check() error {
 	switch {
 	case o.Timeout < 0:
-		return fmt.Errorf("sqlaudit: Options.Timeout is %v: want a positive duration, or 0 for 10 s", o.Timeout)
+		return fmt.Errorf("sqlaudit: invalid Options.Timeout %v: want a positive duration, or 0 for 10 s", o.Timeout)
 	case o.MaxBatch < 0 || o.MaxBatch > 1000:
-		return fmt.Errorf("sqlaudit: Options.MaxBatch is %d: want 1 to 1000, or 0 for 256", o.MaxBatch)
+		return fmt.Errorf("sqlaudit: invalid Options.MaxBatch %d: want 1 to 1000, or 0 for 256", o.MaxBatch)
 	case o.QueueLength < 0:
-		return fmt.Errorf("sqlaudit: Options.QueueLength is %d: want a positive number, or 0 for 1024", o.QueueLength)
+		return fmt.Errorf("sqlaudit: invalid Options.QueueLength %d: want a positive number, or 0 for 1024", o.QueueLength)
 	case len(o.Origin) > 255:
-		return fmt.Errorf("sqlaudit: Options.Origin has %d bytes: want at most 255", len(o.Origin))
+		return fmt.Errorf("sqlaudit: invalid Options.Origin of %d bytes: want at most 255", len(o.Origin))
 	case !utf8.ValidString(o.Origin) || strings.ContainsRune(o.Origin, 0):
-		return fmt.Errorf("sqlaudit: Options.Origin %q is not text in UTF-8", o.Origin)
+		return fmt.Errorf("sqlaudit: invalid Options.Origin %q: want UTF-8 without NUL characters", o.Origin)
 	case len(o.TrustedKeys) > 0 && o.DeploymentKey.IsZero():
-		return errors.New("sqlaudit: Options.TrustedKeys without DeploymentKey: set the key that certifies this process's own writers")
+		return errors.New("sqlaudit: Options.TrustedKeys is set, but DeploymentKey is not: set the key that certifies this process's writers")
 	case o.Acknowledge < AfterCommit || o.Acknowledge > WhenQueued:
 		return fmt.Errorf("sqlaudit: invalid Options.Acknowledge %d: want AfterCommit, AfterPublish or WhenQueued", o.Acknowledge)
 	case o.Acknowledge == AfterPublish && o.Publish == nil:
-		return errors.New("sqlaudit: Options.Acknowledge is AfterPublish without Publish: want a bucket to publish to")
+		return errors.New("sqlaudit: Options.Acknowledge is AfterPublish, but Publish is nil: set a bucket to publish to")
 	}
 	return nil
 }

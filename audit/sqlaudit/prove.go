@@ -1,7 +1,7 @@
 package sqlaudit
 
-// This file implements the proof of one entry, which is checked without the
-// database.
+// This file implements proofs of single entries. A proof can be checked without
+// access to the database.
 
 import (
 	"context"
@@ -27,11 +27,14 @@ type noEntryError struct{}
 func (noEntryError) Error() string        { return "sqlaudit: no such entry" }
 func (noEntryError) Is(target error) bool { return target == fs.ErrNotExist }
 
-// Prove returns the proof of the entry of that id, up to the next checkpoint
-// behind it. It reads the hashes of its writer's log, so it takes time in
-// proportion to the length of that log: about a second for a million entries. The error
-// wraps [ErrNoEntry] if there is no such entry, and [proof.ErrTampered] if the log
-// does not give the root that the writer signed.
+// Prove returns a proof for the entry with the given ID. The proof contains the
+// writer's next checkpoint after the entry. Prove reads the hashes of the
+// writer's log. The time is proportional to the length of this log: about one
+// second per million entries.
+//
+// The error wraps [ErrNoEntry] if the entry does not exist. It wraps
+// [proof.ErrTampered] if the log does not match the root that the writer
+// signed.
 func (j *Journal) Prove(ctx context.Context, entryID string) (*proof.Proof, error) {
 	select {
 	case <-j.q.closing:
@@ -39,7 +42,7 @@ func (j *Journal) Prove(ctx context.Context, entryID string) (*proof.Proof, erro
 	default:
 	}
 	if checkUUID(entryID) != nil {
-		return nil, fmt.Errorf("%w: %.64q is not a lower-case UUID", ErrNoEntry, entryID)
+		return nil, fmt.Errorf("%w: %.64q is not a lowercase UUID", ErrNoEntry, entryID)
 	}
 	p, _, err := j.prove(ctx, entryID)
 	if err != nil {
@@ -48,8 +51,8 @@ func (j *Journal) Prove(ctx context.Context, entryID string) (*proof.Proof, erro
 	return p, nil
 }
 
-// authentic returns the entry of that ID as its proof shows it. An error that
-// wraps [audit.ErrUntrusted] means that no certified writer signed it.
+// authentic returns the entry with the given ID as contained in its proof. If
+// no certified writer signed the entry, the error wraps [audit.ErrUntrusted].
 func (j *Journal) authentic(ctx context.Context, entryID string) (audit.Entry, error) {
 	p, own, err := j.prove(ctx, entryID)
 	if err != nil && !errors.Is(err, proof.ErrTampered) && !errors.Is(err, ErrNoEntry) {
@@ -69,7 +72,7 @@ func (j *Journal) authentic(ctx context.Context, entryID string) (audit.Entry, e
 	return e, nil
 }
 
-// prove also returns the verifier key of the entry's writer.
+// prove returns the proof of an entry and the verifier key of its writer.
 func (j *Journal) prove(ctx context.Context, entryID string) (_ *proof.Proof, own string, _ error) {
 	tx, err := readTx(ctx, j.readDB, j.d)
 	if err != nil {
@@ -89,7 +92,7 @@ func (j *Journal) prove(ctx context.Context, entryID string) (_ *proof.Proof, ow
 		return nil, "", err
 	}
 	if w == nil {
-		return nil, "", fmt.Errorf("%w: its writer is not in the database", proof.ErrTampered)
+		return nil, "", fmt.Errorf("%w: the entry's writer is not in file_access_writers", proof.ErrTampered)
 	}
 	c, err := j.checkpointAbove(ctx, tx, w, r.Seq)
 	if err != nil {
@@ -100,7 +103,7 @@ func (j *Journal) prove(ctx context.Context, entryID string) (_ *proof.Proof, ow
 		return nil, "", err
 	}
 	p := proof.NewProof(&r.stored, path, c.Note, w.Certificate)
-	// A proof that would convince no one is not handed out.
+	// Do not return a proof that cannot be verified.
 	if own, err = note.NewEd25519VerifierKey(proof.KeyName(w.ID), w.PublicKey); err != nil {
 		return nil, "", fmt.Errorf("%w: %w", proof.ErrTampered, err)
 	}
@@ -119,10 +122,10 @@ func (j *Journal) path(ctx context.Context, tx *sqlx.Tx, r *row, size int64) (tl
 	}
 	if f != nil {
 		if start, err = proof.ParseTree(f.Size, f.Hashes); err != nil {
-			return nil, fmt.Errorf("%w: its frontier: %w", proof.ErrTampered, err)
+			return nil, fmt.Errorf("%w: invalid frontier: %w", proof.ErrTampered, err)
 		}
 	}
-	var failed error // of the database
+	var failed error // error of the database
 	leaves := func(yield func(tlog.Hash, error) bool) {
 		next, going := start.Size, true
 		failed = selectRaw(ctx, tx, j.bind("SELECT seq, "+j.d.short(valueOf("leaf"))+" FROM file_access_logs WHERE writer_id = ? AND seq >= ? AND seq < ?"+inLogs.and(j.d)+" ORDER BY seq"),
@@ -155,8 +158,8 @@ func (j *Journal) path(ctx context.Context, tx *sqlx.Tx, r *row, size int64) (tl
 
 func (j *Journal) bind(query string) string { return sqlx.Rebind(j.d.bind(), query) }
 
-// checkpointAbove returns the next checkpoint that the writer signed and that
-// covers the entry.
+// checkpointAbove returns the smallest checkpoint that covers the entry with
+// the given seq and has a valid signature of its writer.
 func (j *Journal) checkpointAbove(ctx context.Context, tx *sqlx.Tx, w *writerRow, seq int64) (*checkpointRow, error) {
 	v, _, err := w.certified(nil)
 	if err != nil {
@@ -177,17 +180,17 @@ func (j *Journal) checkpointAbove(ctx context.Context, tx *sqlx.Tx, w *writerRow
 			}
 		}
 		if len(list) < page {
-			return nil, fmt.Errorf("%w: no checkpoint covers it", proof.ErrTampered)
+			return nil, fmt.Errorf("%w: no checkpoint covers the entry", proof.ErrTampered)
 		}
 		seq = list[page-1].Size
 	}
 }
 
-// readLimit bounds the bytes of the entries that readRows returns.
+// readLimit limits the bytes of the entries that readRows returns.
 const readLimit = 256 << 20
 
-// readRows reads whole rows. An entry that is not stored as it was written is an
-// error that wraps proof.ErrTampered.
+// readRows reads whole rows. If an entry is malformed, the error wraps
+// proof.ErrTampered.
 func (j *Journal) readRows(ctx context.Context, tx *sqlx.Tx, where, limit string, args ...any) ([]row, error) {
 	rows, err := tx.QueryContext(ctx, j.bind("SELECT "+j.d.columns()+" FROM file_access_logs WHERE "+where+" LIMIT "+limit), args...)
 	if err != nil {
@@ -202,7 +205,7 @@ func (j *Journal) readRows(ctx context.Context, tx *sqlx.Tx, where, limit string
 			return nil, err
 		}
 		if err := r.decode(&v, j.d.form()); err != nil {
-			return nil, fmt.Errorf("%w: entry %s is not stored as it was written: %w", proof.ErrTampered, v.text(idColumn), err)
+			return nil, fmt.Errorf("%w: entry %s is malformed: %w", proof.ErrTampered, v.text(idColumn), err)
 		}
 		if size += v.bytes(); size > readLimit {
 			return nil, fmt.Errorf("%w: more than %d bytes of entries without a checkpoint", proof.ErrTampered, readLimit)

@@ -1,7 +1,7 @@
 package sqlaudit
 
-// Publishing: checkpoints leave the database for a bucket, where whoever owns
-// the database can't take them back.
+// This file implements the publishing of checkpoints. Copies in a bucket are
+// out of reach for the owner of the database.
 
 import (
 	"context"
@@ -17,34 +17,36 @@ import (
 	"gocloud.dev/gcerrors"
 )
 
-// Checkpoints is the location of published checkpoints. The same value goes
-// into [PublishOptions.To] and [VerifyOptions.Published].
+// Checkpoints is the location of published checkpoints. Use the same value for
+// [PublishOptions.To] and [VerifyOptions.Published].
 type Checkpoints struct {
-	// Bucket holds the checkpoints. The administrator of the database should have
-	// no write access to it. A bucket that retains its objects, by object lock or
-	// a retention policy, is best. The journal does not close the bucket, which
-	// must stay open until the journal is closed.
+	// Bucket contains the checkpoints. The database's administrator should not
+	// be able to write to it. A bucket that retains its objects, by object lock
+	// or a retention policy, is best. The journal does not close the bucket.
+	// Keep the bucket open until the journal is closed.
 	Bucket *blob.Bucket
 
-	// Prefix is the beginning of every object's key, such as "checkpoints/".
+	// Prefix is the start of the key of every object, such as "checkpoints/".
 	// Default: none.
 	Prefix string
 }
 
-// PublishOptions say where checkpoints are published and how often.
+// PublishOptions determine where and how often checkpoints are published.
 type PublishOptions struct {
 	// To is the location of the checkpoints. Required.
 	To Checkpoints
 
-	// Every is the longest that a checkpoint waits. Default: 10 s. When a
-	// process was killed, another one of those that publish does so for it,
-	// between 6 and 12 times Every later, or when it starts. It does so only
-	// for a writer that [Options.DeploymentKey] or one of [Options.TrustedKeys]
-	// certifies. Anyone who can write to the database could have made up another.
+	// Every limits the time until a checkpoint is published. Default: 10 s.
+	//
+	// If a process was killed, another process with Publish publishes its last
+	// checkpoint, 6 to 12 times Every later or when that process starts. It
+	// does so only for writers certified by [Options.DeploymentKey] or one of
+	// [Options.TrustedKeys], because anyone who can write to the database can
+	// add other writers.
 	Every time.Duration
 
-	// Entries is after how many new entries a checkpoint is published at once.
-	// Default: 1,000.
+	// Entries is the number of new entries after which a checkpoint is
+	// published immediately. Default: 1,000.
 	Entries int
 }
 
@@ -55,11 +57,11 @@ func (o *PublishOptions) withDefaults() (*PublishOptions, error) {
 	out := *o
 	switch {
 	case out.To.Bucket == nil:
-		return nil, errors.New("sqlaudit: Options.Publish without To.Bucket: want the bucket that takes the checkpoints")
+		return nil, errors.New("sqlaudit: PublishOptions.To.Bucket is nil: set the bucket for the checkpoints")
 	case out.Every < 0:
-		return nil, fmt.Errorf("sqlaudit: PublishOptions.Every is %v: want a positive duration, or 0 for 10 s", out.Every)
+		return nil, fmt.Errorf("sqlaudit: invalid PublishOptions.Every %v: want a positive duration, or 0 for 10 s", out.Every)
 	case out.Entries < 0:
-		return nil, fmt.Errorf("sqlaudit: PublishOptions.Entries is %d: want a positive number, or 0 for 1000", out.Entries)
+		return nil, fmt.Errorf("sqlaudit: invalid PublishOptions.Entries %d: want a positive number, or 0 for 1000", out.Entries)
 	}
 	if out.Every == 0 {
 		out.Every = 10 * time.Second
@@ -73,13 +75,13 @@ func (o *PublishOptions) withDefaults() (*PublishOptions, error) {
 // certificateObject is the last part of the key of a writer's certificate.
 const certificateObject = "certificate"
 
-// objectKey is that of a published checkpoint. The digits keep the keys in the
-// order of the sizes.
+// objectKey returns the key of a published checkpoint. The leading zeros make
+// the keys sort by size.
 func objectKey(prefix, writer string, size int64) string {
 	return fmt.Sprintf("%s%s/%020d", prefix, writer, size)
 }
 
-// publisher holds the last checkpoint of each writer that is not published yet.
+// publisher holds the last unpublished checkpoint of each writer.
 type publisher struct {
 	opts    *PublishOptions
 	logger  *slog.Logger
@@ -87,15 +89,15 @@ type publisher struct {
 
 	wake chan struct{}
 	done chan struct{} // the loop has ended
-	one  sync.Mutex    // held while publishing, so that objects are written once
+	one  sync.Mutex    // held while publishing, so that each object is written once
 
 	mu      sync.Mutex
-	current string // the writer that offered last
+	current string // the writer that offered a checkpoint last
 	waiting map[string]*unpublished
 }
 
 type unpublished struct {
-	certificate string // to publish before the first checkpoint; "" once it is
+	certificate string // published before the first checkpoint; then ""
 	checkpoint  checkpointRow
 	published   int64
 }
@@ -106,7 +108,7 @@ func newPublisher(opts *PublishOptions, logger *slog.Logger, timeout time.Durati
 	}
 }
 
-// offer hands over a checkpoint that was stored.
+// offer passes a stored checkpoint to the publisher.
 func (p *publisher) offer(i *identity, c *checkpointRow) {
 	p.mu.Lock()
 	u := p.waiting[c.WriterID]
@@ -128,17 +130,17 @@ func (p *publisher) offer(i *identity, c *checkpointRow) {
 	}
 }
 
-// forget lets go of a writer of whom all that was offered is published, unless it
-// is the one that this process goes on as. What it may have stored after that, of
-// which its process never heard, is then published as that of any writer that is
-// gone. The caller holds p.mu.
+// forget removes a writer if all its offered checkpoints are published, unless
+// it is this process's current writer. If an attempt with unknown outcome
+// stored more entries of the removed writer, publishGone publishes them. The
+// caller holds p.mu.
 func (p *publisher) forget(id string) {
 	if u := p.waiting[id]; id != p.current && u.published == u.checkpoint.Size {
 		delete(p.waiting, id)
 	}
 }
 
-// run publishes until ctx ends. After a failure it goes on at the next tick.
+// run publishes until ctx ends. After a failure it waits for the next tick.
 func (p *publisher) run(ctx context.Context) {
 	defer close(p.done)
 	ticker := time.NewTicker(p.opts.Every)
@@ -150,7 +152,7 @@ func (p *publisher) run(ctx context.Context) {
 			return
 		case <-ticker.C:
 		case <-p.wake:
-			if failing { // the bucket is given time, however much comes
+			if failing { // do not flood a failing bucket
 				continue
 			}
 		}
@@ -159,15 +161,15 @@ func (p *publisher) run(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case err != nil && !failing:
-			p.logger.LogAttrs(ctx, slog.LevelError, "sqlaudit: checkpoints can't be published, trying again", slog.Any("error", err), slog.Int64("unpublished_entries", p.behind()))
+			p.logger.LogAttrs(ctx, slog.LevelError, "sqlaudit: publishing checkpoints failed, retrying", slog.Any("error", err), slog.Int64("unpublished_entries", p.behind()))
 		case err == nil && failing:
-			p.logger.LogAttrs(ctx, slog.LevelInfo, "sqlaudit: checkpoints are published again")
+			p.logger.LogAttrs(ctx, slog.LevelInfo, "sqlaudit: publishing checkpoints succeeded again")
 		}
 		failing = err != nil
 	}
 }
 
-// behind is the number of entries that no published checkpoint covers.
+// behind returns the number of entries not covered by a published checkpoint.
 func (p *publisher) behind() (n int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -177,7 +179,7 @@ func (p *publisher) behind() (n int64) {
 	return n
 }
 
-// publish writes what waits at the time.
+// publish publishes the checkpoints waiting at the time of the call.
 func (p *publisher) publish(ctx context.Context) error {
 	p.one.Lock()
 	defer p.one.Unlock()
@@ -212,8 +214,8 @@ func (p *publisher) publish(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// put creates an object. One that is there already is good if it is the same,
-// as after an attempt whose reply was lost.
+// put creates an object. If the object already exists with the same content,
+// put succeeds. This happens if the response to an earlier attempt was lost.
 func (p *publisher) put(ctx context.Context, key, text string) error {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
@@ -229,14 +231,14 @@ func (p *publisher) put(ctx context.Context, key, text string) error {
 			return nil
 		}
 		if readErr == nil {
-			return fmt.Errorf("sqlaudit: publishing %s: another checkpoint stands there: was this machine cloned, or its database restored?", key)
+			return fmt.Errorf("sqlaudit: publishing %s: a different checkpoint already exists: was this machine cloned, or the database restored from a copy?", key)
 		}
 		err = readErr
 	}
 	return fmt.Errorf("sqlaudit: publishing %s: %w", key, err)
 }
 
-// maxNote is more than any note of this package has.
+// maxNote is larger than any note of this package.
 const maxNote = 64 << 10
 
 func readObject(ctx context.Context, b *blob.Bucket, key string) (string, error) {

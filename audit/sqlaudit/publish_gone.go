@@ -1,7 +1,7 @@
 package sqlaudit
 
-// Publishing for writers that are gone: a process that was killed, or that had no
-// bucket, leaves a last checkpoint which the others publish for it.
+// This file implements publishing for other writers. If a process was killed or
+// had no bucket, the remaining processes publish its last checkpoint.
 
 import (
 	"context"
@@ -18,19 +18,20 @@ import (
 )
 
 const (
-	// goneAfter is for how many times [PublishOptions.Every] a writer has to
-	// have been quiet before others publish for it. They look as often.
+	// goneAfter is a multiple of [PublishOptions.Every]. After this time
+	// without new entries, other processes publish for a writer. They check at
+	// the same interval.
 	goneAfter = 6
 
-	// goneWithin is how long ago its last entry may be, so that a deployment
-	// which began many writers does not ask the bucket for each of them
-	// whenever a process starts.
+	// goneWithin limits the age of a writer's last entry. Without the limit,
+	// each process of a deployment with many writers would query the bucket for
+	// all of them when it starts.
 	goneWithin = 30 * 24 * time.Hour
 )
 
 func (j *Journal) quiet() time.Duration { return goneAfter * min(j.opts.Publish.Every, 24*time.Hour) }
 
-// publishGone looks after other writers until ctx ends.
+// publishGone publishes for other writers until ctx ends.
 func (j *Journal) publishGone(ctx context.Context) {
 	ticker := time.NewTicker(j.quiet())
 	defer ticker.Stop()
@@ -41,7 +42,7 @@ func (j *Journal) publishGone(ctx context.Context) {
 			return
 		}
 		if err != nil && !failing {
-			j.opts.Logger.LogAttrs(ctx, slog.LevelError, "sqlaudit: checkpoints of other writers can't be published, trying again", slog.Any("error", err))
+			j.opts.Logger.LogAttrs(ctx, slog.LevelError, "sqlaudit: publishing checkpoints of other writers failed, retrying", slog.Any("error", err))
 		}
 		failing = err != nil
 		select {
@@ -52,8 +53,8 @@ func (j *Journal) publishGone(ctx context.Context) {
 	}
 }
 
-// publishOthers publishes the last checkpoint of each quiet writer. known has
-// the size up to which nothing is left to do, for each writer.
+// publishOthers publishes the last checkpoint of each quiet writer. known
+// contains, for each writer, the size of the log that is already handled.
 func (j *Journal) publishOthers(ctx context.Context, known map[string]int64) error {
 	if len(j.trust.keys) == 0 {
 		return nil
@@ -92,17 +93,18 @@ func (j *Journal) publishOthers(ctx context.Context, known map[string]int64) err
 	}
 }
 
-// headsPage is how many writers are looked at with one statement.
+// headsPage is the number of writers that one statement reads.
 const headsPage = 500
 
-// publishOther publishes the last checkpoint of a writer, of which the database
-// has one for size entries. It doesn't if the writer may still do so itself, if
-// its entries are gone or old, or if its key is not certified. Whoever can write
-// to the database could have made up the writer, and checkpoints of others.
+// publishOther publishes the last checkpoint of a writer. size is the writer's
+// largest tree_size in the database. publishOther does nothing if the writer
+// may still publish, if its entries were removed or are old, or if its key is
+// not certified. Anyone who can write to the database can add writers and
+// checkpoints.
 func (j *Journal) publishOther(ctx context.Context, id string, size int64) (done bool, err error) {
 	w, err := loadWriter(ctx, j.readDB, j.d, id)
 	if err == nil && w == nil {
-		err = errors.New("it is not in the database")
+		err = errors.New("the writer is not in file_access_writers")
 	}
 	if err != nil {
 		return false, fmt.Errorf("looking at writer %s: %w", id, err)
@@ -128,7 +130,7 @@ func (j *Journal) publishOther(ctx context.Context, id string, size int64) (done
 	}
 	created, err := j.d.form().time(at)
 	switch age := time.Since(created); {
-	case err != nil || age > goneWithin: // an odd time is left to Verify to report
+	case err != nil || age > goneWithin: // Verify reports malformed times
 		return c.Size == size, nil //nolint:nilerr // see above
 	case age < j.quiet():
 		return false, nil
@@ -137,8 +139,7 @@ func (j *Journal) publishOther(ctx context.Context, id string, size int64) (done
 	return done && c.Size == size, err
 }
 
-// lastSigned returns the largest checkpoint that the writer signed; nil if there
-// is none.
+// lastSigned returns the largest checkpoint that the writer signed, or nil.
 func (j *Journal) lastSigned(ctx context.Context, id string, v note.Verifier) (*checkpointRow, error) {
 	const page = 100
 	query := j.bind("SELECT tree_size, " + j.d.short(value{column: "note", limit: maxSigned}) + " FROM file_access_checkpoints WHERE writer_id = ? AND tree_size <= ?" +
@@ -161,14 +162,15 @@ func (j *Journal) lastSigned(ctx context.Context, id string, v note.Verifier) (*
 	}
 }
 
-// has reports whether a writer is, or was, this process's own.
+// has reports whether the writer belongs to this process.
 func (p *publisher) has(id string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.waiting[id] != nil
 }
 
-// publishFor publishes another writer's checkpoint if it is not published yet.
+// publishFor publishes the checkpoint of another writer, unless it is
+// published.
 func (p *publisher) publishFor(ctx context.Context, certificate string, c checkpointRow) (done bool, err error) {
 	key := objectKey(p.opts.To.Prefix, c.WriterID, c.Size)
 	rctx, cancel := context.WithTimeout(ctx, p.timeout)
@@ -178,7 +180,7 @@ func (p *publisher) publishFor(ctx context.Context, certificate string, c checkp
 	case err == nil && there == c.Note:
 		return true, nil
 	case err == nil:
-		return true, fmt.Errorf("sqlaudit: publishing %s: another checkpoint stands there", key)
+		return true, fmt.Errorf("sqlaudit: publishing %s: a different checkpoint already exists", key)
 	case gcerrors.Code(err) != gcerrors.NotFound:
 		return false, fmt.Errorf("sqlaudit: publishing %s: %w", key, err)
 	}

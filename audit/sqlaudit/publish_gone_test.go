@@ -111,7 +111,7 @@ func testPublishingForOthersGoesOn(t *testing.T, answer error) {
 	// A checkpoint of another history in its place is reported.
 	require.NoError(t, f.in.WriteAll(t.Context(), fmt.Sprintf("checkpoints/%s/%020d", writer, 5), []byte("x"), nil))
 	j = tr.open(t, func(o *sqlaudit.Options) { o.Publish.Every = time.Millisecond })
-	require.ErrorContains(t, sqlaudit.PublishOthers(j), "another checkpoint stands there")
+	require.ErrorContains(t, sqlaudit.PublishOthers(j), "a different checkpoint already exists")
 	require.NoError(t, j.Close(context.Background()))
 }
 

@@ -133,10 +133,10 @@ func TestAFailingBucketDoesNotHoldUpTheTrail(t *testing.T) {
 		o.Logger = textLogger(&log)
 	})
 	logMany(t, j, 50)
-	wait(t, "the failure is reported", func() bool { return strings.Contains(log.String(), "checkpoints can't be published") })
+	wait(t, "the failure is reported", func() bool { return strings.Contains(log.String(), "publishing checkpoints failed") })
 	err := j.Close(context.Background())
 	require.ErrorIs(t, err, errDown)
-	assert.ErrorContains(t, err, "50 entries in no published checkpoint")
+	assert.ErrorContains(t, err, "50 entries not covered by a published checkpoint")
 
 	tr.bucket = bucket
 	f.down.Store(false)
@@ -170,7 +170,7 @@ func TestAfterPublish(t *testing.T) {
 	requireSound(t, r)
 	assert.Zero(t, r.Unpublished())
 	_, err = sqlaudit.Open(t.Context(), tr.dsn, &sqlaudit.Options{Acknowledge: sqlaudit.AfterPublish})
-	require.ErrorContains(t, err, "without Publish")
+	require.ErrorContains(t, err, "Publish is nil")
 }
 
 func TestSecretsStayOut(t *testing.T) {

@@ -1,7 +1,7 @@
 package sqlaudit
 
-// Retention: the beginning of each log is exported and removed, and Verify goes
-// on from where it ended.
+// This file implements retention. Purge exports and removes the start of each
+// log. Verify then starts where the removed part ended.
 
 import (
 	"context"
@@ -21,26 +21,26 @@ import (
 	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
-// purgeBatch is how many entries one transaction removes.
+// purgeBatch is the number of entries that one transaction removes.
 const purgeBatch = 2000
 
-// PurgeOptions say what [Journal.Purge] removes.
+// PurgeOptions select the entries that [Journal.Purge] removes.
 type PurgeOptions struct {
-	// Before is the time before which entries were committed that go.
-	// Required.
+	// Before selects the entries committed before this time. Required.
 	Before time.Time
 
-	// Export receives the entries as JSON Lines before they are removed, in the form
-	// that [proof.VerifyExport] checks. Purge calls Sync before each transaction that
-	// removes entries, and removes nothing after an error. An *os.File implements it.
-	// Nil: the entries are not exported.
+	// Export receives the entries as JSON Lines before they are removed.
+	// [proof.VerifyExport] checks the result. Purge calls Sync before each
+	// transaction that removes entries. If writing or Sync fails, Purge removes
+	// nothing more. An *os.File implements Export. Default: nil, which exports
+	// nothing.
 	Export interface {
 		io.Writer
 		Sync() error
 	}
 }
 
-// PurgeResult counts the removed entries, and the writers that had any.
+// PurgeResult contains the number of removed entries and of their writers.
 type PurgeResult struct {
 	Entries int64
 	Writers int
@@ -51,28 +51,32 @@ func (r PurgeResult) LogValue() slog.Value {
 	return slog.GroupValue(slog.Int64("entries", r.Entries), slog.Int("writers", r.Writers))
 }
 
-// Purge removes, from the beginning of each writer's log, the entries that were
-// committed before o.Before, up to the last checkpoint among them, so a few may
-// stay. What it removes it verifies: a log that does not give the root its
-// writer signed is left as it is, and the error, which wraps [proof.ErrTampered], comes
-// when those of all others are done. Each step
-// removes up to 2,000 entries in one transaction, with a signed order in
-// file_access_frontiers. On PostgreSQL, a month that may go whole is dropped with
-// its partition, if the role of the session owns that; nobody reads or writes the
-// log at that moment, and who does for long holds up the purge. The trail says who asked, the actor of ctx, as with
+// Purge removes the start of each writer's log: the entries committed before
+// o.Before, up to the last checkpoint among them. A few entries after that
+// checkpoint may therefore remain.
+//
+// Purge verifies the entries that it removes. If a log does not match the root
+// that its writer signed, Purge does not change this log. It processes all
+// other logs and then returns an error that wraps [proof.ErrTampered].
+//
+// Each step removes up to 2,000 entries in one transaction and stores a signed
+// order in file_access_frontiers. On PostgreSQL, Purge drops the partition of a
+// month if all its entries can be removed and the session's role owns the
+// partition. Dropping a partition takes an exclusive lock, so a long-running
+// reader or writer delays the purge. The trail records the actor of ctx, as for
 // [Journal.Erase].
 //
-// An error may leave some of the entries removed; calling again goes on. Entries
-// may then be in the export although they are still in the trail, never the
-// other way round. Only one process should purge at a time; another one fails,
-// and harms nothing.
+// After an error, some of the entries may be removed. Another call continues.
+// The export may then contain entries that are still in the trail, but every
+// removed entry is in the export. Run only one Purge at a time. A second,
+// concurrent one fails without doing harm.
 func (j *Journal) Purge(ctx context.Context, o PurgeOptions) (PurgeResult, error) {
 	var res PurgeResult
 	if o.Before.IsZero() {
-		return res, errors.New("sqlaudit: Purge without PurgeOptions.Before: want the time before which entries go")
+		return res, errors.New("sqlaudit: Purge: PurgeOptions.Before is not set: set the time before which to remove entries")
 	}
 	if o.Before.After(time.Now()) {
-		return res, fmt.Errorf("sqlaudit: PurgeOptions.Before is %s: want a time that is past", o.Before.Format(time.RFC3339))
+		return res, fmt.Errorf("sqlaudit: PurgeOptions.Before %s is in the future: want a past time", o.Before.Format(time.RFC3339))
 	}
 	o.Before = roundUp(o.Before)
 	err := j.announced(ctx, audit.ActionPurge, func(op string) (map[string]string, error) {
@@ -94,7 +98,7 @@ func (j *Journal) purge(ctx context.Context, op string, o PurgeOptions, res *Pur
 	if o.Export != nil {
 		p.export = proof.NewExport(o.Export, op)
 	}
-	// What is not as it was written stays; everything else goes.
+	// Tampered logs remain; all others are purged.
 	if err := p.months(ctx); err != nil && !errors.Is(err, proof.ErrTampered) {
 		return err
 	}
@@ -119,10 +123,10 @@ func (j *Journal) purge(ctx context.Context, op string, o PurgeOptions, res *Pur
 	return errors.Join(append(errs, p.endExport())...)
 }
 
-// writer removes from one log what may go.
+// writer removes the entries of one log that may be removed.
 func (p *purge) writer(ctx context.Context, id string) error {
 	if !isUUID(id) {
-		return fmt.Errorf("%w: it has no id", proof.ErrTampered)
+		return fmt.Errorf("%w: invalid writer_id", proof.ErrTampered)
 	}
 	for more := true; more; {
 		var err error
@@ -140,11 +144,11 @@ type purge struct {
 	o       PurgeOptions
 	who     *identity
 	res     *PurgeResult
-	writers map[string]bool // of which something was removed
-	export  *proof.Export   // nil: nothing is kept
+	writers map[string]bool // writers with removed entries
+	export  *proof.Export   // nil without an export
 }
 
-// removed counts n entries of a writer.
+// removed adds n entries of a writer to the result.
 func (p *purge) removed(id string, n int64) {
 	p.res.Entries += n
 	if n > 0 && !p.writers[id] {
@@ -153,7 +157,7 @@ func (p *purge) removed(id string, n int64) {
 	}
 }
 
-// rows removes the next entries of one writer, and reports whether there were
+// rows removes the next entries of one writer. It reports whether there were
 // any.
 func (p *purge) rows(ctx context.Context, id string) (more bool, err error) {
 	start, err := p.frontier(ctx, id)
@@ -180,23 +184,25 @@ func (p *purge) rows(ctx context.Context, id string) (more bool, err error) {
 	return true, nil
 }
 
-// frontier is the tree of what was removed of a log so far.
+// frontier returns the tree of the entries removed from a log so far.
 func (p *purge) frontier(ctx context.Context, id string) (t proof.Tree, err error) {
 	f, err := lastFrontier(ctx, p.j.readDB, p.j.d, id)
 	if err != nil || f == nil {
 		return t, err
 	}
 	if t, err = proof.ParseTree(f.Size, f.Hashes); err != nil {
-		return t, fmt.Errorf("%w: its frontier: %w", proof.ErrTampered, err)
+		return t, fmt.Errorf("%w: invalid frontier: %w", proof.ErrTampered, err)
 	}
 	return t, nil
 }
 
-// step verifies and exports the next entries of a log behind start that may go,
-// up to the place until if that is not 0. It returns the tree with them.
+// step verifies and exports the next entries of a log after start that may be
+// removed. If until is not 0, it limits their seq. step returns the tree
+// including them.
 func (p *purge) step(ctx context.Context, id string, start proof.Tree, until int64) (next proof.Tree, err error) {
-	// Read and exported outside the transaction that removes, since what is
-	// read can't change but for an erasure, and the export may be slow.
+	// The entries are read and exported before the transaction that removes
+	// them begins, because the export may be slow. Only an erasure can change
+	// them until then.
 	rows, last, next, err := p.next(ctx, id, start, until)
 	if err != nil || len(rows) == 0 {
 		return start, err
@@ -206,7 +212,7 @@ func (p *purge) step(ctx context.Context, id string, start proof.Tree, until int
 		return start, err
 	}
 	if w == nil {
-		return start, fmt.Errorf("%w: it is not in the database", proof.ErrTampered)
+		return start, fmt.Errorf("%w: the writer is not in file_access_writers", proof.ErrTampered)
 	}
 	v, _, err := w.certified(nil)
 	if err != nil {
@@ -214,7 +220,7 @@ func (p *purge) step(ctx context.Context, id string, start proof.Tree, until int
 	}
 	text, err := last.open(v)
 	if err != nil || text != proof.CheckpointText(id, &next) {
-		return start, fmt.Errorf("%w: entries %d to %d are not those that it signed", proof.ErrTampered, start.Size, next.Size-1)
+		return start, fmt.Errorf("%w: entries %d to %d do not match the signed root", proof.ErrTampered, start.Size, next.Size-1)
 	}
 	if p.export == nil {
 		return next, nil
@@ -229,7 +235,7 @@ func (p *purge) step(ctx context.Context, id string, start proof.Tree, until int
 	return next, nil
 }
 
-// synced has what was written to the export made durable. err is that of writing.
+// synced makes the written export durable. err is the error of writing it.
 func (p *purge) synced(err error) error {
 	if err == nil {
 		err = p.o.Export.Sync()
@@ -240,7 +246,7 @@ func (p *purge) synced(err error) error {
 	return nil
 }
 
-// endExport ends the export, if it has entries.
+// endExport ends the export, if it contains entries.
 func (p *purge) endExport() error {
 	if p.export == nil {
 		return nil
@@ -252,8 +258,8 @@ func (p *purge) endExport() error {
 	return nil
 }
 
-// next reads the entries behind start that may go, as many as one step takes,
-// and the checkpoint that they end at.
+// next reads the entries after start that may be removed, at most as many as
+// one step removes, and the checkpoint that they end at.
 func (p *purge) next(ctx context.Context, id string, start proof.Tree, until int64) (rows []row, last checkpointRow, next proof.Tree, err error) {
 	j := p.j
 	tx, err := readTx(ctx, j.readDB, j.d)
@@ -261,7 +267,7 @@ func (p *purge) next(ctx context.Context, id string, start proof.Tree, until int
 		return nil, last, next, err
 	}
 	defer tx.Rollback() //nolint:errcheck // it only reads
-	// A settlement of many entries has one checkpoint for all.
+	// A settlement with many entries has one checkpoint for all of them.
 	limit, first := int64(purgeBatch), sql.NullInt64{}
 	if err := tx.GetContext(ctx, &first, j.bind("SELECT min(tree_size) FROM file_access_checkpoints WHERE writer_id = ? AND tree_size > ?"+inCheckpoints.and(j.d)), id, start.Size); err != nil || !first.Valid {
 		return nil, last, next, err
@@ -287,14 +293,14 @@ func (p *purge) next(ctx context.Context, id string, start proof.Tree, until int
 	for i := range rows {
 		r := &rows[i]
 		if err := r.stored.Check(); err != nil || r.Seq != next.Size {
-			return nil, last, next, fmt.Errorf("%w: entry %d (%s) is not what was recorded", proof.ErrTampered, next.Size, r.ID)
+			return nil, last, next, fmt.Errorf("%w: entry %d (%s) was changed", proof.ErrTampered, next.Size, r.ID)
 		}
 		next.Append(r.stored.Leaf)
 	}
 	return rows, last, next, nil
 }
 
-// setFrontier orders the entries before t to be removed.
+// setFrontier stores the order to remove the entries before t.
 func (p *purge) setFrontier(ctx context.Context, tx *sqlx.Tx, id string, t proof.Tree) error {
 	order, err := p.who.sign(proof.FrontierText(p.op, id, &t))
 	if err != nil {
@@ -304,7 +310,7 @@ func (p *purge) setFrontier(ctx context.Context, tx *sqlx.Tx, id string, t proof
 	return err
 }
 
-// hashBytes are the hashes of a tree as a frontier stores them.
+// hashBytes returns the hashes of a tree in the form stored in a frontier.
 func hashBytes(t proof.Tree) []byte {
 	out := make([]byte, 0, len(t.Hashes)*tlog.HashSize)
 	for _, h := range t.Hashes {
@@ -313,12 +319,12 @@ func hashBytes(t proof.Tree) []byte {
 	return out
 }
 
-// deleteEntries removes what stands before the frontier, which is what was
-// verified.
+// deleteEntries removes the entries before the frontier. Their number must
+// equal the number of verified entries.
 func (p *purge) deleteEntries(ctx context.Context, tx *sqlx.Tx, id string, size, verified int64) error {
 	n, err := affected(tx.ExecContext(ctx, p.j.bind("DELETE FROM file_access_logs WHERE writer_id = ? AND seq < ?"), id, size))
 	if err == nil && n != verified {
-		err = fmt.Errorf("%w: there are %d entries where %d were verified", proof.ErrTampered, n, verified)
+		err = fmt.Errorf("%w: deleting %d entries, but verified %d", proof.ErrTampered, n, verified)
 	}
 	return err
 }

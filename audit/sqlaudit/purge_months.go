@@ -1,8 +1,8 @@
 package sqlaudit
 
-// Retention by whole months, where the log is partitioned: what a month holds is
-// verified and exported like anything else, but then dropped with its partition,
-// which costs the same however much it holds.
+// This file implements retention by whole months for partitioned logs. The
+// entries of a month are verified and exported like all others. Dropping their
+// partition then takes the same time for any number of entries.
 
 import (
 	"context"
@@ -14,24 +14,24 @@ import (
 	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
-// dropWait is how long everybody else waits behind the lock for dropping a
-// partition while it is not to be had; then they go first.
+// dropWait limits how long other sessions queue after Purge while it waits for
+// the lock to drop a partition. After that, they proceed first.
 const dropWait = "300ms"
 
-// dropAttempts is how often the lock is tried for.
+// dropAttempts limits the attempts to get the lock.
 const dropAttempts = 20
 
-// monthPart is what a partition holds of one writer.
+// monthPart describes the entries of one writer in a partition.
 type monthPart struct {
 	WriterID string `db:"writer_id"`
-	Last     int64  `db:"last"` // the place of its last entry
+	Last     int64  `db:"last"` // seq of the last entry
 	Entries  int64  `db:"entries"`
 
-	start, until proof.Tree // before and after what goes
+	start, until proof.Tree // before and after the removed entries
 }
 
-// months drops the partitions that may go as a whole, up to the first that may
-// not. What is left is left to [purge.rows].
+// months drops the partitions that can be removed completely, up to the first
+// one that cannot. [purge.rows] handles the remaining entries.
 func (p *purge) months(ctx context.Context) error {
 	names, err := p.j.d.monthsBefore(ctx, p.j.readDB, p.o.Before)
 	if err != nil {
@@ -47,13 +47,14 @@ func (p *purge) months(ctx context.Context) error {
 	return nil
 }
 
-// month drops one partition. It does nothing if part of it has to stay.
+// month drops one partition. It does nothing if a part of the month must
+// remain.
 func (p *purge) month(ctx context.Context, name string) (done bool, err error) {
 	var parts []monthPart
 	if err := p.j.readDB.SelectContext(ctx, &parts, "SELECT writer_id, max(seq) AS last, count(*) AS entries FROM "+name+" GROUP BY writer_id ORDER BY writer_id"); err != nil {
 		return false, err
 	}
-	// All of it must be able to go before any of it is exported.
+	// Check that all entries can be removed before exporting any of them.
 	ends := make([]int64, len(parts))
 	for i, part := range parts {
 		if ends[i], err = p.end(ctx, part); err != nil || ends[i] == 0 {
@@ -68,7 +69,7 @@ func (p *purge) month(ctx context.Context, name string) (done bool, err error) {
 		for part.until = part.start; part.until.Size < ends[i]; {
 			next, err := p.step(ctx, part.WriterID, part.until, ends[i])
 			if err == nil && next.Size == part.until.Size {
-				err = fmt.Errorf("%w: entries from %d on are not there", proof.ErrTampered, next.Size)
+				err = fmt.Errorf("%w: the entries from %d on are missing", proof.ErrTampered, next.Size)
 			}
 			if err != nil {
 				return false, fmt.Errorf("writer %s: %w", part.WriterID, err)
@@ -81,15 +82,15 @@ func (p *purge) month(ctx context.Context, name string) (done bool, err error) {
 		if err == nil {
 			break
 		}
-		// Somebody reads or writes: let them.
+		// Another session reads or writes. Let it proceed first.
 		if !p.j.d.classify(err).transient() || attempt == dropAttempts || !p.j.pause(ctx, attempt, err) {
 			return false, err
 		}
 	}
 	for _, part := range parts {
 		p.removed(part.WriterID, part.until.Size-part.start.Size)
-		// In pieces, since what the partition saved would be lost again by one
-		// long transaction.
+		// Delete in several transactions. One long transaction would take the
+		// time that dropping the partition saved.
 		for size := part.start.Size; size < part.until.Size; {
 			size = min(size+purgeBatch, part.until.Size)
 			if err := p.j.change(ctx, func(tx *sqlx.Tx) error { return p.deleteProof(ctx, tx, part.WriterID, size) }); err != nil {
@@ -100,11 +101,11 @@ func (p *purge) month(ctx context.Context, name string) (done bool, err error) {
 	return true, nil
 }
 
-// end is the size of the log at the first checkpoint that covers all that the
-// partition holds of a writer; 0 if nothing does, or if an entry before it is
-// too young to go.
+// end returns the size of the log at the first checkpoint that covers all
+// entries of the writer in the partition. It returns 0 if there is no such
+// checkpoint, or if an entry before it is too recent.
 func (p *purge) end(ctx context.Context, part monthPart) (size int64, err error) {
-	// An id is minted after the time of its entry was taken.
+	// The ID of an entry contains its created_at, so comparing IDs is enough.
 	ms := fmt.Sprintf("%012x", p.o.Before.UnixMilli())
 	err = p.j.readDB.GetContext(ctx, &size, `SELECT COALESCE(min(size), 0) FROM (SELECT min(tree_size) AS size FROM file_access_checkpoints WHERE writer_id = $1 AND tree_size > $2) AS c
 		WHERE NOT EXISTS (SELECT 1 FROM file_access_logs WHERE writer_id = $1 AND seq < c.size AND id >= $3)`,
@@ -112,18 +113,18 @@ func (p *purge) end(ctx context.Context, part monthPart) (size int64, err error)
 	return size, err
 }
 
-var errMonthChanged = errors.New("sqlaudit: entries came into the month while it was exported")
+var errMonthChanged = errors.New("sqlaudit: entries were added to the month during the export")
 
-// drop sets the frontiers and drops the partition, in one transaction. Nobody
-// else reads or writes the log while it runs, so it does nothing that takes long.
+// drop stores the frontiers and drops the partition, in one transaction. It
+// blocks all other readers and writers of the log, so it does nothing slow.
 func (p *purge) drop(ctx context.Context, name string, parts []monthPart) error {
-	return p.j.changeOnce(ctx, func(tx *sqlx.Tx) error { // it is tried again by month
+	return p.j.changeOnce(ctx, func(tx *sqlx.Tx) error { // month retries
 		for _, statement := range []string{"SET LOCAL lock_timeout = '" + dropWait + "'", "LOCK TABLE file_access_logs IN ACCESS EXCLUSIVE MODE"} {
 			if _, err := tx.ExecContext(ctx, statement); err != nil {
 				return err
 			}
 		}
-		// One index lookup for each writer.
+		// This loop needs one index lookup per writer.
 		last := "00000000-0000-0000-0000-000000000000"
 		for i := 0; ; i++ {
 			var found []monthPart
@@ -148,7 +149,7 @@ func (p *purge) drop(ctx context.Context, name string, parts []monthPart) error 
 			return err
 		}
 		for _, part := range parts {
-			// What was committed with the last of them, in the next month.
+			// Entries committed together with the last one, in the next month.
 			if err := p.deleteEntries(ctx, tx, part.WriterID, part.until.Size, part.until.Size-part.start.Size-part.Entries); err != nil {
 				return err
 			}

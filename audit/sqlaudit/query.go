@@ -1,6 +1,7 @@
 package sqlaudit
 
-// Reading the trail back, in pages whose cost does not grow with their depth.
+// This file implements queries. They read pages at a cost that does not depend
+// on the page's position in the trail.
 
 import (
 	"context"
@@ -18,25 +19,25 @@ import (
 	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
-// pageSize is how many entries are read at a time.
+// pageSize is the number of entries that one statement reads.
 const pageSize = 500
 
 // Entries implements [audit.Reader]. It reads 500 entries at a time and holds
-// no connection while the loop's body runs, so that a slow reader stands in
-// nobody's way. Entries that are committed while the loop runs may be among
-// those it yields.
+// no connection while the loop's body runs, so a slow reader does not block
+// others. The loop may yield entries that are committed while it runs.
 //
-// An entry that is not stored as it was written, because somebody changed the
-// database, is left out and does not count for q.Limit. After all others, the
-// loop gets an error that wraps [proof.ErrTampered] and names up to ten of those that
-// were left out. What it can't see is an entry that somebody changed in the very
-// column that q selects by: [Verify] finds that.
+// If an entry is malformed because the database was changed, Entries skips it.
+// A skipped entry does not count for q.Limit. After all others, the loop yields
+// an error that wraps [proof.ErrTampered] and names up to ten skipped entries.
+// Entries cannot detect a change in the column that q selects by, but [Verify]
+// does.
 //
-// Ids ascend within a writer. Of two processes, one may commit an id that is
-// slightly older than one the other has committed before: whoever follows the
-// trail with [audit.Query.After] should stay behind by the length of
+// The IDs of one writer ascend. Across processes, an ID may be committed
+// slightly later than a larger ID of another process. If you follow the trail
+// with [audit.Query.After], read only entries that are older than
 // [Options.Timeout].
 //
+// After the journal is closed, Entries yields an error.
 // Reading is possible until the journal is closed.
 func (j *Journal) Entries(ctx context.Context, q audit.Query) iter.Seq2[audit.Entry, error] {
 	return func(yield func(audit.Entry, error) bool) {
@@ -95,13 +96,13 @@ func (j *Journal) Entries(ctx context.Context, q audit.Query) iter.Seq2[audit.En
 	}
 }
 
-// oddEntries collects the entries that are not stored as they were written.
+// oddEntries counts malformed entries and describes the first of them.
 type oddEntries struct {
 	count int
 	first []string
 }
 
-// oddNamed is how many of them an error names.
+// oddNamed limits the malformed entries that an error names.
 const oddNamed = 10
 
 func (o *oddEntries) add(v *raw, err error) {
@@ -115,15 +116,15 @@ func (o *oddEntries) err() error {
 	if o.count == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: %d entries were left out, since they are not stored as they were written: %s", proof.ErrTampered, o.count, strings.Join(o.first, "; "))
+	return fmt.Errorf("%w: skipped %d malformed entries: %s", proof.ErrTampered, o.count, strings.Join(o.first, "; "))
 }
 
-// errNoWayOn says that a page ended early, at an entry whose id is too long to go
-// on from.
-var errNoWayOn = errors.New("an entry has an id that nothing follows")
+// errNoWayOn reports that a page ended early at an entry whose ID is too long
+// for a comparison in the next query.
+var errNoWayOn = errors.New("an entry has an ID that is too long for the next query")
 
-// page reads the entries that follow the one of id after. It returns the good
-// ones, the id to go on from, and whether they were the last.
+// page reads the entries after the ID after. It returns the valid entries, the
+// ID where the next page starts, and whether this page is the last one.
 func (j *Journal) page(ctx context.Context, w walk, where []string, args []any, after any, size int, odd *oddEntries) (page []row, next any, last bool, err error) {
 	query, args := j.pageQuery(w, where, args, after, size)
 	form := j.d.form()
@@ -159,8 +160,8 @@ func (j *Journal) page(ctx context.Context, w walk, where []string, args []any, 
 	return page, next, last, err
 }
 
-// key returns the value of a column of ids as an argument for a comparison; nil
-// if it was not read.
+// key returns the value of an ID column as an argument for a comparison, or nil
+// if the value was too long to read.
 func (f form) key(v any) any {
 	switch v := v.(type) {
 	case string:
@@ -178,7 +179,7 @@ func (f form) key(v any) any {
 	return v
 }
 
-// same compares the values of two ids.
+// same compares two ID values.
 func same(a, b any) bool {
 	x, xBytes := a.([]byte)
 	y, yBytes := b.([]byte)
@@ -198,15 +199,15 @@ func (j *Journal) pageQuery(w walk, where []string, args []any, after any, size 
 	return j.bind(query + fmt.Sprintf(" ORDER BY %s LIMIT %d", order, size)), args
 }
 
-// where turns the fields of q into conditions.
+// where converts the fields of q to conditions.
 func (j *Journal) where(q audit.Query) (where []string, args []any, err error) {
 	if q.After != "" {
 		if err := checkUUID(q.After); err != nil {
-			return nil, nil, fmt.Errorf("sqlaudit: Query.After %w", err)
+			return nil, nil, fmt.Errorf("sqlaudit: invalid Query.After: %w", err)
 		}
 	}
 	if q.Limit < 0 {
-		return nil, nil, fmt.Errorf("sqlaudit: Query.Limit is %d: want a positive number, or 0 for all", q.Limit)
+		return nil, nil, fmt.Errorf("sqlaudit: invalid Query.Limit %d: want a positive number, or 0 for all", q.Limit)
 	}
 	add := func(condition string, values ...any) {
 		where, args = append(where, condition), append(args, values...)
@@ -225,7 +226,7 @@ func (j *Journal) where(q audit.Query) (where []string, args []any, err error) {
 	equal("grant_id", q.GrantID)
 	if q.OpID != "" {
 		if checkUUID(q.OpID) != nil {
-			add("1 = 0") // no operation has such an id
+			add("1 = 0") // not the ID of any operation
 		} else {
 			add("(op_id = ? OR ref_op_id = ?)", q.OpID, q.OpID)
 		}
@@ -253,7 +254,8 @@ func (j *Journal) where(q audit.Query) (where []string, args []any, err error) {
 	return where, args, nil
 }
 
-// roundUp keeps comparisons exact with entries that have microseconds.
+// roundUp keeps comparisons exact: stored times have a resolution of
+// microseconds.
 func roundUp(t time.Time) time.Time {
 	if c := t.Truncate(time.Microsecond); !c.Equal(t) {
 		return c.Add(time.Microsecond)
@@ -263,7 +265,7 @@ func roundUp(t time.Time) time.Time {
 
 func checkUUID(s string) error {
 	if u, err := uuid.Parse(s); err != nil || u.String() != s {
-		return fmt.Errorf("%.64q is not a lower-case UUID", s)
+		return fmt.Errorf("%.64q is not a lowercase UUID", s)
 	}
 	return nil
 }

@@ -1,7 +1,7 @@
 package sqlaudit
 
-// The callers' side of the group commit: a bounded queue in which each caller
-// waits for its own job, and from which the flusher takes whatever waits.
+// This file implements the callers' side of the group commit: a bounded queue.
+// Each caller waits for its job. The flusher takes all waiting jobs at once.
 
 import (
 	"context"
@@ -15,35 +15,35 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// job is what one caller wants stored in one transaction: some entries, and
-// perhaps an intent that comes in or goes out with them.
+// job holds the records that one caller stores in one transaction: entries, and
+// possibly an intent to insert or delete.
 type job struct {
 	begin  *intentRow // to insert, or nil
 	settle *held      // to delete, or nil
 	rows   []*row
 
-	register bool // the writer must be stored, even without an entry
+	register bool // register the writer, even without entries
 
-	ids   *attempts   // of a settlement: the ids its first row was given
-	prior []*attempts // of earlier calls to settle the same intent that failed
+	ids   *attempts   // the IDs assigned to the first row of a settlement
+	prior []*attempts // IDs of failed calls to settle the same intent
 
-	async bool       // nobody waits for it: it is tried until it is stored
-	until time.Time  // nobody waits for it any longer
+	async bool       // no caller waits; retried until it is stored
+	until time.Time  // the caller's deadline
 	done  chan error // capacity 1: the flusher never waits for a caller
 	state jobState   // guarded by queue.mu
 
-	lockedUntil time.Time // once it was set aside: the end of its patience
+	lockedUntil time.Time // deadline for a job that was set aside; zero before
 }
 
 type jobState int
 
 const (
 	queued    jobState = iota
-	taken              // in a flush
-	abandoned          // the caller has gone
+	taken              // part of a flush
+	abandoned          // the caller has left
 )
 
-// attempts are the ids under which a settlement may have been stored.
+// attempts are the IDs under which a settlement may have been stored.
 type attempts struct {
 	mu  sync.Mutex
 	ids []string
@@ -61,15 +61,15 @@ func (a *attempts) all() []string {
 	return slices.Clone(a.ids)
 }
 
-// held names an intent together with the token of whoever holds it.
+// held identifies an intent and the token of its holder.
 type held struct{ opID, holder string }
 
-// intentRow is an intent to store.
+// intentRow is an intent to insert.
 type intentRow struct {
 	held
 	writer, backend, bucket, key, event string
 	signature                           []byte
-	signed                              bool // by a writer that is registered
+	signed                              bool // by a registered writer
 	source                              audit.Event
 	lease                               time.Duration
 }
@@ -81,7 +81,7 @@ func (in *intentRow) sign(id *identity) (err error) {
 	return err
 }
 
-// args are the values that a statement inserts it with.
+// args returns the arguments of the INSERT statement.
 func (in *intentRow) args() []any {
 	return []any{in.opID, in.holder, in.writer, null(in.backend), null(in.bucket), null(in.key), in.lease.Microseconds(), in.event, in.signature}
 }
@@ -96,18 +96,18 @@ func (j *job) opID() string {
 	return ""
 }
 
-// size is how many rows the job writes, at least 1.
+// size returns the number of rows that the job writes, but at least 1.
 func (j *job) size() int { return max(1, len(j.rows)) }
 
 type queue struct {
-	slots   chan struct{} // one for each waiting job: the bound of the queue
-	queued  func(n int)   // is told how many records more wait
+	slots   chan struct{} // one for each waiting job: limits the queue
+	queued  func(n int)   // called with the change in the number of waiting records
 	closing chan struct{}
-	wake    chan struct{} // capacity 1: something waits, or the queue closed
+	wake    chan struct{} // capacity 1: a job waits, or the queue was closed
 
 	mu     sync.Mutex
 	jobs   []*job
-	aside  map[*job]bool // their intents are locked
+	aside  map[*job]bool // jobs whose intents are locked
 	closed bool
 }
 
@@ -121,27 +121,29 @@ func newQueue(length int, queued func(n int)) *queue {
 	}
 }
 
-// timeoutError is what a caller gets when the database takes too long.
+// timeoutError reports that the database took too long.
 type timeoutError struct {
 	after  time.Duration
 	stored string
 }
 
 func (e *timeoutError) Error() string {
-	return fmt.Sprintf("sqlaudit: the database did not answer within %v: %s", e.after, e.stored)
+	return fmt.Sprintf("sqlaudit: the database did not respond within %v: %s", e.after, e.stored)
 }
 
 func (e *timeoutError) Unwrap() error { return context.DeadlineExceeded }
 
 const (
 	notStored   = "nothing was stored"
-	maybeStored = "it is not known whether the record was stored"
+	maybeStored = "unknown whether the record was stored"
 )
 
-// do queues a job and, unless it is asynchronous, waits until it is stored, ctx
-// is done or the time is up. A job that no flush has taken by then is withdrawn.
+// do queues a job. Unless the job is asynchronous, do waits until it is stored,
+// ctx ends, or timeout expires. If no flush has taken the job by then, do
+// removes it from the queue.
 func (q *queue) do(ctx context.Context, timeout time.Duration, jb *job) error {
-	// In this order, so that a flush gives up before its last caller has gone.
+	// Set the deadline before the timer, so that a flush gives up before its
+	// last caller leaves.
 	jb.until = time.Now().Add(timeout)
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
@@ -159,7 +161,7 @@ func (q *queue) do(ctx context.Context, timeout time.Duration, jb *job) error {
 			return &timeoutError{timeout, notStored}
 		}
 		select {
-		case err := <-jb.done: // it came at the last moment
+		case err := <-jb.done: // the result arrived together with the timer
 			return err
 		default:
 			return &timeoutError{timeout, maybeStored}
@@ -167,7 +169,7 @@ func (q *queue) do(ctx context.Context, timeout time.Duration, jb *job) error {
 	}
 }
 
-// enter queues a job once there is a place for it.
+// enter queues a job as soon as the queue has room.
 func (q *queue) enter(ctx context.Context, timer *time.Timer, timeout time.Duration, jb *job) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -206,8 +208,8 @@ func (q *queue) signal() {
 	}
 }
 
-// leave marks a job as one that nobody waits for, and reports whether it could
-// be withdrawn before a flush took it.
+// leave marks a job as abandoned. It reports whether the job was removed from
+// the queue before a flush took it.
 func (q *queue) leave(jb *job) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -232,8 +234,8 @@ func (q *queue) leave(jb *job) bool {
 	return true
 }
 
-// take waits for jobs and returns all that wait, up to limit rows, in the order
-// they came. It returns none once the queue is closed and empty.
+// take waits for jobs and returns the queued jobs in order, up to limit rows.
+// It returns nil once the queue is closed and empty.
 func (q *queue) take(limit int) []*job {
 	for {
 		q.mu.Lock()
@@ -254,10 +256,10 @@ func (q *queue) take(limit int) []*job {
 	}
 }
 
-// takeLocked leaves behind a second job on the same operation: within one
-// flush, its fate would depend on that of the first. Jobs that somebody waits for
-// and others do not share a flush, since only these are tried without end; those
-// of the kind that came first are taken.
+// takeLocked does not take a second job on the same operation: in the same
+// flush, its result would depend on the first one. It also does not mix
+// asynchronous and other jobs, because only asynchronous jobs are retried
+// without limit. It takes jobs of the first job's kind.
 func (q *queue) takeLocked(limit int) []*job {
 	var batch []*job
 	var seen map[string]bool
@@ -294,7 +296,7 @@ func (q *queue) takeLocked(limit int) []*job {
 	return batch
 }
 
-// present returns those of jobs whose callers still wait.
+// present returns the jobs whose callers still wait.
 func (q *queue) present(jobs []*job) []*job {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -307,7 +309,8 @@ func (q *queue) present(jobs []*job) []*job {
 	return out
 }
 
-// close lets no further job in. Those that wait are still taken.
+// close rejects further jobs. Queued jobs are still processed. close reports
+// whether this is the first call.
 func (q *queue) close() (first bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -320,8 +323,7 @@ func (q *queue) close() (first bool) {
 	return true
 }
 
-// drop fails all jobs that no flush has and returns the events that are
-// lost with them.
+// drop fails all jobs that are not part of a flush and returns their events.
 func (q *queue) drop() []audit.Event {
 	q.mu.Lock()
 	jobs, aside := q.jobs, slices.Collect(maps.Keys(q.aside))

@@ -1,6 +1,7 @@
 package sqlaudit
 
-// A row of file_access_logs in Go, the same for writing, reading and checking.
+// This file implements the rows of file_access_logs for writing, reading and
+// checking.
 
 import (
 	"fmt"
@@ -10,7 +11,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
-// timeFormat is how times appear in the canonical form, and in SQLite.
+// timeFormat is the format of times in the canonical form and in SQLite.
 const timeFormat = audit.TimeFormat
 
 // row is an entry with its stored form.
@@ -19,7 +20,7 @@ type row struct {
 	stored proof.Entry
 }
 
-// columns are those of file_access_logs in the order of row.args.
+// columns are the columns of file_access_logs in the order of row.args.
 var columns = columnNames()
 
 func columnNames() []string {
@@ -30,10 +31,10 @@ func columnNames() []string {
 	return append(names, "schema_version", "pii_salt", "pii_commitment", "leaf")
 }
 
-// newRow returns the part of a row that does not depend on its place in the
-// log, so that callers prepare it before they wait for the flush.
+// newRow returns a row without its position in the log. Callers prepare it
+// before they wait for the flush.
 func newRow(e audit.Event, by audit.SettledBy) (*row, error) {
-	// What every database stores, and what four digits of a year can write.
+	// All databases store these years, and they have four digits.
 	if y := e.OccurredAt.Year(); y < 1000 || y > 9999 {
 		return nil, fmt.Errorf("%w: OccurredAt is in the year %d: want 1000 to 9999", audit.ErrEvent, y)
 	}
@@ -58,18 +59,19 @@ func valuesOf(e *audit.Entry) []any {
 	return values
 }
 
-// place gives r its identity and its position in the log, and seals it.
-func (r *row) place(id, writer string, seq int64, at time.Time, salt []byte) {
+// seal sets the identity of r and its position in the log. It then computes its
+// commitment and leaf.
+func (r *row) seal(id, writer string, seq int64, at time.Time, salt []byte) {
 	r.ID, r.WriterID, r.Seq, r.CreatedAt, r.stored.Salt = id, writer, seq, at, salt
 	cs := audit.Columns()
-	for _, i := range placeColumns {
+	for _, i := range sealColumns {
 		r.stored.Values[i] = cs[i].Value(&r.Entry)
 	}
 	r.stored.Seal()
 }
 
-// placeColumns are those that place sets.
-var placeColumns = []int{indexOf("id"), indexOf("writer_id"), indexOf("seq"), indexOf("created_at")}
+// sealColumns are the columns that seal sets.
+var sealColumns = []int{indexOf("id"), indexOf("writer_id"), indexOf("seq"), indexOf("created_at")}
 
 // args appends the values of r in the order of columns.
 func (r *row) args(dst []any, formatTime func(time.Time) any) []any {

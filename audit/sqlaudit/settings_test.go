@@ -241,7 +241,7 @@ func TestSettingsOfLaterConnections(t *testing.T) {
 			db.SetConnMaxLifetime(time.Nanosecond)
 			require.ErrorContains(t, j.Log(t.Context(), event("ö")), map[string]string{"postgres": "client_encoding", "mariadb": "character_set_client"}[kind])
 			_, err = j.Verify(t.Context(), nil)
-			require.ErrorContains(t, err, "would change values that are stored or read")
+			require.ErrorContains(t, err, "would alter values when they are stored or read")
 			statement = ""
 			require.NoError(t, j.Log(t.Context(), event("ü")))
 			assert.Equal(t, []string{"ä", "ü"}, keys(entries(t, j, audit.Query{})))

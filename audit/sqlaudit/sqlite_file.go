@@ -1,8 +1,8 @@
 package sqlaudit
 
-// This file implements the watch over a SQLite database file. SQLite continues to
-// write to a file that was removed or replaced, and acknowledged entries would be
-// lost with that file.
+// This file implements the checks of a SQLite database file. If an open file is
+// removed or replaced, SQLite continues to write to the old file. Acknowledged
+// entries would be lost with it.
 
 import (
 	"context"
@@ -15,35 +15,36 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// fileError reports that the file at the database's path is not the open one. It
-// wraps no error of os.Stat: callers would take fs.ErrNotExist for a missing object.
+// fileError reports that the file at the database's path is not the open one.
+// It does not wrap the error of os.Stat, because callers would mistake
+// fs.ErrNotExist for a missing object.
 type fileError struct{ path, what string }
 
 func (e *fileError) Error() string {
-	return fmt.Sprintf("sqlaudit: the SQLite file %s %s while it was open: restore the original file, or restart the program to use the file that is there now", e.path, e.what)
+	return fmt.Sprintf("sqlaudit: the SQLite file %s %s while it was open: restore the original file, or restart the program to use the current file", e.path, e.what)
 }
 
-// goneError marks a fileError that was found after a commit. The commit went to the
-// file that is no longer at its path.
+// goneError marks a fileError found after a commit. The commit went to a file
+// that is no longer at its path.
 type goneError struct{ error }
 
 func (e goneError) Unwrap() error { return e.error }
 
 // sqliteFile is an open database file.
 type sqliteFile struct {
-	paths []string // the names it must have: as SQLite resolved it, and as given
+	paths []string // paths that must refer to it: the one resolved by SQLite, and the one passed to Open
 
 	mu   sync.Mutex
-	info os.FileInfo // of the last check
+	info os.FileInfo // from the last check
 
-	session  any  // the driver's connection that wrote last
-	hasWAL   bool // it has a write-ahead log
+	session  any  // driver connection that wrote last
+	hasWAL   bool // uses a write-ahead log
 	wal, shm os.FileInfo
 }
 
-// watch begins to watch the file of db; a database in memory has none. given is the
-// path that the caller of Open named, and before the file there before SQLite
-// opened it. New knows neither.
+// watch starts the checks of db's file. A database in memory has no file. given
+// is the path passed to Open. before describes the file at that path before
+// SQLite opened it. In New, both are unknown.
 func (d *sqlite) watch(ctx context.Context, db *sqlx.DB, given string, before os.FileInfo) error {
 	var list []struct {
 		Seq  int    `db:"seq"`
@@ -51,7 +52,7 @@ func (d *sqlite) watch(ctx context.Context, db *sqlx.DB, given string, before os
 		File string `db:"file"`
 	}
 	if err := db.SelectContext(ctx, &list, "PRAGMA database_list"); err != nil {
-		return fmt.Errorf("sqlaudit: asking the database for its file: %w", err)
+		return fmt.Errorf("sqlaudit: reading the path of the database: %w", err)
 	}
 	f := new(sqliteFile)
 	for _, l := range list {
@@ -72,14 +73,14 @@ func (d *sqlite) watch(ctx context.Context, db *sqlx.DB, given string, before os
 	f.info = info
 	var mode string
 	if err := db.GetContext(ctx, &mode, "PRAGMA journal_mode"); err != nil {
-		return fmt.Errorf("sqlaudit: asking the database for its settings: %w", err)
+		return fmt.Errorf("sqlaudit: reading the database settings: %w", err)
 	}
 	f.hasWAL = mode == "wal"
 	d.file = f
 	return nil
 }
 
-// watchFile begins to watch the file of a SQLite database.
+// watchFile starts the checks of a SQLite database's file.
 func watchFile(ctx context.Context, db *sqlx.DB, d dialect, path string, info os.FileInfo) error {
 	if d, ok := d.(*sqlite); ok {
 		return d.watch(ctx, db, path, info)
@@ -87,9 +88,9 @@ func watchFile(ctx context.Context, db *sqlx.DB, d dialect, path string, info os
 	return nil
 }
 
-// check returns a *fileError if the file at one of the paths is not the open one,
-// or was emptied. It compares the files alone: whoever overwrites the open file in
-// place is found by Verify.
+// check returns a *fileError if the file at one of the paths is not the open
+// one, or is now empty. It compares only the identity of the files: if the open
+// file is overwritten in place, only Verify detects it.
 func (d *sqlite) check() error {
 	f := d.file
 	if f == nil {
@@ -105,7 +106,7 @@ func (d *sqlite) check() error {
 		case errors.Is(err, fs.ErrNotExist):
 			return &fileError{f.paths[i], "was removed"}
 		case err != nil:
-			return fmt.Errorf("sqlaudit: looking for the database's file: %v", err) //nolint:errorlint // as with fileError
+			return fmt.Errorf("sqlaudit: checking the database file: %v", err) //nolint:errorlint // as with fileError
 		case !os.SameFile(info, f.info):
 			return &fileError{f.paths[i], "was replaced by another"}
 		case info.Size() == 0 && f.info.Size() > 0:
@@ -116,9 +117,10 @@ func (d *sqlite) check() error {
 	return nil
 }
 
-// checkLog checks the write-ahead log and its index, after tx has written and
-// before it commits. All connections share these files, which exist while one of
-// the connections is open. So checkLog accepts new ones with a new connection.
+// checkLog checks the write-ahead log and its index. It runs after tx has
+// written and before it commits. All connections share these files. The files
+// exist while at least one connection is open, so checkLog accepts new files
+// together with a new connection.
 func (d *sqlite) checkLog(ctx context.Context, tx *sqlx.Tx, session any) error {
 	f := d.file
 	if f == nil {
@@ -142,11 +144,11 @@ func (d *sqlite) checkLog(ctx context.Context, tx *sqlx.Tx, session any) error {
 		f.session = nil
 		return &fileError{f.paths[0] + "-wal", "was removed"}
 	}
-	f.shm, _ = os.Stat(f.paths[0] + "-shm") // there is none in exclusive mode
+	f.shm, _ = os.Stat(f.paths[0] + "-shm") // does not exist in exclusive mode
 	return nil
 }
 
-// sameLog is checkLog for the connection that wrote last.
+// sameLog implements checkLog for the connection that wrote last.
 func (f *sqliteFile) sameLog() error {
 	if !f.hasWAL {
 		return nil
@@ -166,8 +168,8 @@ func (f *sqliteFile) sameLog() error {
 	return nil
 }
 
-// committed returns a goneError if a commit went to another file than the one at
-// the path.
+// committed returns a goneError if a commit went to another file than the
+// current one at the path.
 func (d *sqlite) committed() error {
 	f := d.file
 	if f == nil {
@@ -189,8 +191,8 @@ func (d *sqlite) committed() error {
 	return nil
 }
 
-// checkFile returns a *fileError if the journal's SQLite file is not the one at its
-// path.
+// checkFile returns a *fileError if the journal's SQLite file is not the one at
+// its path.
 func (j *Journal) checkFile() error {
 	if d, ok := j.d.(*sqlite); ok {
 		return d.check()

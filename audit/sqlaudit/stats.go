@@ -1,15 +1,15 @@
 package sqlaudit
 
-// What a host may want to watch.
+// This file implements figures for monitoring.
 
 import (
 	"context"
 	"fmt"
 )
 
-// OpenIntents returns the number of operations that were begun and are not yet
-// settled, by all processes. A number that does not go down means that nobody
-// reconciles.
+// OpenIntents returns the number of operations of all processes that have begun
+// and are not settled. If the number does not go down, no process runs
+// Reconcile.
 func (j *Journal) OpenIntents(ctx context.Context) (int, error) {
 	var n int
 	err := j.call(ctx, func(ctx context.Context) error {

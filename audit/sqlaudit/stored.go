@@ -1,6 +1,6 @@
 package sqlaudit
 
-// This file implements reading the rows of the proof tables, whatever they hold.
+// This file implements the reading of proof tables. Their content is untrusted.
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
-// selectRaw calls each with the n values of each row.
+// selectRaw calls each with the n values of every row.
 func selectRaw(ctx context.Context, db sqlx.QueryerContext, query string, args []any, n int, each func(v []any)) error {
 	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
@@ -36,7 +36,8 @@ func selectRaw(ctx context.Context, db sqlx.QueryerContext, query string, args [
 	return rows.Err()
 }
 
-// checkpointQuery selects checkpoints of the writer for checkpointOf.
+// checkpointQuery returns a query for checkpoints of the writer, for
+// checkpointOf.
 func (c *logReader) checkpointQuery(where, order string, limit int) string {
 	return sqlx.Rebind(c.d.bind(), "SELECT tree_size, "+c.d.short(value{column: "note", limit: maxSigned})+" FROM file_access_checkpoints WHERE writer_id = ? AND "+
 		where+inCheckpoints.and(c.d)+order+" LIMIT "+fmt.Sprint(limit))
@@ -44,7 +45,7 @@ func (c *logReader) checkpointQuery(where, order string, limit int) string {
 
 func (c *logReader) checkpointOf(v []any) checkpointRow { return readCheckpoint(c.d, c.id, v) }
 
-// readCheckpoint makes a row of a size and a note.
+// readCheckpoint converts a size and a note to a row.
 func readCheckpoint(d dialect, id string, v []any) checkpointRow {
 	p := checkpointRow{WriterID: id}
 	p.Size, p.err = d.form().integer(v[0])
@@ -54,7 +55,8 @@ func readCheckpoint(d dialect, id string, v []any) checkpointRow {
 	return p
 }
 
-// lastFrontier returns nil if the log has its beginning.
+// lastFrontier returns the last frontier of a log, or nil if nothing was
+// removed.
 func lastFrontier(ctx context.Context, db sqlx.QueryerContext, d dialect, writer string) (*frontierRow, error) {
 	var found *frontierRow
 	err := selectRaw(ctx, db, sqlx.Rebind(d.bind(), frontierQuery(d, 1)), []any{writer}, 3, func(v []any) {
@@ -62,12 +64,12 @@ func lastFrontier(ctx context.Context, db sqlx.QueryerContext, d dialect, writer
 		found = &f
 	})
 	if err == nil && found != nil && found.err != nil {
-		err = fmt.Errorf("%w: its frontier %w", proof.ErrTampered, found.err)
+		err = fmt.Errorf("%w: the frontier's row %w", proof.ErrTampered, found.err)
 	}
 	return found, err
 }
 
-// frontierQuery selects the last frontiers of a writer for readFrontier.
+// frontierQuery selects the last frontiers of a writer, for readFrontier.
 func frontierQuery(d dialect, limit int) string {
 	return "SELECT tree_size, " + d.short(value{"hashes", true, maxHashes}) + ", " + d.short(value{column: "note", limit: maxSigned}) +
 		" FROM file_access_frontiers WHERE writer_id = ?" + inFrontiers.and(d) + " ORDER BY tree_size DESC LIMIT " + strconv.Itoa(limit)
@@ -88,14 +90,14 @@ func readFrontier(d dialect, writer string, v []any) frontierRow {
 // writerRow is a row of file_access_writers.
 type writerRow struct {
 	proof.Writer
-	odd error // why the row is not one that this package stored
+	odd error // why reading the row failed
 }
 
 type getter interface {
 	QueryRowxContext(ctx context.Context, query string, args ...any) *sqlx.Row
 }
 
-// loadWriter returns nil if there is no such writer.
+// loadWriter returns the writer with the given ID, or nil.
 func loadWriter(ctx context.Context, db getter, d dialect, id string) (*writerRow, error) {
 	w := writerRow{Writer: proof.Writer{ID: id}}
 	query := "SELECT " + d.short(value{column: "origin", limit: maxText}) + ", " + d.short(value{"public_key", true, 64}) + ", " +
@@ -125,7 +127,7 @@ func loadWriter(ctx context.Context, db getter, d dialect, id string) (*writerRo
 	return &w, nil
 }
 
-// octets returns the bytes of a column that isn't NULL.
+// octets returns the bytes of a column. It rejects NULL.
 func octets(v any) ([]byte, error) {
 	b, ok := v.([]byte)
 	switch {
@@ -137,7 +139,7 @@ func octets(v any) ([]byte, error) {
 	return b, nil
 }
 
-// certified is [proof.Writer.Certified] for a row.
+// certified implements [proof.Writer.Certified] for a row.
 func (w *writerRow) certified(keys []note.Verifier) (_ note.Verifier, by string, _ error) {
 	if w.odd != nil {
 		return nil, "", w.odd

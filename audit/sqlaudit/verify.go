@@ -1,7 +1,8 @@
 package sqlaudit
 
-// Verify: the whole trail, checked against what its writers signed and
-// published. This file finds the writers; verify_log.go reads one of them.
+// This file implements Verify: it finds the writers of a trail and checks each
+// log against the signed and published checkpoints. verify_log.go reads the log
+// of one writer.
 
 import (
 	"context"
@@ -25,55 +26,61 @@ import (
 	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
-// VerifyOptions say what to hold a trail against. Nil, or the zero value of a
-// field, means the default.
+// VerifyOptions configure [Verify]. Nil, or the zero value of a field, selects
+// the default.
 type VerifyOptions struct {
-	// Keys are the verifier keys that may vouch for a writer: those of the
-	// deployment, present and past, as [GenerateDeploymentKey] returned them.
-	// Without any, writers vouch for themselves, and anybody's order to erase
-	// or to remove entries is taken for a valid one.
+	// Keys are the verifier keys of the deployment, current and previous, as
+	// returned by [GenerateDeploymentKey]. They certify writers. Without keys,
+	// writers certify themselves, and every writer's orders to erase or purge
+	// entries are accepted.
 	Keys []string
 
 	// Published is the location of the published checkpoints, as in
-	// [PublishOptions.To]. Without a bucket, Verify checks only the database, and
-	// the best verdict is [proof.VerdictNotAnchored]. If the trail published
-	// nothing there, the verdict is [proof.VerdictNotCheckable].
+	// [PublishOptions.To]. Without a bucket, Verify checks only the database,
+	// and the best possible verdict is [proof.VerdictNotAnchored]. If the trail
+	// has published nothing there, the verdict is [proof.VerdictNotCheckable].
 	Published Checkpoints
 
 	// LatestPublished fetches only the last published checkpoint of each
-	// writer. It covers all entries before it; the earlier ones could only
-	// show a writer that signed two histories.
+	// writer. This checkpoint covers all entries before it. The earlier ones
+	// could only reveal a writer that signed two different histories.
 	LatestPublished bool
 
-	// Parallel is how many writers are checked at a time, each on a connection
-	// of its own. Default: the number of CPUs, at most 8.
+	// Parallel limits the writers that are checked concurrently. Each of them
+	// uses one connection. Default: the number of CPUs, at most 8.
 	Parallel int
 
-	// MaxFindings is how many findings the report lists; all are counted.
-	// Default: 1,000.
+	// MaxFindings limits the findings listed in the report. All findings are
+	// counted. Default: 1,000.
 	MaxFindings int
 }
 
-// Verify checks the trail in pool: every entry's leaf, personal fields and place,
-// the root of the tree at every checkpoint, signatures, certificates, what was
-// erased and removed, and what the bucket has against what the database has. An
-// error means that the check could not be done; what it found is in the report,
-// whose [proof.Report.Err] is an error too. [proof.Report.Verdict] is the result in a word.
+// Verify checks the trail in pool:
+//   - the leaf, the personal fields and the seq of every entry
+//   - the root of the tree at every checkpoint
+//   - signatures, certificates, and the orders to erase and purge
+//   - the published checkpoints, if opts.Published is set
 //
-// The database is untrusted input. A value that this package does not store, such
-// as one of another type, in another form or too long, is a finding, and so is a
-// table that can't be read. Such a value is not loaded if it is long, and does not
-// keep other writers from being checked. An object in the bucket counts only if a
-// writer signed it that one of opts.Keys certifies; others are a remark.
+// An error means that the check could not be completed. The findings are in the
+// report: [proof.Report.Verdict] is the overall result, and [proof.Report.Err]
+// returns the findings as an error.
 //
-// The trail may be written to meanwhile: each writer is checked as it was at
-// one moment, in one transaction that only reads. Memory grows with the number
-// of writers and, by 40 bytes each, of published checkpoints; not with that of
-// entries. pool needs a free connection for each of opts.Parallel writers, in
-// file_access_ tables nothing but SELECT, and need not be the journal's.
+// The database is untrusted input. If a value has another type or form than
+// this package stores, or is too long, it is a finding. A table that cannot be
+// read is also a finding. Verify does not load long values, and malformed
+// values of one writer do not stop the check of other writers. An object in the
+// bucket counts only if it was signed by a writer that one of opts.Keys
+// certifies. Other objects are listed as a remark.
+//
+// The trail may be in use during the check. Each writer is checked in one
+// read-only transaction, which sees a snapshot. Memory use grows with the
+// number of writers and by 40 bytes per published checkpoint. It does not grow
+// with the number of entries. pool needs a free connection for each of
+// opts.Parallel writers, and only the right SELECT on the file_access_ tables.
+// It need not be the journal's pool.
 func Verify(ctx context.Context, pool *sql.DB, opts *VerifyOptions) (*proof.Report, error) {
 	if pool == nil {
-		return nil, errors.New("sqlaudit: Verify without a database")
+		return nil, errors.New("sqlaudit: Verify: the database is nil")
 	}
 	db := sqlx.NewDb(pool, "")
 	d, err := dialectOf(ctx, db)
@@ -83,8 +90,8 @@ func Verify(ctx context.Context, pool *sql.DB, opts *VerifyOptions) (*proof.Repo
 	return verify(ctx, db, d, opts)
 }
 
-// Verify checks the journal's own trail; see the function [Verify]. It is not
-// bound by [Options.Timeout].
+// Verify checks the journal's trail; see the function [Verify].
+// [Options.Timeout] does not apply.
 func (j *Journal) Verify(ctx context.Context, opts *VerifyOptions) (*proof.Report, error) {
 	select {
 	case <-j.q.closing:
@@ -94,7 +101,7 @@ func (j *Journal) Verify(ctx context.Context, opts *VerifyOptions) (*proof.Repor
 	return verify(ctx, j.readDB, j.d, opts)
 }
 
-// verification is one run.
+// verification is one run of Verify.
 type verification struct {
 	db      *sqlx.DB
 	d       dialect
@@ -109,8 +116,8 @@ func verify(ctx context.Context, db *sqlx.DB, d dialect, opts *VerifyOptions) (*
 	if err := v.prepare(opts); err != nil {
 		return nil, err
 	}
-	// The bucket first: a checkpoint is published after it is stored, so what
-	// the bucket has, the database had.
+	// List the bucket first. A checkpoint is published only after it is stored,
+	// so the database must contain all published checkpoints.
 	published, err := v.publishedWriters(ctx)
 	if err != nil {
 		return nil, err
@@ -128,7 +135,7 @@ func verify(ctx context.Context, db *sqlx.DB, d dialect, opts *VerifyOptions) (*
 		g.Go(func() error {
 			err := v.verifyWriter(gctx, id, published[id])
 			if v.refused(gctx, err) {
-				v.find(kindUnreadable, id, -1, "the database can't read its rows: %v", err)
+				v.find(kindUnreadable, id, -1, "reading the writer's rows failed: %v", err)
 				return nil
 			}
 			if err != nil {
@@ -146,23 +153,23 @@ func verify(ctx context.Context, db *sqlx.DB, d dialect, opts *VerifyOptions) (*
 	r := v.checker.Report(v.o.Published.Bucket != nil)
 	r.Remarks = append(r.Remarks, v.remarks...)
 	if v.o.Published.Bucket != nil && v.o.LatestPublished {
-		r.Remarks = append(r.Remarks, "Of the published checkpoints only the last of each writer was fetched.")
+		r.Remarks = append(r.Remarks, "Only the last published checkpoint of each writer was fetched.")
 	}
 	return r, nil
 }
 
-// prepare takes over the options.
+// prepare checks the options and sets the defaults.
 func (v *verification) prepare(opts *VerifyOptions) (err error) {
 	if opts != nil {
 		v.o = *opts
 	}
 	switch {
 	case v.o.Parallel < 0:
-		return fmt.Errorf("sqlaudit: VerifyOptions.Parallel is %d: want a positive number, or 0 for the number of CPUs", v.o.Parallel)
+		return fmt.Errorf("sqlaudit: invalid VerifyOptions.Parallel %d: want a positive number, or 0 for the number of CPUs", v.o.Parallel)
 	case v.o.MaxFindings < 0:
-		return fmt.Errorf("sqlaudit: VerifyOptions.MaxFindings is %d: want a positive number, or 0 for 1000", v.o.MaxFindings)
+		return fmt.Errorf("sqlaudit: invalid VerifyOptions.MaxFindings %d: want a positive number, or 0 for 1000", v.o.MaxFindings)
 	case v.o.Published.Bucket == nil && v.o.Published.Prefix != "":
-		return errors.New("sqlaudit: VerifyOptions.Published has a Prefix and no Bucket: want the bucket of the checkpoints")
+		return errors.New("sqlaudit: VerifyOptions.Published has a Prefix, but Bucket is nil: set the bucket of the checkpoints")
 	}
 	if v.o.Parallel == 0 {
 		v.o.Parallel = min(8, runtime.GOMAXPROCS(0))
@@ -180,7 +187,7 @@ func (v *verification) prepare(opts *VerifyOptions) (err error) {
 	return err
 }
 
-// The kinds of the findings of this package. [proof.Finding] documents them.
+// The kinds of this package's findings. [proof.Finding] documents them.
 const (
 	kindUnreadable = "unreadable"
 	kindSequence   = "sequence"
@@ -189,7 +196,8 @@ const (
 	kindIntent     = "intent"
 )
 
-// find reports something that can't be read, or that no writer stores.
+// find reports a finding about a value that is unreadable or that no writer
+// stores.
 func (v *verification) find(kind, writerID string, seq int64, format string, args ...any) {
 	v.checker.Find(findingOf(kind, writerID, seq, format, args...))
 }
@@ -198,13 +206,13 @@ func findingOf(kind, writerID string, seq int64, format string, args ...any) pro
 	return proof.Finding{Kind: kind, WriterID: writerID, Seq: seq, Last: seq, Detail: fmt.Sprintf(format, args...)}
 }
 
-// refused says that err is a finding: the database itself can't make sense of
-// the tables or of what they hold.
+// refused reports whether err is a finding: the database cannot process the
+// tables or their content.
 func (v *verification) refused(ctx context.Context, err error) bool {
 	return err != nil && ctx.Err() == nil && v.d.refuses(err)
 }
 
-// anchors is what the bucket has of one writer.
+// anchors are the published objects of one writer.
 type anchors struct {
 	certificate bool
 	sizes       []int64 // ascending
@@ -248,12 +256,12 @@ func (v *verification) publishedWriters(ctx context.Context) (map[string]*anchor
 		slices.Sort(a.sizes)
 	}
 	if others > 0 {
-		v.remarks = append(v.remarks, fmt.Sprintf("%d objects below the prefix %q are not published checkpoints and were left out.", others, v.o.Published.Prefix))
+		v.remarks = append(v.remarks, fmt.Sprintf("%d objects below the prefix %q are not published checkpoints and were ignored.", others, v.o.Published.Prefix))
 	}
 	return out, nil
 }
 
-// fetch reads a published object; found is false if it is not there.
+// fetch reads a published object. found is false if it does not exist.
 func (v *verification) fetch(ctx context.Context, key string) (text string, found bool, err error) {
 	for attempt := 0; ; attempt++ {
 		text, err = readObject(ctx, v.o.Published.Bucket, key)

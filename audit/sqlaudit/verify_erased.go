@@ -1,7 +1,7 @@
 package sqlaudit
 
-// This file implements reading the orders of erasure alongside the entries that
-// they name.
+// This file implements the reading of erasure orders together with the entries
+// that they name.
 
 import (
 	"context"
@@ -10,10 +10,10 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// erasureReader reads the orders that may name the entries of the page at hand.
+// erasureReader is the position in the orders read so far.
 type erasureReader struct {
-	loaded bool  // something was
-	first  int64 // of the last order that was read, and its operation
+	loaded bool  // at least one order was read
+	first  int64 // first_seq of the last order; op is its operation
 	op     string
 }
 
@@ -21,13 +21,14 @@ type erasureReader struct {
 type erasureRow struct {
 	first    int64
 	op, note string
-	err      error // why it is not one that this package stored
+	err      error // why reading the row failed
 }
 
-// erasuresRead is how many orders are read at a time.
+// erasuresRead is the number of orders that one statement reads.
 const erasuresRead = 100
 
-// loadErasures feeds the orders that begin before to and were not read yet.
+// loadErasures passes the orders with first_seq below to, which were not read
+// yet, to the checker.
 func (c *logReader) loadErasures(ctx context.Context, tx *sqlx.Tx, to int64) error {
 	for {
 		list, err := c.readErasures(ctx, tx, to)
@@ -47,7 +48,7 @@ func (c *logReader) loadErasures(ctx context.Context, tx *sqlx.Tx, to int64) err
 	}
 }
 
-// readErasures returns the next orders in the order of the primary key.
+// readErasures returns the next orders, sorted by the primary key.
 func (c *logReader) readErasures(ctx context.Context, tx *sqlx.Tx, to int64) (list []erasureRow, err error) {
 	op := "op_id"
 	if c.d.name() != "postgres" {

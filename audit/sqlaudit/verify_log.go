@@ -1,7 +1,7 @@
 package sqlaudit
 
-// This file implements feeding the log of one writer to the checker. One goroutine
-// reads pages, another one has them checked.
+// This file implements the check of one writer's log. One goroutine reads
+// pages, and another one passes them to the checker.
 
 import (
 	"context"
@@ -21,13 +21,13 @@ type logReader struct {
 	bucket *anchors
 
 	first    int64 // entries before it were removed by order
-	end      int64 // one more than the last seq that was read
-	from     int64 // where the next page begins
-	limit    int   // the most entries of the next page
+	end      int64 // the last seq read, plus 1
+	from     int64 // seq where the next page begins
+	limit    int   // maximum number of entries on the next page
 	erasures erasureReader
 }
 
-// verifyWriter has the log of the writer id checked, as one transaction sees it.
+// verifyWriter checks the log of the writer id, as seen by one transaction.
 func (v *verification) verifyWriter(ctx context.Context, id string, bucket *anchors) error {
 	if bucket == nil {
 		bucket = new(anchors)
@@ -69,9 +69,10 @@ func (v *verification) verifyWriter(ctx context.Context, id string, bucket *anch
 	return c.published(ctx)
 }
 
-// missing is for a writer that is not in the database, but elsewhere.
+// missing handles a writer that has no row in file_access_writers.
 func (c *logReader) missing(ctx context.Context) error {
-	// It may have come since; but it did not go, if it was there.
+	// The writer may have been added since. An existing row cannot have
+	// disappeared, because it is never deleted.
 	if w, err := loadWriter(ctx, c.db, c.d, c.id); err != nil {
 		return err
 	} else if w != nil {
@@ -87,7 +88,7 @@ func (c *logReader) missing(ctx context.Context) error {
 		}
 	}
 	if n > 0 || signed > 0 {
-		c.find(kindWriter, c.id, -1, "the writer is not in file_access_writers, so nobody vouches for its %d entries", n)
+		c.find(kindWriter, c.id, -1, "the writer is missing from file_access_writers, so its %d entries cannot be verified", n)
 	}
 	c.log = c.checker.Log(c.id, nil, nil)
 	certificate, err := c.publishedCertificate(ctx)
@@ -100,11 +101,12 @@ func (c *logReader) missing(ctx context.Context) error {
 	return c.published(ctx)
 }
 
-// frontiersTried bounds the frontiers of a writer that are read to find one that
-// is valid.
+// frontiersTried limits the frontiers of a writer that begin reads until one is
+// valid.
 const frontiersTried = 100
 
-// begin feeds the frontiers, and reports rows before the beginning of the log.
+// begin passes the frontiers to the checker and reports rows before the start
+// of the log.
 func (c *logReader) begin(ctx context.Context, tx *sqlx.Tx) error {
 	var list []frontierRow
 	err := selectRaw(ctx, tx, sqlx.Rebind(c.d.bind(), frontierQuery(c.d, frontiersTried)), []any{c.id}, 3, func(v []any) { list = append(list, readFrontier(c.d, c.id, v)) })
@@ -134,7 +136,7 @@ func (c *logReader) begin(ctx context.Context, tx *sqlx.Tx) error {
 	query := "SELECT seq, " + c.id36() + " FROM file_access_logs WHERE writer_id = ? AND seq < ?" + inLogs.and(c.d) + " ORDER BY seq LIMIT 100"
 	if err := selectRaw(ctx, tx, sqlx.Rebind(c.d.bind(), query), []any{c.id, c.first}, 2, func(v []any) {
 		seq, _ := c.d.form().integer(v[0])
-		f := findingOf(kindSequence, c.id, seq, "an entry before the beginning of the log, which is at %d", c.first)
+		f := findingOf(kindSequence, c.id, seq, "an entry before the start of the log, which is at %d", c.first)
 		if id, err := c.d.form().text(v[1]); err == nil && isUUID(id) {
 			f.EntryID = id
 		}
@@ -147,13 +149,13 @@ func (c *logReader) begin(ctx context.Context, tx *sqlx.Tx) error {
 		return err
 	}
 	if n > 0 {
-		c.find(kindSignature, c.id, -1, "%d checkpoints are stored for fewer than one entry", n)
+		c.find(kindSignature, c.id, -1, "%d checkpoints have a tree_size below 1", n)
 	}
 	return nil
 }
 
-// beginAnyway has the checkpoints read from where the entries begin, if one of the
-// frontiers, which are not valid, says that this is the beginning.
+// beginAnyway handles a log without a valid frontier. If an invalid frontier
+// matches the first existing entry, the checkpoints are read from there.
 func (c *logReader) beginAnyway(ctx context.Context, tx *sqlx.Tx, list []frontierRow) error {
 	var first sql.NullInt64
 	if err := tx.GetContext(ctx, &first, sqlx.Rebind(c.d.bind(), "SELECT min(seq) FROM file_access_logs WHERE writer_id = ?"+inLogs.and(c.d)), c.id); err != nil {
@@ -167,7 +169,7 @@ func (c *logReader) beginAnyway(ctx context.Context, tx *sqlx.Tx, list []frontie
 	return nil
 }
 
-// id36 is an expression for the id of an entry.
+// id36 is an SQL expression for the ID of an entry.
 func (c *logReader) id36() string {
 	if c.d.name() == "postgres" {
 		return "id"
@@ -175,8 +177,8 @@ func (c *logReader) id36() string {
 	return c.d.short(value{column: "id", limit: 36})
 }
 
-// loadSigner feeds the writer that signed an order, if the checker does not know
-// it yet.
+// loadSigner passes the writer that signed an order to the checker, unless the
+// checker already knows the writer.
 func (c *logReader) loadSigner(ctx context.Context, db getter, order string) error {
 	id := c.checker.Signer(order)
 	if id == "" {
@@ -194,7 +196,7 @@ func (c *logReader) loadSigner(ctx context.Context, db getter, order string) err
 	return nil
 }
 
-// check feeds the entries and checkpoints of a page in their order.
+// check passes the entries and checkpoints of a page to the checker, in order.
 func (c *logReader) check(p *page) {
 	form, rest := c.d.form(), p.checkpoints
 	feed := func(n *checkpointRow) { c.log.Checkpoint(n.Size, n.Note, n.err) }

@@ -1,7 +1,7 @@
 package sqlaudit
 
-// This file implements reading the log of one writer in pages, which are bounded in
-// entries and in bytes.
+// This file implements reading the log of one writer in pages of limited size,
+// in entries and in bytes.
 
 import (
 	"context"
@@ -12,23 +12,23 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// verifyPage is how many entries are read at a time, and verifyBytes is after how
-// many bytes a page ends early.
+// verifyPage is the number of entries on a page. A page with more than
+// verifyBytes bytes ends early.
 const (
 	verifyPage  = 1000
 	verifyBytes = 2 << 20
 )
 
-// page is a run of entries and the checkpoints among them.
+// page holds consecutive entries and their checkpoints.
 type page struct {
 	rows        []raw
-	seqs        []int64  // of rows
-	broken      []string // why the log can't be read any further
+	seqs        []int64  // the seq of each row
+	broken      []string // reasons why the log cannot be read further
 	checkpoints []checkpointRow
-	beyond      []checkpointRow // of more entries than the log has, the largest first
+	beyond      []checkpointRow // with a tree_size beyond the end of the log, largest first
 }
 
-// pages reads the log and has it checked.
+// pages reads the log and passes it to the checker.
 func (c *logReader) pages(ctx context.Context, tx *sqlx.Tx) error {
 	g, ctx := errgroup.WithContext(ctx)
 	ready := make(chan *page, 2)
@@ -86,7 +86,7 @@ func (c *logReader) pages(ctx context.Context, tx *sqlx.Tx) error {
 	return g.Wait()
 }
 
-// readPage reads the next entries. It returns done with the last of them.
+// readPage reads the next entries. It returns done with the last page.
 func (c *logReader) readPage(ctx context.Context, tx *sqlx.Tx, p *page) (done bool, err error) {
 	rows, err := tx.QueryContext(ctx, sqlx.Rebind(c.d.bind(), "SELECT "+c.d.columns()+
 		" FROM file_access_logs WHERE writer_id = ? AND seq >= ?"+inLogs.and(c.d)+" ORDER BY seq LIMIT "+fmt.Sprint(c.limit+1)), c.id, c.from)
@@ -105,10 +105,10 @@ func (c *logReader) readPage(ctx context.Context, tx *sqlx.Tx, p *page) (done bo
 		if err := v.scan(rows); err != nil {
 			return false, err
 		}
-		seq, err := v.place(form)
+		seq, err := v.position(form)
 		if err != nil {
-			// Nothing leads from here to the entries beyond it.
-			p.broken = append(p.broken, fmt.Sprintf("entry %s: %v; those beyond it were not read", v.text(idColumn), err))
+			// The entries after this one cannot be found.
+			p.broken = append(p.broken, fmt.Sprintf("entry %s: %v; the entries after it were not read", v.text(idColumn), err))
 			p.rows = p.rows[:len(p.rows)-1]
 			return true, nil
 		}
@@ -118,19 +118,19 @@ func (c *logReader) readPage(ctx context.Context, tx *sqlx.Tx, p *page) (done bo
 	if !more {
 		return true, rows.Err()
 	}
-	// The next page asks for no more than it is going to take.
+	// The next page should not read more than it can hold.
 	c.limit = min(verifyPage, 2*c.limit)
 	if size > verifyBytes {
 		c.limit = max(len(p.rows), 2)
 	}
-	// The last place may have more entries, which have to come together.
+	// More entries may have the last seq, and the checker needs them together.
 	n := len(p.seqs)
 	last, keep := p.seqs[n-1], n
 	for keep > 0 && p.seqs[keep-1] == last {
 		keep--
 	}
 	if keep == 0 {
-		p.broken = append(p.broken, fmt.Sprintf("there are at least %d entries in place %d, of which no more were read", n, last))
+		p.broken = append(p.broken, fmt.Sprintf("at least %d entries have seq %d; no more of them were read", n, last))
 		c.from = last + 1
 		return false, nil
 	}
@@ -138,8 +138,8 @@ func (c *logReader) readPage(ctx context.Context, tx *sqlx.Tx, p *page) (done bo
 	return false, nil
 }
 
-// readCheckpoints reads those of trees that are larger than after and not larger
-// than to: as many as there are entries on the page, and one more.
+// readCheckpoints reads the checkpoints with a tree_size above after, up to to.
+// It reads at most one more than the page has entries.
 func (c *logReader) readCheckpoints(ctx context.Context, tx *sqlx.Tx, p *page, after, to int64) error {
 	if to == after {
 		return nil
@@ -147,18 +147,18 @@ func (c *logReader) readCheckpoints(ctx context.Context, tx *sqlx.Tx, p *page, a
 	most := len(p.rows)
 	return selectRaw(ctx, tx, c.checkpointQuery("tree_size > ? AND tree_size <= ?", " ORDER BY tree_size", most+1), []any{c.id, after, to}, 2, func(v []any) {
 		if len(p.checkpoints) == most {
-			p.broken = append(p.broken, fmt.Sprintf("there are more checkpoints than entries up to %d", to))
+			p.broken = append(p.broken, fmt.Sprintf("more checkpoints than entries up to %d", to))
 			return
 		}
 		p.checkpoints = append(p.checkpoints, c.checkpointOf(v))
 	})
 }
 
-// checkpointsTried bounds the checkpoints beyond the end of a log that are read to
-// find one that its writer signed.
+// checkpointsTried limits the checkpoints beyond the end of a log that are read
+// until one is signed by the log's writer.
 const checkpointsTried = 100
 
-// readBeyond reads the checkpoints of more entries than the log has.
+// readBeyond reads the checkpoints with a tree_size beyond the end of the log.
 func (c *logReader) readBeyond(ctx context.Context, tx *sqlx.Tx, p *page) error {
 	return selectRaw(ctx, tx, c.checkpointQuery("tree_size > ?", " ORDER BY tree_size DESC", checkpointsTried), []any{c.id, c.end}, 2, func(v []any) {
 		p.beyond = append(p.beyond, c.checkpointOf(v))

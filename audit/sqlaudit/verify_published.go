@@ -1,7 +1,7 @@
 package sqlaudit
 
-// This file implements reading what a writer published. Nothing is concluded from
-// the name of an object: the checker judges its content.
+// This file implements the reading of published checkpoints. The name of an
+// object proves nothing: the checker uses only the content.
 
 import (
 	"context"
@@ -20,7 +20,7 @@ func (c *logReader) publishedCertificate(ctx context.Context) (string, error) {
 	return text, err
 }
 
-// published feeds the published checkpoints.
+// published passes the published checkpoints to the checker.
 func (c *logReader) published(ctx context.Context) error {
 	sizes := c.bucket.sizes
 	for last := false; !last && len(sizes) > 0; {
@@ -38,7 +38,7 @@ func (c *logReader) published(ctx context.Context) error {
 	g.SetLimit(8)
 	for _, size := range sizes {
 		if size < c.first || size > c.end {
-			continue // removed by a valid order, or reported with the last
+			continue // removed by a valid order, or reported with the last one
 		}
 		g.Go(func() error {
 			_, err := c.publish(ctx, size)
@@ -48,11 +48,11 @@ func (c *logReader) published(ctx context.Context) error {
 	return g.Wait()
 }
 
-// publish feeds one published checkpoint.
+// publish passes one published checkpoint to the checker.
 func (c *logReader) publish(ctx context.Context, size int64) (valid bool, err error) {
 	signed, found, err := c.fetch(ctx, objectKey(c.o.Published.Prefix, c.id, size))
 	if err != nil || !found {
-		return false, err // gone since it was listed
+		return false, err // removed since it was listed
 	}
 	arrived := false
 	if size > c.end {
@@ -63,17 +63,17 @@ func (c *logReader) publish(ctx context.Context, size int64) (valid bool, err er
 	return c.log.Published(size, signed, arrived), nil
 }
 
-// arrived reports whether the database has a checkpoint of that size by now: a
-// trail in use grows while it is verified.
+// arrived reports whether the database now contains a checkpoint of this size
+// and its last entry. A trail in use grows during the check.
 func (c *logReader) arrived(ctx context.Context, size int64) (bool, error) {
-	// A checkpoint without its entries would be reported as cut off above, had
-	// it been there.
+	// A checkpoint without its entries must not count: it means that the log
+	// was cut off.
 	for query, arg := range map[string]int64{
 		"SELECT count(*) FROM file_access_checkpoints WHERE writer_id = ? AND tree_size = ?": size, "SELECT count(*) FROM file_access_logs WHERE writer_id = ? AND seq = ?": size - 1,
 	} {
 		var n int
 		if err := c.db.GetContext(ctx, &n, sqlx.Rebind(c.d.bind(), query), c.id, arg); err != nil {
-			return false, fmt.Errorf("looking for entries that came since: %w", err)
+			return false, fmt.Errorf("looking for new entries: %w", err)
 		}
 		if n != 1 {
 			return false, nil

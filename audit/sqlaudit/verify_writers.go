@@ -1,7 +1,7 @@
 package sqlaudit
 
-// This file implements finding the writers of a trail for Verify, and what the
-// tables hold that belongs to none of them.
+// This file implements the search for the writers of a trail, and for rows that
+// do not belong to any writer.
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
-// proofTable is a table with the columns by which Verify finds its rows.
+// proofTable is a table and the columns that Verify uses to find its rows.
 type proofTable struct {
 	name          string
 	ids, integers []string
@@ -29,8 +29,8 @@ var proofTables = []proofTable{
 	{"file_access_erasures", []string{"writer_id", "op_id"}, []string{"first_seq"}},
 }
 
-// and returns the condition that a row of the table can be found, to be put
-// behind another one.
+// and returns a condition for a WHERE clause: the row's IDs and numbers have
+// valid types.
 func (t proofTable) and(d dialect) string {
 	if odd := d.odd(t.ids, t.integers); odd != "" {
 		return " AND NOT " + odd
@@ -56,11 +56,11 @@ var (
 
 const nilUUID = "00000000-0000-0000-0000-000000000000"
 
-var errWriterUnreadable = errors.New("its row in file_access_writers can't be read")
+var errWriterUnreadable = errors.New("unreadable row in file_access_writers")
 
-// storedWriters returns the ids of the writers in all tables, since the row of a
-// writer may be missing while its entries exist. Whatever else the tables hold is
-// a finding.
+// storedWriters returns the IDs of the writers in all tables, because a
+// writer's row may be missing while its entries exist. Rows that do not belong
+// to any writer are findings.
 func (v *verification) storedWriters(ctx context.Context) (map[string]bool, error) {
 	ids := make(map[string]bool)
 	for _, table := range proofTables {
@@ -69,7 +69,7 @@ func (v *verification) storedWriters(ctx context.Context) (map[string]bool, erro
 			err = v.oddRows(ctx, table)
 		}
 		if v.refused(ctx, err) {
-			v.find(kindUnreadable, "", -1, "the database can't read the table %s: %v", table.name, err)
+			v.find(kindUnreadable, "", -1, "reading the table %s failed: %v", table.name, err)
 			continue
 		}
 		if err != nil {
@@ -79,10 +79,11 @@ func (v *verification) storedWriters(ctx context.Context) (map[string]bool, erro
 	return ids, nil
 }
 
-// writersOf adds the writers of one table to ids: one index lookup for each,
-// regardless of the number of its rows.
+// writersOf adds the writers of one table to ids. It needs one index lookup for
+// each writer, for any number of rows.
 func (v *verification) writersOf(ctx context.Context, table proofTable, ids map[string]bool) error {
-	// PostgreSQL has ids; elsewhere a text could be before the least of them.
+	// PostgreSQL stores UUIDs. In other databases, text can sort before all
+	// UUIDs.
 	next, last := "writer_id", nilUUID
 	if v.d.name() != "postgres" {
 		next, last = v.d.short(value{column: "writer_id", limit: 36}), ""
@@ -106,20 +107,20 @@ func (v *verification) writersOf(ctx context.Context, table proofTable, ids map[
 			id = ""
 		}
 		if !ok || seen[id] || isOddLength([]byte(id)) {
-			v.find(kindUnreadable, "", -1, "the writers in %s can't be gone through: after %q follows %q", table.name, printable(last), printable(id))
+			v.find(kindUnreadable, "", -1, "listing the writers in %s failed: %q is followed by %q", table.name, printable(last), printable(id))
 			return nil
 		}
 		seen[id], last = true, id
 		if isUUID(id) {
 			ids[id] = true
 		} else {
-			v.find(kindWriter, "", -1, "%s has rows of the writer %q, which is not the id of one", table.name, printable(id))
+			v.find(kindWriter, "", -1, "%s has rows with the invalid writer_id %q", table.name, printable(id))
 		}
 	}
 }
 
-// oddRows reports the rows whose ids or numbers have another kind than this
-// package stores. No index lookup finds them.
+// oddRows reports the rows whose IDs or numbers have another type than this
+// package stores. Index lookups do not find them.
 func (v *verification) oddRows(ctx context.Context, table proofTable) error {
 	odd := v.d.odd(table.ids, table.integers)
 	if odd == "" {
@@ -149,7 +150,7 @@ func (v *verification) oddRows(ctx context.Context, table proofTable) error {
 
 func oddRow(table proofTable, values []any) proof.Finding {
 	f := proof.Finding{Kind: kindUnreadable, Seq: -1, Last: -1}
-	var told []string
+	var described []string
 	for i, column := range append(append([]string{}, table.ids...), table.integers...) {
 		value := *values[i].(*any)
 		text := fmt.Sprint(value)
@@ -157,13 +158,13 @@ func oddRow(table proofTable, values []any) proof.Finding {
 			text = string(b)
 		}
 		if s, ok := value.(string); ok && i == 0 && s != "" && s[0] != oddLength[0] && len(s) != 36 {
-			f.Kind = kindWriter // entries of a writer that can't exist
+			f.Kind = kindWriter // entries with an invalid writer_id
 		}
 		if i == 0 && isUUID(text) {
 			f.WriterID = text
 		}
-		told = append(told, fmt.Sprintf("%s %q of type %s", column, printable(text), kindOf(value)))
+		described = append(described, fmt.Sprintf("%s %q of type %s", column, printable(text), kindOf(value)))
 	}
-	f.Detail = "a row of " + table.name + " has " + strings.Join(told, ", ") + ", which this package never stores"
+	f.Detail = "a row of " + table.name + " has " + strings.Join(described, ", ") + ", which this package never stores"
 	return f
 }

@@ -1,27 +1,30 @@
 package sqlaudit
 
-// The way from page to page. A page has to cost the same however many entries
-// there are, and that must not be left to what a database believes of them.
+// This file implements paging. A page must cost the same in a trail of any
+// size. This must not depend on the statistics of the database.
 
 import "github.com/blobtrail/blobtrail/audit"
 
-// walk goes through entries in the order of their ids: along the index of a
-// column, within one value, or along the ids themselves.
+// walk reads entries in the order of their IDs: along the index of a column for
+// one value, or along the primary key.
 type walk struct {
 	column, value string
-	few           bool // entries are so few that they are sorted
+	few           bool // few entries match, so they can be sorted
 	newest        bool
 }
 
-// walk is how to go through what q selects, and the rest of q, which is still to
-// be selected by.
+// walk returns the way to read the entries that q selects, and the rest of q as
+// conditions.
 //
-// PostgreSQL knows that entries of one user, say, stand in the order of id in the
-// index of users and in that of ids. It takes the latter if the user has many of
-// all entries, as though they were spread evenly. Those of one who left long ago
-// are not: it then reads all that came since. So the condition on an index's first
-// column is put as one on a list, whose order is that of the column first: that it
-// has one value, for which the order of the ids does, is not seen by it.
+// In PostgreSQL, both the index on user_id, for example, and the index on id
+// return the entries of one user in the order of id. If the user has a large
+// share of all entries, PostgreSQL chooses the index on id, because it assumes
+// that the entries are spread evenly. If the user left long ago, PostgreSQL
+// then reads all later entries first.
+//
+// walk prevents this choice: it compares the column with a list and sorts by
+// the column first. PostgreSQL does not notice that the list has only one
+// value, which would make sorting by id sufficient.
 func (j *Journal) walk(q audit.Query) (walk, audit.Query) {
 	w := walk{newest: q.NewestFirst}
 	if !j.d.strays() {
@@ -44,7 +47,8 @@ func (j *Journal) walk(q audit.Query) (walk, audit.Query) {
 	return w, q
 }
 
-// after selects what follows the entry of id, or all if that is nil.
+// after returns the conditions for the entries after id, or for all entries if
+// id is nil.
 func (w walk) after(id any) (where []string, args []any, order string) {
 	beyond, direction := "id > ?", ""
 	if w.newest {

@@ -1,11 +1,12 @@
-// Package pgxtx lets a program that uses pgx without database/sql commit staged
-// uploads in its own transactions.
+// Package pgxtx commits staged uploads in transactions of pgx, for programs
+// that use pgx without database/sql.
 //
-// Give the journal the same pool, by way of [database/sql]:
+// Open the journal with the program's pool:
 //
 //	journal, err := sqlaudit.New(ctx, stdlib.OpenDBFromPool(pool), nil)
 //
-// Then pass [Tx] of each transaction to [sqlaudit.Journal.CommitTx].
+// Then convert each transaction with [Tx] and pass it to
+// [sqlaudit.Journal.CommitTx].
 package pgxtx
 
 import (
@@ -18,8 +19,8 @@ import (
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 )
 
-// Tx converts tx for [sqlaudit.Journal.CommitTx]. The caller still commits tx or
-// rolls it back.
+// Tx converts tx for [sqlaudit.Journal.CommitTx]. The caller still has to
+// commit tx or roll it back.
 func Tx(tx pgx.Tx) sqlaudit.Execer { return execer{tx} }
 
 type execer struct{ tx pgx.Tx }
@@ -32,7 +33,7 @@ func (e execer) ExecContext(ctx context.Context, query string, args ...any) (sql
 	return result(tag.RowsAffected()), nil
 }
 
-// result is a number of rows.
+// result implements sql.Result for a number of rows.
 type result int64
 
 func (r result) RowsAffected() (int64, error) { return int64(r), nil }
