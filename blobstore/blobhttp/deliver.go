@@ -71,10 +71,11 @@ type Delivered struct {
 	ExpiresInSeconds int64  `json:"expires_in_seconds,omitempty"`
 }
 
-// Deliver responds to a GET or HEAD request with the object key, or with a link
-// to it, depending on DeliverOptions.Mode. It sends content in the same way
-// as [Links]. It records the download or the link in the trail, for the actor
-// in the request's context; see [Middleware]. [WriteError] responds to errors.
+// Deliver responds to a GET or HEAD request with the object under key, or with
+// a link to it, depending on DeliverOptions.Mode. It sends content in the same
+// way as [Links]. It records the download or the link in the trail, for the
+// actor in the request's context; see [Middleware]. [WriteError] responds to
+// errors.
 //
 // Check the user's access before calling Deliver, or set
 // blobstore.Options.Authorize.

@@ -25,7 +25,7 @@ import (
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
-// A file is uploaded, and fetched through the link that the upload handed out.
+// Upload a file, and download it through its link. The trail records both.
 func ExampleLinks() {
 	mux := http.NewServeMux()
 	srv := httptest.NewServer(mux)
@@ -75,11 +75,12 @@ func ExampleLinks() {
 	// redeem ok  <nil>
 }
 
-// The host tells who is logged in; the address is taken from its own proxies.
+// Middleware adds the user, the tenant and the client's address to each
+// request. The address comes from a trusted proxy.
 func ExampleMiddleware() {
 	withActor := blobhttp.Middleware(&blobhttp.MiddlewareOptions{
 		Identify: func(r *http.Request) (userID, tenantID string, err error) {
-			user, _, ok := r.BasicAuth() // a real host checks its session or token here
+			user, _, ok := r.BasicAuth() // check the session or token here
 			if !ok {
 				return "", "", errors.New("not logged in")
 			}
@@ -102,7 +103,7 @@ func ExampleMiddleware() {
 	// Output: alice acme 203.0.113.9 req-1
 }
 
-// The row of an invoice and its file are stored together, or neither is.
+// Store the row of an invoice together with its file, in one transaction.
 func ExampleIntake() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "invoices")
@@ -151,7 +152,7 @@ func ExampleIntake() {
 	mux := http.NewServeMux()
 	mux.Handle("POST /invoices", invoices.Form(nil))
 	handler := blobhttp.Middleware(&blobhttp.MiddlewareOptions{
-		Identify: func(*http.Request) (string, string, error) { return "alice", "", nil }, // by the session
+		Identify: func(*http.Request) (string, string, error) { return "alice", "", nil }, // from the session
 	})(mux)
 
 	r := httptest.NewRequest("POST", "/invoices", strings.NewReader("--b\r\n"+
@@ -165,7 +166,7 @@ func ExampleIntake() {
 	// Output: 201 1 <nil>
 }
 
-// A form with a file is stored, and a link to the file handed out.
+// Store the file of a form, and respond with a link to it.
 func ExampleIntake_Form() {
 	signer, err := signurl.New("https://files.example.com/files/", []signurl.Key{signurl.GenerateKey()}, nil)
 	if err != nil {
@@ -191,7 +192,7 @@ func ExampleIntake_Form() {
 	}
 	handler := invoices.Form(nil)
 
-	// A browser sends this:
+	// The request of a browser:
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
 	_ = form.WriteField("invoice", "42")
@@ -212,8 +213,8 @@ func ExampleIntake_Form() {
 	// Output: 201 invoice.pdf 12 application/pdf true <nil>
 }
 
-// The host's own handler decides who may have which file, and lets Deliver
-// answer.
+// The application selects the file and checks the user's access. Deliver
+// responds.
 func ExampleDeliver() {
 	ctx := audit.WithActor(context.Background(), audit.Actor{UserID: "alice"})
 	store, err := blobstore.Open(ctx, "mem://", new(audit.Memory), nil)
@@ -227,7 +228,7 @@ func ExampleDeliver() {
 		return
 	}
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		key := "invoices/42.txt" // looked up in the host's database, for the user of r
+		key := "invoices/42.txt" // look it up in the application's database, for the user of r
 		blobhttp.Deliver(w, r, store, key, &blobhttp.DeliverOptions{
 			Resource: audit.Resource{Type: "invoice", ID: "42"},
 		})
@@ -238,11 +239,11 @@ func ExampleDeliver() {
 	// Output: 200 42 €
 }
 
-// The three requests of a direct upload, as a page sends them.
+// A direct upload takes three requests: begin, the upload itself, and complete.
 func ExampleIntake_Direct() {
 	mux := http.NewServeMux()
 	srv := httptest.NewServer(blobhttp.Middleware(&blobhttp.MiddlewareOptions{
-		Identify: func(*http.Request) (string, string, error) { return "alice", "", nil }, // by the session
+		Identify: func(*http.Request) (string, string, error) { return "alice", "", nil }, // from the session
 	})(mux))
 	defer srv.Close()
 	signer, err := signurl.New(srv.URL+"/links/", []signurl.Key{signurl.GenerateKey()}, nil)
@@ -256,7 +257,7 @@ func ExampleIntake_Direct() {
 		return
 	}
 	defer store.Close(context.Background())
-	mux.Handle("/links/", blobhttp.Links(store, nil)) // a cloud takes the bytes itself
+	mux.Handle("/links/", blobhttp.Links(store, nil)) // not needed for S3, Azure and Google Cloud Storage
 	invoices := blobhttp.Intake{Store: store, Prefix: "invoices", MaxSize: 10 << 20, AllowedTypes: []string{"application/pdf"}}
 	mux.Handle("/uploads/", invoices.Direct())
 
@@ -301,12 +302,12 @@ func ExampleIntake_Direct() {
 	// March.pdf 12 application/pdf <nil>
 }
 
-// A handler of the application leaves its errors to WriteError.
+// A handler of the application responds with its own problem.
 func ExampleWriteError() {
 	quota := func(w http.ResponseWriter, r *http.Request) {
 		blobhttp.WriteError(w, r, &blobhttp.Problem{
 			Status: 413, Code: "quota", Detail: "Delete a file first.",
-			Err: errors.New("tenant 7 has 1002 MiB"), // for the program, not for the client
+			Err: errors.New("tenant 7 has 1002 MiB"), // for the log, not for the client
 		})
 	}
 	w := httptest.NewRecorder()
@@ -315,10 +316,13 @@ func ExampleWriteError() {
 	// Output: 413 {"type":"about:blank","title":"Content too large","status":413,"code":"quota","detail":"Delete a file first."}
 }
 
-// A program with its own error page takes status and title from ProblemOf.
+// Show an error on an HTML page.
 func ExampleProblemOf() {
-	err := fmt.Errorf("invoice 42: %w", fs.ErrNotExist) // such as of a Store
+	err := fmt.Errorf("invoice 42: %w", fs.ErrNotExist) // for example, from a Store
 	p := blobhttp.ProblemOf(err)
-	fmt.Println(p.Status, p.Code, p.Title)
-	// Output: 404 not_found File not found
+	fmt.Println(p.Status, p.Code)
+	fmt.Printf("%s. %s\n", p.Title, p.Detail)
+	// Output:
+	// 404 not_found
+	// File not found. The file does not exist or is not available to you. Check its address.
 }

@@ -1,30 +1,37 @@
-// Package tus takes uploads that survive a dropped connection, by the tus
-// protocol (https://tus.io), and stores each complete one in a blobstore.Store:
+// Package tus provides resumable uploads. An upload survives a dropped
+// connection. The client uses the tus protocol (https://tus.io), and each
+// complete upload is stored in a blobstore.Store:
 //
 //	files := blobhttp.Intake{Store: store, MaxSize: 10 << 30}
 //	uploads, err := tus.New(&files, "/var/spool/app", nil)
 //	mux.Handle("/uploads/", uploads)
 //
-// It is a separate module, so that other programs do not link the library of the
-// protocol, github.com/tus/tusd/v2.
+// The package is a separate module. Programs that do not import it do not link
+// the library github.com/tus/tusd/v2.
 //
-// # Uploads under way
+// # Unfinished uploads
 //
-// The bytes of an upload under way are in a folder. They are synced before the
-// response confirms them. They are not objects: they can't be read, and the trail
-// does not mention them. When the upload is complete, it takes the path of every
-// upload, with its intent, checks and entry, under the actor of the request that
-// completed it. Only then does the response say that the upload is complete. If the
-// process dies in between, the next request for the offset finishes the upload. An
-// upload that breaks a rule is removed, and the response names the rule. Unfinished
-// uploads expire; [Handler.Sweep] removes them.
+// The content of an unfinished upload is in a spool folder. It is synced to
+// disk before the response confirms it. It is not an object yet: it cannot be
+// downloaded, and the trail does not record it.
 //
-// One process at a time uses the folder. On Unix it holds a lock on the folder as
-// long as it lives. A service of several processes gives each process its own
-// folder, on a disk that outlives the process, and routes a client that resumes to
-// the process where it began. Another process responds with 404, and the client
-// begins anew.
+// The last request of an upload stores the object. The handler records the
+// intent, checks the content, and records the outcome, for the actor of that
+// request. Only then does the response report that the upload is complete. If
+// the process dies before that, the next request for the offset completes the
+// upload. If the upload violates a limit, the handler removes it and responds
+// with the reason. Unfinished uploads expire; [Handler.Sweep] removes them.
 //
-// An upload belongs to the user and tenant who began it. For others it does not
-// exist.
+// An upload belongs to the user and tenant who began it. Other users get status
+// 404.
+//
+// # Several processes
+//
+// Only one process can use a spool folder at a time. On Unix, the process holds
+// a lock on the folder while it runs.
+//
+// If a service has several processes, give each process a separate folder on a
+// disk that outlives the process. Route each client to the process where its
+// upload began. Any other process responds with status 404, and the client
+// starts again.
 package tus

@@ -4,7 +4,8 @@ package tus
 
 import "os"
 
-// Elsewhere it is up to the host that one process alone uses a folder.
+// lockFile does nothing: outside Unix, the application must ensure that only
+// one process uses a folder.
 func lockFile(*os.File) error { return nil }
 
 func syncDir(string) error { return nil }

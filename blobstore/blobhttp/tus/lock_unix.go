@@ -8,10 +8,10 @@ import (
 	"syscall"
 )
 
-// lockFile takes a lock that the kernel drops when the process ends, however.
+// lockFile takes a lock. The kernel releases it when the process ends.
 func lockFile(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) }
 
-// syncDir makes the names in a folder durable.
+// syncDir makes the file names in a folder durable.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

@@ -1,8 +1,9 @@
 package tus
 
-// This file implements the folder of the uploads under way. Each upload has a file with its content and a note, a small
-// file with its description. When the upload is stored, the content is removed and the note says so, for a client that
-// did not get the response.
+// This file implements the spool folder. Each unfinished upload has a content
+// file and a note, a small file with its description. After the upload is
+// stored, the spool removes the content and marks the note as done. A client
+// that did not get the response can then still learn the result.
 
 import (
 	"crypto/rand"
@@ -24,17 +25,17 @@ import (
 
 const (
 	noteExt = ".json"
-	newExt  = ".new" // of a note that is being written
+	newExt  = ".new" // extension of a note while it is written
 	lockExt = "lock"
 )
 
 type spool struct {
 	dir  string
 	root *os.Root
-	lock *os.File // held as long as the folder is used
+	lock *os.File // open while the folder is in use
 }
 
-// note is the small file.
+// note is the JSON content of a note file.
 type note struct {
 	Info  handler.FileInfo `json:"info"`
 	Key   string           `json:"key"`
@@ -43,14 +44,14 @@ type note struct {
 	Done  bool             `json:"done"`
 }
 
-// spooled is an upload in the folder.
+// spooled is an upload in the spool folder.
 type spooled struct {
 	spool *spool
-	info  handler.FileInfo // with the offset that was reached
+	info  handler.FileInfo // includes the current offset
 	key   string
 	owner string
 	begun time.Time
-	done  bool // stored: its content is no longer here
+	done  bool // stored as an object; its content file is removed
 }
 
 func openSpool(dir string) (*spool, error) {
@@ -66,14 +67,14 @@ func openSpool(dir string) (*spool, error) {
 		return nil, errors.Join(err, root.Close())
 	}
 	if err := lockFile(s.lock); err != nil {
-		return nil, errors.Join(fmt.Errorf("the folder %s is in use by another process: %w", dir, err), s.close())
+		return nil, errors.Join(fmt.Errorf("the folder %s is used by another process: %w", dir, err), s.close())
 	}
 	return s, nil
 }
 
 func (s *spool) close() error { return errors.Join(s.lock.Close(), s.root.Close()) }
 
-// create begins an upload.
+// create adds a new upload to the folder.
 func (s *spool) create(info handler.FileInfo, key, owner string) (*spooled, error) {
 	info.ID = newID()
 	u := &spooled{spool: s, info: info, key: key, owner: owner, begun: time.Now()}
@@ -87,7 +88,7 @@ func (s *spool) create(info handler.FileInfo, key, owner string) (*spooled, erro
 	return u, nil
 }
 
-// open finds an upload.
+// open returns an existing upload.
 func (s *spool) open(id string) (*spooled, error) {
 	if !isID(id) {
 		return nil, handler.ErrNotFound
@@ -101,7 +102,7 @@ func (s *spool) open(id string) (*spooled, error) {
 	}
 	var n note
 	if err := json.Unmarshal(raw, &n); err != nil {
-		return nil, fmt.Errorf("the upload %s: %w", id, err)
+		return nil, fmt.Errorf("reading the note of upload %s: %w", id, err)
 	}
 	u := &spooled{spool: s, info: n.Info, key: n.Key, owner: n.Owner, begun: n.Begun, done: n.Done}
 	if n.Done {
@@ -119,13 +120,13 @@ func (s *spool) open(id string) (*spooled, error) {
 	if err == nil {
 		u.info.Offset = fi.Size()
 	}
-	// A killed process may not have synced its last bytes.
+	// A killed process may have left its last bytes unsynced.
 	return u, errors.Join(err, f.Sync(), f.Close())
 }
 
 // ids returns the IDs of all uploads with a file in the folder.
 func (s *spool) ids() ([]string, error) {
-	entries, err := fs.ReadDir(s.root.FS(), ".") // by name, so that the files of one are next to each other
+	entries, err := fs.ReadDir(s.root.FS(), ".") // sorted, so the files of an upload are adjacent
 	var ids []string
 	for _, e := range entries {
 		id := strings.TrimSuffix(strings.TrimSuffix(e.Name(), newExt), noteExt)
@@ -136,11 +137,12 @@ func (s *spool) ids() ([]string, error) {
 	return ids, err
 }
 
-// files are the names that the files of an upload can have.
+// files returns the possible file names of an upload.
 func files(id string) [3]string { return [...]string{id + noteExt, id, id + noteExt + newExt} }
 
-// remnant returns the leftovers of a process that was killed while it made or removed
-// an upload, with the time of their last change; nil if there are none.
+// remnant returns an incomplete upload, left by a process that was killed while
+// it created or removed the upload. Its time is that of the last change.
+// remnant returns nil if no file exists.
 func (s *spool) remnant(id string) (*spooled, error) {
 	u := &spooled{spool: s, info: handler.FileInfo{ID: id}}
 	found := false
@@ -162,10 +164,10 @@ func (s *spool) remnant(id string) (*spooled, error) {
 	return u, nil
 }
 
-// complete reports whether everything has come.
+// complete reports whether all content has arrived.
 func (u *spooled) complete() bool { return u.info.Offset == u.info.Size }
 
-// write appends the bytes of src. It returns the number of bytes that are durable.
+// write appends the content of src. It returns the number of durable bytes.
 func (u *spooled) write(offset int64, src io.Reader) (int64, error) {
 	f, err := u.spool.root.OpenFile(u.info.ID, os.O_WRONLY, 0)
 	if err != nil {
@@ -182,7 +184,7 @@ func (u *spooled) write(offset int64, src io.Reader) (int64, error) {
 
 func (u *spooled) content() (*os.File, error) { return u.spool.root.Open(u.info.ID) }
 
-// finished notes that the upload is stored.
+// finished marks the upload as stored and removes its content.
 func (u *spooled) finished() error {
 	u.done = true
 	if err := u.writeNote(); err != nil {
@@ -191,7 +193,7 @@ func (u *spooled) finished() error {
 	return u.spool.root.Remove(u.info.ID)
 }
 
-// remove removes the upload.
+// remove deletes all files of the upload.
 func (u *spooled) remove() error {
 	for _, name := range files(u.info.ID) {
 		if err := u.spool.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -201,7 +203,7 @@ func (u *spooled) remove() error {
 	return nil
 }
 
-// writeNote replaces the small file.
+// writeNote replaces the note file.
 func (u *spooled) writeNote() error {
 	raw, err := json.Marshal(note{u.info, u.key, u.owner, u.begun, u.done})
 	if err != nil {
@@ -222,9 +224,9 @@ func (u *spooled) writeNote() error {
 	return syncDir(filepath.Clean(u.spool.dir))
 }
 
-// newID returns an ID that can't be guessed.
+// newID generates an ID that cannot be guessed.
 func newID() string {
 	var b [16]byte
-	_, _ = rand.Read(b[:]) // which never fails
+	_, _ = rand.Read(b[:]) // never fails
 	return hex.EncodeToString(b[:])
 }

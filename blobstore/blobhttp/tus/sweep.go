@@ -1,8 +1,9 @@
 package tus
 
-// This file implements the removal of expired uploads and the locks of uploads. A request interrupts another request that
-// works on the same upload, since that is most likely an earlier one of the same client, whose connection broke. A sweep
-// must not interrupt a request.
+// This file implements the removal of expired uploads, and the locks of
+// uploads. A new request interrupts an earlier request for the same upload,
+// because most likely the same client lost its connection. A sweep never
+// interrupts a request.
 
 import (
 	"context"
@@ -14,8 +15,8 @@ import (
 	"github.com/tus/tusd/v2/pkg/memorylocker"
 )
 
-// Sweep removes the expired uploads, except while a request works on them, and
-// returns their number. Call it regularly, such as once an hour.
+// Sweep removes expired uploads and returns their number. It skips uploads with
+// a request in progress. Call Sweep regularly, for example once an hour.
 func (h *Handler) Sweep(ctx context.Context) (removed int, err error) {
 	ids, err := h.uploads.spool.ids()
 	for _, id := range ids {
@@ -34,9 +35,9 @@ func (h *Handler) Sweep(ctx context.Context) (removed int, err error) {
 func (h *Handler) sweepOne(ctx context.Context, id string) (bool, error) {
 	lock, err := h.uploads.locks.try(ctx, id)
 	if lock == nil || err != nil {
-		return false, err // a request works on it: the next sweep removes it
+		return false, err // a request is in progress; the next sweep removes the upload
 	}
-	defer lock.Unlock() //nolint:errcheck // of memory
+	defer lock.Unlock() //nolint:errcheck // a lock in memory
 	u, err := h.uploads.spool.open(id)
 	if errors.Is(err, handler.ErrNotFound) {
 		u, err = h.uploads.spool.remnant(id)
@@ -47,12 +48,12 @@ func (h *Handler) sweepOne(ctx context.Context, id string) (bool, error) {
 	return true, u.remove()
 }
 
-// locks are those of the protocol's library, and one way more to take them.
+// locks adds a non-blocking lock operation to the locker of the tusd library.
 type locks struct {
 	inner *memorylocker.MemoryLocker
 
 	mu    sync.Mutex
-	users map[string]int // how many have or want the lock of an upload
+	users map[string]int // number of holders and waiters per upload
 }
 
 func newLocks() *locks {
@@ -65,7 +66,7 @@ func (l *locks) NewLock(id string) (handler.Lock, error) {
 	return &lock{l, id, inner}, err
 }
 
-// try takes a lock that is free, and returns nil if it is not.
+// try takes a lock if it is free, and otherwise returns nil.
 func (l *locks) try(ctx context.Context, id string) (handler.Lock, error) {
 	inner, err := l.inner.NewLock(id)
 	if err != nil {
@@ -76,7 +77,7 @@ func (l *locks) try(ctx context.Context, id string) (handler.Lock, error) {
 	if l.users[id] > 0 {
 		return nil, nil
 	}
-	if err := inner.Lock(ctx, func() {}); err != nil { // at once, since it is free
+	if err := inner.Lock(ctx, func() {}); err != nil { // returns immediately, because the lock is free
 		return nil, err
 	}
 	l.users[id]++

@@ -23,30 +23,30 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
 )
 
-// Options configure [New]. Nil and the zero value mean the defaults.
+// Options configures [New]. Nil and the zero value select the defaults.
 type Options struct {
-	// BasePath is where the handler is mounted: a path, or the whole URL behind a
-	// proxy that takes HTTPS, since the addresses of uploads begin with it. Empty:
-	// "/uploads/".
+	// BasePath is the path of the handler. The URLs of uploads begin with it.
+	// Behind a proxy that terminates HTTPS, set it to the whole URL. The
+	// default is "/uploads/".
 	BasePath string
 
-	// AllowedOrigins are the origins, such as "https://app.example.com", whose
-	// pages may send uploads from elsewhere, in addition to those that
-	// Intake.CrossOrigin trusts. A middleware in front must let preflight requests
-	// pass. None: only pages of the same origin.
+	// AllowedOrigins lists the origins, such as "https://app.example.com",
+	// whose pages may send uploads, in addition to the origins trusted by
+	// Intake.CrossOrigin. If empty, only pages of the handler's own origin may.
+	// A middleware around the handler must accept preflight requests.
 	AllowedOrigins []string
 }
 
-// Handler takes resumable uploads. It is safe for concurrent use.
+// Handler serves resumable uploads. It is safe for concurrent use.
 type Handler struct {
 	uploads *uploads
 	inner   http.Handler
 	cross   *http.CrossOriginProtection
 	origins []string
-	base    string // the path that it is mounted under
+	base    string // path of the handler, with a final slash
 }
 
-// uploads are the uploads under way, for the protocol's library.
+// uploads implements the data store of the tusd library.
 type uploads struct {
 	intake *blobhttp.Intake
 	expiry time.Duration
@@ -54,19 +54,20 @@ type uploads struct {
 	locks  *locks
 }
 
-// New returns a handler for resumable uploads, which follow the rules of intake. It
-// keeps uploads under way in the folder dir, and makes the folder if it does not
-// exist. On Unix New fails if another handler uses the folder; elsewhere the
-// application must ensure that only one does. The caller closes the handler when no
-// request runs any more.
+// New returns a handler for resumable uploads under the rules of intake. It
+// keeps unfinished uploads in the folder dir, and creates the folder if
+// necessary. On Unix, New fails if another handler uses the folder. On other
+// systems, the application must ensure that only one handler uses it. Close the
+// handler after its last request.
 //
-// Intake.Link does not apply: the protocol has no response to put a link into.
+// New does not accept Intake.Link, because the protocol has no response for a
+// link. Issue links in Intake.Save instead.
 func New(intake *blobhttp.Intake, dir string, opts *Options) (*Handler, error) {
 	if intake == nil || intake.Store == nil {
-		return nil, errors.New("tus: no Intake, or one without a Store")
+		return nil, errors.New("tus: New: the intake is nil or has no Store")
 	}
 	if intake.Link != nil {
-		return nil, errors.New("tus: Intake.Link is set: the protocol can't carry a link, issue one in Save")
+		return nil, errors.New("tus: New: Intake.Link is set, but the protocol cannot return a link: issue it in Intake.Save")
 	}
 	var o Options
 	if opts != nil {
@@ -77,7 +78,7 @@ func New(intake *blobhttp.Intake, dir string, opts *Options) (*Handler, error) {
 	}
 	u, err := url.Parse(o.BasePath)
 	if err != nil || !strings.HasPrefix(u.Path, "/") {
-		return nil, fmt.Errorf("tus: invalid BasePath %q: want a path such as /uploads/, or a URL that ends in one", o.BasePath)
+		return nil, fmt.Errorf("tus: invalid Options.BasePath %q: want a path such as /uploads/, or a URL with such a path", o.BasePath)
 	}
 	h := &Handler{
 		uploads: &uploads{intake: intake, expiry: intake.Expiry, locks: newLocks()},
@@ -101,9 +102,9 @@ func New(intake *blobhttp.Intake, dir string, opts *Options) (*Handler, error) {
 	composer.UseTerminater(h.uploads)
 	composer.UseLocker(h.uploads.locks)
 	inner, err := handler.NewHandler(handler.Config{
-		StoreComposer: composer, BasePath: o.BasePath, Cors: cors, // no MaxSize: see uploads.file
+		StoreComposer: composer, BasePath: o.BasePath, Cors: cors, // MaxSize is checked in uploads.file
 		DisableDownload: true, DisableConcatenation: true,
-		// Its log would hold the uploads' addresses, which are secrets.
+		// Discard the log, because it contains the secret URLs of uploads.
 		Logger: expslog.New(expslog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {
@@ -122,7 +123,7 @@ func allowOrigins(origins []string) (*handler.CorsConfig, error) {
 	}
 	var quoted []string
 	for _, origin := range origins {
-		if err := http.NewCrossOriginProtection().AddTrustedOrigin(origin); err != nil { // which checks its form
+		if err := http.NewCrossOriginProtection().AddTrustedOrigin(origin); err != nil { // validates the origin
 			return nil, fmt.Errorf("tus: %w", err)
 		}
 		quoted = append(quoted, regexp.QuoteMeta(origin))
@@ -131,8 +132,7 @@ func allowOrigins(origins []string) (*handler.CorsConfig, error) {
 	return &cors, nil
 }
 
-// Close lets go of the folder. Uploads under way can be resumed when it is opened
-// again.
+// Close releases the spool folder. A new handler can resume its uploads.
 func (h *Handler) Close() error { return h.uploads.spool.close() }
 
 // ServeHTTP implements [http.Handler].
@@ -148,13 +148,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.inner.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestKey{}, r)))
 }
 
-// admit refuses requests that the protocol's library must not see.
+// admit rejects requests that must not reach the tusd library.
 func (h *Handler) admit(r *http.Request) error {
 	if err := blobhttp.RefuseLink(r); err != nil {
 		return err
 	}
 	rest, ok := strings.CutPrefix(r.URL.Path, h.base)
-	if !ok && r.URL.Path+"/" != h.base || ok && rest != "" && !isID(rest) { // before it becomes a file name
+	if !ok && r.URL.Path+"/" != h.base || ok && rest != "" && !isID(rest) { // the ID becomes a file name
 		return fs.ErrNotExist
 	}
 	if !slices.Contains(h.origins, r.Header.Get("Origin")) {
@@ -169,8 +169,8 @@ func (h *Handler) admit(r *http.Request) error {
 	return nil
 }
 
-// refuse responds to a request that the protocol's library does not see. A page
-// that may send the request can read the response.
+// refuse responds to a rejected request. It sets the CORS headers, so that an
+// allowed page can read the response.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if len(h.origins) > 0 {
 		w.Header().Add("Vary", "Origin")
@@ -214,15 +214,15 @@ func (h *uploads) AsTerminatableUpload(u handler.Upload) handler.TerminatableUpl
 	return u.(*upload)
 }
 
-// upload is one that the protocol's library works on, while it holds its lock.
+// upload is an upload in use by the tusd library, which holds its lock.
 type upload struct {
 	h *uploads
 	*spooled
 }
 
-// GetInfo implements [handler.Upload]. It stores an upload whose bytes are complete
-// but which is not stored yet, since the process died or an error occurred then: the
-// client takes the response for the end.
+// GetInfo implements [handler.Upload]. If all content has arrived but the
+// object is not stored yet, GetInfo first stores the object. This happens after
+// a crash or an error. Otherwise the client would take the upload for complete.
 func (u *upload) GetInfo(ctx context.Context) (handler.FileInfo, error) {
 	if u.complete() {
 		if err := u.FinishUpload(ctx); err != nil {
@@ -244,8 +244,8 @@ func (u *upload) WriteChunk(ctx context.Context, offset int64, src io.Reader) (i
 // GetReader implements [handler.Upload].
 func (u *upload) GetReader(context.Context) (io.ReadCloser, error) { return nil, handler.ErrNotFound }
 
-// FinishUpload implements [handler.Upload]. It does not stop when the client goes
-// away, since the client asks again.
+// FinishUpload implements [handler.Upload]. It continues if the client
+// disconnects, because the client asks again later.
 func (u *upload) FinishUpload(ctx context.Context) error {
 	if u.done {
 		return nil
@@ -270,7 +270,7 @@ func (u *upload) FinishUpload(ctx context.Context) error {
 // Terminate implements [handler.TerminatableUpload].
 func (u *upload) Terminate(ctx context.Context) error {
 	if u.done {
-		return handler.ErrNotFound // it is stored
+		return handler.ErrNotFound // already stored as an object
 	}
 	if err := u.remove(); err != nil {
 		return u.h.fail(ctx, err)
@@ -278,11 +278,11 @@ func (u *upload) Terminate(ctx context.Context) error {
 	return nil
 }
 
-// metaID is the metadata of an object that names its upload.
+// metaID is the metadata name of the upload ID in an object.
 const metaID = "tusid"
 
-// file describes an upload, as the application wants it. It refuses a size above
-// the limit; the protocol's library would do so without saying the limit.
+// file applies the rules of the intake to an upload. It rejects a size above
+// the limit, because the error of the tusd library would not include the limit.
 func (h *uploads) file(ctx context.Context, info handler.FileInfo) (*blobhttp.File, error) {
 	fields := make(url.Values, len(info.MetaData))
 	for name, value := range info.MetaData {
@@ -294,11 +294,11 @@ func (h *uploads) file(ctx context.Context, info handler.FileInfo) (*blobhttp.Fi
 	})
 }
 
-// finish stores a complete upload.
+// finish stores a complete upload as an object.
 func (h *uploads) finish(ctx context.Context, u *spooled) (*blobstore.Object, error) {
 	f, err := h.file(ctx, u.info)
 	if err != nil {
-		// An object of an earlier try exists, even if Prepare refuses now.
+		// An earlier attempt may have stored the object before Prepare began to fail.
 		found, statErr := h.stored(ctx, u)
 		if found != nil || statErr != nil {
 			return found, statErr
@@ -326,8 +326,8 @@ func (h *uploads) finish(ctx context.Context, u *spooled) (*blobstore.Object, er
 	return obj, err
 }
 
-// stored returns the object that an earlier try stored, whose response was lost or
-// whose row could not be saved; nil if it does not exist.
+// stored returns the object of an earlier attempt whose response was lost or
+// whose row could not be saved. It returns nil if no such object exists.
 func (h *uploads) stored(ctx context.Context, u *spooled) (*blobstore.Object, error) {
 	obj, err := h.intake.Store.Stat(ctx, u.key)
 	switch {
@@ -339,35 +339,36 @@ func (h *uploads) stored(ctx context.Context, u *spooled) (*blobstore.Object, er
 	return obj, nil
 }
 
-// owner is who an upload belongs to.
+// owner identifies the user and tenant of an upload.
 func owner(ctx context.Context) string {
 	a, _ := audit.ActorFrom(ctx)
 	return strconv.Quote(a.TenantID) + strconv.Quote(a.UserID)
 }
 
-// requestKey is the key of a request in its own context, where the methods that
-// the protocol's library calls find it.
+// requestKey is the context key of the request. The tusd library passes the
+// context to the methods of the data store.
 type requestKey struct{}
 
-// fail makes a response of err with package blobhttp, which also reports err.
+// fail converts err to an error of the tusd library, with the response of
+// package blobhttp. It also reports err.
 func (h *uploads) fail(ctx context.Context, err error) error {
 	if errors.As(err, new(handler.Error)) {
-		return err // of the protocol
+		return err // an error of the tusd library
 	}
 	r, ok := ctx.Value(requestKey{}).(*http.Request)
 	if !ok {
 		r = new(http.Request)
 	}
-	w := &answer{header: make(http.Header)}
+	w := &recorder{header: make(http.Header)}
 	blobhttp.WriteError(w, r.WithContext(ctx), err)
 	out := handler.HTTPResponse{StatusCode: w.status, Body: string(w.body), Header: handler.HTTPHeader{}}
 	for name := range w.header {
 		out.Header[name] = w.header.Get(name)
 	}
-	return handler.Error{ErrorCode: "ERR_STORE", Message: "see the problem", HTTPResponse: out}
+	return handler.Error{ErrorCode: "ERR_STORE", Message: "see the problem document", HTTPResponse: out}
 }
 
-// isFinal reports whether an upload that is refused so will be refused again.
+// isFinal reports whether repeating the request cannot succeed.
 func isFinal(status int) bool {
 	switch status {
 	case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusLocked, http.StatusTooEarly, http.StatusTooManyRequests:
@@ -376,21 +377,21 @@ func isFinal(status int) bool {
 	return status >= 400 && status < 500
 }
 
-// answer keeps an answer.
-type answer struct {
+// recorder records a response.
+type recorder struct {
 	header http.Header
 	status int
 	body   []byte
 }
 
-func (a *answer) Header() http.Header    { return a.header }
-func (a *answer) WriteHeader(status int) { a.status = status }
-func (a *answer) Write(p []byte) (int, error) {
-	a.body = append(a.body, p...)
+func (r *recorder) Header() http.Header    { return r.header }
+func (r *recorder) WriteHeader(status int) { r.status = status }
+func (r *recorder) Write(p []byte) (int, error) {
+	r.body = append(r.body, p...)
 	return len(p), nil
 }
 
-// isID reports whether s can be the id of an upload.
+// isID reports whether s has the form of an upload ID.
 func isID(s string) bool {
 	return len(s) == 32 && strings.Trim(s, "0123456789abcdef") == ""
 }
