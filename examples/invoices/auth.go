@@ -1,7 +1,9 @@
 package main
 
-// Who asks: users, sessions and the tokens that stand for them. An access token holds for a quarter of an hour, a refresh
-// token once; both belong to a session, which is looked up with every request, so that logging out is immediate.
+// This file implements users, sessions and their tokens. An access token is
+// valid for 15 minutes. A refresh token can be used once. Both belong to a
+// session. Each request looks up its session, so signing out takes effect
+// immediately.
 
 import (
 	"context"
@@ -20,18 +22,18 @@ import (
 const (
 	accessTime   = 15 * time.Minute
 	sessionTime  = 14 * 24 * time.Hour
-	refreshGrace = 10 * time.Second // in which two tabs may use the same refresh token
-	clockSkew    = time.Minute      // by which the clocks of two processes may differ
+	refreshGrace = 10 * time.Second // two tabs may use the same refresh token within this time
+	clockSkew    = time.Minute      // allowed difference between the clocks of two processes
 
 	issuer          = "invoices"
 	audienceAccess  = "invoices"
 	audienceRefresh = "invoices/refresh"
 )
 
-var errToken = errors.New("not a valid token")
+var errToken = errors.New("invalid token")
 
-// claims are what a token says. Subject is the user, and ID of a refresh token
-// the one that its session expects.
+// claims are the claims of a token. Subject is the user. In a refresh token, ID
+// must match the ID stored in the session.
 type claims struct {
 	jwt.RegisteredClaims
 	Tenant  string `json:"tid"`
@@ -52,8 +54,8 @@ func (s *service) sign(c claims, audience string, life time.Duration) (string, e
 	return jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString(s.set.jwtKey)
 }
 
-// parse checks what a token says of itself: HMAC-SHA-256 by our key and nothing
-// else, made here, for this purpose, and not over.
+// parse validates a token: its signature (HMAC-SHA-256 with the key of the
+// service), issuer, audience and expiry.
 func (s *service) parse(token, audience string) (*claims, error) {
 	c := new(claims)
 	_, err := jwt.ParseWithClaims(token, c, func(*jwt.Token) (any, error) { return s.set.jwtKey, nil },
@@ -65,7 +67,7 @@ func (s *service) parse(token, audience string) (*claims, error) {
 	return c, nil
 }
 
-// session is who is logged in.
+// session is a session of a user.
 type session struct {
 	ID         string `db:"id"`
 	UserID     string `db:"user_id"`
@@ -76,7 +78,8 @@ type session struct {
 	RotatedAt  int64  `db:"rotated_at"`
 }
 
-// owns returns the session that c belongs to, if it is that user's and open.
+// owns returns the session in the claims, if it is open and belongs to that
+// user.
 func (s *service) owns(ctx context.Context, c *claims) (*session, error) {
 	var found session
 	err := s.db.GetContext(ctx, &found, s.db.Rebind(`SELECT s.id, s.user_id, u.tenant_id, u.email, s.refresh_id, s.previous_id, s.rotated_at
@@ -109,9 +112,9 @@ func (s *service) issue(found *session) (t *tokens, err error) {
 	return t, err
 }
 
-// nobody's password is compared where there is no such user, so that the time
-// does not tell.
-var nobody, _ = bcrypt.GenerateFromPassword([]byte(uuid.NewString()), bcrypt.DefaultCost)
+// dummyHash is compared with the password if the user does not exist, so that
+// the response time does not reveal whether a user exists.
+var dummyHash, _ = bcrypt.GenerateFromPassword([]byte(uuid.NewString()), bcrypt.DefaultCost)
 
 // login opens a session.
 func (s *service) login(ctx context.Context, email, password string) (*session, *tokens, error) {
@@ -121,18 +124,18 @@ func (s *service) login(ctx context.Context, email, password string) (*session, 
 		Hash     string `db:"password_hash"`
 	}
 	if email = strings.ToLower(strings.TrimSpace(email)); !storable(email) {
-		email = "" // which nobody has
+		email = "" // matches no user
 	}
 	err := s.db.GetContext(ctx, &u, s.db.Rebind("SELECT id, tenant_id, password_hash FROM users WHERE email = ?"), email)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return nil, nil, err
 	}
-	hash := nobody
+	hash := dummyHash
 	if err == nil {
 		hash = []byte(u.Hash)
 	}
 	if bcrypt.CompareHashAndPassword(hash, []byte(password)) != nil || err != nil {
-		return nil, nil, refuse(401, "credentials", "Email address or password is wrong", "")
+		return nil, nil, refuse(401, "credentials", "Wrong email address or password", "Check both and try again.")
 	}
 	now := time.Now()
 	found := &session{ID: uuid.NewString(), UserID: u.ID, TenantID: u.TenantID, Email: email, RefreshID: uuid.NewString()}
@@ -144,8 +147,8 @@ func (s *service) login(ctx context.Context, email, password string) (*session, 
 	return found, t, err
 }
 
-// refresh replaces the tokens of a session. A refresh token that was used before
-// was stolen, by whoever used it first or by whoever does now: the session ends.
+// refresh replaces the tokens of a session. A second use of a refresh token
+// means that the token was stolen. refresh then ends the session.
 func (s *service) refresh(ctx context.Context, token string) (*session, *tokens, error) {
 	c, err := s.parse(token, audienceRefresh)
 	if err != nil {
@@ -168,7 +171,7 @@ func (s *service) refresh(ctx context.Context, token string) (*session, *tokens,
 		if err != nil {
 			return nil, nil, err
 		}
-		if n == 0 { // another tab was quicker: now the token is the previous one
+		if n == 0 { // another tab refreshed first; the token is now the previous one
 			return s.refresh(ctx, token)
 		}
 		found.RefreshID = next
@@ -194,11 +197,11 @@ func (s *service) addUser(ctx context.Context, email, tenant, password string) e
 	email = strings.ToLower(email)
 	switch {
 	case !emailName.MatchString(email) || len(email) > 190 || !storable(email):
-		return fmt.Errorf("%q is no email address", email)
+		return fmt.Errorf("invalid email address %q: want name@domain, at most 190 bytes", email)
 	case !tenantName.MatchString(tenant):
-		return fmt.Errorf("the tenant %q: want up to 40 of a-z, 0-9 and hyphens", tenant)
-	case len(password) < 10 || len(password) > 72: // what bcrypt takes
-		return errors.New("the password: want 10 to 72 bytes")
+		return fmt.Errorf("invalid tenant %q: want at most 40 characters from a-z, 0-9 and hyphens", tenant)
+	case len(password) < 10 || len(password) > 72: // limit of bcrypt
+		return errors.New("invalid password: want 10 to 72 bytes")
 	}
 	switch taken, err := s.hasUser(ctx, email); {
 	case err != nil:
@@ -212,7 +215,7 @@ func (s *service) addUser(ctx context.Context, email, tenant, password string) e
 	}
 	if _, err := s.db.ExecContext(ctx, s.db.Rebind("INSERT INTO users (id, tenant_id, email, password_hash, created_at) VALUES (?, ?, ?, ?, ?)"),
 		uuid.NewString(), tenant, email, string(hash), time.Now().UnixMilli()); err != nil {
-		if taken, _ := s.hasUser(ctx, email); taken { // by another process, meanwhile
+		if taken, _ := s.hasUser(ctx, email); taken { // another process added the user concurrently
 			return fmt.Errorf("%q: %w", email, errTaken)
 		}
 		return fmt.Errorf("adding the user: %w", err)
@@ -220,9 +223,9 @@ func (s *service) addUser(ctx context.Context, email, tenant, password string) e
 	return nil
 }
 
-var errTaken = errors.New("it is taken: there is a user of that email address")
+var errTaken = errors.New("a user with this email address already exists")
 
-// The user that a service in development begins with.
+// The user of a new service in development.
 const (
 	demoEmail    = "demo@example.com"
 	demoTenant   = "demo"
@@ -235,8 +238,9 @@ func (s *service) hasUser(ctx context.Context, email string) (bool, error) {
 	return n > 0, err
 }
 
-// demoUser adds the user of a service that has none, in development alone: in
-// production a user whose password everybody knows is refused.
+// demoUser adds the demo user to a service without users. It does so only in
+// development. In production, it returns an error if the demo user exists,
+// because its password is public.
 func (s *service) demoUser(ctx context.Context) error {
 	var users int
 	if err := s.db.GetContext(ctx, &users, "SELECT COUNT(*) FROM users"); err != nil {
@@ -248,9 +252,9 @@ func (s *service) demoUser(ctx context.Context) error {
 	}
 	switch production := s.set.files.Production(); {
 	case production && demo:
-		return fmt.Errorf("with APP_ENV=%s the database has the user %s, whose password everybody knows: remove it by DELETE FROM users WHERE email = '%s'", s.set.files.AppEnv, demoEmail, demoEmail)
+		return fmt.Errorf("APP_ENV is %s, but the database has the demo user %s with a public password: remove it with DELETE FROM users WHERE email = '%s'", s.set.files.AppEnv, demoEmail, demoEmail)
 	case production && users == 0:
-		s.log.Warn("there are no users: add one with adduser EMAIL TENANT")
+		s.log.Warn("no users exist: add one with adduser EMAIL TENANT")
 	case production:
 	case users == 0:
 		if err := s.addUser(ctx, demoEmail, demoTenant, demoPassword); err != nil && !errors.Is(err, errTaken) {
@@ -260,7 +264,7 @@ func (s *service) demoUser(ctx context.Context) error {
 		fallthrough
 	default:
 		if demo {
-			s.log.Info("for trying it out", "email", demoEmail, "password", demoPassword)
+			s.log.Info("demo user", "email", demoEmail, "password", demoPassword)
 		}
 	}
 	return nil

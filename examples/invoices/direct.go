@@ -1,7 +1,8 @@
 package main
 
-// Uploads that go straight to the bucket. The row is there from the beginning, pending, and stored when the file is; what
-// is never completed the background removes.
+// This file implements uploads straight to the bucket. The row exists from the
+// beginning, in the state pending. Its state becomes stored when the file is
+// stored. The background work removes uploads that are never completed.
 
 import (
 	"context"
@@ -12,8 +13,8 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
 )
 
-// directHandler serves begin, complete and abort; see blobhttp.Intake.Direct. The
-// fields are the details; the header Location names the invoice.
+// directHandler serves begin, complete and abort; see blobhttp.Intake.Direct.
+// The fields contain the details. The header Location identifies the invoice.
 func (s *service) directHandler() http.Handler {
 	next := (&blobhttp.Intake{
 		Store: s.store, MaxSize: s.set.files.MaxUploadSize, AllowedTypes: fileTypes,
@@ -25,7 +26,7 @@ func (s *service) directHandler() http.Handler {
 			}
 			f.Key = i.newKey(f.Filename)
 			f.Options.Resource, f.Attrs = i.resource(), i.attrs()
-			i.State, i.FileKey = statePending, f.Key // the rest is known when the file is there, and not what its client calls it
+			i.State, i.FileKey = statePending, f.Key // Save sets the rest from the stored file, not from claims of the client
 			locate(ctx, i)
 			return s.outage(ctx, insert(ctx, s.db, i))
 		},
@@ -36,7 +37,7 @@ func (s *service) directHandler() http.Handler {
 				return s.outage(ctx, err)
 			}
 			i.has(obj)
-			if err := s.moveOnce(ctx, i, stateStored); err != nil { // a second request, or the background, may be as quick
+			if err := s.moveOnce(ctx, i, stateStored); err != nil { // another request or the background work may do it concurrently
 				return s.outage(ctx, err)
 			}
 			locate(ctx, i)
@@ -51,14 +52,14 @@ func (s *service) directHandler() http.Handler {
 
 type headerKey struct{}
 
-// locate names the invoice in the response.
+// locate adds the path of the invoice to the response.
 func locate(ctx context.Context, i *invoice) {
 	if h, ok := ctx.Value(headerKey{}).(http.Header); ok {
 		h.Set("Location", "/invoice/"+i.ID)
 	}
 }
 
-// idOf is the invoice in the key of a file; see newKey.
+// idOf returns the ID of the invoice in the key of a file; see newKey.
 func idOf(key string) string {
 	if parts := strings.Split(key, "/"); len(parts) == 5 {
 		return parts[3]

@@ -1,6 +1,7 @@
 package main
 
-// What is done with a stored invoice: list, download, link, delete; and the tokens of the API.
+// This file implements the operations on a stored invoice (list, download,
+// link, delete), and the tokens of the API.
 
 import (
 	"context"
@@ -40,8 +41,8 @@ func (s *service) handleGet(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, 200, shown(i))
 }
 
-// handleDownload answers with the file where files are local, and with a link in
-// the cloud; with redirect=1 it leads there at once, for the page.
+// handleDownload sends the file if it is local, and otherwise a link to it. For
+// the page, redirect=1 redirects to the link.
 func (s *service) handleDownload(w http.ResponseWriter, r *http.Request) error {
 	i, err := s.find(r.Context(), r.FormValue("invoice_id"), stateStored)
 	if err != nil {
@@ -58,8 +59,8 @@ func (s *service) handleDownload(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// handleLink issues a link that anybody may use until it expires. The trail
-// records its uses, on any backend.
+// handleLink issues a link for any person until it expires. The trail records
+// each use on every backend, because Revocable selects a link to this service.
 func (s *service) handleLink(w http.ResponseWriter, r *http.Request) error {
 	i, err := s.find(r.Context(), r.PathValue("id"), stateStored)
 	if err != nil {
@@ -72,7 +73,7 @@ func (s *service) handleLink(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, 201, blobhttp.Delivered{DownloadURL: link.URL(), ExpiresInSeconds: secondsLeft(link)})
 }
 
-// secondsLeft is rounded up, since links end on full seconds.
+// secondsLeft rounds up, because links expire on full seconds.
 func secondsLeft(l *blobstore.Link) int64 {
 	return int64((time.Until(l.Expires) + time.Second - 1) / time.Second)
 }
@@ -82,8 +83,8 @@ func (s *service) handleDelete(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	// Nothing is promised while the file can't be seen, as when the storage is not
-	// there: the row stays as it is.
+	// If the file cannot be found, the storage may be unavailable. Keep the row
+	// unchanged in that case.
 	if err := s.present(r.Context(), i); err != nil {
 		return err
 	}
@@ -103,11 +104,11 @@ func (s *service) handleDelete(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// errMissing reports a file that is gone without a record of its removal.
-var errMissing = errors.New("the file is missing, and the trail has no record of its removal")
+// errMissing reports a missing file without a record of its removal.
+var errMissing = errors.New("the file is missing, but the trail has no record of its removal")
 
-// present returns an error unless the file of an invoice is there, or the trail
-// has its removal.
+// present returns an error unless the file of an invoice exists, or the trail
+// records its removal.
 func (s *service) present(ctx context.Context, i *invoice) error {
 	if _, err := s.store.Stat(ctx, i.FileKey); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -115,19 +116,20 @@ func (s *service) present(ctx context.Context, i *invoice) error {
 	return s.gone(ctx, i)
 }
 
-// gone returns an error unless the trail has the removal of an invoice's file.
+// gone returns an error unless the trail records the removal of an invoice's
+// file.
 func (s *service) gone(ctx context.Context, i *invoice) error {
 	switch removed, err := s.recorded(ctx, i, audit.ActionDelete); {
 	case err != nil:
 		return err
 	case !removed:
-		return fmt.Errorf("invoice %s: %w: %w", i.ID, errMissing, refuse(503, "missing", "The file is missing at the moment", "The storage may not be there. Nothing was changed."))
+		return fmt.Errorf("invoice %s: %w: %w", i.ID, errMissing, refuse(503, "missing", "File unavailable", "The storage may be unavailable. Nothing was changed. Try again later."))
 	}
 	return nil
 }
 
-// recorded reports whether the trail has an operation on the file of an invoice
-// that succeeded.
+// recorded reports whether the trail has a successful operation on the file of
+// an invoice.
 func (s *service) recorded(ctx context.Context, i *invoice, action audit.Action) (bool, error) {
 	for _, err := range s.journal.Entries(ctx, audit.Query{Key: i.FileKey, Actions: []audit.Action{action}, Outcomes: []audit.Outcome{audit.OutcomeOK}, Limit: 1}) {
 		return err == nil, err
@@ -135,8 +137,8 @@ func (s *service) recorded(ctx context.Context, i *invoice, action audit.Action)
 	return false, nil
 }
 
-// deleteFile deletes the file of an invoice. One that is missing was deleted
-// before, if the trail says so.
+// deleteFile deletes the file of an invoice. If the file does not exist, the
+// trail must record its removal.
 func (s *service) deleteFile(ctx context.Context, i *invoice) error {
 	err := s.store.Delete(ctx, i.FileKey, &blobstore.DeleteOptions{Resource: i.resource()})
 	if errors.Is(err, fs.ErrNotExist) {
@@ -145,8 +147,8 @@ func (s *service) deleteFile(ctx context.Context, i *invoice) error {
 	return err
 }
 
-// remove finishes the deletion of an invoice. If it is cut short the background of
-// any process goes on.
+// remove completes the deletion of an invoice. If it is interrupted, the
+// background work of any process continues it.
 func (s *service) remove(ctx context.Context, i *invoice) error {
 	if err := s.deleteFile(ctx, i); err != nil {
 		return err
@@ -178,7 +180,7 @@ func (s *service) handleRefresh(w http.ResponseWriter, r *http.Request) error {
 	}
 	_, t, err := s.refresh(r.Context(), in.Token)
 	if errors.Is(err, errToken) {
-		return refuse(401, "", "Log in again", "")
+		return refuse(401, "", "", "The session has ended. Sign in again.")
 	}
 	if err != nil {
 		return err

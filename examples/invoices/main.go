@@ -1,24 +1,26 @@
-// Invoices is a service that keeps the invoices of its tenants: each with its
-// file, a link that expires, and a trail that nobody can quietly change.
+// Invoices is a service for the invoices of several tenants. Each invoice has a
+// file, links that expire, and an audit trail.
 //
 //	cd examples/invoices && go run .
 //
-// starts it on http://localhost:8080 with local files, SQLite and a demo user,
-// whose password it prints. Everything else comes from the environment or a file
-// .env: what package config reads (see .env.example at the root of the
-// repository), and these (see .env.example beside this file):
+// starts the service on http://localhost:8080, with local files, SQLite and a
+// demo user. The log shows the user's password.
 //
-//	LISTEN_ADDR            where it serves; localhost:8080 by default
-//	METRICS_ADDR           where it serves /metrics, or "off"; localhost:9464 by default
+// The configuration comes from the environment or from a file .env. Package
+// config defines most variables; see .env.example at the root of the
+// repository. The service adds these variables; see .env.example in this
+// folder:
+//
+//	LISTEN_ADDR            address of the service; default localhost:8080
+//	METRICS_ADDR           address of /metrics, or "off"; default localhost:9464
 //	JWT_SIGNING_KEY        32 random bytes in base64url; required in production
-//	TRUSTED_PROXIES        networks whose X-Forwarded-For is believed, such as 10.0.0.0/8,fd00::/8
+//	TRUSTED_PROXIES        networks of trusted proxies (X-Forwarded-For), such as 10.0.0.0/8,fd00::/8
 //
-// Users are added from the command line; the password is read from the standard
-// input:
+// This command adds a user. It reads the password from standard input:
 //
 //	go run . adduser EMAIL TENANT
 //
-// SIGINT and SIGTERM end it when the running requests are done.
+// On SIGINT or SIGTERM, the service completes the running requests and exits.
 package main
 
 import (
@@ -36,7 +38,7 @@ import (
 	"time"
 )
 
-// shutdownTime is how long running requests are waited for.
+// shutdownTime limits the wait for running requests.
 const shutdownTime = 30 * time.Second
 
 func main() {
@@ -76,11 +78,11 @@ func run(ctx context.Context, args []string, log *slog.Logger) (err error) {
 	if adding {
 		password, err := bufio.NewReader(os.Stdin).ReadString('\n')
 		if err != nil && password == "" {
-			return fmt.Errorf("reading the password from the standard input: %w", err)
+			return fmt.Errorf("reading the password from standard input: %w", err)
 		}
 		return s.addUser(ctx, args[1], args[2], strings.TrimRight(password, "\r\n"))
 	}
-	if err := s.store.Check(ctx); err != nil { // says what is wrong, and what would help
+	if err := s.store.Check(ctx); err != nil { // the error names the problem and the fix
 		return err
 	}
 	if err := s.demoUser(ctx); err != nil {
@@ -89,7 +91,7 @@ func run(ctx context.Context, args []string, log *slog.Logger) (err error) {
 	return serve(ctx, s)
 }
 
-// serve answers requests until ctx ends.
+// serve serves requests until ctx ends.
 func serve(ctx context.Context, s *service) (err error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", s.set.Addr)
 	if err != nil {
@@ -129,11 +131,11 @@ func serve(ctx context.Context, s *service) (err error) {
 	return err
 }
 
-// newServer bounds what a slow client can take of the server before a handler
-// runs; the handlers bound the rest by inTime.
+// newServer limits slow clients until a handler runs. After that, inTime limits
+// them.
 func newServer(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 32 << 10,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // broken connections, above all
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // mostly broken connections
 	}
 }

@@ -1,6 +1,6 @@
 package main
 
-// What is measured, for Prometheus. See docs/monitoring.md for alerts on it.
+// This file defines the Prometheus metrics. See docs/monitoring.md for alerts.
 
 import (
 	"context"
@@ -28,15 +28,15 @@ func newMetrics(s *service) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "invoices_http_requests_total", Help: "Requests by route and status."}, []string{"route", "method", "code"}),
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "invoices_http_request_seconds", Help: "How long requests took, with their content.", Buckets: []float64{.005, .02, .1, .5, 2, 10, 60, 600}}, []string{"route"}),
-		running:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "invoices_http_requests_running", Help: "Requests that are being served."}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "invoices_http_request_seconds", Help: "Duration of requests, including the transfer of content.", Buckets: []float64{.005, .02, .1, .5, 2, 10, 60, 600}}, []string{"route"}),
+		running:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "invoices_http_requests_running", Help: "Requests in progress."}),
 		bytes:    prometheus.NewCounter(prometheus.CounterOpts{Name: "invoices_stored_bytes_total", Help: "Bytes of stored files."}),
-		lastly:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "invoices_settled_timestamp_seconds", Help: "When what was left half done was last settled without an error; 0: never."}),
-		settled:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "invoices_reconciled_total", Help: "Operations of killed processes that were settled, by outcome."}, []string{"outcome"}),
+		lastly:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "invoices_settled_timestamp_seconds", Help: "Time of the last successful settlement of unfinished operations; 0 means never."}),
+		settled:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "invoices_reconciled_total", Help: "Settled operations of killed processes, by outcome."}, []string{"outcome"}),
 	}
-	m.reconciled(blobstore.Reconciled{}) // a counter that begins with its first event shows no increase
+	m.reconciled(blobstore.Reconciled{}) // start at 0, so that the first event counts as an increase
 	m.registry.MustRegister(m.requests, m.duration, m.running, m.bytes, m.settled, m.lastly, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "invoices_trail_open_intents", Help: "Operations that were begun and are not settled; -1 if the database does not answer."}, func() float64 {
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "invoices_trail_open_intents", Help: "Operations in progress or unsettled; -1 if the database does not respond."}, func() float64 {
 			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 			defer cancel()
 			n, err := s.journal.OpenIntents(ctx)
@@ -45,13 +45,13 @@ func newMetrics(s *service) *metrics {
 			}
 			return float64(n)
 		}),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "invoices_trail_sound", Help: "1 if the last verification found nothing, 0 if it did or there was none."}, func() float64 {
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "invoices_trail_sound", Help: "1 if the last verification found no changes, 0 if it found some or none has run yet."}, func() float64 {
 			if _, sound, _ := s.checked.last(); sound {
 				return 1
 			}
 			return 0
 		}),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "invoices_trail_verified_timestamp_seconds", Help: "When the trail was verified last; 0: never."}, func() float64 {
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "invoices_trail_verified_timestamp_seconds", Help: "Time of the last verification of the trail; 0 means never."}, func() float64 {
 			at, _, ever := s.checked.last()
 			if !ever {
 				return 0
@@ -67,7 +67,7 @@ func (m *metrics) handler() http.Handler {
 	return mux
 }
 
-// count measures a route.
+// count measures the requests of a route.
 func (m *metrics) count(route string, next http.Handler) http.Handler {
 	labels := prometheus.Labels{"route": route}
 	return promhttp.InstrumentHandlerInFlight(m.running,

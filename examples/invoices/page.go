@@ -1,6 +1,7 @@
 package main
 
-// The page: rendered here, with one style sheet and one script that are served from the program itself.
+// This file implements the web page. The service renders the HTML and serves
+// one style sheet and one script.
 
 import (
 	"bytes"
@@ -30,11 +31,11 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 func (s *service) pages(handle func(string, http.Handler), users func(string, handlerFunc), logins *limiter) {
 	files, err := fs.Sub(web, "web/static")
 	if err != nil {
-		panic(err) // of a path that is a constant
+		panic(err) // unreachable: the path is constant
 	}
 	static := http.StripPrefix("/static/", http.FileServerFS(files))
 	handle("GET /static/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-cache") // they have no version in their names
+		w.Header().Set("Cache-Control", "no-cache") // the file names have no version
 		static.ServeHTTP(w, r)
 	}))
 	handle("GET /{$}", s.answer(s.pageList))
@@ -58,22 +59,22 @@ func (s *service) pages(handle func(string, http.Handler), users func(string, ha
 	})
 }
 
-// view is what every page shows.
+// view is the data of the templates.
 type view struct {
 	Title, Email, Tenant string
 
-	Invoices []*invoice // the list
+	Invoices []*invoice // list.html
 	Page     int
 	More     bool
 	MaxBytes int64
 	MaxPDF   int64
 	Backend  string
 
-	Invoice *invoice // the trail of one
+	Invoice *invoice // trail.html
 	Trail   *trail
 	Live    bool
 
-	Error string // the form of logging in
+	Error string // login.html
 }
 
 func (s *service) render(w http.ResponseWriter, r *http.Request, status int, name string, v view) error {
@@ -87,7 +88,7 @@ func (s *service) render(w http.ResponseWriter, r *http.Request, status int, nam
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "private, no-store")
 	w.WriteHeader(status)
-	_, _ = w.Write(b.Bytes()) // a client that is gone needs no answer
+	_, _ = w.Write(b.Bytes()) // ignore a disconnected client
 	return nil
 }
 
@@ -102,7 +103,7 @@ func (s *service) pageLogin(w http.ResponseWriter, r *http.Request) error {
 func (s *service) formLogin(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, maxJSON)
 	if err := r.ParseForm(); err != nil {
-		return refuse(400, "", "", "The form can't be understood.")
+		return refuse(400, "", "", "The form is malformed.")
 	}
 	_, t, err := s.login(r.Context(), r.PostForm.Get("email"), r.PostForm.Get("password"))
 	if p := (*blobhttp.Problem)(nil); errors.As(err, &p) {
@@ -163,7 +164,7 @@ func humanBytes(n int64) string {
 	return fmt.Sprintf("%.1f %ciB", f, units[0])
 }
 
-// amount groups the digits of an amount by thin spaces.
+// amount formats an amount with thin spaces between groups of digits.
 func amount(i *invoice) string {
 	whole, cents, _ := strings.Cut(i.Total(), ".")
 	sign := ""
@@ -176,12 +177,12 @@ func amount(i *invoice) string {
 	return sign + whole + "." + cents
 }
 
-// actionWords says what an entry is about.
+// actionWords returns a description of an entry.
 func actionWords(e trailEntry) string {
 	words := map[string]string{
 		string(audit.ActionUpload): "Stored", string(audit.ActionDownload): "Downloaded", string(audit.ActionDelete): "Deleted",
 		string(audit.ActionIssueLink): "Link issued", string(audit.ActionIssueUploadLink): "Upload link issued",
-		string(audit.ActionRedeem): "Link used", string(audit.ActionRevoke): "Link withdrawn", string(audit.ActionReconcile): "Reconciled",
+		string(audit.ActionRedeem): "Link used", string(audit.ActionRevoke): "Link revoked", string(audit.ActionReconcile): "Reconciled",
 	}[e.Action]
 	if words == "" {
 		words = e.Action

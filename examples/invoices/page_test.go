@@ -174,7 +174,7 @@ func TestPage(t *testing.T) {
 	drive(t, ctx, chromedp.Click(chromedp.CSS(".verdict button")))
 	until(t, ctx, `document.querySelector(".verdict")?.classList.contains("verified")`)
 	entries := of(t, ctx, chromedp.Text(chromedp.CSS(".line")))
-	for _, want := range []string{"Stored", "Link issued", "Link used", demoEmail, "whoever had the link", "127.0.0.1"} {
+	for _, want := range []string{"Stored", "Link issued", "Link used", demoEmail, "user of a link", "127.0.0.1"} {
 		assert.Contains(t, entries, want)
 	}
 	sound("trail")
@@ -205,7 +205,7 @@ func TestPageAsksForUnclearDetails(t *testing.T) {
 	require.NoError(t, err)
 	drive(t, ctx, chromedp.Click(chromedp.CSS(`input[value=auto]`)), chromedp.SetUploadFiles(chromedp.CSS("#file"), []string{file}), chromedp.Click(chromedp.CSS("#upload button.main")), chromedp.WaitVisible(chromedp.CSS("#details")))
 	until(t, ctx, `document.getElementById("said").classList.contains("bad")`)
-	assert.Contains(t, of(t, ctx, chromedp.Text(chromedp.CSS("#said"))), "Date: it is not clear")
+	assert.Contains(t, of(t, ctx, chromedp.Text(chromedp.CSS("#said"))), "Date: the value is unclear")
 	assert.Equal(t, "INV-100||10.00|EUR|date", of(t, ctx, eval[string](`["number", "date", "total", "currency"].map((id) => document.getElementById(id).value).concat(document.activeElement.id).join("|")`)))
 	assert.Empty(t, s.files())
 	drive(t, ctx, eval[chromedp.Void](`document.getElementById("date").value = "2026-11-03"`), chromedp.Click(chromedp.CSS("#upload button.main")))

@@ -1,7 +1,9 @@
 package main
 
-// Number, date and total of an invoice, read from its PDF. A parser of files that anybody may send has to be able to die
-// alone: it runs in a process of its own, this program with another argument, which has little time and memory.
+// This file implements reading the number, date and total of an invoice from
+// its PDF. The PDF is untrusted, and the parser may crash. It therefore runs in
+// a separate process with limited time and memory: this program with another
+// argument.
 
 import (
 	"bytes"
@@ -26,15 +28,15 @@ const (
 	pdfMemory      = 256 << 20 // bytes of heap
 )
 
-// pdfResult is what that process writes, as JSON.
+// pdfResult is the JSON output of the separate process.
 type pdfResult struct {
 	Details readpdf.Details
-	Unclear []string // why some details are not certain
-	Refused string   // why the file as a whole can't be read
+	Unclear []string // reasons why some details are uncertain
+	Refused string   // reason why the whole file is unreadable
 }
 
-// readPDF returns the details that a PDF shows. If one of them is not certain, the
-// error is a problem that has those which are.
+// readPDF returns the details in a PDF. If a detail is uncertain, the error is
+// a problem with the certain details.
 func (s *service) readPDF(ctx context.Context, content []byte) (details, error) {
 	ctx, cancel := context.WithTimeout(ctx, pdfTime)
 	defer cancel()
@@ -49,7 +51,7 @@ func (s *service) readPDF(ctx context.Context, content []byte) (details, error) 
 		return details{}, err
 	}
 	cmd := exec.CommandContext(ctx, self, readPDFCommand)
-	cmd.Env = []string{"GOMAXPROCS=1"} // and no secrets
+	cmd.Env = []string{"GOMAXPROCS=1"} // without the secrets of this process
 	cmd.Stdin = bytes.NewReader(content)
 	out, err := cmd.Output()
 	var result pdfResult
@@ -57,22 +59,25 @@ func (s *service) readPDF(ctx context.Context, content []byte) (details, error) 
 		err = json.Unmarshal(out, &result)
 	}
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-		result.Refused = "it is damaged, or too large to read"
+		result.Refused = "the file is damaged or too large to read"
 	} else if err != nil {
-		return details{}, fmt.Errorf("starting the reader of PDFs: %w", err)
+		return details{}, fmt.Errorf("running the PDF reader: %w", err)
 	}
 	d := details{Number: result.Details.Number, Date: result.Details.Date, Total: result.Details.Total, Currency: result.Details.Currency}
 	switch {
 	case result.Refused != "":
-		return details{}, unclearPDF("The PDF can't be read", result.Refused, details{})
+		return details{}, unclearPDF("Unreadable PDF", result.Refused, details{})
 	case len(result.Unclear) > 0 || d.Number == "" || d.Date == "" || d.Total == "" || d.Currency == "":
-		return d, unclearPDF("The PDF does not show all details with certainty", strings.Join(result.Unclear, "; "), d)
+		return d, unclearPDF(titleUnclear, strings.Join(result.Unclear, "; "), d)
 	}
 	return d, nil
 }
 
-// unclearPDF refuses a PDF. The problem has the details that are certain, so that a
-// client can show them in a form; upload_file takes what a person confirms.
+const titleUnclear = "Uncertain details in PDF"
+
+// unclearPDF returns a problem for a PDF. It includes the certain details, so
+// that a client can show them in a form. upload_file accepts the details after
+// a person has confirmed them.
 func unclearPDF(title, reason string, found details) error {
 	return &blobhttp.Problem{
 		Status: 422, Code: "pdf", Title: title, Detail: strings.TrimSpace(strings.ToUpper(reason[:min(1, len(reason))])+reason[min(1, len(reason)):]+".") + " Check the invoice and enter the details by hand.",
@@ -80,7 +85,7 @@ func unclearPDF(title, reason string, found details) error {
 	}
 }
 
-// readPDFMain is that process.
+// readPDFMain is the main function of the separate process.
 func readPDFMain(in io.Reader, out io.Writer) (code int) {
 	go func() {
 		heap := []runtimemetrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
@@ -92,7 +97,7 @@ func readPDFMain(in io.Reader, out io.Writer) (code int) {
 		}
 	}()
 	defer func() {
-		if recover() != nil { // of a parser that trusted the file
+		if recover() != nil { // the parser panicked on a damaged file
 			code = 2
 		}
 	}()

@@ -1,7 +1,7 @@
 package main
 
-// Invoices as the database has them. Every statement that a request causes names the tenant: a row of another one is
-// not there.
+// This file implements the rows of invoices. Every statement of a request names
+// the tenant, so the rows of other tenants are not found.
 
 import (
 	"context"
@@ -22,12 +22,12 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore"
 )
 
-// States of an invoice.
+// The states of an invoice.
 const (
-	statePending  = "pending"  // a direct upload is under way
-	stateStored   = "stored"   // row and file stand
-	stateDeleting = "deleting" // the file is going
-	stateDeleted  = "deleted"  // it is gone; the row is kept for the trail
+	statePending  = "pending"  // a direct upload is in progress
+	stateStored   = "stored"   // row and file exist
+	stateDeleting = "deleting" // the deletion of the file is in progress
+	stateDeleted  = "deleted"  // the file is deleted; the row remains for the trail
 )
 
 type invoice struct {
@@ -54,10 +54,10 @@ func newInvoice(a audit.Actor) *invoice {
 	return &invoice{ID: uuid.NewString(), TenantID: a.TenantID, UserID: a.UserID, State: stateStored, CreatedAt: now, ChangedAt: now}
 }
 
-// resource is what the trail calls the invoice.
+// resource returns the invoice as a resource in the trail.
 func (i *invoice) resource() audit.Resource { return audit.Resource{Type: "invoice", ID: i.ID} }
 
-// has takes over what the store says of the file.
+// has sets the fields of the file from the stored object.
 func (i *invoice) has(obj *blobstore.Object) {
 	i.FileKey, i.Size, i.ContentType, i.SHA256 = obj.Key, obj.Size, obj.ContentType, fmt.Sprintf("%x", obj.SHA256)
 	if i.Filename = obj.Filename; i.Filename == "" {
@@ -65,7 +65,7 @@ func (i *invoice) has(obj *blobstore.Object) {
 	}
 }
 
-// Total is the amount as text, such as 2403.80.
+// Total returns the amount as text, such as 2403.80.
 func (i *invoice) Total() string {
 	sign, c := "", i.TotalCents
 	if c < 0 {
@@ -74,15 +74,16 @@ func (i *invoice) Total() string {
 	return fmt.Sprintf("%s%d.%02d", sign, c/100, c%100)
 }
 
-// Created is when the row was made.
+// Created returns the creation time of the row.
 func (i *invoice) Created() time.Time { return time.UnixMilli(i.CreatedAt).UTC() }
 
-// newKey is the key for a file of the invoice, and names both.
+// newKey returns a key for a file of the invoice. It contains the tenant and
+// the ID.
 func (i *invoice) newKey(filename string) string {
 	return blobstore.NewKey(tenantPrefix(i.TenantID)+"invoices/"+i.ID, filename)
 }
 
-// attrs are what the trail has of the invoice beside its id.
+// attrs returns additional attributes of the invoice for the trail.
 func (i *invoice) attrs() map[string]string {
 	if i.TransactionID == "" {
 		return nil
@@ -90,11 +91,11 @@ func (i *invoice) attrs() map[string]string {
 	return map[string]string{"transaction_id": i.TransactionID}
 }
 
-// tenantPrefix is where the files of a tenant are.
+// tenantPrefix returns the folder of a tenant.
 func tenantPrefix(tenant string) string { return "tenants/" + tenant + "/" }
 
-// ownFilesOnly is the second wall between tenants: whatever a handler asks of
-// the store, it gets at no file of another tenant than the actor's.
+// ownFilesOnly is the second protection between tenants. It denies access to
+// the files of other tenants, even if a handler has a bug.
 func ownFilesOnly(_ context.Context, e audit.Event) error {
 	own := tenantPrefix(e.Actor.TenantID)
 	if e.Actor.TenantID == "" || !strings.HasPrefix(e.Key, own) || e.SourceKey != "" && !strings.HasPrefix(e.SourceKey, own) {
@@ -105,14 +106,14 @@ func ownFilesOnly(_ context.Context, e audit.Event) error {
 
 const columns = "id, tenant_id, user_id, number, issued_on, total_cents, currency, transaction_id, state, file_key, filename, size, content_type, sha256, created_at, changed_at"
 
-// insert stores the row, in a transaction or on its own.
+// insert stores the row. db may be a transaction.
 func insert(ctx context.Context, db sqlx.ExtContext, i *invoice) error {
 	_, err := sqlx.NamedExecContext(ctx, db, "INSERT INTO invoices ("+columns+") VALUES (:"+strings.ReplaceAll(columns, ", ", ", :")+")", i)
 	return err
 }
 
-// find returns an invoice of the actor's tenant in one of the states;
-// fs.ErrNotExist if there is none.
+// find returns an invoice of the actor's tenant, if it is in one of the states.
+// If no such invoice exists, the error is fs.ErrNotExist.
 func (s *service) find(ctx context.Context, id string, states ...string) (*invoice, error) {
 	a, _ := audit.ActorFrom(ctx)
 	if u, err := uuid.Parse(id); err != nil || u.String() != id || a.TenantID == "" {
@@ -132,7 +133,8 @@ func (s *service) find(ctx context.Context, id string, states ...string) (*invoi
 
 const pageSize = 50
 
-// list returns a page of the stored invoices of the actor's tenant, newest first.
+// list returns a page of the stored invoices of the actor's tenant, newest
+// first.
 func (s *service) list(ctx context.Context, page int) (invoices []*invoice, more bool, err error) {
 	a, _ := audit.ActorFrom(ctx)
 	err = s.db.SelectContext(ctx, &invoices, s.db.Rebind("SELECT "+columns+" FROM invoices WHERE tenant_id = ? AND state = ? ORDER BY created_at DESC, id LIMIT ? OFFSET ?"),
@@ -143,7 +145,7 @@ func (s *service) list(ctx context.Context, page int) (invoices []*invoice, more
 	return invoices, more, err
 }
 
-// move changes the state of an invoice, if it is still what it was.
+// move changes the state of an invoice, unless it was changed concurrently.
 func (s *service) move(ctx context.Context, i *invoice, to string) error {
 	res, err := s.db.ExecContext(ctx, s.db.Rebind("UPDATE invoices SET state = ?, size = ?, content_type = ?, sha256 = ?, filename = ?, changed_at = ? WHERE id = ? AND tenant_id = ? AND state = ?"),
 		to, i.Size, i.ContentType, i.SHA256, i.Filename, time.Now().UnixMilli(), i.ID, i.TenantID, i.State)
@@ -157,8 +159,8 @@ func (s *service) move(ctx context.Context, i *invoice, to string) error {
 	return nil
 }
 
-// moveOnce is move for what others may be doing at the same time: it succeeds too
-// if the invoice has come to that state meanwhile.
+// moveOnce is like move, but also succeeds if the invoice is already in the new
+// state, because of a concurrent request.
 func (s *service) moveOnce(ctx context.Context, i *invoice, to string) error {
 	err := s.move(ctx, i, to)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -176,52 +178,55 @@ func (s *service) moveOnce(ctx context.Context, i *invoice, to string) error {
 	return nil
 }
 
-// details are what a client says of an invoice, or a PDF does.
+// details are the details of an invoice, from a client or a PDF.
 type details struct {
 	Number, Date, Total, Currency, TransactionID string
 }
 
-// set checks d and takes it over. The error names what is wrong.
+// set validates d and sets the details. The error lists all invalid fields.
 func (i *invoice) set(d details) error {
 	var wrong []string
 	number, transaction := strings.TrimSpace(d.Number), strings.TrimSpace(d.TransactionID)
 	if n := utf8.RuneCountInString(number); n == 0 || n > 64 || !storable(number) {
-		wrong = append(wrong, "number: 1 to 64 characters")
+		wrong = append(wrong, "number: want 1 to 64 characters")
 	}
 	if _, err := time.Parse(time.DateOnly, d.Date); err != nil {
-		wrong = append(wrong, "date: a day such as 2026-11-02")
+		wrong = append(wrong, "date: want a day such as 2026-11-02")
 	}
 	cents, ok := parseCents(d.Total)
 	if !ok {
-		wrong = append(wrong, "total: an amount such as 2403.80")
+		wrong = append(wrong, "total: want an amount such as 2403.80")
 	}
 	currency := strings.ToUpper(strings.TrimSpace(d.Currency))
 	if currency == "" {
 		currency = "EUR"
 	}
 	if len(currency) != 3 || strings.Trim(currency, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-		wrong = append(wrong, "currency: three letters such as EUR")
+		wrong = append(wrong, "currency: want three letters such as EUR")
 	}
 	if !goodTransaction(transaction) {
 		wrong = append(wrong, wantTransaction)
 	}
 	if len(wrong) > 0 {
-		return refuse(422, "details", "The invoice's details are not complete", strings.Join(wrong, "; ")+".")
+		return refuse(422, "details", titleDetails, strings.Join(wrong, "; ")+".")
 	}
 	i.Number, i.IssuedOn, i.TotalCents, i.Currency, i.TransactionID = number, d.Date, cents, currency, transaction
 	return nil
 }
 
-const wantTransaction = "transaction_id: at most 64 characters"
+const (
+	titleDetails    = "Invalid invoice details"
+	wantTransaction = "transaction_id: want at most 64 characters"
+)
 
 func goodTransaction(id string) bool { return utf8.RuneCountInString(id) <= 64 && storable(id) }
 
-// storable reports whether every database takes a text, and the same one.
+// storable reports whether every database stores a text unchanged.
 func storable(text string) bool {
 	return utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl)
 }
 
-// parseCents reads an amount with a point and at most two decimals.
+// parseCents parses an amount with a decimal point and at most two decimals.
 func parseCents(text string) (int64, bool) {
 	whole, frac, hasFrac := strings.Cut(strings.TrimSpace(text), ".")
 	if whole == "" || whole == "-" || len(whole) > 13 || hasFrac && (len(frac) == 0 || len(frac) > 2) || strings.Trim(whole+frac, "-0123456789") != "" || strings.Contains(frac, "-") {

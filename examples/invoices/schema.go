@@ -1,7 +1,8 @@
 package main
 
-// The tables of the service. They are in the database of the trail, because only there a row and the record of its file
-// can be committed together.
+// This file defines the tables of the service. They are in the same database as
+// the trail, so one transaction can commit a row together with the record of
+// its file.
 
 import (
 	"context"
@@ -10,8 +11,8 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// schema is the same for SQLite, PostgreSQL and MariaDB, but for what MariaDB
-// needs to compare text byte for byte. Times are milliseconds since 1970.
+// schema is valid for SQLite, PostgreSQL and MariaDB. For MariaDB, createTables
+// adds a binary collation. Times are in milliseconds since 1970.
 var schema = []string{
 	`CREATE TABLE IF NOT EXISTS users (
 		id            VARCHAR(36)  NOT NULL PRIMARY KEY,
@@ -47,7 +48,7 @@ var schema = []string{
 		created_at     BIGINT        NOT NULL,
 		changed_at     BIGINT        NOT NULL
 	)`,
-	// For the list of a tenant, and for what was left half done.
+	// The indexes support the list of a tenant, and the search for unfinished work.
 	`CREATE INDEX IF NOT EXISTS invoices_by_tenant ON invoices (tenant_id, state, created_at)`,
 	`CREATE INDEX IF NOT EXISTS invoices_by_state ON invoices (state, changed_at)`,
 }
@@ -59,12 +60,12 @@ func createTables(ctx context.Context, db *sqlx.DB) error {
 		}
 		_, err := db.ExecContext(ctx, statement)
 		if err != nil {
-			// PostgreSQL fails, IF NOT EXISTS or not, when another process makes the same
-			// at that moment; then that process has made it.
+			// PostgreSQL fails despite IF NOT EXISTS if another process creates the same
+			// table concurrently. The second attempt finds that table.
 			_, err = db.ExecContext(ctx, statement)
 		}
 		if err != nil {
-			return fmt.Errorf("making the tables of the service: %w", err)
+			return fmt.Errorf("creating the tables of the service: %w", err)
 		}
 	}
 	return nil

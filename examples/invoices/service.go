@@ -1,6 +1,7 @@
 package main
 
-// The service as a whole: what it is made of, what it serves, and what it does in the background.
+// This file implements the service: its parts, its routes and its background
+// work.
 
 import (
 	"context"
@@ -38,24 +39,24 @@ type service struct {
 	checked verifier
 	metrics *metrics
 
-	commit       func(*sqlx.Tx) error // a field, for tests of answers that are lost
+	commit       func(*sqlx.Tx) error // a field, so that tests can lose the response of a commit
 	passwordCost int
-	requestRate  float64       // of a user, a second
-	patience     time.Duration // with a client, beside what its content takes
+	requestRate  float64       // requests per second and user
+	patience     time.Duration // time for a request, in addition to the time for its content
 	draining     atomic.Bool
-	parsers      chan struct{} // as many PDFs are read at a time
+	parsers      chan struct{} // limits the PDFs read concurrently
 }
 
 func open(ctx context.Context, set *settings, log *slog.Logger) (_ *service, err error) {
 	s := &service{set: set, log: log, commit: (*sqlx.Tx).Commit, passwordCost: bcrypt.DefaultCost, requestRate: 20, patience: time.Minute, parsers: make(chan struct{}, 2)}
 	s.app, err = blobtrail.Open(ctx, &blobtrail.Options{
 		Config: &set.files, Logger: log, Store: &blobstore.Options{Authorize: ownFilesOnly},
-		ReconcileEvery: -1, // settle does so, and counts the results
+		ReconcileEvery: -1, // settle calls Reconcile and counts the results
 	})
 	if err != nil {
 		return nil, err
 	}
-	driver, _, _ := strings.Cut(set.files.AuditDatabaseURL.Reveal(), ":") // by whose name sqlx knows the placeholders
+	driver, _, _ := strings.Cut(set.files.AuditDatabaseURL.Reveal(), ":") // sqlx derives the placeholders from the driver name
 	s.store, s.journal, s.db = s.app.Store, s.app.Journal, sqlx.NewDb(s.app.Journal.DB(), driver)
 	s.metrics = newMetrics(s)
 	if err := createTables(ctx, s.db); err != nil {
@@ -68,10 +69,10 @@ func (s *service) close(ctx context.Context) error {
 	return s.app.Close(ctx)
 }
 
-// handler is everything that clients reach.
+// handler returns the handler for all requests of clients.
 func (s *service) handler() http.Handler {
 	mux := http.NewServeMux()
-	perUser, logins := newLimiter(s.requestRate, 60), newLimiter(0.2, 10) // requests a second, and at once
+	perUser, logins := newLimiter(s.requestRate, 60), newLimiter(0.2, 10) // requests per second, and burst
 	var patterns []string
 	handle := func(pattern string, h http.Handler) {
 		patterns = append(patterns, pattern)
@@ -108,7 +109,7 @@ func (s *service) handler() http.Handler {
 
 	identify := blobhttp.Middleware(&blobhttp.MiddlewareOptions{Identify: identify, OnError: s.report, TrustedProxies: s.set.proxies})
 	all := s.withSession(identify(http.NewCrossOriginProtection().Handler(mux)))
-	// Counted is what is refused before a route is reached, too.
+	// Also count requests that are refused before they reach a route.
 	counted := map[string]http.Handler{"": s.metrics.count("none", all)}
 	for _, pattern := range patterns {
 		counted[pattern] = s.metrics.count(pattern, all)
@@ -123,31 +124,31 @@ func (s *service) handler() http.Handler {
 	}))
 }
 
-// handleReady answers whether requests should be sent here: not while the
-// process ends, nor without database or storage.
+// handleReady reports whether the process can serve requests. It cannot during
+// shutdown, or without the database or the storage.
 func (s *service) handleReady(w http.ResponseWriter, r *http.Request) error {
 	if s.draining.Load() {
-		return refuse(503, "draining", "This process is about to end", "")
+		return refuse(503, "draining", "Shutting down", "Send the request to another process.")
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
 	defer cancel()
 	if err := s.db.PingContext(ctx); err != nil {
 		s.log.Error("not ready: database", "error", err)
-		return refuse(503, "database", "The database does not answer", "")
+		return refuse(503, "database", "Database unavailable", "Try again later.")
 	}
 	if _, err := s.store.Stat(asSystem(ctx, "system"), tenantPrefix("system")+"ready"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.log.Error("not ready: storage", "error", err)
-		return refuse(503, "storage", "The storage does not answer", "")
+		return refuse(503, "storage", "Storage unavailable", "Try again later.")
 	}
 	return writeJSON(w, 200, map[string]string{"status": "ready"})
 }
 
-// asSystem is the context of what the service does on its own for a tenant.
+// asSystem returns a context for work of the service itself, for a tenant.
 func asSystem(ctx context.Context, tenant string) context.Context {
 	return audit.WithActor(ctx, audit.Actor{UserID: "system", TenantID: tenant})
 }
 
-// background settles what was left half done, and verifies the trail, until stop
+// background settles unfinished operations and verifies the trail, until stop
 // is called.
 func (s *service) background(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -168,13 +169,13 @@ func (s *service) background(ctx context.Context) (stop func()) {
 			}
 		})
 	}
-	every(time.Minute, s.settle, "settling what was left half done")
-	every(5*time.Minute, s.verify, "verifying the trail")
+	every(time.Minute, s.settle, "settling unfinished operations failed, retrying")
+	every(5*time.Minute, s.verify, "verifying the trail failed, retrying")
 	return func() { cancel(); work.Wait() }
 }
 
-// settle finishes what processes that were killed have begun: first the files,
-// then the rows. Other processes may do so at the same time.
+// settle completes the operations of killed processes: first the files, then
+// the rows. Other processes may call it concurrently.
 func (s *service) settle(ctx context.Context) error {
 	done, err := s.store.Reconcile(ctx)
 	s.metrics.reconciled(done)
@@ -186,18 +187,18 @@ func (s *service) settle(ctx context.Context) error {
 
 func (s *service) settleRows(ctx context.Context) error {
 	var rows []*invoice
-	// Direct uploads have their link's time and a quarter of an hour more.
+	// A direct upload expires 15 minutes after its link.
 	now := time.Now()
-	over := now.Add(-s.set.files.LinkExpiry - 20*time.Minute)
+	expired := now.Add(-s.set.files.LinkExpiry - 20*time.Minute)
 	err := s.db.SelectContext(ctx, &rows, s.db.Rebind("SELECT "+columns+" FROM invoices WHERE state = ? AND changed_at < ? OR state = ? AND changed_at < ? ORDER BY changed_at LIMIT 100"),
-		statePending, over.UnixMilli(), stateDeleting, now.Add(-time.Minute).UnixMilli())
+		statePending, expired.UnixMilli(), stateDeleting, now.Add(-time.Minute).UnixMilli())
 	for _, i := range rows {
 		ctx := asSystem(ctx, i.TenantID)
 		if i.State == stateDeleting {
 			err = errors.Join(err, s.remove(ctx, i))
 			continue
 		}
-		// One that is complete has its file; one that is not comes to nothing.
+		// A completed upload has a file. Without a file, remove the row.
 		obj, serr := s.store.Stat(ctx, i.FileKey)
 		switch {
 		case serr == nil:
@@ -205,7 +206,7 @@ func (s *service) settleRows(ctx context.Context) error {
 			err = errors.Join(err, s.moveOnce(ctx, i, stateStored))
 		case errors.Is(serr, fs.ErrNotExist):
 			if stored, rerr := s.recorded(ctx, i, audit.ActionUpload); stored || rerr != nil {
-				err = errors.Join(err, rerr, fmt.Errorf("invoice %s: its file was stored and is missing", i.ID))
+				err = errors.Join(err, rerr, fmt.Errorf("invoice %s: the file was stored, but is missing now", i.ID))
 				continue
 			}
 			_, derr := s.db.ExecContext(ctx, s.db.Rebind("DELETE FROM invoices WHERE id = ? AND state = ?"), i.ID, statePending)

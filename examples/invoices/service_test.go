@@ -187,7 +187,7 @@ func TestTamperingShows(t *testing.T) {
 	require.NoError(t, s.verify(t.Context()))
 	assert.Equal(t, tampered, state(one.ID))
 	assert.Contains(t, s.log.String(), "TAMPERED")
-	assert.Contains(t, anna.do("GET", "/invoices/"+one.ID, nil).body, "Not as it was recorded")
+	assert.Contains(t, anna.do("GET", "/invoices/"+one.ID, nil).body, "Changed after it was recorded")
 	_, sound, _ := s.checked.last()
 	assert.False(t, sound)
 }

@@ -121,7 +121,7 @@ func TestDemoUser(t *testing.T) {
 	assert.NotContains(t, s.log.String(), demoPassword, "there are users, and none is the demo user")
 	s.set.files.AppEnv = "production"
 	require.NoError(t, s.demoUser(t.Context()))
-	require.ErrorContains(t, s.addUser(t.Context(), "Anna@North.example", "south", password), "is taken")
+	require.ErrorContains(t, s.addUser(t.Context(), "Anna@North.example", "south", password), "already exists")
 }
 
 // Processes that start together on an empty database all come up, also where each

@@ -1,7 +1,9 @@
 package main
 
-// The trail of an invoice, and whether it is as it was recorded. The whole trail is verified in the background; what is
-// told of that is what concerns the invoice, and whether all of it is sound: where it is not may be another tenant's.
+// This file implements the trail of an invoice and its verification. The
+// background work verifies the whole trail. A tenant sees only the result for
+// its own invoice, and whether the whole trail is unchanged. Details could
+// concern another tenant.
 
 import (
 	"context"
@@ -16,23 +18,23 @@ import (
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 )
 
-// Verification states of an entry, and of a trail.
+// The verification states of an entry and of a trail.
 const (
-	verified = "verified" // it is as it was recorded
-	pending  = "pending"  // it came after the last verification
-	tampered = "tampered" // it is not as it was recorded
+	verified = "verified" // unchanged since it was recorded
+	pending  = "pending"  // recorded after the last verification
+	tampered = "tampered" // changed since it was recorded
 )
 
-// verifier keeps what the last verification found.
+// verifier holds the result of the last verification.
 type verifier struct {
 	running sync.Mutex
-	tried   time.Time // when a request last asked for it, and what came of it
+	tried   time.Time // time and error of the last verification by a request
 	failed  error
 
 	mu     sync.Mutex
 	report *proof.Report
 	at     time.Time
-	sizes  map[string]int64 // of each writer's log
+	sizes  map[string]int64 // size of each writer's log
 }
 
 // verify checks the whole trail.
@@ -52,7 +54,7 @@ func (s *service) verifyLocked(ctx context.Context) error {
 	case errors.Is(err, proof.ErrTampered):
 		s.log.Error("THE TRAIL WAS TAMPERED WITH", "findings", report.Total, "first", err)
 	case err != nil:
-		s.log.Warn("the trail could not be checked against its published checkpoints", "error", err)
+		s.log.Warn("checking the trail against its published checkpoints failed", "error", err)
 	}
 	v := &s.checked
 	v.mu.Lock()
@@ -64,7 +66,7 @@ func (s *service) verifyLocked(ctx context.Context) error {
 	return nil
 }
 
-// state says what the last verification found of an entry.
+// state returns the result of the last verification for an entry.
 func (v *verifier) state(e audit.Entry) string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -72,7 +74,7 @@ func (v *verifier) state(e audit.Entry) string {
 		return pending
 	}
 	for _, f := range v.report.Findings {
-		// What concerns a writer as a whole concerns each of its entries.
+		// A finding without a position concerns all entries of the writer.
 		if f.WriterID == e.WriterID && (f.Seq < 0 || f.Seq <= e.Seq && e.Seq <= f.Last) {
 			return tampered
 		}
@@ -80,7 +82,8 @@ func (v *verifier) state(e audit.Entry) string {
 	return verified
 }
 
-// last returns when the trail was verified, and whether nothing was found.
+// last returns the time of the last verification, and whether it found the
+// trail unchanged.
 func (v *verifier) last() (at time.Time, sound, ever bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -97,7 +100,7 @@ type trailEntry struct {
 	IP        string    `json:"ip,omitempty"`
 	UserAgent string    `json:"user_agent,omitempty"`
 	Size      *int64    `json:"size,omitempty"`
-	Link      string    `json:"grant_id,omitempty"` // joins the issue of a link with its uses
+	Link      string    `json:"grant_id,omitempty"` // connects the issue of a link with its uses
 	State     string    `json:"verification"`
 }
 
@@ -110,9 +113,10 @@ type trail struct {
 
 const maxEntries = 500
 
-// trailOf returns what the trail has on the file of an invoice, the last entries
-// if there are many, oldest first. It asks by the key, since whoever uses a link belongs to no tenant and knows no
-// invoice; the row, which is the tenant's, says what the key is.
+// trailOf returns the newest entries for the file of an invoice, oldest first.
+// It selects them by key: the user of a link may belong to no tenant, and the
+// entry then does not name the invoice. The key comes from the tenant's own
+// row.
 func (s *service) trailOf(ctx context.Context, i *invoice) (*trail, error) {
 	t := &trail{ID: i.ID, State: verified}
 	if at, _, ever := s.checked.last(); ever {
@@ -128,7 +132,7 @@ func (s *service) trailOf(ctx context.Context, i *invoice) (*trail, error) {
 		}
 		user := emails[e.Actor.UserID]
 		if user == "" && e.Actor.TenantID == i.TenantID {
-			user = e.Actor.UserID // else somebody of another tenant has used a link, and who that is is theirs to know
+			user = e.Actor.UserID // do not reveal the users of other tenants
 		}
 		te := trailEntry{e.ID, e.OccurredAt, string(e.Action), string(e.Outcome), e.ErrorCode, user, e.Actor.IP, e.Actor.UserAgent, e.Size, e.GrantID, s.checked.state(e)}
 		t.Entries = append(t.Entries, te)
@@ -140,7 +144,7 @@ func (s *service) trailOf(ctx context.Context, i *invoice) (*trail, error) {
 	return t, nil
 }
 
-// emails are those of a tenant's users by their ids.
+// emails returns the email addresses of a tenant's users by user ID.
 func (s *service) emails(ctx context.Context, tenant string) (map[string]string, error) {
 	var users []struct{ ID, Email string }
 	err := s.db.SelectContext(ctx, &users, s.db.Rebind("SELECT id, email FROM users WHERE tenant_id = ?"), tenant)
@@ -151,7 +155,8 @@ func (s *service) emails(ctx context.Context, tenant string) (map[string]string,
 	return out, err
 }
 
-// handleTrail answers for deleted invoices too: that is what a trail is for.
+// handleTrail responds with the trail of an invoice, even if the invoice is
+// deleted.
 func (s *service) handleTrail(w http.ResponseWriter, r *http.Request) error {
 	i, err := s.find(r.Context(), r.PathValue("id"), stateStored, stateDeleting, stateDeleted)
 	if err != nil {
@@ -164,10 +169,11 @@ func (s *service) handleTrail(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, 200, t)
 }
 
-// verifyPause is how long requests get what the last of them got.
+// verifyPause is the minimum time between two verifications by requests.
 const verifyPause = 5 * time.Second
 
-// handleVerify verifies the trail now, or tells what was found a moment ago.
+// handleVerify verifies the trail, unless another request did so within
+// verifyPause.
 func (s *service) handleVerify(w http.ResponseWriter, r *http.Request) error {
 	if err := s.verifyNow(r.Context()); err != nil {
 		return err
@@ -181,7 +187,7 @@ func (s *service) verifyNow(ctx context.Context) error {
 	v.running.Lock()
 	defer v.running.Unlock()
 	if time.Since(v.tried) >= verifyPause {
-		// For all who wait, whether or not this client does.
+		// Other requests wait for this result, even if this client disconnects.
 		v.failed = s.verifyLocked(context.WithoutCancel(ctx))
 		v.tried = time.Now()
 	}

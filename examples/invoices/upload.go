@@ -1,7 +1,8 @@
 package main
 
-// The three ways to upload an invoice through the service. Each stages the file, stores the row in a transaction that
-// also settles the file's record, and so has both or neither.
+// This file implements the three ways to upload an invoice through the service.
+// Each one stages the file. One transaction then stores the row and settles the
+// record of the file, so either both exist or neither.
 
 import (
 	"bytes"
@@ -20,22 +21,23 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
 )
 
-// maxPDF is the largest file whose details are read from it.
+// maxPDF limits the size of a PDF whose details are read automatically, in
+// bytes.
 const maxPDF = 20 << 20
 
-// fileTypes are what an invoice may be, judged by the content.
+// fileTypes lists the accepted types. The content determines the type.
 var fileTypes = []string{"application/pdf", "image/png", "image/jpeg"}
 
-// source is where the details of an uploaded invoice come from.
+// source is the source of the details of an uploaded invoice.
 type source int
 
 const (
 	fromForm        source = iota // upload_file: the fields of the form
 	fromPDF                       // upload_file_auto: the PDF itself
-	fromTransaction               // upload_file_direct: the form, with the transaction that it belongs to
+	fromTransaction               // upload_file_direct: the form, including the transaction of the invoice
 )
 
-// uploading is the invoice of a request, from its fields to its answer.
+// uploading holds the invoice of a request until the response.
 type uploading struct {
 	invoice *invoice
 	pdf     bytes.Buffer
@@ -43,7 +45,7 @@ type uploading struct {
 
 type uploadingKey struct{}
 
-// uploadHandler takes a form with the file of an invoice.
+// uploadHandler returns a handler for a form with the file of an invoice.
 func (s *service) uploadHandler(from source) http.Handler {
 	in := &blobhttp.Intake{
 		Store: s.store, MaxSize: s.set.files.MaxUploadSize, AllowedTypes: fileTypes,
@@ -63,7 +65,7 @@ func (s *service) uploadHandler(from source) http.Handler {
 	})
 }
 
-// prepare makes the invoice of a file that is about to be received.
+// prepare creates the invoice before its file is received.
 func prepare(ctx context.Context, from source, f *blobhttp.File) error {
 	a, _ := audit.ActorFrom(ctx)
 	up := ctx.Value(uploadingKey{}).(*uploading)
@@ -71,19 +73,19 @@ func prepare(ctx context.Context, from source, f *blobhttp.File) error {
 	f.Key = up.invoice.newKey(f.Filename)
 	f.Options.Resource = up.invoice.resource()
 	if from == fromPDF {
-		// Checked here, since the error about the PDF's own details differs.
+		// Check it here, because details of the PDF itself cause a different error.
 		if up.invoice.TransactionID = strings.TrimSpace(f.Fields.Get("transaction_id")); !goodTransaction(up.invoice.TransactionID) {
-			return refuse(422, "details", "The invoice's details are not complete", wantTransaction+".")
+			return refuse(422, "details", titleDetails, wantTransaction+".")
 		}
 		f.Body = io.TeeReader(f.Body, &up.pdf)
 		return nil
 	}
 	d := detailsOf(f.Fields)
 	if len(f.Fields) == 0 {
-		return refuse(422, "details", "The invoice's details are not complete", "Send them before the file.")
+		return refuse(422, "details", titleDetails, "Send the details before the file.")
 	}
 	if from == fromTransaction && strings.TrimSpace(d.TransactionID) == "" {
-		return refuse(422, "details", "The invoice's details are not complete", "transaction_id: the transaction that it belongs to.")
+		return refuse(422, "details", titleDetails, "Set transaction_id to the transaction of the invoice.")
 	}
 	if err := up.invoice.set(d); err != nil {
 		return err
@@ -92,7 +94,7 @@ func prepare(ctx context.Context, from source, f *blobhttp.File) error {
 	return nil
 }
 
-// saveUpload stores the row of a file that has arrived.
+// saveUpload stores the row of a received file.
 func (s *service) saveUpload(ctx context.Context, from source, file blobhttp.Stored) error {
 	up := ctx.Value(uploadingKey{}).(*uploading)
 	if from == fromPDF {
@@ -102,7 +104,7 @@ func (s *service) saveUpload(ctx context.Context, from source, file blobhttp.Sto
 		}
 		d.TransactionID = up.invoice.TransactionID
 		if err := up.invoice.set(d); err != nil {
-			return unclearPDF("The PDF does not show all details with certainty", strings.TrimSuffix(err.(*blobhttp.Problem).Detail, "."), details{}) //nolint:errorlint // set returns nothing else
+			return unclearPDF(titleUnclear, strings.TrimSuffix(err.(*blobhttp.Problem).Detail, "."), details{}) //nolint:errorlint // set returns no other type
 		}
 	}
 	up.invoice.has(file.Object)
@@ -113,13 +115,13 @@ func detailsOf(f url.Values) details {
 	return details{Number: f.Get("number"), Date: f.Get("date"), Total: f.Get("total"), Currency: f.Get("currency"), TransactionID: f.Get("transaction_id")}
 }
 
-// save commits row and file together.
+// save commits the row and the file together.
 func (s *service) save(ctx context.Context, i *invoice, staged *blobstore.Staged) error {
 	tx, err := s.db.BeginTxx(ctx, nil)
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
+	defer tx.Rollback() //nolint:errcheck // no effect after a commit
 	if err := insert(ctx, tx, i); err != nil {
 		return err
 	}
@@ -127,7 +129,7 @@ func (s *service) save(ctx context.Context, i *invoice, staged *blobstore.Staged
 		return err
 	}
 	switch err := s.commit(tx); {
-	case errors.Is(err, sql.ErrTxDone): // it was rolled back before, when ctx ended
+	case errors.Is(err, sql.ErrTxDone): // the end of ctx already rolled it back
 		return fmt.Errorf("committing the invoice: %w", err)
 	case err != nil:
 		return s.unlessCommitted(ctx, i, err)
@@ -135,9 +137,10 @@ func (s *service) save(ctx context.Context, i *invoice, staged *blobstore.Staged
 	return nil
 }
 
-// unlessCommitted returns nil if the row is there although the commit failed, as
-// when only its answer was lost. If it is not, it may still come: whether the file
-// stays is left to the reconciler, which asks the transaction.
+// unlessCommitted handles the error of a commit. If the row exists, only the
+// response was lost, and unlessCommitted returns nil. Otherwise the row may
+// still appear. The error then leaves the file to Reconcile, which checks the
+// transaction.
 func (s *service) unlessCommitted(ctx context.Context, i *invoice, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
@@ -151,14 +154,14 @@ func (s *service) unlessCommitted(ctx context.Context, i *invoice, cause error) 
 func (s *service) answerUpload(w http.ResponseWriter, r *http.Request, _ *blobhttp.Uploaded) {
 	up := r.Context().Value(uploadingKey{}).(*uploading)
 	s.metrics.stored(up.invoice.Size)
-	if strings.HasPrefix(r.Header.Get("Accept"), "text/html") { // a form that was sent without the page's script
+	if strings.HasPrefix(r.Header.Get("Accept"), "text/html") { // the form was sent without the script of the page
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return
 	}
 	_ = writeJSON(w, http.StatusCreated, shown(up.invoice)) // never fails
 }
 
-// invoiceJSON is an invoice as clients get it.
+// invoiceJSON is an invoice in responses.
 type invoiceJSON struct {
 	ID            string    `json:"invoice_id"`
 	Number        string    `json:"number"`

@@ -1,6 +1,7 @@
 package main
 
-// What every request passes: security headers, the session, limits of rate and time, and answers.
+// This file implements the handling of every request: security headers,
+// sessions, limits of rate and time, and responses.
 
 import (
 	"context"
@@ -26,7 +27,8 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
 )
 
-// handlerFunc is a handler whose error is answered as a problem.
+// handlerFunc is a handler that returns its error. answer responds with a
+// problem.
 type handlerFunc func(http.ResponseWriter, *http.Request) error
 
 func (s *service) answer(h handlerFunc) http.Handler {
@@ -37,8 +39,8 @@ func (s *service) answer(h handlerFunc) http.Handler {
 	})
 }
 
-// outage makes err, which may be nil, one that is answered 503 if the database is
-// not there.
+// outage converts err to a problem with status 503 if the database is
+// unavailable. err may be nil.
 func (s *service) outage(ctx context.Context, err error) error {
 	if p := blobhttp.ProblemOf(err); p == nil || p.Status != 500 && p.Status != 504 {
 		return err
@@ -51,8 +53,8 @@ func (s *service) outage(ctx context.Context, err error) error {
 	return &blobhttp.Problem{Status: 503, Code: "database", Detail: "Try again later.", Err: err}
 }
 
-// lostConnection reports whether an error is that of a database which was lost
-// or did not let us in, though it may be back by now.
+// lostConnection reports whether an error is due to a lost or refused
+// connection to the database. The database may be available again by now.
 func lostConnection(err error) bool {
 	var network net.Error
 	var refused *pgconn.ConnectError
@@ -62,14 +64,14 @@ func lostConnection(err error) bool {
 		return true
 	case errors.As(err, &network) && !errors.Is(err, context.DeadlineExceeded):
 		return true
-	case errors.As(err, &pg): // connection failed, too many of them, or the server is shutting down
+	case errors.As(err, &pg): // connection failed, too many connections, or the server is shutting down
 		return strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "53") || strings.HasPrefix(pg.Code, "57P")
 	}
 	return false
 }
 
-// report logs what is not the client's doing. Every error that is answered comes
-// here.
+// report logs the errors that are not caused by the client. WriteError passes
+// every error to it.
 func (s *service) report(r *http.Request, err error) {
 	if blobhttp.ProblemOf(err).Status < 500 && !errors.Is(err, blobhttp.ErrMisconfigured) || r.Context().Err() != nil {
 		return
@@ -78,7 +80,8 @@ func (s *service) report(r *http.Request, err error) {
 	s.log.Warn("request failed", "request_id", a.RequestID, "route", r.Pattern, "error", err)
 }
 
-// refuse is a problem. Without a code or title it has those of its status.
+// refuse returns a problem. Without a code or title, it has those of its
+// status.
 func refuse(status int, code, title, detail string) error {
 	return &blobhttp.Problem{Status: status, Code: code, Title: title, Detail: detail}
 }
@@ -87,13 +90,13 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "private, no-store")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // a client that is gone needs no answer
+	_ = json.NewEncoder(w).Encode(v) // ignore a disconnected client
 	return nil
 }
 
 const maxJSON = 16 << 10
 
-// readJSON reads a small body into v.
+// readJSON decodes a small request body into v.
 func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
 	if t, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); t != "application/json" {
 		return refuse(415, "", "", "Send JSON as application/json.")
@@ -104,15 +107,16 @@ func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
 		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 			return err
 		}
-		return refuse(400, "", "", "The JSON can't be understood.")
+		return refuse(400, "", "", "The request body is not valid JSON, or has unknown fields.")
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return refuse(400, "", "", "The JSON can't be understood.")
+		return refuse(400, "", "", "The request body is not valid JSON, or has unknown fields.")
 	}
 	return nil
 }
 
-// secured sets what tells browsers to run nothing but the service's own.
+// secured sets security headers. Browsers then run only the scripts of the
+// service.
 func (s *service) secured(next http.Handler) http.Handler {
 	connect := "'self' https:" // to the bucket, for direct uploads
 	if !s.set.files.Production() {
@@ -136,8 +140,8 @@ func (s *service) secured(next http.Handler) http.Handler {
 	})
 }
 
-// Cookies of the page. Scripts can't read them, and other sites can't have them
-// sent along.
+// The cookies of the page. Scripts cannot read them, and requests from other
+// sites do not include them.
 const (
 	cookieAccess  = "invoices_access"
 	cookieRefresh = "invoices_refresh"
@@ -158,17 +162,18 @@ func (s *service) setCookies(w http.ResponseWriter, t *tokens) {
 
 type sessionKey struct{}
 
-// sessionPatience bounds the time in which the database has to find a session.
+// sessionPatience limits the time to find a session in the database.
 const sessionPatience = 10 * time.Second
 
-// login is what a request shows of a session: it, or why there is none.
+// login is the session of a request, or the error of finding it.
 type login struct {
 	session *session
 	err     error
 }
 
-// withSession finds the session of a request: by its token, which then has to be
-// good, or by the cookies of the page, which are renewed when it is time.
+// withSession adds the session to a request. An access token in the request
+// must be valid. Otherwise the cookies of the page identify the session, and
+// withSession renews them if necessary.
 func (s *service) withSession(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var l login
@@ -176,11 +181,11 @@ func (s *service) withSession(next http.Handler) http.Handler {
 		defer cancel()
 		switch header := r.Header.Get("Authorization"); {
 		case r.URL.Path == "/healthz" || r.URL.Path == "/readyz":
-			// Whether the process lives does not depend on a session or the database.
+			// Health checks must not depend on a session or the database.
 		case strings.HasPrefix(r.URL.Path, "/static/"):
-			// These are everybody's, and caches keep them: they go out without anybody's cookies.
+			// Static files are public and cached, so the response must not set cookies.
 		case r.URL.Path == "/auth/login" || r.URL.Path == "/auth/refresh":
-			// Who asks for a token may send one along that is over.
+			// A client may still send its expired token when it requests a new one.
 		case header == "":
 			l.session, l.err = s.fromCookies(w, r.WithContext(ctx))
 		default:
@@ -204,13 +209,13 @@ func (s *service) fromCookies(w http.ResponseWriter, r *http.Request) (*session,
 	}
 	c, err := r.Cookie(cookieRefresh)
 	if err != nil {
-		return nil, nil //nolint:nilnil // nobody is logged in, which is no error
+		return nil, nil //nolint:nilnil // signed out, which is not an error
 	}
 	found, t, err := s.refresh(r.Context(), c.Value)
 	switch {
 	case errors.Is(err, errToken):
 		s.setCookies(w, new(tokens))
-		return nil, nil //nolint:nilnil // as above: the page shows the form
+		return nil, nil //nolint:nilnil // signed out; the page shows the form
 	case err != nil:
 		return nil, err
 	}
@@ -223,7 +228,7 @@ func sessionOf(r *http.Request) *session {
 	return l.session
 }
 
-// identify is who acts, for the middleware of the trail.
+// identify returns the user and tenant of a request, for blobhttp.Middleware.
 func identify(r *http.Request) (user, tenant string, err error) {
 	l, _ := r.Context().Value(sessionKey{}).(login)
 	switch {
@@ -240,18 +245,18 @@ func identify(r *http.Request) (user, tenant string, err error) {
 func needUser(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if sessionOf(r) == nil {
-			blobhttp.WriteError(w, r, refuse(401, "", "", "Log in first."))
+			blobhttp.WriteError(w, r, refuse(401, "", "", "Sign in and try again."))
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// slowest is the rate below which a client is cut off, in bytes a second.
+// slowest is the minimum transfer rate of a client, in bytes per second.
 const slowest = 32 << 10
 
-// inTime bounds how long a client may take: a minute, and the time that the
-// content takes at the slowest rate.
+// inTime limits the duration of a request: one minute, plus the time to
+// transfer the content at the minimum rate.
 func (s *service) inTime(next http.Handler) http.Handler {
 	most := s.patience + time.Duration(s.set.files.MaxUploadSize/slowest)*time.Second
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -260,14 +265,14 @@ func (s *service) inTime(next http.Handler) http.Handler {
 			read = most
 		}
 		now, c := time.Now(), http.NewResponseController(w)
-		// Errors: the server can't, which is that of a test.
+		// Test servers do not support deadlines, so ignore the errors.
 		_ = c.SetReadDeadline(now.Add(read))
 		_ = c.SetWriteDeadline(now.Add(read + most))
 		next.ServeHTTP(w, r)
 	})
 }
 
-// limiter allows each of many a rate of requests.
+// limiter limits the rate of requests per client.
 type limiter struct {
 	rate  rate.Limit
 	burst int
@@ -287,8 +292,8 @@ func newLimiter(perSecond float64, burst int) *limiter {
 	return &limiter{rate: rate.Limit(perSecond), burst: burst, known: make(map[string]*known)}
 }
 
-// byIP is the client's address, or its network where that is IPv6, of which a
-// single host has all addresses.
+// byIP returns the client's address. For IPv6 it returns the network, because
+// one client can use all its addresses.
 func byIP(r *http.Request) string {
 	a, _ := audit.ActorFrom(r.Context())
 	if ip, err := netip.ParseAddr(a.IP); err == nil && ip.Is6() && !ip.Is4In6() {
@@ -299,7 +304,7 @@ func byIP(r *http.Request) string {
 	return a.IP
 }
 
-// byUser is the address where nobody is logged in.
+// byUser returns the user, or the address of an anonymous client.
 func byUser(r *http.Request) string {
 	if s := sessionOf(r); s != nil {
 		return "user " + s.UserID
@@ -323,7 +328,8 @@ func (l *limiter) allow(who string) bool {
 	return k.limit.AllowN(now, 1)
 }
 
-// forget drops those who have all their requests again, or else everybody.
+// forget removes the clients with their full allowance. If too many remain, it
+// removes all clients.
 func (l *limiter) forget(now time.Time) {
 	full := time.Duration(float64(l.burst) / float64(l.rate) * float64(time.Second))
 	for who, k := range l.known {
@@ -341,7 +347,7 @@ func (l *limiter) of(who func(*http.Request) string, next http.Handler) http.Han
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !l.allow(who(r)) {
 			w.Header().Set("Retry-After", wait)
-			blobhttp.WriteError(w, r, refuse(429, "rate", "Too many requests", "Wait "+wait+" s."))
+			blobhttp.WriteError(w, r, refuse(429, "rate", "Too many requests", "Try again in "+wait+" s."))
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// This file implements amounts of money: only those whose meaning is certain.
+// This file implements the parser for unambiguous amounts of money.
 
-// digits are the forms of a number, with the name of the group that says which.
+// digits are the number formats. The group name selects the format.
 var digits = regexp.MustCompile(`^(?:` +
 	`(?P<whole>0|[1-9][0-9]*)` +
 	`|(?P<cents>(?:0|[1-9][0-9]*)[.,][0-9]{2})` +
@@ -19,8 +19,8 @@ var digits = regexp.MustCompile(`^(?:` +
 	`|(?P<millions>[1-9][0-9]{0,2}(?:(?:,[0-9]{3}){2,}|(?:\.[0-9]{3}){2,}))` +
 	`)$`)
 
-// cents reads a number without its sign. It returns false unless it has only
-// one meaning: 1.234 may be a thousand, or a little more than one.
+// cents parses a number without a sign. It returns false for an ambiguous
+// number. For example, 1.234 may be one thousand or a little more than one.
 func cents(text string) (n int64, ok bool) {
 	if !digits.MatchString(text) {
 		return 0, false
@@ -37,7 +37,7 @@ func cents(text string) (n int64, ok bool) {
 	return n, err == nil
 }
 
-// The ways to name a currency. A dollar may be that of many countries.
+// The names of currencies. A dollar may belong to one of many countries.
 const (
 	dollar  = "$"
 	unknown = "?"
@@ -51,17 +51,17 @@ var currencyNames = map[string]string{
 
 const codes = `EUR|USD|GBP|CHF|CAD|AUD|NZD|JPY|CNY|HKD|SGD|INR|SEK|NOK|DKK|ISK|PLN|CZK|HUF|RON|BGN|TRY|RUB|UAH|ILS|AED|SAR|ZAR|BRL|MXN|KRW|THB`
 
-// money is the text of a currency.
+// money matches a currency.
 const money = `(?:` + codes + `|(?:[A-Z]{1,2})?\$|US\$|€|£|₹|¥|zł|(?i:euros?|dollars?|kr\.?|s?fr\.?|franken|francs|pounds|pfund|yen)\b)`
 
-// amountForm is an amount with what may be around it: a currency before and
-// after it, and a sign.
+// amountForm matches an amount with an optional sign, and optional currencies
+// before and after it.
 var amountForm = regexp.MustCompile(`^(` + money + `)?[ \t\v]*([-−])?(` + money + `)?[ \t\v]?([-−])?([0-9](?:[0-9.,'’ ]*[0-9])?)(?:[ \t\v]*(` + money + `))?(.*)$`)
 
 type amount struct {
 	cents    int64
-	currency string // empty: none; or as in currencyNames
-	end      int    // in the text
+	currency string // a value of currencyNames; empty if there is no currency
+	end      int    // offset in the text
 	rest     string
 }
 
@@ -75,8 +75,8 @@ func currencyOf(text string) string {
 	return text
 }
 
-// readAmount reads an amount at the beginning of text. It returns false if there
-// is none whose meaning is certain.
+// readAmount parses an amount at the beginning of text. It returns false if
+// there is no unambiguous amount.
 func readAmount(text string) (a amount, ok bool) {
 	m := amountForm.FindStringSubmatchIndex(text)
 	if m == nil {
@@ -95,7 +95,7 @@ func readAmount(text string) (a amount, ok bool) {
 		if part(n) == "" {
 			continue
 		}
-		// A dash with a space after it may as well separate two things.
+		// A dash before a space may be a separator instead of a sign.
 		if a.cents <= 0 || strings.ContainsAny(text[m[2*n+1]:m[2*n+1]+1], " \t\v") {
 			return a, false
 		}
@@ -117,11 +117,11 @@ func readAmount(text string) (a amount, ok bool) {
 	return a, true
 }
 
-// inText finds the numbers in a text that may be money: those with cents, and
-// those with a currency.
+// inText finds possible amounts of money in a text: numbers with cents or with a
+// currency.
 var inText = regexp.MustCompile(`(?:(` + money + `)[ \t\v]*)?[-−]?([0-9](?:[0-9.,'’]*[0-9])?(?: [0-9]{3}[.,][0-9]{2})?(?:(?: [0-9]{3})+[.,][0-9]{2})?)(?:[ \t]*(` + money + `|%))?`)
 
-// amounts returns the absolute amounts of money in a text.
+// amounts returns the amounts of money in a text, without their signs.
 func amounts(text string) (out []int64) {
 	for _, m := range inText.FindAllStringSubmatch(text, -1) {
 		n, ok := cents(m[2])
@@ -133,7 +133,7 @@ func amounts(text string) (out []int64) {
 	return out
 }
 
-// formatCents returns 2403.80.
+// formatCents formats an amount, such as 2403.80.
 func formatCents(n int64) string {
 	sign := ""
 	if n < 0 {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// This file implements dates: only those whose meaning is certain.
+// This file implements the parser for unambiguous dates.
 
 var (
 	isoDate     = regexp.MustCompile(`^([0-9]{4})-([0-9]{2})-([0-9]{2})`)
@@ -35,9 +35,9 @@ var months = func() map[string]int {
 	return out
 }()
 
-// readDate reads a date at the beginning of text. dayFirst says that the
-// language puts the day before the month. It returns the date, the length of
-// its text, and whether there is one whose meaning is certain.
+// readDate parses a date at the beginning of text. dayFirst means that the
+// language puts the day before the month. readDate returns the date, the length
+// of its text, and whether the text has an unambiguous date.
 func readDate(text string, dayFirst bool) (date string, end int, ok bool) {
 	if m := isoDate.FindStringSubmatch(text); m != nil {
 		return day(m[1], m[2], m[3], len(m[0]))
@@ -51,7 +51,7 @@ func readDate(text string, dayFirst bool) (date string, end int, ok bool) {
 		case b > 12:
 			return day(m[5], m[1], m[3], len(m[0]))
 		}
-		return "", 0, false // it may be either
+		return "", 0, false // day and month are ambiguous
 	}
 	if m := dayMonth.FindStringSubmatch(text); m != nil {
 		return day(m[3], strconv.Itoa(months[strings.ToLower(m[2])]), m[1], len(m[0]))

@@ -30,7 +30,7 @@ func (f *finder) text() string {
 	return b.String()
 }
 
-// below returns the line that follows one on its page.
+// below returns the next line on the same page, or nil.
 func (f *finder) below(n int) *line {
 	if n+1 < len(f.lines) && f.lines[n+1].page == f.lines[n].page {
 		return f.lines[n+1]
@@ -38,10 +38,10 @@ func (f *finder) below(n int) *line {
 	return nil
 }
 
-// details returns what is certain.
+// details returns the certain details.
 func (f *finder) details() (d Details) {
 	if word := notInvoices.FindString(f.text()); word != "" {
-		f.doubt("the file may be something else than an invoice: it says %q", strings.TrimSpace(word))
+		f.doubt("the file may not be an invoice: it contains %q", strings.TrimSpace(word))
 		return d
 	}
 	d.Number, d.Date = f.number(), f.date()
@@ -52,7 +52,7 @@ func (f *finder) details() (d Details) {
 	return d
 }
 
-// starts returns where the columns of a line begin.
+// starts returns the offsets of the columns in a line.
 func starts(text string) (out []int) {
 	out = []int{0}
 	for i := range len(text) {
@@ -63,23 +63,23 @@ func starts(text string) (out []int) {
 	return out
 }
 
-// ends reports whether a value ends where rest begins.
+// ends reports whether a value ends before rest.
 func ends(rest string) bool { return rest == "" || rest[0] == column[0] }
 
-// wordEnd reports whether a label that ends at end ends a word there.
+// wordEnd reports whether a label that ends at end does not end inside a word.
 func wordEnd(text string, end int) bool {
 	return end == 0 || end >= len(text) || !isLetter(text[end-1]) || !isLetter(text[end]) && (text[end] < '0' || text[end] > '9')
 }
 
 func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' || c >= 0x80 }
 
-// isHeading reports whether a line is the head of a table: several cells, and
-// no digit.
+// isHeading reports whether a line is the heading of a table: it has several
+// cells and no digit.
 func isHeading(text string) bool {
 	return strings.Count(text, column)+strings.Count(text, gap) >= 2 && !strings.ContainsAny(text, "0123456789")
 }
 
-// candidates are the values that a file has for a detail.
+// candidates are the possible values of a detail.
 type candidates struct {
 	name    string
 	values  []string
@@ -92,15 +92,15 @@ func (c *candidates) add(value string) {
 	}
 }
 
-// one returns the value, if there is one and no doubt.
+// one returns the value if there is exactly one and it is certain.
 func (f *finder) one(c *candidates) string {
 	switch {
 	case len(c.values) > 1:
-		f.doubt("%s: there are several", c.name)
+		f.doubt("%s: the file has several values", c.name)
 	case c.unclear:
-		f.doubt("%s: it is not clear", c.name)
+		f.doubt("%s: the value is unclear", c.name)
 	case len(c.values) == 0:
-		f.doubt("%s: it was not found", c.name)
+		f.doubt("%s: not found", c.name)
 	default:
 		return c.values[0]
 	}
@@ -125,11 +125,11 @@ func (f *finder) number() string {
 			c.add(value)
 		}
 	}
-	// The number of another invoice may be named too.
+	// The file may also mention the number of another invoice.
 	for _, l := range f.lines {
 		for _, m := range aNumberLabel.FindAllStringSubmatchIndex(l.text, -1) {
 			if m[2] < 0 && !slices.Contains(starts(l.text), m[0]) {
-				continue // as in "date of invoice: 3 March"
+				continue // such as "date of invoice: 3 March"
 			}
 			if value := strings.TrimRight(l.text[m[4]:m[5]], ".-/_"); strings.ContainsAny(value, "0123456789") && !slices.Contains(c.values, value) {
 				c.unclear = true
@@ -156,7 +156,7 @@ func (f *finder) date() string {
 				switch end := from + length; {
 				case !ok && isHeading(l.text) && aDateLabel.FindString(l.text[at:]) == "":
 				case !ok && !strings.ContainsAny(l.text[at:], "0123456789") && from < len(l.text):
-					// A sentence that begins with the word.
+					// A sentence begins with the word.
 					c.unclear = c.unclear || aDateLabel.MatchString(l.text[at:from])
 				case !ok || !ends(l.text[end:]) || l.doubt(at, end) || l.continued(at, from, f.below(n)):
 					c.unclear = true
@@ -167,7 +167,7 @@ func (f *finder) date() string {
 			}
 		}
 		for _, m := range aDateLabel.FindAllStringIndex(l.text, -1) {
-			if !own[m[0]] { // as of another invoice
+			if !own[m[0]] { // possibly the date of another invoice
 				c.unclear = true
 			}
 		}

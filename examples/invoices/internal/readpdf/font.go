@@ -11,17 +11,18 @@ import (
 	"golang.org/x/text/encoding/charmap"
 )
 
-// This file implements fonts: the text and the width of each character code.
+// This file implements fonts. A font gives the text and the width of each
+// character code.
 
-// unreadable is the text of a code whose meaning the file does not state.
+// unreadable is the text of a code without a known meaning.
 const unreadable = "\uFFFD"
 
-// font is a font whose codes have one byte, or two.
+// font is a font with codes of one or two bytes.
 type font struct {
 	bytes  int
 	texts  map[int]string
 	widths map[int]float64 // in units of the text space
-	width  float64         // of the other codes; negative: not known
+	width  float64         // width of the other codes; negative if unknown
 }
 
 func (f *font) text(code int) string {
@@ -39,7 +40,7 @@ func (f *font) advance(code int) (float64, bool) {
 	return max(f.width, 0), f.width >= 0
 }
 
-// newFont reads a font. One that can't be read has no texts.
+// newFont reads a font. An unreadable font has no texts.
 func newFont(v pdf.Value) *font {
 	if v.Key("Subtype").Name() == "Type0" {
 		return newCompositeFont(v)
@@ -60,8 +61,8 @@ func newFont(v pdf.Value) *font {
 		for code := 32; code < 127; code++ {
 			f.widths[code] = float64(standard[code-32]) * scale
 		}
-		// The others are not known well enough to say where a word ends, except
-		// for those that all these fonts share.
+		// The other widths vary too much to detect the end of a word. Only the widths
+		// common to all these fonts are used.
 		f.widths[0x80] = 0.556 // the Euro sign
 		f.widths[0xA0] = f.widths[32]
 	}
@@ -77,8 +78,8 @@ func newFont(v pdf.Value) *font {
 	return f
 }
 
-// simpleTexts sets the texts that the encoding of a font with one byte for each
-// code states.
+// simpleTexts sets the texts of a font with one byte per code, from its
+// encoding.
 func (f *font) simpleTexts(v pdf.Value, standard bool) {
 	enc := v.Key("Encoding")
 	name := enc.Name()
@@ -121,7 +122,7 @@ func (f *font) table(m *charmap.Charmap, end int) {
 	}
 }
 
-// newCompositeFont reads a font with two bytes for each code.
+// newCompositeFont reads a font with two bytes per code.
 func newCompositeFont(v pdf.Value) *font {
 	f := &font{bytes: 2, texts: map[int]string{}, widths: map[int]float64{}, width: 1}
 	if v.Key("Encoding").Name() != "Identity-H" {
@@ -154,7 +155,7 @@ func newCompositeFont(v pdf.Value) *font {
 
 const maxCMap = 4 << 20 // bytes
 
-// toUnicode reads a character map for codes of that many bytes.
+// toUnicode reads a character map. size is the number of bytes per code.
 func toUnicode(v pdf.Value, size int) (map[int]string, bool) {
 	out := map[int]string{}
 	if v.Kind() != pdf.Stream {
@@ -169,7 +170,7 @@ func toUnicode(v pdf.Value, size int) (map[int]string, bool) {
 	for {
 		tok, err := l.next(0)
 		if err != nil {
-			return map[int]string{}, true // none of it can be relied on
+			return map[int]string{}, true // the map is unreliable
 		}
 		if tok == nil {
 			return out, true
@@ -224,7 +225,7 @@ func codeOf(v any, size int) (int, bool) {
 	return n, true
 }
 
-// unicodeText decodes the text of a code that is n after the first of its range.
+// unicodeText decodes the text of the code at index n of a range.
 func unicodeText(v any, n int) string {
 	s, ok := v.(rawString)
 	if !ok || len(s) == 0 || len(s)%2 != 0 {
@@ -242,8 +243,8 @@ func unicodeText(v any, n int) string {
 	return plain(string(utf16.Decode(units)))
 }
 
-// plain replaces the characters that look like others by those. A control
-// character makes the text unreadable.
+// plain replaces lookalike characters by the common ones. A control character
+// makes the text unreadable.
 func plain(s string) string {
 	for _, r := range s {
 		if r != '\u00AD' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Co, r)) {
@@ -261,7 +262,7 @@ func plain(s string) string {
 	}, s)
 }
 
-// glyphText returns the text of a glyph's name.
+// glyphText returns the text of a glyph name.
 func glyphText(name string) string {
 	if len(name) == 1 && (name[0]|0x20 >= 'a' && name[0]|0x20 <= 'z') {
 		return name

@@ -7,9 +7,8 @@ import (
 	"strings"
 )
 
-// This file implements the lexer for content streams and character maps. It is
-// strict: input that it does not understand is an error, since an operator that
-// is skipped may be one that shows text.
+// This file implements the lexer for content streams and character maps. Unknown
+// input is an error, because a skipped operator could show text.
 
 var errSyntax = errors.New("malformed content stream")
 
@@ -52,7 +51,7 @@ func (l *lexer) skipSpace() {
 func (l *lexer) next(depth int) (any, error) {
 	l.skipSpace()
 	if l.pos >= len(l.data) {
-		return nil, nil //nolint:nilnil // nil is the end
+		return nil, nil //nolint:nilnil // nil marks the end
 	}
 	if depth > maxNesting {
 		return nil, errSyntax
@@ -183,7 +182,7 @@ func (l *lexer) literal() (any, error) {
 			if depth--; depth == 0 {
 				return rawString(out), nil
 			}
-		case '\r': // an end of line in a string is a line feed
+		case '\r': // a line end in a string is a line feed
 			if l.pos < len(l.data) && l.data[l.pos] == '\n' {
 				l.pos++
 			}
@@ -199,8 +198,8 @@ func (l *lexer) literal() (any, error) {
 	return nil, errSyntax
 }
 
-// escaped reads the rest of an escape sequence. It returns false if that stands
-// for nothing.
+// escaped reads the rest of an escape sequence. It returns false if the sequence
+// has no value.
 func (l *lexer) escaped() (byte, bool) {
 	if l.pos >= len(l.data) {
 		return 0, false

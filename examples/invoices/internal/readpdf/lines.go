@@ -6,24 +6,23 @@ import (
 	"unicode/utf8"
 )
 
-// This file implements lines: the glyphs of a page in the order in which a
-// person reads them.
+// This file implements lines. It arranges the glyphs of a page in reading order.
 
-// A line's text has these between its glyphs.
+// The separators between glyphs in the text of a line.
 const (
-	gap    = "\t" // a space that is not a character of the file
-	column = "\v" // one that is wide enough for another column
+	gap    = "\t" // a visible space without a character in the file
+	column = "\v" // a space before another column
 )
 
 type line struct {
 	text   string
-	glyphs []*glyph // of each byte of text; nil for gap and column
+	glyphs []*glyph // glyph of each byte of text; nil for gap and column
 	page   *interpreter
-	number int // of the line on its page
+	number int // number of the line on its page
 }
 
-// splitLines returns the glyphs of each line, from top to bottom and from left
-// to right.
+// splitLines returns the glyphs of each line, from top to bottom and from left to
+// right.
 func splitLines(glyphs []*glyph) (lines [][]*glyph) {
 	sorted := slices.Clone(glyphs)
 	slices.SortStableFunc(sorted, func(a, b *glyph) int { return compare(b.y, a.y) })
@@ -52,12 +51,12 @@ func compare(a, b float64) int {
 	return 0
 }
 
-// lines returns the lines of a page that have any text.
+// lines returns the lines of a page, without empty lines.
 func (in *interpreter) lines() (out []*line) {
 	for _, glyphs := range splitLines(in.glyphs) {
 		l := &line{page: in, number: len(out)}
 		var b strings.Builder
-		var before *glyph // that is not a space
+		var before *glyph // last glyph other than a space
 		spaces := 0
 		for _, g := range glyphs {
 			if strings.TrimSpace(g.text) == "" {
@@ -84,8 +83,8 @@ func (in *interpreter) lines() (out []*line) {
 	return out
 }
 
-// separator returns the text between two glyphs with so many spaces between
-// them.
+// separator returns the text between two glyphs. spaces is the number of space
+// characters between them.
 func separator(a, b *glyph, spaces int) string {
 	size := max(a.size, b.size)
 	switch d := (b.x0 - a.x1) / size; {
@@ -99,8 +98,9 @@ func separator(a, b *glyph, spaces int) string {
 	return ""
 }
 
-// doubt reports whether a person may see something else than the text from
-// start to end, as where a glyph is hidden, or small ones are set above others.
+// doubt reports whether the visible text may differ from the text between start
+// and end. For example, a glyph may be hidden, or small glyphs may be set above
+// others.
 func (l *line) doubt(start, end int) bool {
 	var first, last *glyph
 	for _, g := range l.glyphs[start:end] {
@@ -137,8 +137,8 @@ func (l *line) doubt(start, end int) bool {
 	return false
 }
 
-// continued reports whether the text from start to end, whose label begins at
-// label, seems to continue in the line below it.
+// continued reports whether the text between start and end seems to continue in
+// the line below. Its label begins at label.
 func (l *line) continued(label, start int, below *line) bool {
 	from, value := l.glyphs[label], l.glyphs[start]
 	if below == nil || from == nil || value == nil {

@@ -10,11 +10,11 @@ import (
 	"github.com/ledongthuc/pdf"
 )
 
-// This file implements the interpreter of pages. It collects every glyph that a
-// page shows, with its place, and marks those that a person may not see as they
-// are: hidden, covered, cut off, or in the color of their background.
+// This file implements the interpreter of pages. It collects every glyph of a page
+// with its position. It marks the glyphs that may be invisible: hidden, covered,
+// clipped, or in the color of their background.
 
-// A RefusalError says why a file as a whole can't be read.
+// A RefusalError gives the reason why a whole file is unreadable.
 type RefusalError struct{ Reason string }
 
 func (r *RefusalError) Error() string { return r.Reason }
@@ -22,10 +22,10 @@ func (r *RefusalError) Error() string { return r.Reason }
 func refusef(format string, args ...any) error { return &RefusalError{fmt.Sprintf(format, args...)} }
 
 const (
-	maxContent = 8 << 20 // bytes of a page
+	maxContent = 8 << 20 // content of a page, in bytes
 	maxGlyphs  = 100_000
 	maxFills   = 5_000
-	maxForms   = 8 // of forms in forms
+	maxForms   = 8 // nesting of forms
 )
 
 type matrix [6]float64
@@ -56,14 +56,14 @@ func (r rect) with(x, y float64) rect {
 
 var nowhere = rect{math.Inf(1), math.Inf(1), math.Inf(-1), math.Inf(-1)}
 
-// glyph is a character, or a ligature, where the page shows it.
+// glyph is a character or a ligature at its position on the page.
 type glyph struct {
 	text      string
 	x0, x1, y float64 // y is the baseline
 	size      float64
-	doubtful  bool    // a person may not see it, or not like this
-	light     float64 // of its color: 0 black to 1 white
-	middle    float64 // the height of its middle
+	doubtful  bool    // it may be invisible, or look different
+	light     float64 // lightness of its color, from 0 (black) to 1 (white)
+	middle    float64 // vertical position of its middle
 }
 
 type fill struct {
@@ -74,7 +74,7 @@ type fill struct {
 type state struct {
 	ctm          matrix
 	clip         rect
-	light        float64 // of the fill color: 0 black to 1 white
+	light        float64 // lightness of the fill color, from 0 (black) to 1 (white)
 	faint        bool
 	font         *font
 	size         float64
@@ -90,19 +90,19 @@ type interpreter struct {
 	fonts  map[string]*font
 	glyphs []*glyph
 	fills  []fill
-	images float64 // area of the largest, as a part of the page
+	images float64 // area of the largest image, as a fraction of the page
 
 	state
 	stack   []state
 	tm, tlm matrix
 	path    rect
-	pieces  int // of the path
+	pieces  int // number of subpaths
 	clipped bool
 	depth   int
-	group   bool // the form that is shown is faint as a whole
+	group   bool // the current form is transparent as a whole
 }
 
-// readPage returns what a page shows. The page is turned as a viewer turns it.
+// readPage returns the visible glyphs of a page. It applies the page rotation.
 func readPage(page pdf.Value) (*interpreter, error) {
 	box := inherited(page, "CropBox")
 	if box.Len() != 4 {
@@ -148,7 +148,7 @@ func inherited(v pdf.Value, key string) pdf.Value {
 	return pdf.Value{}
 }
 
-// contents reads a content stream, or several as one.
+// contents reads the content streams of a page as one.
 func contents(v pdf.Value) ([]byte, error) {
 	streams := []pdf.Value{v}
 	switch v.Kind() {
@@ -225,7 +225,7 @@ func numbers(args []any, n int) ([]float64, error) {
 	return out, nil
 }
 
-// counts of the numbers that operators have.
+// counts gives the number of arguments of operators.
 var counts = map[string]int{
 	"cm": 6, "re": 4, "m": 2, "l": 2, "c": 6, "v": 4, "y": 4, "Td": 2, "TD": 2, "Tm": 6, "Tc": 1, "Tw": 1, "Tz": 1, "TL": 1, "Ts": 1, "Tr": 1,
 	"g": 1, "rg": 3, "k": 4,
@@ -251,7 +251,7 @@ func (in *interpreter) do(op string, args []any, resources pdf.Value) error {
 	case "gs":
 		in.graphicsState(resources, args)
 	case "BI":
-		return refusef("the file has pictures in its text")
+		return refusef("the file has images in its text")
 	case "sh":
 		in.paint(in.clip, 0.5)
 	case "Do":
@@ -287,7 +287,7 @@ func last(args []any) any {
 	return args[len(args)-1]
 }
 
-// color sets how light the fill color is. A pattern counts as neither.
+// color sets the lightness of the fill color. A pattern is neither light nor dark.
 func (in *interpreter) color(op string, args []any) {
 	n, err := numbers(args, len(args))
 	switch {
@@ -306,7 +306,7 @@ func (in *interpreter) color(op string, args []any) {
 	}
 }
 
-// draw follows the path, for what it covers and cuts off.
+// draw processes a path. A path can cover and clip glyphs.
 func (in *interpreter) draw(op string, n []float64) {
 	switch op {
 	case "re":
@@ -329,7 +329,7 @@ func (in *interpreter) draw(op string, n []float64) {
 		if in.clipped {
 			in.clip = in.clip.and(in.path)
 		}
-		// The frame of a box is filled between two rectangles, and hides nothing.
+		// A frame fills the area between two rectangles and hides nothing.
 		flat := in.path.y1-in.path.y0 < 3
 		switch {
 		case op == "n":
@@ -342,7 +342,7 @@ func (in *interpreter) draw(op string, n []float64) {
 
 func (in *interpreter) extend(x, y float64) { in.path = in.path.with(in.ctm.apply(x, y)) }
 
-// paint covers an area, and the glyphs that are there already.
+// paint covers an area and the glyphs in it.
 func (in *interpreter) paint(area rect, light float64) {
 	area = area.and(in.clip)
 	if area.x0 > area.x1 || area.y0 > area.y1 {
@@ -357,7 +357,7 @@ func (in *interpreter) paint(area rect, light float64) {
 	in.fills = append(in.fills, fill{area, light})
 }
 
-// object shows a picture or a form.
+// object draws an image or a form.
 func (in *interpreter) object(resources pdf.Value, args []any) error {
 	name, _ := last(args).(nameToken)
 	x := resources.Key("XObject").Key(string(name))

@@ -1,16 +1,16 @@
 // Package readpdf reads the number, the date, the total and the currency of an
 // invoice from the text of its PDF.
 //
-// It states a detail only if it is certain, and leaves it out otherwise: a
-// person then has to look. A detail is certain if the file has one label for it,
-// in one of a few languages, with one value on the same line, if that value has
-// only one meaning, and if nothing else in the file speaks against it. The
-// reader refuses a file as a whole if it can't see everything that the file
-// shows, such as a scan, a form with fields, or text without a map to
-// characters.
+// It returns only certain details, and leaves the others for a person to enter. A
+// detail is certain under these conditions: the file has one label for it, in a
+// supported language; the label has one unambiguous value on the same line; and
+// nothing else in the file contradicts it.
 //
-// Read works on files from anywhere. It bounds the work for each page, but the
-// parser below it may panic or take long: run it in a process that may die.
+// The reader refuses a file if some of its visible content is not readable as
+// text, such as a scan, a form with fields, or text without a character map.
+//
+// Read accepts untrusted files. It limits the work per page, but the underlying
+// parser may panic or take a long time. Run it in a separate process.
 package readpdf
 
 import (
@@ -20,21 +20,21 @@ import (
 	"github.com/ledongthuc/pdf"
 )
 
-// Details are the details of an invoice, in the form in which the service takes
-// them: 2026-11-02, 2403.80, EUR. One that is not certain is empty.
+// Details are the details of an invoice, in the format of the service: 2026-11-02,
+// 2403.80, EUR. An uncertain detail is empty.
 type Details struct {
 	Number, Date, Total, Currency string
 }
 
 const (
 	maxPages = 20
-	maxNodes = 1_000 // of the tree of pages
-	scanned  = 0.5   // of a page, from which a picture is a scan
+	maxNodes = 1_000 // nodes of the page tree
+	scanned  = 0.5   // minimum fraction of the page for an image to count as a scan
 )
 
-// Read returns the details of an invoice, and the reasons for which others are
-// left out. An error that wraps a *[RefusalError] says why the file as a whole can't
-// be read; any other is that of a file which is not a sound PDF.
+// Read returns the certain details of an invoice, and the reasons for the missing
+// ones. If the whole file is unreadable, the error wraps a *[RefusalError]. Any other
+// error means that the file is not a valid PDF.
 func Read(content []byte) (d Details, unclear []string, err error) {
 	r, err := pdf.NewReader(bytes.NewReader(content), int64(len(content)))
 	if errors.Is(err, pdf.ErrInvalidPassword) || err == nil && !r.Trailer().Key("Encrypt").IsNull() || bytes.Contains(content, []byte("/Encrypt")) {
@@ -67,23 +67,23 @@ func Read(content []byte) (d Details, unclear []string, err error) {
 			return d, nil, err
 		}
 		if shown.images > scanned {
-			return d, nil, refusef("the file is a scan: it shows pictures of its pages")
+			return d, nil, refusef("the file is a scan: its pages are images")
 		}
 		found := shown.lines()
 		if len(found) == 0 && shown.images > 0 {
-			return d, nil, refusef("the file is a scan: it shows pictures and no text")
+			return d, nil, refusef("the file is a scan: it has images and no text")
 		}
 		lines = append(lines, found...)
 	}
 	if len(lines) == 0 {
-		return d, nil, refusef("the file has no text, as a scan")
+		return d, nil, refusef("the file has no text; it may be a scan")
 	}
 	f := &finder{lines: lines}
 	d = f.details()
 	return d, f.unclear, nil
 }
 
-// allPages returns the pages of a tree, if they are as many as it says.
+// allPages returns the pages of a page tree. Their number must match its count.
 func allPages(root pdf.Value) (pages []pdf.Value, err error) {
 	nodes := 0
 	var walk func(v pdf.Value, depth int) error
@@ -117,8 +117,8 @@ func allPages(root pdf.Value) (pages []pdf.Value, err error) {
 	return pages, nil
 }
 
-// checkAnnotations refuses a page with comments, stamps or fields, whose text
-// is not in its content.
+// checkAnnotations refuses a page with comments, stamps or fields. Their text is not
+// part of the page content.
 func checkAnnotations(page pdf.Value) error {
 	annotations := page.Key("Annots")
 	for i := range annotations.Len() {

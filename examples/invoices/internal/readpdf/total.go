@@ -8,19 +8,19 @@ import (
 	"strings"
 )
 
-// This file implements the search for the total, which has most to go wrong.
+// This file implements the search for the total.
 
 type sumsFound struct {
 	candidates
 	totals []int64 // with their signs
-	gross  bool    // one of the labels says that the taxes are in it
+	gross  bool    // a label states that the total includes the taxes
 	names  []string
 	nets   []int64
 	taxes  []int64
-	rates  []string // of the taxes, in percent
-	loose  []int64  // next to words that may name a total
+	rates  []string // tax rates, in percent
+	loose  []int64  // amounts next to words for possible totals
 	all    []int64
-	paid   bool // a payment is named
+	paid   bool // the file mentions a payment
 }
 
 func (f *finder) total() (int64, bool) {
@@ -41,8 +41,8 @@ func (f *finder) total() (int64, bool) {
 	return f.agree(found)
 }
 
-// bounds returns where the columns begin whose texts are about sums, from the
-// first column on, and the end of the line.
+// bounds returns the offsets of the columns with sums, starting with the first
+// column, and the end of the line.
 func (f *finder) bounds(text string) []int {
 	out := []int{}
 	for _, at := range starts(text) {
@@ -57,7 +57,7 @@ func (f *finder) bounds(text string) []int {
 	return append(out, len(text))
 }
 
-// readSum reads a part of a line that may be a sum.
+// readSum reads a part of a line with a possible sum.
 func (f *finder) readSum(found *sumsFound, n int, l *line, at, end int) {
 	text := l.text[at:end]
 	monies := amounts(text)
@@ -89,8 +89,7 @@ func (f *finder) readSum(found *sumsFound, n int, l *line, at, end int) {
 	f.readTotalOf(found, n, l, at, text, m, gross != nil)
 }
 
-// readTotalOf reads the total behind a label that was found at m in a part of a
-// line.
+// readTotalOf reads the total after a label, found at m in a part of a line.
 func (f *finder) readTotalOf(found *sumsFound, n int, l *line, at int, text string, m []int, gross bool) {
 	monies, rest := amounts(text), text[m[1]:]
 	if len(monies) == 0 && strings.IndexAny(rest, "0123456789") != 0 && strings.TrimSpace(rest) != "" && !strings.ContainsAny(rest, "€$£¥") {
@@ -112,7 +111,7 @@ func (f *finder) readTotalOf(found *sumsFound, n int, l *line, at int, text stri
 	}
 }
 
-// find returns where a label is at the beginning of a text, as a word.
+// find returns the position of a label at the beginning of a text, as a whole word.
 func find(label *regexp.Regexp, text string) []int {
 	m := label.FindStringIndex(text)
 	if m == nil || !wordEnd(text, m[1]) {
@@ -121,17 +120,17 @@ func find(label *regexp.Regexp, text string) []int {
 	return m
 }
 
-// readTotal reads the amount behind a label, which must be all that follows.
+// readTotal reads the amount after a label. No other text may follow.
 func readTotal(text string, from int) (amount, bool) {
 	value := text[from:]
 	a, ok := readAmount(value)
 	if !ok || a.rest != "" {
 		return a, false
 	}
-	// Digits in groups by spaces may be two numbers, unless the label ends
-	// clearly before them.
+	// Groups of digits with spaces may be two numbers, unless the label clearly ends
+	// before them.
 	between := text[len(strings.TrimRight(text[:from], " \t\v:")):from]
-	if between == "" { // a hyphen may belong to either
+	if between == "" { // a hyphen may belong to the label or to the number
 		return a, false
 	}
 	if groupedBySpaces(value[:a.end]) && !strings.ContainsAny(between, ":\t\v") && value[0] >= '0' && value[0] <= '9' {
@@ -157,7 +156,7 @@ func currencyOfLabel(text string) string {
 	return ""
 }
 
-// setCurrency sets the currency, if the file names only one.
+// setCurrency sets the currency if the file mentions only one.
 func (f *finder) setCurrency(found *sumsFound) {
 	text := f.text()
 	var all []string
@@ -172,9 +171,9 @@ func (f *finder) setCurrency(found *sumsFound) {
 	}
 	switch {
 	case len(found.names) == 0:
-		f.doubt("currency: it was not found next to the total")
+		f.doubt("currency: not found next to the total")
 	case len(all) > 1:
-		f.doubt("currency: there are several")
+		f.doubt("currency: the file has several values")
 	case len(all) == 0 || all[0] == dollar || all[0] == unknown:
 		f.doubt("currency: it may be that of several countries")
 	default:
@@ -182,7 +181,7 @@ func (f *finder) setCurrency(found *sumsFound) {
 	}
 }
 
-// agree holds the total against everything else in the file.
+// agree compares the total with the other amounts in the file.
 func (f *finder) agree(found *sumsFound) (int64, bool) {
 	total := found.totals[0]
 	size := max(total, -total)
@@ -232,7 +231,7 @@ func (f *finder) agree(found *sumsFound) (int64, bool) {
 
 var rate = regexp.MustCompile(`[0-9]{1,2}(?:[.,][0-9])?[ \t]*%`)
 
-// holds reports whether a total has the tax of that rate in it, to the cent.
+// holds reports whether a total includes a tax at a rate, accurate to the cent.
 func holds(total, tax int64, rate string) bool {
 	percent, err := strconv.ParseFloat(strings.ReplaceAll(strings.TrimRight(rate, " \t%"), ",", "."), 64)
 	return err == nil && tax > 1 && math.Abs(float64(total)*percent/(100+percent)-float64(tax)) <= 1

@@ -7,9 +7,9 @@ import (
 	"github.com/ledongthuc/pdf"
 )
 
-// This file implements the operators that show text.
+// This file implements the text operators.
 
-// ignored are the operators that neither show nor hide text.
+// ignored lists the operators without an effect on text.
 var ignored = map[string]bool{
 	"w": true, "J": true, "j": true, "M": true, "d": true, "ri": true, "i": true, "G": true, "RG": true, "K": true, "CS": true, "SC": true, "SCN": true,
 	"BMC": true, "EMC": true, "MP": true, "DP": true, "BX": true, "EX": true, "d0": true, "d1": true, "ET": true,
@@ -142,7 +142,7 @@ func (in *interpreter) showString(s string) error {
 	return nil
 }
 
-// put places a glyph.
+// put adds a glyph at the current position.
 func (in *interpreter) put(text string, width float64) error {
 	m := matrix{in.size * in.scale, 0, 0, in.size, 0, in.rise}.mul(in.tm).mul(in.ctm)
 	size := math.Abs(m[3])
@@ -163,7 +163,7 @@ func (in *interpreter) put(text string, width float64) error {
 			if !f.area.has(x, g.middle) {
 				continue
 			}
-			if f.area.y1-f.area.y0 < 0.35*size { // a line through it
+			if f.area.y1-f.area.y0 < 0.35*size { // the text is struck through
 				g.doubtful = true
 				continue
 			}
@@ -179,7 +179,7 @@ func (in *interpreter) put(text string, width float64) error {
 	return nil
 }
 
-// judge marks the glyphs that lie over others.
+// judge marks overlapping glyphs as doubtful.
 func (in *interpreter) judge() {
 	for _, line := range splitLines(in.glyphs) {
 		for i := 1; i < len(line); i++ {

@@ -1,5 +1,4 @@
-// What the page does beyond its forms: drag and drop, progress, links, and uploads straight to the bucket. Without it
-// the form still works.
+// This script adds drag and drop, progress, links and direct uploads to the page. Without it, the form still works.
 "use strict";
 
 document.documentElement.classList.add("live");
@@ -15,7 +14,7 @@ const size = (n) => {
 	return `${u ? n.toFixed(1) : n} ${units[u]}`;
 };
 
-// say shows a text and has it read out; show does not, for what changes all the time.
+// say shows a text and announces it to screen readers. show does not announce it; use it for frequent changes.
 function say(text, bad) {
 	show(text, bad);
 	by("spoken").textContent = text;
@@ -26,17 +25,17 @@ function show(text, bad) {
 	said.classList.toggle("bad", Boolean(bad));
 }
 
-// problem is what a failed request is about, in the words of the service.
+// problem returns the message of a failed request.
 function problem(xhr) {
 	try {
 		const p = JSON.parse(xhr.responseText);
 		return [p.title, p.detail].filter(Boolean).join(". ").replace(/\.?$/, ".");
 	} catch {
-		return xhr.status ? `It failed with status ${xhr.status}.` : "The connection was lost.";
+		return xhr.status ? `The request failed with status ${xhr.status}.` : "The connection was lost.";
 	}
 }
 
-// found is what the service read from a file without being certain of the rest.
+// found returns the details that the service read with certainty.
 function found(xhr) {
 	try {
 		return JSON.parse(xhr.responseText).found;
@@ -45,7 +44,7 @@ function found(xhr) {
 	}
 }
 
-// fillIn shows these details in the form, for a person to check and complete.
+// fillIn shows the details in the form. The user checks and completes them.
 function fillIn(values) {
 	form.elements.way.value = "form";
 	details.hidden = false;
@@ -54,8 +53,8 @@ function fillIn(values) {
 	(["number", "date", "total", "currency"].map((name) => form.elements[name]).find((input) => !input.value) || form.elements.number).focus();
 }
 
-// send is a request that shows its progress. It resolves with the request, or
-// rejects with what to tell the user.
+// send sends a request and shows its progress. It resolves with the request, or
+// rejects with a message for the user.
 function send(method, url, headers, body, total) {
 	return new Promise((resolve, reject) => {
 		const xhr = new XMLHttpRequest(), began = performance.now();
@@ -63,36 +62,36 @@ function send(method, url, headers, body, total) {
 		xhr.open(method, url);
 		for (const [name, value] of Object.entries(headers)) xhr.setRequestHeader(name, value);
 		if (total) {
-			let told = 0;
+			let announced = 0;
 			xhr.upload.onprogress = (e) => {
 				const part = e.loaded / (e.total || total), rate = e.loaded / (performance.now() - began) * 1000;
 				bar.value = Math.round(part * 100);
 				if (part >= 1) {
-					by("cancel").disabled = true; // it may be stored from now on, whatever is answered
+					by("cancel").disabled = true; // from now on, the file may be stored even if the response is lost
 					return say("Recording …");
 				}
 				show(`${bar.value} %, ${size(e.loaded)} of ${size(total)}, ${size(rate)}/s`);
-				if (part * 4 >= told + 1) {
-					told = Math.floor(part * 4);
-					by("spoken").textContent = `${told * 25} %`;
+				if (part * 4 >= announced + 1) {
+					announced = Math.floor(part * 4);
+					by("spoken").textContent = `${announced * 25} %`;
 				}
 			};
 		}
 		xhr.onload = () => xhr.status < 300 ? resolve(xhr) : reject(Object.assign(new Error(problem(xhr)), { found: found(xhr) }));
 		xhr.onerror = () => reject(new Error("The connection was lost."));
-		xhr.onabort = () => reject(new Error("Cancelled. Nothing was stored."));
+		xhr.onabort = () => reject(new Error("Canceled. Nothing was stored."));
 		xhr.send(body);
 	});
 }
 
-// direct sends the file to the bucket: begin, the bytes, complete.
+// direct uploads the file to the bucket: begin, upload, complete.
 async function direct(f) {
 	const fields = Object.fromEntries(["number", "date", "total", "currency", "transaction_id"].map((n) => [n, form.elements[n].value]));
 	const json = { "Content-Type": "application/json" };
 	const t = JSON.parse((await send("POST", "/invoice/direct/begin", json,
 		JSON.stringify({ fields, filename: f.name, content_type: f.type, size: f.size }))).responseText);
 	let body = f;
-	if (t.method === "POST") { // a form, as some services want it
+	if (t.method === "POST") { // some services require a form
 		body = new FormData();
 		for (const [name, value] of Object.entries(t.fields || {})) body.append(name, value);
 		body.append("file", f);
@@ -101,14 +100,14 @@ async function direct(f) {
 	try {
 		await send(t.method, t.url, t.headers || {}, body, f.size);
 	} catch (err) {
-		// Given up at once, rather than when the link has expired.
+		// Abort now instead of waiting until the link expires.
 		fetch("/invoice/direct/abort", { method: "POST", headers: json, body: end, keepalive: true }).catch(() => {});
 		throw err;
 	}
 	await send("POST", "/invoice/direct/complete", json, end);
 }
 
-// through sends the form to the service, its fields before the file.
+// through sends the form to the service. The fields come before the file.
 async function through(f, auto) {
 	const body = new FormData();
 	for (const name of auto ? [] : ["number", "date", "total", "currency", "transaction_id"]) body.append(name, form.elements[name].value);
@@ -151,13 +150,13 @@ drop.addEventListener("drop", (e) => {
 form.addEventListener("submit", async (e) => {
 	e.preventDefault();
 	const f = file.files[0], most = Number(way() === "auto" ? form.dataset.maxPdf : form.dataset.max);
-	if (f.size > most) return say(`The file is too large: ${size(f.size)}, and at most ${size(most)} can be stored.`, true);
+	if (f.size > most) return say(`The file is too large: ${size(f.size)}. The limit is ${size(most)}.`, true);
 	const button = form.querySelector("button.main");
 	button.disabled = true;
 	bar.value = 0;
 	by("cancel").disabled = false;
 	by("progress").hidden = false;
-	say("Sending …");
+	say("Uploading …");
 	try {
 		await (way() === "direct" ? direct(f) : through(f, way() === "auto"));
 		say("Stored.");
@@ -207,7 +206,7 @@ by("copy").addEventListener("click", async () => {
 	try {
 		await navigator.clipboard.writeText(by("linked-url").value);
 		by("copied").textContent = "Copied.";
-	} catch { // not allowed, or not there, as without HTTPS
+	} catch { // not allowed, or not available without HTTPS
 		by("linked-url").focus();
 		by("copied").textContent = "Press Ctrl+C to copy it.";
 	}
