@@ -18,95 +18,104 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore"
 )
 
-// AttrSource is the attribute of the entry of a copy that says where it came
-// from, such as "local:invoices/1.pdf".
+// AttrSource is the name of an attribute in the recorded entry of a copy. Its
+// value is the source of the copy, such as "local:invoices/1.pdf".
 const AttrSource = "transferred_from"
 
 // ErrIncomplete reports that some objects could not be copied, or that some
-// files of the source are no objects; the report says which.
-var ErrIncomplete = errors.New("not everything was copied")
+// files of the source are not objects. The report lists them.
+var ErrIncomplete = errors.New("some objects were not copied")
 
-// ErrDiffers reports that the destination has another object under the key. It is
-// also fs.ErrExist.
-var ErrDiffers = fmt.Errorf("another object has this key: %w", fs.ErrExist)
+// ErrDiffers reports that the destination has a different object under the key.
+// It also matches fs.ErrExist.
+var ErrDiffers = fmt.Errorf("the destination has a different object under this key: %w", fs.ErrExist)
 
-// Options are the options of [Copy]. Nil and the zero value mean the defaults.
+// Options configures [Copy] and [Count]. Nil and the zero value select the
+// defaults.
 type Options struct {
-	// Prefix selects the keys of the source that begin with it.
+	// Prefix selects the keys of the source beginning with it.
 	Prefix string
-	// Key gives the key at the destination, and false for what is left out. Nil:
-	// the same key. It may be called concurrently.
+	// Key returns the key at the destination, or false to skip the object. If
+	// nil, the key is unchanged. It may be called concurrently.
 	Key func(source string) (key string, ok bool)
-	// Resource gives the host's own thing that a file belongs to, for the trail
-	// of the destination. Nil: none. It may be called concurrently.
+	// Resource returns the application's record that a file belongs to, for the
+	// trail of the destination. If nil, no resource is recorded. It may be
+	// called concurrently.
 	Resource func(*blobstore.Object) audit.Resource
 
-	// Parallel is how many objects are copied at a time. Default: 4.
+	// Parallel is the number of objects copied concurrently. Zero means 4.
 	Parallel int
-	// BytesPerSecond limits what is read from the source, all in all. 0: no limit.
+	// BytesPerSecond limits the total rate of reading from the source. Zero
+	// means unlimited.
 	BytesPerSecond int64
-	// DryRun only compares, and reports what would be copied. Where neither side
-	// has a digest it reads the content of both.
+	// DryRun compares the objects and reports the ones to copy, but copies
+	// none. If an object has no stored digest on either side, its content is
+	// read.
 	DryRun bool
-	// Overwrite replaces what differs. Without it that is ErrDiffers.
+	// Overwrite allows a different object at the destination to be replaced. If
+	// false, the result of such an object is [ErrDiffers].
 	Overwrite bool
-	// Reread reads every copy again and compares it, for backends that are not
-	// trusted to have checked what they were sent.
+	// Reread reads every copy again and compares its digest, for backends that
+	// may not verify uploads.
 	Reread bool
 
-	// Progress, if not nil, is told the bytes that were copied, as they are. It
-	// may be called concurrently.
+	// Progress is called with the number of bytes just copied. It may be nil
+	// and may be called concurrently.
 	Progress func(bytes int64)
-	// Each, if not nil, is told what became of each object, one after the other.
+	// Each is called with the result of each object, one call at a time. It may
+	// be nil.
 	Each func(Result)
 }
 
-// Status is what became of an object.
+// Status is the outcome for an object.
 type Status string
 
 const (
-	Copied  Status = "copied"  // or, of a dry run, would be
-	Present Status = "present" // it was there already, with the same content
-	Skipped Status = "skipped" // by Options.Key
-	// Unreachable is the status of a file of the source that is not an object, such
-	// as a symbolic link (see blobstore's Store.Skipped). Result.Err says why.
+	Copied  Status = "copied"  // copied, or to be copied in a dry run
+	Present Status = "present" // already at the destination, with the same content
+	Skipped Status = "skipped" // omitted by Options.Key
+	// Unreachable is the status of a file in the source that is not an object,
+	// such as a symbolic link (see blobstore's Store.Skipped). Result.Err gives
+	// the reason.
 	Unreachable Status = "unreachable"
 	Failed      Status = "failed"
 )
 
-// Result is what became of an object.
+// Result is the outcome for an object.
 type Result struct {
-	Source string // its key at the source
-	Key    string // and at the destination
+	Source string // key at the source
+	Key    string // key at the destination
 	Size   int64  // bytes
 	Status Status
-	Err    error // why it failed
+	Err    error // the reason for Failed or Unreachable
 }
 
-// Report sums up.
+// Report summarizes a transfer.
 type Report struct {
 	Copied, Present, Skipped, Unreachable, Failed int
-	Bytes                                         int64 // of what was copied
+	Bytes                                         int64 // total size of the copied objects
 	Elapsed                                       time.Duration
-	Failures                                      []Result // the first 1,000 that failed or are unreachable
+	Failures                                      []Result // the first 1,000 results that are failed or unreachable
 }
 
 const maxFailures = 1000
 
-// Copy copies the objects of src that opts selects to dst. The actor of ctx acts
-// in both. It returns when all were looked at, with [ErrIncomplete] if some
-// failed, or at what makes going on pointless: the end of ctx, a listing that
-// fails, a bucket that is missing, a trail that can't be written. The report is
-// never nil.
+// Copy copies the selected objects of src to dst. The actor of ctx is the actor
+// in both stores. The report is never nil.
 //
-// A file of src that is not an object can't be copied. It is reported as Unreachable,
-// and the error is ErrIncomplete, unless Options.Key leaves its path out.
+// If some objects could not be copied, Copy continues with the others and
+// returns [ErrIncomplete]. It stops early if continuing would be pointless: ctx
+// ended, a listing failed, a bucket does not exist, or a trail is unavailable.
 //
-// Of each object the content, its encoding and type, the file name, the cache
-// control and the metadata are copied. An object without a digest, as other programs
-// leave it, is read twice: once for its digest. A content type that nobody set is
-// found from the content. What is written to src meanwhile may or may not be
-// copied.
+// A file of src that is not an object cannot be copied. Its status is
+// Unreachable, and the error is ErrIncomplete, unless Options.Key omits its
+// path.
+//
+// Copy transfers the content, its encoding and type, the file name, the cache
+// control and the metadata. An object without a stored digest, such as one
+// written by another program, is read twice, because the digest is computed
+// first. If no content type was set, it is detected from the content. Objects
+// stored in src while Copy runs may or may not be copied.
 func Copy(ctx context.Context, dst, src *blobstore.Store, opts *Options) (*Report, error) {
 	c := &copier{dst: dst, src: src, report: &Report{}}
 	if opts != nil {
@@ -129,7 +138,8 @@ func Copy(ctx context.Context, dst, src *blobstore.Store, opts *Options) (*Repor
 	return c.report, err
 }
 
-// Count returns how many objects and bytes Copy would look at.
+// Count returns the number and total size of the objects that Copy would
+// process.
 func Count(ctx context.Context, src *blobstore.Store, opts *Options) (objects int, size int64, err error) {
 	var o Options
 	if opts != nil {
@@ -152,7 +162,7 @@ func Count(ctx context.Context, src *blobstore.Store, opts *Options) (objects in
 type copier struct {
 	Options
 	dst, src *blobstore.Store
-	limit    *rate.Limiter // nil: none
+	limit    *rate.Limiter // nil if unlimited
 
 	mu     sync.Mutex
 	report *Report
@@ -164,7 +174,7 @@ func (c *copier) all(ctx context.Context) error {
 	group.SetLimit(c.Parallel)
 	for obj, err := range c.src.List(ctx, &blobstore.ListOptions{Prefix: c.Prefix}) {
 		if err != nil {
-			group.Go(func() error { return err }) // unless a copy failed before, and is why
+			group.Go(func() error { return err }) // the error of an earlier failed copy takes precedence
 			break
 		}
 		group.Go(func() error {
@@ -192,7 +202,7 @@ func (c *copier) all(ctx context.Context) error {
 	return c.unreachable(parent)
 }
 
-// unreachable reports the files of the source that no listing yields.
+// unreachable reports the files of the source that are not objects.
 func (c *copier) unreachable(ctx context.Context) error {
 	for f, err := range c.src.Skipped(ctx, c.Prefix) {
 		if err != nil {
@@ -254,7 +264,7 @@ func (c *copier) one(ctx context.Context, r *Result) (Status, error) {
 		return Copied, nil
 	}
 	if err := c.copy(ctx, obj, r.Key); err != nil {
-		if errors.Is(err, fs.ErrExist) { // somebody was faster
+		if errors.Is(err, fs.ErrExist) { // stored concurrently
 			if same, _ := c.same(ctx, obj, r.Key); same {
 				return Present, nil
 			}
@@ -265,7 +275,7 @@ func (c *copier) one(ctx context.Context, r *Result) (Status, error) {
 	if c.Reread {
 		sum, err := c.digest(ctx, c.dst, r.Key)
 		if err == nil && !bytes.Equal(sum, obj.SHA256) {
-			err = fmt.Errorf("%w: the copy, read again, is not what was sent", blobstore.ErrChecksum)
+			err = fmt.Errorf("%w: the content of the copy differs from the source when read again", blobstore.ErrChecksum)
 		}
 		if err != nil {
 			return Failed, err
@@ -274,16 +284,16 @@ func (c *copier) one(ctx context.Context, r *Result) (Status, error) {
 	return Copied, nil
 }
 
-// same reports whether the object is at its destination already. It is
-// fs.ErrNotExist if nothing is there, and ErrDiffers if something else is. The
-// digest of obj is set if it had to be found out.
+// same reports whether the destination already has the object. If it has none,
+// the error is fs.ErrNotExist. If it has a different one, the error is
+// ErrDiffers. If obj has no digest, same may compute it and set obj.SHA256.
 func (c *copier) same(ctx context.Context, obj *blobstore.Object, key string) (bool, error) {
 	there, err := c.dst.Stat(ctx, key)
 	if err != nil {
 		return false, err
 	}
 	if there.Size != obj.Size {
-		return false, fmt.Errorf("%w: it has %d bytes instead of %d", ErrDiffers, there.Size, obj.Size)
+		return false, fmt.Errorf("%w: size is %d bytes, source has %d", ErrDiffers, there.Size, obj.Size)
 	}
 	if obj.SHA256 == nil {
 		if obj.SHA256, err = c.digest(ctx, c.src, obj.Key); err != nil {
@@ -296,10 +306,10 @@ func (c *copier) same(ctx context.Context, obj *blobstore.Object, key string) (b
 		}
 	}
 	if obj.ContentEncoding != there.ContentEncoding {
-		return false, fmt.Errorf("%w: its content encoding is %.100q instead of %.100q", ErrDiffers, there.ContentEncoding, obj.ContentEncoding)
+		return false, fmt.Errorf("%w: content encoding is %.100q, source has %.100q", ErrDiffers, there.ContentEncoding, obj.ContentEncoding)
 	}
 	if !bytes.Equal(obj.SHA256, there.SHA256) {
-		return false, fmt.Errorf("%w: its SHA-256 is %x instead of %x", ErrDiffers, there.SHA256, obj.SHA256)
+		return false, fmt.Errorf("%w: SHA-256 is %x, source has %x", ErrDiffers, there.SHA256, obj.SHA256)
 	}
 	return true, nil
 }
@@ -344,13 +354,13 @@ func (c *copier) copy(ctx context.Context, obj *blobstore.Object, key string) (e
 	return err
 }
 
-// untyped is the content type that backends say of what nobody gave one.
+// untyped is the content type that backends report for objects without one.
 const untyped = "application/octet-stream"
 
-// burst is how many bytes are read at a time where the rate is limited.
+// burst is the maximum number of bytes per read if the rate is limited.
 const burst = 64 << 10
 
-// limited is what is read of the source.
+// limited returns r with the rate limit and the progress reports applied.
 func (c *copier) limited(ctx context.Context, r io.Reader, progress func(int64)) io.Reader {
 	if c.limit == nil && progress == nil {
 		return r

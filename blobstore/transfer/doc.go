@@ -1,15 +1,15 @@
-// Package transfer moves the objects of one store to another: from local files
-// to S3, from one cloud to another, or from a folder that other programs wrote
-// into a store that keeps a trail.
+// Package transfer copies the objects of one store to another: from local files
+// to S3, from one cloud to another, or from a folder written by other programs
+// into a store with an audit trail.
 //
 //	report, err := transfer.Copy(ctx, dst, src, &transfer.Options{Parallel: 8})
 //
-// Every object is copied along the way that an upload takes, so it has its entry
-// in the trail of dst (and its reading one in that of src), nothing half-written
-// is ever seen, and the copy has the SHA-256 that the source's digest says; an
-// object whose content is not what its digest says is reported and not copied.
+// [Copy] uploads every object like any other upload. The trail of dst records
+// the upload, and the trail of src records the download. A partial object is
+// never visible. If the content of an object does not match its stored SHA-256,
+// Copy reports the object and does not copy it.
 //
-// Copy keeps no state. What is at its destination already, with the same content,
-// is left alone, so that after a kill or a failure the same call goes on where
-// the last one ended, and a last call tells that nothing is left to do.
+// Copy keeps no state. It skips objects already present at the destination with
+// the same content. After a crash or a failure, call Copy again to continue.
+// When a call copies nothing, the transfer is complete.
 package transfer
