@@ -1,7 +1,7 @@
 package storetest
 
-// Store.Check: that it finds nothing wrong where nothing is, and leaves nothing
-// but its record.
+// This file implements the cases of Store.Check. A check finds no error in a
+// working backend and leaves only its record.
 
 import (
 	"bytes"
@@ -22,7 +22,7 @@ import (
 
 func checkCases() []testCase {
 	return []testCase{
-		{"a check MUST find nothing wrong, and leave nothing but its record", func(e *env) {
+		{"a check MUST succeed and leave only its record", func(e *env) {
 			entry := e.one(func() { require.NoError(e, e.store.Check(e.ctx)) })
 			e.recorded(entry, audit.ActionCheck, audit.OutcomeOK, entry.Key)
 			require.Error(e, blobstore.CheckKey(entry.Key), "no operation of a store may reach it")
@@ -31,13 +31,13 @@ func checkCases() []testCase {
 			e.settled()
 			assert.Empty(e, e.canaries())
 		}},
-		{"a check MUST need no actor, and not be asked of the authoriser", func(e *env) {
+		{"a check MUST NOT need an actor or call the authorizer", func(e *env) {
 			s := e.open(&blobstore.Options{Authorize: func(context.Context, audit.Event) error { return fs.ErrPermission }})
 			entry := e.one(func() { require.NoError(e, s.Check(context.Background())) })
 			assert.Equal(e, audit.ActionCheck, entry.Action)
 			assert.Equal(e, audit.Actor{}, entry.Actor)
 		}},
-		{"a check whose intent can't be recorded MUST touch nothing", func(e *env) {
+		{"a check whose intent cannot be recorded MUST change nothing", func(e *env) {
 			e.fail(audittest.CallBegin, false)
 			added := e.since(func() {
 				err := e.store.Check(e.ctx)
@@ -49,7 +49,7 @@ func checkCases() []testCase {
 			assert.Empty(e, added)
 			assert.Empty(e, e.canaries())
 		}},
-		{"a check that a crash cut off MUST be cleared away by the reconciler", func(e *env) {
+		{"the object of a check interrupted by a crash MUST be removed by the reconciler", func(e *env) {
 			id := e.begin(func() error { return e.store.Check(e.ctx) })
 			key := ".blobtrail/check/" + id
 			require.NoError(e, e.bucket.Write(e.ctx, key, bytes.NewReader(nil), &driver.WriteOptions{
@@ -64,7 +64,7 @@ func checkCases() []testCase {
 	}
 }
 
-// canaries lists what checks have left, where the driver lists it.
+// canaries returns the objects left by checks, as listed by the driver.
 func (e *env) canaries() (keys []string) {
 	it := e.bucket.Blob().List(&blob.ListOptions{Prefix: ".blobtrail/check/"})
 	for {

@@ -1,6 +1,6 @@
 package storetest
 
-// Copying, moving, deleting.
+// This file implements the cases of copying, moving and deleting.
 
 import (
 	"context"
@@ -31,20 +31,20 @@ func copyCases() []testCase {
 	var cases []testCase
 	for _, name := range []string{"copy", "move"} {
 		do := ops[name]
-		left := func(names ...string) []string { // what stands afterwards, beside "src" where that stays
+		left := func(names ...string) []string { // the objects that remain: names, and "src" after a copy
 			if name == "copy" {
 				names = append(names, "src")
 			}
 			return names
 		}
 		cases = append(cases, []testCase{
-			{"a " + name + " MUST take content, type, name and metadata along", func(e *env) {
+			{"a " + name + " MUST include content, type, name and metadata", func(e *env) {
 				data := content(mib + 3)
 				e.put(e.key("src"), data, rich(false))
 				was := e.stat(e.key("src"))
 				require.NoError(e, do(e, e.key("d/dst"), e.key("src"), nil))
 				is := e.stat(e.key("d/dst"))
-				assert.NotEqual(e, was.OpID, is.OpID, "the copy is of an operation of its own")
+				assert.NotEqual(e, was.OpID, is.OpID, "the copy belongs to a new operation")
 				if e.can().KeepsSHA256 {
 					assert.Equal(e, sum(data), is.SHA256)
 				}
@@ -59,7 +59,7 @@ func copyCases() []testCase {
 				assert.Empty(e, e.get(e.key("dst")))
 				e.has(left("dst")...)
 			}},
-			{"a " + name + " MUST NOT replace an object unless it is allowed to", func(e *env) {
+			{"a " + name + " MUST NOT replace an object without Overwrite", func(e *env) {
 				old, data := content(100), content(200)
 				e.put(e.key("dst"), old, rich(false))
 				e.put(e.key("src"), data, nil)
@@ -73,7 +73,7 @@ func copyCases() []testCase {
 				e.same(source, data)
 				e.settled()
 			}},
-			{"a " + name + " that is allowed to MUST replace an object with all that is kept with it", func(e *env) {
+			{"a " + name + " with Overwrite MUST replace an object and all its stored values", func(e *env) {
 				e.put(e.key("dst"), content(100), rich(false))
 				data := content(50)
 				e.put(e.key("src"), data, &blobstore.UploadOptions{ContentType: "text/plain"})
@@ -106,14 +106,14 @@ func copyCases() []testCase {
 				assert.Empty(e, added)
 				e.same(was, data)
 			}},
-			{"a " + name + " from a bad key MUST be ErrInvalidKey", func(e *env) {
+			{"a " + name + " from an invalid key MUST be ErrInvalidKey", func(e *env) {
 				e.isError(do(e, e.key("a"), "../a", nil), name, e.key("a"), blobstore.ErrInvalidKey)
 				e.isError(do(e, "../a", e.key("a"), nil), name, "../a", blobstore.ErrInvalidKey)
 			}},
 			{"a " + name + " of content that was tampered with MUST fail and leave nothing", func(e *env) {
 				e.need(e.can().KeepsSHA256, "KeepsSHA256")
 				if !copiesThrough(e) {
-					e.Skip("Capabilities.KeepsSHA256: the service copies by itself, without a look at the content")
+					e.Skip("Capabilities.KeepsSHA256: the service copies without reading the content")
 				}
 				e.put(e.key("src"), content(100), nil)
 				e.tamper(e.key("src"), content(100))
@@ -156,8 +156,8 @@ func copyCases() []testCase {
 	}...)
 }
 
-// copiesThrough reports whether the backend copies by reading and writing: then
-// a digest that is wrong is noticed.
+// copiesThrough reports whether the backend copies by reading and writing. It
+// then detects a wrong digest.
 func copiesThrough(e *env) bool {
 	switch e.store.Info().Backend {
 	case "s3", "azure", "gcs":
@@ -168,7 +168,7 @@ func copiesThrough(e *env) bool {
 
 func deleteCases() []testCase {
 	return []testCase{
-		{"a deleted object MUST be gone with all that was kept with it", func(e *env) {
+		{"a deletion MUST remove an object and all its stored values", func(e *env) {
 			e.put(e.key("a"), content(100), rich(false))
 			require.NoError(e, e.store.Delete(e.ctx, e.key("a"), nil))
 			e.has()
@@ -179,14 +179,14 @@ func deleteCases() []testCase {
 			assert.Empty(e, is.Filename)
 			assert.Empty(e, is.Metadata)
 		}},
-		{"a deletion MUST leave the neighbours", func(e *env) {
+		{"a deletion MUST NOT affect neighboring keys", func(e *env) {
 			for _, k := range []string{"a", "a-b", "ab", "b/a"} {
 				e.put(e.key(k), nil, nil)
 			}
 			require.NoError(e, e.store.Delete(e.ctx, e.key("a"), nil))
 			e.has("a-b", "ab", "b/a")
 		}},
-		{"a deletion MUST be recorded with what was deleted", func(e *env) {
+		{"a deletion MUST be recorded with the description of the object", func(e *env) {
 			data := content(100)
 			e.put(e.key("a"), data, &blobstore.UploadOptions{ContentType: "text/x", SHA256: sum(data)})
 			entry := e.one(func() {
@@ -208,7 +208,7 @@ func deleteCases() []testCase {
 			assert.Equal(e, "not_found", entry.ErrorCode)
 			e.settled()
 		}},
-		{"a deletion of one version MUST leave another", func(e *env) {
+		{"a deletion of one version MUST NOT remove another", func(e *env) {
 			e.put(e.key("a"), []byte("one"), nil)
 			was := e.stat(e.key("a"))
 			require.ErrorIs(e, e.bucket.Delete(e.ctx, e.key("none"), &driver.DeleteOptions{IfMatch: was.ETag}), fs.ErrNotExist)
@@ -221,7 +221,7 @@ func deleteCases() []testCase {
 			require.NoError(e, e.bucket.Delete(e.ctx, e.key("a"), &driver.DeleteOptions{IfMatch: is.ETag}))
 			e.has()
 		}},
-		{"a copy of one version MUST NOT take another", func(e *env) {
+		{"a copy of one version MUST NOT copy another", func(e *env) {
 			e.put(e.key("a"), []byte("one"), nil)
 			was := e.stat(e.key("a"))
 			e.put(e.key("a"), []byte("another"), &blobstore.UploadOptions{Overwrite: true})
@@ -234,7 +234,7 @@ func deleteCases() []testCase {
 			require.NoError(e, e.bucket.Copy(e.ctx, e.key("b"), e.key("a"), &driver.CopyOptions{IfMatch: e.stat(e.key("a")).ETag}))
 			assert.Equal(e, "another", string(e.get(e.key("b"))))
 		}},
-		{"a deletion of one version MUST NOT remove the one that replaces it at this moment", func(e *env) {
+		{"a deletion of one version MUST NOT remove a concurrent replacement", func(e *env) {
 			e.need(e.can().ExactDelete, "ExactDelete")
 			for round := range 20 {
 				key := e.key(fmt.Sprint("race", round))
@@ -255,9 +255,9 @@ func deleteCases() []testCase {
 				require.Equal(e, "another", string(e.get(key)))
 			}
 		}},
-		{"an object that is replaced while it is deleted MUST be deleted and recorded as what it was", func(e *env) {
+		{"a replacement stored during a deletion MUST be deleted and recorded", func(e *env) {
 			if e.h.Store != nil {
-				e.Skip("the store is of another bucket than the case's")
+				e.Skip("the harness's store uses a different bucket")
 			}
 			e.put(e.key("a"), []byte("one"), nil)
 			b := &replacing{Bucket: keptOpen{e.bucket}, do: func() { e.put(e.key("a"), []byte("another"), &blobstore.UploadOptions{Overwrite: true}) }}
@@ -270,7 +270,7 @@ func deleteCases() []testCase {
 			e.has()
 			e.settled()
 		}},
-		{"an object whose own records are broken MUST be deletable", func(e *env) {
+		{"an object with a malformed digest MUST be deletable", func(e *env) {
 			e.put(e.key("a"), content(10), nil)
 			e.damageDigest(e.key("a"))
 			_, err := e.store.Stat(e.ctx, e.key("a"))
@@ -283,7 +283,7 @@ func deleteCases() []testCase {
 	}
 }
 
-// replacing does something before the first deletion.
+// replacing calls do before the first deletion.
 type replacing struct {
 	driver.Bucket
 	do func()

@@ -1,6 +1,7 @@
 package storetest
 
-// Reading: ranges, verification, what is missing.
+// This file implements the cases of reading: ranges, verification and missing
+// objects.
 
 import (
 	"bytes"
@@ -21,8 +22,8 @@ import (
 
 func downloadCases() []testCase {
 	cases := []testCase{
-		{"an encoded object MUST be stored, read and copied as it is", encodedObject},
-		{"a part that begins behind the end MUST be ErrRange", func(e *env) {
+		{"an encoded object MUST be stored, read and copied unchanged", encodedObject},
+		{"a range that starts past the end MUST be ErrRange", func(e *env) {
 			for name, size := range map[string]int{"some": 100, "none": 0} {
 				e.put(e.key(name), content(size), nil)
 				entry := e.one(func() {
@@ -40,7 +41,7 @@ func downloadCases() []testCase {
 			_, err = e.store.Download(e.ctx, e.key("a"), &blobstore.DownloadOptions{Range: blobstore.Range{Length: -1}})
 			e.isError(err, "download", e.key("a"), blobstore.ErrRange)
 		}},
-		{"a reader MUST say what it reads", func(e *env) {
+		{"a reader MUST describe its object and range", func(e *env) {
 			data := content(5000)
 			e.put(e.key("a"), data, rich(false))
 			want := e.stat(e.key("a"))
@@ -53,7 +54,7 @@ func downloadCases() []testCase {
 			assert.Equal(e, want, r.Object)
 			require.NoError(e, r.Close())
 		}},
-		{"WriteTo MUST write the whole", func(e *env) {
+		{"WriteTo MUST write the whole content", func(e *env) {
 			data := content(mib + 77)
 			e.put(e.key("a"), data, nil)
 			r, err := e.store.Download(e.ctx, e.key("a"), nil)
@@ -65,14 +66,14 @@ func downloadCases() []testCase {
 			assert.Equal(e, int64(len(data)), n)
 			assert.True(e, bytes.Equal(data, b.Bytes()))
 		}},
-		{"verified content that is sound MUST be given", func(e *env) {
+		{"verified content that is intact MUST be returned", func(e *env) {
 			data := content(mib)
 			e.put(e.key("a"), data, &blobstore.UploadOptions{SHA256: sum(data)})
 			assert.True(e, bytes.Equal(data, e.getWith(e.key("a"), &blobstore.DownloadOptions{Verify: true})))
 			e.put(e.key("empty"), nil, &blobstore.UploadOptions{SHA256: sum(nil)})
 			assert.Empty(e, e.getWith(e.key("empty"), &blobstore.DownloadOptions{Verify: true}))
 		}},
-		{"verified content that was tampered with MUST be ErrChecksum in place of its end", func(e *env) {
+		{"verified content that was changed MUST end with ErrChecksum instead of io.EOF", func(e *env) {
 			data := content(mib)
 			for name, bad := range map[string][]byte{
 				"one byte": append(bytes.Clone(data[:mib-1]), data[mib-1]^1), "cut": data[:mib-1], "emptied": {}, "longer": append(bytes.Clone(data), 0),
@@ -93,11 +94,11 @@ func downloadCases() []testCase {
 				}
 			}
 		}},
-		{"a part or an object without digest that is to be verified MUST be ErrUnsupported", func(e *env) {
+		{"verifying a range or an object without a digest MUST be ErrUnsupported", func(e *env) {
 			e.put(e.key("a"), content(10), nil)
 			_, err := e.store.Download(e.ctx, e.key("a"), &blobstore.DownloadOptions{Verify: true, Range: blobstore.Range{Offset: 1}})
 			e.isError(err, "download", e.key("a"), blobstore.ErrUnsupported)
-			// What was not written by a store has none, whatever the backend keeps.
+			// An object not written by a store has no digest on any backend.
 			require.NoError(e, e.bucket.Write(e.ctx, e.key("b"), bytes.NewReader(content(10)), &driver.WriteOptions{Size: -1, ContentType: "text/plain"}))
 			_, err = e.store.Download(e.ctx, e.key("b"), &blobstore.DownloadOptions{Verify: true})
 			e.isError(err, "download", e.key("b"), blobstore.ErrUnsupported)
@@ -113,7 +114,7 @@ func downloadCases() []testCase {
 			e.isError(e.store.Move(e.ctx, other, key, nil), "move", other, fs.ErrNotExist)
 			e.has()
 		}},
-		{"the keys above and below an object MUST be missing, not broken", func(e *env) {
+		{"keys above and below an object MUST be fs.ErrNotExist", func(e *env) {
 			e.put(e.key("d/a"), nil, nil)
 			for _, key := range []string{e.key("d"), e.key("d/a/x"), e.key("d/a/x/y")} {
 				_, err := e.store.Stat(e.ctx, key)
@@ -124,7 +125,7 @@ func downloadCases() []testCase {
 			}
 			e.has("d/a")
 		}},
-		{"a context that ended MUST end the reading", func(e *env) {
+		{"the end of the context MUST end reading", func(e *env) {
 			e.put(e.key("a"), content(4*mib), nil)
 			ctx, cancel := context.WithCancel(e.ctx)
 			defer cancel()
@@ -135,9 +136,9 @@ func downloadCases() []testCase {
 			cancel()
 			_, err = io.Copy(io.Discard, r)
 			e.isError(err, "download", e.key("a"), context.Canceled)
-			_ = r.Close() // some backends repeat the error
+			_ = r.Close() // some backends return the error again
 		}},
-		{"a context that ended beforehand MUST be refused and not recorded", func(e *env) {
+		{"an ended context MUST be refused and not recorded", func(e *env) {
 			e.put(e.key("a"), content(10), nil)
 			ctx, cancel := context.WithCancelCause(e.ctx)
 			cancel(errReader)
@@ -154,7 +155,7 @@ func downloadCases() []testCase {
 			assert.Empty(e, added)
 			e.has("a")
 		}},
-		{"what is read MUST be of one object while it is replaced", func(e *env) {
+		{"content read during a replacement MUST belong to a single version", func(e *env) {
 			e.need(e.can().AtomicReplace, "AtomicReplace")
 			put := func(n int) error {
 				_, err := e.store.Upload(e.ctx, e.key("a"), strings.NewReader(strings.Repeat(fmt.Sprint(n%10), 1000+n)), &blobstore.UploadOptions{
@@ -198,15 +199,15 @@ func downloadCases() []testCase {
 		from, to       int
 	}{
 		{"from an offset", 1234, 0, 1234, 10_000},
-		{"from the beginning, of a length", 0, 10, 0, 10},
+		{"from the beginning", 0, 10, 0, 10},
 		{"in the middle", 5000, 1000, 5000, 6000},
 		{"of the last byte", 9999, 1, 9999, 10_000},
-		{"whose length goes beyond the end", 9000, 5000, 9000, 10_000},
-		{"of the greatest length", 1, math.MaxInt64, 1, 10_000},
+		{"that extends past the end", 9000, 5000, 9000, 10_000},
+		{"of the maximum length", 1, math.MaxInt64, 1, 10_000},
 		{"that begins at the end", 10_000, 0, 10_000, 10_000},
 		{"that begins at the end and has a length", 10_000, 5, 10_000, 10_000},
 	} {
-		cases = append(cases, testCase{"a part " + p.name + " MUST be exact", func(e *env) {
+		cases = append(cases, testCase{"a range " + p.name + " MUST be exact", func(e *env) {
 			e.put(e.key("a"), data, nil)
 			entry := e.one(func() {
 				r, err := e.store.Download(e.ctx, e.key("a"), &blobstore.DownloadOptions{Range: blobstore.Range{Offset: p.offset, Length: p.length}})

@@ -1,7 +1,7 @@
 package storetest
 
-// Objects that are stored in an encoding: no service and no driver may decode
-// them.
+// This file implements the cases of encoded objects. No service and no driver
+// may decode them.
 
 import (
 	"bytes"
@@ -22,7 +22,7 @@ func encodedObject(e *env) {
 	require.NoError(e, err)
 	require.NoError(e, zw.Close())
 	data := packed.Bytes()
-	large := append(content(9*mib), data...) // not valid gzip, in spite of its encoding
+	large := append(content(9*mib), data...) // not valid gzip despite the encoding
 	for name, c := range map[string]struct {
 		data     []byte
 		encoding string
@@ -50,7 +50,7 @@ func encodedObject(e *env) {
 	}
 	for found, err := range e.store.Scrub(e.ctx, &blobstore.ScrubOptions{Prefix: e.prefix, Trail: &e.memory}) {
 		require.NoError(e, err)
-		if !errors.Is(found.Err, blobstore.ErrUnsupported) { // a copy without a digest, in neither place
+		if !errors.Is(found.Err, blobstore.ErrUnsupported) { // ErrUnsupported: a copy has a digest neither in the bucket nor in the trail
 			require.NoError(e, found.Err, "%v", found.Object)
 		}
 	}

@@ -1,7 +1,8 @@
 package storetest
 
-// What every case stands on: a store over a bucket, a trail whose calls can be
-// made to fail and whose clock can be moved, and the checks that all cases share.
+// This file implements the environment of the cases: a store over a bucket, a
+// trail with a movable clock and calls that can be made to fail, and the
+// assertions shared by all cases.
 
 import (
 	"bytes"
@@ -33,11 +34,11 @@ const (
 	kib = 1 << 10
 	mib = 1 << 20
 
-	// lease is so long that no case outlasts one by accident; where leases are
-	// to run out the clock of the trail is moved.
+	// lease is longer than any case. To make leases expire, a case moves the
+	// clock of the trail.
 	lease = time.Hour
 
-	// caseTimeout ends a case that waits for itself.
+	// caseTimeout ends a case that hangs.
 	caseTimeout = 2 * time.Minute
 )
 
@@ -50,11 +51,11 @@ type env struct {
 	bucket driver.Bucket
 	prefix string
 
-	memory audit.Memory // the trail itself
-	ahead  atomic.Int64 // of its clock
+	memory audit.Memory // the trail without faults
+	ahead  atomic.Int64 // nanoseconds by which its clock is ahead
 	trail  *audittest.Faults
 	store  *blobstore.Store
-	links  *signurl.Signer // that of store
+	links  *signurl.Signer // the signer of store
 }
 
 func (c testCase) on(tb testing.TB, h Harness, shared driver.Bucket) {
@@ -63,7 +64,7 @@ func (c testCase) on(tb testing.TB, h Harness, shared driver.Bucket) {
 	e := &env{TB: tb, h: h, ctx: ctx, bucket: shared, prefix: "st-" + strings.ToLower(rand.Text()[:10]) + "/"}
 	if e.bucket == nil {
 		e.bucket = h.Bucket(tb)
-		tb.Cleanup(func() { _ = e.bucket.Close() }) // a store over it may have closed it already
+		tb.Cleanup(func() { _ = e.bucket.Close() }) // a store may already have closed it
 	}
 	e.memory.Now = func() time.Time { return time.Now().Add(time.Duration(e.ahead.Load())) }
 	e.trail = audittest.NewFaults(&e.memory)
@@ -73,12 +74,12 @@ func (c testCase) on(tb testing.TB, h Harness, shared driver.Bucket) {
 	e.noResidue()
 }
 
-// open makes another store over the case's bucket and trail.
+// open opens another store over the case's bucket and trail.
 func (e *env) open(opts *blobstore.Options) *blobstore.Store {
 	e.Helper()
 	s, err := e.tryOpen(e.trail, opts)
 	require.NoError(e, err)
-	e.Cleanup(func() { _ = s.Close(context.Background()) }) // the case may have closed it
+	e.Cleanup(func() { _ = s.Close(context.Background()) }) // the case may already have closed it
 	return s
 }
 
@@ -99,19 +100,19 @@ func (e *env) tryOpen(journal audit.Journal, opts *blobstore.Options) (*blobstor
 	return blobstore.New(keptOpen{e.bucket}, journal, &o)
 }
 
-// keptOpen is a bucket that outlives the stores over it.
+// keptOpen is a bucket that ignores Close, so that several stores can use it.
 type keptOpen struct{ driver.Bucket }
 
 func (keptOpen) Close() error { return nil }
 
-// ObserveCreateOnly implements provider.Observer for buckets that do.
+// ObserveCreateOnly implements provider.Observer if the bucket does.
 func (b keptOpen) ObserveCreateOnly(holds bool) {
 	if o, ok := b.Bucket.(provider.Observer); ok {
 		o.ObserveCreateOnly(holds)
 	}
 }
 
-// Precheck implements provider.Prechecker for buckets that do.
+// Precheck implements provider.Prechecker if the bucket does.
 func (b keptOpen) Precheck(ctx context.Context, key string) error {
 	if p, ok := b.Bucket.(provider.Prechecker); ok {
 		return p.Precheck(ctx, key)
@@ -127,25 +128,25 @@ func (e *env) signer() *signurl.Signer {
 
 func (e *env) can() driver.Capabilities { return e.store.Info().Capabilities }
 
-// need skips the case unless the backend has the capability.
+// need skips the case if the backend lacks the capability.
 func (e *env) need(has bool, capability string) {
 	e.Helper()
 	if !has {
-		e.Skipf("Capabilities.%s says that this backend cannot do it", capability)
+		e.Skipf("not supported by this backend according to Capabilities.%s", capability)
 	}
 }
 
 func (e *env) key(name string) string { return e.prefix + name }
 
-// content returns n bytes without a pattern that compression or a repeated
-// block could hide behind.
+// content returns n random bytes. A pattern could hide errors with compression
+// or repeated blocks.
 func content(n int) []byte {
 	b := make([]byte, n)
 	rand.Read(b)
 	return b
 }
 
-// rich are options that set everything which is kept with an object.
+// rich returns options that set every value stored with the object.
 func rich(overwrite bool) *blobstore.UploadOptions {
 	return &blobstore.UploadOptions{
 		Filename: "Rechnung März.pdf", ContentType: "application/x-old", CacheControl: "max-age=60",
@@ -182,7 +183,7 @@ func (e *env) stat(key string) *blobstore.Object {
 	return obj
 }
 
-// list returns what the store lists, as keys without the case's prefix.
+// list returns the keys listed by the store, without the case's prefix.
 func (e *env) list(opts blobstore.ListOptions) []string {
 	e.Helper()
 	opts.Prefix = e.prefix + opts.Prefix
@@ -194,8 +195,8 @@ func (e *env) list(opts blobstore.ListOptions) []string {
 	return keys
 }
 
-// has checks that the case's objects are these and no others, in the store's
-// listing and in that of the bucket beneath.
+// has checks that the case has exactly these objects, both in the store's
+// listing and in the underlying bucket.
 func (e *env) has(names ...string) {
 	e.Helper()
 	if names == nil {
@@ -214,18 +215,18 @@ func (e *env) has(names ...string) {
 		require.NoError(e, err)
 		raw = append(raw, strings.TrimPrefix(obj.Key, e.prefix))
 	}
-	slices.Sort(raw) // not every driver of the Go CDK does
-	assert.Equal(e, names, raw, "in the bucket beneath")
+	slices.Sort(raw) // not every driver of the Go CDK returns sorted keys
+	assert.Equal(e, names, raw, "in the underlying bucket")
 }
 
 func (e *env) noResidue() {
 	e.Helper()
 	if e.h.Residue != nil && !e.Skipped() {
-		assert.Empty(e, e.h.Residue(e, e.bucket, e.prefix), "left beside the objects")
+		assert.Empty(e, e.h.Residue(e, e.bucket, e.prefix), "leftovers below the prefix")
 	}
 }
 
-// isError checks that err is one of the store's own, about op and key, and is
+// isError checks that err is a *blobstore.Error for op and key that matches
 // each of want.
 func (e *env) isError(err error, op, key string, want ...error) {
 	e.Helper()
@@ -239,7 +240,7 @@ func (e *env) isError(err error, op, key string, want ...error) {
 	}
 }
 
-// entries returns what the trail holds, oldest first.
+// entries returns all entries of the trail, oldest first.
 func (e *env) entries() []audit.Entry {
 	e.Helper()
 	all := []audit.Entry{}
@@ -250,7 +251,7 @@ func (e *env) entries() []audit.Entry {
 	return all
 }
 
-// since runs do and returns the entries that it added to the trail.
+// since runs do and returns the entries added to the trail.
 func (e *env) since(do func()) []audit.Entry {
 	e.Helper()
 	n := len(e.entries())
@@ -258,7 +259,8 @@ func (e *env) since(do func()) []audit.Entry {
 	return e.entries()[n:]
 }
 
-// one runs do, which must add exactly one entry, and returns it.
+// one runs do and returns the entry it added to the trail. do must add exactly
+// one.
 func (e *env) one(do func()) audit.Entry {
 	e.Helper()
 	added := e.since(do)
@@ -272,10 +274,10 @@ func (e *env) settled() {
 	assert.Zero(e, e.memory.OpenIntents(), "open intents")
 }
 
-// leasesEnd makes the leases of all open intents run out.
+// leasesEnd makes the leases of all open intents expire.
 func (e *env) leasesEnd() { e.ahead.Add(int64(2 * lease)) }
 
-// fail makes the next call fail, before or after it took effect.
+// fail makes the next call fail, before or after it takes effect.
 func (e *env) fail(call audittest.Call, after bool) {
 	e.trail.Add(audittest.Fault{Call: call, Nth: 1, After: after, Err: errTrail})
 }
@@ -290,7 +292,7 @@ func sum(data []byte) []byte {
 	return s[:]
 }
 
-// same checks that an object is as it was, content and all.
+// same checks that an object is unchanged, including its content.
 func (e *env) same(was *blobstore.Object, data []byte) {
 	e.Helper()
 	is := e.stat(was.Key)
@@ -301,7 +303,8 @@ func (e *env) same(was *blobstore.Object, data []byte) {
 	assert.True(e, bytes.Equal(data, e.get(was.Key)), "content")
 }
 
-// tamper replaces an object's content behind the store's back.
+// tamper replaces an object's content directly in the bucket, without the
+// store.
 func (e *env) tamper(key string, data []byte) {
 	e.Helper()
 	a, err := e.bucket.Blob().Attributes(e.ctx, key)

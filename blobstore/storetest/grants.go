@@ -1,6 +1,6 @@
 package storetest
 
-// The contract of signurl.Grants.
+// This file implements the cases for signurl.Grants.
 
 import (
 	"context"
@@ -17,8 +17,8 @@ import (
 )
 
 // RunGrants runs every case for an implementation of signurl.Grants as a
-// subtest. What one call of open returns shares what it keeps with what the
-// others return, as several processes would.
+// subtest. It calls open twice. The returned values must share their storage,
+// like two processes of the same application.
 func RunGrants(t *testing.T, open func(tb testing.TB) signurl.Grants) {
 	t.Helper()
 	one, two := open(t), open(t)
@@ -27,14 +27,14 @@ func RunGrants(t *testing.T, open func(tb testing.TB) signurl.Grants) {
 	}
 }
 
-// grantsEnv is what a case works with.
+// grantsEnv is the environment of a case.
 type grantsEnv struct {
 	testing.TB
 	one, two signurl.Grants
 	over     time.Time
 }
 
-// uses expects that so many uses of a grant succeed, and further ones fail.
+// uses checks that the given number of uses succeed and that later ones fail.
 func (e *grantsEnv) uses(g signurl.Grants, id string, limit, succeed int) {
 	e.Helper()
 	for range succeed {
@@ -45,8 +45,8 @@ func (e *grantsEnv) uses(g signurl.Grants, id string, limit, succeed int) {
 	}
 }
 
-// race uses a new grant n times at once, by those given in turn, and expects
-// exactly as many to succeed as the limit says.
+// race uses a new grant n times concurrently, alternating between grants.
+// Exactly limit uses must succeed.
 func (e *grantsEnv) race(limit, n int, grants ...signurl.Grants) {
 	e.Helper()
 	id := signurl.NewGrantID()
@@ -76,18 +76,18 @@ var grantsCases = []struct {
 	name string
 	run  func(e *grantsEnv)
 }{
-	{"a grant MUST be usable as often as its limit says", func(e *grantsEnv) {
+	{"a grant MUST be usable exactly as often as its limit", func(e *grantsEnv) {
 		for _, limit := range []int{1, 2, 7} {
 			e.uses(e.one, signurl.NewGrantID(), limit, limit)
 		}
 	}},
-	{"a limit of 0 MUST allow any number", func(e *grantsEnv) {
+	{"a limit of 0 MUST mean unlimited", func(e *grantsEnv) {
 		id := signurl.NewGrantID()
 		for range 20 {
 			require.NoError(e, e.one.Use(e.Context(), id, 0, e.over))
 		}
 	}},
-	{"a withdrawn grant MUST be refused, used or not", func(e *grantsEnv) {
+	{"a revoked grant MUST be refused, used or not", func(e *grantsEnv) {
 		for _, limit := range []int{0, 1, 5} {
 			for used := range min(limit, 2) + 1 {
 				id := signurl.NewGrantID()
@@ -101,7 +101,7 @@ var grantsCases = []struct {
 			}
 		}
 	}},
-	{"grants MUST be told apart, byte for byte", func(e *grantsEnv) {
+	{"grants MUST be distinguished byte by byte", func(e *grantsEnv) {
 		id := signurl.NewGrantID()
 		require.NoError(e, e.one.Revoke(e.Context(), id+"a", e.over))
 		for _, other := range []string{id, id + "A", id + "b", id + "-", "gw-" + id, fmt.Sprintf("%064s", id)} {
@@ -109,7 +109,7 @@ var grantsCases = []struct {
 		}
 		e.uses(e.one, id+"a", 1, 0)
 	}},
-	{"a call whose context is done MUST fail and count nothing", func(e *grantsEnv) {
+	{"a call with an ended context MUST fail and count nothing", func(e *grantsEnv) {
 		ctx, cancel := context.WithCancel(e.Context())
 		cancel()
 		id := signurl.NewGrantID()
@@ -117,7 +117,7 @@ var grantsCases = []struct {
 		require.ErrorIs(e, e.one.Revoke(ctx, id, e.over), context.Canceled)
 		e.uses(e.one, id, 1, 1)
 	}},
-	{"a grant MUST be kept while clocks may differ about its end", func(e *grantsEnv) {
+	{"a grant MUST be stored past its expiry, to allow for clock differences", func(e *grantsEnv) {
 		for _, end := range []time.Time{time.Now().Add(-time.Minute), time.Now(), time.Now().Add(7 * 24 * time.Hour)} {
 			used, gone := signurl.NewGrantID(), signurl.NewGrantID()
 			require.NoError(e, e.one.Use(e.Context(), used, 1, end))
@@ -126,11 +126,11 @@ var grantsCases = []struct {
 			e.uses(e.one, gone, 0, 0)
 		}
 	}},
-	{"of 1,000 uses at once exactly as many as the limit MUST succeed", func(e *grantsEnv) {
+	{"of 1,000 concurrent uses exactly as many as the limit MUST succeed", func(e *grantsEnv) {
 		e.race(1, 1000, e.one)
 		e.race(7, 1000, e.one)
 	}},
-	{"a use after Revoke returned MUST be refused, whatever else is under way", func(e *grantsEnv) {
+	{"a use after Revoke returned MUST be refused, even with concurrent uses", func(e *grantsEnv) {
 		for range 5 {
 			id := signurl.NewGrantID()
 			var revoked atomic.Bool
@@ -153,7 +153,7 @@ var grantsCases = []struct {
 			}
 		}
 	}},
-	{"what is kept MUST hold for all who share it", func(e *grantsEnv) {
+	{"uses and revocations MUST be visible to all processes that share the storage", func(e *grantsEnv) {
 		id, gone := signurl.NewGrantID(), signurl.NewGrantID()
 		require.NoError(e, e.one.Use(e.Context(), id, 2, e.over))
 		e.uses(e.two, id, 2, 1)

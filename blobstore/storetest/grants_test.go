@@ -15,14 +15,14 @@ func TestMemoryGrants(t *testing.T) {
 	RunGrants(t, func(testing.TB) signurl.Grants { return shared })
 }
 
-// flawedGrants changes what is asked of its own MemoryGrants.
+// flawedGrants passes changed arguments to its MemoryGrants.
 type flawedGrants struct {
 	inner   signurl.MemoryGrants
 	limit   func(limit int) int
 	id      func(id string) string
 	context func(context.Context) context.Context
-	lenient bool // once the link is over
-	keeps   bool // Revoke does nothing
+	lenient bool // accepts expired links
+	keeps   bool // Revoke has no effect
 }
 
 func (f *flawedGrants) Use(ctx context.Context, id string, limit int, expires time.Time) error {
@@ -58,12 +58,12 @@ func TestFlawedGrants(t *testing.T) {
 		"as often as its limit": oneMore(),
 		"a limit of 0":          {limit: func(n int) int { return max(n, 1) }},
 		"used or not":           {keeps: true},
-		"byte for byte":         {id: strings.ToLower},
-		"context is done":       {context: context.WithoutCancel},
-		"clocks may differ":     {lenient: true},
-		"1,000 uses at once":    oneMore(),
+		"byte by byte":          {id: strings.ToLower},
+		"ended context":         {context: context.WithoutCancel},
+		"clock differences":     {lenient: true},
+		"1,000 concurrent uses": oneMore(),
 		"after Revoke returned": {keeps: true},
-		"all who share it":      oneMore(),
+		"all processes":         oneMore(),
 	}
 	assert.Len(t, flawed, len(grantsCases))
 	for name, f := range flawed {

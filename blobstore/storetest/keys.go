@@ -1,6 +1,7 @@
 package storetest
 
-// Keys: what is refused everywhere, and what is awkward but works everywhere.
+// This file implements the cases of keys. Invalid keys are refused on every
+// backend, and unusual valid keys work on every backend.
 
 import (
 	"context"
@@ -20,8 +21,8 @@ var refusedKeys = []struct{ name, key string }{
 	{"that ends in a slash", "a/"},
 	{"with two slashes in a row", "a//b"},
 	{"that is a dot", "."},
-	{"that climbs", "../a"},
-	{"that climbs later on", "a/../../b"},
+	{"that leads to a parent", "../a"},
+	{"that leads to a parent further on", "a/../../b"},
 	{"with a dot segment", "a/./b"},
 	{"with a backslash", `a\b`},
 	{"with a NUL", "a\x00b"},
@@ -41,14 +42,14 @@ var refusedKeys = []struct{ name, key string }{
 	{"that ends in .attrs", "a.attrs"},
 	{"that ends in .ATTRS", "a.ATTRS"},
 	{"that looks like an escape", "a__0x2f__b"},
-	{"in the drivers' own folder", ".blobtrail/x"},
+	{"in the private folder of the drivers", ".blobtrail/x"},
 	{"that looks like a temporary file", "a.18f0a1b2c3d4e5f6.tmp"},
 	{"with a segment of 201 bytes", strings.Repeat("x", 201)},
 	{"of 1,025 bytes", strings.Repeat(strings.Repeat("x", 127)+"/", 8) + "y"},
 }
 
 func awkwardKeys(prefix string) []struct{ name, key string } {
-	// A key of exactly 1,024 bytes, with the prefix.
+	// long is a key of exactly 1,024 bytes, including the prefix.
 	long := strings.Repeat(strings.Repeat("x", 127)+"/", 8)
 	long = long[:1024-len(prefix)]
 	if strings.HasSuffix(long, "/") {
@@ -86,7 +87,7 @@ func awkwardKeys(prefix string) []struct{ name, key string } {
 func keyCases() []testCase {
 	var cases []testCase
 	for _, k := range refusedKeys {
-		cases = append(cases, testCase{"a key " + k.name + " MUST be refused by everything", func(e *env) {
+		cases = append(cases, testCase{"a key " + k.name + " MUST be refused by every method", func(e *env) {
 			e.put(e.key("a"), nil, nil)
 			added := e.since(func() {
 				_, err := e.store.Upload(e.ctx, k.key, strings.NewReader("x"), nil)
@@ -133,14 +134,14 @@ func keyCases() []testCase {
 		}})
 	}
 	return append(cases, []testCase{
-		{"keys that differ in case only MUST be different objects", func(e *env) {
+		{"keys that differ only in case MUST be different objects", func(e *env) {
 			e.put(e.key("Case"), []byte("upper"), nil)
 			e.put(e.key("case"), []byte("lower"), nil)
 			assert.Equal(e, "upper", string(e.get(e.key("Case"))))
 			assert.Equal(e, "lower", string(e.get(e.key("case"))))
 			e.has("Case", "case")
 		}},
-		{"keys that NewKey makes of hostile names MUST work", func(e *env) {
+		{"keys that NewKey returns for hostile names MUST work", func(e *env) {
 			for i, name := range []string{
 				"", ".", "..", "../../etc/passwd", `C:\temp\a.pdf`, "a\x00b", strings.Repeat("ä", 400) + ".pdf", "a\u202egnp.exe", "x.attrs",
 				"CON", "a.18f0a1b2c3d4e5f6.tmp", "\xff\xfe", " . ", "Ma\u0308rz.pdf", "a__0x2f__b", "...", ".attrs",
@@ -185,7 +186,7 @@ func keyCases() []testCase {
 			e.same(was, data)
 			e.settled()
 		}},
-		{"a folder that became empty MUST NOT stand in the way of an object", func(e *env) {
+		{"an empty folder MUST NOT block an object", func(e *env) {
 			e.put(e.key("a/b/c"), nil, nil)
 			require.NoError(e, e.store.Delete(e.ctx, e.key("a/b/c"), nil))
 			_, err := e.store.Upload(context.WithoutCancel(e.ctx), e.key("a"), strings.NewReader("x"), nil)

@@ -1,6 +1,7 @@
 package storetest
 
-// Links: by the service where it can sign, else by Options.Signer.
+// This file implements the cases of links. The service signs them if it can,
+// and Options.Signer otherwise.
 
 import (
 	"bytes"
@@ -28,8 +29,8 @@ func (e *env) signs(method string) bool { return slices.Contains(e.can().Links.M
 
 func linkCases() []testCase {
 	cases := []testCase{
-		{"an upload link MUST be one of Options.Signer, with its constraints", bySigner},
-		{"without Options.Signer a link to the handler MUST be ErrUnsupported", func(e *env) {
+		{"an upload link MUST be signed by Options.Signer, with its constraints", bySigner},
+		{"a link for the handler MUST be ErrUnsupported without Options.Signer", func(e *env) {
 			s, err := e.openPlain()
 			require.NoError(e, err)
 			for _, m := range methods {
@@ -46,7 +47,7 @@ func linkCases() []testCase {
 			}
 			assert.Empty(e, e.entries(), "what can't be is not recorded")
 		}},
-		{"a link that the service signs MUST give the content to whoever has it", func(e *env) {
+		{"a link signed by the service MUST return the content to any client", func(e *env) {
 			e.need(e.signs(http.MethodGet), "Links.Methods")
 			data := content(5000)
 			e.put(e.key("ä b+c"), data, nil)
@@ -58,7 +59,7 @@ func linkCases() []testCase {
 			assert.Equal(e, "application/pdf", resp.Header.Get("Content-Type"))
 			assert.Contains(e, resp.Header.Get("Content-Disposition"), "attachment")
 		}},
-		{"a link that the service signs and that was changed MUST be refused by it", func(e *env) {
+		{"a changed link of the service MUST be refused by the service", func(e *env) {
 			e.need(e.signs(http.MethodGet), "Links.Methods")
 			e.put(e.key("a"), []byte("one"), nil)
 			e.put(e.key("b"), []byte("two"), nil)
@@ -68,7 +69,7 @@ func linkCases() []testCase {
 			assert.GreaterOrEqual(e, resp.StatusCode, 400)
 			assert.NotContains(e, string(got), "two")
 		}},
-		{"the default expiry MUST be the store's, and a longer one than it allows refused", func(e *env) {
+		{"the default expiry MUST be the store's, and an expiry above the maximum MUST be refused", func(e *env) {
 			s := e.open(&blobstore.Options{LinkExpiry: 10 * time.Minute, MaxLinkExpiry: time.Hour})
 			link, err := s.Link(e.ctx, e.key("a"), nil)
 			require.NoError(e, err)
@@ -91,7 +92,7 @@ func linkCases() []testCase {
 				e.isError(err, "link", e.key("a"), blobstore.ErrUnsupported)
 			}
 		}},
-		{"a constraint of a direct upload that nobody enforces MUST be ErrUnsupported", func(e *env) {
+		{"a constraint of a direct upload that cannot be enforced MUST be ErrUnsupported", func(e *env) {
 			e.need(e.signs(http.MethodPut), "Links.Methods")
 			links := e.can().Links
 			for name, c := range map[string]struct {
@@ -111,7 +112,7 @@ func linkCases() []testCase {
 				}
 			}
 		}},
-		{"a link's entry MUST tell everything but the URL", func(e *env) {
+		{"a link's entry MUST contain everything except the URL", func(e *env) {
 			var link *blobstore.Link
 			entry := e.one(func() {
 				var err error
@@ -138,7 +139,7 @@ func linkCases() []testCase {
 				e.noSecret(link, s)
 			}
 		}},
-		{"an upload with a link MUST give one and record both, joined", func(e *env) {
+		{"an upload with a link MUST return one and record both, with a reference", func(e *env) {
 			var obj *blobstore.Object
 			added := e.since(func() {
 				obj = e.put(e.key("a"), []byte("x"), &blobstore.UploadOptions{
@@ -156,7 +157,7 @@ func linkCases() []testCase {
 			assert.NotEmpty(e, obj.Link.URL())
 			e.settled()
 		}},
-		{"an upload with a link that cannot be MUST do nothing", func(e *env) {
+		{"an upload with an impossible link MUST have no effect", func(e *env) {
 			_, err := e.store.Upload(e.ctx, e.key("a"), strings.NewReader("x"), &blobstore.UploadOptions{Link: &blobstore.LinkOptions{Expiry: 1000 * time.Hour}})
 			e.isError(err, "upload", e.key("a"))
 			assert.Empty(e, e.entries())
@@ -171,7 +172,7 @@ func linkCases() []testCase {
 			require.Len(e, added, 1)
 			assert.Equal(e, audit.ActionUpload, added[0].Action)
 		}},
-		{"an authoriser that refuses links MUST be asked about the link of an upload too", func(e *env) {
+		{"the authorizer MUST also be called for the link of an upload", func(e *env) {
 			no := errors.New("no links for you")
 			s := e.open(&blobstore.Options{Authorize: func(_ context.Context, ev audit.Event) error {
 				if ev.Action == audit.ActionIssueLink {
@@ -186,7 +187,7 @@ func linkCases() []testCase {
 			e.recorded(entry, audit.ActionIssueLink, audit.OutcomeDenied, e.key("a"))
 			e.has()
 		}},
-		{"the use of a link MUST be recorded and joined to its issue", func(e *env) {
+		{"the use of a link MUST be recorded under the grant ID of its issue", func(e *env) {
 			l := e.linker()
 			e.put(e.key("a"), []byte("one"), nil)
 			red, grant := l.redeem(http.MethodGet, e.key("a"))
@@ -217,7 +218,7 @@ func linkCases() []testCase {
 			e.recorded(added[0], audit.ActionRedeem, audit.OutcomeOK, e.key("b"))
 			e.recorded(added[1], audit.ActionDelete, audit.OutcomeOK, e.key("b"))
 		}},
-		{"the refused use of a link MUST be recorded once, as denied", func(e *env) {
+		{"a refused use of a link MUST be recorded once, as denied", func(e *env) {
 			l := e.linker()
 			r, grant := l.request(http.MethodGet, e.key("a"))
 			r.Method = http.MethodPut
@@ -231,7 +232,7 @@ func linkCases() []testCase {
 			assert.Equal(e, "method", entry.ErrorCode)
 			assert.Equal(e, http.MethodPut, entry.Details.Method)
 		}},
-		{"a link that the store's signer did not sign, or no store issued, MUST be neither used nor recorded", func(e *env) {
+		{"a link not signed by the store's signer or not issued by a store MUST be neither used nor recorded", func(e *env) {
 			l := e.linker()
 			e.put(e.key("b"), []byte("two"), nil)
 			good, _ := l.request(http.MethodGet, e.key("a"))
@@ -257,7 +258,7 @@ func linkCases() []testCase {
 			})
 			assert.Empty(e, added, "another signer")
 		}},
-		{"a link to store or delete MUST lead to the handler on every backend", func(e *env) {
+		{"a link for PUT or DELETE MUST lead to the handler on every backend", func(e *env) {
 			l := e.linker()
 			for _, m := range []string{http.MethodPut, http.MethodDelete} {
 				link, err := l.Link(e.ctx, e.key("a"), &blobstore.LinkOptions{Method: m})
@@ -289,7 +290,7 @@ func linkCases() []testCase {
 	return cases
 }
 
-// linker is a store whose links can be used.
+// linker is a store with a signer for all its links.
 type linker struct {
 	*blobstore.Store
 	e      *env
@@ -302,7 +303,7 @@ func (e *env) linker() *linker {
 	return &linker{e.open(&blobstore.Options{Signer: signer}), e, signer}
 }
 
-// request issues a link and returns the request that its handler gets.
+// request issues a link and returns the request for its handler.
 func (l *linker) request(method, key string) (*http.Request, string) {
 	l.e.Helper()
 	link, err := l.Link(l.e.ctx, key, &blobstore.LinkOptions{Method: method, Revocable: true})
@@ -322,7 +323,7 @@ func (l *linker) redeem(method, key string) (*blobstore.Redemption, string) {
 	return red, grant
 }
 
-// openPlain makes a store that has no signer.
+// openPlain opens a store without a signer.
 func (e *env) openPlain() (*blobstore.Store, error) {
 	if e.h.Store != nil {
 		return e.h.Store(e.bucket, e.trail, nil)
@@ -358,13 +359,13 @@ func bySigner(e *env) {
 	require.ErrorIs(e, err, signurl.ErrMethod)
 }
 
-// fetch uses a link as a client would.
+// fetch uses a link in the same way as a client.
 func (e *env) fetch(link *blobstore.Link, body []byte) (*http.Response, []byte) {
 	e.Helper()
 	return e.fetchFrom(link.URL(), link, body)
 }
 
-// fetchFrom is fetch with another URL in place of the link's.
+// fetchFrom is like fetch, with a different URL.
 func (e *env) fetchFrom(address string, link *blobstore.Link, body []byte) (*http.Response, []byte) {
 	e.Helper()
 	client := e.h.Client
@@ -384,7 +385,8 @@ func (e *env) fetchFrom(address string, link *blobstore.Link, body []byte) (*htt
 	return resp, got
 }
 
-// noSecret checks that text has nothing of the link's URL but, perhaps, its key.
+// noSecret checks that text contains no part of the link's URL, except perhaps
+// the key.
 func (e *env) noSecret(link *blobstore.Link, text string) {
 	e.Helper()
 	_, query, _ := strings.Cut(link.URL(), "?")

@@ -1,6 +1,7 @@
 package storetest
 
-// Listing: order, prefixes, folded directories, pages.
+// This file implements the cases of listing: order, prefixes, folded folders
+// and pages.
 
 import (
 	"context"
@@ -25,14 +26,14 @@ func listCases() []testCase {
 	}
 	return []testCase{
 		{"an empty listing MUST be empty", func(e *env) { e.has() }},
-		{"keys MUST come in the order of their bytes", func(e *env) {
+		{"keys MUST be listed in byte order", func(e *env) {
 			names := []string{"b", "a", "a-b", "a/b", "a/c/d", "a.b", "a0", "B", "ä", "z", "日本", "a b"}
-			// "a" and "a/b" cannot stand side by side on every backend.
+			// "a" and "a/b" cannot both exist on every backend.
 			names = slices.DeleteFunc(names, func(s string) bool { return s == "a" })
 			fill(e, names...)
 			e.has(names...)
 		}},
-		{"a prefix MUST select, also within a segment", func(e *env) {
+		{"a prefix MUST select keys, even if it ends within a segment", func(e *env) {
 			fill(e, "in/1", "in/2", "in-3", "out/1", "i")
 			assert.Equal(e, []string{"in-3", "in/1", "in/2"}, e.list(blobstore.ListOptions{Prefix: "in"}))
 			assert.Equal(e, []string{"in/1", "in/2"}, e.list(blobstore.ListOptions{Prefix: "in/"}))
@@ -40,7 +41,7 @@ func listCases() []testCase {
 			assert.Equal(e, []string{}, e.list(blobstore.ListOptions{Prefix: "in/2/"}))
 			assert.Equal(e, []string{}, e.list(blobstore.ListOptions{Prefix: "none/at/all"}))
 		}},
-		{"a delimiter MUST fold what is below it", func(e *env) {
+		{"a delimiter MUST fold the keys below it", func(e *env) {
 			fill(e, "a/1", "a/2", "a/b/3", "c", "a-d")
 			assert.Equal(e, []string{"a-d", "a/", "c"}, e.list(blobstore.ListOptions{Delimiter: "/"}))
 			assert.Equal(e, []string{"a/1", "a/2", "a/b/"}, e.list(blobstore.ListOptions{Prefix: "a/", Delimiter: "/"}))
@@ -56,7 +57,7 @@ func listCases() []testCase {
 			for obj, err := range e.store.List(e.ctx, &blobstore.ListOptions{Prefix: e.prefix}) {
 				require.NoError(e, err)
 				assert.Equal(e, int64(1234), obj.Size)
-				assert.WithinDuration(e, want.ModTime, obj.ModTime, 1e9) // some services cut to seconds
+				assert.WithinDuration(e, want.ModTime, obj.ModTime, 1e9) // some services truncate to seconds
 			}
 		}},
 		{"a listing of more than one page MUST be complete", func(e *env) {
@@ -73,7 +74,7 @@ func listCases() []testCase {
 			slices.Sort(want)
 			assert.Equal(e, want, e.list(blobstore.ListOptions{}))
 		}},
-		{"a listing of the driver MUST end after its first error", func(e *env) {
+		{"a driver's listing MUST end after its first error", func(e *env) {
 			fill(e, "a", "b", "c")
 			ctx, cancel := context.WithCancel(e.ctx)
 			defer cancel()
@@ -86,7 +87,7 @@ func listCases() []testCase {
 			}
 			assert.True(e, failed || n == 3, "a listing that was canceled ends without an error and is not complete")
 		}},
-		{"a listing MUST be left early without harm", func(e *env) {
+		{"leaving a listing early MUST be safe", func(e *env) {
 			fill(e, "a", "b", "c")
 			for obj, err := range e.store.List(e.ctx, &blobstore.ListOptions{Prefix: e.prefix}) {
 				require.NoError(e, err)
@@ -95,7 +96,7 @@ func listCases() []testCase {
 			}
 			assert.Equal(e, []string{"a", "b", "c"}, e.list(blobstore.ListOptions{}))
 		}},
-		{"what is listed MUST be free to be used and deleted meanwhile", func(e *env) {
+		{"listed objects MUST be usable and deletable during the listing", func(e *env) {
 			fill(e, "a", "b", "c")
 			for obj, err := range e.store.List(e.ctx, &blobstore.ListOptions{Prefix: e.prefix}) {
 				require.NoError(e, err)
@@ -103,7 +104,7 @@ func listCases() []testCase {
 			}
 			e.has()
 		}},
-		{"a context that ends MUST end the listing", func(e *env) {
+		{"the end of the context MUST end the listing", func(e *env) {
 			fill(e, "a", "b", "c")
 			ctx, cancel := context.WithCancel(e.ctx)
 			defer cancel()
@@ -116,7 +117,7 @@ func listCases() []testCase {
 			require.NoError(e, got[0])
 			e.isError(got[1], "list", e.prefix, context.Canceled)
 		}},
-		{"an upload under way MUST NOT be listed", func(e *env) {
+		{"an upload in progress MUST NOT be listed", func(e *env) {
 			started, finish := make(chan struct{}), make(chan struct{})
 			done := make(chan error, 1)
 			go func() {
@@ -133,7 +134,8 @@ func listCases() []testCase {
 	}
 }
 
-// waiting says that it is read from, and ends when it may.
+// waiting is a reader that signals its first read and then waits until it may
+// end.
 type waiting struct {
 	started, finish chan struct{}
 	once            sync.Once

@@ -1,6 +1,6 @@
 package storetest
 
-// Readers that misbehave, as request bodies do.
+// This file implements readers that misbehave in the way of request bodies.
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-// failing gives n bytes, in pieces, and then err, which may be io.EOF.
+// failing returns n bytes in pieces and then err, which may be io.EOF.
 type failing struct {
 	n   int
 	err error
@@ -27,17 +27,17 @@ func (r *failing) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// cancelling ends a context after n bytes and then goes on for ever, up to
-// the patience of the case.
-type cancelling struct {
+// canceling cancels a context after n bytes and then continues to return zeros.
+// After 16 MiB more it fails.
+type canceling struct {
 	n      int
 	cancel func()
 	over   int
 }
 
-var errNotStopped = errors.New("went on reading 16 MiB after the context ended")
+var errNotStopped = errors.New("more than 16 MiB were read after the context ended")
 
-func (r *cancelling) Read(p []byte) (int, error) {
+func (r *canceling) Read(p []byte) (int, error) {
 	if r.n <= 0 {
 		r.cancel()
 		if r.over += len(p); r.over > 16*mib {
@@ -49,9 +49,9 @@ func (r *cancelling) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// deadline is a context whose deadline passes when the case says so: by the clock
-// it could pass before the upload has begun, or, on a busy machine, be noticed
-// only when the reader has run out of patience.
+// deadline is a context whose deadline passes when the case calls pass. A real
+// deadline could pass before the upload begins, or on a busy machine only after
+// the reader has failed.
 type deadline struct {
 	context.Context
 	done   chan struct{}
@@ -60,7 +60,8 @@ type deadline struct {
 	after  []func()
 }
 
-// deadline returns one that passes at the latest with the case's own.
+// deadline returns a deadline that passes with the case's own context at the
+// latest.
 func (e *env) deadline() *deadline {
 	d := &deadline{Context: e.ctx, done: make(chan struct{})}
 	stop := context.AfterFunc(e.ctx, d.pass)
@@ -79,8 +80,7 @@ func (d *deadline) Err() error {
 	return nil
 }
 
-// AfterFunc is what package context looks for, to end the contexts that derive
-// from this one before pass returns.
+// AfterFunc makes package context end all derived contexts before pass returns.
 func (d *deadline) AfterFunc(f func()) (stop func() bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -111,7 +111,8 @@ func (d *deadline) pass() {
 	}
 }
 
-// small gives at most n bytes at a time, and its last ones together with io.EOF.
+// small returns at most n bytes at a time, and the last ones together with
+// io.EOF.
 type small struct {
 	data []byte
 	n    int

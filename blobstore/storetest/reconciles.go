@@ -1,6 +1,7 @@
 package storetest
 
-// What killed processes leave, and what the reconciler makes of it.
+// This file implements the cases of the reconciler, which settles the
+// operations of killed processes.
 
 import (
 	"bytes"
@@ -18,8 +19,8 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// reconciled lets the leases run out, reconciles, checks what was counted and
-// that a second run finds nothing, and returns the entries.
+// reconciled makes the leases expire, reconciles, and compares the counts. It
+// checks that a second run settles nothing, and returns the new entries.
 func (e *env) reconciled(want blobstore.Reconciled) []audit.Entry {
 	e.Helper()
 	e.trail.Clear()
@@ -42,8 +43,8 @@ func (e *env) reconciled(want blobstore.Reconciled) []audit.Entry {
 	return added
 }
 
-// begin leaves the intent of an operation as a process does that is killed
-// before the effect, and returns its id.
+// begin leaves an open intent, like a process killed before the operation took
+// effect, and returns its ID.
 func (e *env) begin(do func() error) string {
 	e.Helper()
 	e.fail(audittest.CallBegin, true)
@@ -59,8 +60,8 @@ func (e *env) begin(do func() error) string {
 	return id
 }
 
-// eventually waits until d has passed since now, for backends whose clocks are
-// coarse: what comes later must be seen to be later.
+// eventually waits until d has passed, for backends with coarse clocks: a later
+// object must have a later time.
 func (e *env) eventually(d time.Duration, ok bool) {
 	e.Helper()
 	require.True(e, ok)
@@ -75,7 +76,7 @@ func reconcileCases() []testCase {
 		}))
 	}
 	return []testCase{
-		{"an upload that was cut off after its effect MUST be settled with what stands", func(e *env) {
+		{"an upload interrupted after its effect MUST be settled as done, with the description of the object", func(e *env) {
 			data := content(5000)
 			id := e.begin(func() error {
 				_, err := e.store.Upload(e.ctx, e.key("a"), bytes.NewReader(data), &blobstore.UploadOptions{Resource: audit.Resource{Type: "invoice", ID: "42"}})
@@ -90,7 +91,7 @@ func reconcileCases() []testCase {
 			assert.Equal(e, "text/plain", entry.ContentType)
 			assert.Equal(e, audit.Resource{Type: "invoice", ID: "42"}, entry.Resource)
 		}},
-		{"an upload that was cut off before its effect MUST be settled as failed, the old object unharmed", func(e *env) {
+		{"an upload interrupted before its effect MUST be settled as failed, with the old object intact", func(e *env) {
 			old := content(500)
 			e.put(e.key("a"), old, rich(false))
 			was := e.stat(e.key("a"))
@@ -104,7 +105,7 @@ func reconcileCases() []testCase {
 			assert.Equal(e, "interrupted", entry.ErrorCode)
 			e.same(was, old)
 		}},
-		{"an upload that another one may have replaced MUST be settled as unknown", func(e *env) {
+		{"an upload possibly replaced by another MUST be settled as unknown", func(e *env) {
 			id := e.begin(func() error {
 				_, err := e.store.Upload(e.ctx, e.key("a"), strings.NewReader("one"), nil)
 				return err
@@ -115,21 +116,21 @@ func reconcileCases() []testCase {
 			e.recorded(entry, audit.ActionUpload, audit.OutcomeUnknown, e.key("a"))
 			assert.Equal(e, "two", string(e.get(e.key("a"))))
 		}},
-		{"a deletion that was cut off before its effect MUST be settled as failed", func(e *env) {
+		{"a deletion interrupted before its effect MUST be settled as failed", func(e *env) {
 			e.fill()
 			e.begin(func() error { return e.store.Delete(e.ctx, e.key("a"), nil) })
 			entry := e.reconciled(blobstore.Reconciled{Failed: 1})[0]
 			e.recorded(entry, audit.ActionDelete, audit.OutcomeFailed, e.key("a"))
 			e.has("a", "b")
 		}},
-		{"a deletion that was cut off after its effect MUST be settled as done", func(e *env) {
+		{"a deletion interrupted after its effect MUST be settled as done", func(e *env) {
 			e.fill()
 			e.begin(func() error { return e.store.Delete(e.ctx, e.key("a"), nil) })
 			require.NoError(e, e.bucket.Delete(e.ctx, e.key("a"), &driver.DeleteOptions{}))
 			entry := e.reconciled(blobstore.Reconciled{OK: 1})[0]
 			e.recorded(entry, audit.ActionDelete, audit.OutcomeOK, e.key("a"))
 		}},
-		{"a deletion where another object stands by now MUST be settled as unknown", func(e *env) {
+		{"a deletion followed by another object MUST be settled as unknown", func(e *env) {
 			e.fill()
 			e.begin(func() error { return e.store.Delete(e.ctx, e.key("a"), nil) })
 			e.put(e.key("a"), []byte("another"), &blobstore.UploadOptions{Overwrite: true})
@@ -137,7 +138,7 @@ func reconcileCases() []testCase {
 			e.recorded(entry, audit.ActionDelete, audit.OutcomeUnknown, e.key("a"))
 			assert.Equal(e, "another", string(e.get(e.key("a"))))
 		}},
-		{"a copy that was cut off after its effect MUST be settled as done", func(e *env) {
+		{"a copy interrupted after its effect MUST be settled as done", func(e *env) {
 			e.fill()
 			id := e.begin(func() error { return e.store.Copy(e.ctx, e.key("c"), e.key("a"), nil) })
 			require.NoError(e, e.bucket.Copy(e.ctx, e.key("c"), e.key("a"), &driver.CopyOptions{Metadata: map[string]string{provider.MetaOp: id}}))
@@ -145,7 +146,7 @@ func reconcileCases() []testCase {
 			e.recorded(entry, audit.ActionCopy, audit.OutcomeOK, e.key("c"))
 			e.has("a", "b", "c")
 		}},
-		{"a move that was cut off between copy and deletion MUST be finished", func(e *env) {
+		{"a move interrupted between copy and deletion MUST be completed", func(e *env) {
 			e.fill()
 			id := e.begin(func() error { return e.store.Move(e.ctx, e.key("c"), e.key("a"), nil) })
 			require.NoError(e, e.bucket.Copy(e.ctx, e.key("c"), e.key("a"), &driver.CopyOptions{Metadata: map[string]string{provider.MetaOp: id}}))
@@ -156,7 +157,7 @@ func reconcileCases() []testCase {
 			e.has("b", "c")
 			assert.Equal(e, "content of a", string(e.get(e.key("c"))))
 		}},
-		{"a move over an object that was cut off between copy and deletion MUST be finished", func(e *env) {
+		{"a move over an object interrupted between copy and deletion MUST be completed", func(e *env) {
 			e.fill()
 			id := e.begin(func() error {
 				return e.store.Move(e.ctx, e.key("b"), e.key("a"), &blobstore.CopyOptions{Overwrite: true})
@@ -169,7 +170,7 @@ func reconcileCases() []testCase {
 			e.has("b")
 			assert.Equal(e, "content of a", string(e.get(e.key("b"))))
 		}},
-		{"a move that was cut off after its effect MUST be settled as done, for both keys", func(e *env) {
+		{"a move interrupted after its effect MUST be settled as done, for both keys", func(e *env) {
 			e.fill()
 			id := e.begin(func() error { return e.store.Move(e.ctx, e.key("c"), e.key("a"), nil) })
 			require.NoError(e, e.bucket.Copy(e.ctx, e.key("c"), e.key("a"), &driver.CopyOptions{Metadata: map[string]string{provider.MetaOp: id}}))
@@ -180,7 +181,7 @@ func reconcileCases() []testCase {
 			e.recorded(added[1], audit.ActionDelete, audit.OutcomeOK, e.key("a"))
 			assert.Equal(e, added[0].OpID, added[1].RefOpID)
 		}},
-		{"a running operation MUST be left alone", func(e *env) {
+		{"a running operation MUST NOT be settled", func(e *env) {
 			started, finish := make(chan struct{}), make(chan struct{})
 			done := make(chan error, 1)
 			go func() {
@@ -195,7 +196,7 @@ func reconcileCases() []testCase {
 			require.NoError(e, <-done)
 			e.has("a")
 		}},
-		{"the intents of another bucket MUST be left alone", func(e *env) {
+		{"the intents of another bucket MUST NOT be settled", func(e *env) {
 			_, err := e.memory.Begin(e.ctx, audit.Event{Action: audit.ActionUpload, Key: e.key("a"), Actor: actor, Backend: "elsewhere", Bucket: "x"}, lease)
 			require.NoError(e, err)
 			e.leasesEnd()
@@ -212,7 +213,7 @@ func reconcileCases() []testCase {
 			require.NoError(e, err)
 			assert.Equal(e, blobstore.Reconciled{Unknown: 1}, done)
 		}},
-		{"a reconciler that can't settle MUST say so and leave the intent for the next", func(e *env) {
+		{"a reconciler that cannot settle an intent MUST return an error and leave the intent open", func(e *env) {
 			e.begin(func() error {
 				_, err := e.store.Upload(e.ctx, e.key("a"), strings.NewReader("x"), nil)
 				return err
@@ -226,7 +227,7 @@ func reconcileCases() []testCase {
 			assert.Equal(e, 1, e.memory.OpenIntents())
 			e.reconciled(blobstore.Reconciled{Failed: 1})
 		}},
-		{"a reconciler whose context ended MUST say so", func(e *env) {
+		{"a reconciler with an ended context MUST return its error", func(e *env) {
 			e.begin(func() error {
 				_, err := e.store.Upload(e.ctx, e.key("a"), strings.NewReader("x"), nil)
 				return err
@@ -244,8 +245,8 @@ func reconcileCases() []testCase {
 	}
 }
 
-// clockPasses waits until now is seen to be later than a time that the backend
-// gave, which may be cut to seconds.
+// clockPasses waits until the current time is later than a time from the
+// backend, which may be truncated to seconds.
 func (e *env) clockPasses(t time.Time) {
 	e.Helper()
 	wait := 20 * time.Millisecond

@@ -1,6 +1,7 @@
 package storetest
 
-// The store as a whole: opening, closing, many callers at once.
+// This file implements the cases of the store as a whole: opening, closing, and
+// many concurrent callers.
 
 import (
 	"bytes"
@@ -27,7 +28,7 @@ func storeCases() []testCase {
 			e.isError(err, "open", "")
 			assert.Contains(e, err.Error(), "audit.Discard")
 		}},
-		{"a closed store MUST refuse everything and record nothing", func(e *env) {
+		{"a closed store MUST refuse every operation and record nothing", func(e *env) {
 			e.fill()
 			s := e.store
 			require.NoError(e, s.Close(context.Background()))
@@ -46,7 +47,7 @@ func storeCases() []testCase {
 			})
 			assert.Empty(e, added)
 		}},
-		{"closing MUST wait for what is running", func(e *env) {
+		{"closing MUST wait for running operations", func(e *env) {
 			started, finish := make(chan struct{}), make(chan struct{})
 			done, closed := make(chan error, 1), make(chan error, 1)
 			go func() {
@@ -69,13 +70,13 @@ func storeCases() []testCase {
 			require.NoError(e, <-closed)
 			e.settled()
 		}},
-		{"what a bucket says of itself MUST be constant and complete", func(e *env) {
+		{"the Info of a bucket MUST be constant and complete", func(e *env) {
 			info := e.bucket.Info()
 			assert.NotEmpty(e, info.Backend)
 			assert.Equal(e, info, e.bucket.Info())
 			assert.Equal(e, e.can(), e.store.Info().Capabilities)
 		}},
-		{"audit.Discard MUST record nothing and let everything work", func(e *env) {
+		{"with audit.Discard every operation MUST work and none be recorded", func(e *env) {
 			s, err := e.tryOpen(audit.Discard, nil)
 			require.NoError(e, err)
 			_, err = s.Upload(e.ctx, e.key("a"), strings.NewReader("x"), nil)
@@ -85,7 +86,7 @@ func storeCases() []testCase {
 			assert.Empty(e, e.entries())
 			e.has()
 		}},
-		{"an operation within an authoriser MUST work", func(e *env) {
+		{"an operation within the authorizer MUST work", func(e *env) {
 			var s *blobstore.Store
 			s = e.open(&blobstore.Options{Authorize: func(ctx context.Context, ev audit.Event) error {
 				if ev.Action == audit.ActionStat {
@@ -110,7 +111,7 @@ func (e *env) recordedBucket() string {
 	return e.bucket.Info().Bucket
 }
 
-// damageDigest makes the digest that is kept with an object one that is none.
+// damageDigest replaces the digest stored with an object by a malformed one.
 func (e *env) damageDigest(key string) {
 	e.Helper()
 	require.NoError(e, e.bucket.Write(e.ctx, key, bytes.NewReader(nil), &driver.WriteOptions{
@@ -118,7 +119,7 @@ func (e *env) damageDigest(key string) {
 	}))
 }
 
-// inParallel calls do for 0 to n-1, sixteen at a time.
+// inParallel calls do for 0 to n-1, with at most 16 concurrent calls.
 func inParallel(e *env, n int, do func(i int)) {
 	e.Helper()
 	var wg sync.WaitGroup
@@ -140,7 +141,7 @@ func inParallel(e *env, n int, do func(i int)) {
 }
 
 func crowdCases() []testCase {
-	return []testCase{{"many callers at once MUST NOT disturb one another, and the trail be complete", func(e *env) {
+	return []testCase{{"concurrent callers MUST NOT affect one another, and the trail MUST be complete", func(e *env) {
 		const callers, rounds = 64, 3
 		var wg sync.WaitGroup
 		for i := range callers {
@@ -169,13 +170,13 @@ func crowdCases() []testCase {
 		const n = callers * rounds
 		assert.Equal(e, map[audit.Action]int{
 			audit.ActionUpload: 2 * n, audit.ActionDownload: n, audit.ActionCopy: n, audit.ActionMove: n,
-			audit.ActionDelete:    3 * n, // one by the move
+			audit.ActionDelete:    3 * n, // one of them by the move
 			audit.ActionIssueLink: 2 * n,
 		}, counts)
 	}}}
 }
 
-// mixed does one of everything with keys of its own.
+// mixed performs each operation once, with keys unique to the call.
 func (e *env) mixed(name string, data []byte) error {
 	key, second, third := e.key(name+"-a"), e.key(name+"-b"), e.key(name+"-c")
 	if _, err := e.store.Upload(e.ctx, key, bytes.NewReader(data), &blobstore.UploadOptions{Link: &blobstore.LinkOptions{}}); err != nil {

@@ -1,6 +1,6 @@
-// Package storetest checks that a provider keeps the contract of
+// Package storetest checks that a provider fulfills the contract of
 // blobstore.Store: the same keys, errors, constraints, results and records on
-// every backend. Whoever writes a provider runs it from a test of their own:
+// every backend. Authors of a provider run it from a test:
 //
 //	func TestConformance(t *testing.T) {
 //		storetest.Run(t, storetest.Harness{
@@ -9,11 +9,11 @@
 //	}
 //
 // Every case is a clause of the contract, named as a MUST. A case is skipped
-// only where [driver.Capabilities] says that the backend cannot do it, and the
-// message names the capability. [RunGrants] does the same for an implementation
-// of signurl.Grants.
+// only if the backend cannot support it according to [driver.Capabilities]. The
+// message then names the capability. [RunGrants] checks an implementation of
+// signurl.Grants in the same way.
 //
-// The package imports testing and testify: import it from tests only.
+// The package imports testing and testify, so import it only from tests.
 package storetest
 
 import (
@@ -26,34 +26,36 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
-// Harness is what the suite needs to know of a backend.
+// Harness describes a backend to the suite.
 type Harness struct {
-	// Bucket opens a bucket: an empty one for each case, or, if Shared, one for
-	// the whole run. The suite closes it.
+	// Bucket opens a bucket. If Shared is set, it is called once. Otherwise, it
+	// is called for each case and must return an empty bucket. The suite closes
+	// the bucket.
 	Bucket func(tb testing.TB) driver.Bucket
 
-	// Shared runs all cases in one bucket, each below a prefix of its own that
-	// it leaves full, for backends where opening is slow. Whatever else is in
-	// the bucket is left alone.
+	// Shared runs all cases in one bucket, each below a different prefix. Set
+	// it for backends with slow opening. The cases do not remove their objects
+	// and ignore all other content of the bucket.
 	Shared bool
 
-	// Store makes the store of a bucket that a case runs on; nil means
-	// blobstore.New. Closing the store may close the bucket.
+	// Store creates the store for a bucket. Closing the store may close the
+	// bucket. If nil, blobstore.New is used.
 	Store func(b driver.Bucket, journal audit.Journal, opts *blobstore.Options) (*blobstore.Store, error)
 
-	// Residue names what is left below a prefix of keys beside the objects and
-	// what belongs to them, such as temporary files or unfinished multipart
-	// uploads. It is asked after every case, when nothing runs any more, and
-	// MUST then find nothing. Nil: nothing can be left.
+	// Residue returns the names of leftovers below a prefix of keys, such as
+	// temporary files or unfinished multipart uploads, but not the objects and
+	// their attributes. The suite calls it after every case, when no operation
+	// is running, and it MUST return none. Leave it nil if the backend cannot
+	// have leftovers.
 	Residue func(tb testing.TB, b driver.Bucket, prefix string) []string
 
-	// HeapLimit is by how many bytes the heap may grow while 32 MiB are
-	// streamed in and out again. 0: 24 MiB. Only a backend that keeps its objects
-	// in memory needs more than the object's size.
+	// HeapLimit bounds the growth of the heap, in bytes, while 32 MiB are
+	// uploaded and downloaded. Zero means 24 MiB. Only a backend with objects
+	// in memory needs more than the size of the object.
 	HeapLimit int64
 
-	// Client fetches the links that the service signs; nil means
-	// http.DefaultClient.
+	// Client fetches the links signed by the service. If nil,
+	// http.DefaultClient is used.
 	Client *http.Client
 }
 

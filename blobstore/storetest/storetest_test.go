@@ -1,7 +1,7 @@
 package storetest
 
-// Shows that the suite can fail: each flawed bucket below breaks one clause of
-// the contract, and the case of that clause has to say so.
+// These tests show that the suite can fail: each flawed bucket below violates one
+// clause of the contract, and the case of that clause must fail.
 
 import (
 	"bytes"
@@ -21,8 +21,8 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// recorder takes the place of a case's testing.TB and keeps its failures to
-// itself.
+// recorder replaces the testing.TB of a case and records its failures without
+// reporting them.
 type recorder struct {
 	testing.TB
 	failed, skipped bool
@@ -44,7 +44,7 @@ func (r *recorder) Failed() bool          { return r.failed }
 func (r *recorder) Skipped() bool         { return r.skipped }
 func (r *recorder) Cleanup(f func())      { r.cleanups = append(r.cleanups, f) }
 
-// fails reports whether the case fails on such a bucket.
+// fails reports whether the case fails on the bucket.
 func fails(t *testing.T, c testCase, b driver.Bucket) bool {
 	r := &recorder{TB: t}
 	done := make(chan struct{})
@@ -66,7 +66,7 @@ type flawed struct {
 	copy  func(b driver.Bucket, ctx context.Context, dst, src string, o *driver.CopyOptions) error
 	del   func(b driver.Bucket, ctx context.Context, key string, o *driver.DeleteOptions) error
 	list  func(b driver.Bucket, ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error]
-	blunt bool // it gives errors without their kinds
+	blunt bool // its errors have no kind
 }
 
 func (f *flawed) Write(ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) error {
@@ -118,40 +118,40 @@ func TestFlawedBucketsFail(t *testing.T) {
 		bucket flawed
 		caught []string // cases that must fail
 	}{
-		"stores a part": {flawed{write: func(b driver.Bucket, ctx context.Context, key string, r io.Reader, o *opts) error {
+		"stores a partial object": {flawed{write: func(b driver.Bucket, ctx context.Context, key string, r io.Reader, o *opts) error {
 			data, err := io.ReadAll(r)
 			if err == nil {
 				return b.Write(ctx, key, bytes.NewReader(data), o)
 			}
 			part := *o
-			part.Metadata = map[string]string{} // so that the store does not know it for its own
+			part.Metadata = map[string]string{} // so that the store does not recognize the object
 			return errors.Join(err, b.Write(context.WithoutCancel(ctx), key, bytes.NewReader(data), &part))
-		}}, []string{"an upload whose reader fails midway MUST leave no object", "an upload with another SHA-256 MUST leave the old object as it was"}},
-		"replaces whatever it is told": {flawed{write: func(b driver.Bucket, ctx context.Context, key string, r io.Reader, o *opts) error {
+		}}, []string{"an upload whose reader fails midway MUST leave no object", "an upload with a different SHA-256 MUST leave the old object as it was"}},
+		"ignores create-only": {flawed{write: func(b driver.Bucket, ctx context.Context, key string, r io.Reader, o *opts) error {
 			any := *o
 			any.IfNotExist = false
 			return b.Write(ctx, key, r, &any)
-		}}, []string{"an upload MUST NOT replace an object unless it is allowed to", "of many create-only uploads at once exactly one MUST win"}},
+		}}, []string{"an upload MUST NOT replace an object without Overwrite", "of many concurrent create-only uploads exactly one MUST succeed"}},
 		"loses metadata": {flawed{write: func(b driver.Bucket, ctx context.Context, key string, r io.Reader, o *opts) error {
 			less := *o
 			less.Metadata = map[string]string{provider.MetaOp: o.Metadata[provider.MetaOp]}
 			less.Final = nil
 			return b.Write(ctx, key, r, &less)
-		}}, []string{"what Upload returns MUST agree with Stat", "the digest of a stream MUST be kept with the object"}},
+		}}, []string{"the result of Upload MUST agree with Stat", "the digest of a stream MUST be stored with the object"}},
 		"ignores lengths": {flawed{read: func(b driver.Bucket, ctx context.Context, key string, offset, _ int64) (*driver.Reader, error) {
 			return b.Read(ctx, key, offset, -1)
-		}}, []string{"a part in the middle MUST be exact"}},
+		}}, []string{"a range in the middle MUST be exact"}},
 		"does not delete": {flawed{del: func(driver.Bucket, context.Context, string, *driver.DeleteOptions) error { return nil }},
-			[]string{"a deleted object MUST be gone with all that was kept with it", "a move MUST take content, type, name and metadata along"}},
-		"deletes whatever is there": {flawed{del: func(b driver.Bucket, ctx context.Context, key string, _ *driver.DeleteOptions) error {
+			[]string{"a deletion MUST remove an object and all its stored values", "a move MUST include content, type, name and metadata"}},
+		"deletes any version": {flawed{del: func(b driver.Bucket, ctx context.Context, key string, _ *driver.DeleteOptions) error {
 			return b.Delete(ctx, key, &driver.DeleteOptions{})
-		}}, []string{"a deletion of one version MUST leave another"}},
-		"copies whatever is there": {flawed{copy: func(b driver.Bucket, ctx context.Context, dst, src string, o *driver.CopyOptions) error {
+		}}, []string{"a deletion of one version MUST NOT remove another"}},
+		"copies any version": {flawed{copy: func(b driver.Bucket, ctx context.Context, dst, src string, o *driver.CopyOptions) error {
 			return b.Copy(ctx, dst, src, &driver.CopyOptions{IfNotExist: o.IfNotExist, Metadata: o.Metadata})
-		}}, []string{"a copy of one version MUST NOT take another"}},
-		"maps no error": {flawed{blunt: true},
+		}}, []string{"a copy of one version MUST NOT copy another"}},
+		"returns errors without a kind": {flawed{blunt: true},
 			[]string{"a missing object MUST be fs.ErrNotExist everywhere"}},
-		"lists the reverse": {flawed{list: func(b driver.Bucket, ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error] {
+		"lists in reverse order": {flawed{list: func(b driver.Bucket, ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error] {
 			return func(yield func(*blob.ListObject, error) bool) {
 				var all []*blob.ListObject
 				for obj := range b.List(ctx, o) {
@@ -160,7 +160,7 @@ func TestFlawedBucketsFail(t *testing.T) {
 				for i := len(all) - 1; i >= 0 && yield(all[i], nil); i-- {
 				}
 			}
-		}}, []string{"keys MUST come in the order of their bytes"}},
+		}}, []string{"keys MUST be listed in byte order"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, want := range f.caught {
@@ -187,7 +187,7 @@ func find(t *testing.T, name string) testCase {
 	return testCase{}
 }
 
-func TestCasesHaveNamesOfTheirOwn(t *testing.T) {
+func TestCaseNamesAreUnique(t *testing.T) {
 	seen := map[string]bool{}
 	for _, g := range allCases() {
 		for _, c := range g.cases {

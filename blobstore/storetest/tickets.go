@@ -1,6 +1,7 @@
 package storetest
 
-// Tickets: what clients send lies under a private key until it is accepted.
+// This file implements the cases of tickets. Content uploaded by clients is
+// stored under a private key until it is accepted.
 
 import (
 	"bytes"
@@ -21,7 +22,8 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// refusing is a bucket that deletes nothing, as under a lock.
+// refusing is a bucket that refuses every deletion, like a bucket with an
+// object lock.
 type refusing struct{ driver.Bucket }
 
 func (refusing) Close() error { return nil }
@@ -30,7 +32,7 @@ func (refusing) Delete(_ context.Context, key string, _ *driver.DeleteOptions) e
 	return &fs.PathError{Op: "delete", Path: key, Err: fs.ErrPermission}
 }
 
-// on makes a store over another bucket, with the case's trail.
+// on opens a store over another bucket, with the case's trail.
 func (e *env) on(b driver.Bucket) *blobstore.Store {
 	e.Helper()
 	if e.h.Store != nil {
@@ -48,7 +50,8 @@ func (e *env) ticket(name string) *blobstore.Ticket {
 	return tk
 }
 
-// send has the bytes of a ticket received: by the handler, or as a service does.
+// send uploads content for a ticket: through the handler, or directly to the
+// private key as a service does.
 func (e *env) send(tk *blobstore.Ticket, data []byte) {
 	e.Helper()
 	if !e.signs(http.MethodPut) {
@@ -69,7 +72,7 @@ func (e *env) sendRaw(tk *blobstore.Ticket, data []byte, o *driver.WriteOptions)
 	require.NoError(e, e.bucket.Write(e.ctx, keyrule.Uploads+tk.ID, bytes.NewReader(data), o))
 }
 
-// received returns the private keys of the tickets that hold bytes.
+// received returns the private keys of the tickets with uploaded content.
 func (e *env) received(tickets ...*blobstore.Ticket) (keys []string) {
 	e.Helper()
 	for item, err := range e.bucket.List(e.ctx, &blob.ListOptions{Prefix: keyrule.Uploads}) {
@@ -83,7 +86,8 @@ func (e *env) received(tickets ...*blobstore.Ticket) (keys []string) {
 	return keys
 }
 
-// uploadsOf returns the outcomes of an operation, without what was tried.
+// uploadsOf returns the recorded outcomes of an operation, without attempts to
+// upload.
 func (e *env) uploadsOf(tk *blobstore.Ticket) (outcomes []audit.Outcome) {
 	for _, entry := range e.entries() {
 		if entry.Action == audit.ActionUpload && (entry.OpID == tk.ID || entry.RefOpID == tk.ID && entry.GrantID != tk.Link.GrantID) {
@@ -95,7 +99,7 @@ func (e *env) uploadsOf(tk *blobstore.Ticket) (outcomes []audit.Outcome) {
 
 func ticketCases() []testCase {
 	return []testCase{
-		{"what a ticket received MUST NOT be readable before it is complete, and be swept if it never is", func(e *env) {
+		{"the content of a ticket MUST NOT be readable before completion, and MUST be removed if never completed", func(e *env) {
 			tk := e.ticket("a")
 			e.send(tk, []byte("content"))
 			require.Len(e, e.received(tk), 1)
@@ -121,7 +125,7 @@ func ticketCases() []testCase {
 			assert.Equal(e, []audit.Outcome{audit.OutcomeFailed}, e.uploadsOf(tk))
 			e.settled()
 		}},
-		{"a completed ticket MUST be an object with nothing of what was received but the bytes", func(e *env) {
+		{"the object of a completed ticket MUST take only the content from the client", func(e *env) {
 			tk := e.ticket("a")
 			data := content(100 << 10)
 			e.sendRaw(tk, data, &driver.WriteOptions{
@@ -148,7 +152,7 @@ func ticketCases() []testCase {
 			e.has("a")
 			e.settled()
 		}},
-		{"a ticket for a key that was taken MUST fail and leave nothing", func(e *env) {
+		{"a ticket for a key that exists by then MUST fail and leave nothing", func(e *env) {
 			tk := e.ticket("a")
 			e.send(tk, []byte("content"))
 			e.put(e.key("a"), []byte("other"), nil)
@@ -158,7 +162,7 @@ func ticketCases() []testCase {
 			assert.Empty(e, e.received(tk))
 			e.settled()
 		}},
-		{"a ticket completed by many at once MUST be settled once", func(e *env) {
+		{"a ticket completed concurrently MUST be settled once", func(e *env) {
 			tk := e.ticket("a")
 			e.send(tk, []byte("content"))
 			stores := []*blobstore.Store{e.store, e.open(nil)}
@@ -178,7 +182,7 @@ func ticketCases() []testCase {
 			assert.Empty(e, e.received(tk))
 			e.settled()
 		}},
-		{"a ticket that ends where deletion is refused MUST be settled, and what is left be reported and swept later", leftovers},
+		{"a ticket MUST be settled even if deletion is refused, with the leftovers recorded and removed later", leftovers},
 	}
 }
 

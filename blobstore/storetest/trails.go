@@ -1,7 +1,7 @@
 package storetest
 
-// What each operation leaves in the trail, and what happens when that can't be
-// written.
+// This file implements the cases of the trail: the entries of each operation,
+// and a trail that is unavailable.
 
 import (
 	"context"
@@ -21,7 +21,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore"
 )
 
-// recorded checks what every entry of a case has in common.
+// recorded checks the properties common to all entries of a case.
 func (e *env) recorded(entry audit.Entry, action audit.Action, outcome audit.Outcome, key string) {
 	e.Helper()
 	assert.Equal(e, action, entry.Action, "action")
@@ -41,7 +41,7 @@ func (e *env) recorded(entry audit.Entry, action audit.Action, outcome audit.Out
 
 func trailCases() []testCase {
 	return []testCase{
-		{"an upload MUST be recorded once, with everything that is known of it", func(e *env) {
+		{"an upload MUST be recorded once, with its full description", func(e *env) {
 			data := content(5000)
 			var obj *blobstore.Object
 			entry := e.one(func() {
@@ -89,7 +89,7 @@ func trailCases() []testCase {
 			e.recorded(entry, audit.ActionDownload, audit.OutcomeFailed, e.key("a"))
 			assert.Equal(e, "not_found", entry.ErrorCode)
 		}},
-		{"looking MUST NOT be recorded", func(e *env) {
+		{"Stat and List MUST NOT be recorded", func(e *env) {
 			e.put(e.key("a"), nil, nil)
 			added := e.since(func() {
 				e.stat(e.key("a"))
@@ -99,8 +99,8 @@ func trailCases() []testCase {
 			})
 			assert.Empty(e, added)
 		}},
-		{"what is refused by the authoriser MUST be recorded as denied, and not happen", denied},
-		{"the authoriser MUST be told what is about to happen", func(e *env) {
+		{"an operation refused by the authorizer MUST be recorded as denied and have no effect", denied},
+		{"the authorizer MUST get the event of the operation", func(e *env) {
 			var asked []audit.Event
 			s := e.open(&blobstore.Options{Authorize: func(_ context.Context, ev audit.Event) error {
 				asked = append(asked, ev)
@@ -141,7 +141,7 @@ func trailCases() []testCase {
 			assert.Empty(e, added)
 			e.has("a")
 		}},
-		{"the default actor MUST act where there is no other", func(e *env) {
+		{"the default actor MUST be used if the context has none", func(e *env) {
 			s := e.open(&blobstore.Options{DefaultActor: audit.Actor{UserID: "system"}})
 			entry := e.one(func() {
 				_, err := s.Upload(context.Background(), e.key("a"), strings.NewReader("x"), nil)
@@ -154,7 +154,7 @@ func trailCases() []testCase {
 			})
 			assert.Equal(e, actor, entry.Actor)
 		}},
-		{"a plain logger MUST get each operation twice, begun and ended", func(e *env) {
+		{"a plain logger MUST get two events for each operation, begun and ended", func(e *env) {
 			log := &plainLogger{}
 			s, err := e.tryOpen(audit.AsJournal(log), nil)
 			require.NoError(e, err)
@@ -175,14 +175,14 @@ func (l *plainLogger) Log(_ context.Context, e audit.Event) error {
 	return nil
 }
 
-// operation is one call of each kind, for the cases that go through all.
+// operation is a call of one kind, for cases that run all kinds.
 type operation struct {
 	name    string
 	action  audit.Action
-	key     string // of the entry, without prefix
-	changes bool   // it has an intent
+	key     string // key of the entry, without prefix
+	changes bool   // whether it has an intent
 	do      func(e *env, s *blobstore.Store) error
-	after   []string // what stands after it; before it "a" and "b" do
+	after   []string // the objects after it; before it, "a" and "b" exist
 }
 
 func operations() []operation {
@@ -259,7 +259,7 @@ func denied(e *env) {
 	e.has("a", "b")
 	e.settled()
 
-	// If even the refusal can't be recorded it stays a refusal.
+	// The error remains a refusal even if it cannot be recorded.
 	e.fail(audittest.CallLog, false)
 	_, err := s.Download(e.ctx, e.key("a"), nil)
 	e.isError(err, "download", e.key("a"), blobstore.ErrDenied, blobstore.ErrAudit)
@@ -339,14 +339,14 @@ func brokenTrailCases() []testCase {
 			}})
 	}
 	return append(cases, []testCase{
-		{"an upload with a link that can't be settled MUST NOT give the link", func(e *env) {
+		{"an upload with a link that cannot be settled MUST NOT return the link", func(e *env) {
 			e.fail(audittest.CallSettle, false)
 			obj, err := e.store.Upload(e.ctx, e.key("a"), strings.NewReader("x"), &blobstore.UploadOptions{Link: &blobstore.LinkOptions{}})
 			e.isError(err, "upload", e.key("a"), blobstore.ErrAudit)
 			assert.Nil(e, obj)
 			e.reconciled(blobstore.Reconciled{OK: 1})
 		}},
-		{"a failed upload that can't be settled MUST be both errors, and settled as failed by the reconciler", func(e *env) {
+		{"a failed upload that cannot be settled MUST return both errors, and the reconciler MUST settle it as failed", func(e *env) {
 			e.fail(audittest.CallSettle, false)
 			_, err := e.store.Upload(e.ctx, e.key("a"), &failing{100, errReader}, nil)
 			e.isError(err, "upload", e.key("a"), blobstore.ErrAudit, errReader)
@@ -354,7 +354,7 @@ func brokenTrailCases() []testCase {
 			assert.Equal(e, audit.OutcomeFailed, entry[0].Outcome)
 			e.has()
 		}},
-		{"an upload by a link whose use can't be recorded MUST NOT happen", func(e *env) {
+		{"an upload through a link whose use cannot be recorded MUST have no effect", func(e *env) {
 			l := e.linker()
 			red, _ := l.redeem(http.MethodPut, e.key("a"))
 			e.fail(audittest.CallLog, false)
@@ -366,7 +366,7 @@ func brokenTrailCases() []testCase {
 			e.settled()
 			e.has()
 		}},
-		{"an error MUST NOT hold a secret", func(e *env) {
+		{"an error MUST NOT contain a secret", func(e *env) {
 			e.fill()
 			signer := e.signer()
 			s := e.open(&blobstore.Options{Signer: signer})

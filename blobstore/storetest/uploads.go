@@ -1,6 +1,7 @@
 package storetest
 
-// What an upload stores, and what it says of it.
+// This file implements the cases of uploads: the stored object, and failed
+// uploads.
 
 import (
 	"bytes"
@@ -25,30 +26,30 @@ import (
 
 func uploadCases() []testCase {
 	cases := []testCase{
-		{"content in small pieces, the last with io.EOF, MUST come back as it was", func(e *env) {
+		{"content in small pieces, the last with io.EOF, MUST be stored unchanged", func(e *env) {
 			data := content(100_001)
 			_, err := e.store.Upload(e.ctx, e.key("a"), &small{data, 777}, nil)
 			require.NoError(e, err)
 			assert.True(e, bytes.Equal(data, e.get(e.key("a"))))
 		}},
-		{"32 MiB of a stream MUST pass in a bounded heap", streaming},
-		{"the type MUST be found from the content", func(e *env) {
+		{"a stream of 32 MiB MUST need only a bounded heap", streaming},
+		{"the type MUST be detected from the content", func(e *env) {
 			obj := e.put(e.key("a"), []byte("%PDF-1.7\n%âãÏÓ\n1 0 obj"), nil)
 			assert.Equal(e, "application/pdf", obj.ContentType)
 			assert.Equal(e, "application/pdf", e.stat(e.key("a")).ContentType)
 		}},
-		{"a declared type MUST be kept, in the one form that all backends give back", func(e *env) {
+		{"a declared type MUST be stored in the same form on every backend", func(e *env) {
 			obj := e.put(e.key("a"), []byte("%PDF-1.7"), &blobstore.UploadOptions{ContentType: "TEXT/Plain;Charset=UTF-8"})
 			assert.Equal(e, "text/plain; charset=UTF-8", obj.ContentType)
 			assert.Equal(e, "text/plain; charset=UTF-8", e.stat(e.key("a")).ContentType)
 		}},
-		{"an allowed type MUST be accepted, by wildcard and by a more general type too", func(e *env) {
+		{"an allowed type MUST be accepted, including by wildcard and by a more general type", func(e *env) {
 			docx := append([]byte("PK\x03\x04"), make([]byte, 200)...)
 			for i, types := range [][]string{{"application/zip"}, {"application/*"}, {"*/*"}, {"image/png", "Application/ZIP"}} {
 				e.put(e.key(fmt.Sprint("a", i)), docx, &blobstore.UploadOptions{AllowedTypes: types})
 			}
 		}},
-		{"metadata MUST come back, its names in lower case, its values as they were", func(e *env) {
+		{"metadata MUST be returned with lowercase names and unchanged values", func(e *env) {
 			meta := map[string]string{"Project": "alpha", "x-long_name.1": "größer; \"quoted\" = 100 % 日本語 \U0001F4C4", "empty": ""}
 			obj := e.put(e.key("a"), nil, &blobstore.UploadOptions{Metadata: meta})
 			want := map[string]string{"project": "alpha", "x-long_name.1": meta["x-long_name.1"], "empty": ""}
@@ -56,8 +57,9 @@ func uploadCases() []testCase {
 			assert.Equal(e, want, obj.Metadata, "of the object that Upload returned")
 			assert.Len(e, meta, 3, "the caller's map")
 		}},
-		{"metadata MUST be counted alike on every backend, and the file's name be cut where it leaves little room", func(e *env) {
-			// Each of these characters takes six bytes where the room is least.
+		{"the size of metadata MUST be the same on every backend, and the file name MUST be truncated if necessary", func(e *env) {
+			// Each of these characters takes six bytes on the backend with the
+			// smallest limit.
 			fits := map[string]string{"note": strings.Repeat("ä", 300)}
 			name := strings.Repeat("ö", 100) + ".pdf"
 			e.put(e.key("a"), nil, &blobstore.UploadOptions{Metadata: fits, Filename: name})
@@ -78,7 +80,7 @@ func uploadCases() []testCase {
 			e.isError(err, "upload", e.key("d"), blobstore.ErrTooLarge)
 			e.has("a", "b", "c")
 		}},
-		{"metadata that cannot be kept MUST be refused before anything happens", func(e *env) {
+		{"metadata that cannot be stored MUST be refused without any effect", func(e *env) {
 			for name, meta := range map[string]map[string]string{
 				"reserved":              {"blobtrailop": "x"},
 				"reserved, other case":  {"BlobTrailSHA256": "x"},
@@ -98,7 +100,7 @@ func uploadCases() []testCase {
 			}
 			e.has()
 		}},
-		{"a type that is none MUST be refused before anything happens", func(e *env) {
+		{"an invalid type MUST be refused without any effect", func(e *env) {
 			added := e.since(func() {
 				_, err := e.store.Upload(e.ctx, e.key("a"), strings.NewReader("x"), &blobstore.UploadOptions{ContentType: "text plain/\n"})
 				e.isError(err, "upload", e.key("a"))
@@ -107,7 +109,7 @@ func uploadCases() []testCase {
 			assert.Empty(e, added)
 			e.has()
 		}},
-		{"the original name MUST come back whatever is in it", func(e *env) {
+		{"any original name MUST be returned unchanged", func(e *env) {
 			for i, name := range []string{"Rechnung März.pdf", `..\..\a "b" %00.txt`, "a/b\nc", "\u202egnp.exe", strings.Repeat("ä", 127)} {
 				key := e.key(fmt.Sprint("a", i))
 				obj := e.put(key, nil, &blobstore.UploadOptions{Filename: name})
@@ -115,7 +117,7 @@ func uploadCases() []testCase {
 				assert.Equal(e, name, obj.Filename)
 			}
 		}},
-		{"an original name that is too long or not UTF-8 MUST be kept as far as it can be", func(e *env) {
+		{"an original name that is too long or not UTF-8 MUST be truncated or converted", func(e *env) {
 			obj := e.put(e.key("a"), nil, &blobstore.UploadOptions{Filename: "xx" + strings.Repeat("ä", 600)})
 			is := e.stat(e.key("a")).Filename
 			assert.Equal(e, "xx"+strings.Repeat("ä", 126), is)
@@ -123,7 +125,7 @@ func uploadCases() []testCase {
 			e.put(e.key("b"), nil, &blobstore.UploadOptions{Filename: "a\xffb"})
 			assert.Equal(e, "a\uFFFDb", e.stat(e.key("b")).Filename)
 		}},
-		{"what Upload returns MUST agree with Stat", func(e *env) {
+		{"the result of Upload MUST agree with Stat", func(e *env) {
 			data := content(5000)
 			obj := e.put(e.key("a"), data, rich(false))
 			is := e.stat(e.key("a"))
@@ -135,25 +137,25 @@ func uploadCases() []testCase {
 			obj.ETag, obj.ModTime, obj.SHA256 = is.ETag, is.ModTime, is.SHA256
 			assert.Equal(e, obj, is)
 		}},
-		{"a digest that is known beforehand MUST be kept with the object", func(e *env) {
+		{"a digest given in advance MUST be stored with the object", func(e *env) {
 			data := content(100)
 			e.put(e.key("a"), data, &blobstore.UploadOptions{SHA256: sum(data), Size: 100})
 			assert.Equal(e, sum(data), e.stat(e.key("a")).SHA256)
 		}},
-		{"the digest of a stream MUST be kept with the object", func(e *env) {
+		{"the digest of a stream MUST be stored with the object", func(e *env) {
 			e.need(e.can().KeepsSHA256, "KeepsSHA256")
 			data := content(3 * mib)
 			e.put(e.key("a"), data, nil)
 			assert.Equal(e, sum(data), e.stat(e.key("a")).SHA256)
 		}},
-		{"an upload that is at its limits MUST be accepted", func(e *env) {
+		{"an upload exactly at its limits MUST be accepted", func(e *env) {
 			data := content(5000)
 			s := e.open(&blobstore.Options{MaxSize: 5000})
 			_, err := s.Upload(e.ctx, e.key("a"), bytes.NewReader(data), &blobstore.UploadOptions{MaxSize: 5000, Size: 5000, SHA256: sum(data)})
 			require.NoError(e, err)
 			e.has("a")
 		}},
-		{"an upload MUST NOT replace an object unless it is allowed to", func(e *env) {
+		{"an upload MUST NOT replace an object without Overwrite", func(e *env) {
 			old := content(1000)
 			e.put(e.key("a"), old, rich(false))
 			was := e.stat(e.key("a"))
@@ -180,12 +182,12 @@ func uploadCases() []testCase {
 			assert.NotEqual(e, before.OpID, is.OpID)
 			e.has("a")
 		}},
-		{"overwriting MUST work where nothing was", func(e *env) {
+		{"overwriting MUST work if the object does not exist", func(e *env) {
 			e.put(e.key("a"), []byte("x"), &blobstore.UploadOptions{Overwrite: true})
 			e.has("a")
 		}},
-		{"of many create-only uploads at once exactly one MUST win", createRace},
-		{"a reader that is nil and a size that is negative MUST be refused", func(e *env) {
+		{"of many concurrent create-only uploads exactly one MUST succeed", createRace},
+		{"a nil reader and a negative size MUST be refused", func(e *env) {
 			_, err := e.store.Upload(e.ctx, e.key("a"), nil, nil)
 			e.isError(err, "upload", e.key("a"))
 			_, err = e.store.Upload(e.ctx, e.key("a"), strings.NewReader(""), &blobstore.UploadOptions{Size: -1})
@@ -209,7 +211,7 @@ func uploadCases() []testCase {
 	return cases
 }
 
-// heapPeak is a reader or writer that watches the heap.
+// heapPeak is a reader or writer that measures the peak of the heap.
 type heapPeak struct {
 	every, n int
 	peak     uint64
@@ -235,7 +237,7 @@ func streaming(e *env) {
 	if limit == 0 {
 		limit = 24 * mib
 	}
-	// Garbage is collected early, so that the peak is what is in use.
+	// Collect garbage early, so that the peak counts only memory in use.
 	defer debug.SetGCPercent(debug.SetGCPercent(10))
 	runtime.GC()
 	var before runtime.MemStats
@@ -260,7 +262,7 @@ func streaming(e *env) {
 
 func createRace(e *env) {
 	if _, ok := e.bucket.(provider.Observer); ok {
-		require.NoError(e, e.store.Check(e.ctx)) // what the service does is known only then
+		require.NoError(e, e.store.Check(e.ctx)) // Capabilities are certain only after a Check
 	}
 	e.need(e.can().ExactCreate, "ExactCreate")
 	const writers = 12
@@ -296,15 +298,16 @@ func createRace(e *env) {
 	e.settled()
 }
 
-// failedUpload is a way in which an upload fails.
+// failedUpload is one way for an upload to fail.
 type failedUpload struct {
 	name string
-	// prepare returns the upload's parts; a nil store means the case's own.
+	// prepare returns the arguments of the upload. A nil store means the case's
+	// own.
 	prepare func(e *env) (ctx context.Context, s *blobstore.Store, r io.Reader, opts blobstore.UploadOptions)
 	want    []error
 	code    string        // in the trail
-	outcome audit.Outcome // "": failed
-	silent  bool          // nothing is recorded
+	outcome audit.Outcome // "" means failed
+	silent  bool          // whether no entry is recorded
 }
 
 func failedUploadCases() []testCase {
@@ -314,7 +317,7 @@ func failedUploadCases() []testCase {
 		}
 	}
 	idle := func(n int) func(e *env) (context.Context, *blobstore.Store, io.Reader, blobstore.UploadOptions) {
-		return body(n, nil) // neither a byte nor an error from then on
+		return body(n, nil) // then returns neither bytes nor an error
 	}
 	options := func(n int, o blobstore.UploadOptions) func(e *env) (context.Context, *blobstore.Store, io.Reader, blobstore.UploadOptions) {
 		return func(e *env) (context.Context, *blobstore.Store, io.Reader, blobstore.UploadOptions) {
@@ -331,47 +334,47 @@ func failedUploadCases() []testCase {
 	ways := []failedUpload{
 		{name: "whose reader fails at once", prepare: body(0, errReader), want: []error{errReader}, code: "error"},
 		{name: "whose reader fails midway", prepare: body(mib, errReader), want: []error{errReader}, code: "error"},
-		{name: "whose reader fails far on", prepare: body(9*mib, errReader), want: []error{errReader}, code: "error"},
+		{name: "whose reader fails late", prepare: body(9*mib, errReader), want: []error{errReader}, code: "error"},
 		{name: "whose reader fails after its last byte", prepare: body(5000, errReader), want: []error{errReader}, code: "error"},
 		{name: "whose reader is cut off early (io.ErrUnexpectedEOF)", prepare: body(100, io.ErrUnexpectedEOF), want: []error{io.ErrUnexpectedEOF}, code: "truncated"},
 		{name: "whose reader is cut off late (io.ErrUnexpectedEOF)", prepare: body(mib, io.ErrUnexpectedEOF), want: []error{io.ErrUnexpectedEOF}, code: "truncated"},
 		{name: "whose reader fails with an error that wraps io.EOF", prepare: body(mib, fmt.Errorf("connection: %w", io.EOF)), want: []error{io.EOF}, code: "error"},
-		{name: "whose reader gives nothing from the start", prepare: idle(0), want: []error{io.ErrNoProgress}, code: "error"},
-		{name: "whose reader gives nothing after its beginning", prepare: idle(3 << 10), want: []error{io.ErrNoProgress}, code: "error"},
-		{name: "whose reader gives nothing far on", prepare: idle(9 * mib), want: []error{io.ErrNoProgress}, code: "error"},
-		{name: "whose context is cancelled beforehand", prepare: func(e *env) (context.Context, *blobstore.Store, io.Reader, blobstore.UploadOptions) {
+		{name: "whose reader returns nothing from the start", prepare: idle(0), want: []error{io.ErrNoProgress}, code: "error"},
+		{name: "whose reader returns nothing after its first bytes", prepare: idle(3 << 10), want: []error{io.ErrNoProgress}, code: "error"},
+		{name: "whose reader returns nothing late in the upload", prepare: idle(9 * mib), want: []error{io.ErrNoProgress}, code: "error"},
+		{name: "whose context is canceled in advance", prepare: func(e *env) (context.Context, *blobstore.Store, io.Reader, blobstore.UploadOptions) {
 			ctx, cancel := context.WithCancel(e.ctx)
 			cancel()
 			return ctx, nil, &failing{5000, io.EOF}, blobstore.UploadOptions{}
 		}, want: []error{context.Canceled}, silent: true},
-		{name: "whose context is cancelled midway", prepare: func(e *env) (context.Context, *blobstore.Store, io.Reader, blobstore.UploadOptions) {
+		{name: "whose context is canceled midway", prepare: func(e *env) (context.Context, *blobstore.Store, io.Reader, blobstore.UploadOptions) {
 			ctx, cancel := context.WithCancel(e.ctx)
 			e.Cleanup(cancel)
-			return ctx, nil, &cancelling{n: mib, cancel: cancel}, blobstore.UploadOptions{}
+			return ctx, nil, &canceling{n: mib, cancel: cancel}, blobstore.UploadOptions{}
 		}, want: []error{context.Canceled}, code: "canceled"},
-		{name: "whose context is cancelled with a cause", prepare: func(e *env) (context.Context, *blobstore.Store, io.Reader, blobstore.UploadOptions) {
+		{name: "whose context is canceled with a cause", prepare: func(e *env) (context.Context, *blobstore.Store, io.Reader, blobstore.UploadOptions) {
 			ctx, cancel := context.WithCancelCause(e.ctx)
-			return ctx, nil, &cancelling{n: mib, cancel: func() { cancel(errReader) }}, blobstore.UploadOptions{}
+			return ctx, nil, &canceling{n: mib, cancel: func() { cancel(errReader) }}, blobstore.UploadOptions{}
 		}, want: []error{context.Canceled, errReader}, code: "canceled"},
 		{name: "whose deadline passes", prepare: func(e *env) (context.Context, *blobstore.Store, io.Reader, blobstore.UploadOptions) {
 			ctx := e.deadline()
-			return ctx, nil, &cancelling{n: mib, cancel: ctx.pass}, blobstore.UploadOptions{}
+			return ctx, nil, &canceling{n: mib, cancel: ctx.pass}, blobstore.UploadOptions{}
 		}, want: []error{context.DeadlineExceeded}, code: "deadline"},
 		{name: "that is longer than its MaxSize", prepare: options(mib+1, blobstore.UploadOptions{MaxSize: mib}), want: []error{blobstore.ErrTooLarge}, code: "too_large"},
 		{name: "that is longer than the store's MaxSize", prepare: func(e *env) (context.Context, *blobstore.Store, io.Reader, blobstore.UploadOptions) {
 			return e.ctx, e.open(&blobstore.Options{MaxSize: 5000}), &failing{5001, io.EOF}, blobstore.UploadOptions{MaxSize: mib}
 		}, want: []error{blobstore.ErrTooLarge}, code: "too_large"},
-		{name: "that is announced to be longer than its MaxSize", prepare: options(10, blobstore.UploadOptions{Size: 11, MaxSize: 10}), want: []error{blobstore.ErrTooLarge}, silent: true},
+		{name: "whose announced size exceeds its MaxSize", prepare: options(10, blobstore.UploadOptions{Size: 11, MaxSize: 10}), want: []error{blobstore.ErrTooLarge}, silent: true},
 		{name: "that is longer than announced", prepare: options(mib+1, blobstore.UploadOptions{Size: mib}), want: []error{blobstore.ErrTooLarge}, code: "too_large"},
 		{name: "that is shorter than announced", prepare: options(mib-1, blobstore.UploadOptions{Size: mib}), want: []error{io.ErrUnexpectedEOF}, code: "truncated"},
 		{name: "that is empty but announced", prepare: options(0, blobstore.UploadOptions{Size: 1}), want: []error{io.ErrUnexpectedEOF}, code: "truncated"},
-		{name: "with another SHA-256", prepare: options(mib, blobstore.UploadOptions{SHA256: sum(nil)}), want: []error{blobstore.ErrChecksum}, code: "checksum"},
-		{name: "with another SHA-256 and the right size", prepare: options(5000, blobstore.UploadOptions{SHA256: sum(nil), Size: 5000}), want: []error{blobstore.ErrChecksum}, code: "checksum"},
+		{name: "with a different SHA-256", prepare: options(mib, blobstore.UploadOptions{SHA256: sum(nil)}), want: []error{blobstore.ErrChecksum}, code: "checksum"},
+		{name: "with a different SHA-256 and the correct size", prepare: options(5000, blobstore.UploadOptions{SHA256: sum(nil), Size: 5000}), want: []error{blobstore.ErrChecksum}, code: "checksum"},
 		{name: "with a SHA-256 of 31 bytes", prepare: options(10, blobstore.UploadOptions{SHA256: make([]byte, 31)}), want: []error{blobstore.ErrChecksum}, silent: true},
-		{name: "whose content is of no allowed type", prepare: text(blobstore.UploadOptions{AllowedTypes: []string{"application/pdf", "image/*"}}), want: []error{blobstore.ErrContentType}, code: "type"},
+		{name: "whose detected type is not allowed", prepare: text(blobstore.UploadOptions{AllowedTypes: []string{"application/pdf", "image/*"}}), want: []error{blobstore.ErrContentType}, code: "type"},
 		{name: "whose declared type is not allowed", prepare: text(blobstore.UploadOptions{AllowedTypes: []string{"text/html"}, ContentType: "text/css"}), want: []error{blobstore.ErrContentType}, code: "type"},
-		{name: "that lies about its type", prepare: text(blobstore.UploadOptions{AllowedTypes: []string{"application/pdf"}, ContentType: "application/pdf"}), want: []error{blobstore.ErrContentType}, code: "type"},
-		{name: "that the authoriser refuses", prepare: func(e *env) (context.Context, *blobstore.Store, io.Reader, blobstore.UploadOptions) {
+		{name: "that declares a false type", prepare: text(blobstore.UploadOptions{AllowedTypes: []string{"application/pdf"}, ContentType: "application/pdf"}), want: []error{blobstore.ErrContentType}, code: "type"},
+		{name: "that the authorizer refuses", prepare: func(e *env) (context.Context, *blobstore.Store, io.Reader, blobstore.UploadOptions) {
 			s := e.open(&blobstore.Options{Authorize: func(context.Context, audit.Event) error { return denied }})
 			return e.ctx, s, &failing{10, io.EOF}, blobstore.UploadOptions{}
 		}, want: []error{blobstore.ErrDenied, denied}, code: "denied", outcome: audit.OutcomeDenied},
@@ -423,7 +426,7 @@ func (w failedUpload) run(e *env, overOld bool) {
 		_, err := e.store.Stat(e.ctx, key)
 		require.ErrorIs(e, err, fs.ErrNotExist)
 		e.has()
-		// The key is free as before.
+		// The key can still be used.
 		e.put(key, []byte("next"), nil)
 		return
 	}

@@ -1,7 +1,7 @@
 package storetest
 
-// What works on a part of the store: views, the deletion of a folder, and
-// reading everything again.
+// This file implements the cases of operations on part of a store: views, the
+// deletion of a folder, and scrubbing.
 
 import (
 	"bytes"
@@ -22,7 +22,7 @@ import (
 
 func viewCases() []testCase {
 	return []testCase{
-		{"a view MUST do within its prefix what the store does", func(e *env) {
+		{"a view MUST support all operations within its prefix", func(e *env) {
 			v, err := e.store.Sub(e.prefix)
 			require.NoError(e, err)
 			for _, op := range operations() {
@@ -34,7 +34,7 @@ func viewCases() []testCase {
 			require.NoError(e, v.Close(context.Background()), "which does nothing")
 			e.put(e.key("later"), nil, nil)
 		}},
-		{"a view MUST refuse and record what is outside of its prefix", func(e *env) {
+		{"a view MUST refuse and record operations outside its prefix", func(e *env) {
 			e.fill()
 			v, err := e.store.Sub(e.prefix + "in/")
 			require.NoError(e, err)
@@ -58,7 +58,7 @@ func viewCases() []testCase {
 			e.has("a", "b")
 			e.settled()
 		}},
-		{"a view of a view MUST be within both", func(e *env) {
+		{"a view of a view MUST be limited to both prefixes", func(e *env) {
 			outer, err := e.store.Sub(e.prefix + "out/")
 			require.NoError(e, err)
 			_, err = outer.Sub(e.prefix + "in/")
@@ -78,7 +78,7 @@ func viewCases() []testCase {
 				}
 			}
 		}},
-		{"deleting a folder MUST delete and record each object below it, and no other", func(e *env) {
+		{"deleting a folder MUST delete and record exactly the objects below it", func(e *env) {
 			for i := range 40 {
 				e.put(e.key(fmt.Sprintf("in/%d/%d", i/10, i)), content(10), nil)
 			}
@@ -101,7 +101,7 @@ func viewCases() []testCase {
 			require.NoError(e, err)
 			assert.Zero(e, n)
 		}},
-		{"deleting a folder MUST end at what may not be deleted", func(e *env) {
+		{"deleting a folder MUST stop at an object that may not be deleted", func(e *env) {
 			for i := range 40 {
 				e.put(e.key(fmt.Sprintf("in/%02d", i)), nil, nil)
 			}
@@ -119,7 +119,7 @@ func viewCases() []testCase {
 			assert.Contains(e, left, "in/07")
 			e.settled()
 		}},
-		{"scrubbing MUST find what is not as it was stored, and record that", scrubbed},
+		{"scrubbing MUST find and record objects that were changed", scrubbed},
 	}
 }
 
@@ -128,7 +128,8 @@ func scrubbed(e *env) {
 	e.put(e.key("sound"), data, &blobstore.UploadOptions{SHA256: sum(data)})
 	e.put(e.key("rotten"), data, &blobstore.UploadOptions{SHA256: sum(data)})
 	e.tamper(e.key("rotten"), append(bytes.Clone(data[:999]), data[999]^1))
-	// Somebody with the bucket's keys changes content and digest alike.
+	// An attacker with write access to the bucket changes both content and
+	// digest.
 	forged := e.put(e.key("forged"), data, &blobstore.UploadOptions{SHA256: sum(data)})
 	write := func(key string, meta map[string]string) {
 		require.NoError(e, e.bucket.Write(e.ctx, key, bytes.NewReader(data[1:]), &driver.WriteOptions{

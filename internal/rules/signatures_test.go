@@ -146,7 +146,7 @@ func TestSequencesAreTested(t *testing.T) {
 		"audit: Reader.Entries": "audittest, queries/ends after its first error", "audit: Memory.Entries": "the same", "audit/sqlaudit: Journal.Entries": "the same",
 		"audit: Journal.Dangling": "audittest, dangling/ends after its first error", "audit: Memory.Dangling": "the same", "audit/sqlaudit: Journal.Dangling": "the same",
 		"audit/audittest: Faults.Dangling": "the same",
-		"blobstore/driver: Bucket.List":    "storetest, a listing of the driver MUST end after its first error",
+		"blobstore/driver: Bucket.List":    "storetest, a driver's listing MUST end after its first error",
 	}
 	sequence := regexp.MustCompile(`\) iter\.Seq2\[.*, error\]$`)
 	for _, s := range signatures(t) {
