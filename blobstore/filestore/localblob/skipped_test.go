@@ -27,5 +27,5 @@ func TestSkippedEndsAfterItsFirstError(t *testing.T) {
 		return true
 	})
 	require.ErrorIs(t, err, context.Canceled)
-	assert.Equal(t, []string{"a"}, found)
+	assert.Len(t, found, 1, "folders are read in any order")
 }
