@@ -12,7 +12,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore"
 )
 
-// The file is kept if and only if the row is.
+// Store a file and a row together: both exist afterwards, or neither does.
 func ExampleTx() { //nolint:testableexamples // it needs a PostgreSQL server
 	_ = func(ctx context.Context, pool *pgxpool.Pool, journal *sqlaudit.Journal, store *blobstore.Store, key string, file io.Reader) error {
 		staged, err := store.Stage(ctx, key, file, nil)
@@ -31,7 +31,7 @@ func ExampleTx() { //nolint:testableexamples // it needs a PostgreSQL server
 			return errors.Join(err, tx.Rollback(ctx), staged.Discard(ctx))
 		}
 		if err := tx.Commit(ctx); err != nil {
-			staged.Leave() // the row may be committed: Reconcile finds out
+			staged.Leave() // the row may be committed: Reconcile determines the outcome
 			return err
 		}
 		return staged.Commit(ctx)
