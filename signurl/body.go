@@ -1,6 +1,7 @@
 package signurl
 
-// The constraints on a body, enforced on the stream: a header is the sender's word, and may be missing.
+// This file implements the constraints on a request body. They are enforced on
+// the stream, because headers come from the client and may be missing or wrong.
 
 import (
 	"bytes"
@@ -10,15 +11,19 @@ import (
 	"io"
 )
 
-// Body wraps the body of a PUT so that reading fails, with an error that wraps ErrConstraint, if it is not as the link
-// demands. It passes on r itself if the link demands nothing. It buffers nothing and closes nothing.
+// Body wraps the body of a PUT request. Reading fails with an error that wraps
+// [ErrConstraint] if the body violates the constraints of the link. If the link
+// has none, Body returns r itself. It buffers nothing and closes nothing.
 //
-// A body that must have an exact length, or reaches the greatest one, is checked to its end before its last bytes are
-// handed out: a reader that stops after the agreed number of bytes cannot miss the error. In the other cases the reader
-// has to go on until io.EOF, and discard what it stored if another error comes. No more bytes than the limit are handed
-// out, and none together with an error other than io.EOF.
+// If the link has an exact length, or the body reaches the maximum length, Body
+// checks the whole body before it returns the last bytes. A reader that stops
+// after the agreed number of bytes therefore cannot miss the error. In all
+// other cases, the reader must continue until io.EOF and discard the stored
+// content after any other error. Body never returns more bytes than the limit,
+// and no bytes together with an error other than io.EOF.
 //
-// The hash is that of the bytes as r gives them. The reader is not for concurrent use.
+// The hash covers the bytes as r returns them. The reader is not safe for
+// concurrent use.
 func (l Grant) Body(r io.Reader) io.Reader {
 	b := &body{r: r, limit: -1, want: l.SHA256}
 	switch {
@@ -38,11 +43,11 @@ func (l Grant) Body(r io.Reader) io.Reader {
 type body struct {
 	r     io.Reader
 	n     int64 // bytes read so far
-	limit int64 // -1: none
-	exact bool  // the limit must be reached
+	limit int64 // -1 means unlimited
+	exact bool  // the body must reach the limit
 	hash  hash.Hash
 	want  []byte
-	err   error // what every further Read returns
+	err   error // returned by every further Read
 }
 
 func (b *body) Read(p []byte) (int, error) {
@@ -74,15 +79,15 @@ func (b *body) Read(p []byte) (int, error) {
 		err = broken("the body is longer than %d bytes", b.limit)
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
-		n = 0 // not judged: were these the last bytes, a reader that counts would take the body for whole
+		n = 0 // not verified: a reader that counts bytes would otherwise consider the body complete
 	}
 	b.err = err
 	return n, err
 }
 
-var errTooLong = errors.New("too long") // end tells Read, which knows the words
+var errTooLong = errors.New("too long") // Read converts it to an error with the limit
 
-// end reads on at the limit: io.EOF is what should come.
+// end reads on at the limit, where io.EOF must follow.
 func (b *body) end() error {
 	var one [1]byte
 	for range 100 {
@@ -97,13 +102,13 @@ func (b *body) end() error {
 	return io.ErrNoProgress
 }
 
-// verdict judges the whole body; io.EOF is a pass.
+// verdict checks the whole body. It returns io.EOF if the body is valid.
 func (b *body) verdict() error {
 	if b.exact && b.n < b.limit {
-		return broken("the body has %d bytes instead of %d", b.n, b.limit)
+		return broken("the body has %d bytes, want %d", b.n, b.limit)
 	}
 	if b.hash != nil && !bytes.Equal(b.hash.Sum(nil), b.want) {
-		return broken("the body does not have the agreed SHA-256")
+		return broken("the SHA-256 of the body differs from the link")
 	}
 	return io.EOF
 }

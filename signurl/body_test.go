@@ -1,6 +1,7 @@
 package signurl_test
 
-// The constraints on a body, with readers that behave in every way io.Reader allows.
+// This file tests constraints on a body, with readers that behave in every way
+// that io.Reader permits.
 
 import (
 	"bytes"
@@ -27,8 +28,8 @@ func TestBody(t *testing.T) {
 		in, want string // want: the reason, "" for none
 	}{
 		"exact":                      {signurl.Grant{Size: 5}, "hello", ""},
-		"exact, short":               {signurl.Grant{Size: 5}, "hell", "has 4 bytes instead of 5"},
-		"exact, empty":               {signurl.Grant{Size: 5}, "", "has 0 bytes instead of 5"},
+		"exact, short":               {signurl.Grant{Size: 5}, "hell", "has 4 bytes, want 5"},
+		"exact, empty":               {signurl.Grant{Size: 5}, "", "has 0 bytes, want 5"},
 		"exact, long":                {signurl.Grant{Size: 5}, "hello!", "longer than 5 bytes"},
 		"maximum, below":             {signurl.Grant{MaxSize: 5}, "hi", ""},
 		"maximum, at":                {signurl.Grant{MaxSize: 5}, "hello", ""},
@@ -36,13 +37,13 @@ func TestBody(t *testing.T) {
 		"exact below the maximum":    {signurl.Grant{Size: 2, MaxSize: 5}, "hello", "longer than 2 bytes"},
 		"hash":                       {signurl.Grant{SHA256: sum[:]}, "hello", ""},
 		"hash of nothing":            {signurl.Grant{SHA256: empty[:]}, "", ""},
-		"other hash":                 {signurl.Grant{SHA256: other[:]}, "hello", "agreed SHA-256"},
+		"other hash":                 {signurl.Grant{SHA256: other[:]}, "hello", "SHA-256 of the body differs"},
 		"hash and length":            {signurl.Grant{SHA256: sum[:], Size: 5}, "hello", ""},
-		"other hash and length":      {signurl.Grant{SHA256: other[:], Size: 5}, "hello", "agreed SHA-256"},
+		"other hash and length":      {signurl.Grant{SHA256: other[:], Size: 5}, "hello", "SHA-256 of the body differs"},
 		"hash and length, more":      {signurl.Grant{SHA256: sum[:], Size: 5}, "hello!", "longer than 5 bytes"},
-		"other hash, at the maximum": {signurl.Grant{SHA256: other[:], MaxSize: 5}, "hello", "agreed SHA-256"},
-		"hash of nothing, something": {signurl.Grant{SHA256: empty[:]}, "h", "agreed SHA-256"},
-		"other hash of nothing":      {signurl.Grant{SHA256: other[:]}, "", "agreed SHA-256"},
+		"other hash, at the maximum": {signurl.Grant{SHA256: other[:], MaxSize: 5}, "hello", "SHA-256 of the body differs"},
+		"hash of nothing, something": {signurl.Grant{SHA256: empty[:]}, "h", "SHA-256 of the body differs"},
+		"other hash of nothing":      {signurl.Grant{SHA256: other[:]}, "", "SHA-256 of the body differs"},
 		"unconstrained":              {signurl.Grant{}, "hello", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -132,7 +133,7 @@ func TestBodyWithoutConstraintsIsTheReader(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-// stutter gives (0, nil) before every read.
+// stutter returns (0, nil) before every read.
 type stutter struct {
 	r  io.Reader
 	on bool

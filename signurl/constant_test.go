@@ -11,8 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSignaturesAreComparedInConstantTime reads the source, since a measurement would depend on the machine: MACs meet in
-// hmac.Equal alone, which takes the same time wherever they differ.
+// TestSignaturesAreComparedInConstantTime examines the source, because
+// measurements depend on the machine. Code may compare MACs only with
+// hmac.Equal, which always takes the same time.
 func TestSignaturesAreComparedInConstantTime(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	require.NoError(t, err)
@@ -53,7 +54,8 @@ func TestSignaturesAreComparedInConstantTime(t *testing.T) {
 	require.Equal(t, 1, equal)
 }
 
-// isMAC reports whether e is the MAC that was computed or the one that came, or a slice of it.
+// isMAC reports whether e is the computed or the received MAC, or a slice of
+// it.
 func isMAC(e ast.Expr) bool {
 	switch e := e.(type) {
 	case *ast.SliceExpr:

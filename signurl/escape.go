@@ -1,7 +1,8 @@
 package signurl
 
-// Percent-encoding, written out because net/url's is both too lenient on the way in (an encoded slash turns into a
-// slash) and leaves characters on the way out that intermediaries like to rewrite.
+// This file implements percent-encoding. Package net/url is unsuitable: it
+// decodes an encoded slash to a slash, and it leaves characters unescaped that
+// intermediaries rewrite.
 
 import (
 	"strings"
@@ -10,11 +11,12 @@ import (
 
 const (
 	maxKey   = 1024 // bytes of an object key
-	maxPath  = 4096 // bytes of an escaped path: the base path and a key with every byte escaped fit
-	maxQuery = 4096 // bytes of a query: the longest that Sign makes is below 3,000, the rest is for foreign parameters
+	maxPath  = 4096 // bytes of an escaped path: enough for the base path and a key with every byte escaped
+	maxQuery = 4096 // bytes of a query: Sign writes fewer than 3,000, so foreign parameters have room
 )
 
-// unreserved are the characters of RFC 3986, 2.3: the only ones that no encoder ever changes.
+// unreserved contains the characters of RFC 3986, section 2.3. No encoder
+// changes them.
 var unreserved = func() (t [256]bool) {
 	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~") {
 		t[c] = true
@@ -22,7 +24,8 @@ var unreserved = func() (t [256]bool) {
 	return t
 }()
 
-// appendEscaped percent-encodes all but unreserved characters, and slashes if they are path separators.
+// appendEscaped percent-encodes all characters that are not unreserved. If
+// slash is true, it leaves slashes unescaped.
 func appendEscaped(dst []byte, s string, slash bool) []byte {
 	const hex = "0123456789ABCDEF"
 	for i := range len(s) {
@@ -36,7 +39,8 @@ func appendEscaped(dst []byte, s string, slash bool) []byte {
 	return dst
 }
 
-// unescapePath decodes a path once. It refuses encoded slashes: an intermediary that decodes them sees another path.
+// unescapePath decodes a path once. It refuses encoded slashes, because an
+// intermediary that decodes them sees a different path.
 func unescapePath(s string) (path, reason string) {
 	if !strings.Contains(s, "%") {
 		return s, ""
@@ -59,7 +63,7 @@ func unescapePath(s string) (path, reason string) {
 	return string(b), ""
 }
 
-// unescapeQuery decodes a name or a value of the query, where a plus is a space.
+// unescapeQuery decodes a name or a value of the query, with a plus as a space.
 func unescapeQuery(s string) (text string, ok bool) {
 	if !strings.ContainsAny(s, "%+") {
 		return s, true
@@ -81,7 +85,7 @@ func unescapeQuery(s string) (text string, ok bool) {
 	return string(b), true
 }
 
-// unhex reads the escape that begins at s[i].
+// unhex decodes the escape sequence at s[i].
 func unhex(s string, i int) (c byte, ok bool) {
 	if i+2 >= len(s) {
 		return 0, false
@@ -102,9 +106,10 @@ func nibble(c byte) byte {
 	return 255
 }
 
-// keyProblem tells why a key cannot be in a link, or "". Sign and Verify share it, so that no link is issued that would
-// be refused. These are the keys that a URL cannot carry faithfully through browsers, proxies and http.ServeMux; what
-// keys a store takes is the store's to say.
+// keyProblem returns the reason if a link cannot contain the key, or "". Sign
+// and Verify share it, so that Sign never issues a link that Verify refuses. It
+// refuses the keys that browsers, proxies and http.ServeMux do not transmit
+// unchanged. A store may have more rules.
 func keyProblem(key string) string {
 	switch {
 	case key == "":

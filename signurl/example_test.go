@@ -13,7 +13,7 @@ import (
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
-// A handler that serves a download link.
+// A handler verifies a download link before it serves the object.
 func Example() {
 	keys, err := signurl.ParseKeys(signurl.GenerateKey().Encode()) // from the configuration
 	if err != nil {
@@ -49,7 +49,8 @@ func Example() {
 	// 403 this link is not valid
 }
 
-// An upload link that takes up to 10 bytes: the header is checked by Verify, the stream by Body.
+// An upload link accepts up to 10 bytes. Verify checks the headers, and Body
+// checks the content.
 func ExampleGrant_Body() {
 	signer, err := signurl.New("https://files.example.com/files/", []signurl.Key{signurl.GenerateKey()}, nil)
 	if err != nil {
@@ -77,10 +78,11 @@ func ExampleGrant_Body() {
 	}
 	// Output:
 	// "short" false <nil>
-	// "" true signurl: the request breaks a constraint of the link: the body is longer than 10 bytes
+	// "" true signurl: the request violates a constraint of the link: the body is longer than 10 bytes
 }
 
-// Knowing the grant before the link exists, so that the trail can have it first.
+// A program generates the grant ID first, so that it can record the grant
+// before the link exists.
 func ExampleNewGrantID() {
 	signer, err := signurl.New("https://files.example.com/files/", []signurl.Key{signurl.GenerateKey()}, nil)
 	if err != nil {
@@ -103,7 +105,7 @@ func ExampleNewGrantID() {
 	// Output: true 1 <nil>
 }
 
-// A key prints without its secret, however it is printed.
+// However a key is printed, its secret is not shown.
 func ExampleKey() {
 	key, err := signurl.NewKey("2030-01", []byte("32 bytes out of a key management"))
 	if err != nil {

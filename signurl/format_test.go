@@ -1,6 +1,7 @@
 package signurl_test
 
-// The format as the package comment defines it: its test vector, and a second implementation written from it alone.
+// This file tests the format of the package comment, with its test vector and
+// an independent second implementation.
 
 import (
 	"crypto/hmac"
@@ -38,7 +39,7 @@ func TestVector(t *testing.T) {
 	assert.Contains(t, flat, vector, "the package comment shows another link")
 }
 
-// reference signs parameters, in the order of the package comment.
+// reference signs parameters in the order of the package comment.
 func reference(secret []byte, audience, key string, params [][2]string) string {
 	msg := []byte("blobtrail link\x00\x01")
 	field := func(s string) {

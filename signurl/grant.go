@@ -1,6 +1,7 @@
 package signurl
 
-// This file implements the content of a link, and the rules for it. A grant that no handler could enforce is not signed.
+// This file implements the content of a link and its rules. Sign refuses a
+// grant that no handler can enforce.
 
 import (
 	"crypto/rand"
@@ -18,62 +19,73 @@ import (
 
 const (
 	maxGrantID = 64  // bytes
-	maxText    = 255 // bytes of a file name, a media type, a user ID
+	maxText    = 255 // bytes of a file name, a media type or a user ID
 )
 
-// Grant is the content of a link: one method on one key until a time, under constraints. Anyone who holds the URL can
-// read all of it, and can change none of it.
+// Grant is the content of a link: one method on one key until the expiry, under
+// constraints. Anyone with the URL can read all of it, but cannot change it.
 type Grant struct {
-	// Method is GET (also if empty), HEAD, PUT or DELETE. A GET link is good for HEAD too.
+	// Method is GET, HEAD, PUT or DELETE. An empty Method means GET. A GET link
+	// permits HEAD too.
 	Method string
-	// Key is the object's key: valid UTF-8 of at most 1,024 bytes, without control characters, backslashes, empty
-	// segments and dot segments.
+	// Key is the object's key: valid UTF-8 of at most 1,024 bytes, without
+	// control characters, backslashes, empty segments and dot segments.
 	Key string
-	// Expires is when the link ends, cut to whole seconds. It must be in the future, by at most Options.MaxExpiry.
+	// Expires is the expiry of the link, truncated to seconds. It must be in
+	// the future, by at most Options.MaxExpiry.
 	Expires time.Time
-	// ID joins the issue and the uses of the link in the trail: at most 64 characters of A-Z a-z 0-9 - . _ ~. If it is
-	// empty, Sign generates one. A caller that has to know it calls [NewGrantID] first.
+	// ID is the grant ID. It connects the issue of the link to its uses in the
+	// trail. It has at most 64 characters of A-Z a-z 0-9 - . _ ~. If it is
+	// empty, Sign generates one. To know the ID in advance, call [NewGrantID].
 	ID string
 
-	// Constraints on what a PUT stores. Verify checks what the headers show, Body the rest.
+	// The following fields constrain the content of a PUT. Verify checks the
+	// headers, and Body checks the content.
 
-	// ContentType, if set, is the media type that the request must have. Case, spacing and the order of parameters do
-	// not matter.
+	// ContentType, if set, is the required media type of the request. Case,
+	// spacing and the order of its parameters are ignored.
 	ContentType string
-	// Size is the exact size of the body in bytes. 0 allows any size.
+	// Size is the exact size of the body in bytes. 0 permits any size.
 	Size int64
-	// MaxSize is the largest size of the body in bytes. 0 means unlimited.
+	// MaxSize is the maximum size of the body in bytes. 0 means unlimited.
 	MaxSize int64
 	// SHA256, if set, is the 32-byte hash of the content.
 	SHA256 []byte
-	// CreateOnly is for whoever stores the object: an existing one must not be replaced.
+	// CreateOnly means that an existing object must not be replaced. The code
+	// that stores the object enforces it.
 	CreateOnly bool
 
-	// How the answer to a GET or HEAD is to look; for whoever answers.
+	// The following fields describe the response to a GET or HEAD. The code
+	// that serves the object applies them.
 
-	// Filename is the name to offer for saving: valid UTF-8 without control characters and slashes.
+	// Filename is the suggested name for saving: valid UTF-8 without control
+	// characters and slashes.
 	Filename string
-	// Inline asks for showing instead of saving.
+	// Inline asks the browser to display the content instead of saving it.
 	Inline bool
-	// ResponseType is the media type to answer with.
+	// ResponseType is the media type of the response.
 	ResponseType string
 
-	// Bindings, checked by those who know the actor (see CheckActor) and the grants.
+	// The following fields restrict the use of the link. CheckActor checks
+	// UserID and IP.
 
 	// UserID, if set, is the only user who may use the link.
 	UserID string
-	// IP, if set, is the only address that may use it. IPv4 in IPv6 is signed as IPv4; a zone is refused.
+	// IP, if set, is the only address that may use the link. IPv4 in IPv6 is
+	// signed as IPv4. A zone is refused.
 	IP string
-	// MaxUses is the maximum number of uses. 0 means unlimited. [Grants] counts them.
+	// MaxUses is the maximum number of uses. 0 means unlimited. [Grants] counts
+	// the uses.
 	MaxUses int
 }
 
-// NewGrantID makes a random grant ID of 26 letters and digits.
+// NewGrantID generates a random grant ID of 26 letters and digits.
 func NewGrantID() string { return rand.Text() }
 
-// CheckActor compares the bindings with the sender of the request, as the application knows it. The address must be the
-// client's, not a proxy's. The error is [ErrUser] or [ErrAddress] and quotes neither side. An empty or malformed argument
-// never fits a binding.
+// CheckActor compares UserID and IP with the sender of the request, as the
+// application knows it. ip must be the client's address, not a proxy's.
+// CheckActor returns [ErrUser] or [ErrAddress], which quote neither side. An
+// empty or malformed argument never matches a restriction.
 func (l Grant) CheckActor(userID, ip string) error {
 	if l.UserID != "" && l.UserID != userID {
 		return ErrUser
@@ -88,8 +100,9 @@ func (l Grant) CheckActor(userID, ip string) error {
 	return nil
 }
 
-// normalize fills the defaults in and reports what cannot be signed. It does not look at the expiry, which needs the
-// signer's clock. Verify calls it too, since links may have been signed elsewhere.
+// normalize sets defaults and returns an error if the grant cannot be signed.
+// It does not check the expiry, which requires the signer's clock. Verify also
+// calls normalize, because other implementations may have signed the link.
 func (l *Grant) normalize() error {
 	if l.Method == "" {
 		l.Method = http.MethodGet
@@ -97,7 +110,7 @@ func (l *Grant) normalize() error {
 	switch l.Method {
 	case http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete:
 	default:
-		return errors.New("Method must be GET, HEAD, PUT or DELETE, in capitals")
+		return errors.New("invalid Method: want GET, HEAD, PUT or DELETE, in capitals")
 	}
 	if err := l.checkFields(); err != nil {
 		return err
@@ -105,19 +118,19 @@ func (l *Grant) normalize() error {
 	if l.ID == "" {
 		l.ID = NewGrantID()
 	} else if len(l.ID) > maxGrantID || !only(l.ID, func(c byte) bool { return unreserved[c] }) {
-		return fmt.Errorf("ID must be at most %d characters of A-Z a-z 0-9 - . _ ~", maxGrantID)
+		return fmt.Errorf("invalid ID: want at most %d characters of A-Z a-z 0-9 - . _ ~", maxGrantID)
 	}
 	if l.IP != "" {
 		a, err := netip.ParseAddr(l.IP)
 		if err != nil || a.Zone() != "" {
-			return errors.New("IP must be an IPv4 or IPv6 address without port and zone")
+			return errors.New("invalid IP: want an IPv4 or IPv6 address without port and zone")
 		}
 		l.IP = a.Unmap().String()
 	}
 	return nil
 }
 
-// checkFields refuses what can't be signed, except in Method, ID and IP.
+// checkFields refuses invalid fields. normalize checks Method, ID and IP.
 func (l *Grant) checkFields() error {
 	if l.Method == http.MethodPut {
 		if err := l.checkUpload(); err != nil {
@@ -137,7 +150,7 @@ func (l *Grant) checkFields() error {
 		return err
 	}
 	if strings.ContainsAny(l.Filename, `/\`) {
-		return errors.New("Filename must be a name, without slashes")
+		return errors.New("invalid Filename: want a name without slashes")
 	}
 	if err := checkMediaType("ResponseType", l.ResponseType); err != nil {
 		return err
@@ -146,7 +159,7 @@ func (l *Grant) checkFields() error {
 		return err
 	}
 	if l.MaxUses < 0 {
-		return errors.New("MaxUses must not be negative; 0 is unlimited")
+		return errors.New("MaxUses is negative: want a positive number, or 0 for unlimited")
 	}
 	return nil
 }
@@ -156,21 +169,21 @@ func (l *Grant) checkUpload() error {
 		return err
 	}
 	if l.MaxSize < 0 {
-		return errors.New("MaxSize must not be negative; 0 is unlimited")
+		return errors.New("MaxSize is negative: want a number of bytes, or 0 for unlimited")
 	}
 	if l.Size < 0 {
-		return errors.New("Size must not be negative; 0 allows any")
+		return errors.New("Size is negative: want a number of bytes, or 0 for any size")
 	}
 	if l.MaxSize != 0 && l.Size > l.MaxSize {
-		return errors.New("Size is greater than MaxSize")
+		return errors.New("Size is greater than MaxSize: want at most MaxSize")
 	}
 	if l.SHA256 != nil && len(l.SHA256) != sha256.Size {
-		return fmt.Errorf("SHA256 has %d bytes; want %d", len(l.SHA256), sha256.Size)
+		return fmt.Errorf("SHA256 has %d bytes: want %d", len(l.SHA256), sha256.Size)
 	}
 	return nil
 }
 
-// checkText keeps out what could break a header or a log line.
+// checkText refuses text that could break a header or a log line.
 func checkText(name, s string) error {
 	if s == "" {
 		return nil
@@ -179,7 +192,7 @@ func checkText(name, s string) error {
 		return fmt.Errorf("%s is longer than %d bytes", name, maxText)
 	}
 	if !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
-		return fmt.Errorf("%s must be valid UTF-8 without control characters", name)
+		return fmt.Errorf("invalid %s: want valid UTF-8 without control characters", name)
 	}
 	return nil
 }
@@ -193,12 +206,13 @@ func checkMediaType(name, s string) error {
 	}
 	t, _, err := mime.ParseMediaType(s)
 	if err != nil || !strings.Contains(t, "/") || !only(s, func(c byte) bool { return 0x20 <= c && c < 0x7f }) {
-		return fmt.Errorf(`%s must be a media type such as "application/pdf"`, name)
+		return fmt.Errorf(`invalid %s: want a media type such as "application/pdf"`, name)
 	}
 	return nil
 }
 
-// sameMediaType compares as RFC 9110, 8.3.1 wants it: names without regard to case, values exactly.
+// sameMediaType compares media types as specified in RFC 9110, section 8.3.1:
+// names ignoring case, values exactly.
 func sameMediaType(a, b string) bool {
 	if a == b {
 		return true

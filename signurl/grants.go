@@ -6,21 +6,26 @@ import (
 	"time"
 )
 
-// Grants stores how often links were used and which of them were revoked. A link needs no entry before its first use,
-// because its signed text holds the limit. All methods may be called concurrently, and by several processes that share
-// the storage. A grant may be removed from the storage after it expires, since Verify then refuses its link.
+// Grants counts the uses of links and stores revocations. A link needs no entry
+// before its first use, because its signed text contains the limit. All methods
+// must be safe for concurrent use, including use by several processes with the
+// same storage. A grant may be removed from the storage after it expires,
+// because Verify then refuses its link.
 type Grants interface {
-	// Use counts a use of the grant. It returns [ErrRevoked] if the grant was revoked or has been used limit times: of
-	// any number of calls, exactly limit succeed. A limit of 0 allows any number of uses, which need not be counted.
+	// Use counts a use of the grant. It returns [ErrRevoked] if the grant was
+	// revoked or has been used limit times. Of any number of calls, exactly
+	// limit succeed. A limit of 0 permits any number of uses, and Use need not
+	// count them.
 	Use(ctx context.Context, grantID string, limit int, expires time.Time) error
 
-	// Revoke revokes the grant, whether it was used or not. Use fails from the moment at which Revoke returns nil. A
-	// second call has no effect.
+	// Revoke revokes the grant, even if it was never used. Use fails as soon as
+	// Revoke has returned nil. A second call has no effect.
 	Revoke(ctx context.Context, grantID string, expires time.Time) error
 }
 
-// MemoryGrants is [Grants] of a single process, for tests and experiments. The zero value is ready for use. Its content
-// is lost when the process ends, and links that were used up or revoked are then accepted again.
+// MemoryGrants implements [Grants] for a single process, for tests and
+// experiments. The zero value is ready for use. Its content is lost when the
+// process ends. Links that were used up or revoked are then accepted again.
 type MemoryGrants struct {
 	mu     sync.Mutex
 	grants map[string]*memoryGrant
@@ -61,10 +66,12 @@ func (m *MemoryGrants) Revoke(ctx context.Context, grantID string, expires time.
 	return nil
 }
 
-// grantGrace is the time after expiry before a grant is removed, for clocks that differ.
+// grantGrace is the time after expiry before a grant is removed. It allows for
+// clock differences.
 const grantGrace = time.Hour
 
-// get returns the grant and removes expired ones. The caller holds m.mu.
+// get returns the grant, and adds it if it is missing. get also removes expired
+// grants. The caller must hold m.mu.
 func (m *MemoryGrants) get(grantID string, expires time.Time) *memoryGrant {
 	now := time.Now()
 	if now.Sub(m.swept) > time.Minute {

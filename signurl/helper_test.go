@@ -1,6 +1,7 @@
 package signurl_test
 
-// What the tests share: fixed keys, a clock that only they move, and requests as a server reads them.
+// This file contains helpers: fixed keys, a clock controlled by the tests, and
+// requests as received by a server.
 
 import (
 	"bufio"
@@ -56,7 +57,8 @@ func sign(t testing.TB, s *signurl.Signer, l signurl.Grant) string {
 	return link
 }
 
-// request is what a server gets when a client asks for the URL, without a body.
+// request returns the request that a server receives for the URL, without a
+// body.
 func request(t testing.TB, method, link string, header ...string) *http.Request {
 	_, target, ok := strings.Cut(link, "://")
 	require.True(t, ok, "not absolute")
@@ -79,7 +81,7 @@ func query(t testing.TB, link string) url.Values {
 	return u.Query()
 }
 
-// upload is a link with every constraint that a PUT can have.
+// upload returns a grant with every constraint of a PUT.
 func upload() signurl.Grant {
 	return signurl.Grant{
 		Method: "PUT", Key: "in/März 1.pdf", Expires: start.Add(time.Hour), ID: "G1",
@@ -89,7 +91,7 @@ func upload() signurl.Grant {
 	}
 }
 
-// download is a link with everything that a GET can have.
+// download returns a grant with every field of a GET.
 func download() signurl.Grant {
 	return signurl.Grant{
 		Method: "GET", Key: "out/a+b c%2F~'.pdf", Expires: start.Add(time.Hour), ID: "G2",

@@ -1,6 +1,7 @@
 package signurl
 
-// Keys of links. Package secret keeps the secret out of everything that is printed.
+// This file implements keys. Package secret keeps the secret out of all printed
+// text.
 
 import (
 	"crypto/rand"
@@ -15,35 +16,38 @@ import (
 )
 
 const (
-	minSecret = 32   // bytes: as long as the MAC
+	minSecret = 32   // bytes: the length of the MAC
 	maxSecret = 1024 // bytes
-	maxKeyID  = 32   // bytes: shorter than any encoded secret, so that a secret put in the ID's place is refused
+	maxKeyID  = 32   // bytes: shorter than any encoded secret, so that a misplaced secret is refused
 
 	redacted = "[redacted]"
 )
 
-// Key is a secret that signs links, under an ID that the links carry in the clear.
+// Key is a secret that signs links. Links contain the ID of their key.
 //
-// Keys are made by [GenerateKey], [NewKey] and [ParseKeys]; the zero Key is refused by [New]. A Key prints as its ID with
-// "[redacted]", whichever way it is printed, logged or marshalled: only [Key.Encode] gives the secret away. Keys cannot
-// be compared; compare what Encode returns.
+// [GenerateKey], [NewKey] and [ParseKeys] create keys. [New] refuses the zero
+// Key. A Key prints as its ID and "[redacted]", however it is printed, logged
+// or marshaled. Only [Key.Encode] reveals the secret. Keys cannot be compared;
+// compare the results of Encode.
 type Key struct {
-	// ID tells which key signed a link: 1 to 32 characters of A-Z a-z 0-9 . _ -. It is not a secret.
+	// ID identifies the key that signed a link: 1 to 32 characters of A-Z a-z
+	// 0-9 . _ -. It is not a secret.
 	ID string
 
-	secret secret.Text // bytes
+	secret secret.Text // the bytes of the secret
 }
 
-// GenerateKey generates a key with a random ID and 32 random bytes. Store what [Key.Encode] returns where the application keeps
-// its secrets.
+// GenerateKey generates a key with a random ID and 32 random bytes. Store the
+// result of [Key.Encode] with the application's secrets.
 func GenerateKey() Key {
 	b := make([]byte, minSecret)
-	rand.Read(b) // never fails: the program is stopped instead
+	rand.Read(b) // never returns an error; on failure, the program crashes
 	return Key{ID: strings.ToLower(rand.Text()[:8]), secret: secret.New(string(b))}
 }
 
-// NewKey returns a key of a secret that comes from elsewhere, such as a key management service. The content must be 32
-// to 1,024 random bytes, not a password. It is copied.
+// NewKey returns a key with a secret from another source, such as a key
+// management service. The content must be 32 to 1,024 random bytes, not a
+// password. NewKey copies it.
 func NewKey(id string, content []byte) (Key, error) {
 	k := Key{ID: id, secret: secret.New(string(content))}
 	if err := k.check(); err != nil {
@@ -52,13 +56,15 @@ func NewKey(id string, content []byte) (Key, error) {
 	return k, nil
 }
 
-// ParseKeys reads keys as configuration holds them: the texts that [Key.Encode] returns, separated by commas, with
-// spaces around them ignored. The first key signs, all of them verify; see the package comment for how to rotate.
+// ParseKeys parses the keys of a configuration: results of [Key.Encode],
+// separated by commas. It ignores spaces around them. The first key signs, and
+// all keys verify. The package comment explains rotation.
 //
-// An error tells the position of the key at fault and what is wrong, but quotes nothing of the text.
+// An error states the position of the invalid key and the reason, but quotes
+// nothing of s.
 func ParseKeys(s string) ([]Key, error) {
 	if strings.TrimSpace(s) == "" {
-		return nil, errors.New(`signurl: no keys: want "id:secret", as Key.Encode returns it`)
+		return nil, errors.New(`signurl: no keys: want "id:secret", the result of Key.Encode`)
 	}
 	var keys []Key
 	for text := range strings.SplitSeq(s, ",") {
@@ -77,21 +83,22 @@ func ParseKeys(s string) ([]Key, error) {
 func parseKey(text string) (Key, error) {
 	id, enc, ok := strings.Cut(text, ":")
 	if !ok {
-		return Key{}, errors.New(`no colon: want "id:secret", as Key.Encode returns it`)
+		return Key{}, errors.New(`no colon: want "id:secret", the result of Key.Encode`)
 	}
-	// The decoder's own error is left out: it tells about the secret's characters.
+	// Drop the decoder's error, because it reveals characters of the secret.
 	b, err := base64.RawURLEncoding.Strict().DecodeString(enc)
 	if err != nil || strings.ContainsAny(enc, "\r\n") {
-		return Key{}, errors.New("the secret is not base64url without padding, as Key.Encode writes it")
+		return Key{}, errors.New("invalid secret: want base64url without padding, the result of Key.Encode")
 	}
 	k := Key{ID: id, secret: secret.New(string(b))}
 	return k, k.check()
 }
 
-// checkKeys refuses an empty list and IDs that occur twice, for a link could not tell which of the two signed it.
+// checkKeys refuses an empty list and duplicate IDs. The ID of a link must
+// identify one key.
 func checkKeys(keys []Key) error {
 	if len(keys) == 0 {
-		return errors.New("signurl: no keys: at least one is needed, the first signs")
+		return errors.New("signurl: no keys: want at least one; the first signs")
 	}
 	for i, k := range keys {
 		if err := k.check(); err != nil {
@@ -99,29 +106,31 @@ func checkKeys(keys []Key) error {
 		}
 		for j := range i {
 			if keys[j].ID == k.ID {
-				return fmt.Errorf("signurl: keys %d and %d have the same ID", j+1, i+1)
+				return fmt.Errorf("signurl: keys %d and %d have the same ID: want unique IDs", j+1, i+1)
 			}
 		}
 	}
 	return nil
 }
 
-// check quotes nothing: where the ID should be there may be a misplaced secret.
+// check returns an error without quoting the ID, which may be a misplaced
+// secret.
 func (k Key) check() error {
 	if k.ID == "" || len(k.ID) > maxKeyID || !only(k.ID, isKeyID) {
-		return fmt.Errorf("the ID must be 1 to %d characters of A-Z a-z 0-9 . _ -", maxKeyID)
+		return fmt.Errorf("invalid ID: want 1 to %d characters of A-Z a-z 0-9 . _ -", maxKeyID)
 	}
 	if k.secret.IsZero() {
-		return errors.New("it has no secret; make keys with GenerateKey, NewKey or ParseKeys")
+		return errors.New("the key has no secret: create keys with GenerateKey, NewKey or ParseKeys")
 	}
 	if n := len(k.secret.Reveal()); n < minSecret || n > maxSecret {
-		return fmt.Errorf("the secret has %d bytes; want %d to %d", n, minSecret, maxSecret)
+		return fmt.Errorf("the secret has %d bytes: want %d to %d", n, minSecret, maxSecret)
 	}
 	return nil
 }
 
-// Encode returns "id:secret" with the secret in base64url without padding, for storing it in configuration. It is the
-// one way to get the secret's text; treat the result as a password. The zero Key gives "".
+// Encode returns "id:secret" with the secret in base64url without padding, for
+// storage in a configuration. It is the only way to obtain the secret. Treat
+// the result as a password. The zero Key returns "".
 func (k Key) Encode() string {
 	if k.secret.IsZero() {
 		return ""
@@ -132,14 +141,14 @@ func (k Key) Encode() string {
 // String returns the ID and "[redacted]".
 func (k Key) String() string { return k.ID + ":" + redacted }
 
-// Format prints what String returns, for every verb.
+// Format prints the result of String, for every verb.
 func (k Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
 
-// LogValue is String, for log/slog.
+// LogValue returns the result of String, for log/slog.
 func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
 
-// MarshalText returns what String returns, for encoding/json, encoding/xml and everything else that asks for text.
-// There is no way back: read keys with [ParseKeys].
+// MarshalText returns the result of String, for encoding/json, encoding/xml and
+// other encoders of text. It cannot be reversed: read keys with [ParseKeys].
 func (k Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
 func isKeyID(c byte) bool { return unreserved[c] && c != '~' }

@@ -1,6 +1,7 @@
 package signurl_test
 
-// Keys: reading and writing them, and that no way of printing one shows its secret.
+// This file tests keys: parsing and encoding them, and that no form of printing
+// reveals the secret.
 
 import (
 	"bytes"
@@ -46,14 +47,14 @@ func TestParseKeysRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ in, want string }{
 		"nothing":               {" ", "no keys"},
 		"no colon":              {secret, "key 1: no colon"},
-		"no ID":                 {":" + secret, "key 1: the ID must be"},
-		"ID with a space":       {"k 1:" + secret, "key 1: the ID must be"},
-		"ID too long":           {strings.Repeat("k", 33) + ":" + secret, "key 1: the ID must be"},
-		"secret and ID swapped": {secret + ":k1k1", "key 1: the ID must be"},
-		"not base64":            {"k1:" + secret + "!", "key 1: the secret is not base64url"},
-		"padded":                {"k1:" + base64.URLEncoding.EncodeToString(make([]byte, 32)), "key 1: the secret is not base64url"},
-		"line break inside":     {"k1:" + secret[:9] + "\n" + secret[9:], "key 1: the secret is not base64url"},
-		"too short":             {good + ",k2:" + secret[:40], "key 2: the secret has 30 bytes; want 32 to 1024"},
+		"no ID":                 {":" + secret, "key 1: invalid ID"},
+		"ID with a space":       {"k 1:" + secret, "key 1: invalid ID"},
+		"ID too long":           {strings.Repeat("k", 33) + ":" + secret, "key 1: invalid ID"},
+		"secret and ID swapped": {secret + ":k1k1", "key 1: invalid ID"},
+		"not base64":            {"k1:" + secret + "!", "key 1: invalid secret: want base64url"},
+		"padded":                {"k1:" + base64.URLEncoding.EncodeToString(make([]byte, 32)), "key 1: invalid secret: want base64url"},
+		"line break inside":     {"k1:" + secret[:9] + "\n" + secret[9:], "key 1: invalid secret: want base64url"},
+		"too short":             {good + ",k2:" + secret[:40], "key 2: the secret has 30 bytes: want 32 to 1024"},
 		"too long":              {"k1:" + strings.Repeat("A", 1368), "key 1: the secret has 1026 bytes"},
 		"empty element":         {good + ",", "key 2: no colon"},
 		"same ID twice":         {good + "," + good, "keys 1 and 2 have the same ID"},
@@ -71,7 +72,7 @@ func TestNewKeyRefuses(t *testing.T) {
 	_, err := signurl.NewKey("k", make([]byte, 31))
 	require.ErrorContains(t, err, "the secret has 31 bytes")
 	_, err = signurl.NewKey("", make([]byte, 32))
-	require.ErrorContains(t, err, "the ID must be")
+	require.ErrorContains(t, err, "invalid ID")
 }
 
 func TestKeyNeverPrints(t *testing.T) {

@@ -1,7 +1,7 @@
 package signurl
 
-// This file implements the signed form of a grant. The MAC is over the parameters' texts, so
-// that it can be checked before any of them is parsed.
+// This file implements the signed form of a grant. The MAC covers the texts of
+// the parameters, so it can be verified before any of them is parsed.
 
 import (
 	"crypto/hmac"
@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	domain  = "blobtrail link\x00" // no other use of the same secret can produce this beginning
+	domain  = "blobtrail link\x00" // no other use of the same secret can produce this prefix
 	version = 1
-	prefix  = "bt-" // of all parameters
+	prefix  = "bt-" // prefix of all parameters
 
 	maxTime = 253402300799 // the end of the year 9999
 
@@ -27,7 +27,7 @@ const (
 	signatureParam = prefix + "sig"
 )
 
-// The signed fields, in their signed order.
+// These are the signed fields, in signing order.
 const (
 	fAudience = iota // not in the URL
 	fKey             // the path
@@ -49,7 +49,8 @@ const (
 	numFields
 )
 
-// params are the names of the fields that are parameters; Sign writes them in this order.
+// params contains the parameter name of each field. Sign writes the parameters
+// in this order.
 var params = [numFields]string{
 	fKeyID: prefix + "kid", fMethod: prefix + "m", fExpires: prefix + "exp", fGrantID: prefix + "gid",
 	fContentType: prefix + "ct", fSize: prefix + "len", fMaxSize: prefix + "max",
@@ -58,7 +59,8 @@ var params = [numFields]string{
 	fUserID: prefix + "uid", fIP: prefix + "ip", fMaxUses: prefix + "uses",
 }
 
-// fields are the texts of a link. A missing one is empty: no parameter that is present may be.
+// fields contains the texts of a link. A missing text is empty, because no
+// parameter may be empty.
 type fields [numFields]string
 
 func (f *fields) set(l *Grant) {
@@ -87,8 +89,9 @@ func (f *fields) set(l *Grant) {
 	}
 }
 
-// link parses fields whose MAC was right. It still refuses what Sign would not have written, because the key's holder
-// may be another implementation, and one text must mean one thing.
+// grant parses fields after their MAC was verified. It refuses a form that Sign
+// never writes, because another implementation may have signed it and each text
+// must have one meaning.
 func (f *fields) grant() (Grant, error) {
 	l := Grant{
 		Method: f[fMethod], Key: f[fKey], ID: f[fGrantID],
@@ -130,7 +133,7 @@ func (f *fields) grant() (Grant, error) {
 	again := fields{fAudience: f[fAudience], fKeyID: f[fKeyID]}
 	again.set(&l)
 	if again != *f {
-		return l, errors.New("a parameter is not in its canonical form")
+		return l, errors.New("a parameter is not in canonical form")
 	}
 	return l, nil
 }
@@ -139,14 +142,16 @@ func (f *fields) appendMessage(b []byte) []byte {
 	b = append(b, domain...)
 	b = append(b, version)
 	for i := range f {
-		b = binary.BigEndian.AppendUint16(b, uint16(len(f[i]))) // no field is near 65,535 bytes
+		b = binary.BigEndian.AppendUint16(b, uint16(len(f[i]))) // every field is far shorter than 65,535 bytes
 		b = append(b, f[i]...)
 	}
 	return b
 }
 
-// macKey is one key ready for use. An HMAC costs less when it begins from its keyed state, which hash.Hash.Reset keeps,
-// so the states are pooled. The pool is behind a pointer, and with it everything that depends on the secret.
+// macKey is a key prepared for signing. An HMAC is cheaper if it starts from
+// its keyed state, which hash.Hash.Reset restores, so the states are pooled.
+// The pool is a pointer, so that printing a macKey does not reveal anything
+// derived from the secret.
 type macKey struct {
 	id   string
 	pool *sync.Pool // of *macState
@@ -168,7 +173,7 @@ func newMACKey(k Key) *macKey {
 func (k *macKey) get() *macState   { return k.pool.Get().(*macState) }
 func (k *macKey) put(st *macState) { k.pool.Put(st) }
 
-// compute leaves the MAC in st.sum.
+// compute stores the MAC of f in st.sum.
 func (st *macState) compute(f *fields) {
 	st.buf = f.appendMessage(st.buf[:0])
 	st.mac.Reset()
@@ -182,7 +187,7 @@ func (st *macState) appendSignature(b []byte) []byte {
 	return base64.RawURLEncoding.AppendEncode(b, st.sum[:])
 }
 
-// parseSignature is strict: one MAC has one text.
+// parseSignature is strict: each MAC has exactly one text.
 func parseSignature(s string) (sig [sha256.Size]byte, ok bool) {
 	if len(s) != sigLen {
 		return sig, false

@@ -1,6 +1,6 @@
 package signurl
 
-// The Signer: its settings, and making links.
+// This file implements the Signer, its settings, and signing.
 
 import (
 	"errors"
@@ -13,31 +13,36 @@ import (
 )
 
 const (
-	defaultMaxExpiry = 7 * 24 * time.Hour // what the clouds allow
+	defaultMaxExpiry = 7 * 24 * time.Hour // the limit of S3 and Google Cloud Storage
 	maxBasePath      = maxPath - 3*maxKey // bytes, escaped
 	maxAudience      = 1024               // bytes
 )
 
-// Options are settings of a Signer. Nil and zero values are the defaults.
+// Options configure a Signer. Nil and zero values mean the defaults.
 type Options struct {
-	// MaxExpiry is the longest time until Grant.Expires that Sign accepts. Default: 7 days.
+	// MaxExpiry is the maximum time from now to Grant.Expires that Sign
+	// accepts. The default is 7 days.
 	MaxExpiry time.Duration
-	// Leeway is how long after Grant.Expires Verify still accepts a link, for clocks that differ. Default: 0. It should be
+	// Leeway is the time after Grant.Expires during which Verify still accepts
+	// a link, to allow for clock differences. The default is 0. Use at most
 	// minutes, because [Grants] may remove a grant an hour after it expires.
 	Leeway time.Duration
-	// Audience is signed into every link without being part of it: a Signer refuses the links of one with another
-	// audience, even if they share keys. Default: the path of the base URL, so that two handlers under different
-	// paths do not take each other's links. Set it if they should, or if two stores share keys and a path on
-	// different hosts. At most 1,024 bytes.
+	// Audience is signed into every link, but is not part of it. A Signer
+	// refuses links with another audience, even if they were signed with the
+	// same key. The default is the path of the base URL, so that handlers under
+	// different paths do not accept each other's links. Set Audience if they
+	// should, or if two stores share keys and a path on different hosts. It has
+	// at most 1,024 bytes.
 	Audience string
-	// Now is the clock. Default: time.Now.
+	// Now returns the current time. The default is time.Now.
 	Now func() time.Time
 }
 
-// Signer signs and verifies links below one base URL. It is safe for concurrent use, and never changes.
+// Signer signs and verifies links below one base URL. It is immutable and safe
+// for concurrent use.
 type Signer struct {
 	base     string   // the base URL, ending in a slash
-	mounts   []string // what a request's path may begin with: the decoded base path, and its tails
+	mounts   []string // accepted prefixes of a request's path: the decoded base path and its suffixes
 	audience string
 
 	first *macKey            // signs
@@ -47,11 +52,14 @@ type Signer struct {
 	now               func() time.Time
 }
 
-// New makes a Signer for links such as https://files.example.com/files/KEY?..., with "https://files.example.com/files/"
-// as base URL. A slash is added to the base URL if it does not end in one. The first key signs, all of them verify.
+// New returns a Signer for links such as
+// https://files.example.com/files/KEY?... with the base URL
+// "https://files.example.com/files/". If the base URL does not end in a slash,
+// New adds one. The first key signs, and all keys verify.
 //
-// The base URL must be absolute, http or https, without user, query and fragment, and without empty and dot segments in
-// its path. Its errors do not quote it.
+// The base URL must be absolute, with scheme http or https. It must not have a
+// user, a query, a fragment, or empty or dot segments in its path. Errors do
+// not quote it.
 func New(baseURL string, keys []Key, opts *Options) (*Signer, error) {
 	var o Options
 	if opts != nil {
@@ -68,7 +76,7 @@ func New(baseURL string, keys []Key, opts *Options) (*Signer, error) {
 		s.audience = s.mounts[0]
 	}
 	if len(s.audience) > maxAudience || !utf8.ValidString(s.audience) {
-		return nil, fmt.Errorf("signurl: Audience must be valid UTF-8 of at most %d bytes", maxAudience)
+		return nil, fmt.Errorf("signurl: invalid Options.Audience: want valid UTF-8 of at most %d bytes", maxAudience)
 	}
 	for _, k := range keys {
 		s.keys[k.ID] = newMACKey(k)
@@ -76,7 +84,7 @@ func New(baseURL string, keys []Key, opts *Options) (*Signer, error) {
 	s.first = s.keys[keys[0].ID]
 	switch {
 	case s.maxExpiry < 0 || s.leeway < 0:
-		return nil, errors.New("signurl: MaxExpiry and Leeway must not be negative")
+		return nil, errors.New("signurl: Options.MaxExpiry or Leeway is negative: want a positive duration, or 0 for the default")
 	case s.maxExpiry == 0:
 		s.maxExpiry = defaultMaxExpiry
 	}
@@ -89,15 +97,15 @@ func New(baseURL string, keys []Key, opts *Options) (*Signer, error) {
 func (s *Signer) setBase(baseURL string) error {
 	u, err := url.Parse(baseURL)
 	if err != nil {
-		return errors.New("it cannot be parsed") // url.Parse's own error quotes what may be a password
+		return errors.New("not a valid URL") // the error of url.Parse may quote a password
 	}
 	switch {
 	case u.Scheme != "http" && u.Scheme != "https", u.Host == "", u.Opaque != "":
-		return errors.New("want an absolute one, such as https://files.example.com/files/")
+		return errors.New("not an absolute http or https URL: want one such as https://files.example.com/files/")
 	case u.User != nil:
-		return errors.New("it must not have a user or password: they would be part of every link")
+		return errors.New("the URL has a user or password, which would be part of every link")
 	case u.RawQuery != "" || u.ForceQuery || strings.Contains(baseURL, "#"):
-		return errors.New("it must not have a query or a fragment")
+		return errors.New("the URL has a query or a fragment")
 	}
 	path, reason := unescapePath(u.EscapedPath())
 	if reason != "" {
@@ -105,11 +113,11 @@ func (s *Signer) setBase(baseURL string) error {
 	}
 	path = strings.TrimSuffix(path, "/") + "/"
 	if path != "/" && keyProblem(path[1:len(path)-1]) != "" {
-		return errors.New("its path must not have empty or dot segments, backslashes or control characters")
+		return errors.New("the path has empty or dot segments, backslashes or control characters")
 	}
 	escaped := appendEscaped(nil, path, true)
 	if len(escaped) > maxBasePath {
-		return fmt.Errorf("its path is longer than %d bytes", maxBasePath)
+		return fmt.Errorf("the path is longer than %d bytes", maxBasePath)
 	}
 	s.base = (&url.URL{Scheme: u.Scheme, Host: u.Host}).String() + string(escaped)
 	for {
@@ -123,22 +131,24 @@ func (s *Signer) setBase(baseURL string) error {
 	return nil
 }
 
-// Sign returns the link's URL. The URL is a secret: whoever has it may use it.
+// Sign returns the URL of the link. The URL is a secret: anyone with it can use
+// the link.
 //
-// It refuses, with an error that says what would be right, a link that is expired or lasts too long, whose key cannot be
-// in a URL, or whose constraints do not fit its method.
+// Sign refuses a link that has expired or lasts too long, whose key cannot be
+// in a URL, or whose constraints do not apply to its method. The error states
+// the correct value.
 func (s *Signer) Sign(l Grant) (string, error) {
 	if err := l.normalize(); err != nil {
 		return "", fmt.Errorf("signurl: cannot sign the link: %w", err)
 	}
 	if l.Expires.IsZero() {
-		return "", errors.New("signurl: cannot sign the link: Expires is not set")
+		return "", errors.New("signurl: cannot sign the link: Expires is not set: want a time in the future")
 	}
 	now := s.now()
 	l.Expires = time.Unix(l.Expires.Unix(), 0)
 	switch {
 	case !l.Expires.After(now):
-		return "", errors.New("signurl: cannot sign the link: Expires, cut to seconds, is not in the future")
+		return "", errors.New("signurl: cannot sign the link: Expires, truncated to seconds, is not in the future")
 	case l.Expires.Sub(now) > s.maxExpiry:
 		return "", fmt.Errorf("signurl: cannot sign the link: Expires is more than %s ahead", s.maxExpiry)
 	}
@@ -165,10 +175,10 @@ func (s *Signer) Sign(l Grant) (string, error) {
 	return string(b), nil
 }
 
-// String tells the base URL and the ID of the key that signs.
+// String returns the base URL and the ID of the signing key.
 func (s *Signer) String() string {
 	return "signurl.Signer(" + s.base + ", " + s.first.id + ":" + redacted + ")"
 }
 
-// Format prints what String returns, for every verb.
+// Format prints the result of String, for every verb.
 func (s *Signer) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }

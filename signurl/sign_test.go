@@ -1,6 +1,7 @@
 package signurl_test
 
-// What New and Sign refuse, and what the URL they make looks like.
+// This file tests the inputs that New and Sign refuse, and the form of signed
+// URLs.
 
 import (
 	"net/url"
@@ -23,15 +24,15 @@ func TestNewRefuses(t *testing.T) {
 		opts *signurl.Options
 		want string
 	}{
-		"relative":           {"/files/", []signurl.Key{k}, nil, "want an absolute one"},
-		"no host":            {"https:///files/", []signurl.Key{k}, nil, "want an absolute one"},
-		"opaque":             {"https:files", []signurl.Key{k}, nil, "want an absolute one"},
-		"other scheme":       {"ftp://h/", []signurl.Key{k}, nil, "want an absolute one"},
-		"password":           {"https://u:hunter2@h/", []signurl.Key{k}, nil, "must not have a user or password"},
-		"unparsable":         {"https://u:hunter2/x@h/", []signurl.Key{k}, nil, "cannot be parsed"},
-		"query":              {"https://h/?a=hunter2", []signurl.Key{k}, nil, "must not have a query"},
-		"empty query":        {"https://h/?", []signurl.Key{k}, nil, "must not have a query"},
-		"fragment":           {"https://h/#", []signurl.Key{k}, nil, "must not have a query or a fragment"},
+		"relative":           {"/files/", []signurl.Key{k}, nil, "not an absolute http or https URL"},
+		"no host":            {"https:///files/", []signurl.Key{k}, nil, "not an absolute http or https URL"},
+		"opaque":             {"https:files", []signurl.Key{k}, nil, "not an absolute http or https URL"},
+		"other scheme":       {"ftp://h/", []signurl.Key{k}, nil, "not an absolute http or https URL"},
+		"password":           {"https://u:hunter2@h/", []signurl.Key{k}, nil, "has a user or password"},
+		"unparsable":         {"https://u:hunter2/x@h/", []signurl.Key{k}, nil, "not a valid URL"},
+		"query":              {"https://h/?a=hunter2", []signurl.Key{k}, nil, "has a query"},
+		"empty query":        {"https://h/?", []signurl.Key{k}, nil, "has a query"},
+		"fragment":           {"https://h/#", []signurl.Key{k}, nil, "has a query or a fragment"},
 		"dot segment":        {"https://h/a/../b", []signurl.Key{k}, nil, "empty or dot segments"},
 		"empty segment":      {"https://h/a//b", []signurl.Key{k}, nil, "empty or dot segments"},
 		"two slashes":        {"https://h//", []signurl.Key{k}, nil, "empty or dot segments"},
@@ -39,13 +40,13 @@ func TestNewRefuses(t *testing.T) {
 		"encoded slash":      {"https://h/a%2Fb", []signurl.Key{k}, nil, "encoded slash"},
 		"long path":          {"https://h/" + strings.Repeat("ä", 200), []signurl.Key{k}, nil, "longer than 1024 bytes"},
 		"no keys":            {base, nil, nil, "no keys"},
-		"zero key":           {base, []signurl.Key{k, {}}, nil, "key 2: the ID must be"},
-		"key without secret": {base, []signurl.Key{{ID: "k"}}, nil, "key 1: it has no secret"},
+		"zero key":           {base, []signurl.Key{k, {}}, nil, "key 2: invalid ID"},
+		"key without secret": {base, []signurl.Key{{ID: "k"}}, nil, "key 1: the key has no secret"},
 		"same key twice":     {base, []signurl.Key{k, k}, nil, "keys 1 and 2 have the same ID"},
-		"negative MaxExpiry": {base, []signurl.Key{k}, &signurl.Options{MaxExpiry: -1}, "must not be negative"},
-		"negative Leeway":    {base, []signurl.Key{k}, &signurl.Options{Leeway: -1}, "must not be negative"},
-		"long audience":      {base, []signurl.Key{k}, &signurl.Options{Audience: strings.Repeat("a", 1025)}, "Audience must be"},
-		"binary audience":    {base, []signurl.Key{k}, &signurl.Options{Audience: "\xff"}, "Audience must be"},
+		"negative MaxExpiry": {base, []signurl.Key{k}, &signurl.Options{MaxExpiry: -1}, "is negative"},
+		"negative Leeway":    {base, []signurl.Key{k}, &signurl.Options{Leeway: -1}, "is negative"},
+		"long audience":      {base, []signurl.Key{k}, &signurl.Options{Audience: strings.Repeat("a", 1025)}, "invalid Options.Audience"},
+		"binary audience":    {base, []signurl.Key{k}, &signurl.Options{Audience: "\xff"}, "invalid Options.Audience"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := signurl.New(c.base, c.keys, c.opts)
@@ -77,11 +78,11 @@ func TestSignRefuses(t *testing.T) {
 		l    signurl.Grant
 		want string
 	}{
-		"unknown method":           {signurl.Grant{Method: "POST", Key: "k", Expires: in}, "Method must be GET"},
-		"method in lower case":     {signurl.Grant{Method: "get", Key: "k", Expires: in}, "Method must be GET"},
+		"unknown method":           {signurl.Grant{Method: "POST", Key: "k", Expires: in}, "invalid Method: want GET"},
+		"method in lower case":     {signurl.Grant{Method: "get", Key: "k", Expires: in}, "invalid Method: want GET"},
 		"no expiry":                {signurl.Grant{Key: "k"}, "Expires is not set"},
 		"expiry now":               {signurl.Grant{Key: "k", Expires: start}, "not in the future"},
-		"expiry below a second":    {signurl.Grant{Key: "k", Expires: start.Add(time.Second - 1)}, "cut to seconds, is not in the future"},
+		"expiry below a second":    {signurl.Grant{Key: "k", Expires: start.Add(time.Second - 1)}, "truncated to seconds, is not in the future"},
 		"expiry past":              {signurl.Grant{Key: "k", Expires: start.Add(-time.Hour)}, "not in the future"},
 		"expiry too far":           {signurl.Grant{Key: "k", Expires: start.Add(7*24*time.Hour + time.Second)}, "more than 168h0m0s ahead"},
 		"empty key":                {signurl.Grant{Expires: in}, "object key is empty"},
@@ -96,8 +97,8 @@ func TestSignRefuses(t *testing.T) {
 		"key is dot":               {signurl.Grant{Key: ".", Expires: in}, "dot segment"},
 		"key with dots":            {signurl.Grant{Key: "a/../b", Expires: in}, "dot segment"},
 		"key ends in dots":         {signurl.Grant{Key: "a/..", Expires: in}, "dot segment"},
-		"grant too long":           {signurl.Grant{Key: "k", Expires: in, ID: strings.Repeat("g", 65)}, "ID must be"},
-		"grant with a slash":       {signurl.Grant{Key: "k", Expires: in, ID: "a/b"}, "ID must be"},
+		"grant too long":           {signurl.Grant{Key: "k", Expires: in, ID: strings.Repeat("g", 65)}, "invalid ID"},
+		"grant with a slash":       {signurl.Grant{Key: "k", Expires: in, ID: "a/b"}, "invalid ID"},
 		"content type on GET":      {signurl.Grant{Key: "k", Expires: in, ContentType: "a/b"}, "for PUT only"},
 		"length on HEAD":           {signurl.Grant{Method: "HEAD", Key: "k", Expires: in, Size: 1}, "for PUT only"},
 		"maximum on DELETE":        {signurl.Grant{Method: "DELETE", Key: "k", Expires: in, MaxSize: 1}, "for PUT only"},
@@ -106,23 +107,23 @@ func TestSignRefuses(t *testing.T) {
 		"file name on PUT":         {signurl.Grant{Method: "PUT", Key: "k", Expires: in, Filename: "a"}, "for GET and HEAD only"},
 		"inline on DELETE":         {signurl.Grant{Method: "DELETE", Key: "k", Expires: in, Inline: true}, "for GET and HEAD only"},
 		"response type on PUT":     {signurl.Grant{Method: "PUT", Key: "k", Expires: in, ResponseType: "a/b"}, "for GET and HEAD only"},
-		"negative length":          {signurl.Grant{Method: "PUT", Key: "k", Expires: in, Size: -1}, "0 allows any"},
-		"negative maximum":         {signurl.Grant{Method: "PUT", Key: "k", Expires: in, MaxSize: -1}, "0 is unlimited"},
+		"negative length":          {signurl.Grant{Method: "PUT", Key: "k", Expires: in, Size: -1}, "0 for any size"},
+		"negative maximum":         {signurl.Grant{Method: "PUT", Key: "k", Expires: in, MaxSize: -1}, "0 for unlimited"},
 		"length over maximum":      {signurl.Grant{Method: "PUT", Key: "k", Expires: in, Size: 2, MaxSize: 1}, "greater than MaxSize"},
-		"hash too short":           {signurl.Grant{Method: "PUT", Key: "k", Expires: in, SHA256: make([]byte, 31)}, "SHA256 has 31 bytes; want 32"},
-		"hash empty":               {signurl.Grant{Method: "PUT", Key: "k", Expires: in, SHA256: []byte{}}, "SHA256 has 0 bytes; want 32"},
-		"no media type":            {signurl.Grant{Method: "PUT", Key: "k", Expires: in, ContentType: "pdf"}, "ContentType must be a media type"},
-		"media type header":        {signurl.Grant{Key: "k", Expires: in, ResponseType: "a/b\r\nSet-Cookie: x"}, "ResponseType must be a media type"},
-		"media type not ASCII":     {signurl.Grant{Key: "k", Expires: in, ResponseType: `a/b; c="ä"`}, "ResponseType must be a media type"},
+		"hash too short":           {signurl.Grant{Method: "PUT", Key: "k", Expires: in, SHA256: make([]byte, 31)}, "SHA256 has 31 bytes: want 32"},
+		"hash empty":               {signurl.Grant{Method: "PUT", Key: "k", Expires: in, SHA256: []byte{}}, "SHA256 has 0 bytes: want 32"},
+		"no media type":            {signurl.Grant{Method: "PUT", Key: "k", Expires: in, ContentType: "pdf"}, "invalid ContentType: want a media type"},
+		"media type header":        {signurl.Grant{Key: "k", Expires: in, ResponseType: "a/b\r\nSet-Cookie: x"}, "invalid ResponseType: want a media type"},
+		"media type not ASCII":     {signurl.Grant{Key: "k", Expires: in, ResponseType: `a/b; c="ä"`}, "invalid ResponseType: want a media type"},
 		"media type too long":      {signurl.Grant{Key: "k", Expires: in, ResponseType: "a/" + strings.Repeat("b", 254)}, "ResponseType is longer than 255"},
-		"file name header":         {signurl.Grant{Key: "k", Expires: in, Filename: "a\r\nb"}, "Filename must be valid UTF-8"},
+		"file name header":         {signurl.Grant{Key: "k", Expires: in, Filename: "a\r\nb"}, "invalid Filename: want valid UTF-8"},
 		"file name with a slash":   {signurl.Grant{Key: "k", Expires: in, Filename: "../a"}, "without slashes"},
 		"file name too long":       {signurl.Grant{Key: "k", Expires: in, Filename: strings.Repeat("a", 256)}, "Filename is longer than 255"},
-		"file name not UTF-8":      {signurl.Grant{Key: "k", Expires: in, Filename: "\xff"}, "Filename must be valid UTF-8"},
-		"user with C1 control":     {signurl.Grant{Key: "k", Expires: in, UserID: "a\u0085b"}, "UserID must be valid UTF-8"},
-		"address with a port":      {signurl.Grant{Key: "k", Expires: in, IP: "1.2.3.4:80"}, "IP must be"},
-		"address with a zone":      {signurl.Grant{Key: "k", Expires: in, IP: "fe80::1%eth0"}, "IP must be"},
-		"negative uses":            {signurl.Grant{Key: "k", Expires: in, MaxUses: -1}, "0 is unlimited"},
+		"file name not UTF-8":      {signurl.Grant{Key: "k", Expires: in, Filename: "\xff"}, "invalid Filename: want valid UTF-8"},
+		"user with C1 control":     {signurl.Grant{Key: "k", Expires: in, UserID: "a\u0085b"}, "invalid UserID: want valid UTF-8"},
+		"address with a port":      {signurl.Grant{Key: "k", Expires: in, IP: "1.2.3.4:80"}, "invalid IP"},
+		"address with a zone":      {signurl.Grant{Key: "k", Expires: in, IP: "fe80::1%eth0"}, "invalid IP"},
+		"negative uses":            {signurl.Grant{Key: "k", Expires: in, MaxUses: -1}, "0 for unlimited"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			link, err := newSigner(t, base, nil).Sign(c.l)
@@ -143,7 +144,7 @@ func TestSignExpiryLimits(t *testing.T) {
 	assert.Equal(t, "1893412801", query(t, link).Get("bt-exp"), "cut, not rounded up")
 }
 
-func TestSignMintsGrants(t *testing.T) {
+func TestSignGeneratesGrantIDs(t *testing.T) {
 	s := newSigner(t, base, nil)
 	a, b := query(t, sign(t, s, signurl.Grant{Key: "k"})).Get("bt-gid"), query(t, sign(t, s, signurl.Grant{Key: "k"})).Get("bt-gid")
 	assert.Len(t, a, 26)

@@ -1,6 +1,7 @@
 package signurl
 
-// This file implements the verification of requests. Nothing of a link is used or reported before its MAC was checked.
+// This file implements the verification of requests. Nothing of a link is used
+// or reported before its MAC is verified.
 
 import (
 	"crypto/hmac"
@@ -8,19 +9,29 @@ import (
 	"strings"
 )
 
-// Verify returns the grant of the request's link, if the link allows the request. It reads the method, the URL's path and
-// query and the headers, but not the body: wrap that with [Grant.Body].
+// Verify returns the grant of the request's link if the link permits the
+// request. It reads the method, the path, the query and the headers of the
+// request, but not the body. Wrap the body with [Grant.Body].
 //
-// The checks, in order: the signature (ErrSignature), the expiry (ErrExpired), the method (ErrMethod), and of a PUT the
-// Content-Type, and the Content-Length if there is one (ErrConstraint). With ErrSignature the Grant is zero. With the
-// other errors it is the authentic grant of the link that was refused, so that the refusal can be recorded. CreateOnly,
-// UserID, IP and MaxUses are left to the caller.
+// Verify checks in this order:
 //
-// Scheme, host and port do not matter, since a proxy changes them. The path may have the whole base path in front of the
-// key, or the rest of it after handlers such as http.StripPrefix or a proxy removed some or all of its leading segments.
+//   - the signature ([ErrSignature])
+//   - the expiry ([ErrExpired])
+//   - the method ([ErrMethod])
+//   - for a PUT, the Content-Type, and the Content-Length if present
+//     ([ErrConstraint])
 //
-// A Grant is plain data: a program can build one that no link has. A function must not take a Grant as proof that a
-// request was verified.
+// With ErrSignature, the returned Grant is zero. With other errors, it is the
+// authentic grant of the refused link, so that the caller can record the
+// refusal. The caller must enforce CreateOnly, UserID, IP and MaxUses.
+//
+// Scheme, host and port are ignored, because proxies change them. The path may
+// begin with the whole base path. Some or all of its leading segments may also
+// be missing, because handlers such as http.StripPrefix or a proxy removed
+// them.
+//
+// A Grant is plain data, and a program can create one without a link. A
+// function must not accept a Grant as proof of verification.
 func (s *Signer) Verify(r *http.Request) (Grant, error) {
 	l, err := s.authenticate(r)
 	if err != nil {
@@ -29,7 +40,7 @@ func (s *Signer) Verify(r *http.Request) (Grant, error) {
 	return l, s.accept(l, r)
 }
 
-// accept reports why the request is not within its authentic link.
+// accept returns an error if the authentic link does not permit the request.
 func (s *Signer) accept(l Grant, r *http.Request) error {
 	switch {
 	case s.Expired(l):
@@ -42,13 +53,14 @@ func (s *Signer) accept(l Grant, r *http.Request) error {
 	return nil
 }
 
-// Expired reports whether the grant has expired, by the clock and the leeway of the Signer.
+// Expired reports whether the grant has expired, according to the clock and the
+// leeway of the Signer.
 func (s *Signer) Expired(l Grant) bool { return !s.now().Before(l.Expires.Add(s.leeway)) }
 
-// HasLink reports whether the request's query has a parameter of a link, in any
-// capitals, signed or not. A handler that serves files without verifying links
-// refuses such a request: otherwise it would answer expired, revoked and forged
-// links that were meant for another handler.
+// HasLink reports whether the query of the request has a parameter of a link,
+// in any case, signed or not. A handler that serves files without verifying
+// links should refuse such a request. Otherwise, it would serve expired,
+// revoked and forged links meant for another handler.
 func HasLink(r *http.Request) bool {
 	if r == nil || r.URL == nil || r.URL.RawQuery == "" {
 		return false
@@ -62,8 +74,7 @@ func HasLink(r *http.Request) bool {
 	return false
 }
 
-// isParam reports whether name is that of a link's parameter, but for its
-// capitals.
+// isParam reports whether name is a parameter of a link, ignoring case.
 func isParam(name string) bool {
 	if len(name) < len(prefix) || !strings.EqualFold(name[:len(prefix)], prefix) {
 		return false
@@ -78,7 +89,7 @@ func isParam(name string) bool {
 
 func (s *Signer) authenticate(r *http.Request) (Grant, error) {
 	if r == nil || r.URL == nil {
-		return Grant{}, malformed("there is no request")
+		return Grant{}, malformed("the request is nil")
 	}
 	escaped := r.URL.EscapedPath()
 	if len(escaped) > maxPath {
@@ -92,7 +103,7 @@ func (s *Signer) authenticate(r *http.Request) (Grant, error) {
 	f[fAudience] = s.audience
 	key, ok := s.keys[f[fKeyID]]
 	if !ok {
-		return Grant{}, malformed("no key has its ID")
+		return Grant{}, malformed("unknown key ID")
 	}
 	sig, ok := parseSignature(sigText)
 	if !ok {
@@ -103,10 +114,11 @@ func (s *Signer) authenticate(r *http.Request) (Grant, error) {
 		return Grant{}, malformed(reason)
 	}
 	if !strings.HasPrefix(path, "/") {
-		path = "/" + path // as http.StripPrefix leaves it when the prefix ended in a slash
+		path = "/" + path // http.StripPrefix leaves it like this if the prefix ends in a slash
 	}
 
-	// Which part of the path is the key is not certain if the base path recurs in it: the MAC decides.
+	// If the base path recurs in the path, the start of the key is ambiguous.
+	// The MAC decides.
 	st := key.get()
 	defer key.put(st)
 	reason = "the path is not below the base path"
@@ -122,7 +134,7 @@ func (s *Signer) authenticate(r *http.Request) (Grant, error) {
 		f[fKey] = k
 		st.compute(&f)
 		if !hmac.Equal(st.sum[:], sig[:]) {
-			reason = "the signature does not fit"
+			reason = "the signature does not match"
 			continue
 		}
 		l, err := f.grant()
@@ -134,8 +146,9 @@ func (s *Signer) authenticate(r *http.Request) (Grant, error) {
 	return Grant{}, malformed(reason)
 }
 
-// parseQuery collects our parameters and skips those of others. It is strict where two parsers could read the same text
-// differently: a parameter that occurs twice, a name that is ours but for its capitals.
+// parseQuery collects the parameters of a link and skips others. It is strict
+// if parsers could interpret the text differently: it refuses duplicate
+// parameters and names that differ only in case.
 func (f *fields) parseQuery(query string) (sig string, err error) {
 	if len(query) > maxQuery {
 		return "", malformed("the query is too long")
@@ -194,19 +207,19 @@ func (l Grant) checkHeaders(r *http.Request) error {
 	}
 	n := r.ContentLength
 	if n < 0 || n == 0 && r.Body != nil && r.Body != http.NoBody {
-		return nil // not known: Body counts
+		return nil // unknown: Body counts the bytes
 	}
 	if l.Size > 0 && n != l.Size {
-		return broken("the body has %d bytes instead of %d", n, l.Size)
+		return broken("the body has %d bytes, want %d", n, l.Size)
 	}
 	if l.MaxSize > 0 && n > l.MaxSize {
-		return broken("the body has %d bytes, more than %d", n, l.MaxSize)
+		return broken("the body has %d bytes, want at most %d", n, l.MaxSize)
 	}
 	return nil
 }
 
-// allows reports whether the link is good for a request's method, of which none
-// means GET. HEAD is GET without the body.
+// allows reports whether the link permits the method of a request. An empty
+// method means GET. HEAD is GET without the body.
 func (l Grant) allows(method string) bool {
 	if l.Method == http.MethodGet && (method == "" || method == http.MethodHead) {
 		return true

@@ -1,6 +1,7 @@
 package signurl_test
 
-// Verification: every tampering is refused, every deployment that only rearranges the URL is not.
+// This file tests verification: every manipulated link is refused, and every
+// deployment that only rearranges the URL works.
 
 import (
 	"errors"
@@ -24,7 +25,8 @@ func vectorLink() signurl.Grant {
 		Expires: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)}
 }
 
-// refused checks that a request is refused, and that the error keeps the link's secrets.
+// refused checks that a request is refused, and that the error reveals no
+// secret of the link.
 func refused(t *testing.T, s *signurl.Signer, r *http.Request, want error, reason string) {
 	t.Helper()
 	l, err := s.Verify(r)
@@ -146,20 +148,21 @@ func TestTampering(t *testing.T) {
 	}
 }
 
-// otherTail is the character that a lax base64 decoder takes for the same last byte.
+// otherTail returns another character that a lax base64 decoder decodes to the
+// same last byte.
 func otherTail(c byte) byte {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	return alphabet[strings.IndexByte(alphabet, c)^1]
 }
 
-func TestFieldsDoNotRunIntoEachOther(t *testing.T) {
+func TestFieldsAreDelimited(t *testing.T) {
 	s := newSigner(t, base, nil)
 	link := sign(t, s, signurl.Grant{Key: "k", ID: "G", Filename: "ab", UserID: "cd"})
 	moved := strings.Replace(strings.Replace(link, "bt-fn=ab", "bt-fn=abc", 1), "bt-uid=cd", "bt-uid=d", 1)
 	require.NotEqual(t, link, moved)
-	refused(t, s, request(t, "GET", moved), signurl.ErrSignature, "does not fit")
+	refused(t, s, request(t, "GET", moved), signurl.ErrSignature, "does not match")
 	swapped := strings.Replace(link, "bt-uid=cd", "bt-rt=cd", 1)
-	refused(t, s, request(t, "GET", swapped), signurl.ErrSignature, "does not fit")
+	refused(t, s, request(t, "GET", swapped), signurl.ErrSignature, "does not match")
 }
 
 func TestPaths(t *testing.T) {
@@ -172,11 +175,11 @@ func TestPaths(t *testing.T) {
 		"lower-case hex":              {"/files/a/b%20c%2bd.pdf", ""},
 		"letters encoded":             {"/files/%61/b%20c%2Bd%2Epdf", ""},
 		"prefix encoded":              {"/%66iles/a/b%20c%2Bd.pdf", ""},
-		"plus for space":              {"/files/a/b+c%2Bd.pdf", "does not fit"},
+		"plus for space":              {"/files/a/b+c%2Bd.pdf", "does not match"},
 		"encoded slash":               {"/files/a%2Fb%20c%2Bd.pdf", "encoded slash"},
 		"encoded slash, lower case":   {"/files/a%2fb%20c%2Bd.pdf", "encoded slash"},
 		"encoded slash in the prefix": {"/files%2Fa/b%20c%2Bd.pdf", "encoded slash"},
-		"encoded twice":               {"/files/a/b%2520c%252Bd.pdf", "does not fit"},
+		"encoded twice":               {"/files/a/b%2520c%252Bd.pdf", "does not match"},
 		"two slashes":                 {"/files/a//b%20c%2Bd.pdf", "two in a row"},
 		"two slashes after the base":  {"/files//a/b%20c%2Bd.pdf", "slash"},
 		"slash at the end":            {"/files/a/b%20c%2Bd.pdf/", "slash"},
@@ -221,7 +224,7 @@ func TestPaths(t *testing.T) {
 	})
 }
 
-func TestQueriesThatAreRearranged(t *testing.T) {
+func TestRearrangedQueries(t *testing.T) {
 	s := newSigner(t, base, nil)
 	want := download()
 	link := sign(t, s, want)
@@ -298,7 +301,7 @@ func TestExpiry(t *testing.T) {
 				r.Method = "PUT"
 				refused(t, s, r, signurl.ErrExpired, "") // before the method
 				r.URL.RawQuery = strings.Replace(r.URL.RawQuery, "bt-exp=1", "bt-exp=2", 1)
-				refused(t, s, r, signurl.ErrSignature, "does not fit") // after the signature
+				refused(t, s, r, signurl.ErrSignature, "does not match") // after the signature
 				return
 			}
 			_, err := s.Verify(r)
@@ -333,13 +336,13 @@ func TestHeaders(t *testing.T) {
 		"parameter of another name":    {text, []string{"Content-Type: text/plain; charset=utf-8; z=Y"}, "Content-Type must be"},
 		"length":                       {exact, []string{"Content-Length: 5"}, ""},
 		"length not told":              {exact, []string{"Transfer-Encoding: chunked"}, ""},
-		"too short":                    {exact, []string{"Content-Length: 4"}, "4 bytes instead of 5"},
-		"too long":                     {exact, []string{"Content-Length: 6"}, "6 bytes instead of 5"},
-		"no body":                      {exact, nil, "0 bytes instead of 5"},
-		"nothing":                      {exact, []string{"Content-Length: 0"}, "0 bytes instead of 5"},
+		"too short":                    {exact, []string{"Content-Length: 4"}, "4 bytes, want 5"},
+		"too long":                     {exact, []string{"Content-Length: 6"}, "6 bytes, want 5"},
+		"no body":                      {exact, nil, "0 bytes, want 5"},
+		"nothing":                      {exact, []string{"Content-Length: 0"}, "0 bytes, want 5"},
 		"maximum":                      {most, []string{"Content-Length: 5"}, ""},
 		"below the maximum":            {most, nil, ""},
-		"above the maximum":            {most, []string{"Content-Length: 6"}, "6 bytes, more than 5"},
+		"above the maximum":            {most, []string{"Content-Length: 6"}, "6 bytes, want at most 5"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := request(t, "PUT", sign(t, s, c.l), c.header...)
@@ -363,23 +366,23 @@ func TestRotation(t *testing.T) {
 	require.NoError(t, err)
 	fresh := sign(t, during, signurl.Grant{Key: "k"})
 	assert.Equal(t, "cur", query(t, fresh).Get("bt-kid"), "the first key signs")
-	refused(t, before, request(t, "GET", fresh), signurl.ErrSignature, "no key has its ID")
+	refused(t, before, request(t, "GET", fresh), signurl.ErrSignature, "unknown key ID")
 
 	after := newSigner(t, base, nil, cur)
-	refused(t, after, link, signurl.ErrSignature, "no key has its ID")
+	refused(t, after, link, signurl.ErrSignature, "unknown key ID")
 
 	impostor := newSigner(t, base, nil, testKey(t, "cur", 9))
-	refused(t, during, request(t, "GET", sign(t, impostor, signurl.Grant{Key: "k"})), signurl.ErrSignature, "does not fit")
+	refused(t, during, request(t, "GET", sign(t, impostor, signurl.Grant{Key: "k"})), signurl.ErrSignature, "does not match")
 	renamed := newSigner(t, base, nil, testKey(t, "renamed", 0), old)
 	link.URL.RawQuery = strings.Replace(link.URL.RawQuery, "bt-kid=old", "bt-kid=renamed", 1)
-	refused(t, renamed, link, signurl.ErrSignature, "does not fit") // the same secret: the ID itself is signed
+	refused(t, renamed, link, signurl.ErrSignature, "does not match") // the same secret: the ID itself is signed
 }
 
 func TestAudience(t *testing.T) {
 	files, other := newSigner(t, base, nil), newSigner(t, "https://files.example.com/other/", nil)
 	link := sign(t, files, signurl.Grant{Key: "k"})
-	refused(t, other, request(t, "GET", strings.Replace(link, "/files/", "/other/", 1)), signurl.ErrSignature, "does not fit")
-	refused(t, other, request(t, "GET", strings.Replace(link, "/files/", "/", 1)), signurl.ErrSignature, "does not fit")
+	refused(t, other, request(t, "GET", strings.Replace(link, "/files/", "/other/", 1)), signurl.ErrSignature, "does not match")
+	refused(t, other, request(t, "GET", strings.Replace(link, "/files/", "/", 1)), signurl.ErrSignature, "does not match")
 
 	a := newSigner(t, "https://a/x/", &signurl.Options{Audience: "shared"})
 	b := newSigner(t, "http://b/y/", &signurl.Options{Audience: "shared"})
@@ -392,7 +395,8 @@ func TestAudience(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// One handler, mounted in every way; real requests through a proxy that changes host, scheme and path.
+// A handler is mounted in every way and receives real requests through a proxy
+// that changes host, scheme and path.
 func TestMounts(t *testing.T) {
 	const public = "https://files.example.com/api/v1/files/"
 	s := newSigner(t, public, nil)
@@ -445,5 +449,5 @@ func TestMounts(t *testing.T) {
 		})
 	}
 	r := request(t, "GET", strings.Replace(sign(t, s, signurl.Grant{Key: "k"}), "/api/v1/files/", "/iles/", 1))
-	refused(t, s, r, signurl.ErrSignature, "does not fit") // part of a segment is not a leading segment
+	refused(t, s, r, signurl.ErrSignature, "does not match") // part of a segment is not a leading segment
 }
