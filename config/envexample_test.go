@@ -1,7 +1,7 @@
 package config_test
 
-// .env.example is documentation that programs are started with: it must name
-// every variable, and say what its default is.
+// Users start programs with .env.example, so it must contain every variable
+// with its correct default.
 
 import (
 	"os"
@@ -17,7 +17,7 @@ import (
 	"github.com/blobtrail/blobtrail/secret"
 )
 
-// readEnvFile reads it as docker and systemd do.
+// readEnvFile parses the file like docker and systemd do.
 func readEnvFile(t *testing.T, path string) (names []string, values map[string]string) {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -50,7 +50,7 @@ func TestEnvExampleNamesTheSameVariables(t *testing.T) {
 	})
 }
 
-// defaults reads the struct tags.
+// defaults returns the defaults in the struct tags.
 func defaults(t reflect.Type) map[string]string {
 	values := make(map[string]string)
 	for f := range t.Fields() {

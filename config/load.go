@@ -16,9 +16,9 @@ import (
 	"github.com/blobtrail/blobtrail/secret"
 )
 
-// Load reads the environment and checks it. The error joins every [*Problem]
-// that there is; the Config is then the zero one. Nothing is opened, and
-// nothing is changed.
+// Load reads and validates the environment. If it is invalid, Load returns the
+// zero Config and an error that joins every [*Problem]. Load opens nothing and
+// changes nothing.
 func Load() (Config, error) {
 	environ := make(map[string]string)
 	for _, entry := range os.Environ() {
@@ -28,7 +28,7 @@ func Load() (Config, error) {
 	return LoadFrom(environ)
 }
 
-// LoadFrom is [Load] with these variables in place of the environment's.
+// LoadFrom is like [Load], with environ in place of the process's environment.
 func LoadFrom(environ map[string]string) (Config, error) {
 	var (
 		c  Config
@@ -39,8 +39,9 @@ func LoadFrom(environ map[string]string) (Config, error) {
 	for _, v := range vars {
 		own[v.name] = environ[v.name]
 		if wrong := wrapping(own[v.name]); wrong != "" {
-			ps.add(v.name, wrong, "the value alone, or nothing for the default")
-			// What it wraps is looked at too, or else its backend would not be.
+			ps.add(v.name, wrong, "only the value, or leave it empty for the default")
+			// Validate the trimmed value too, so that problems of its backend
+			// are also reported.
 			own[v.name] = strings.Trim(own[v.name], "\"' \t\r\n")
 		}
 	}
@@ -60,10 +61,10 @@ func LoadFrom(environ map[string]string) (Config, error) {
 			if !errors.As(e, &pe) {
 				return Config{}, fmt.Errorf("config: %w", e)
 			}
-			// The error itself is left out: it quotes the value.
+			// Drop the error, because it quotes the value.
 			for _, v := range vars {
 				if v.field == pe.Name && v.typ == pe.Type {
-					ps.add(v.name, shown(own[v.name])+" can't be read", wantOf(v.typ))
+					ps.add(v.name, shown(own[v.name])+" is invalid", wantOf(v.typ))
 				}
 			}
 		}
@@ -71,8 +72,8 @@ func LoadFrom(environ map[string]string) (Config, error) {
 	c.validate(&ps)
 	slices.SortStableFunc(ps.found, func(a, b error) int { return strings.Compare(variableOf(a), variableOf(b)) })
 	if err := ps.err(); err != nil {
-		// Not the half of it that could be read: what stands in the wrong
-		// variable may be a secret, and would be printed with the rest.
+		// Do not return the valid part: a variable may contain a misplaced
+		// secret, which would be printed with the rest.
 		return Config{}, err
 	}
 	c.Unknown = unknown(environ, vars)
@@ -85,7 +86,7 @@ func variableOf(err error) string {
 	return p.Variable
 }
 
-// Variables returns the names of all variables that [Load] reads, sorted.
+// Variables returns the sorted names of all variables that [Load] reads.
 func Variables() []string {
 	var names []string
 	for _, v := range variables() {
@@ -95,8 +96,8 @@ func Variables() []string {
 	return names
 }
 
-// variable is a field of Config with its name in the environment. Several fields
-// share a name, but not one of the types that can be unreadable.
+// variable is a field of Config with the name of its environment variable.
+// Fields may share a name, but only if their type accepts every value.
 type variable struct {
 	name, field string
 	typ         reflect.Type
@@ -120,20 +121,20 @@ func variables() []variable {
 	return vars
 }
 
-// wrapping finds what clings to values that were copied, or written for a shell
-// and read by something else.
+// wrapping describes unwanted characters around a value, which come from
+// copying or from shell syntax in a file that no shell reads.
 func wrapping(value string) string {
 	switch {
 	case value == "":
 		return ""
 	case strings.TrimSpace(value) == "":
-		return "is blank"
+		return "the value is blank"
 	case strings.TrimFunc(value, unicode.IsSpace) != value:
-		return "has a space or a line end around its value"
+		return "white space surrounds the value"
 	case len(value) > 1 && value[0] == value[len(value)-1] && (value[0] == '"' || value[0] == '\''):
-		return "has quotes around its value, which count as part of it"
+		return "quotes surround the value and would be part of it"
 	case strings.ContainsFunc(value, unicode.IsControl):
-		return "contains a line end or another control character"
+		return "the value contains a line end or another control character"
 	}
 	return ""
 }
@@ -146,7 +147,7 @@ func parseSeconds(s string) (time.Duration, error) {
 	return time.Duration(n) * time.Second, nil
 }
 
-// wantOf describes the values of a type.
+// wantOf describes the valid values of a type.
 func wantOf(t reflect.Type) string {
 	switch t {
 	case reflect.TypeFor[bool]():
@@ -154,7 +155,7 @@ func wantOf(t reflect.Type) string {
 	case reflect.TypeFor[time.Duration]():
 		return "a whole number of seconds, 1 to 604800"
 	case reflect.TypeFor[secret.Text]():
-		return "the secret itself, instead of what was printed for it"
+		return "the secret itself, not its redacted form"
 	}
 	return "a whole number of bytes, such as 10485760"
 }

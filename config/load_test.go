@@ -55,8 +55,8 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 	assert.Equal(t, []string{"S3_BUCKET_NAME"}, problemsOf(t, err))
 }
 
-// The secrets of the broken configurations: none of them, nor their halves, may
-// be in an error.
+// Errors must not contain these secrets of the invalid configurations, or
+// halves of them.
 const (
 	accessKey  = "AKIAIOSFODNN7EXAMPLE"
 	secretKey  = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -208,7 +208,7 @@ func assertNoSecret(t *testing.T, text string) {
 	}
 }
 
-// problemsOf returns the variables of the problems that err joins.
+// problemsOf returns the variables of the problems joined by err.
 func problemsOf(t *testing.T, err error) (names []string) {
 	t.Helper()
 	require.Error(t, err)
@@ -291,5 +291,5 @@ func TestProblemIsFoundByErrorsAs(t *testing.T) {
 	_, err := config.LoadFrom(vars{"STORAGE_BACKEND": "s4"})
 	var p *config.Problem
 	require.ErrorAs(t, err, &p)
-	assert.Equal(t, `STORAGE_BACKEND: "s4" is not known: want local, s3, azure or gcs`, p.Error())
+	assert.Equal(t, `STORAGE_BACKEND: "s4" is unknown: want local, s3, azure or gcs`, p.Error())
 }

@@ -5,19 +5,19 @@ import (
 	"fmt"
 )
 
-// Problem is one mistake in the configuration. The errors of [Load],
-// [Config.Validate] and blobtrail.Open join all of them: Unwrap() []error returns
-// each, and errors.As finds the first. No Problem quotes a secret.
-type Problem struct { //nolint:errname // callers say config.Problem, which is what it is
+// Problem is a mistake in the configuration. The errors of [Load],
+// [Config.Validate] and blobtrail.Open join all problems. Unwrap() []error
+// returns each, and errors.As finds the first. A Problem never quotes a secret.
+type Problem struct { //nolint:errname // callers write config.Problem
 	Variable string // the environment variable, such as S3_BUCKET_NAME
-	Wrong    string // what is wrong with it
-	Want     string // what would be right
+	Wrong    string // the mistake
+	Want     string // the valid values
 }
 
 func (p *Problem) Error() string { return p.Variable + ": " + p.Wrong + ": want " + p.Want }
 
-// problems collects them, at most one for each variable: what comes after the
-// first would be its consequence.
+// problems collects at most one problem for each variable, because further ones
+// are usually consequences of the first.
 type problems struct {
 	found []error
 	seen  map[string]bool
@@ -36,8 +36,8 @@ func (ps *problems) add(variable, wrong, want string) {
 
 func (ps *problems) err() error { return errors.Join(ps.found...) }
 
-// shown quotes a value of a variable that holds a word, if it can't be anything
-// else: a credential that was put there by mistake is longer.
+// shown quotes the value of a variable if it is short. A credential that was
+// set by mistake is longer.
 func shown(value string) string {
 	if len(value) > 12 {
 		return fmt.Sprintf("a value of %d characters", len([]rune(value)))

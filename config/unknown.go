@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// ours are the beginnings of the names of variables that only this package reads.
-// AZURE_ alone is left out: Azure's SDK has many variables with it.
-var ours = []string{"STORAGE_", "LOCAL_STORAGE_", "S3_", "AZURE_STORAGE_", "AZURE_CONTAINER_", "GCS_", "SIGNED_URL_", "LINK_", "AUDIT_", "MAX_UPLOAD_"}
+// ownPrefixes are the prefixes of variables that only this package reads. AZURE_ alone is missing,
+// because Azure's SDK has many such variables.
+var ownPrefixes = []string{"STORAGE_", "LOCAL_STORAGE_", "S3_", "AZURE_STORAGE_", "AZURE_CONTAINER_", "GCS_", "SIGNED_URL_", "LINK_", "AUDIT_", "MAX_UPLOAD_"}
 
-// unknown returns the set variables that may be mistyped names of known ones,
-// sorted.
+// unknown returns the sorted names of set variables that may be misspelled
+// names of known ones.
 func unknown(environ map[string]string, known []variable) []string {
 	var names []string
 	for name, value := range environ {
@@ -25,14 +25,14 @@ func unknown(environ map[string]string, known []variable) []string {
 
 func resembles(name string, known []variable) bool {
 	upper := strings.ToUpper(name)
-	for _, prefix := range ours {
+	for _, prefix := range ownPrefixes {
 		if strings.HasPrefix(upper, prefix) {
 			return true
 		}
 	}
 	for _, v := range known {
 		most := 2
-		if len(v.name) < 9 { // APP_ENV: two letters make too many names of it
+		if len(v.name) < 9 { // APP_ENV: two letters match too many names
 			most = 1
 		}
 		if edits(upper, v.name, most) <= most {
@@ -42,8 +42,8 @@ func resembles(name string, known []variable) bool {
 	return false
 }
 
-// edits is the number of letters to insert, remove, replace or swap with their
-// neighbor to make b of a, or a number above most.
+// edits returns the number of letters to insert, remove, replace or swap with
+// their neighbor to convert a to b, or a number greater than most.
 func edits(a, b string, most int) int {
 	if len(a)-len(b) > most || len(b)-len(a) > most {
 		return most + 1

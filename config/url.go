@@ -1,7 +1,7 @@
 package config
 
-// The Go CDK URL of each backend. It holds no credentials, so that it may be
-// shown; those reach the provider on a way of their own.
+// This file implements the Go CDK URL of each backend. The URL contains no
+// credentials, so it may be printed. Credentials reach the provider separately.
 
 import (
 	"net/url"
@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// StorageURL returns the Go CDK URL that blobstore.Open opens: URL if it is set,
-// else one made of the variables of the backend. One that was made contains no
-// secret. The configuration must be valid.
+// StorageURL returns the Go CDK URL for blobstore.Open. If URL is set,
+// StorageURL returns it. Otherwise, it builds the URL from the variables of the
+// backend, without secrets. The configuration must be valid.
 func (c Config) StorageURL() (string, error) {
 	if !c.URL.IsZero() {
 		return c.URL.Reveal(), nil
@@ -27,10 +27,10 @@ func (c Config) StorageURL() (string, error) {
 	case backendGCS:
 		return c.GCS.storageURL(), nil
 	}
-	return "", &Problem{"STORAGE_BACKEND", shown(c.Backend) + " is not known", "local, s3, azure or gcs"}
+	return "", &Problem{"STORAGE_BACKEND", shown(c.Backend) + " is unknown", "local, s3, azure or gcs"}
 }
 
-// localURL keeps a relative path relative: local://./uploads.
+// localURL preserves a relative path: local://./uploads.
 func localURL(path string) string {
 	u := url.URL{Scheme: "local", Path: filepath.ToSlash(path), RawQuery: "create=true"}
 	if !strings.HasPrefix(u.Path, "/") {
@@ -51,7 +51,7 @@ func (s S3) storageURL() string {
 	if s.UsePathStyle {
 		q.Set("use_path_style", strconv.FormatBool(true))
 	}
-	q.Set("sse", s.Encryption) // none too: the provider's own default is to encrypt
+	q.Set("sse", s.Encryption) // even for none: by default, the provider encrypts
 	if s.KMSKeyID != "" {
 		q.Set("kms_key_id", s.KMSKeyID)
 	}
@@ -78,8 +78,8 @@ func (g GCS) storageURL() string {
 	return (&url.URL{Scheme: "gs", Host: g.Bucket, RawQuery: q.Encode()}).String()
 }
 
-// namesAccount reports whether a URL is https://ACCOUNT.domain or, as emulators
-// have it, http://host/ACCOUNT.
+// namesAccount reports whether a URL has the form https://ACCOUNT.domain or,
+// for emulators, http://host/ACCOUNT.
 func namesAccount(u *url.URL) bool {
 	if path := strings.Trim(u.Path, "/"); path != "" {
 		return !strings.Contains(path, "/")

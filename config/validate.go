@@ -17,28 +17,28 @@ import (
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
-// Validate reports every [*Problem] of the configuration, joined. It looks at
-// the files that are named, and at nothing else outside the program. Variables
-// of backends that are not chosen are not looked at.
+// Validate returns every [*Problem] of the configuration, joined. Outside the
+// program, it examines only the files named in the configuration. It ignores
+// the variables of backends that are not selected.
 func (c Config) Validate() error {
 	var ps problems
 	c.validate(&ps)
 	return ps.err()
 }
 
-const maxLinkExpiry = 7 * 24 * time.Hour // what S3 and Google Cloud Storage allow
+const maxLinkExpiry = 7 * 24 * time.Hour // the limit of S3 and Google Cloud Storage
 
 func (c Config) validate(ps *problems) {
 	switch c.AppEnv {
 	case envDevelopment, envTest, envStaging, envProduction:
 	default:
-		ps.add("APP_ENV", shown(c.AppEnv)+" is not known", "development, test, staging or production")
+		ps.add("APP_ENV", shown(c.AppEnv)+" is unknown", "development, test, staging or production")
 	}
 	if c.LinkExpiry < time.Second || c.LinkExpiry > maxLinkExpiry {
-		ps.add("SIGNED_URL_EXPIRATION_SECONDS", fmt.Sprintf("%v is too short or too long", c.LinkExpiry), wantOf(reflect.TypeFor[time.Duration]()))
+		ps.add("SIGNED_URL_EXPIRATION_SECONDS", fmt.Sprintf("%v is out of range", c.LinkExpiry), wantOf(reflect.TypeFor[time.Duration]()))
 	}
 	if c.MaxUploadSize < 0 {
-		ps.add("MAX_UPLOAD_BYTES", fmt.Sprintf("%d is negative", c.MaxUploadSize), "a number of bytes, or 0 for no limit")
+		ps.add("MAX_UPLOAD_BYTES", fmt.Sprintf("%d is negative", c.MaxUploadSize), "a number of bytes, or 0 for unlimited")
 	}
 	c.validateStorage(ps)
 	c.validateLinks(ps)
@@ -50,7 +50,7 @@ func (c Config) validateStorage(ps *problems) {
 	switch c.Backend {
 	case backendLocal, backendS3, backendAzure, backendGCS:
 	default:
-		ps.add("STORAGE_BACKEND", shown(c.Backend)+" is not known", "local, s3, azure or gcs")
+		ps.add("STORAGE_BACKEND", shown(c.Backend)+" is unknown", "local, s3, azure or gcs")
 	}
 	if !c.URL.IsZero() {
 		c.validateURL(ps)
@@ -60,7 +60,7 @@ func (c Config) validateStorage(ps *problems) {
 		c.validateLocal(ps)
 	case backendMemory:
 		if c.Production() {
-			ps.add("STORAGE_URL", "with APP_ENV="+c.AppEnv+" files in memory are lost with the process", "a backend that keeps them")
+			ps.add("STORAGE_URL", "with APP_ENV="+c.AppEnv+", files in memory are lost when the process ends", "a persistent backend")
 		}
 	case backendS3:
 		c.S3.validate(ps, !c.URL.IsZero())
@@ -76,11 +76,11 @@ func (c Config) validateURL(ps *problems) {
 	u, err := url.Parse(c.URL.Reveal())
 	switch {
 	case err != nil || u.Scheme == "" || u.Opaque != "" || !strings.Contains(c.URL.Reveal(), "://"):
-		ps.add(name, "it is no URL", want)
+		ps.add(name, "not a valid URL", want)
 	case u.User != nil:
 		ps.add(name, "it contains a user name or a password", "credentials in the variables of their backend, such as S3_ACCESS_KEY")
 	case c.Backend != backendLocal && c.Backend != c.backend():
-		ps.add(name, "it is not of the backend that STORAGE_BACKEND names", "one of the two only")
+		ps.add(name, "it conflicts with STORAGE_BACKEND", "only one of the two, or the same backend in both")
 	}
 }
 
@@ -95,21 +95,21 @@ func (c Config) validateLocal(ps *problems) {
 		case strings.ContainsRune(c.LocalPath, 0):
 			ps.add(variable, "it contains a NUL character", "a folder, such as ./uploads")
 		case err == nil && !info.IsDir():
-			ps.add(variable, "a file is there", "a folder, or a path at which one can be made")
+			ps.add(variable, "the path is a file", "a folder, or a path that does not exist yet")
 		}
 	}
 	if c.Strict && c.Production() {
-		ps.add(variable, "local files with APP_ENV="+c.AppEnv+" are refused in strict mode",
+		ps.add(variable, "local files are refused in strict mode with APP_ENV="+c.AppEnv,
 			"STORAGE_BACKEND=s3, azure or gcs: a local folder is neither shared between machines nor replicated")
 	}
 }
 
 var (
-	// Amazon's rules. Other services that speak S3 take no more.
+	// These are Amazon's rules. Other S3 services accept no more.
 	s3Bucket = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 	s3Region = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
-	// Lower-case letters, digits and single hyphens, or one of the containers
-	// that Azure names itself.
+	// A container name has lowercase letters, digits and single hyphens, or is
+	// one of the two special names of Azure.
 	azContainer = regexp.MustCompile(`^(\$root|\$web|[a-z0-9](-?[a-z0-9]){2,62})$`)
 	gcsBucket   = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$`)
 	gcsProject  = regexp.MustCompile(`^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$|^[0-9]+$`)
@@ -121,17 +121,17 @@ func (s S3) validate(ps *problems, byURL bool) {
 		case s.Bucket == "":
 			ps.add("S3_BUCKET_NAME", "it is not set", "the bucket's name")
 		case !s3Bucket.MatchString(s.Bucket):
-			ps.add("S3_BUCKET_NAME", "it can't be a bucket's name", "3 to 63 lower-case letters, digits, dots and hyphens")
+			ps.add("S3_BUCKET_NAME", "not a valid bucket name", "3 to 63 lowercase letters, digits, dots and hyphens")
 		}
 		if !s3Region.MatchString(s.Region) {
-			ps.add("S3_REGION", "it can't be a region", "a name such as eu-central-1")
+			ps.add("S3_REGION", "not a valid region", "a name such as eu-central-1")
 		}
 		checkEndpoint(ps, "S3_ENDPOINT", s.Endpoint)
 		checkEndpoint(ps, "S3_PUBLIC_ENDPOINT", s.PublicEndpoint)
 		switch s.Encryption {
 		case "AES256", "aws:kms", "none":
 		default:
-			ps.add("S3_SSE", shown(s.Encryption)+" is not known", "AES256, aws:kms, or none to leave it to the bucket")
+			ps.add("S3_SSE", shown(s.Encryption)+" is unknown", "AES256, aws:kms, or none to use the bucket's setting")
 		}
 		if s.KMSKeyID != "" && s.Encryption != "aws:kms" {
 			ps.add("S3_KMS_KEY_ID", "it is set without S3_SSE=aws:kms", "both, or no key")
@@ -152,11 +152,11 @@ func (a Azure) validate(ps *problems, byURL bool) {
 		case a.Container == "":
 			ps.add("AZURE_CONTAINER_NAME", "it is not set", "the container's name")
 		case !azContainer.MatchString(a.Container) || len(a.Container) > 63:
-			ps.add("AZURE_CONTAINER_NAME", "it can't be a container's name", "3 to 63 lower-case letters, digits and single hyphens")
+			ps.add("AZURE_CONTAINER_NAME", "not a valid container name", "3 to 63 lowercase letters, digits and single hyphens")
 		}
 		switch {
 		case a.AccountURL != "" && !a.ConnectionString.IsZero():
-			ps.add("AZURE_STORAGE_ACCOUNT_URL", "AZURE_STORAGE_CONNECTION_STRING is set too", "one of the two")
+			ps.add("AZURE_STORAGE_ACCOUNT_URL", "AZURE_STORAGE_CONNECTION_STRING is also set", "only one of the two")
 		case a.AccountURL != "":
 			a.checkAccountURL(ps)
 		case a.ConnectionString.IsZero():
@@ -173,11 +173,12 @@ func (a Azure) validate(ps *problems, byURL bool) {
 func (a Azure) checkAccountURL(ps *problems) {
 	checkEndpoint(ps, "AZURE_STORAGE_ACCOUNT_URL", a.AccountURL)
 	if u, err := url.Parse(a.AccountURL); err == nil && !namesAccount(u) {
-		ps.add("AZURE_STORAGE_ACCOUNT_URL", "it names no account", "a URL such as https://ACCOUNT.blob.core.windows.net")
+		ps.add("AZURE_STORAGE_ACCOUNT_URL", "it does not contain an account", "a URL such as https://ACCOUNT.blob.core.windows.net")
 	}
 }
 
-// connectionStringProblem quotes nothing of it.
+// connectionStringProblem returns the reason if s is invalid, or "". It quotes
+// nothing of s.
 func connectionStringProblem(s string) string {
 	parts := make(map[string]string)
 	for part := range strings.SplitSeq(s, ";") {
@@ -186,7 +187,7 @@ func connectionStringProblem(s string) string {
 		}
 		name, value, ok := strings.Cut(part, "=")
 		if !ok {
-			return "a part of it is not of the form Name=value"
+			return "a part does not have the form Name=value"
 		}
 		parts[strings.ToLower(name)] = value
 	}
@@ -213,23 +214,23 @@ func (g GCS) validate(ps *problems, byURL bool) {
 		case g.Bucket == "":
 			ps.add("GCS_BUCKET_NAME", "it is not set", "the bucket's name")
 		case !gcsBucket.MatchString(g.Bucket):
-			ps.add("GCS_BUCKET_NAME", "it can't be a bucket's name", "3 to 63 lower-case letters, digits, hyphens, underscores and dots")
+			ps.add("GCS_BUCKET_NAME", "not a valid bucket name", "3 to 63 lowercase letters, digits, hyphens, underscores and dots")
 		}
 	}
 	if g.ProjectID != "" && !gcsProject.MatchString(g.ProjectID) {
-		ps.add("GCS_PROJECT_ID", "it can't be a project's ID", "6 to 30 lower-case letters, digits and hyphens, or the project's number")
+		ps.add("GCS_PROJECT_ID", "not a valid project ID", "6 to 30 lowercase letters, digits and hyphens, or the project's number")
 	}
 	if g.CredentialsFile != "" {
 		switch info, err := os.Stat(g.CredentialsFile); {
 		case err != nil:
-			ps.add("GCS_CREDENTIALS_PATH", "the file can't be found", "the path of a service account's JSON key, or nothing for the application default credentials")
+			ps.add("GCS_CREDENTIALS_PATH", "the file was not found", "the path of a service account's JSON key, or nothing for the application default credentials")
 		case info.IsDir():
 			ps.add("GCS_CREDENTIALS_PATH", "it is a folder", "the path of a service account's JSON key")
 		}
 	}
 }
 
-// checkEndpoint wants nothing or a plain URL.
+// checkEndpoint accepts an empty value or a plain URL.
 func checkEndpoint(ps *problems, name, value string) {
 	const want = "an absolute URL such as https://storage.example.com"
 	if value == "" {
@@ -238,7 +239,7 @@ func checkEndpoint(ps *problems, name, value string) {
 	u, err := url.Parse(value)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
-		ps.add(name, "it is no http or https URL", want)
+		ps.add(name, "not an http or https URL", want)
 	case u.User != nil:
 		ps.add(name, "it contains a user name or a password", want)
 	case u.RawQuery != "" || u.ForceQuery || strings.Contains(value, "#"):
@@ -248,21 +249,21 @@ func checkEndpoint(ps *problems, name, value string) {
 
 func (c Config) validateLinks(ps *problems) {
 	if _, err := signurl.New(c.LinkBaseURL, []signurl.Key{signurl.GenerateKey()}, nil); err != nil {
-		ps.add("LINK_BASE_URL", strings.TrimPrefix(err.Error(), "signurl: base URL: "), "the URL of the handler of links, such as https://files.example.com/files/")
+		ps.add("LINK_BASE_URL", strings.TrimPrefix(err.Error(), "signurl: base URL: "), "the public URL of the link handler, such as https://files.example.com/files/")
 	} else if c.Production() && onlyHere(c.LinkBaseURL) {
-		ps.add("LINK_BASE_URL", "with APP_ENV="+c.AppEnv+" its host is the client's own machine", "the URL of the handler of links as clients reach it")
+		ps.add("LINK_BASE_URL", "with APP_ENV="+c.AppEnv+", the host is the client's own machine", "the public URL of the link handler")
 	}
 	switch {
 	case !c.LinkSigningKeys.IsZero():
 		if _, err := signurl.ParseKeys(c.LinkSigningKeys.Reveal()); err != nil {
-			ps.add("LINK_SIGNING_KEYS", strings.TrimPrefix(err.Error(), "signurl: "), "id:secret with 32 random bytes in base64url, several of them separated by commas")
+			ps.add("LINK_SIGNING_KEYS", strings.TrimPrefix(err.Error(), "signurl: "), "id:secret with 32 random bytes in base64url; separate several keys with commas")
 		}
 	case c.Production():
-		ps.add("LINK_SIGNING_KEYS", "it is not set, and with APP_ENV="+c.AppEnv+" no key is made up", "id:secret with 32 random bytes in base64url, the same in every process")
+		ps.add("LINK_SIGNING_KEYS", "it is not set, and with APP_ENV="+c.AppEnv+", no key is generated", "id:secret with 32 random bytes in base64url, the same in every process")
 	}
 }
 
-// onlyHere reports whether the host of a URL is the loopback.
+// onlyHere reports whether the host of a URL is the local machine.
 func onlyHere(base string) bool {
 	u, err := url.Parse(base)
 	if err != nil {
@@ -281,49 +282,49 @@ func (c Config) validateDatabase(ps *problems) {
 	case dsn == "":
 		ps.add(name, "it is not set", want)
 	case !slices.Contains([]string{"sqlite", "postgres", "postgresql", "mysql", "mariadb"}, scheme):
-		ps.add(name, "its scheme is not known", want)
+		ps.add(name, "unknown scheme", want)
 	case strings.Trim(rest, "/") == "":
-		ps.add(name, "it names no database", want)
+		ps.add(name, "it does not contain a database", want)
 	case strings.HasPrefix(scheme, "postgres") || strings.HasPrefix(rest, "//") && scheme != "sqlite":
 		if u, err := url.Parse(dsn); err != nil || u.Opaque != "" {
-			ps.add(name, "it is no URL", want+"; special characters of a password are percent-encoded")
+			ps.add(name, "it is no URL", want+", with special characters of the password percent-encoded")
 		}
 	case c.Production() && scheme == "sqlite" && strings.Contains(rest, ":memory:"):
-		ps.add(name, "with APP_ENV="+c.AppEnv+" a trail in memory is none", want)
+		ps.add(name, "with APP_ENV="+c.AppEnv+", a trail in memory is lost when the process ends", want)
 	}
 }
 
 func (c Config) validateProof(ps *problems) {
-	// The errors are left out: they may quote a key.
+	// Drop the errors, because they may quote a key.
 	var signer note.Signer
 	if !c.AuditDeploymentKey.IsZero() {
 		var err error
 		if signer, err = note.NewSigner(c.AuditDeploymentKey.Reveal()); err != nil {
-			ps.add("AUDIT_DEPLOYMENT_KEY", "it is no signing key", "the first that sqlaudit.GenerateDeploymentKey returns, beginning with PRIVATE+KEY+")
+			ps.add("AUDIT_DEPLOYMENT_KEY", "not a valid signing key", "the first result of sqlaudit.GenerateDeploymentKey, beginning with PRIVATE+KEY+")
 		}
 		if c.AuditVerifierKeys == "" {
-			ps.add("AUDIT_VERIFIER_KEYS", "it is not set but AUDIT_DEPLOYMENT_KEY is", "the verifier key that was made with it")
+			ps.add("AUDIT_VERIFIER_KEYS", "it is not set but AUDIT_DEPLOYMENT_KEY is", "the verifier key generated with it")
 		}
 	}
 	vouched := signer == nil
 	for i, key := range c.verifierKeys() {
-		const want = "the second that sqlaudit.GenerateDeploymentKey returns, several separated by commas"
+		const want = "the second result of sqlaudit.GenerateDeploymentKey; separate several keys with commas"
 		if strings.HasPrefix(key, "PRIVATE+KEY+") {
 			ps.add("AUDIT_VERIFIER_KEYS", "it contains a signing key, which is a secret", want)
 		} else if v, err := note.NewVerifier(key); err != nil {
-			ps.add("AUDIT_VERIFIER_KEYS", fmt.Sprintf("key %d of it can't be read", i+1), want)
+			ps.add("AUDIT_VERIFIER_KEYS", fmt.Sprintf("key %d is invalid", i+1), want)
 		} else if signer != nil && v.Name() == signer.Name() && v.KeyHash() == signer.KeyHash() {
 			vouched = true
 		}
 	}
-	if !vouched { // every verification would take this process for a forger
-		ps.add("AUDIT_VERIFIER_KEYS", "the key that was made with AUDIT_DEPLOYMENT_KEY is not in it", "that one, and those of the past")
+	if !vouched { // otherwise, every verification would report entries of this process as forged
+		ps.add("AUDIT_VERIFIER_KEYS", "the verifier key of AUDIT_DEPLOYMENT_KEY is missing", "this key and all past keys")
 	}
 	if c.AuditCheckpointsURL != "" {
 		const want = "a Go CDK URL such as s3://checkpoints?region=eu-central-1"
 		switch u, err := url.Parse(c.AuditCheckpointsURL); {
 		case err != nil || u.Scheme == "" || u.Opaque != "" || !strings.Contains(c.AuditCheckpointsURL, "://"):
-			ps.add("AUDIT_CHECKPOINTS_URL", "it is no URL", want)
+			ps.add("AUDIT_CHECKPOINTS_URL", "not a valid URL", want)
 		case u.User != nil:
 			ps.add("AUDIT_CHECKPOINTS_URL", "it contains a user name or a password", want)
 		}

@@ -6,7 +6,7 @@ import (
 	"github.com/blobtrail/blobtrail/secret"
 )
 
-// A configuration can be printed as a whole.
+// A configuration with secrets can be printed.
 func Example() {
 	type config struct {
 		Database secret.Text

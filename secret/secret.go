@@ -1,15 +1,13 @@
-// Package secret holds keys, passwords and signed URLs in memory without
+// Package secret stores keys, passwords and signed URLs in memory without
 // revealing them by accident.
 //
 // A [Text] prints as "[redacted]" in every verb of package fmt, in log/slog, in
-// encoding/json and encoding/xml, and in a panic. It keeps that promise wherever
-// it is: a printer that calls no methods, as fmt does for unexported fields,
-// finds only the address of a function. [Text.Reveal] is the only way to read
-// it.
+// encoding/json and encoding/xml, and in a panic. This also holds where the
+// printer calls no methods, as package fmt does for unexported fields: it finds
+// only the address of a function. [Text.Reveal] is the only way to read a Text.
 //
-// The package protects against accidents, not against code that wants the
-// secret: any code with the value can call Reveal, and the text is in the memory
-// of the process.
+// The package protects against accidents, not against hostile code. Any code
+// with the value can call Reveal, and the text is in the memory of the process.
 package secret
 
 import (
@@ -25,20 +23,21 @@ import (
 const redacted = "[redacted]"
 
 // Text is a secret text, such as a key, a password or a data source name. The
-// zero Text is empty. It is safe for concurrent use and never changes, except
-// by UnmarshalText.
+// zero Text is empty. A Text is safe for concurrent use. It never changes,
+// except by UnmarshalText.
 //
-// A Text cannot be compared by ==, be a key of a map, or be equal to another by
-// reflect.DeepEqual unless both are empty: use [Text.Equal].
+// A Text cannot be compared with == and cannot be a map key. reflect.DeepEqual
+// considers two of them equal only if both are empty. Use [Text.Equal].
 //
 // Package encoding/gob refuses a value with a Text in an exported field.
 type Text struct {
-	// A function, because neither fmt nor package reflect can look inside one.
-	// They print a string, and they follow a pointer to it in some positions.
+	// The text is in a function, because packages fmt and reflect cannot look
+	// inside a function. They print strings and, in some positions, follow
+	// pointers to them.
 	reveal func() string
 }
 
-// New returns a Text that holds s. An empty s gives the zero Text.
+// New returns a Text with the text s. If s is empty, it returns the zero Text.
 func New(s string) Text {
 	if s == "" {
 		return Text{}
@@ -47,7 +46,7 @@ func New(s string) Text {
 }
 
 // Reveal returns the secret text. Keep the result out of errors, logs and
-// structs that are printed.
+// printed structs.
 func (t Text) Reveal() string {
 	if t.reveal == nil {
 		return ""
@@ -59,18 +58,18 @@ func (t Text) Reveal() string {
 // encoding/json uses it.
 func (t Text) IsZero() bool { return t.reveal == nil }
 
-// Equal reports whether both hold the same text. The time that it takes depends
-// on the lengths only.
+// Equal reports whether both texts are equal. Its running time depends only on
+// their lengths.
 func (t Text) Equal(u Text) bool {
 	return subtle.ConstantTimeCompare([]byte(t.Reveal()), []byte(u.Reveal())) == 1
 }
 
-// shownSchemes are printed in front of a redacted URL. The list is closed, so
-// that the beginning of a secret is never taken for a scheme.
+// shownSchemes are printed before a redacted URL. Only listed schemes are
+// printed, so that the beginning of a secret is never mistaken for a scheme.
 var shownSchemes = []string{"sqlite", "postgres", "postgresql", "mysql", "mariadb", "local", "file", "mem", "s3", "azblob", "gs"}
 
-// String returns "[redacted]", or "" if the text is empty. The scheme of a
-// database or bucket URL is kept: "postgres:[redacted]".
+// String returns "[redacted]", or "" if the text is empty. For a database or
+// bucket URL, it includes the scheme: "postgres:[redacted]".
 func (t Text) String() string {
 	if t.IsZero() {
 		return ""
@@ -102,9 +101,9 @@ func (t Text) LogValue() slog.Value { return slog.StringValue(t.String()) }
 // other encoders of text. The secret cannot be restored from it.
 func (t Text) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
-// UnmarshalText sets the text, for configuration that is decoded into a struct.
-// It refuses the output of MarshalText, so that a configuration that was printed
-// and read again is an error instead of a wrong secret.
+// UnmarshalText sets the text when a configuration is decoded into a struct. It
+// refuses the output of MarshalText: printing a configuration and reading it
+// again is an error, not a wrong secret.
 func (t *Text) UnmarshalText(text []byte) error {
 	s := string(text)
 	if s == redacted || strings.HasSuffix(s, ":"+redacted) {
