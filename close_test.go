@@ -12,8 +12,8 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// A program that shuts down must come to its end although an operation does not.
-func TestCloseHeedsItsContext(t *testing.T) {
+// Close must return when its context ends, even if an operation does not.
+func TestCloseReturnsWhenItsContextEnds(t *testing.T) {
 	ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
 	cfg, _ := local(t, nil)
 	app, err := blobtrail.Open(ctx, &blobtrail.Options{Config: &cfg})

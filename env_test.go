@@ -1,6 +1,6 @@
 package blobtrail_test
 
-// This file has the environments of the tests.
+// This file defines the environments of the tests.
 
 import (
 	"io"
@@ -19,14 +19,14 @@ import (
 
 type vars = map[string]string
 
-// Parts of the secrets must not be in an error or a log line.
+// Errors and log lines must not contain any part of these secrets.
 const (
 	accessKey = "AKIAIOSFODNN7EXAMPLE"
 	secretKey = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 	password  = "correct-horse-battery"
 )
 
-// local is an environment whose files and trail are in a folder of the test.
+// local returns an environment with files and trail in a folder of the test.
 func local(t *testing.T, more vars) (config.Config, string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -50,7 +50,7 @@ func logTo(w io.Writer, cfg config.Config) *blobtrail.Options {
 	return &blobtrail.Options{Config: &cfg, Logger: slog.New(slog.NewTextHandler(w, nil))}
 }
 
-// signerOf is another signer with the keys of the configuration.
+// signerOf returns another signer with the keys of the configuration.
 func signerOf(t *testing.T, cfg config.Config) *signurl.Signer {
 	t.Helper()
 	keys, err := signurl.ParseKeys(cfg.LinkSigningKeys.Reveal())

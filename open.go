@@ -20,59 +20,62 @@ import (
 
 // Options configure [Open]. Nil and zero values mean the defaults.
 type Options struct {
-	// Config is the configuration. Nil: [config.Load] reads it from the
-	// environment.
+	// Config is the configuration. If it is nil, [config.Load] reads it from
+	// the environment.
 	Config *config.Config
 
-	// Store are the options of the store, such as Authorize. Signer, MaxSize and
-	// LinkExpiry come from the Config where they are zero. Grants, where nil, are
-	// those of the journal.
+	// Store has the options of the store, such as Authorize. Zero values of
+	// Signer, MaxSize and LinkExpiry are replaced by those of the Config. If
+	// Grants is nil, the grants of the journal are used.
 	Store *blobstore.Options
 
-	// Journal are the options of the trail. DeploymentKey, TrustedKeys and Publish
-	// come from the Config where they are zero.
+	// Journal has the options of the trail. Zero values of DeploymentKey,
+	// TrustedKeys and Publish are replaced by those of the Config.
 	Journal *sqlaudit.Options
 
 	// Logger logs the start, the results and errors of the reconcile loop, and
-	// settings that are fit for development only. It is also the default of
-	// Journal.Logger. Default: slog.Default().
+	// settings that are suitable only for development. It is also the default
+	// of Journal.Logger. The default is slog.Default().
 	Logger *slog.Logger
 
-	// ReconcileEvery is the time between two runs of [blobstore.Store.Reconcile].
-	// The first run is at the start. 0: a minute. Negative: never; the application
-	// then has to call Reconcile.
+	// ReconcileEvery is the interval between runs of
+	// [blobstore.Store.Reconcile]. The first run happens at the start. 0 means
+	// one minute. A negative value disables the runs; the application must then
+	// call Reconcile itself.
 	ReconcileEvery time.Duration
 }
 
-// App is the store with its trail. Its fields may be used concurrently. Close
+// App is a store with its trail. Its fields are safe for concurrent use. Close
 // closes them.
 type App struct {
 	Store   *blobstore.Store
 	Journal *sqlaudit.Journal
 
 	verifierKeys  []string
-	checkpoints   driver.Bucket // nil: the Config names none
+	checkpoints   driver.Bucket // nil if the Config has none
 	stopReconcile func(context.Context) error
 }
 
-// Open opens the store, the journal and the signer of links that the Config
-// describes, and settles the leftovers of killed processes at the start and every
-// minute. On an error nothing stays open.
+// Open opens the store, the journal and the signer of links described by the
+// Config. It also starts a loop that settles the leftovers of killed processes,
+// at the start and every minute. If Open returns an error, nothing remains
+// open.
 //
 // The program must import the storage provider and the SQL driver. If one is
-// missing, the error names the import. If settings are wrong, the error joins a
-// [*config.Problem] for each.
+// missing, the error names the import. If settings are invalid, the error joins
+// a [*config.Problem] for each.
 //
-// Without LINK_SIGNING_KEYS, Open generates a key and logs a warning: other
-// processes do not know the key, and links end with this process. In production
-// and staging that is a Problem. Both hold on every backend, because the handler
-// of the program serves the links that can be revoked, counted or bound to a user.
+// If LINK_SIGNING_KEYS is not set, Open generates a key and logs a warning.
+// Other processes do not know this key, so its links become invalid when the
+// process ends. In production and staging, Open returns a Problem instead. Both
+// rules apply to every backend, because the program's own handler serves the
+// links that can be revoked, counted or bound to a user.
 //
-// Open logs one line with the effective store and trail. The line is a warning if
-// the environment has variables that resemble those of package config. Local files
-// in production or staging are worth another warning, once in each process.
+// Open logs one line with the effective store and trail. The line is a warning
+// if the environment has variables similar to those of package config. In
+// production and staging, Open also warns about local files, once per process.
 //
-// ctx bounds the opening only.
+// ctx only limits the time to open.
 func Open(ctx context.Context, opts *Options) (*App, error) {
 	var o Options
 	if opts != nil {
@@ -116,9 +119,9 @@ func load(given *config.Config) (config.Config, error) {
 	return *given, given.Validate()
 }
 
-// Verify checks the trail against the verifier keys and the published checkpoints
-// of the Config. Fields of opts that are not zero come first; nil checks all that
-// there is.
+// Verify checks the trail with the verifier keys and the published checkpoints
+// of the Config. Nonzero fields of opts take precedence. If opts is nil, Verify
+// checks the whole trail.
 func (a *App) Verify(ctx context.Context, opts *sqlaudit.VerifyOptions) (*proof.Report, error) {
 	var o sqlaudit.VerifyOptions
 	if opts != nil {
@@ -133,10 +136,10 @@ func (a *App) Verify(ctx context.Context, opts *sqlaudit.VerifyOptions) (*proof.
 	return a.Journal.Verify(ctx, &o)
 }
 
-// Close ends the reconcile loop, waits for the running operations, and closes the
-// store and then the journal, both even if one fails. When ctx ends, Close stops
-// waiting: operations that still run can no longer be recorded, and the next
-// process reconciles them. A second Close is an error.
+// Close stops the reconcile loop, waits for running operations, and closes the
+// store and then the journal, even if one of them fails. If ctx ends, Close
+// stops waiting. The remaining operations can then no longer be recorded, and
+// the next process reconciles them. A second Close returns an error.
 func (a *App) Close(ctx context.Context) error {
 	return errors.Join(a.stopReconcile(ctx), a.Store.Close(ctx), a.Journal.Close(ctx), a.closeCheckpoints())
 }
@@ -148,14 +151,14 @@ func (a *App) closeCheckpoints() error {
 	return a.checkpoints.Close()
 }
 
-// chooseSigner returns the signer of the program, or one with the configured keys
-// or a generated key.
+// chooseSigner returns the program's signer, or a new one with the configured
+// keys or a generated key.
 func chooseSigner(ctx context.Context, cfg config.Config, o *Options) (*signurl.Signer, error) {
 	if o.Store != nil && o.Store.Signer != nil {
 		return o.Store.Signer, nil
 	}
 	if cfg.LinkSigningKeys.IsZero() {
-		o.Logger.WarnContext(ctx, "LINK_SIGNING_KEYS is not set: links are signed with a generated key and end with this process")
+		o.Logger.WarnContext(ctx, "LINK_SIGNING_KEYS is not set: signing links with a generated key; they become invalid when this process ends")
 		return signurl.New(cfg.LinkBaseURL, []signurl.Key{signurl.GenerateKey()}, nil)
 	}
 	keys, err := signurl.ParseKeys(cfg.LinkSigningKeys.Reveal())
@@ -166,10 +169,10 @@ func chooseSigner(ctx context.Context, cfg config.Config, o *Options) (*signurl.
 }
 
 // openCheckpoints opens the bucket of AUDIT_CHECKPOINTS_URL, unless the program
-// publishes to a bucket of its own.
+// has set another bucket to publish to.
 func openCheckpoints(ctx context.Context, cfg config.Config, location string, o *sqlaudit.Options) (driver.Bucket, error) {
 	if cfg.AuditCheckpointsURL == "" || o != nil && o.Publish != nil {
-		return nil, nil //nolint:nilnil // no bucket is a valid result: see App.checkpoints
+		return nil, nil //nolint:nilnil // nil means no bucket: see App.checkpoints
 	}
 	var (
 		credentials driver.Credentials
@@ -235,8 +238,9 @@ func openStore(ctx context.Context, cfg config.Config, location string, journal 
 	return store, nil
 }
 
-// credentialsOf returns the credentials for the storage at location, with the
-// variable that holds them. The provider finds others if they are zero.
+// credentialsOf returns the credentials for the storage at location, and the
+// variable that contains them. If they are zero, the provider uses its default
+// credentials.
 func credentialsOf(cfg config.Config, location string) (c driver.Credentials, from string) {
 	switch scheme := schemeOf(location); {
 	case scheme == "s3" && !cfg.S3.AccessKey.IsZero():
@@ -249,8 +253,8 @@ func credentialsOf(cfg config.Config, location string) (c driver.Credentials, fr
 	return driver.Credentials{}, ""
 }
 
-// openedBy wraps the error of opening a bucket with the variables that said where it
-// is and, if from is not empty, with which credentials.
+// openedBy wraps an error of opening a bucket. It adds the variable of the
+// location and, if from is not empty, the variable of the credentials.
 func openedBy(variable, from string, err error) error {
 	if from != "" {
 		variable += ", with the credentials of " + from
@@ -263,7 +267,7 @@ func schemeOf(location string) string {
 	return scheme
 }
 
-// storageVariable names the variable that decides where the files are.
+// storageVariable returns the name of the variable that selects the storage.
 func storageVariable(cfg config.Config) string {
 	if cfg.URL.IsZero() {
 		return "STORAGE_BACKEND"
@@ -275,19 +279,19 @@ func splitKeys(list string) []string {
 	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
-var warned sync.Map // the local folders of earlier warnings
+var warned sync.Map // local folders with a logged warning
 
 func warnLocal(ctx context.Context, cfg config.Config, location string, log *slog.Logger) {
 	if scheme := schemeOf(location); !cfg.Production() || scheme != "local" && scheme != "file" {
 		return
 	}
 	if _, done := warned.LoadOrStore(location, true); !done {
-		log.WarnContext(ctx, "local files in production are neither shared between machines nor replicated",
+		log.WarnContext(ctx, "local storage in production: files are neither replicated nor shared between machines",
 			slog.String("APP_ENV", cfg.AppEnv), slog.String("store", shownURL(location)))
 	}
 }
 
-// logStart shows where the files and the trail are, without secrets.
+// logStart logs the location of the files and the trail, without secrets.
 func logStart(ctx context.Context, cfg config.Config, location string, log *slog.Logger) {
 	level := slog.LevelInfo
 	attrs := []slog.Attr{
@@ -304,7 +308,8 @@ func logStart(ctx context.Context, cfg config.Config, location string, log *slog
 	log.LogAttrs(ctx, level, "opened store and trail", attrs...)
 }
 
-// shownURL is a URL without its user, query and fragment, which may hold secrets.
+// shownURL returns a URL without its user, query and fragment, which may
+// contain secrets.
 func shownURL(s string) string {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme == "" {
@@ -313,10 +318,12 @@ func shownURL(s string) string {
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
 
-// shownDatabase is a data source name without its user, password and parameters.
+// shownDatabase returns a data source name without its user, password and
+// parameters.
 func shownDatabase(dsn string) string {
 	scheme, rest, _ := strings.Cut(dsn, ":")
-	// A password may contain any character, so the rest begins after the last @.
+	// A password may contain any character, so the host begins after the last
+	// @.
 	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
 		slashes := ""
 		if strings.HasPrefix(rest, "//") {

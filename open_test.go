@@ -71,7 +71,7 @@ func TestOpenWarns(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, app.Close(context.Background()))
 		}
-		assert.Equal(t, 1, strings.Count(log.String(), "local files in production"), log.String())
+		assert.Equal(t, 1, strings.Count(log.String(), "local storage in production"), log.String())
 	})
 }
 

@@ -1,6 +1,6 @@
 package blobtrail_test
 
-// What the program brings along: its options, and its imports.
+// This file tests options set by the program, and its imports.
 
 import (
 	"bytes"
@@ -24,7 +24,7 @@ import (
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
-func TestOptionsOfTheProgramComeFirst(t *testing.T) {
+func TestOptionsOfTheProgramTakePrecedence(t *testing.T) {
 	cfg, _ := local(t, vars{"MAX_UPLOAD_BYTES": "5"})
 	var warnings bytes.Buffer
 	signer, err := signurl.New("https://elsewhere.example.com/", []signurl.Key{signurl.GenerateKey()}, nil)
@@ -41,7 +41,7 @@ func TestOptionsOfTheProgramComeFirst(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestLinksOfOneProcessHoldInTheNext(t *testing.T) {
+func TestLinksAreValidInTheNextProcess(t *testing.T) {
 	cfg, _ := local(t, vars{"LINK_SIGNING_KEYS": signurl.GenerateKey().Encode() + "," + signurl.GenerateKey().Encode()})
 	var warnings bytes.Buffer
 	open := func() *blobtrail.App {
@@ -80,7 +80,7 @@ func TestUsedLinksStayUsedInTheNextProcess(t *testing.T) {
 	require.ErrorIs(t, use(), signurl.ErrRevoked)
 }
 
-func TestOpenFailsByName(t *testing.T) {
+func TestOpenNamesTheFailingVariable(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	tests := []struct {
@@ -110,7 +110,7 @@ func TestOpenFailsByName(t *testing.T) {
 	}
 }
 
-func TestOpenChecksWhatTheProgramChanged(t *testing.T) {
+func TestOpenValidatesAChangedConfig(t *testing.T) {
 	cfg, _ := local(t, nil)
 	cfg.MaxUploadSize, cfg.LinkExpiry = -1, 0
 	_, err := blobtrail.Open(t.Context(), &blobtrail.Options{Config: &cfg})
@@ -125,7 +125,8 @@ func TestOpenChecksWhatTheProgramChanged(t *testing.T) {
 	require.ErrorContains(t, err, "LOCAL_STORAGE_PATH")
 }
 
-// A program of its own, since this one has the provider and the driver.
+// This test builds a separate program, because the test binary already imports
+// a provider and a driver.
 func TestMissingImportsAreNamed(t *testing.T) {
 	if testing.Short() {
 		t.Skip("left out by -short: building two programs")

@@ -32,8 +32,8 @@ func readmeProgram(t *testing.T) string {
 	return "package main\n" + program
 }
 
-// The program of the README does what the README says. Only its port is changed,
-// so that tests can run at the same time.
+// The program of the README works as described. Only its port is changed, so
+// that tests can run concurrently.
 func TestReadmeProgram(t *testing.T) {
 	listener, err := net.Listen("tcp", "localhost:0")
 	require.NoError(t, err)

@@ -8,8 +8,8 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore"
 )
 
-// reconcile runs Store.Reconcile now and every so often, until stop is called.
-// stop waits for a run that is under way, at most until its context ends.
+// reconcile runs Store.Reconcile now and at every interval, until stop is
+// called. stop waits for the current run, at most until its context ends.
 func reconcile(ctx context.Context, store *blobstore.Store, every time.Duration, log *slog.Logger) (stop func(context.Context) error) {
 	if every < 0 {
 		return func(context.Context) error { return nil }

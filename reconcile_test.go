@@ -15,8 +15,8 @@ import (
 	"github.com/blobtrail/blobtrail/internal/testlog"
 )
 
-// An operation that an earlier process left is settled without a call of the
-// program, and before the first interval has passed.
+// Open settles the operation of an earlier process without a call of the
+// program, before the first interval has passed.
 func TestOpenReconciles(t *testing.T) {
 	ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
 	cfg, _ := local(t, nil)
@@ -43,9 +43,9 @@ func TestOpenReconciles(t *testing.T) {
 	require.Error(t, app.Close(ctx), "a second Close")
 }
 
-// One line says what was opened, without secrets, and unknown variables that look
-// like misspelled ones are named.
-func TestOpenSaysWhatItOpened(t *testing.T) {
+// Open logs one line about the store and the trail, without secrets. The line
+// contains unknown variables that resemble known ones.
+func TestOpenLogsStoreAndTrail(t *testing.T) {
 	cfg, dir := local(t, nil)
 	t.Setenv("LOCAL_STORAGE_PATH", cfg.LocalPath)
 	t.Setenv("AUDIT_DATABASE_URL", "sqlite:"+dir+"/trail.db?_pragma=busy_timeout(5000)")

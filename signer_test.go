@@ -12,8 +12,8 @@ import (
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
-// Every program has a signer, whatever its backend: without one there would be
-// nothing to mount, to revoke or to count.
+// Every program has a signer, whatever its backend. Without a signer, the
+// program could not serve, revoke or count links.
 func TestSignerOnEveryBackend(t *testing.T) {
 	for name, env := range map[string]map[string]string{
 		"local":         nil,

@@ -24,6 +24,27 @@ func ExampleWithActor() {
 	// false
 }
 
+// Attributes of the context are added to every event recorded with it.
+func ExampleWithAttrs() {
+	var trail audit.Memory
+	ctx := audit.WithAttrs(context.Background(), map[string]string{"ticket": "T-1042"})
+
+	err := trail.Log(ctx, audit.Event{
+		Action: audit.ActionDownload,
+		Actor:  audit.Actor{UserID: "u-7"},
+		Key:    "invoices/42.pdf",
+		Attrs:  map[string]string{"reason": "tax audit"},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for e, err := range trail.Entries(ctx, audit.Query{Key: "invoices/42.pdf"}) {
+		fmt.Println(e.Actor.UserID, e.Action, e.Attrs, err)
+	}
+	// Output: u-7 download map[reason:tax audit ticket:T-1042] <nil>
+}
+
 // For an operation that changes a file, the intent is durable before the
 // effect. One entry then settles it, together with the entry of the issued
 // link.

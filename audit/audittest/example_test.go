@@ -9,8 +9,8 @@ import (
 	"github.com/blobtrail/blobtrail/audit/audittest"
 )
 
-// The acknowledgement of a settlement gets lost: the caller is told that it
-// failed, and the entry is there.
+// The acknowledgment of a settlement is lost: the caller gets an error, although
+// the entry is stored.
 func ExampleFaults() {
 	ctx := context.Background()
 	var trail audit.Memory
