@@ -10,7 +10,8 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// Whose entry it is: the event's own actor, else the one of the context.
+// This file checks the actor of entries: the event's actor, or else the
+// context's.
 
 var actorCases = []testCase{
 	{"actors/of the context where an event has none", actorOfContext},
@@ -43,14 +44,15 @@ func by(ev audit.Event, a audit.Actor) audit.Event {
 	return ev
 }
 
-// An event of Log that has no actor MUST be stored with the one of the context.
+// If an event of Log has no actor, it MUST be stored with the actor of the
+// context.
 func actorOfContext(e *env) {
 	require.NoError(e, e.j.Log(audit.WithActor(e.ctx, anna), upload("k")))
 	assert.Equal(e, anna, e.only().Actor)
 }
 
-// An event that has an actor MUST keep it, even if only one field of it is set:
-// no field is taken from the context.
+// An event MUST keep its actor, even if only one field of it is set. No field
+// is taken from the context.
 func actorOfEvent(e *env) {
 	ctx := audit.WithActor(e.ctx, anna)
 	want := map[string]audit.Actor{
@@ -63,15 +65,16 @@ func actorOfEvent(e *env) {
 	assert.Equal(e, want, e.actorsOf(audit.Query{}))
 }
 
-// Without an actor in the context, or with a zero one, an event without one MUST
-// be stored without one.
+// If neither the event nor the context has an actor, the entry MUST have none.
+// A zero actor in the context counts as none.
 func noActor(e *env) {
 	require.NoError(e, e.j.Log(e.ctx, upload("none")))
 	require.NoError(e, e.j.Log(audit.WithActor(audit.WithActor(e.ctx, anna), none), upload("taken out")))
 	assert.Equal(e, map[string]audit.Actor{"none": none, "taken out": none}, e.actorsOf(audit.Query{}))
 }
 
-// The text of the context's actor MUST be escaped and cut as that of an event is.
+// The text of the context's actor MUST be escaped and truncated like that of an
+// event.
 func actorText(e *env) {
 	a := audit.Actor{UserID: "a\x00b\xff", UserAgent: strings.Repeat("x", 2000)}
 	want, err := prepared(by(upload("k"), a))
@@ -80,9 +83,9 @@ func actorText(e *env) {
 	assert.Equal(e, want.Actor, e.only().Actor)
 }
 
-// An intent whose event has no actor MUST have the one of the context it was
-// begun with, at once and when it is settled by another. A further event without
-// an actor MUST have the one of the context it is settled with.
+// If the event of Begin has no actor, the intent MUST have the actor of the
+// context of Begin, at once and when another caller settles it. An additional
+// event without an actor MUST get the actor of the context of Settle.
 func actorOfBegin(e *env) {
 	in, err := e.j.Begin(audit.WithActor(e.ctx, anna), upload("intent"), long)
 	require.NoError(e, err)
@@ -96,8 +99,8 @@ func actorOfBegin(e *env) {
 	assert.Equal(e, map[string]audit.Actor{"intent": anna, "also": bert, "also, own": anna, "own": bert}, e.actorsOf(audit.Query{}))
 }
 
-// An intent that was begun without an actor MUST be settled without one: the one
-// who settles it need not be the one who began it.
+// An intent without an actor MUST be settled without one, because the caller
+// that settles it may not be the one that began it.
 func intentWithoutActor(e *env) {
 	in, err := e.j.Begin(e.ctx, upload("intent"), long)
 	require.NoError(e, err)
@@ -111,8 +114,8 @@ func intentWithoutActor(e *env) {
 	assert.Equal(e, none, e.actorsOf(audit.Query{})["also none"])
 }
 
-// An intent that is taken over MUST keep the actor it was begun with, or none,
-// whatever the context of the one who takes it over.
+// An intent that was taken over MUST keep its original actor, or none, whatever
+// the context of the new holder.
 func actorAfterTakeover(e *env) {
 	for key, actor := range map[string]audit.Actor{"anna's": anna, "unknown's": none} {
 		in, err := e.j.Begin(audit.WithActor(e.ctx, actor), upload(key), long)

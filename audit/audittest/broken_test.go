@@ -16,10 +16,10 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// A suite that can't fail shows nothing. Here journals with one defect each run
-// against it, and the cases that exist for that defect must fail.
+// These tests run the suite against journals with one defect each. The cases
+// for that defect must fail.
 
-// recorder takes a case's failures in place of the test.
+// recorder records a case's failures in place of the test.
 type recorder struct {
 	testing.TB
 	failed atomic.Bool
@@ -33,7 +33,8 @@ func (r *recorder) FailNow()              { r.failed.Store(true); runtime.Goexit
 func (r *recorder) Fatal(...any)          { r.FailNow() }
 func (r *recorder) Fatalf(string, ...any) { r.FailNow() }
 
-// fails runs the case on a journal that is defective in the way of spoil.
+// fails reports whether the case fails on a journal with the defect made by
+// spoil.
 func fails(t *testing.T, c testCase, spoil func(*broken)) bool {
 	var ahead atomic.Int64
 	m := &audit.Memory{Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }}
@@ -43,7 +44,7 @@ func fails(t *testing.T, c testCase, spoil func(*broken)) bool {
 	}
 	r := &recorder{TB: t}
 	var wg sync.WaitGroup
-	wg.Go(func() { // of its own, because FailNow ends the goroutine
+	wg.Go(func() { // in a new goroutine, because FailNow ends it
 		c.on(r, Harness{
 			Open:        func(testing.TB) Journal { return b },
 			Advance:     func(_ testing.TB, d time.Duration) { ahead.Add(int64(d)) },
@@ -54,7 +55,7 @@ func fails(t *testing.T, c testCase, spoil func(*broken)) bool {
 	return r.failed.Load()
 }
 
-// broken is a sound journal but for the calls that are replaced.
+// broken is a correct journal, except for replaced calls.
 type broken struct {
 	*audit.Memory
 	log      func(context.Context, audit.Event) error
@@ -142,7 +143,7 @@ func (in brokenIntent) Settle(ctx context.Context, r audit.Result, also ...audit
 	return in.Intent.Settle(ctx, r, also...)
 }
 
-// edited lets every entry pass through edit, which may drop it.
+// edited passes every entry through edit, which may drop it.
 func edited(b *broken, edit func(*audit.Entry) bool) {
 	b.entries = func(ctx context.Context, q audit.Query) iter.Seq2[audit.Entry, error] {
 		return func(yield func(audit.Entry, error) bool) {
@@ -158,7 +159,7 @@ func edited(b *broken, edit func(*audit.Entry) bool) {
 	}
 }
 
-// asked changes every query before it is asked.
+// asked changes every query before it reaches the journal.
 func asked(change func(*audit.Query)) func(*broken) {
 	return func(b *broken) {
 		b.entries = func(ctx context.Context, q audit.Query) iter.Seq2[audit.Entry, error] {
@@ -180,7 +181,7 @@ func all[T any](seq iter.Seq2[T, error]) (out []T) {
 type defect struct {
 	name  string
 	spoil func(*broken)
-	cases []string // each of them must see it
+	cases []string // each of them must detect the defect
 }
 
 func TestTheSuiteFindsDefects(t *testing.T) {
@@ -204,7 +205,7 @@ func TestTheSuiteFindsDefects(t *testing.T) {
 	t.Logf("%d defects; %d of %d cases were seen to fail", len(defects), len(seen), len(byName))
 }
 
-// The seam itself: with no defect nothing fails.
+// Without a defect, no case fails.
 func TestTheSuitePassesWhatIsSound(t *testing.T) {
 	for _, c := range allCases() {
 		assert.False(t, fails(t, c, nil), c.name)

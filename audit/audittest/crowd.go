@@ -10,7 +10,8 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// Many callers at once: nothing lost, nothing doubled, every stream in order.
+// This file checks concurrent callers: no entry is lost or duplicated, and
+// every log is in order.
 
 var crowdCases = []testCase{
 	{"crowd/64 writers", manyWriters},
@@ -19,13 +20,13 @@ var crowdCases = []testCase{
 	{"crowd/readers while it grows", readWhileWriting},
 }
 
-// checkStreams holds that IDs ascend over the whole trail and each writer's
-// places count up from 0 in the same order.
+// checkStreams checks that IDs ascend in the whole trail, and that the
+// positions of each writer count up from 0 in the same order.
 func checkStreams(e *env, entries []audit.Entry) {
 	e.Helper()
 	next := map[string]int64{}
 	for i, en := range entries {
-		require.Equal(e, next[en.WriterID], en.Seq, "the next place in the stream of writer %s", en.WriterID)
+		require.Equal(e, next[en.WriterID], en.Seq, "the next position in the log of writer %s", en.WriterID)
 		next[en.WriterID]++
 		if i > 0 {
 			require.Greater(e, en.ID, entries[i-1].ID, "IDs ascend")
@@ -33,8 +34,8 @@ func checkStreams(e *env, entries []audit.Entry) {
 	}
 }
 
-// Of events that many store at once none MUST be lost and none doubled. IDs
-// MUST ascend, and each writer's places MUST count up without a gap.
+// Of events stored concurrently, none MUST be lost or duplicated. IDs MUST
+// ascend, and the positions of each writer MUST count up without a gap.
 func manyWriters(e *env) {
 	const writers, logs = 64, 3
 	handles := []Journal{e.j, e.second()}
@@ -63,7 +64,7 @@ func manyWriters(e *env) {
 		for i := range logs {
 			key := fmt.Sprintf("log %d/%d", w, i)
 			assert.Equal(e, 1, times[key], key)
-			if i > 0 { // one caller's events, one stream: in the order of its calls
+			if i > 0 { // a caller's events are in one log, in the order of its calls
 				assert.Greater(e, place[key], place[fmt.Sprintf("log %d/%d", w, i-1)], key)
 			}
 		}
@@ -79,7 +80,7 @@ func manyWriters(e *env) {
 	e.wantOpen(0)
 }
 
-// Events that can't be stored, in the midst of others, MUST fail alone.
+// Events that can never be stored MUST fail alone, even among others.
 func badAmongGood(e *env) {
 	const callers = 32
 	var wg sync.WaitGroup
@@ -102,7 +103,7 @@ func badAmongGood(e *env) {
 	checkStreams(e, got)
 }
 
-// What several processes store MUST be one trail, which each of them can read.
+// Entries of several processes MUST form one trail that each of them can read.
 func oneTrail(e *env) {
 	other := e.second()
 	for i := range 6 {
@@ -119,15 +120,14 @@ func oneTrail(e *env) {
 	assert.Equal(e, got, theirs)
 }
 
-// Reading while others write MUST give every entry that was stored before, once
-// and in order.
+// Reading during writes MUST return every earlier entry once and in order.
 func readWhileWriting(e *env) {
 	const before, during = 20, 40
 	for i := range before {
 		e.log(upload(fmt.Sprint("before ", i)))
 	}
 	var wg sync.WaitGroup
-	defer wg.Wait() // also if the case fails
+	defer wg.Wait() // even if the case fails
 	wg.Go(func() {
 		for i := range during {
 			assert.NoError(e, e.j.Log(e.ctx, upload(fmt.Sprint("during ", i))))

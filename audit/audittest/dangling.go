@@ -12,7 +12,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// What a reconciler may count on when it goes through what others left.
+// This file checks the loop of a reconciler over dangling intents.
 
 var danglingCases = []testCase{
 	{"dangling/nothing", danglingNothing},
@@ -29,14 +29,14 @@ func isLost(err error) bool {
 	return errors.Is(err, audit.ErrNotHeld) || errors.Is(err, audit.ErrNoIntent)
 }
 
-// When nothing dangles the loop MUST end without an error.
+// If nothing dangles, the loop MUST end without an error.
 func danglingNothing(e *env) {
 	assert.Empty(e, e.dangling(audit.DanglingQuery{}))
 	require.NoError(e, e.begin(upload("k"), 0).Settle(e.ctx, ok))
 	assert.Empty(e, e.dangling(audit.DanglingQuery{}))
 }
 
-// Intents MUST come in the order in which they were begun.
+// Intents MUST be yielded in the order of Begin.
 func danglingOldestFirst(e *env) {
 	var want []string
 	for i := range 10 {
@@ -46,8 +46,8 @@ func danglingOldestFirst(e *env) {
 	assert.Equal(e, want, idsOf(e.dangling(audit.DanglingQuery{})))
 }
 
-// Leaving the loop early MUST leave the intents that were not reached to be
-// found at once, and the one that was reached held.
+// If the loop ends early, the current intent MUST be held, and the remaining
+// intents MUST be found again at once.
 func danglingBreak(e *env) {
 	for i := range 5 {
 		e.begin(upload(fmt.Sprint(i)), e.short())
@@ -66,8 +66,8 @@ func danglingBreak(e *env) {
 	require.NoError(e, reached.Settle(e.ctx, ok))
 }
 
-// A query MUST give the intents of that backend and bucket only, and leave the
-// others alone.
+// A query MUST return only the intents of its backend and bucket, and leave the
+// others unchanged.
 func danglingFilter(e *env) {
 	for _, b := range []string{"s3/a", "s3/b", "gcs/a"} {
 		ev := upload(b)
@@ -89,8 +89,8 @@ func danglingFilter(e *env) {
 	assert.Equal(e, []string{"gcs/a"}, find("", "a"))
 }
 
-// The loop MUST be able to settle what it is given, and to use the journal
-// otherwise, without waiting for itself.
+// The loop MUST be able to settle its intents and to use the journal without a
+// deadlock.
 func danglingSettleInLoop(e *env) {
 	const n = 5
 	for i := range n {
@@ -110,8 +110,8 @@ func danglingSettleInLoop(e *env) {
 	e.wantOpen(0)
 }
 
-// An intent that its holder settles while the loop runs MUST NOT be given out
-// as if it were open: either it does not come, or the holder has lost it.
+// If a holder settles its intent during the loop, the loop MUST NOT yield it as
+// open. Either the loop skips it, or the holder has lost it.
 func danglingSettledMeanwhile(e *env) {
 	var held []audit.Intent
 	for i := range 4 {
@@ -135,8 +135,8 @@ func danglingSettledMeanwhile(e *env) {
 	e.wantOpen(0)
 }
 
-// Of reconcilers that run at the same time exactly one MUST get each intent,
-// and together they MUST get all.
+// Of concurrent reconcilers, exactly one MUST get each intent, and together
+// they MUST get all of them.
 func danglingConcurrent(e *env) {
 	const n, reconcilers = 24, 6
 	for i := range n {
@@ -169,8 +169,8 @@ func danglingConcurrent(e *env) {
 	e.wantOpen(0)
 }
 
-// What one process began another MUST be able to settle, whose stream then
-// holds the entry.
+// A process MUST be able to settle the intent of another process. The entry is
+// then in the log of the settling process.
 func danglingOtherHandle(e *env) {
 	e.log(upload("mine"))
 	in := e.begin(upload("left"), e.short())

@@ -8,7 +8,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// Defects in whose entry it is.
+// This file contains defects in the actors of entries.
 
 func without(ctx context.Context) context.Context { return audit.WithActor(ctx, audit.Actor{}) }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// Defects in what is stored of an event.
+// This file contains defects in stored events.
 
 var entryDefects = []defect{
 	{"loses every tenth event", func(b *broken) {

@@ -10,7 +10,8 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// Defects in how intents are begun, held, found and settled.
+// This file contains defects in beginning, holding, finding and settling
+// intents.
 
 var intentDefects = []defect{
 	{"stores an entry twice", func(b *broken) {
@@ -112,7 +113,7 @@ var intentDefects = []defect{
 	}, []string{"intents/begun with an outcome"}},
 
 	{"begins an operation twice", func(b *broken) {
-		var mu sync.Mutex // so that it does, however many look at once
+		var mu sync.Mutex // so that it happens despite concurrent calls
 		b.begin = func(ctx context.Context, e audit.Event, d time.Duration) (audit.Intent, error) {
 			mu.Lock()
 			defer mu.Unlock()

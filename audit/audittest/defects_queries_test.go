@@ -11,7 +11,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// Defects in what a query selects.
+// This file contains defects in the selection of queries.
 
 var queryDefects = []defect{
 	{"ignores the user", asked(func(q *audit.Query) { q.UserID = "" }), []string{"queries/by user", "queries/pages, oldest first"}},
@@ -91,7 +91,7 @@ var queryDefects = []defect{
 		var reading atomic.Bool
 		b.log = func(ctx context.Context, e audit.Event) error {
 			if reading.Load() {
-				return context.DeadlineExceeded // what a caller sees of a journal that waits for itself
+				return context.DeadlineExceeded // the error that a caller gets from a deadlocked journal
 			}
 			return b.Memory.Log(ctx, e)
 		}

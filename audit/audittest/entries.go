@@ -14,7 +14,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// What is stored of an event: every field, as it was given.
+// This file checks the stored form of events: every field, unchanged.
 
 var entryCases = []testCase{
 	{"entries/one for each event", logOne},
@@ -32,7 +32,7 @@ var entryCases = []testCase{
 	{"entries/events of one operation", oneOperation},
 }
 
-// fullEvent has every field set.
+// fullEvent returns an event with every field set.
 func fullEvent() audit.Event {
 	return audit.Event{
 		OpID:       "0198f2e0-1111-7000-8000-0000000000aa",
@@ -65,7 +65,7 @@ func checkIdentity(e *env, en audit.Entry) {
 	assert.True(e, en.CreatedAt.Equal(en.CreatedAt.Truncate(time.Microsecond)), "CreatedAt has microseconds")
 }
 
-// isUUID is the hyphenated, lower-case form.
+// isUUID reports whether s is a UUID in hyphenated, lowercase form.
 func isUUID(s string) bool {
 	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
 		return false
@@ -73,11 +73,11 @@ func isUUID(s string) bool {
 	return strings.Trim(s, "0123456789abcdef-") == ""
 }
 
-// Log MUST store exactly one entry for each event, with an id, a place in its
-// writer's stream that starts at 0, and an operation id and a time where the
-// event has none.
+// Log MUST store exactly one entry for each event. The entry has an ID and a
+// position in its writer's log, which starts at 0. If the event has no
+// operation ID or time, Log generates them.
 func logOne(e *env) {
-	before := time.Now().Add(-time.Hour) // the journal's clock need not be this one
+	before := time.Now().Add(-time.Hour) // the journal's clock may differ
 	for i := range 3 {
 		e.log(upload(fmt.Sprint(i)))
 	}
@@ -106,7 +106,7 @@ func logWithoutOutcome(e *env) {
 	assert.Equal(e, audit.OutcomeOK, e.only().Outcome)
 }
 
-// Every outcome MUST be stored as it is.
+// Every outcome MUST be stored unchanged.
 func logOutcomes(e *env) {
 	outcomes := []audit.Outcome{audit.OutcomeOK, audit.OutcomeFailed, audit.OutcomeDenied, audit.OutcomeUnknown, audit.OutcomeBegun}
 	for _, o := range outcomes {
@@ -119,7 +119,7 @@ func logOutcomes(e *env) {
 	}
 }
 
-// Every field MUST come back as it was given.
+// Every field MUST be returned unchanged.
 func allFields(e *env) {
 	e.log(fullEvent())
 	en := e.only()
@@ -127,8 +127,8 @@ func allFields(e *env) {
 	checkIdentity(e, en)
 }
 
-// What was not set MUST come back as the zero value: no size of 0, no empty
-// digest, no empty attrs.
+// Unset fields MUST be returned as zero values: not as a size of 0, an empty
+// digest or empty attrs.
 func noFields(e *env) {
 	ev := audit.Event{
 		OpID: "0198f2e0-1111-7000-8000-0000000000aa", OccurredAt: time.Unix(0, 0), Action: audit.ActionList,
@@ -138,7 +138,7 @@ func noFields(e *env) {
 	e.same(ev, e.only().Event)
 }
 
-// An unknown size MUST NOT become 0, nor 0 an unknown size.
+// An unknown size MUST NOT become 0, and 0 MUST NOT become unknown.
 func sizes(e *env) {
 	given := []*int64{nil, new(int64(0)), new(int64(1)), new(int64(math.MaxInt64))}
 	for _, s := range given {
@@ -149,15 +149,15 @@ func sizes(e *env) {
 	}
 }
 
-// Times MUST be stored in UTC, cut (not rounded) to microseconds, from 1970 to
-// the end of 9999.
+// Times from 1970 to the end of 9999 MUST be stored in UTC, truncated (not
+// rounded) to microseconds.
 func times(e *env) {
 	given := []time.Time{
 		time.Unix(0, 0),
 		time.Date(2026, 3, 29, 2, 30, 0, 999_999_999, time.UTC),
 		time.Date(2026, 12, 31, 23, 30, 0, 1_000, time.FixedZone("west", -8*3600)),
 		time.Date(2026, 1, 1, 0, 30, 0, 1_999, time.FixedZone("east", 14*3600)),
-		time.Date(2300, 1, 1, 0, 0, 0, 0, time.UTC), // beyond nanoseconds in 64 bits
+		time.Date(2300, 1, 1, 0, 0, 0, 0, time.UTC), // out of range for nanoseconds in 64 bits
 		time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC),
 	}
 	for _, at := range given {
@@ -172,8 +172,8 @@ func times(e *env) {
 	}
 }
 
-// Names and values of attrs MUST come back whatever text they are, as many and
-// as long as the limits allow.
+// Names and values of attrs MUST be returned unchanged, whatever their text, up
+// to the limits.
 func attrs(e *env) {
 	many := map[string]string{}
 	for i := range 64 {
@@ -195,7 +195,7 @@ func attrs(e *env) {
 	}
 }
 
-// badEvents are those that only a mistake in the program can make.
+// badEvents returns events that only a programming error can cause.
 func badEvents() map[string]audit.Event {
 	return map[string]audit.Event{
 		"no action":          {},
@@ -218,8 +218,8 @@ func tooManyAttrs() map[string]string {
 	return m
 }
 
-// An event that can't be stored MUST be refused with ErrEvent and leave
-// nothing; what is logged before and after MUST be stored.
+// An event that can never be stored MUST be refused with ErrEvent and leave
+// nothing. Events logged before and after it MUST be stored.
 func badEventsRefused(e *env) {
 	e.log(upload("before"))
 	for name, ev := range badEvents() {
@@ -231,8 +231,8 @@ func badEventsRefused(e *env) {
 	assert.Equal(e, got[0].Seq+1, got[1].Seq, "no gap")
 }
 
-// What the caller does to its event after Log MUST have no effect, and Log MUST
-// NOT change it.
+// Changes of the caller to its event after Log MUST have no effect, and Log
+// MUST NOT change the event.
 func logKeepsNothing(e *env) {
 	ev := fullEvent()
 	e.log(ev)
@@ -241,7 +241,7 @@ func logKeepsNothing(e *env) {
 	e.same(fullEvent(), e.only().Event)
 }
 
-// What a reader does to an entry MUST have no effect on the trail.
+// Changes of a reader to an entry MUST have no effect on the trail.
 func entriesAreCopies(e *env) {
 	e.log(fullEvent())
 	en := e.only()
@@ -250,8 +250,8 @@ func entriesAreCopies(e *env) {
 	e.same(fullEvent(), e.only().Event)
 }
 
-// A context that is done MUST be refused with its error by every call, and
-// nothing MUST be stored, settled or taken over.
+// Every call MUST refuse a context that is done, with its error. Nothing MUST
+// be stored, settled or taken over.
 func doneContext(e *env) {
 	done, cancel := context.WithCancel(e.ctx)
 	cancel()
@@ -283,8 +283,8 @@ func doneContext(e *env) {
 	e.only()
 }
 
-// Several entries of one operation MUST be possible: a plain logger's begun and
-// ok, or an amendment.
+// Several entries of one operation MUST be possible, such as begun and ok of a
+// plain logger, or an amendment.
 func oneOperation(e *env) {
 	ev := upload("k")
 	ev.OpID, ev.Outcome = "0198f2e0-1111-7000-8000-0000000000aa", audit.OutcomeBegun

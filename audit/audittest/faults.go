@@ -12,7 +12,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// Call names a method of a journal or of its intents.
+// Call is the name of a method of a journal or an intent.
 type Call string
 
 const (
@@ -25,37 +25,39 @@ const (
 
 // Fault makes one call, or every call, fail or wait.
 type Fault struct {
-	// Call is the method that it is about. Required.
+	// Call is the affected method. Required.
 	Call Call
 
-	// Match selects calls by their event; nil selects all. For Settle it is
-	// given the event with the result. Claim has no event: it is given one
-	// with the OpID alone. It may be called concurrently.
+	// Match selects calls by their event; nil selects all. For Settle, the
+	// event includes the result. For Claim, which has no event, Match receives
+	// an event with only the OpID. It must be safe for concurrent use.
 	Match func(audit.Event) bool
 
-	// Nth is which of the selected calls it is about, counted from when the
-	// fault was added, 1 being the next; 0: every one.
+	// Nth selects one of these calls, counted from the addition of the fault; 1
+	// is the next call. 0 selects every call.
 	Nth int
 
-	// After lets the call take effect first, so that what the caller is told
-	// differs from what happened: the case of a lost acknowledgement.
+	// After makes the call take effect before it fails or waits. With Err, it
+	// simulates a lost acknowledgment.
 	After bool
 
-	// Gate makes the call wait there, before or after the effect; nil: it
-	// does not wait. If the call's context is done first, the call fails with
-	// the context's error.
+	// Gate makes the call wait, before its effect or, with After, after it. If
+	// Gate is nil, the call does not wait. If the call's context ends first,
+	// the call fails with its error.
 	Gate *Gate
 
-	// Err is what the call fails with; nil: it doesn't, and goes on when the
-	// Gate is open. After a call that failed by itself its own error stays.
+	// Err is the error of the call. If it is nil, the call continues once the
+	// Gate is open. If the call itself fails, its own error is returned.
 	Err error
 }
 
-// Faults is an [audit.Journal] whose calls fail or wait as [Faults.Add] says,
-// for tests of those who use a journal. All other calls go to the journal
-// beneath; so do all calls of the intents that it gives out. It is an
-// [audit.Reader], whose calls never fail, if the journal beneath is one; else its
-// Entries is errors.ErrUnsupported. It is safe for concurrent use.
+// Faults is an [audit.Journal] for tests of code that uses a journal. Calls
+// selected by [Faults.Add] fail or wait. All other calls, including those of
+// its intents, go to the underlying journal.
+//
+// Faults is also an [audit.Reader]. If the underlying journal is one, Entries
+// never fails artificially. Otherwise, Entries yields errors.ErrUnsupported.
+// Faults is safe for concurrent use.
 type Faults struct {
 	reading
 	journal audit.Journal
@@ -65,7 +67,7 @@ type Faults struct {
 	calls  map[Call]int
 }
 
-// reading makes a Reader of a logger.
+// reading converts a logger to a Reader.
 type reading struct{ logger audit.Logger }
 
 // Entries implements [audit.Reader].
@@ -78,45 +80,45 @@ func (r reading) Entries(ctx context.Context, q audit.Query) iter.Seq2[audit.Ent
 
 type planned struct {
 	Fault
-	seen int // selected calls so far
+	seen int // number of selected calls so far
 }
 
-// NewFaults returns a Faults over j, which fails nothing yet. A logger that is
-// no journal is passed through [audit.AsJournal].
+// NewFaults returns a Faults without faults on top of j. A logger that is not a
+// journal is wrapped with [audit.AsJournal].
 func NewFaults(j audit.Logger) *Faults {
 	return &Faults{reading: reading{j}, journal: audit.AsJournal(j), calls: map[Call]int{}}
 }
 
-// Add adds faults. If several are about the same call the one that was added
-// first counts. It panics if a fault names no call that there is.
+// Add adds faults. If several faults select the same call, the first one added
+// applies. Add panics if Fault.Call is not a known method.
 func (f *Faults) Add(faults ...Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, x := range faults {
 		switch x.Call {
 		case CallLog, CallBegin, CallClaim, CallRenew, CallSettle:
-		default: // it would never happen, and the test that counts on it would pass
+		default: // otherwise, the fault would never happen, and its test would pass
 			panic(fmt.Sprintf("audittest: Fault.Call %q: want Log, Begin, Claim, Renew or Settle", x.Call))
 		}
 		f.faults = append(f.faults, &planned{Fault: x})
 	}
 }
 
-// Clear removes all faults. Calls that wait at a gate go on waiting.
+// Clear removes all faults. Calls that wait at a gate continue to wait.
 func (f *Faults) Clear() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.faults = nil
 }
 
-// Calls returns how often c was called, whether or not it failed.
+// Calls returns the number of calls of c, including failed ones.
 func (f *Faults) Calls(c Call) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.calls[c]
 }
 
-// call runs do, the call beneath, with the fault that is about it.
+// call runs do, the underlying call, with the fault that applies to it.
 func (f *Faults) call(ctx context.Context, c Call, e audit.Event, do func() error) error {
 	x := f.next(c, e)
 	if x == nil {
@@ -136,7 +138,7 @@ func (f *Faults) call(ctx context.Context, c Call, e audit.Event, do func() erro
 	return do()
 }
 
-// next counts the call and returns the fault that is about it, or nil.
+// next counts the call and returns the fault that applies to it, or nil.
 func (f *Faults) next(c Call, e audit.Event) *Fault {
 	f.mu.Lock()
 	f.calls[c]++
@@ -145,7 +147,7 @@ func (f *Faults) next(c Call, e audit.Event) *Fault {
 
 	var hit *Fault
 	for _, x := range faults {
-		if x.Call != c || x.Match != nil && !x.Match(e) { // Match runs unlocked: it may ask Calls
+		if x.Call != c || x.Match != nil && !x.Match(e) { // Match runs unlocked, because it may use Calls
 			continue
 		}
 		f.mu.Lock()
@@ -164,8 +166,8 @@ func (f *Faults) Log(ctx context.Context, e audit.Event) error {
 	return f.call(ctx, CallLog, e, func() error { return f.journal.Log(ctx, e) })
 }
 
-// Begin implements [audit.Journal]. If it fails after its effect the intent is
-// open and nobody holds it, as after a lost acknowledgement.
+// Begin implements [audit.Journal]. If it fails after its effect, the intent is
+// open without a holder, as after a lost acknowledgment.
 func (f *Faults) Begin(ctx context.Context, e audit.Event, lease time.Duration) (audit.Intent, error) {
 	return f.take(ctx, CallBegin, e, func() (audit.Intent, error) { return f.journal.Begin(ctx, e, lease) })
 }
@@ -187,8 +189,8 @@ func (f *Faults) take(ctx context.Context, c Call, e audit.Event, do func() (aud
 	return faultyIntent{in, f}, nil
 }
 
-// Dangling implements [audit.Journal]. Faults are about the intents that it
-// yields, not about itself.
+// Dangling implements [audit.Journal]. Faults affect the yielded intents, not
+// Dangling itself.
 func (f *Faults) Dangling(ctx context.Context, q audit.DanglingQuery) iter.Seq2[audit.Intent, error] {
 	return func(yield func(audit.Intent, error) bool) {
 		for in, err := range f.journal.Dangling(ctx, q) {
@@ -215,7 +217,7 @@ func (in faultyIntent) Settle(ctx context.Context, r audit.Result, also ...audit
 	return in.f.call(ctx, CallSettle, in.Event().With(r), func() error { return in.Intent.Settle(ctx, r, also...) })
 }
 
-// Gate holds up calls until it is opened.
+// Gate blocks calls until it is opened.
 type Gate struct {
 	reached, opened         chan struct{}
 	onceReached, onceOpened sync.Once
@@ -226,11 +228,12 @@ func NewGate() *Gate {
 	return &Gate{reached: make(chan struct{}), opened: make(chan struct{})}
 }
 
-// Reached is closed when the first call has come to the gate.
+// Reached returns a channel that is closed when the first call arrives at the
+// gate.
 func (g *Gate) Reached() <-chan struct{} { return g.reached }
 
-// Open lets all calls through, those that wait and those to come. Opening it
-// again does nothing.
+// Open lets all calls pass, the waiting ones and later ones. A second call has
+// no effect.
 func (g *Gate) Open() { g.onceOpened.Do(func() { close(g.opened) }) }
 
 func (g *Gate) wait(ctx context.Context) error {

@@ -33,7 +33,7 @@ func keys(t *testing.T, m *audit.Memory) []string {
 	return out
 }
 
-// With no fault it is the journal beneath.
+// Without faults, Faults behaves like the underlying journal.
 func TestFaultsConform(t *testing.T) {
 	type faulty struct {
 		*audittest.Faults
@@ -129,7 +129,7 @@ func TestFaultsInIntents(t *testing.T) {
 
 	// Intents from Claim and Dangling are wrapped too.
 	f.Add(audittest.Fault{Call: audittest.CallSettle, Err: errFull, Match: func(e audit.Event) bool {
-		return e.Outcome == audit.OutcomeUnknown // the result's
+		return e.Outcome == audit.OutcomeUnknown // the outcome of the result
 	}})
 	now = now.Add(2 * time.Minute)
 	n := 0

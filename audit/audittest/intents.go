@@ -13,7 +13,8 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// From begin to settle: what an intent becomes, and that it becomes it once.
+// This file checks intents from Begin to Settle. Each one becomes exactly one
+// entry.
 
 var intentCases = []testCase{
 	{"intents/begun, no entry yet", beginLeavesNoEntry},
@@ -36,15 +37,15 @@ var intentCases = []testCase{
 	{"intents/many open, settled in any order", manyIntents},
 }
 
-// An operation that was begun MUST be open and MUST NOT be an entry yet.
+// An operation that has begun MUST be open and MUST NOT be an entry yet.
 func beginLeavesNoEntry(e *env) {
 	e.begin(upload("k"), 0)
 	e.wantOpen(1)
 	assert.Empty(e, e.entries(audit.Query{}))
 }
 
-// Settle MUST replace the intent by exactly one entry, with the operation's id
-// and the time at which it was begun, settled by the writer.
+// Settle MUST replace the intent with exactly one entry, settled by the writer.
+// The entry has the operation's ID and the time of Begin.
 func settleLeavesOneEntry(e *env) {
 	in := e.begin(upload("k"), 0)
 	require.NoError(e, in.Settle(e.ctx, ok))
@@ -58,8 +59,8 @@ func settleLeavesOneEntry(e *env) {
 	checkIdentity(e, en)
 }
 
-// The entry MUST carry the result's fields in place of the event's, and its
-// attrs in addition to the event's.
+// The entry MUST have the result's fields in place of the event's, and the
+// result's attrs in addition to the event's.
 func settleMerges(e *env) {
 	begun := fullEvent()
 	begun.Outcome, begun.ErrorCode = "", ""
@@ -73,7 +74,7 @@ func settleMerges(e *env) {
 	e.same(begun.With(r), e.only().Event)
 }
 
-// What the result leaves out MUST stay as the event had it.
+// Fields missing in the result MUST remain as in the event.
 func settleKeeps(e *env) {
 	begun := fullEvent()
 	begun.Outcome = ""
@@ -92,8 +93,8 @@ func settleTwice(e *env) {
 	assert.Equal(e, audit.OutcomeOK, e.only().Outcome)
 }
 
-// Of concurrent calls of Settle exactly one MUST succeed, and the others MUST
-// fail with ErrNotHeld.
+// Of concurrent calls of Settle, exactly one MUST succeed. The others MUST fail
+// with ErrNotHeld.
 func settleByMany(e *env) {
 	in := e.begin(upload("k"), 0)
 	var won atomic.Int32
@@ -113,7 +114,7 @@ func settleByMany(e *env) {
 	e.wantOpen(0)
 }
 
-// Every outcome but begun MUST be possible as the end of an intent.
+// Every outcome except begun MUST be able to settle an intent.
 func settleBadly(e *env) {
 	for _, o := range []audit.Outcome{audit.OutcomeFailed, audit.OutcomeDenied, audit.OutcomeUnknown} {
 		in := e.begin(upload(string(o)), 0)
@@ -127,15 +128,16 @@ func settleBadly(e *env) {
 	}
 }
 
-// The entry MUST say when it was the reconciler who settled.
+// The entry MUST identify settlement by the reconciler.
 func settledByReconciler(e *env) {
 	in := e.begin(upload("k"), 0)
 	require.NoError(e, in.Settle(e.ctx, audit.Result{Outcome: audit.OutcomeUnknown, SettledBy: audit.SettledByReconciler}))
 	assert.Equal(e, audit.SettledByReconciler, e.only().SettledBy)
 }
 
-// Further events MUST become entries right after the operation's, in their
-// order, with an operation id and an outcome (ok) where they have none.
+// Additional events MUST become entries directly after the operation's entry,
+// in their order. If they have no operation ID or outcome, they get an ID and
+// ok.
 func alsoInOrder(e *env) {
 	in := e.begin(upload("k"), 0)
 	var also []audit.Event
@@ -161,8 +163,8 @@ func alsoInOrder(e *env) {
 	assert.Len(e, ops, 6, "each has an operation id of its own")
 }
 
-// If one of the further events can't be stored, Settle MUST fail with ErrEvent
-// and store none of them; the intent MUST stay, held by the same holder.
+// If one of the additional events can never be stored, Settle MUST fail with
+// ErrEvent and store none of them. The same holder MUST still hold the intent.
 func alsoAtomic(e *env) {
 	in := e.begin(upload("k"), 0)
 	err := in.Settle(e.ctx, ok, upload("good"), audit.Event{Action: "Not An Action"})
@@ -173,15 +175,15 @@ func alsoAtomic(e *env) {
 	e.only()
 }
 
-// A result that can't be stored MUST be refused with ErrEvent; the intent MUST
-// stay, held by the same holder.
+// A result that can never be stored MUST be refused with ErrEvent. The same
+// holder MUST still hold the intent.
 func badResult(e *env) {
 	in := e.begin(upload("k"), 0)
 	for name, r := range map[string]audit.Result{
 		"no outcome":         {},
 		"begun":              {Outcome: audit.OutcomeBegun},
-		"unheard-of outcome": {Outcome: "fine"},
-		"unheard-of settler": {Outcome: audit.OutcomeOK, SettledBy: "me"},
+		"unknown outcome": {Outcome: "fine"},
+		"unknown settler": {Outcome: audit.OutcomeOK, SettledBy: "me"},
 		"short digest":       {Outcome: audit.OutcomeOK, SHA256: []byte{1, 2, 3}},
 		"negative size":      {Outcome: audit.OutcomeOK, Size: new(int64(-1))},
 	} {
@@ -193,7 +195,7 @@ func badResult(e *env) {
 	e.only()
 }
 
-// Begin with an outcome MUST be refused with ErrEvent: it is no beginning.
+// Begin with an outcome MUST be refused with ErrEvent.
 func beginWithOutcome(e *env) {
 	for _, o := range []audit.Outcome{audit.OutcomeOK, audit.OutcomeBegun} {
 		ev := upload("k")
@@ -205,8 +207,8 @@ func beginWithOutcome(e *env) {
 	assert.Empty(e, e.entries(audit.Query{}))
 }
 
-// Begin with an event that can't be stored MUST be refused with ErrEvent and
-// leave nothing.
+// Begin with an event that can never be stored MUST be refused with ErrEvent
+// and leave nothing.
 func beginBadEvent(e *env) {
 	for name, ev := range badEvents() {
 		if ev.Outcome != "" {
@@ -218,8 +220,8 @@ func beginBadEvent(e *env) {
 	e.wantOpen(0)
 }
 
-// A second intent of an operation that is open MUST be refused with ErrEvent,
-// by whichever handle, and the first MUST stay held.
+// A second intent of an open operation MUST be refused with ErrEvent, through
+// every handle. The first intent MUST still be held.
 func beginTwice(e *env) {
 	in := e.begin(upload("first"), 0)
 	again := upload("second")
@@ -233,7 +235,7 @@ func beginTwice(e *env) {
 	assert.Equal(e, "first", e.only().Key)
 }
 
-// Of concurrent calls of Begin for one operation exactly one MUST succeed.
+// Of concurrent calls of Begin for one operation, exactly one MUST succeed.
 func beginByMany(e *env) {
 	ev := upload("k")
 	ev.OpID = "0198f2e0-0000-7000-8000-000000000001"
@@ -256,10 +258,10 @@ func beginByMany(e *env) {
 	e.only()
 }
 
-// ID and Event MUST give what was stored, a minted operation id and time
-// included, and what the caller does to that copy MUST have no effect.
+// OpID and Event MUST return the stored values, including a generated operation
+// ID and time. Changes of the caller to that copy MUST have no effect.
 func intentEvent(e *env) {
-	before := time.Now().Add(-time.Hour) // the journal's clock need not be this one
+	before := time.Now().Add(-time.Hour) // the journal's clock may differ
 	in := e.begin(upload("k\x00"), 0)
 	got := in.Event()
 	assert.Equal(e, in.OpID(), got.OpID)
@@ -280,7 +282,7 @@ func intentEvent(e *env) {
 	e.same(full, e.only().Event)
 }
 
-// What the caller does to its event after Begin MUST have no effect.
+// Changes of the caller to its event after Begin MUST have no effect.
 func beginKeepsNothing(e *env) {
 	ev := fullEvent()
 	ev.Outcome = ""
@@ -294,8 +296,8 @@ func beginKeepsNothing(e *env) {
 	e.same(want, e.only().Event)
 }
 
-// Intents MUST be independent: each is settled by its own entry, whatever the
-// order in which they were begun.
+// Intents MUST be independent: its own entry settles each of them, regardless
+// of the order of Begin.
 func manyIntents(e *env) {
 	const n = 20
 	var held []audit.Intent

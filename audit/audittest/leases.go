@@ -10,7 +10,8 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// Who holds an intent, and for how long: leases and claims.
+// This file checks leases and claims: the holder of an intent, and the duration
+// of the hold.
 
 var leaseCases = []testCase{
 	{"leases/held, not dangling", heldDoesNotDangle},
@@ -30,7 +31,7 @@ var leaseCases = []testCase{
 	{"leases/claim against settle", claimRacesSettle},
 }
 
-// An intent whose lease lasts MUST NOT be given to a reconciler.
+// An intent MUST NOT be yielded to a reconciler during its lease.
 func heldDoesNotDangle(e *env) {
 	e.begin(upload("k"), long)
 	e.expire()
@@ -38,8 +39,8 @@ func heldDoesNotDangle(e *env) {
 	e.wantOpen(1)
 }
 
-// An intent whose lease has run out MUST be given to one reconciler, who MUST
-// hold it from then on.
+// An intent whose lease has expired MUST be yielded to one reconciler, which
+// MUST then hold it.
 func runsOut(e *env) {
 	in := e.begin(upload("k"), e.short())
 	e.expire()
@@ -52,8 +53,8 @@ func runsOut(e *env) {
 	e.wantOpen(0)
 }
 
-// Once an intent was taken over, its former holder's Renew and Settle MUST fail
-// with ErrNotHeld and change nothing.
+// After an intent is taken over, Renew and Settle of the former holder MUST
+// fail with ErrNotHeld and change nothing.
 func takeoverFences(e *env) {
 	in := e.begin(upload("k"), e.short())
 	e.expire()
@@ -66,8 +67,8 @@ func takeoverFences(e *env) {
 	require.NoError(e, got[0].Settle(e.ctx, ok), "the new holder is unharmed")
 }
 
-// After the reconciler has settled, a late Settle by the former holder MUST
-// fail: one operation, one entry.
+// After a reconciler has settled, a late Settle of the former holder MUST fail:
+// one operation has one entry.
 func takeoverThenBothSettle(e *env) {
 	in := e.begin(upload("k"), e.short())
 	e.expire()
@@ -78,8 +79,8 @@ func takeoverThenBothSettle(e *env) {
 	assert.Equal(e, audit.OutcomeUnknown, e.only().Outcome)
 }
 
-// A lease that ran out without anybody's taking the intent over MUST NOT keep
-// its holder from renewing or settling it.
+// If a lease has expired and the intent was not taken over, its holder MUST
+// still be able to renew or settle it.
 func ranOutUnnoticed(e *env) {
 	a, b := e.begin(upload("a"), e.short()), e.begin(upload("b"), e.short())
 	e.expire()
@@ -90,7 +91,7 @@ func ranOutUnnoticed(e *env) {
 	assert.Equal(e, []string{"a", "b"}, keysOf(e.entries(audit.Query{})))
 }
 
-// Renew MUST make the lease end that long from now.
+// Renew MUST set the end of the lease to the given duration from now.
 func renew(e *env) {
 	in := e.begin(upload("k"), e.short())
 	require.NoError(e, in.Renew(e.ctx, long))
@@ -100,7 +101,7 @@ func renew(e *env) {
 	e.only()
 }
 
-// Renew MUST make the lease end that long from now even if it lasted longer.
+// Renew MUST be able to shorten the lease.
 func renewShorter(e *env) {
 	in := e.begin(upload("k"), long)
 	require.NoError(e, in.Renew(e.ctx, e.short()))
@@ -108,8 +109,8 @@ func renewShorter(e *env) {
 	assert.Equal(e, []string{in.OpID()}, idsOf(e.dangling(audit.DanglingQuery{})))
 }
 
-// Renew of an intent that is settled MUST fail with ErrNotHeld and MUST NOT
-// open it again.
+// Renew of a settled intent MUST fail with ErrNotHeld and MUST NOT open it
+// again.
 func renewSettled(e *env) {
 	in := e.begin(upload("k"), long)
 	require.NoError(e, in.Settle(e.ctx, ok))
@@ -119,9 +120,9 @@ func renewSettled(e *env) {
 	e.wantOpen(0)
 }
 
-// A lease of zero MUST be one of a minute, wherever a lease is given.
+// A lease of zero MUST mean one minute in every method.
 func zeroLease(e *env) {
-	takeAll := func() (out []audit.Intent) { // each for a lease of zero
+	takeAll := func() (out []audit.Intent) { // with a lease of zero
 		for in, err := range e.j.Dangling(e.ctx, audit.DanglingQuery{}) {
 			require.NoError(e, err)
 			out = append(out, in)
@@ -134,7 +135,7 @@ func zeroLease(e *env) {
 	claimed := e.begin(upload("claimed"), e.short())
 	_, err := e.j.Claim(e.ctx, claimed.OpID(), 0, nil)
 	require.NoError(e, err)
-	if e.h.Advance == nil { // waiting for a minute would be too long
+	if e.h.Advance == nil { // waiting for a minute would take too long
 		e.expire()
 		assert.Empty(e, takeAll())
 		return
@@ -150,7 +151,7 @@ func zeroLease(e *env) {
 	assert.ElementsMatch(e, all, idsOf(takeAll()), "65 seconds after the takeover")
 }
 
-// A reconciler that dies too MUST lose the intent to the next one.
+// If a reconciler dies too, it MUST lose the intent to the next one.
 func takenOverRunsOut(e *env) {
 	e.begin(upload("k"), e.short())
 	e.expire()
@@ -164,8 +165,8 @@ func takenOverRunsOut(e *env) {
 	e.only()
 }
 
-// Whoever takes an intent over MUST get its event as it was begun, and the
-// entry MUST be as if the first holder had settled it.
+// A new holder MUST get the original event of the intent. The entry MUST be the
+// same as if the first holder had settled it.
 func eventOutlivesTakeover(e *env) {
 	events := []audit.Event{fullEvent(), hostileEvent(), upload("bare"), {Action: "host.own", Size: new(int64(0))}}
 	for i, ev := range events {
@@ -180,7 +181,7 @@ func eventOutlivesTakeover(e *env) {
 	for i, ev := range events {
 		claimed, err := other.Claim(e.ctx, held[i].OpID(), long, nil)
 		require.NoError(e, err)
-		if ev.OpID == "" { // minted by Begin
+		if ev.OpID == "" { // generated by Begin
 			ev.OpID, ev.OccurredAt = held[i].OpID(), held[i].Event().OccurredAt
 		}
 		e.same(ev, held[i].Event())
@@ -193,8 +194,8 @@ func eventOutlivesTakeover(e *env) {
 	}
 }
 
-// Claim MUST take an open intent over, whoever holds it and however long, by
-// whichever handle; the former holder's calls MUST fail with ErrNotHeld.
+// Claim MUST take over an open intent through every handle, whoever holds it
+// and for however long. Calls of the former holder MUST fail with ErrNotHeld.
 func claim(e *env) {
 	in := e.begin(upload("k"), long)
 	got, err := e.second().Claim(e.ctx, in.OpID(), long, nil)
@@ -213,8 +214,8 @@ func claim(e *env) {
 	e.only()
 }
 
-// What match refuses MUST be left as it is and be ErrNoIntent; match MUST be
-// given the event as it was begun.
+// match MUST receive the original event. If match returns false, Claim MUST
+// return ErrNoIntent and leave the intent unchanged.
 func claimMatching(e *env) {
 	in := e.begin(upload("k"), long)
 	got, err := e.j.Claim(e.ctx, in.OpID(), e.short(), func(seen audit.Event) bool {
@@ -231,8 +232,8 @@ func claimMatching(e *env) {
 	e.only()
 }
 
-// Claim of an operation that was never begun, or is settled, MUST fail with
-// ErrNoIntent, and so MUST an id that can't be one.
+// Claim MUST fail with ErrNoIntent if the operation never began, is settled, or
+// has an invalid ID.
 func claimUnknown(e *env) {
 	in := e.begin(upload("k"), 0)
 	require.NoError(e, in.Settle(e.ctx, ok))
@@ -244,8 +245,8 @@ func claimUnknown(e *env) {
 	e.only()
 }
 
-// However claims and settlements meet, each operation MUST end in exactly one
-// entry, and every call that lost MUST say ErrNotHeld or ErrNoIntent.
+// Whatever the order of claims and settlements, each operation MUST have
+// exactly one entry. Every losing call MUST return ErrNotHeld or ErrNoIntent.
 func claimRacesSettle(e *env) {
 	const operations = 8
 	other := e.second()
@@ -274,8 +275,8 @@ func claimRacesSettle(e *env) {
 		close(start)
 		wg.Wait()
 	}
-	// Two claims may take it from each other and from the first, but the last
-	// one of them holds it until it settles.
+	// Two claims may take the intent from each other and from the first holder,
+	// but the last one holds it until it settles.
 	got := e.entries(audit.Query{})
 	require.Len(e, got, operations)
 	ops := map[string]bool{}

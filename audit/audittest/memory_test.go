@@ -21,7 +21,7 @@ func TestMemory(t *testing.T) {
 	})
 }
 
-// The same with leases that really run out.
+// This test repeats the suite with real leases.
 func TestMemoryRealLeases(t *testing.T) {
 	audittest.Run(t, func(*testing.T) audittest.Harness {
 		m := &audit.Memory{}
@@ -32,7 +32,7 @@ func TestMemoryRealLeases(t *testing.T) {
 	})
 }
 
-// A mirror changes nothing about the trail.
+// A mirror does not change the trail.
 func TestMulti(t *testing.T) {
 	type multi struct {
 		audit.Journal

@@ -11,15 +11,15 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// Which entries a query selects, in which order, and page by page.
+// This file checks the selection, the order and the pages of queries.
 
-// minute is when the nth entry of the queried trail occurred.
+// minute returns the time of the nth entry of the queried trail.
 func minute(n int) time.Time { return time.Date(2026, 5, 1, 12, n, 0, 0, time.UTC) }
 
 func opID(n int) string { return fmt.Sprintf("0198f2e0-0000-7000-8000-%012d", n) }
 
-// queried is the trail that the query cases ask: entry n has the key in the
-// first column, and occurred at minute n.
+// queried returns the trail of the query cases. Entry n has the key in the
+// first column and occurred at minute n.
 func queried() []audit.Event {
 	type res = audit.Resource
 	events := []audit.Event{
@@ -39,7 +39,7 @@ func queried() []audit.Event {
 	return events
 }
 
-// queryCases are the table of what each query MUST select, and cases on order
+// queryCases returns a table of queries with their results, and cases for order
 // and pages.
 func queryCases() []testCase {
 	all := []int{0, 1, 2, 3, 4, 5, 6, 7, 8}
@@ -50,7 +50,7 @@ func queryCases() []testCase {
 		{"queries/of an empty trail", queryEmpty},
 	}
 	for _, q := range []struct {
-		name  string // completed by "a query MUST select just these"
+		name  string // completed by "a query MUST select only these"
 		query audit.Query
 		want  []int
 	}{
@@ -110,12 +110,12 @@ func queryCases() []testCase {
 	return cases
 }
 
-// Pages MUST follow one another without a gap or an overlap: each begins after
-// the ID that the one before ended with, in either direction, filtered or not,
-// and entries that are stored meanwhile disturb neither.
+// Pages MUST follow one another without a gap or an overlap, in both
+// directions, filtered or not. Each page begins after the last ID of the
+// previous one. Entries stored concurrently MUST NOT disturb them.
 func pages(e *env, newest bool) {
 	const n, limit = 11, 3
-	users := map[string][]string{} // "": all
+	users := map[string][]string{} // "" contains all
 	for i := range n {
 		ev := upload(fmt.Sprint(i))
 		ev.Actor.UserID = fmt.Sprint("u", i%2)
@@ -138,7 +138,7 @@ func pages(e *env, newest bool) {
 			}
 			paged = append(paged, keysOf(page)...)
 			q.After = page[len(page)-1].ID
-			if newest { // oldest first they would be on the last page
+			if newest { // in ascending order, they would be on the last page
 				e.log(audit.Event{Action: audit.ActionUpload, Key: "meanwhile", Actor: audit.Actor{UserID: user}})
 			}
 		}
@@ -146,8 +146,8 @@ func pages(e *env, newest bool) {
 	}
 }
 
-// The loop MUST be able to end early and to use the journal without waiting for
-// itself, and the journal MUST go on working afterwards.
+// The loop MUST be able to end early and to use the journal without a deadlock.
+// The journal MUST work afterwards.
 func queryLoop(e *env) {
 	e.log(queried()...)
 	n := 0
@@ -160,7 +160,7 @@ func queryLoop(e *env) {
 		}
 	}
 	require.Equal(e, 3, n)
-	for range 20 { // none keeps what it read with
+	for range 20 { // no loop may retain its connection
 		for _, err := range e.j.Entries(e.ctx, audit.Query{}) {
 			require.NoError(e, err)
 			break

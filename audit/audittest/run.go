@@ -1,8 +1,8 @@
 // Package audittest checks implementations of [audit.Journal] and
-// [audit.Reader] against their contract, and helps to test those who use one.
+// [audit.Reader] against their contract. It also helps to test code that uses a
+// journal.
 //
-// [Run] is the conformance suite. An implementation calls it from a test of its
-// own:
+// [Run] is the conformance suite. An implementation calls it from its tests:
 //
 //	func TestConformance(t *testing.T) {
 //		audittest.Run(t, func(t *testing.T) audittest.Harness {
@@ -16,9 +16,9 @@
 //		})
 //	}
 //
-// [Faults] makes chosen calls of a journal fail or wait.
+// [Faults] makes selected calls of a journal fail or wait.
 //
-// The package imports testing and testify: import it from tests only.
+// The package imports testing and testify. Import it only from tests.
 package audittest
 
 import (
@@ -31,37 +31,37 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// Journal is what the suite runs on: a journal whose entries can be read.
+// Journal is a journal with readable entries. The suite requires both.
 type Journal interface {
 	audit.Journal
 	audit.Reader
 }
 
-// Harness is one store, empty at first, and what the suite needs to know of it.
-// Every case asks for a new one. What it opens it also closes, with Cleanup.
+// Harness describes an empty store to the suite. Every case requests a new
+// Harness. The functions of a Harness release their resources with Cleanup.
 type Harness struct {
-	// Open returns a handle onto the store. It is called once, or more often
-	// if Shared.
+	// Open returns a handle to the store. The suite calls it once or, if Shared
+	// is set, several times.
 	Open func(tb testing.TB) Journal
 
-	// Shared says that Open may be called more often and gives a handle of
-	// its own each time, as another process would have. If it is false the
-	// cases about several processes use one handle for all of them.
+	// Shared means that each call of Open returns a separate handle to the same
+	// store, as another process would have. If it is false, the cases about
+	// several processes use one handle for all of them.
 	Shared bool
 
-	// Advance moves the clock of leases ahead by d; entries may or may not
-	// follow. For a journal that goes by its database's clock it does as well
-	// to make all stored leases end earlier by d. If it is nil the suite uses
-	// leases of 50 ms and waits until they have run out.
+	// Advance advances the clock of leases by d. The clock of entries may
+	// advance too. If the journal uses the clock of its database, Advance can
+	// shorten all stored leases by d instead. If it is nil, the suite uses
+	// leases of 50 ms and waits until they expire.
 	Advance func(tb testing.TB, d time.Duration)
 
-	// OpenIntents returns how many intents the store holds, whether or not
-	// their leases have run out.
+	// OpenIntents returns the number of intents in the store, including those
+	// with expired leases.
 	OpenIntents func(tb testing.TB) int
 }
 
-// Run runs every case of the suite as a subtest, one after the other, each on a
-// harness of its own.
+// Run runs every case of the suite as a subtest, sequentially, each with a
+// separate Harness.
 func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 	for _, c := range allCases() {
 		t.Run(c.name, func(t *testing.T) { c.on(t, newHarness(t)) })
@@ -73,11 +73,11 @@ type testCase struct {
 	run  func(e *env)
 }
 
-// caseTimeout ends a case whose journal waits for itself.
+// caseTimeout limits a case, in case the journal deadlocks.
 const caseTimeout = time.Minute
 
-// on runs the case. Its failures go to tb, so that the suite's own tests can
-// see a case fail.
+// on runs the case. It reports failures to tb, so that tests of the suite can
+// observe them.
 func (c testCase) on(tb testing.TB, h Harness) {
 	ctx, cancel := context.WithTimeout(tb.Context(), caseTimeout)
 	defer cancel()
@@ -94,7 +94,7 @@ func allCases() []testCase {
 	return all
 }
 
-// env is what a case works with. It is the case's testing.TB as well.
+// env is the environment of a case. It is also the testing.TB of the case.
 type env struct {
 	testing.TB
 	h   Harness
@@ -102,8 +102,8 @@ type env struct {
 	ctx context.Context
 }
 
-// Leases: of short ones e.expire makes sure that they have run out; long ones
-// outlast any case.
+// These are the leases of the suite. e.expire makes short leases expire. A long
+// lease outlasts every case.
 const (
 	advancedLease = 10 * time.Second
 	realLease     = 50 * time.Millisecond
@@ -119,14 +119,14 @@ func (e *env) short() time.Duration {
 	return realLease
 }
 
-// expire returns once every short lease that was given before has run out.
+// expire returns after every earlier short lease has expired.
 func (e *env) expire() {
 	e.Helper()
 	if e.h.Advance != nil {
 		e.h.Advance(e, advancedLease+time.Second)
 		return
 	}
-	// A lease that was given last runs out last.
+	// The newest lease expires last.
 	in := e.begin(audit.Event{Action: audit.ActionUpload, Bucket: sentinel}, e.short())
 	require.Eventually(e, func() bool {
 		for got, err := range e.j.Dangling(e.ctx, audit.DanglingQuery{Bucket: sentinel}) {
@@ -135,10 +135,10 @@ func (e *env) expire() {
 			}
 		}
 		return false
-	}, caseTimeout/2, 5*time.Millisecond, "a lease of %v never runs out", e.short())
+	}, caseTimeout/2, 5*time.Millisecond, "a lease of %v never expires", e.short())
 }
 
-// second returns another handle onto the store, where there are several.
+// second returns another handle to the store, if it supports several.
 func (e *env) second() Journal {
 	e.Helper()
 	if e.h.Shared {
@@ -168,7 +168,7 @@ func (e *env) log(events ...audit.Event) {
 	}
 }
 
-// entries returns what q selects, but for the sentinels of expire.
+// entries returns the entries selected by q, except those of expire.
 func (e *env) entries(q audit.Query) []audit.Entry {
 	e.Helper()
 	var out []audit.Entry
@@ -181,7 +181,7 @@ func (e *env) entries(q audit.Query) []audit.Entry {
 	return out
 }
 
-// only returns the one entry that there must be.
+// only returns the single entry of the trail.
 func (e *env) only() audit.Entry {
 	e.Helper()
 	got := e.entries(audit.Query{})
@@ -189,8 +189,8 @@ func (e *env) only() audit.Entry {
 	return got[0]
 }
 
-// dangling returns what q selects, taken over for a long time unless q says
-// otherwise.
+// dangling takes over and returns the intents selected by q. If q has no lease,
+// the lease is long.
 func (e *env) dangling(q audit.DanglingQuery) []audit.Intent {
 	e.Helper()
 	if q.Lease == 0 {
@@ -209,7 +209,7 @@ func (e *env) wantOpen(n int) {
 	require.Equal(e, n, e.h.OpenIntents(e), "open intents")
 }
 
-// same requires that got is what want becomes when it is stored.
+// same requires that got is the stored form of want.
 func (e *env) same(want, got audit.Event) {
 	e.Helper()
 	want, err := prepared(want)
@@ -220,7 +220,7 @@ func (e *env) same(want, got audit.Event) {
 	require.Equal(e, want, got)
 }
 
-// prepared returns e as journals store it, with nothing from a context.
+// prepared returns e in stored form, without values from a context.
 func prepared(e audit.Event) (audit.Event, error) {
 	if e.Outcome == "" {
 		return audit.PrepareIntent(context.Background(), e)

@@ -11,16 +11,16 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// This file tests how sequences end.
+// This file checks how sequences end.
 
 var sequenceCases = []testCase{
 	{"queries/ends after its first error", entriesEnd},
 	{"dangling/ends after its first error", danglingEnds},
 }
 
-// endsOnce cancels the context of a sequence at its first element. The sequence MUST
-// then end with an error, unless it yields all n elements, and an error MUST be
-// the last that it yields.
+// endsOnce cancels the context of a sequence at its first element. Unless the
+// sequence yields all n elements, it MUST then end with an error. An error MUST
+// be its last element.
 func endsOnce[V any](e *env, n int, sequence func(context.Context) iter.Seq2[V, error]) {
 	e.Helper()
 	ctx, cancel := context.WithCancel(e.ctx)

@@ -12,8 +12,8 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// Text that strangers send must never make a record impossible, unreadable, or
-// harmful to its neighbours.
+// This file checks hostile text. Text from untrusted sources must never prevent
+// a record, make it unreadable, or harm other records.
 
 var textCases = []testCase{
 	{"text/hostile in every field", hostileEverywhere},
@@ -23,7 +23,7 @@ var textCases = []testCase{
 	{"text/over-long is cut", overLong},
 }
 
-// hostileTexts are the ones that break databases, terminals and readers.
+// hostileTexts returns texts that break databases, terminals and readers.
 func hostileTexts() map[string]string {
 	return map[string]string{
 		"NUL":          "a\x00b",
@@ -43,7 +43,7 @@ func hostileTexts() map[string]string {
 	}
 }
 
-// hostileEvent has hostile text wherever text goes.
+// hostileEvent returns an event with hostile text in every field.
 func hostileEvent() audit.Event {
 	s := "\x00\xff\u202e'\"\\ä😀" + strings.Repeat("long \x01", 5000)
 	return allText(s)
@@ -58,7 +58,7 @@ func allText(s string) audit.Event {
 	}
 }
 
-// checkReadable holds that no text of ev can surprise whoever prints it.
+// checkReadable checks that every text of ev is safe to print.
 func checkReadable(e *env, ev audit.Event) {
 	e.Helper()
 	texts := []string{
@@ -80,7 +80,8 @@ func checkReadable(e *env, ev audit.Event) {
 	}
 }
 
-// Any text in any field MUST be stored, as audit.PrepareLog returns it.
+// Any text in any field MUST be stored in the form returned by
+// audit.PrepareLog.
 func hostileEverywhere(e *env) {
 	for name, s := range hostileTexts() {
 		ev := allText(s)
@@ -92,7 +93,7 @@ func hostileEverywhere(e *env) {
 	}
 }
 
-// Hostile events MUST NOT harm those that are stored with them.
+// Hostile events MUST NOT harm events stored with them.
 func hostileNeighbours(e *env) {
 	in := e.begin(upload("first"), 0)
 	also := []audit.Event{upload("plain"), hostileEvent(), upload("last")}
@@ -105,7 +106,7 @@ func hostileNeighbours(e *env) {
 	assert.Equal(e, "last", got[3].Key)
 }
 
-// Hostile text in a result MUST NOT keep an intent from being settled.
+// Hostile text in a result MUST NOT prevent the settlement of an intent.
 func hostileResult(e *env) {
 	begun := hostileEvent()
 	begun.Outcome = ""
@@ -120,8 +121,8 @@ func hostileResult(e *env) {
 	e.same(want.With(r), e.only().Event)
 }
 
-// Text of exactly the limit, in bytes or in characters of several bytes, MUST
-// be stored whole.
+// Text of exactly the limit, in bytes or in multibyte characters, MUST be
+// stored whole.
 func atLimits(e *env) {
 	for _, c := range []string{"x", "ä", "鍵", "😀"} {
 		fill := func(n int) string { return strings.Repeat(c, n/len(c)) + strings.Repeat("x", n%len(c)) }
@@ -140,12 +141,12 @@ func atLimits(e *env) {
 	}
 }
 
-// Text beyond the limit MUST be cut between characters and end in "…".
+// Longer text MUST be truncated between characters and end in "…".
 func overLong(e *env) {
 	e.log(allText(strings.Repeat("ä", 20_000)))
 	en := e.only()
 	for _, s := range []string{en.Key, en.Actor.UserAgent, en.Resource.Type, en.Backend, en.Attrs["name"]} {
 		assert.True(e, strings.HasSuffix(s, "ä…"), "%q", s)
 	}
-	assert.Len(e, en.Key, 1023) // 510 characters of two bytes and "…": one more would be too many
+	assert.Len(e, en.Key, 1023) // 510 characters of two bytes and "…"; another one would exceed the limit
 }
