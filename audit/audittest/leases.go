@@ -194,8 +194,8 @@ func eventOutlivesTakeover(e *env) {
 	}
 }
 
-// Claim MUST take over an open intent through every handle, whoever holds it
-// and for however long. Calls of the former holder MUST fail with ErrNotHeld.
+// Claim MUST take over an open intent through every handle, even during the
+// lease of another holder. Calls of the former holder MUST fail with ErrNotHeld.
 func claim(e *env) {
 	in := e.begin(upload("k"), long)
 	got, err := e.second().Claim(e.ctx, in.OpID(), long, nil)

@@ -1,6 +1,6 @@
-// Package apicount counts the exported identifiers of the packages that programs
-// import, methods and fields included. The surface of the library is a cost for
-// every reader, so a test holds it below a ceiling.
+// Package apicount counts the exported identifiers of the packages that
+// programs import, including methods and fields. Every reader pays for a large
+// API, so a test limits the number.
 package apicount
 
 import (
@@ -24,8 +24,8 @@ type Package struct {
 }
 
 // Count returns the packages below root that other programs can import and that
-// export something, in the order of their paths. Nested modules are included,
-// and examples, commands, tests and internal packages are not.
+// export identifiers, sorted by path. It includes nested modules, but no
+// examples, commands, tests and internal packages.
 func Count(root string) ([]Package, error) {
 	var out []Package
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -54,7 +54,7 @@ func exported(dir string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	names := make(map[string]bool) // a name of several systems counts once
+	names := make(map[string]bool) // a name in several platform files counts once
 	for _, entry := range entries {
 		if !strings.HasSuffix(entry.Name(), ".go") || strings.HasSuffix(entry.Name(), "_test.go") {
 			continue

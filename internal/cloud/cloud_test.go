@@ -20,7 +20,7 @@ func TestEndpoint(t *testing.T) {
 	assert.Equal(t, "minio.internal:9000", u.Host)
 	for _, bad := range []string{"minio.internal", "ftp://minio.internal", "https://", "https://user:hidden@minio.internal", "https://minio.internal?sig=hidden", "https://hidden\x7f"} {
 		_, err := Endpoint("endpoint", bad, "https://minio.internal:9000")
-		require.EqualError(t, err, "the endpoint is not an address such as https://minio.internal:9000", bad)
+		require.EqualError(t, err, "invalid endpoint: want an address such as https://minio.internal:9000", bad)
 	}
 }
 
@@ -36,7 +36,7 @@ func TestMapStatus(t *testing.T) {
 		require.ErrorIs(t, err, want)
 		require.ErrorIs(t, err, cause)
 	}
-	for _, status := range []int{0, 400, 404, 409, 412, 500, 503} { // whose meaning depends on more than the status
+	for _, status := range []int{0, 400, 404, 409, 412, 500, 503} { // the meaning depends on more than the status
 		require.Equal(t, cause, MapStatus(status, cause), status)
 	}
 }
@@ -52,7 +52,7 @@ func TestWholeSize(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, int64(20), size)
 	_, err = WholeSize(2, &bad)
-	require.ErrorContains(t, err, "did not say how large")
+	require.ErrorContains(t, err, "did not return the size")
 }
 
 func TestReadNothing(t *testing.T) {
@@ -73,7 +73,7 @@ func TestReadNothing(t *testing.T) {
 func TestExplain(t *testing.T) {
 	cause := errors.New("cause")
 	const check = ": check account and network: "
-	require.EqualError(t, Explain(context.DeadlineExceeded, cause, true, check), "the service did not answer within 5s: check account and network: cause")
-	require.EqualError(t, Explain(cause, cause, true, check), "the service does not accept the credentials: cause")
-	require.EqualError(t, Explain(cause, cause, false, check), "it can't be listed: cause")
+	require.EqualError(t, Explain(context.DeadlineExceeded, cause, true, check), "the service did not respond within 5s: check account and network: cause")
+	require.EqualError(t, Explain(cause, cause, true, check), "the service rejected the credentials: cause")
+	require.EqualError(t, Explain(cause, cause, false, check), "cannot be listed: cause")
 }

@@ -1,7 +1,7 @@
-// Package cloudhttp makes the HTTP transport of the cloud providers. The SDKs'
-// own wait without end for a server that accepts a connection and then hangs;
-// this one gives up where nothing moves, however long a transfer that does move
-// may take.
+// Package cloudhttp makes the HTTP transport of the cloud providers. The
+// default transports of the SDKs wait forever if a server accepts a connection
+// and then hangs. This transport gives up if no bytes move, but never limits
+// the duration of an active transfer.
 package cloudhttp
 
 import (
@@ -11,20 +11,20 @@ import (
 	"time"
 )
 
-// DefaultStall is how long a connection may stand still.
+// DefaultStall is the time without progress after which a connection ends.
 const DefaultStall = time.Minute
 
 const (
 	askTimeout  = 10 * time.Second
 	dialTimeout = 5 * time.Second
-	maxIdle     = 64 // connections kept open for one host
+	maxIdle     = 64 // idle connections for one host
 )
 
-// Transport returns a transport that ends a connection on which for that long
-// no byte was sent or received while one of them was waited for; 0 means
-// DefaultStall. It speaks HTTP/1.1 only: on an HTTP/2 connection one reader who
-// pauses would look like a server that hangs, to all others. The caller calls
-// its CloseIdleConnections in the end.
+// Transport returns a transport that ends a connection if it waits for bytes
+// and none is sent or received for the duration stall. 0 means DefaultStall.
+// The transport supports only HTTP/1.1: on an HTTP/2 connection, one slow
+// reader would look like a hanging server to all others. The caller must call
+// CloseIdleConnections when done.
 func Transport(stall time.Duration) *http.Transport {
 	if stall <= 0 {
 		stall = DefaultStall
@@ -41,18 +41,18 @@ func Transport(stall time.Duration) *http.Transport {
 		},
 		TLSHandshakeTimeout:   min(10*time.Second, stall),
 		ResponseHeaderTimeout: stall,
-		// A pooled connection is read from all the time, and so ends with the
-		// stall; it leaves the pool before that.
+		// A pooled connection always has a pending read, so it ends after
+		// stall. Remove it from the pool earlier.
 		IdleConnTimeout:       stall / 2,
 		ExpectContinueTimeout: time.Second,
 		MaxIdleConns:          2 * maxIdle,
 		MaxIdleConnsPerHost:   maxIdle,
-		DisableCompression:    true, // what is stored is what is read
+		DisableCompression:    true, // downloads must return the stored bytes
 	}
 }
 
-// Or returns given, or if that is nil a transport that heeds stall, and a
-// function that closes what was made here.
+// Or returns given, or a new transport with the given stall if given is nil. It
+// also returns a function that closes the idle connections of a new transport.
 func Or(given http.RoundTripper, stall time.Duration) (t http.RoundTripper, closeIdle func()) {
 	if given != nil {
 		return asStored{given}, func() {}
@@ -61,9 +61,9 @@ func Or(given http.RoundTripper, stall time.Duration) (t http.RoundTripper, clos
 	return made, made.CloseIdleConnections
 }
 
-// asStored keeps a transport from asking for compressed responses, and from
-// decoding those of objects that are stored in an encoding, unless the request
-// says which encoding it takes.
+// asStored prevents a transport from requesting compressed responses, and from
+// decoding objects stored with an encoding. A request may still accept an
+// encoding explicitly.
 type asStored struct{ http.RoundTripper }
 
 func (t asStored) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -74,9 +74,9 @@ func (t asStored) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.RoundTripper.RoundTrip(r)
 }
 
-// conn moves its deadline whenever something is to move. A write moves that of
-// a waiting read too, since the transport waits for the answer all the time
-// that it sends.
+// conn extends its deadline with every transfer. A write also extends the
+// deadline of a pending read, because the transport waits for the response
+// while it sends.
 type conn struct {
 	net.Conn
 	stall time.Duration
@@ -90,7 +90,7 @@ func (c *conn) Read(p []byte) (int, error) {
 }
 
 func (c *conn) Write(p []byte) (int, error) {
-	// In pieces, so that a slow but steady connection is not taken for a dead one.
+	// Write in pieces, so that a slow but steady connection does not time out.
 	const piece = 64 << 10
 	n := 0
 	for {

@@ -7,12 +7,13 @@ import (
 	"strings"
 )
 
-// The Go CDK keeps metadata under escaped names, and reads it back so. Providers
-// that write by themselves must escape alike, or Attributes would not find what
-// they wrote.
+// The Go CDK stores metadata under escaped names and unescapes them on reading.
+// Providers that write directly must escape in the same way, so that Attributes
+// finds the metadata.
 
-// EscapeName writes the characters of s that bad selects as "__0x2e__". What
-// looks like such an escape already has its first character escaped.
+// EscapeName replaces the characters of s selected by bad with the form
+// "__0x2e__". It also escapes the first character of text that already has this
+// form.
 func EscapeName(s string, bad func(i int, r rune) bool) string {
 	var b strings.Builder
 	for i, r := range s {
@@ -25,24 +26,25 @@ func EscapeName(s string, bad func(i int, r rune) bool) string {
 	return b.String()
 }
 
-// S3Name writes a name of metadata as the Go CDK's s3blob does.
+// S3Name escapes a metadata name like the Go CDK's s3blob.
 func S3Name(s string) string {
 	return EscapeName(url.PathEscape(s), func(_ int, r rune) bool { return strings.ContainsRune("@:=", r) })
 }
 
-// MetaHeader begins each name on S3, and counts.
+// MetaHeader is the prefix of metadata names on S3. It counts toward the limit.
 const MetaHeader = "x-amz-meta-"
 
-// MetaCost is what an entry takes of the room for metadata on S3, which has the
-// least of all services.
+// MetaCost returns the size of an entry that counts toward the metadata limit
+// of S3, the lowest of all services.
 func MetaCost(name, value string) int {
 	return len(MetaHeader) + len(S3Name(name)) + len(EscapeValue(value))
 }
 
-// MaxMeta is that room.
+// MaxMeta is the metadata limit of S3 in bytes.
 const MaxMeta = 2 << 10
 
-// CutEscaped returns as much of s as fits into n bytes when it is escaped.
+// CutEscaped returns the longest prefix of s whose escaped form has at most n
+// bytes.
 func CutEscaped(s string, n int) string {
 	for i, r := range s {
 		if n -= len(EscapeValue(string(r))); n < 0 {
@@ -85,10 +87,12 @@ func cutEscape(s string) (r rune, rest string, ok bool) {
 	return rune(n), rest, err == nil
 }
 
-// EscapeValue writes a value as the path of a URL, which every header takes.
+// EscapeValue escapes a value like the path of a URL. Every header accepts the
+// result.
 func EscapeValue(s string) string { return url.PathEscape(s) }
 
-// UnescapeValue reverses EscapeValue; what was not escaped stays as it is.
+// UnescapeValue reverses EscapeValue. It returns values unchanged that were not
+// escaped.
 func UnescapeValue(s string) string {
 	if u, err := url.PathUnescape(s); err == nil {
 		return u

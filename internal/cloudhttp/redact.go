@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// WithoutQuery hides the query of the URL that an error of package http names:
-// what is in it may be all that a request needs to be let in.
+// WithoutQuery removes the query from the URL in an error of package http. The
+// query may contain a signature that authorizes requests.
 func WithoutQuery(err error) error {
 	if ue := (*url.Error)(nil); errors.As(err, &ue) {
 		if _, query, _ := strings.Cut(ue.URL, "?"); query != "" {

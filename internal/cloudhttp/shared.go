@@ -5,11 +5,11 @@ import (
 	"sync"
 )
 
-// Shared lets callers that ask the same question at the same time share one
-// request. The zero value is ready to use.
+// Shared lets concurrent callers with the same question share one request. The
+// zero value is ready to use.
 type Shared struct {
 	mu   sync.Mutex
-	next *question // to be asked when the present one is answered
+	next *question // the next question, asked after the current one
 	busy bool
 }
 

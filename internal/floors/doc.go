@@ -1,4 +1,4 @@
-// Package floors holds the house together: its tests fail when a package imports
-// upwards, when a core package links a cloud SDK, an SQL driver or test code, or
-// when a program gets larger than it may.
+// Package floors tests the dependencies of the packages. Its tests fail if a
+// package imports a package on a higher floor, if a core package links a cloud
+// SDK, an SQL driver or test code, or if a program exceeds its size limit.
 package floors

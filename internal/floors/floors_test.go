@@ -18,9 +18,9 @@ import (
 
 const module = "github.com/blobtrail/blobtrail"
 
-// floorOf says on which floor each package stands. Imports point down; on a
-// floor, only those named in sameFloor are allowed. A package that is not here
-// fails the test: decide where it stands.
+// floorOf contains the floor of each package. A package may import packages on
+// lower floors, and on its own floor only those in sameFloor. The test fails
+// for a package without a floor.
 var floorOf = map[string]int{
 	"examples/quickstart":           5,
 	"examples/verify":               5,
@@ -35,7 +35,7 @@ var floorOf = map[string]int{
 	"blobstore/azurestore":          2,
 	"blobstore/s3store":             2,
 	"blobstore/gcsstore":            2,
-	"blobstore/filestore/localblob": 1, // a Go CDK driver; knows nothing of the library
+	"blobstore/filestore/localblob": 1, // a Go CDK driver, independent of the rest of the library
 	"blobstore":                     1,
 	"blobstore/driver":              1,
 	"audit/sqlaudit":                1,
@@ -43,7 +43,7 @@ var floorOf = map[string]int{
 	"audit/proof":                   0,
 	"signurl":                       0,
 	"secret":                        0,
-	"internal/cloud":                1, // what the providers of cloud services share
+	"internal/cloud":                1, // shared by the providers of cloud services
 	"internal/httprange":            1, // ranges of package blobhttp
 	"internal/keyrule":              0,
 	"internal/cloudhttp":            0,
@@ -52,7 +52,8 @@ var floorOf = map[string]int{
 	"internal/limit":                0,
 }
 
-// sameFloor are the imports within a floor, each from the first to the second.
+// sameFloor lists the permitted imports within a floor. The first package
+// imports the second.
 var sameFloor = [][2]string{
 	{"blobstore", "blobstore/driver"},
 	{"internal/cloud", "blobstore/driver"},
@@ -63,7 +64,8 @@ var sameFloor = [][2]string{
 	{"internal/provider", "internal/limit"},
 }
 
-// forTests are imported by tests only, and may import anything below floor 4.
+// forTests lists packages that only tests import. They may import any package
+// below floor 4.
 var forTests = map[string]bool{
 	"audit/audittest":       true,
 	"blobstore/storetest":   true,
@@ -81,16 +83,17 @@ var forTests = map[string]bool{
 	"internal/testlog":      true,
 }
 
-// standardOnly link nothing outside the standard library but each other.
+// standardOnly lists packages that import only the standard library and each
+// other.
 var standardOnly = []string{"audit", "signurl", "secret"}
 
-// lean are the packages that every user links: no cloud SDK, no SQL driver and
-// no test code may be among what they import, however indirectly.
+// lean lists the packages that every program links. They must not import a
+// cloud SDK, an SQL driver or test code, directly or indirectly.
 var lean = []string{
 	"audit", "audit/proof", "signurl", "secret", "audit/sqlaudit", "blobstore", "blobstore/driver", "blobstore/blobhttp", "blobstore/transfer", "blobstore/filestore", "config", "",
 }
 
-// The Go CDK's error codes bring google.golang.org/grpc/status, for everybody.
+// The Go CDK's error codes always import google.golang.org/grpc/status.
 var unwanted = []string{
 	"github.com/aws/", "github.com/Azure/", "cloud.google.com/", "google.golang.org/api/storage/", "google.golang.org/api/option",
 	"modernc.org/", "github.com/jackc/", "github.com/go-sql-driver/", "github.com/lib/pq", "github.com/mattn/go-sqlite3",
@@ -181,8 +184,8 @@ func TestCoreLinksOnlyWhatItUses(t *testing.T) {
 	}
 }
 
-// TestBinarySize builds whole programs as a user would, and compares their size
-// with what the library promises.
+// TestBinarySize builds complete programs and compares their sizes with the
+// documented limits.
 func TestBinarySize(t *testing.T) {
 	if testing.Short() {
 		t.Skip("left out by -short: building two programs")
@@ -209,7 +212,7 @@ func TestBinarySize(t *testing.T) {
 	}
 }
 
-// The format of the trail links audit, and of x/mod the formats of checkpoints.
+// Package proof imports only audit and, from x/mod, the formats of checkpoints.
 func TestProofLinksItsFormatsOnly(t *testing.T) {
 	allowed := []string{module + "/audit", module + "/audit/proof", "golang.org/x/mod/sumdb/note", "golang.org/x/mod/sumdb/tlog"}
 	for _, p := range goList(t, "-deps", "./audit/proof") {

@@ -14,12 +14,12 @@ import (
 	"github.com/blobtrail/blobtrail/internal/httprange"
 )
 
-// lenient are headers for which net/http departs from the RFC: it accepts signs,
-// refuses numbers beyond int64, and responds to a suffix of no bytes, or to any
-// suffix of an empty object, with 206 and no content.
+// lenient matches headers for which net/http departs from the RFC. It accepts
+// signs and refuses numbers larger than int64. To a suffix of no bytes, or any
+// suffix of an empty object, it responds with 206 and no content.
 var lenient = regexp.MustCompile(`[+]|[0-9]{19}|[=, \t]-0+($|[^0-9])`)
 
-// plain are ranges that Parse must not ignore.
+// plain matches ranges that Parse must not ignore.
 var plain = regexp.MustCompile(`^bytes=([0-9]{1,18}-|-[0-9]{1,18})$`)
 
 // FuzzRange compares the ranges with the responses of http.ServeContent.
@@ -46,8 +46,9 @@ func FuzzRange(f *testing.F) {
 			require.Empty(t, parts)
 		}
 
-		// Parse ignores a header that is no range of bytes, as the RFC requires. The
-		// standard library accepts some of them and responds 416 to the others.
+		// Parse ignores a header that is not a range of bytes, as the RFC
+		// requires. The standard library accepts some of these headers and
+		// responds to others with 416.
 		if size == 0 || !strings.HasPrefix(header, "bytes=") || lenient.MatchString(header) {
 			return
 		}

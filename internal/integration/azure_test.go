@@ -50,7 +50,7 @@ func TestAzureOpen(t *testing.T) {
 		o.ConnectionString = secret.New(strings.Replace(a.ConnectionString, a.Key, wrong, 1))
 	})
 	require.ErrorIs(t, err, fs.ErrPermission)
-	require.ErrorContains(t, err, "does not accept the credentials")
+	require.ErrorContains(t, err, "rejected the credentials")
 	require.NotContains(t, err.Error(), wrong)
 	err = open(func(o *azurestore.Options) {
 		o.ConnectionString = secret.New(strings.Replace(a.ConnectionString, a.Endpoint, "http://127.0.0.1:1/x", 1))

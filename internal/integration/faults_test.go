@@ -302,7 +302,7 @@ func TestHangingServer(t *testing.T) {
 		wg.Go(func() {
 			begun := time.Now()
 			_, err := driver.Open(t.Context(), u, driver.Credentials{})
-			assert.ErrorContains(t, err, "did not answer within 5s")
+			assert.ErrorContains(t, err, "did not respond within 5s")
 			assert.Less(t, time.Since(begun), 15*time.Second) // 5 on a machine that has time
 		})
 	}

@@ -47,7 +47,7 @@ func TestGCSOpen(t *testing.T) {
 	require.ErrorContains(t, err, "create=true")
 	err = open(func(o *gcsstore.Options) { o.CredentialsFile, o.Anonymous = "", true })
 	require.ErrorIs(t, err, fs.ErrPermission)
-	require.ErrorContains(t, err, "does not accept the credentials")
+	require.ErrorContains(t, err, "rejected the credentials")
 	err = open(func(o *gcsstore.Options) { o.Endpoint = "http://127.0.0.1:1" })
 	require.ErrorContains(t, err, "127.0.0.1:1")
 	err = open(func(o *gcsstore.Options) {

@@ -115,7 +115,7 @@ func TestAzureIdentity(t *testing.T) {
 		Container: bucketOf(b), AccountURL: a.Endpoint, Transport: a.Transport, Credential: identity{"https://vault.azure.net"},
 	})
 	require.ErrorIs(t, err, fs.ErrPermission)
-	require.ErrorContains(t, err, "does not accept the credentials")
+	require.ErrorContains(t, err, "rejected the credentials")
 }
 
 // Temporary credentials have a token, which links need as well.

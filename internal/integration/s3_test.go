@@ -295,7 +295,7 @@ func TestS3Open(t *testing.T) {
 		require.ErrorContains(t, err, "create=true")
 		err = open(func(o *s3store.Options) { o.SecretKey = secret.New("wrong-secret-key") })
 		require.ErrorIs(t, err, fs.ErrPermission)
-		require.ErrorContains(t, err, "does not accept the credentials")
+		require.ErrorContains(t, err, "rejected the credentials")
 		err = open(func(o *s3store.Options) { o.AccessKey = secret.New("wrong-access") })
 		require.ErrorIs(t, err, fs.ErrPermission)
 		err = open(func(o *s3store.Options) { o.Endpoint = "http://127.0.0.1:1" })

@@ -1,6 +1,6 @@
-// Package keyrule holds the rules of object keys: what is refused because some
-// backend would let it climb out, alias another key or hide, and how the name
-// of an uploaded file is made safe to be part of a key.
+// Package keyrule contains the rules of object keys. It refuses keys that some
+// backend would hide, alias to another key, or resolve outside the store. It
+// also makes file names of uploads safe for use in a key.
 package keyrule
 
 import (
@@ -16,53 +16,53 @@ import (
 
 const (
 	MaxKey     = 1024 // bytes of a key: the limit of S3 and GCS
-	MaxSegment = 200  // bytes between slashes: file systems allow 255, of which suffixes take some
-	MaxName    = 160  // bytes of a safe name, which leaves room for a UUID in its segment
+	MaxSegment = 200  // bytes between slashes: file systems permit 255, and suffixes need some
+	MaxName    = 160  // bytes of a safe name: leaves room for a UUID in its segment
 
-	// Private is the folder in which local drivers keep files of their own.
+	// Private is the folder for private files of local drivers.
 	Private = ".blobtrail"
 
-	// Uploads begins the private keys of the bytes that clients send under
-	// tickets, until they are accepted. The id of the ticket's operation follows.
+	// Uploads is the prefix of the private keys of ticket uploads until they
+	// are accepted. The ID of the ticket's operation follows.
 	Uploads = Private + "/uploads/"
 )
 
 // IsUpload reports whether key is a private key below Uploads. Check refuses
-// such a key, so that no operation of a store reaches it.
+// these keys, so operations of a store never reach them.
 func IsUpload(key string) bool {
 	id, ok := strings.CutPrefix(key, Uploads)
 	return ok && len(id) == 36 && strings.Trim(id, "0123456789abcdef-") == ""
 }
 
-// Check returns why key can't be used, or nil.
+// Check returns an error if key is invalid.
 func Check(key string) error {
 	switch {
 	case key == "":
-		return errors.New("it is empty")
+		return errors.New("empty: want at least one character")
 	case len(key) > MaxKey:
-		return fmt.Errorf("it has %d bytes: at most %d", len(key), MaxKey)
+		return fmt.Errorf("%d bytes: want at most %d", len(key), MaxKey)
 	case !utf8.ValidString(key):
-		return errors.New("it is not valid UTF-8")
+		return errors.New("not valid UTF-8")
 	case key[0] == '/':
-		return errors.New("it begins with a slash")
+		return errors.New("begins with a slash")
 	}
 	for _, r := range key {
 		if name := forbidden(r); name != "" {
-			return fmt.Errorf("it contains %s (%U)", name, r)
+			return fmt.Errorf("contains %s (%U)", name, r)
 		}
 	}
 	switch {
 	case !norm.NFC.IsNormalString(key):
-		return errors.New("it is not in Unicode normal form NFC, so that another spelling would look the same")
+		return errors.New("not in Unicode normalization form NFC: two different keys could look the same")
 	case strings.Contains(key, "__0x"):
-		return errors.New(`it contains "__0x", which backends use for escapes`)
+		return errors.New(`contains "__0x", which backends use for escapes`)
 	}
 	for i, seg := range strings.Split(key, "/") {
 		if err := checkSegment(seg); err != nil {
 			return err
 		}
 		if i == 0 && strings.EqualFold(seg, Private) {
-			return fmt.Errorf("it begins with %q, which is reserved", Private)
+			return fmt.Errorf("begins with %q, which is reserved", Private)
 		}
 	}
 	return nil
@@ -71,33 +71,32 @@ func Check(key string) error {
 func checkSegment(seg string) error {
 	switch {
 	case seg == "":
-		return errors.New("it has an empty segment: two slashes in a row, or one at the end")
+		return errors.New("empty segment: the key has two slashes in a row or ends in a slash")
 	case seg == "." || seg == "..":
-		return fmt.Errorf("it has the segment %q", seg)
+		return fmt.Errorf("has the segment %q", seg)
 	case len(seg) > MaxSegment:
-		return fmt.Errorf("it has a segment of %d bytes: at most %d", len(seg), MaxSegment)
+		return fmt.Errorf("a segment has %d bytes: want at most %d", len(seg), MaxSegment)
 	case strings.HasSuffix(seg, "."):
-		return errors.New("it has a segment that ends in a dot, which some backends drop")
+		return errors.New("a segment ends in a dot, which some backends remove")
 	case strings.HasPrefix(seg, " ") || strings.HasSuffix(seg, " "):
-		return errors.New("it has a segment that begins or ends with a space")
+		return errors.New("a segment begins or ends with a space")
 	case IsTemp(seg):
-		return errors.New(`it has a segment that ends in "." and 16 hexadecimal digits and ".tmp", as the temporary files of local storage do`)
+		return errors.New(`a segment ends in ".", 16 hexadecimal digits and ".tmp", like temporary files of local storage`)
 	case len(seg) >= len(".attrs") && strings.EqualFold(seg[len(seg)-len(".attrs"):], ".attrs"):
-		return errors.New(`it has a segment that ends in ".attrs", where local storage keeps attributes`)
+		return errors.New(`a segment ends in ".attrs", where local storage stores attributes`)
 	}
 	return nil
 }
 
-// IsTemp reports whether the Go CDK's fileblob would give a temporary file such
-// a name, which holds the time in nanoseconds.
+// IsTemp reports whether seg has the form of a temporary file of the Go CDK's
+// fileblob, which contains the time in nanoseconds.
 func IsTemp(seg string) bool {
 	stem, ok := strings.CutSuffix(seg, ".tmp")
 	i := len(stem) - 16
 	return ok && i > 0 && stem[i-1] == '.' && strings.Trim(stem[i:], "0123456789abcdef") == ""
 }
 
-// forbidden returns the name of the kind of character that makes r unusable in
-// a key, or "".
+// forbidden returns the kind of r if a key must not contain it, or "".
 func forbidden(r rune) string {
 	switch {
 	case r == '\\':
@@ -111,15 +110,15 @@ func forbidden(r rune) string {
 	case r == '\u00ad' || r == '\u200b' || r == '\u2060' || r == '\ufeff':
 		return "an invisible character"
 	case unicode.Is(unicode.Noncharacter_Code_Point, r) || r == utf8.RuneError:
-		return "a code point that is no character"
+		return "a code point that is not a character"
 	}
 	return ""
 }
 
-// SafeName makes the last part of a key from the name that a client gave to a
-// file: the base name, in NFC, with what a key must not contain replaced by
-// '_', and cut to MaxName bytes before its extension. It is never empty, and
-// Check accepts it.
+// SafeName converts the client's name of a file to the last segment of a key.
+// It takes the base name in NFC, replaces forbidden characters with '_', and
+// truncates the name before its extension to MaxName bytes. The result is never
+// empty, and Check accepts it.
 func SafeName(name string) string {
 	name = strings.ToValidUTF8(name, "_")
 	if i := strings.LastIndexAny(name, `/\`); i >= 0 {
@@ -148,7 +147,7 @@ func SafeName(name string) string {
 		name = "_" + cut(strings.TrimLeft(name, "."), MaxName-2) + "_"
 	}
 	if rest, ok := strings.CutPrefix(name, "_0x"); ok {
-		name = "_x" + rest // a key has a UUID and another '_' before it
+		name = "_x" + rest // in a key, a UUID and another '_' precede the name
 	}
 	if name == "" || Check(name) != nil {
 		return "file"
@@ -156,7 +155,7 @@ func SafeName(name string) string {
 	return name
 }
 
-// trim removes what must not stand at the ends of a segment.
+// trim removes characters that a segment must not begin or end with.
 func trim(s string) string {
 	return strings.TrimLeft(strings.TrimRight(s, ". "), " ")
 }

@@ -16,7 +16,7 @@ import (
 func TestCheckRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ key, why string }{
 		"empty":              {"", "empty"},
-		"too long":           {strings.Repeat("a/", 512) + "a", "1025 bytes: at most 1024"},
+		"too long":           {strings.Repeat("a/", 512) + "a", "1025 bytes: want at most 1024"},
 		"not UTF-8":          {"a\xc3", "UTF-8"},
 		"leading slash":      {"/a", "begins with a slash"},
 		"trailing slash":     {"a/", "empty segment"},
@@ -32,11 +32,11 @@ func TestCheckRefuses(t *testing.T) {
 		"paragraph":          {"a\u2029b", "line separator"},
 		"soft hyphen":        {"a\u00adb", "invisible"},
 		"byte order mark":    {"\ufeffa", "invisible"},
-		"non-character":      {"a\U0010ffff", "no character"},
-		"replacement":        {"a\ufffd", "no character"},
+		"non-character":      {"a\U0010ffff", "not a character"},
+		"replacement":        {"a\ufffd", "not a character"},
 		"NFD":                {"e\u0301", "NFC"},
 		"escape":             {"a__0x41__", "__0x"},
-		"long segment":       {strings.Repeat("a", 201), "201 bytes: at most 200"},
+		"long segment":       {strings.Repeat("a", 201), "201 bytes: want at most 200"},
 		"dot at the end":     {"a.", "ends in a dot"},
 		"space at the start": {" a", "space"},
 		"space at the end":   {"a/b ", "space"},

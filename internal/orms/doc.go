@@ -1,3 +1,3 @@
-// Package orms tests that a file follows the transactions of GORM, ent and Bun, as
-// docs/transactions.md shows it. It has no code of its own.
+// Package orms tests that a file follows the transactions of GORM, ent and Bun,
+// as documented in docs/transactions.md. It contains only tests.
 package orms

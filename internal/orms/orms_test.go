@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// invoice is a row of the application.
+// invoice is a row of the application's table.
 type invoice struct {
 	ID      int64 `bun:",pk,autoincrement"`
 	FileKey string
@@ -42,11 +42,11 @@ type invoice struct {
 
 func (invoice) TableName() string { return "invoices" }
 
-// transaction inserts the row of a staged file, calls commitTx, and commits or rolls
-// back.
+// transaction inserts the row of a staged file, calls commitTx, and commits or
+// rolls back.
 type transaction func(ctx context.Context, key string, commitTx func(sqlaudit.Execer) error, commit bool) error
 
-// end is the part that the libraries share.
+// end ends a transaction. All libraries share it.
 func end(err error, commit bool, committed, rolledBack func() error) error {
 	if err != nil || !commit {
 		return errors.Join(err, rolledBack())
@@ -85,8 +85,8 @@ func bunTx(_ *testing.T, pool *sql.DB) transaction {
 	}
 }
 
-// entTx uses the driver of ent. The transaction of the code that ent generates with
-// the feature sql/execquery passes ExecContext on to it.
+// entTx uses the driver of ent. In code that ent generates with the feature
+// sql/execquery, the transaction passes ExecContext on to this driver.
 func entTx(_ *testing.T, pool *sql.DB) transaction {
 	db := entsql.OpenDB(dialect.Postgres, pool)
 	return func(ctx context.Context, key string, commitTx func(sqlaudit.Execer) error, commit bool) error {
@@ -129,8 +129,8 @@ func TestFileFollowsTheTransaction(t *testing.T) {
 				require.NoError(t, err)
 				key := staged.Object.Key
 				require.NoError(t, run(ctx, key, func(tx sqlaudit.Execer) error { return journal.CommitTx(ctx, tx, staged) }, commit))
-				staged.Leave()                                                                   // only the row says how the transaction ended
-				_, err = pool.ExecContext(ctx, "UPDATE file_access_intents SET lease_until = 0") // as if the lease had run out
+				staged.Leave()                                                                   // only the row shows how the transaction ended
+				_, err = pool.ExecContext(ctx, "UPDATE file_access_intents SET lease_until = 0") // simulates an expired lease
 				require.NoError(t, err)
 				_, err = store.Reconcile(ctx)
 				require.NoError(t, err)

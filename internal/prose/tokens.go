@@ -6,8 +6,8 @@ import (
 	"go/token"
 )
 
-// Tokens returns the tokens of a Go file without its comments. With literals
-// false, it leaves out the text of string literals.
+// Tokens returns the tokens of a Go file without its comments. If literals is
+// false, Tokens leaves out the text of string literals.
 func Tokens(src []byte, literals bool) ([]string, error) {
 	var (
 		s      scanner.Scanner
@@ -21,7 +21,7 @@ func Tokens(src []byte, literals bool) ([]string, error) {
 		switch {
 		case tok == token.EOF:
 			return out, failed
-		case tok == token.SEMICOLON: // some of which line ends imply
+		case tok == token.SEMICOLON: // line ends imply some of them
 			out = append(out, ";")
 		case tok == token.STRING && !literals:
 			out = append(out, "string")

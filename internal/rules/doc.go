@@ -1,3 +1,3 @@
-// Package rules holds tests of the rules that the code of this project follows and
-// that no linter knows: how much it exports, and what it must not repeat.
+// Package rules tests rules of this project that no linter checks, such as a
+// limit of exported identifiers and a ban on repeated code.
 package rules

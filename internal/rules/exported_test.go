@@ -8,8 +8,8 @@ import (
 	"github.com/blobtrail/blobtrail/internal/apicount"
 )
 
-// ceiling bounds the exported identifiers of all packages, methods and fields
-// included.
+// ceiling bounds the exported identifiers of all packages, including methods
+// and fields.
 const ceiling = 993
 
 func TestExportedIdentifiers(t *testing.T) {

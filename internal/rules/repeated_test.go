@@ -14,17 +14,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// most is the number of lines that two places may share.
+// most is the maximum number of lines that two places may share.
 const most = 9
 
-// line is a line of code that counts: no comment, import, blank or lone bracket.
+// line is a significant line of code: not a comment, an import, a blank line or
+// a lone bracket.
 type line struct {
 	file   string
 	number int
 	text   string
 }
 
-// No two places of the code share ten lines. Tests are exempt.
+// Ten equal lines must not occur twice in the code. Tests are exempt.
 func TestNothingIsRepeated(t *testing.T) {
 	var files [][]line
 	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
@@ -45,8 +46,8 @@ func TestNothingIsRepeated(t *testing.T) {
 	require.Empty(t, found, "%s", strings.Join(found, "\n"))
 }
 
-// repeated lists the places that share more than most lines, each with the
-// number of lines.
+// repeated returns the places that share more than most lines, with the number
+// of lines.
 func repeated(files [][]line) (found []string) {
 	type place struct{ file, at int }
 	first := make(map[string]place)
@@ -100,7 +101,7 @@ func linesOf(t *testing.T, path string) (out []line) {
 	return out
 }
 
-// The check itself finds what it is for.
+// The check finds repeated code.
 func TestRepeatedFindsPlaces(t *testing.T) {
 	var a, b []line
 	for i := range 12 {

@@ -7,8 +7,9 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// Two parameters of one type can be swapped, and may have to match: each function
-// that has them was looked at. A new one belongs here after it was.
+// Parameters of one type can be swapped by mistake, and may have to match.
+// pairs lists the reviewed functions with such parameters. Review a new
+// function before adding it.
 var pairs = map[string]string{
 	"audit/proof: ErasureText":                            "IDs of an operation and of a writer, in the order of the text",
 	"audit/proof: FrontierText":                           "as ErasureText",
@@ -30,8 +31,8 @@ var pairs = map[string]string{
 	"signurl: Grant.CheckActor":                           "the two that an actor has",
 }
 
-// No function takes two arguments that must match, and those of one type are
-// reviewed.
+// Functions must not have two arguments that have to match. Those with several
+// parameters of one type must have been reviewed.
 func TestParametersOfOneType(t *testing.T) {
 	found := make(map[string]bool)
 	for _, s := range signatures(t) {

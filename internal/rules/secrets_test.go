@@ -27,8 +27,8 @@ import (
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
-// Each value of the public API that holds a secret goes through all printers and
-// encoders, as itself and in exported and unexported fields of foreign structs.
+// Each public value with a secret is passed to all printers and encoders,
+// directly and in exported and unexported fields of other structs.
 func TestNoValuePrintsItsSecret(t *testing.T) {
 	const canary = "canary-canary-7f3a9c21"
 	text := secret.New(canary)
@@ -45,8 +45,8 @@ func TestNoValuePrintsItsSecret(t *testing.T) {
 	}, canary)
 }
 
-// An App reaches everything: the key of the deployment, the keys of the links, and
-// the links that it signs.
+// An App refers to every secret: the deployment key, the signing keys, and the
+// links it signs.
 func TestNoOpenedValuePrintsItsSecret(t *testing.T) {
 	signing, verifying, err := sqlaudit.GenerateDeploymentKey("acme.example/files")
 	require.NoError(t, err)

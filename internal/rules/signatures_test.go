@@ -23,7 +23,7 @@ type signature struct {
 	imports     map[string]string
 }
 
-// signatures returns those of all packages that programs import.
+// signatures returns the signatures of all packages that programs import.
 func signatures(t *testing.T) []signature {
 	t.Helper()
 	packages, err := apicount.Count("../..")
@@ -98,7 +98,8 @@ func written(t *testing.T, n ast.Node) string {
 	return b.String()
 }
 
-// Signatures take database/sql, and no type that programs can't name.
+// Signatures use only types that programs can name, including those of
+// database/sql.
 func TestSignaturesNameNoForeignTypes(t *testing.T) {
 	for _, s := range signatures(t) {
 		for name, path := range s.imports {
@@ -109,8 +110,8 @@ func TestSignaturesNameNoForeignTypes(t *testing.T) {
 	}
 }
 
-// A Close may wait, so it takes a context. Readers, buckets and a folder of tus are
-// io.Closers and do not wait for operations.
+// A Close that may wait takes a context. Readers, buckets and a folder of tus
+// implement io.Closer, because they do not wait for operations.
 func TestCloseTakesAContext(t *testing.T) {
 	closers := map[string]bool{
 		"blobstore: Reader.Close": true, "blobstore: RangeReader.Close": true, "blobstore/driver: Bucket.Close": true,
@@ -123,7 +124,7 @@ func TestCloseTakesAContext(t *testing.T) {
 	}
 }
 
-// Nothing but the actor and the attributes of a request travels in a context.
+// Contexts contain only the actor and the attributes of a request.
 func TestContextsCarryTheActorOnly(t *testing.T) {
 	with := map[string]bool{"audit: WithActor": true, "audit: WithAttrs": true}
 	for _, s := range signatures(t) {
@@ -138,8 +139,8 @@ func TestContextsCarryTheActorOnly(t *testing.T) {
 	}
 }
 
-// Every sequence with an error ends after its first one. A new sequence gets a test
-// of that, and a line here.
+// Every sequence with an error ends after its first error. A new sequence needs
+// a test of this, and a line here.
 func TestSequencesAreTested(t *testing.T) {
 	tested := map[string]string{
 		"blobstore: Store.List": "blobstore.TestSequencesEndAfterTheirFirstError", "blobstore: Store.Scrub": "the same", "blobstore: Store.Skipped": "the same",

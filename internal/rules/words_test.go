@@ -10,7 +10,8 @@ import (
 	"github.com/blobtrail/blobtrail/internal/apicount"
 )
 
-// Names have one word for each idea: Size and MaxSize, range, revoke, redeem, issue.
+// Names use one word for each concept: Size and MaxSize, range, revoke, redeem,
+// issue.
 func TestNamesHaveOneWordForEachIdea(t *testing.T) {
 	synonyms := regexp.MustCompile(`MaxBytes|MaxLength|MaxUploadBytes|ContentLength|Withdraw|TakeBack|UseLink|DenyLink|GenerateURL|GenerateUploadURL|Newest$`)
 	packages, err := apicount.Count("../..")

@@ -1,4 +1,4 @@
-// Package secrettest checks that values do not reveal a secret, however they are
+// Package secrettest checks that values never reveal a secret, however they are
 // printed.
 package secrettest
 
@@ -20,9 +20,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// formats are all letters as verbs of package fmt, of which some do not exist, with
-// the flags that change how it prints, and formats that do not fit their
-// arguments.
+// formats contains all letters as verbs of package fmt, including invalid ones,
+// with all flags, and formats that do not match their arguments.
 var formats = func() []string {
 	out := []string{"%!", "% x", "% #X", "% d", "%20.9s", "%040v", "%-40v", "%.1000x", "", "%[3]*v", "%*d", "%.*d"}
 	for _, flag := range []string{"", "+", "#"} {
@@ -33,20 +32,20 @@ var formats = func() []string {
 	return out
 }()
 
-// Holds fails the test if any of the secrets can be read in v. It prints v in
-// each verb of package fmt and by log/slog, encoding/json, encoding/xml,
-// encoding/gob and both template packages, as itself and at the end of many
-// paths: by pointer, in exported and unexported fields, interfaces, slices,
-// arrays, maps and errors. Each secret should have at least eight bytes that
-// occur nowhere else.
+// Holds fails the test if v reveals any of the secrets. It prints v with each
+// verb of package fmt and with log/slog, encoding/json, encoding/xml,
+// encoding/gob and both template packages. It prints v directly and inside
+// pointers, exported and unexported fields, interfaces, slices, arrays, maps
+// and errors. Each secret should have at least eight bytes that occur nowhere
+// else.
 func Holds[T any](tb testing.TB, v T, secrets ...string) {
 	tb.Helper()
 	holds(tb, v, false, secrets)
 }
 
-// HoldsDeep is Holds, and also follows every pointer by reflection without
-// calling a method, as debuggers and the diffs of test libraries do. It is for values of which the
-// library owns all that they refer to.
+// HoldsDeep is like Holds, but also follows every pointer by reflection without
+// calling methods, like debuggers and the diffs of test libraries. It is only
+// for values that refer to no memory outside the library.
 func HoldsDeep[T any](tb testing.TB, v T, secrets ...string) {
 	tb.Helper()
 	holds(tb, v, true, secrets)
@@ -75,8 +74,8 @@ func contains(s string, forms []string) bool {
 	return slices.ContainsFunc(forms, func(f string) bool { return strings.Contains(s, f) })
 }
 
-// formsOf are the ways in which printers write a text: as such, and as bytes
-// without what pack removes.
+// formsOf returns the forms in which printers write a text: plain, and as bytes
+// without the characters that pack removes.
 func formsOf(s string) (plain, packed []string) {
 	b := []byte(s)
 	plain = []string{s, strings.Trim(fmt.Sprintf("%q", s), `"`), base64.StdEncoding.EncodeToString(b), base64.RawStdEncoding.EncodeToString(b)}
@@ -86,7 +85,8 @@ func formsOf(s string) (plain, packed []string) {
 	return plain, packed
 }
 
-// pack removes what printers put between bytes and in front of them.
+// pack removes the characters that printers write between bytes and before
+// them.
 func pack(s string) string {
 	out := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
@@ -120,7 +120,7 @@ type (
 	}
 	failure[T any]  struct{ v T }
 	stringer[T any] struct {
-		fmt.Stringer // of which fmt calls the method
+		fmt.Stringer // package fmt calls its method
 		v            T
 	}
 )
@@ -145,7 +145,7 @@ func pathsTo[T any](v T) map[string]any {
 	}
 }
 
-// print returns what each printer writes of v.
+// print returns the output of each printer for v.
 func print(v any, deep bool) map[string]string {
 	out := make(map[string]string)
 	for _, format := range formats {
@@ -197,7 +197,7 @@ type visit struct {
 	t  reflect.Type
 }
 
-// dump writes all text and bytes that reflection can reach from v.
+// dump writes all text and bytes reachable from v by reflection.
 func dump(b *strings.Builder, v reflect.Value, seen map[visit]bool) {
 	switch v.Kind() {
 	case reflect.String:

@@ -10,7 +10,7 @@ import (
 
 const canary = "canary-7f3a9c21"
 
-// Ways in which secret types were protected before, each of which leaks.
+// These are earlier protections of secrets. Each of them leaks.
 type (
 	plain  string
 	masked string
@@ -26,7 +26,7 @@ func (masked) LogValue() slog.Value         { return slog.StringValue("[redacted
 func (hidden) String() string               { return "[redacted]" }
 func (hidden) Format(f fmt.State, _ rune)   { fmt.Fprint(f, "[redacted]") }
 
-// recorder takes the failures of a helper.
+// recorder records the failures of a helper.
 type recorder struct {
 	testing.TB
 	failed int

@@ -10,7 +10,7 @@ import (
 	"syscall"
 )
 
-// childrenOf lists the processes that pid started.
+// childrenOf returns the processes started by pid.
 func childrenOf(pid int) (out []int) {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
 	for _, field := range strings.Fields(string(text)) {
@@ -21,15 +21,15 @@ func childrenOf(pid int) (out []int) {
 	return out
 }
 
-// runs reports whether a process has not ended; one that nobody has asked for
-// its status has.
+// runs reports whether a process is running. A process has ended even if its
+// parent has not read its status yet.
 func runs(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	end := bytes.LastIndexByte(stat, ')') // of its name
+	end := bytes.LastIndexByte(stat, ')') // end of the name
 	return err == nil && end >= 0 && !bytes.HasPrefix(stat[end+1:], []byte(" Z"))
 }
 
-// apply makes cmd run as a, and end when this process does, even if that is
+// apply makes cmd run as a. cmd ends when this process ends, even if it is
 // killed.
 func (a *account) apply(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -39,8 +39,9 @@ func (a *account) apply(cmd *exec.Cmd) {
 	}
 }
 
-// memoryFolder is where files are kept in memory, or "" if there is no room: an
-// fsync costs nothing there, and some of a server's can't be turned off.
+// memoryFolder returns a folder in memory, or "" if there is not enough memory.
+// There, an fsync costs nothing, and servers call fsync in some cases even if
+// it is off.
 func memoryFolder() string {
 	const folder, room = "/dev/shm", 1 << 30
 	var fs syscall.Statfs_t

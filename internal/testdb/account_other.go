@@ -14,10 +14,10 @@ func (a *account) apply(cmd *exec.Cmd) {
 	}
 }
 
-// childrenOf is only known on Linux.
+// childrenOf is implemented only on Linux.
 func childrenOf(int) []int { return nil }
 
 func runs(int) bool { return false }
 
-// memoryFolder is only known on Linux.
+// memoryFolder is implemented only on Linux.
 func memoryFolder() string { return "" }

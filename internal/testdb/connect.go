@@ -12,8 +12,8 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-// Connect opens the database that a journal's DSN names with its plain driver,
-// as the host, an auditor or an attacker would. The test closes it.
+// Connect opens the database of a journal's DSN with its plain driver, as an
+// application, an auditor or an attacker would. The test closes it.
 func Connect(tb testing.TB, dsn string) *sqlx.DB {
 	tb.Helper()
 	driver, source := "pgx", dsn

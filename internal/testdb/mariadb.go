@@ -61,7 +61,7 @@ func (mariadb) create(dir string, as *account) error {
 func (mariadb) command(dir string, port int, sync bool) *exec.Cmd {
 	path, _ := mariadbd()
 	args := []string{"--no-defaults", "--datadir=" + filepath.Join(dir, "data"), "--port=" + strconv.Itoa(port),
-		"--tmpdir=" + dir, // a server that starts clears away what others have in a shared one
+		"--tmpdir=" + dir, // a starting server clears a shared folder
 		"--bind-address=127.0.0.1", "--skip-name-resolve", "--socket=" + filepath.Join(dir, "sock"), "--pid-file=" + filepath.Join(dir, "pid"),
 		"--init-file=" + filepath.Join(dir, "init.sql"), "--max-connections=200"}
 	if sync {
@@ -80,8 +80,8 @@ func (mariadb) dsn(port int, name string) string {
 	return fmt.Sprintf("mysql://admin:%s@127.0.0.1:%d/%s", mariadbPassword, port, name)
 }
 
-// namespace asks for the server's most lenient character set, so that tests
-// show that the tables do not depend on it.
+// namespace selects the server's most lenient character set, because the tables
+// must not depend on it.
 func (mariadb) namespace(name string) string {
 	return "CREATE DATABASE " + name + " CHARACTER SET latin1"
 }

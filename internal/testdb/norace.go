@@ -2,5 +2,5 @@
 
 package testdb
 
-// RaceDetector reports whether the race detector watches this program.
+// RaceDetector reports whether the race detector is enabled.
 const RaceDetector = false

@@ -20,14 +20,15 @@ func (postgres) name() string               { return "PostgreSQL" }
 func (postgres) packageName() string        { return "postgresql" }
 func (postgres) driver() string             { return "pgx" }
 func (postgres) data() string               { return "SHOW data_directory" }
-func (postgres) stopSignal() syscall.Signal { return syscall.SIGINT } // "fast": cuts off its clients
+func (postgres) stopSignal() syscall.Signal { return syscall.SIGINT } // "fast": disconnects its clients
 
 func (postgres) find() error {
 	_, err := postgresBin()
 	return err
 }
 
-// postgresBin is the folder of the newest server. Debian keeps it off PATH.
+// postgresBin returns the folder of the newest server. Debian does not add it
+// to PATH.
 func postgresBin() (string, error) {
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	slices.SortFunc(found, func(a, b string) int { return version(b) - version(a) })

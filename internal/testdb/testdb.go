@@ -1,18 +1,18 @@
 //go:build unix
 
-// Package testdb starts private PostgreSQL and MariaDB servers for tests, from
-// the binaries of the system's packages, with their data in a temporary folder.
-// It is imported by tests only.
+// Package testdb starts private PostgreSQL and MariaDB servers for tests. It
+// uses the binaries of the system's packages and stores data in a temporary
+// folder. Only tests import it.
 //
-// A test binary shares one server of each kind, started by the first test that
-// asks for one and stopped by [Stop], which belongs in TestMain. It does not
-// wait for the disk, and on Linux its data is in memory, so that the many tests
-// that make a database of their own are quick. A test about durability or speed,
-// or one that stops or hurts its server, starts one of its own, on disk and with
-// fsync on.
+// The tests of a binary share one server of each kind. The first test that
+// needs a server starts it. [Stop] stops it; call Stop in TestMain. A shared
+// server does not wait for the disk, and on Linux its data is in memory, so
+// tests can create many databases quickly. A test of durability or speed, or a
+// test that stops or damages its server, starts a separate server on disk with
+// fsync.
 //
-// Where the binaries are missing, tests skip with one line that says what they
-// leave out. With BLOBTRAIL_REQUIRE_SERVERS=all they fail instead.
+// If the binaries are missing, tests are skipped with one line about the
+// missing coverage. With BLOBTRAIL_REQUIRE_SERVERS=all, they fail instead.
 package testdb
 
 import (
@@ -46,48 +46,46 @@ type Server struct {
 	done chan struct{} // closed when cmd has ended
 }
 
-// kind is what differs between the two.
+// kind has the differences between the two servers.
 type kind interface {
 	name() string
 	packageName() string
-	// find looks for the binaries.
+	// find locates the binaries.
 	find() error
-	// create makes the data in dir, owned by the account.
+	// create creates the data in dir. The account owns it.
 	create(dir string, as *account) error
 	command(dir string, port int, sync bool) *exec.Cmd
 	stopSignal() syscall.Signal
 	driver() string
-	// data is a query for the folder of a server's data.
+	// data returns a query for the folder of a server's data.
 	data() string
-	// admin is the driver's data source name for the administrator.
+	// admin returns the driver's data source name of the administrator.
 	admin(port int) string
-	// dsn is the URL of a database or schema.
+	// dsn returns the URL of a database or schema.
 	dsn(port int, name string) string
-	// namespace returns the statement that makes an empty one.
+	// namespace returns the statement that creates an empty database or schema.
 	namespace(name string) string
 }
 
-// shared are the servers of this test binary.
+// shared contains the servers shared by the tests of this binary.
 var shared = struct {
 	sync.Mutex
 	servers map[string]*Server
 	failed  map[string]error
 }{servers: make(map[string]*Server), failed: make(map[string]error)}
 
-// Postgres returns the PostgreSQL server that the tests of this binary share,
-// with fsync off.
+// Postgres returns the shared PostgreSQL server of this binary, with fsync off.
 func Postgres(tb testing.TB) *Server { return share(tb, postgres{}) }
 
-// MariaDB returns the MariaDB server that the tests of this binary share, with
-// fsync off.
+// MariaDB returns the shared MariaDB server of this binary, with fsync off.
 func MariaDB(tb testing.TB) *Server { return share(tb, mariadb{}) }
 
-// OwnPostgres starts a PostgreSQL server with fsync on that is stopped when the
-// test ends.
+// OwnPostgres starts a separate PostgreSQL server with fsync on. It stops when
+// the test ends.
 func OwnPostgres(tb testing.TB) *Server { return own(tb, postgres{}) }
 
-// OwnMariaDB starts a MariaDB server with fsync on that is stopped when the test
-// ends.
+// OwnMariaDB starts a separate MariaDB server with fsync on. It stops when the
+// test ends.
 func OwnMariaDB(tb testing.TB) *Server { return own(tb, mariadb{}) }
 
 func share(tb testing.TB, k kind) *Server {
@@ -180,7 +178,7 @@ func (s *Server) init() error {
 		if s.port, err = freePort(); err != nil {
 			return err
 		}
-		// Somebody else may take the port before the server does.
+		// Another process may take the port before the server does.
 		if err = s.start(); !errors.Is(err, errEnded) || attempt == 4 {
 			return err
 		}
@@ -189,8 +187,8 @@ func (s *Server) init() error {
 
 var errEnded = errors.New("it ended, or another server has its port")
 
-// Start starts a server that was stopped or killed, on the same port, and
-// waits until it answers.
+// Start starts a stopped or killed server on the same port, and waits until it
+// responds.
 func (s *Server) Start(tb testing.TB) {
 	tb.Helper()
 	if err := s.start(); err != nil {
@@ -250,30 +248,30 @@ func (s *Server) start() error {
 	}
 }
 
-// has reports whether data is the folder of the server's data.
+// has reports whether data is the server's data folder.
 func (s *Server) has(data string) bool {
 	theirs, err1 := os.Stat(data)
 	ours, err2 := os.Stat(filepath.Join(s.dir, "data"))
 	return err1 == nil && err2 == nil && os.SameFile(theirs, ours)
 }
 
-// Shutdown ends the server in its orderly way, cutting off its clients.
+// Shutdown stops the server in an orderly way and disconnects its clients.
 func (s *Server) Shutdown() { s.end(s.kind.stopSignal()) }
 
-// Kill ends the server as a crash would.
+// Kill stops the server like a crash.
 func (s *Server) Kill() { s.end(syscall.SIGKILL) }
 
-// Pid is the process id of the running server.
+// Pid returns the process ID of the running server.
 func (s *Server) Pid() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.cmd.Process.Pid
 }
 
-// Port is where the server listens on 127.0.0.1.
+// Port returns the port of the server on 127.0.0.1.
 func (s *Server) Port() int { return s.port }
 
-// Dir is the folder of the server's data.
+// Dir returns the server's data folder.
 func (s *Server) Dir() string { return s.dir }
 
 func (s *Server) end(signal syscall.Signal) {
@@ -289,9 +287,9 @@ func (s *Server) end(signal syscall.Signal) {
 	}
 	var children []int
 	if signal == syscall.SIGKILL {
-		// A killed PostgreSQL would leave its backends to answer a little while,
-		// and does not start again before they are gone.
-		_ = s.cmd.Process.Signal(syscall.SIGSTOP) // so that it has no more of them
+		// The backends of a killed PostgreSQL continue to respond for a short
+		// time. It does not start again before they have ended.
+		_ = s.cmd.Process.Signal(syscall.SIGSTOP) // prevents new backends
 		children = childrenOf(s.cmd.Process.Pid)
 	}
 	_ = s.cmd.Process.Signal(signal)
@@ -302,7 +300,7 @@ func (s *Server) end(signal syscall.Signal) {
 	<-s.done
 	killer.Stop()
 	for deadline := time.Now().Add(10 * time.Second); slices.ContainsFunc(children, runs) && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond) // between two looks
+		time.Sleep(time.Millisecond) // between checks
 	}
 }
 
@@ -313,8 +311,8 @@ func (s *Server) remove() {
 
 var namespaces atomic.Int64
 
-// New makes an empty database (in PostgreSQL a schema, which is faster) and
-// returns its URL.
+// New creates an empty database and returns its URL. In PostgreSQL, it creates
+// a schema, which is faster.
 func (s *Server) New(tb testing.TB) (dsn string) {
 	tb.Helper()
 	name := fmt.Sprintf("test_%d_%d", os.Getpid(), namespaces.Add(1))
@@ -326,7 +324,7 @@ func (s *Server) New(tb testing.TB) (dsn string) {
 	return s.kind.dsn(s.port, name)
 }
 
-// Admin connects as the administrator. The caller closes it.
+// Admin connects as the administrator. The caller closes the connection.
 func (s *Server) Admin(tb testing.TB) *sql.DB {
 	tb.Helper()
 	db, err := sql.Open(s.kind.driver(), s.kind.admin(s.port))
@@ -346,7 +344,8 @@ var freePort = func() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
-// account is whom a server runs as: these servers refuse to run as root.
+// account is the user that a server runs as. These servers refuse to run as
+// root.
 type account struct {
 	name     string
 	uid, gid int
@@ -367,7 +366,7 @@ func accountFor(k kind) (*account, error) {
 	return &account{name, uid, gid}, errors.Join(err1, err2)
 }
 
-// run runs a set-up command to its end.
+// run runs a setup command to completion.
 func (a *account) run(dir, name string, args ...string) error {
 	cmd := exec.Command(name, args...)
 	cmd.Dir = dir

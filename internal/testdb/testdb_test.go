@@ -38,8 +38,8 @@ func TestSharedServerIsOne(t *testing.T) {
 	assert.Same(t, Postgres(t), Postgres(t))
 }
 
-// Between a look for a free port and its use somebody else may take it, even
-// another server of this kind, which would answer.
+// Between choosing a free port and using it, another process may take it. That
+// may even be another server of this kind, which would respond.
 func TestAPortThatIsTaken(t *testing.T) {
 	for name, tc := range map[string]struct {
 		kind  kind

@@ -1,4 +1,4 @@
-// Command cmd prints how many identifiers each package exports:
+// Command cmd prints the number of exported identifiers of each package:
 //
 //	go run ./internal/apicount/cmd [-names] [directory]
 package main
