@@ -180,12 +180,12 @@ func alsoAtomic(e *env) {
 func badResult(e *env) {
 	in := e.begin(upload("k"), 0)
 	for name, r := range map[string]audit.Result{
-		"no outcome":         {},
-		"begun":              {Outcome: audit.OutcomeBegun},
+		"no outcome":      {},
+		"begun":           {Outcome: audit.OutcomeBegun},
 		"unknown outcome": {Outcome: "fine"},
 		"unknown settler": {Outcome: audit.OutcomeOK, SettledBy: "me"},
-		"short digest":       {Outcome: audit.OutcomeOK, SHA256: []byte{1, 2, 3}},
-		"negative size":      {Outcome: audit.OutcomeOK, Size: new(int64(-1))},
+		"short digest":    {Outcome: audit.OutcomeOK, SHA256: []byte{1, 2, 3}},
+		"negative size":   {Outcome: audit.OutcomeOK, Size: new(int64(-1))},
 	} {
 		require.ErrorIs(e, in.Settle(e.ctx, r), audit.ErrEvent, name)
 	}
