@@ -2,9 +2,9 @@
 
 package crash
 
-// The process that gets killed. It works with several goroutines, writes a line
-// for everything that the store acknowledged, and goes on until it is killed
-// from outside or kills itself at the point that it was given.
+// This file implements the killed process. Several goroutines perform
+// operations and write a line for every acknowledged one. The process runs
+// until it is killed from outside, or until it kills itself at the given point.
 
 import (
 	"context"
@@ -26,7 +26,7 @@ import (
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
-// point is a place on the path of an operation at which the child kills itself.
+// point is a point in an operation at which the child kills itself.
 type point string
 
 const (
@@ -42,7 +42,7 @@ const (
 
 var points = []point{afterIntent, midWrite, afterWrite, midMove, afterDelete, beforeSettle, afterSettle}
 
-// bomb kills the process at the nth passage of its point.
+// bomb kills the process when it passes its point for the nth time.
 type bomb struct {
 	at   point
 	left atomic.Int64
@@ -51,11 +51,11 @@ type bomb struct {
 func (b *bomb) pass(p point) {
 	if b.at == p && b.left.Add(-1) == 0 {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {} // the signal is on its way
+		select {} // until the signal arrives
 	}
 }
 
-// child never returns.
+// child is the main function of a killed process. It never returns.
 func child(site Site, at point, passages int64, recordLate bool) {
 	ctx := audit.WithActor(context.Background(), audit.Actor{UserID: "child", IP: "127.0.0.1"})
 	b := &bomb{at: at}
@@ -100,9 +100,9 @@ func lines() func(format string, args ...any) {
 	}
 }
 
-// step does one random operation and reports it once it is acknowledged. Lines
-// that say "try" come before what may change an object that was acknowledged.
-// Who has as many objects as it may keep deletes one; 0: it may have any number.
+// step performs a random operation and reports it after its acknowledgment.
+// Before it changes an acknowledged object, it writes a line with "try". If the
+// caller has keep objects, step deletes one; 0 means unlimited.
 func step(ctx context.Context, store *blobstore.Store, b *bomb, rnd *rand.Rand, mine []string, overwrite bool, keep int, ack func(string, ...any)) []string {
 	content := make([]byte, 1+rnd.IntN(100_000))
 	for i := range content {
@@ -172,7 +172,7 @@ func check(err error) {
 	}
 }
 
-// bombReader passes midWrite when half of its content is out.
+// bombReader passes midWrite after half of its content was read.
 type bombReader struct {
 	content []byte
 	n       int
@@ -239,8 +239,9 @@ func (in bombIntent) Settle(ctx context.Context, r audit.Result, also ...audit.E
 	return err
 }
 
-// lateJournal records after the effect instead of before it, as programs do that
-// write their log line when they are done. The harness must find what that loses.
+// lateJournal records operations after their effect instead of before it, like
+// programs that write a log line when they are done. The harness must detect
+// the missing records.
 type lateJournal struct{ audit.Journal }
 
 func (j lateJournal) Begin(ctx context.Context, e audit.Event, _ time.Duration) (audit.Intent, error) {

@@ -33,8 +33,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// newSite makes an empty folder and an empty database, the latter by the
-// function that database returns.
+// newSite creates an empty folder, and an empty database by calling database.
 func newSite(t *testing.T, scheme string, database func() string) Site {
 	t.Helper()
 	root := filepath.Join(t.TempDir(), "files")
@@ -44,7 +43,7 @@ func newSite(t *testing.T, scheme string, database func() string) Site {
 	}
 }
 
-// strays finds what else lies in the folder.
+// strays returns the other files in the folder.
 func strays(t *testing.T, root string, objects map[string]bool) (found []string) {
 	t.Helper()
 	require.NoError(t, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -60,7 +59,7 @@ func strays(t *testing.T, root string, objects map[string]bool) (found []string)
 	return found
 }
 
-// databases makes the function that makes databases of a kind. A server is
+// databases returns a function that creates databases of a kind. A server is
 // started once and waits for its disk, as in production.
 func databases(t *testing.T, kind string) func() string {
 	t.Helper()
@@ -93,8 +92,8 @@ func TestSoak(t *testing.T) {
 	Soak(t, newSite(t, "local", databases(t, "sqlite")), *soak, *soakKills, 64)
 }
 
-// TestKillFindsLateRecording shows that the harness can fail: the same kills on
-// a journal that records after the effect must leave violations.
+// TestKillFindsLateRecording shows that the harness can fail. The same kills on
+// a journal that records after the effect must lead to violations.
 func TestKillFindsLateRecording(t *testing.T) {
 	t.Parallel()
 	s, a := newSite(t, "local", databases(t, "sqlite")), newAcknowledged()
@@ -103,6 +102,6 @@ func TestKillFindsLateRecording(t *testing.T) {
 		reconcile(t, s)
 	}
 	v := inspect(t, s, a)
-	require.NotEmpty(t, v.unrecorded, "recording late went unnoticed")
+	require.NotEmpty(t, v.unrecorded, "late recording was not detected")
 	t.Logf("recording after the effect, 4 kills: %s", v)
 }

@@ -1,11 +1,12 @@
-// Package crash proves by kill -9 what the library promises of crashes: a real
-// child process works on a real bucket and a real database, is killed at a
-// random moment or at a chosen point, and what it leaves is reconciled and then
-// checked against everything that it acknowledged.
+// Package crash tests the crash guarantees of the library with kill -9. A real
+// child process uses a real bucket and a real database. It is killed at a
+// random moment or at a chosen point. The test then reconciles its leftovers
+// and compares the result with every acknowledged operation.
 //
-// It is a harness for tests, and has those of local files itself; those of a
-// cloud are in internal/integration. A short run of each is part of the checks;
-// the figures of the documentation come from
+// The package is a harness for tests. It contains the tests of local files; the
+// tests of cloud services are in internal/integration. The regular checks
+// include a short run of each. The figures in the documentation come from these
+// commands:
 //
 //	go test ./internal/crash -run Kill -kills 500 -kills-at-point 20 -v -timeout 60m
 //	go test ./internal/crash -run Soak -soak 30m -soak-kills 1m -v -timeout 60m

@@ -2,8 +2,8 @@
 
 package crash
 
-// What is checked after each kill: that nothing is unrecorded, lost, dangling or
-// doubled.
+// This file implements the inspection after each kill: nothing may be
+// unrecorded, lost, dangling or recorded twice.
 
 import (
 	"context"
@@ -21,7 +21,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
-// violations are what the library promises never to happen.
+// violations are states that the library promises to prevent.
 type violations struct{ unrecorded, lost, dangling, doubled, leftover []string }
 
 func (v *violations) count() int {
@@ -41,23 +41,23 @@ func (v *violations) String() string {
 	}, ", ")
 }
 
-// recorded is what the trail says.
+// recorded is the state according to the trail.
 type recorded struct {
-	wrote     map[string]string // op -> key, of operations that left an object
-	current   map[string]string // key -> op that wrote it last; "" after its deletion
-	unknown   map[string]bool   // keys with an outcome that could not be found out
+	wrote     map[string]string // operation -> key, of operations that left an object
+	current   map[string]string // key -> the operation that last wrote it; "" after its deletion
+	unknown   map[string]bool   // keys with an unknown outcome
 	grants    map[string]bool
 	downloads map[string]int
 }
 
-// inspect compares the bucket, the trail and what was acknowledged.
+// inspect compares the bucket, the trail and the acknowledged operations.
 func inspect(t *testing.T, s Site, a *acknowledged) *violations {
 	t.Helper()
 	journal, store := s.open(t)
 	v := &violations{}
 	r := v.readTrail(t, journal)
 
-	// Every object has its record, and everything recorded is there.
+	// Every object must be recorded, and every recorded object must exist.
 	ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "inspector"})
 	present := map[string]bool{}
 	for item, err := range store.List(ctx, nil) {
@@ -119,7 +119,8 @@ func (v *violations) readTrail(t *testing.T, journal *sqlaudit.Journal) *recorde
 	return r
 }
 
-// compare finds what was acknowledged but is not in the trail or the bucket.
+// compare finds acknowledged operations that are missing in the trail or the
+// bucket.
 func (v *violations) compare(t *testing.T, s Site, r *recorded, a *acknowledged, present map[string]bool) {
 	t.Helper()
 	bucket, err := driver.Open(t.Context(), s.BucketURL, driver.Credentials{})
@@ -155,8 +156,8 @@ func (v *violations) compare(t *testing.T, s Site, r *recorded, a *acknowledged,
 	}
 }
 
-// contentSum reads from the bucket itself, so that the inspection leaves no
-// download in the trail that it inspects.
+// contentSum reads directly from the bucket, so that the inspection records no
+// download in the inspected trail.
 func contentSum(t *testing.T, b driver.Bucket, key string) string {
 	t.Helper()
 	r, err := b.Read(context.WithoutCancel(t.Context()), key, 0, -1)

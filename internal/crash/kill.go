@@ -2,8 +2,8 @@
 
 package crash
 
-// The parent: it starts children, kills them, and has what they leave
-// reconciled and inspected.
+// This file implements the parent. It starts and kills children, reconciles
+// their leftovers, and inspects the result.
 
 import (
 	"bufio"
@@ -25,19 +25,19 @@ import (
 	"github.com/blobtrail/blobtrail/internal/testdb"
 )
 
-// Site is where children and their parent work: a bucket and a database, both
-// empty at first, and used by nobody else.
+// Site is the environment of the children and their parent: a bucket and a
+// database, initially empty, and not used by anyone else.
 type Site struct {
-	BucketURL string // opened with the environment's credentials
+	BucketURL string // opened with the credentials of the environment
 	DSN       string // of the trail
-	Overwrite bool   // whether to replace objects: the driver does so atomically
+	Overwrite bool   // whether to replace objects: requires that the driver does it atomically
 
-	// Quiet returns when nothing that a dead child began still goes on in the
-	// service, and what it left can be told from the work of the living. Nil:
-	// the service is gone with the child.
+	// Quiet returns when the service has completed all operations of a dead
+	// child, and leftovers can be distinguished from the work of running
+	// processes. Nil means that the service ends with the child.
 	Quiet func(t *testing.T)
-	// Strays names what lies in the bucket beside the objects and what belongs
-	// to them.
+	// Strays returns the names in the bucket that are neither objects nor
+	// belong to objects.
 	Strays func(t *testing.T, objects map[string]bool) []string
 }
 
@@ -55,8 +55,9 @@ const (
 	envSoak      = "CRASH_CHILD_SOAK" // the number of callers
 )
 
-// Child does not return in a process that was started to be killed. Call it
-// first in TestMain; the package must import the provider of its sites.
+// Child is the main function of a child process, and does not return there. In
+// other processes, it does nothing. Call it first in TestMain. The package must
+// import the provider of its sites.
 func Child() {
 	if url := os.Getenv(envBucket); url != "" {
 		passages, _ := strconv.ParseInt(os.Getenv(envPassages), 10, 64)
@@ -68,13 +69,13 @@ func Child() {
 	}
 }
 
-// perSite is how many kills in a row hit the same bucket and database, which
-// are looked through after each.
+// perSite is the number of consecutive kills with the same bucket and database.
+// An inspection follows each of them.
 const perSite = 25
 
-// Kill kills children, so many at random moments and so many at each point, and
-// fails the test if any of them leaves what may not be. newSite makes a site of
-// its own for every 25 of them.
+// Kill kills children at random moments and at each point, and fails the test
+// if any of them leaves a violation. random and atPoint are the numbers of
+// kills. newSite makes a new site for every 25 of them.
 func Kill(t *testing.T, newSite func() Site, random, atPoint int) {
 	var (
 		s       Site
@@ -90,7 +91,7 @@ func Kill(t *testing.T, newSite func() Site, random, atPoint int) {
 		a.read(t, run(t, s, at, passages, delay, false))
 		n++
 		acks += a.total - before
-		// A test of its own for each, so that what it opens is closed.
+		// Each kill is a subtest, so that everything it opens is closed.
 		t.Run(strconv.Itoa(n), func(t *testing.T) {
 			r := reconcile(t, s)
 			settled.OK, settled.Failed, settled.Unknown = settled.OK+r.OK, settled.Failed+r.Failed, settled.Unknown+r.Unknown
@@ -113,12 +114,12 @@ func Kill(t *testing.T, newSite func() Site, random, atPoint int) {
 		"the reconciler settled %d ok, %d failed, %d unknown", n, acks, settled.OK, settled.Failed, settled.Unknown)
 }
 
-// acknowledged is what the children reported over all their lives.
+// acknowledged contains the operations reported by all children.
 type acknowledged struct {
-	objects   map[string]string // key -> SHA-256, or "" where the content is not known here
+	objects   map[string]string // key -> SHA-256, or "" if the content is unknown
 	deleted   map[string]bool
-	inDoubt   map[string]bool // an operation on it was under way when its process died
-	links     map[string]bool // grant ids
+	inDoubt   map[string]bool // the process died during an operation on the object
+	links     map[string]bool // grant IDs
 	downloads map[string]int
 	total     int
 }
@@ -130,7 +131,7 @@ func newAcknowledged() *acknowledged {
 	}
 }
 
-// read takes in what one child wrote.
+// read adds the output of one child.
 func (a *acknowledged) read(t *testing.T, lines []string) {
 	for _, line := range lines {
 		f := strings.Fields(line)
@@ -159,8 +160,8 @@ func (a *acknowledged) read(t *testing.T, lines []string) {
 	}
 }
 
-// run starts a child and returns what it wrote until it was dead. With a point
-// the child kills itself; without, it is killed after the delay.
+// run starts a child and returns its output until its death. If at is set, the
+// child kills itself there. Otherwise, run kills it after the delay.
 func run(t *testing.T, s Site, at point, passages int, delay time.Duration, late bool) []string {
 	env := []string{envPoint + "=" + string(at), envPassages + "=" + strconv.Itoa(passages)}
 	if late {
@@ -170,7 +171,7 @@ func run(t *testing.T, s Site, at point, passages int, delay time.Duration, late
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	// Whatever happens, no child outlives its test.
+	// No child may outlive its test.
 	watchdog := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
 	defer watchdog.Stop()
 
@@ -179,7 +180,7 @@ func run(t *testing.T, s Site, at point, passages int, delay time.Duration, late
 	for {
 		line, err := in.ReadString('\n')
 		if err != nil {
-			break // an unfinished line was not acknowledged
+			break // an unfinished line is not acknowledged
 		}
 		lines = append(lines, strings.TrimSpace(line))
 		if at == nowhere && len(lines) == 1 && lines[0] == "ready" {
@@ -190,12 +191,12 @@ func run(t *testing.T, s Site, at point, passages int, delay time.Duration, late
 	var exit *exec.ExitError
 	require.ErrorAs(t, err, &exit)
 	if exit.Exited() {
-		require.Fail(t, "the child ended by itself", "%v: %v", err, lines[max(0, len(lines)-1):])
+		require.Fail(t, "the child ended without being killed", "%v: %v", err, lines[max(0, len(lines)-1):])
 	}
 	return lines
 }
 
-// command is a child that works on the site.
+// command returns a command that starts a child on the site.
 func (s Site) command(t *testing.T, env ...string) *exec.Cmd {
 	exe, err := os.Executable()
 	require.NoError(t, err)
@@ -206,8 +207,8 @@ func (s Site) command(t *testing.T, env ...string) *exec.Cmd {
 	return cmd
 }
 
-// reconcile settles what dead children left, as a program does that starts anew
-// after their leases have run out.
+// reconcile settles the operations of dead children, like a program that starts
+// after their leases have expired.
 func reconcile(t *testing.T, s Site) blobstore.Reconciled {
 	t.Helper()
 	ctx := t.Context()
@@ -228,8 +229,8 @@ func reconcile(t *testing.T, s Site) blobstore.Reconciled {
 	return n
 }
 
-// awaitGone returns when the database server has noticed that its clients are
-// dead, and is done with what they had sent.
+// awaitGone waits until the database server has detected that its clients are
+// dead, and has completed their statements.
 func awaitGone(t *testing.T, db *sqlx.DB) {
 	t.Helper()
 	clients := map[string]string{

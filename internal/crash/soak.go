@@ -2,7 +2,7 @@
 
 package crash
 
-// Soaking: mixed load for a long time, with kills in between.
+// This file implements soaking: mixed load for a long time, with kills.
 
 import (
 	"bufio"
@@ -18,11 +18,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Soak has two processes work on a site for a time, each with half of the
-// callers. One of them is killed and replaced every so often; the other one
-// lives on, and its memory must stay flat, and its goroutines and files must be
-// gone when it is closed. At the end the trail must verify, and nothing may be
-// lost.
+// Soak runs two processes on a site for the duration d, each with half of the
+// callers. One of them is killed and replaced at the interval every. The other
+// one keeps running: its memory must not grow, and its goroutines and files
+// must be gone after it closes. At the end, the trail must verify, and nothing
+// may be lost.
 func Soak(t *testing.T, s Site, d, every time.Duration, callers int) {
 	began, a := time.Now(), newAcknowledged()
 	steady := s.soak(t, callers-callers/2)
@@ -60,15 +60,15 @@ func Soak(t *testing.T, s Site, d, every time.Duration, callers int) {
 
 func last(lines []string) string { return strings.Join(lines[max(0, len(lines)-1):], "") }
 
-// soaking is a child at work.
+// soaking is a running child.
 type soaking struct {
 	cmd   *exec.Cmd
 	ended chan struct{}
-	lines []string // valid when it has ended, as err
+	lines []string // valid after the end, like err
 	err   error
 }
 
-// soak starts a child and waits until it is at work.
+// soak starts a child and waits until it is ready.
 func (s Site) soak(t *testing.T, callers int) *soaking {
 	c := &soaking{cmd: s.command(t, envSoak+"="+strconv.Itoa(callers)), ended: make(chan struct{})}
 	out, err := c.cmd.StdoutPipe()
@@ -85,7 +85,7 @@ func (s Site) soak(t *testing.T, callers int) *soaking {
 		for {
 			line, err := in.ReadString('\n')
 			if err != nil {
-				break // an unfinished line was not acknowledged
+				break // an unfinished line is not acknowledged
 			}
 			c.lines = append(c.lines, strings.TrimSpace(line))
 			if len(c.lines) == 1 {
@@ -102,13 +102,13 @@ func (s Site) soak(t *testing.T, callers int) *soaking {
 	return c
 }
 
-// used is what a child said that it used.
+// used is the resource usage reported by a child.
 type used struct {
 	running       []usage
 	before, after usage
 }
 
-// take takes in what an ended child wrote.
+// take adds the output of an ended child.
 func (c *soaking) take(t *testing.T, a *acknowledged) (u used) {
 	var acks []string
 	for _, line := range c.lines {
@@ -131,13 +131,13 @@ func (c *soaking) take(t *testing.T, a *acknowledged) (u used) {
 	return u
 }
 
-// check compares the second quarter of the time with the last: what grows with
-// the number of operations has grown threefold by then.
+// check compares the second quarter of the time with the last one. A resource
+// that grows with the number of operations has more than doubled by then.
 func (u used) check(t *testing.T) {
 	const mib = 1 << 20
 	n := len(u.running)
 	if n < 8 {
-		t.Logf("too short to say how memory grows")
+		t.Logf("too short to measure the growth of memory")
 	} else {
 		early, late := mean(u.running[n/4:n/2]), mean(u.running[n-n/4:])
 		t.Logf("heap in use %.1f MiB, later %.1f MiB; resident %.1f MiB, later %.1f MiB; goroutines %d, later %d; files %d, later %d",

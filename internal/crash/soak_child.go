@@ -2,8 +2,9 @@
 
 package crash
 
-// The process of a soak. It works until it is told to end by SIGTERM, tells from
-// time to time what it uses, and reconciles as a program does.
+// This file implements the process of a soak. It runs until it receives
+// SIGTERM, reports its resource usage at intervals, and reconciles like a
+// program.
 
 import (
 	"context"
@@ -24,23 +25,23 @@ import (
 )
 
 const (
-	soakKeep  = 10                     // objects of a caller, so that the bucket does not grow without end
-	soakPause = 400 * time.Millisecond // of a caller between two operations, at most: mixed load, not a race
+	soakKeep  = 10                     // objects of a caller, to limit the size of the bucket
+	soakPause = 400 * time.Millisecond // maximum pause of a caller between two operations, for a mixed load
 	soakLease = 10 * time.Second
 )
 
-// usage is what a process uses.
+// usage is the resource usage of a process.
 type usage struct{ heap, rss, goroutines, files int }
 
 func measure() (u usage) {
-	runtime.GC() // only what is in use counts
+	runtime.GC() // count only memory in use
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	u.heap, u.goroutines = int(m.HeapAlloc), runtime.NumGoroutine()
 	if files, err := os.ReadDir("/dev/fd"); err == nil {
 		u.files = len(files)
 	}
-	if statm, err := os.ReadFile("/proc/self/statm"); err == nil { // only Linux has it
+	if statm, err := os.ReadFile("/proc/self/statm"); err == nil { // only on Linux
 		if f := strings.Fields(string(statm)); len(f) > 1 {
 			pages, _ := strconv.Atoi(f[1])
 			u.rss = pages * os.Getpagesize()
@@ -49,7 +50,7 @@ func measure() (u usage) {
 	return u
 }
 
-// soakChild never returns.
+// soakChild is the main function of a soak process. It never returns.
 func soakChild(site Site, callers int) {
 	ctx := audit.WithActor(context.Background(), audit.Actor{UserID: "child", IP: "127.0.0.1"})
 	term, ended := signal.NotifyContext(ctx, syscall.SIGTERM)
@@ -83,7 +84,7 @@ func soakChild(site Site, callers int) {
 		})
 	}
 	every(soakLease, func() {
-		// What is in doubt now is found out the next time.
+		// The next run settles operations whose outcome is still unknown.
 		if _, err := store.Reconcile(ctx); err != nil && !errors.Is(err, blobstore.ErrInDoubt) {
 			check(err)
 		}
@@ -106,7 +107,7 @@ func soakChild(site Site, callers int) {
 	check(store.Close(ctx))
 	check(journal.Close(ctx))
 
-	// What idle connections hold goes after their time.
+	// Idle connections release their resources after a timeout.
 	after := measure()
 	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); after = measure() {
 		if after.goroutines <= before.goroutines && after.files <= before.files {
