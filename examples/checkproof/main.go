@@ -1,10 +1,10 @@
-// Checkproof checks a proof of one entry, or an export of removed entries, with
-// nothing but package audit/proof.
+// Checkproof checks a proof of one entry, or an export of removed entries. It
+// uses only package audit/proof.
 //
 //	go run ./examples/checkproof VERIFIER-KEY FILE
 //
-// It exits with 0 if the file holds, 1 if it was changed, 2 if it can't be checked,
-// and 3 if it is an export without an end.
+// Exit codes: 0 if the file is valid, 1 if it was changed, 2 if it cannot be
+// checked, and 3 if it is an export without an end.
 package main
 
 import (

@@ -1,20 +1,22 @@
-// Migrate copies the objects of one store to another: local files to S3, one
-// cloud to another, or a folder that other programs wrote into a store with a
-// trail.
+// Migrate copies the objects of one store to another, such as local files to
+// S3, or one cloud to another. It can also import a folder of other programs
+// into a store with a trail.
 //
 //	go run . [flags] SOURCE DESTINATION
 //
-// Both are URLs such as local:///var/lib/app/files, s3://bucket?region=eu-central-1,
-// azblob://container or gs://bucket; credentials come from the environment, as
-// the provider's package says. Every object gets its entry in the trail (-trail).
+// Both are URLs such as local:///var/lib/app/files,
+// s3://bucket?region=eu-central-1, azblob://container or gs://bucket.
+// Credentials come from the environment, as documented in the provider's
+// package. The trail records every object (-trail).
 //
-// It may be stopped and killed at any time: the same command goes on where it
-// ended. What is there already with the same SHA-256 is left alone; what differs
-// is reported, and replaced with -overwrite. An object whose content is not what
-// its digest says is reported and not copied.
+// Migrate can be stopped or killed at any time. The same command continues
+// after the last copied object. It skips objects that exist at the destination
+// with the same SHA-256. It reports objects that differ, and replaces them with
+// -overwrite. It also reports objects whose content does not match their
+// digest, and does not copy them.
 //
-// Exit codes: 0 if everything is at its destination, 1 if something is not, 2 if
-// it could not be tried.
+// Exit codes: 0 if every object is at its destination, 1 if some are missing,
+// and 2 if the migration could not start.
 package main
 
 import (
@@ -34,10 +36,10 @@ import (
 	"syscall"
 	"time"
 
-	_ "github.com/go-sql-driver/mysql" // mysql: trails
-	_ "github.com/jackc/pgx/v5/stdlib" // postgres: trails
+	_ "github.com/go-sql-driver/mysql" // registers mysql: trails
+	_ "github.com/jackc/pgx/v5/stdlib" // registers postgres: trails
 	"github.com/schollz/progressbar/v3"
-	_ "modernc.org/sqlite" // sqlite: trails
+	_ "modernc.org/sqlite" // registers sqlite: trails
 
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
@@ -59,7 +61,7 @@ func main() {
 	os.Exit(code)
 }
 
-// settings are what the command line says.
+// settings are the command-line settings.
 type settings struct {
 	transfer.Options
 	source, destination, trail, to, actor, report string
@@ -74,18 +76,18 @@ func parse(args []string, errOut io.Writer) (*settings, error) {
 	flags := flag.NewFlagSet("migrate", flag.ContinueOnError)
 	flags.SetOutput(errOut)
 	flags.StringVar(&s.trail, "trail", "sqlite:blobtrail.db", "the `database` of the trail, for sqlaudit.Open")
-	flags.StringVar(&s.actor, "user", s.actor, "`who` does it, for the trail")
-	flags.StringVar(&s.Prefix, "prefix", "", "copy only the keys that begin with this")
-	flags.StringVar(&s.to, "to", "", "put this `prefix` before every key at the destination")
-	flags.IntVar(&s.Parallel, "parallel", 4, "how many objects to copy at a time")
-	flags.Func("rate", "read at most this `size` a second, such as 20MiB (default: no limit)", func(text string) (err error) {
+	flags.StringVar(&s.actor, "user", s.actor, "the `user` in the trail")
+	flags.StringVar(&s.Prefix, "prefix", "", "copy only the keys with this `prefix`")
+	flags.StringVar(&s.to, "to", "", "prepend this `prefix` to every key at the destination")
+	flags.IntVar(&s.Parallel, "parallel", 4, "the number of objects to copy concurrently")
+	flags.Func("rate", "read at most this `size` per second, such as 20MiB (default: unlimited)", func(text string) (err error) {
 		s.BytesPerSecond, err = parseSize(text)
 		return err
 	})
-	flags.BoolVar(&s.DryRun, "dry-run", false, "compare, and say what would be copied")
-	flags.BoolVar(&s.Overwrite, "overwrite", false, "replace what differs at the destination")
-	flags.BoolVar(&s.Reread, "reread", false, "read every copy again and compare it")
-	flags.StringVar(&s.report, "report", "", "write what became of each object to this `file`, as JSON Lines")
+	flags.BoolVar(&s.DryRun, "dry-run", false, "compare, and report the objects to be copied")
+	flags.BoolVar(&s.Overwrite, "overwrite", false, "replace objects that differ at the destination")
+	flags.BoolVar(&s.Reread, "reread", false, "read every copy back and compare it")
+	flags.StringVar(&s.report, "report", "", "write the result for each object to this `file`, as JSON Lines")
 	flags.BoolVar(&s.quiet, "quiet", false, "show no progress")
 	flags.Usage = func() {
 		fmt.Fprintln(errOut, "usage: migrate [flags] SOURCE DESTINATION")
@@ -95,7 +97,7 @@ func parse(args []string, errOut io.Writer) (*settings, error) {
 		return nil, err
 	}
 	if flags.NArg() != 2 {
-		return nil, errors.New("want two URLs, the source and the destination; -help lists the flags")
+		return nil, errors.New("want two URLs, source and destination; -help lists the flags")
 	}
 	s.source, s.destination = flags.Arg(0), flags.Arg(1)
 	if s.to != "" {
@@ -113,7 +115,7 @@ func parseSize(text string) (int64, error) {
 	}
 	n, err := strconv.ParseInt(number, 10, 64)
 	if err != nil || n <= 0 || n > math.MaxInt64/unit {
-		return 0, fmt.Errorf("%q is no size: want something like 500KiB or 20MiB", text)
+		return 0, fmt.Errorf("invalid size %q: want a size such as 500KiB or 20MiB", text)
 	}
 	return n * unit, nil
 }
@@ -131,7 +133,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	case err == nil:
 		return exitDone
 	case ctx.Err() != nil:
-		fmt.Fprintln(errOut, "migrate: stopped; the same command goes on where this one ended")
+		fmt.Fprintln(errOut, "migrate: stopped; run the same command again to continue")
 		return exitIncomplete
 	case errors.Is(err, transfer.ErrIncomplete):
 		fmt.Fprintln(errOut, "migrate:", err)
@@ -157,7 +159,7 @@ func (s *settings) migrate(ctx context.Context, out, errOut io.Writer) (err erro
 		return fmt.Errorf("destination: %w", err)
 	}
 	defer func() { err = errors.Join(err, dst.Close(ctx)) }()
-	// What an earlier run that was killed left half done.
+	// Complete the unfinished operations of an earlier run that was killed.
 	if _, err := dst.Reconcile(ctx); err != nil {
 		return err
 	}
@@ -181,7 +183,7 @@ func (s *settings) migrate(ctx context.Context, out, errOut io.Writer) (err erro
 	if s.DryRun {
 		verb = "to be copied"
 	}
-	fmt.Fprintf(out, "%d objects: %d %s (%d bytes), %d there already, %d failed, %d files unreachable, in %v\n", objects, report.Copied, verb, report.Bytes,
+	fmt.Fprintf(out, "%d objects: %d %s (%d bytes), %d already there, %d failed, %d files unreachable, in %v\n", objects, report.Copied, verb, report.Bytes,
 		report.Present, report.Failed, report.Unreachable, report.Elapsed.Round(time.Millisecond))
 	for _, f := range report.Failures {
 		fmt.Fprintf(out, "%s: %q: %v\n", f.Status, f.Source, f.Err)
@@ -189,16 +191,16 @@ func (s *settings) migrate(ctx context.Context, out, errOut io.Writer) (err erro
 	return err
 }
 
-// showProgress draws a bar with the rate and the time that is left.
+// showProgress draws a progress bar with the rate and the remaining time.
 func (s *settings) showProgress(objects int, size int64, errOut io.Writer) {
 	bar := progressbar.NewOptions64(max(size, 1), progressbar.OptionSetWriter(errOut), progressbar.OptionShowBytes(true),
 		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetDescription(fmt.Sprintf("%d objects", objects)),
 		progressbar.OptionOnCompletion(func() { fmt.Fprintln(errOut) }))
-	s.Progress = func(n int64) { _ = bar.Add64(n) } // a bar that can't be drawn stops nothing
+	s.Progress = func(n int64) { _ = bar.Add64(n) } // ignore errors of the progress bar
 	each := s.Each
 	s.Each = func(r transfer.Result) {
 		if r.Status != transfer.Copied || s.DryRun {
-			_ = bar.Add64(r.Size) // what needs no copying is done too
+			_ = bar.Add64(r.Size) // skipped objects are done too
 		}
 		if each != nil {
 			each(r)
@@ -206,7 +208,8 @@ func (s *settings) showProgress(objects int, size int64, errOut io.Writer) {
 	}
 }
 
-// writeReport writes a line for each object.
+// writeReport makes the copy write a line for each object to the report. It
+// returns a function that closes the report.
 func (s *settings) writeReport() (func() error, error) {
 	f, err := os.Create(s.report)
 	if err != nil {

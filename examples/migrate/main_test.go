@@ -36,7 +36,7 @@ func TestMigrate(t *testing.T) {
 
 	code, out, errOut := migrate(t, args...)
 	assert.Equal(t, exitIncomplete, code)
-	assert.Contains(t, out, "4 objects: 3 copied (6 bytes), 0 there already, 1 failed")
+	assert.Contains(t, out, "4 objects: 3 copied (6 bytes), 0 already there, 1 failed")
 	assert.Contains(t, out, "invalid key", "and it says what is wrong with that key")
 	assert.Contains(t, errOut, "4 objects", "the bar")
 	assert.FileExists(t, filepath.Join(dst, "old", "2024", "b.txt"))
@@ -48,10 +48,10 @@ func TestMigrate(t *testing.T) {
 	require.NoError(t, os.Remove(filepath.Join(src, "bad \\.txt")))
 	code, out, _ = migrate(t, args...)
 	assert.Equal(t, exitDone, code)
-	assert.Contains(t, out, "0 copied (0 bytes), 3 there already, 0 failed")
+	assert.Contains(t, out, "0 copied (0 bytes), 3 already there, 0 failed")
 }
 
-// A run that is stopped says that it can go on.
+// A stopped run reports that it can be continued.
 func TestStopped(t *testing.T) {
 	dir := filepath.ToSlash(t.TempDir())
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "a.txt"), []byte("a"), 0o600))
@@ -60,7 +60,7 @@ func TestStopped(t *testing.T) {
 	var out, errOut bytes.Buffer
 	code := run(ctx, []string{"-trail", "sqlite::memory:", "local://" + dir, "mem://"}, &out, &errOut)
 	assert.Equal(t, exitIncomplete, code)
-	assert.Contains(t, errOut.String(), "the same command goes on")
+	assert.Contains(t, errOut.String(), "run the same command again")
 }
 
 func TestHelpNamesTheURLs(t *testing.T) {
@@ -72,7 +72,7 @@ func TestHelpNamesTheURLs(t *testing.T) {
 func TestBadCommandLines(t *testing.T) {
 	for want, args := range map[string][]string{
 		"want two URLs":           {"local:///tmp"},
-		"is no size":              {"-rate", "fast", "a", "b"},
+		"invalid size":            {"-rate", "fast", "a", "b"},
 		"source":                  {"-trail", "sqlite:" + filepath.Join(t.TempDir(), "t.db"), "nothing://x", "mem://"},
 		"flag provided but not d": {"-nonsense"},
 	} {

@@ -1,11 +1,12 @@
-// Quickstart shows the main job on the embedded default, local files and SQLite:
-// it stores a PDF invoice for a named user, hands out a link, fetches the file
-// back over HTTP through that link, shows that a tampered and an expired link
-// are refused, and prints what the trail has recorded of it all.
+// Quickstart shows the main job with the embedded default, local files and
+// SQLite. It stores a PDF invoice for a named user, issues a link, and fetches
+// the file over HTTP through that link. It also shows that a manipulated link
+// and an expired link are refused, and prints the resulting trail.
 //
 //	go run ./examples/quickstart [-dir folder] [file]
 //
-// Files and trail stay in the folder; run it again and the trail grows.
+// Files and trail remain in the folder. If you run the program again, the trail
+// grows.
 package main
 
 import (
@@ -31,7 +32,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 	"github.com/blobtrail/blobtrail/blobstore"
 	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
-	_ "github.com/blobtrail/blobtrail/blobstore/filestore" // local:// URLs
+	_ "github.com/blobtrail/blobtrail/blobstore/filestore" // registers local:// URLs
 	"github.com/blobtrail/blobtrail/config"
 	"github.com/blobtrail/blobtrail/signurl"
 )
@@ -67,8 +68,8 @@ func run(ctx context.Context, out io.Writer, dir string, args []string) (err err
 		return err
 	}
 
-	// The store, its trail and its links: what a program sets up once. Most take
-	// the settings from the environment: blobtrail.Open(ctx, nil).
+	// A program opens the store, its trail and its links once. Most programs
+	// read the settings from the environment: blobtrail.Open(ctx, nil).
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -89,7 +90,7 @@ func run(ctx context.Context, out io.Writer, dir string, args []string) (err err
 	defer func() { err = errors.Join(err, app.Close(context.WithoutCancel(ctx))) }()
 	store, journal := app.Store, app.Journal
 
-	// The server of the links.
+	// Serve the links.
 	mux := http.NewServeMux()
 	mux.Handle("/links/", blobhttp.Links(store, nil))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
@@ -102,7 +103,7 @@ func run(ctx context.Context, out io.Writer, dir string, args []string) (err err
 		}
 	}()
 
-	// The main job: file, link and record in one call.
+	// One call stores the file, issues the link and records both.
 	user := audit.WithActor(ctx, audit.Actor{UserID: "anna@example.com", TenantID: "nordlicht", IP: "203.0.113.7", UserAgent: "quickstart/1"})
 	obj, err := store.Upload(user, blobstore.NewKey("invoices", name), bytes.NewReader(content), &blobstore.UploadOptions{
 		Filename: name,
@@ -114,12 +115,12 @@ func run(ctx context.Context, out io.Writer, dir string, args []string) (err err
 		return err
 	}
 	fmt.Fprintf(out, "stored    %s\n          %d bytes, %s, SHA-256 %x\n", obj.Key, obj.Size, obj.ContentType, obj.SHA256)
-	fmt.Fprintf(out, "link      %s\n          good until %s\n\n", obj.Link.URL(), obj.Link.Expires.Local().Format(time.DateTime))
+	fmt.Fprintf(out, "link      %s\n          valid until %s\n\n", obj.Link.URL(), obj.Link.Expires.Local().Format(time.DateTime))
 
 	if err := tryLinks(ctx, out, user, store, obj); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\nThe trail, as the database has it:\n\n")
+	fmt.Fprintf(out, "\nThe trail in the database:\n\n")
 	if err := printTrail(ctx, out, journal); err != nil {
 		return err
 	}
@@ -127,7 +128,7 @@ func run(ctx context.Context, out io.Writer, dir string, args []string) (err err
 	return nil
 }
 
-// invoice returns the file to store: the one named on the command line, or the
+// invoice returns the file to store: the file on the command line, or the
 // sample.
 func invoice(args []string) (name string, content []byte, err error) {
 	switch len(args) {
@@ -137,28 +138,29 @@ func invoice(args []string) (name string, content []byte, err error) {
 		content, err = os.ReadFile(args[0])
 		return filepath.Base(args[0]), content, err
 	}
-	return "", nil, fmt.Errorf("%d files given: want one, or none for the sample invoice", len(args))
+	return "", nil, fmt.Errorf("%d files given: want one file, or none for the sample invoice", len(args))
 }
 
-// tryLinks fetches the object through its link, and shows what is refused.
+// tryLinks fetches the object through its link, and shows that invalid links
+// are refused.
 func tryLinks(ctx context.Context, out io.Writer, user context.Context, store *blobstore.Store, obj *blobstore.Object) error {
 	status, body, err := get(ctx, obj.Link.URL())
 	if err != nil {
 		return err
 	}
 	if sum := sha256.Sum256(body); status != http.StatusOK || !bytes.Equal(sum[:], obj.SHA256) {
-		return fmt.Errorf("the link gave status %d and %d bytes that are not the invoice", status, len(body))
+		return fmt.Errorf("the link returned status %d and %d bytes that differ from the invoice", status, len(body))
 	}
 	fmt.Fprintf(out, "fetched   %d bytes over HTTP through the link: the same bytes\n", len(body))
 
 	tampered := []byte(obj.Link.URL())
-	last := len(tampered) - 2 // the last letter but one: of the last, some bits do not count
+	last := len(tampered) - 2 // not the last letter, because some of its bits are ignored
 	tampered[last] = 'A' + (tampered[last]-'A'+1)%26
 	if status, _, err = get(ctx, string(tampered)); err != nil {
 		return err
 	}
 	if status != http.StatusForbidden {
-		return fmt.Errorf("a tampered link gave status %d, not %d", status, http.StatusForbidden)
+		return fmt.Errorf("a manipulated link returned status %d, want %d", status, http.StatusForbidden)
 	}
 	fmt.Fprintf(out, "tampered  one letter of the signature changed: refused with status %d\n", status)
 
@@ -175,9 +177,9 @@ func tryLinks(ctx context.Context, out io.Writer, user context.Context, store *b
 		return err
 	}
 	if status != http.StatusForbidden && status != http.StatusGone {
-		return fmt.Errorf("an expired link gave status %d", status)
+		return fmt.Errorf("an expired link returned status %d, want %d or %d", status, http.StatusForbidden, http.StatusGone)
 	}
-	fmt.Fprintf(out, "expired   a link of one second, a moment later: refused with status %d\n", status)
+	fmt.Fprintf(out, "expired   a link with an expiry of one second: refused with status %d\n", status)
 	return nil
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// printTrail prints the last entries of the trail as a table for people.
+// printTrail prints the newest entries of the trail as a table.
 func printTrail(ctx context.Context, out io.Writer, trail audit.Reader) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "WHEN\tWHO\tFROM\tWHAT\tOUTCOME\tKEY\tLINK")

@@ -1,25 +1,27 @@
-// Verify checks an audit trail: the database that holds it and, if one is named,
-// the bucket that its checkpoints were published to. It says in plain words what
-// it found.
+// Verify checks an audit trail in a database and, with -bucket, the bucket of
+// its published checkpoints. It prints the result in plain words.
 //
 //	go run ./examples/verify [-key KEY]... [-bucket URL] [-prefix PREFIX] DATABASE
 //
-// DATABASE is what sqlaudit.Open takes: "sqlite:trail.db",
-// "postgres://user:password@host/name" or "mysql://user:password@host/name". It
-// needs the right to read the tables, nothing else; it changes nothing. KEY is
-// the deployment's verifier key, as sqlaudit.GenerateDeploymentKey returned it.
-// URL is what AUDIT_CHECKPOINTS_URL says, such as s3://checkpoints?region=eu-central-1
-// or local:///folder. Its credentials are those that the SDK of its service finds,
-// as in AWS_ACCESS_KEY_ID, AZURE_STORAGE_CONNECTION_STRING or
-// GOOGLE_APPLICATION_CREDENTIALS; S3_ACCESS_KEY and the like are not read.
+// DATABASE is a data source name for sqlaudit.Open: "sqlite:trail.db",
+// "postgres://user:password@host/name" or "mysql://user:password@host/name".
+// Verify needs only the right to read the tables, and changes nothing. KEY is
+// the deployment's verifier key from sqlaudit.GenerateDeploymentKey. URL is the
+// value of AUDIT_CHECKPOINTS_URL, such as s3://checkpoints?region=eu-central-1
+// or local:///folder. The SDK of the service finds the credentials, for example
+// in AWS_ACCESS_KEY_ID, AZURE_STORAGE_CONNECTION_STRING or
+// GOOGLE_APPLICATION_CREDENTIALS. Verify does not read S3_ACCESS_KEY and
+// similar variables. PREFIX is the value of sqlaudit.Checkpoints.Prefix, if it
+// was set.
 //
-// PREFIX is what sqlaudit.Checkpoints.Prefix was, if it was set.
+// Exit codes:
 //
-// Exit codes: 0 if the trail is sound: it is as it was recorded, and published
-// checkpoints agree. 1 if it was tampered with. 2 if it can't be checked: the
-// database or the bucket can't be read, or the bucket has nothing below PREFIX that
-// this trail published. 3 if it is sound, but no bucket was given, so that a log
-// whose end was cut off would look the same.
+//   - 0: the trail is sound, and published checkpoints confirm it.
+//   - 1: the trail was tampered with.
+//   - 2: the trail cannot be checked. The database or the bucket cannot be
+//     read, or the bucket has no checkpoint of this trail below PREFIX.
+//   - 3: the trail is sound, but no bucket was given. A log whose end was cut
+//     off would give the same result.
 package main
 
 import (
@@ -34,17 +36,17 @@ import (
 	"strings"
 	"time"
 
-	_ "github.com/go-sql-driver/mysql" // mysql:
-	_ "github.com/jackc/pgx/v5/stdlib" // postgres:
-	_ "modernc.org/sqlite"             // sqlite:
+	_ "github.com/go-sql-driver/mysql" // registers mysql:
+	_ "github.com/jackc/pgx/v5/stdlib" // registers postgres:
+	_ "modernc.org/sqlite"             // registers sqlite:
 
 	"github.com/blobtrail/blobtrail/audit/proof"
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
-	_ "github.com/blobtrail/blobtrail/blobstore/all" // buckets
+	_ "github.com/blobtrail/blobtrail/blobstore/all" // registers the URLs of all providers
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
-// exitFailed is the exit code if there is no report.
+// exitFailed is the exit code without a report.
 var exitFailed = proof.VerdictNotCheckable.ExitCode()
 
 func main() {
@@ -58,13 +60,13 @@ func run(ctx context.Context, out, errOut io.Writer, args []string) int {
 	var keys []string
 	flags := flag.NewFlagSet("verify", flag.ContinueOnError)
 	flags.SetOutput(errOut)
-	flags.Func("key", "the deployment's verifier `key`; once for each that was ever in use", func(s string) error {
+	flags.Func("key", "the deployment's verifier `key`; repeat for every key ever used", func(s string) error {
 		keys = append(keys, s)
 		return nil
 	})
 	bucket := flags.String("bucket", "", "the `URL` of the bucket with the published checkpoints")
-	prefix := flags.String("prefix", "", "what the keys of its objects begin with")
-	most := flags.Int("findings", 100, "how many findings to print")
+	prefix := flags.String("prefix", "", "the `prefix` of the keys of its objects")
+	most := flags.Int("findings", 100, "the maximum number of findings to print")
 	flags.Usage = func() {
 		fmt.Fprintln(errOut, "usage: verify [-key KEY]... [-bucket URL] [-prefix PREFIX] DATABASE")
 		flags.PrintDefaults()
@@ -87,7 +89,7 @@ func run(ctx context.Context, out, errOut io.Writer, args []string) int {
 }
 
 func check(ctx context.Context, dsn, bucket string, o *sqlaudit.VerifyOptions) (_ *proof.Report, err error) {
-	// A mistyped path must not become a new, empty and perfectly sound trail.
+	// SQLite would create a missing file, and an empty trail is always sound.
 	if path, ok := strings.CutPrefix(dsn, "sqlite:"); ok {
 		if _, err := os.Stat(path); err != nil {
 			return nil, err
@@ -109,12 +111,12 @@ func check(ctx context.Context, dsn, bucket string, o *sqlaudit.VerifyOptions) (
 	return journal.Verify(ctx, o)
 }
 
-// existing returns the URL of a bucket without what has it made if it is missing,
+// existing removes the parameters from the URL that create a missing bucket,
 // for the same reason.
 func existing(bucket string) string {
 	u, err := url.Parse(bucket)
 	if err != nil {
-		return bucket // opening it says so
+		return bucket // opening it returns the error
 	}
 	q := u.Query()
 	if !q.Has("create") && !q.Has("create_dir") {
@@ -133,7 +135,7 @@ func say(out io.Writer, r *proof.Report, took time.Duration) {
 		fmt.Fprintf(out, "The personal fields of %s were erased by order.\n", many(r.Erased, "entry", "entries"))
 	}
 	for _, s := range r.Streams {
-		by := "nobody but itself vouches for its key"
+		by := "not certified by a deployment key"
 		if s.CertifiedBy != "" {
 			by = "certified by " + s.CertifiedBy
 		}
@@ -147,11 +149,11 @@ func say(out io.Writer, r *proof.Report, took time.Duration) {
 	fmt.Fprintln(out)
 	switch r.Verdict {
 	case proof.VerdictSound:
-		fmt.Fprintln(out, "SOUND: the trail is as it was recorded.")
+		fmt.Fprintln(out, "SOUND: the trail is unchanged.")
 	case proof.VerdictNotAnchored:
-		fmt.Fprintln(out, "SOUND, BUT NOT ANCHORED: the database agrees with itself. Give the bucket of the published checkpoints to see whether entries are missing.")
+		fmt.Fprintln(out, "SOUND, BUT NOT ANCHORED: the database is consistent. Use -bucket with the published checkpoints to check whether entries are missing.")
 	case proof.VerdictTampered:
-		fmt.Fprintf(out, "TAMPERED: the trail is not as it was recorded. %s:\n", many(int64(r.Total), "finding", "findings"))
+		fmt.Fprintf(out, "TAMPERED: the trail was changed. %s:\n", many(int64(r.Total), "finding", "findings"))
 		for _, f := range r.Findings {
 			fmt.Fprintln(out, " -", f)
 		}
@@ -159,10 +161,10 @@ func say(out io.Writer, r *proof.Report, took time.Duration) {
 			fmt.Fprintf(out, " - and %d more\n", n)
 		}
 	default:
-		fmt.Fprintln(out, "NOT CHECKABLE: the bucket has nothing below the prefix that this trail published. Check -bucket and -prefix. If they are right, nothing was published yet, or the writers that published are gone from the database.")
+		fmt.Fprintln(out, "NOT CHECKABLE: the bucket has no checkpoint of this trail below the prefix. Check -bucket and -prefix. If they are correct, nothing was published yet, or the writers that published are missing from the database.")
 	}
 	if len(r.Remarks) > 0 {
-		fmt.Fprintln(out, "\nWhat this check can't tell:")
+		fmt.Fprintln(out, "\nLimits of this check:")
 		for _, remark := range r.Remarks {
 			fmt.Fprintln(out, " -", remark)
 		}

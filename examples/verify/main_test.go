@@ -22,7 +22,7 @@ import (
 	"github.com/blobtrail/blobtrail/config"
 )
 
-// What AUDIT_CHECKPOINTS_URL publishes to, this program reads.
+// Verify reads the bucket to which AUDIT_CHECKPOINTS_URL publishes.
 func TestBucketsOfEveryProvider(t *testing.T) {
 	ctx := context.Background()
 	dir := t.TempDir()
@@ -49,8 +49,8 @@ func TestBucketsOfEveryProvider(t *testing.T) {
 	}
 }
 
-// The URL may ask for the bucket to be made, as the one that the service was given
-// does: a mistyped one is an error here all the same, and nothing is made.
+// A URL may create a missing bucket, like the URL of the service. Here, a
+// mistyped URL is an error, and nothing is created.
 func TestNoBucketIsMade(t *testing.T) {
 	ctx := context.Background()
 	dir := t.TempDir()
@@ -68,7 +68,7 @@ func TestNoBucketIsMade(t *testing.T) {
 	}
 }
 
-// A bucket that can't be closed is an error, as a database is.
+// A bucket that fails to close is an error, like a database.
 func TestBucketThatDoesNotClose(t *testing.T) {
 	ctx := context.Background()
 	dsn := "sqlite:" + filepath.Join(t.TempDir(), "trail.db")
