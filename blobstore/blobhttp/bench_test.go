@@ -27,9 +27,10 @@ import (
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
-// BenchmarkDownload downloads through Links and through http.ServeFile in turn, from one server to one client over
-// loopback, and reports the throughput of Links as a multiple of that of ServeFile (the median of rounds, by the clock and
-// by the time of the CPU), and what the server allocates for a request. The trail is audit.Discard.
+// BenchmarkDownload downloads through Links and through http.ServeFile
+// alternately, on a loopback connection. It reports the throughput of Links
+// relative to ServeFile (median of rounds, by clock and by CPU time), and the
+// allocations of the server per request. The trail is audit.Discard.
 func BenchmarkDownload(b *testing.B) {
 	for _, backend := range []string{"local", "file"} {
 		for _, size := range []int{1 << 10, 100 << 10, 1 << 20, 64 << 20} {
@@ -63,14 +64,14 @@ func benchmarkDownload(b *testing.B, backend string, size int) {
 	}
 	obj, err := store.Upload(ctx, "folder/object.bin", bytes.NewReader(content), &blobstore.UploadOptions{Link: &blobstore.LinkOptions{}})
 	require.NoError(b, err)
-	plain := filepath.Join(dir, "folder", "object.bin") // the very same file
+	plain := filepath.Join(dir, "folder", "object.bin") // the same file
 	require.FileExists(b, plain)
 	mux.Handle("/files/", blobhttp.Links(store, nil))
 	mux.HandleFunc("/plain", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, plain) })
 
 	links, serveFile := newRawClient(b, obj.Link.URL(), size), newRawClient(b, srv.URL+"/plain", size)
 	const perRound = 50
-	n := max(1, min(perRound, (16<<20)/size)) // requests a round and side
+	n := max(1, min(perRound, (16<<20)/size)) // requests per round and side
 	var wall, cpu []float64
 	var ours, theirs time.Duration
 	rounds := 0
@@ -97,7 +98,8 @@ func benchmarkDownload(b *testing.B, backend string, size int) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// cpuTime is what the process has used, which other processes on the machine change less than the clock.
+// cpuTime returns the CPU time of the process. Other processes affect it less
+// than the clock.
 func cpuTime() time.Duration {
 	var ru unix.Rusage
 	_ = unix.Getrusage(unix.RUSAGE_SELF, &ru)
@@ -113,7 +115,7 @@ func allocatedBy(f func()) float64 {
 	return float64(after.TotalAlloc - before.TotalAlloc)
 }
 
-// rawClient allocates nothing, so that what is measured is the server.
+// rawClient allocates no memory, so the benchmark measures only the server.
 type rawClient struct {
 	conn    net.Conn
 	request []byte
@@ -134,7 +136,7 @@ func newRawClient(b *testing.B, link string, size int) *rawClient {
 	}
 }
 
-// get sends n requests, one after the other.
+// get sends n requests in sequence.
 func (c *rawClient) get(b *testing.B, n int) time.Duration {
 	start := time.Now()
 	for range n {
@@ -142,7 +144,7 @@ func (c *rawClient) get(b *testing.B, n int) time.Duration {
 			b.Fatal(err)
 		}
 		have := 0 // bytes in buf
-		end := -1 // of the header
+		end := -1 // end of the header
 		for end < 0 {
 			m, err := c.conn.Read(c.buf[have:])
 			if err != nil {

@@ -48,7 +48,7 @@ func TestLinksForPagesOfOtherOrigins(t *testing.T) {
 			for _, a := range []answer{
 				h.do("PUT", up, "content", origin...),
 				h.do("GET", h.link("a", nil), "", origin...),
-				h.do("GET", h.link("a", nil)+"x", "", origin...), // the page must see why it is refused
+				h.do("GET", h.link("a", nil)+"x", "", origin...), // the page can read the refusal
 			} {
 				assert.Equal(t, c.want, a.header.Get("Access-Control-Allow-Origin"))
 				if c.want != "" {

@@ -15,7 +15,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore"
 )
 
-// TestCurl lets a client that others wrote judge the answers.
+// TestCurl checks the responses with an independent client.
 func TestCurl(t *testing.T) {
 	path, err := exec.LookPath("curl")
 	if err != nil {
@@ -54,7 +54,7 @@ func TestCurl(t *testing.T) {
 	assert.Contains(t, head, "HTTP/1.1 200 OK")
 	assert.Contains(t, head, "Content-Length: 200000")
 
-	// A download that broke off goes on where it ended.
+	// Resume an interrupted download.
 	part := filepath.Join(dir, "part")
 	require.NoError(t, os.WriteFile(part, []byte(content[:123_456]), 0o600))
 	must("-C", "-", "-o", part, link)
@@ -64,18 +64,18 @@ func TestCurl(t *testing.T) {
 	uses := h.trail(audit.ActionRedeem)
 	assert.Equal(t, "123456-76544", uses[len(uses)-1].Details.Range)
 
-	// What is there already is not sent again.
+	// Do not send an unchanged file again.
 	must("--etag-save", "tag", "-o", "copy", link)
 	code := must("--etag-compare", "tag", "-o", "copy2", "-w", "%{http_code} %{size_download}", link)
 	assert.Equal(t, "304 0", code)
-	code = must("-z", "copy", "-o", "copy3", "-w", "%{http_code}", "-R", link) // by the time of the copy, which is newer
+	code = must("-z", "copy", "-o", "copy3", "-w", "%{http_code}", "-R", link) // based on the time of the copy, which is newer
 	assert.Equal(t, "304", code)
 
-	// The name that was uploaded is the one that is saved.
+	// Save the file under its original name.
 	must("-OJ", link)
 	assert.FileExists(t, filepath.Join(dir, "Rechnung 42.txt"))
 
-	// Uploads wait for "100 Continue", so that what is refused is not sent.
+	// Uploads wait for "100 Continue", so refused content is not sent.
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "up"), []byte(content), 0o600))
 	up := h.link("up", &blobstore.LinkOptions{Method: "PUT"})
 	must("-T", "up", up)

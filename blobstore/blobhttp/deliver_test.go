@@ -18,7 +18,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/memstore"
 )
 
-// signingBucket is a backend that signs links itself, as the clouds do.
+// signingBucket is a backend that signs links itself, like a cloud service.
 type signingBucket struct{ driver.Bucket }
 
 func (b signingBucket) Info() driver.Info {
@@ -49,7 +49,7 @@ func TestDeliver(t *testing.T) {
 		user   string
 		status int
 		body   string
-		action audit.Action // what is recorded
+		action audit.Action // recorded action
 		code   string
 	}{
 		"local, bytes":            {status: 200, body: digits, action: audit.ActionDownload},
@@ -131,8 +131,9 @@ func TestDeliver(t *testing.T) {
 	}
 }
 
-// TestDeliverFromACloudShowsNothingHarmful holds that a service, which sends none of our headers, is never told to have
-// a browser show what it could run.
+// TestDeliverFromACloudShowsNothingHarmful checks that links of a service never
+// display content with scripts, because a service does not send the protective
+// headers.
 func TestDeliverFromACloudShowsNothingHarmful(t *testing.T) {
 	log := new(audit.Memory)
 	store := newCloud(t, log)
@@ -164,8 +165,9 @@ func TestDeliverFromACloudShowsNothingHarmful(t *testing.T) {
 	}
 }
 
-// TestLinksOfACloudSaveUnlessAskedToShow holds that what another program stored, without a file name, is not left to be
-// shown in the service's origin, which shows what it is not told to save.
+// TestLinksOfACloudSaveUnlessAskedToShow checks that links of a service save an
+// object of another program, which has no file name. By default a service would
+// display it.
 func TestLinksOfACloudSaveUnlessAskedToShow(t *testing.T) {
 	store := newCloud(t, new(audit.Memory))
 	ctx := audit.WithActor(context.Background(), audit.Actor{UserID: "alice"})
@@ -214,13 +216,13 @@ func fieldNames(t *testing.T, body string) (names []string) {
 		}
 		if name, ok := tok.(string); ok {
 			names = append(names, name)
-			_, err := dec.Token() // its value
+			_, err := dec.Token() // value of the key
 			require.NoError(t, err)
 		}
 	}
 }
 
-func TestDeliverServesRefusedByAuthoriser(t *testing.T) {
+func TestDeliverServesRefusedByAuthorizer(t *testing.T) {
 	h := newHost(t, setup{wrap: asUser, opts: blobstore.Options{Authorize: func(_ context.Context, e audit.Event) error {
 		if e.Action == audit.ActionDownload && e.Actor.UserID != "alice" {
 			return blobstore.ErrDenied

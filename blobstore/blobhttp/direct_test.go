@@ -20,13 +20,14 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/memstore"
 )
 
-// directHost is a host with direct uploads, to itself or to a cloud.
+// directHost is an application with direct uploads, to itself or to a cloud
+// service.
 type directHost struct {
 	*host
-	put func(t *testing.T, ticket blobhttp.DirectTicket, content string) // as a browser does
+	put func(t *testing.T, ticket blobhttp.DirectTicket, content string) // sends the content like a browser
 }
 
-// uploadCloud is a cloud that holds no constraint by itself.
+// uploadCloud is a cloud service that enforces no constraint.
 type uploadCloud struct{ driver.Bucket }
 
 func (b uploadCloud) Info() driver.Info {
@@ -62,7 +63,7 @@ func newDirectHost(t *testing.T, cloud bool, in blobhttp.Intake) *directHost {
 		store, err := blobstore.New(bucket, h.log, nil)
 		require.NoError(t, err)
 		require.NoError(t, h.store.Close(context.Background()))
-		h.store = store // which is closed in its place
+		h.store = store // closed instead of the original store
 		h.put = func(t *testing.T, ticket blobhttp.DirectTicket, content string) {
 			t.Helper()
 			require.Equal(t, "1", ticket.Headers["X-Cloud"])
@@ -174,8 +175,8 @@ func TestDirectUploadAborted(t *testing.T) {
 	})
 }
 
-// TestDirectUploadUsedTwice holds that a link which is used again after its upload is refused, and that the trail does not
-// look as if it had been good.
+// TestDirectUploadUsedTwice checks that a second use of an upload link is
+// refused and recorded as refused.
 func TestDirectUploadUsedTwice(t *testing.T) {
 	h := newDirectHost(t, false, blobhttp.Intake{})
 	ticket := h.begin(t, blobhttp.DirectBegin{})
@@ -197,8 +198,9 @@ func TestDirectUploadUsedTwice(t *testing.T) {
 	assert.Zero(t, h.log.OpenIntents())
 }
 
-// TestDirectUploadOfALie holds that content which is not what it was said to be is gone before anybody can read it.
-func TestDirectUploadOfALie(t *testing.T) {
+// TestDirectUploadWithFalseClaims checks that content is removed before anyone
+// can read it, if it differs from the announced content.
+func TestDirectUploadWithFalseClaims(t *testing.T) {
 	eachBackend(t, func(t *testing.T, cloud bool) {
 		h := newDirectHost(t, cloud, blobhttp.Intake{AllowedTypes: []string{"image/*"}})
 		ticket := h.begin(t, blobhttp.DirectBegin{Filename: "a.png", ContentType: "image/png"})

@@ -24,7 +24,7 @@ import (
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
-// host is an application with a store, its trail, and a real server in front.
+// host is an application with a store, its trail and a real server.
 type host struct {
 	t      *testing.T
 	ctx    context.Context // of the user "alice"
@@ -38,17 +38,17 @@ type host struct {
 }
 
 type setup struct {
-	store string // a URL; empty: mem://
+	store string // URL; default mem://
 	opts  blobstore.Options
 	links blobhttp.LinksOptions
 	wrap  func(http.Handler) http.Handler
 	now   func() time.Time
 
-	serve  func(*http.Server)              // changes the server before it starts
-	listen func(net.Listener) net.Listener // wraps what it listens on
+	serve  func(*http.Server)              // modifies the server before it starts
+	listen func(net.Listener) net.Listener // wraps the listener
 }
 
-// soon is how long the tests wait for what has to come: not a matter of speed, but the end of a test that hangs.
+// soon limits the wait of tests, so that they cannot hang.
 const soon = time.Minute
 
 func newHost(t *testing.T, s setup) *host {
@@ -123,7 +123,7 @@ func (h *host) do(method, url, body string, header ...string) answer {
 	return a
 }
 
-// try is do for goroutines other than that of the test.
+// try is like do, for goroutines other than that of the test.
 func (h *host) try(method, url, body string, header ...string) (answer, error) {
 	var r io.Reader
 	if body != "" {
@@ -177,14 +177,15 @@ func tamper(t *testing.T, link, name, value string) string {
 	return u.String()
 }
 
-// assertSecondsLeft holds that a link which was issued after start, for so long, is said to hold for the rest.
+// assertSecondsLeft checks the reported lifetime of a link that was issued
+// after start.
 func assertSecondsLeft(t *testing.T, start time.Time, expiry time.Duration, got int64) {
 	t.Helper()
 	assert.LessOrEqual(t, got, int64(expiry/time.Second))
 	assert.GreaterOrEqual(t, got, int64((expiry-time.Since(start))/time.Second)-1, "links end on full seconds")
 }
 
-// errorLog keeps what handlers report.
+// errorLog collects reported errors.
 type errorLog struct {
 	mu   sync.Mutex
 	errs []error
@@ -202,7 +203,7 @@ func (l *errorLog) all() []error {
 	return slices.Clone(l.errs)
 }
 
-// newRequest is a request of the user "alice" to a handler without a server.
+// newRequest returns a request of user "alice", for a handler without a server.
 func newRequest(method, target, body string) *http.Request {
 	r := httptest.NewRequest(method, target, strings.NewReader(body))
 	return r.WithContext(audit.WithActor(r.Context(), audit.Actor{UserID: "alice"}))

@@ -1,6 +1,6 @@
 package blobhttp
 
-// This file exports what the tests of package blobhttp_test look at.
+// This file exports internals for package blobhttp_test.
 
 import (
 	"context"
@@ -25,7 +25,7 @@ func Kinds() (out []Kind) {
 	return out
 }
 
-// Heard passes the errors of h to onError, without an actor as Middleware sets one.
+// Heard passes the errors of h to onError. Unlike Middleware, it sets no actor.
 func Heard(onError func(*http.Request, error), h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		o := MiddlewareOptions{OnError: onError}

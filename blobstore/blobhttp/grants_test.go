@@ -28,7 +28,8 @@ func newGrantsHost(t *testing.T, grants signurl.Grants) *host {
 	return h
 }
 
-// TestOneTimeLinkInARace holds that of 1,000 uses at once exactly as many pass as the link allows, each recorded.
+// TestOneTimeLinkInARace checks that of 1,000 concurrent uses exactly the
+// permitted number succeeds, and that each use is recorded.
 func TestOneTimeLinkInARace(t *testing.T) {
 	for _, limit := range []int{1, 7} {
 		h := newGrantsHost(t, new(signurl.MemoryGrants))
@@ -127,7 +128,8 @@ func TestLinkOfAUser(t *testing.T) {
 	assert.Equal(t, 403, h.do("GET", link, "", "User", "mallory").status)
 }
 
-// TestRevocableLinkOfACloud holds that a link which must be checked by the host is not left to the service.
+// TestRevocableLinkOfACloud checks that the application serves a revocable
+// link, and not the service.
 func TestRevocableLinkOfACloud(t *testing.T) {
 	h := newHost(t, setup{})
 	store, err := blobstore.New(signingBucket{memstore.New()}, h.log, &blobstore.Options{Signer: h.signer, Grants: new(signurl.MemoryGrants)})
@@ -163,13 +165,14 @@ func TestRevocableLinkOfACloud(t *testing.T) {
 	assert.Equal(t, 410, record(handler, newRequest("GET", gw.URL(), "")).status)
 }
 
-// TestRevocableLinkRedirects holds that a link which is checked by the host may be served by the cloud, and is recorded.
+// TestRevocableLinkRedirects checks that a revocable link can redirect to the
+// service, and is recorded.
 func TestRevocableLinkRedirects(t *testing.T) {
 	h := newHost(t, setup{})
 	grants := new(signurl.MemoryGrants)
 	store, err := blobstore.New(signingBucket{memstore.New()}, h.log, &blobstore.Options{
 		Signer: h.signer, Grants: grants, Authorize: func(_ context.Context, e audit.Event) error {
-			if e.Actor.UserID == "" { // who uses a link need not be somebody
+			if e.Actor.UserID == "" { // the user of a link may be anonymous
 				return blobstore.ErrDenied
 			}
 			return nil
@@ -220,7 +223,7 @@ func TestRevocableLinkRedirects(t *testing.T) {
 	_, a = get("GET", "a", blobstore.LinkOptions{IP: "192.0.2.2"})
 	assert.Equal(t, 403, a.status)
 
-	// Where nothing else signs, the bytes are the answer.
+	// If the backend cannot sign links, the response is the content.
 	local := newHost(t, setup{store: "local://" + t.TempDir(), links: blobhttp.LinksOptions{RedirectFor: time.Minute}})
 	local.put("a", digits, nil)
 	assert.Equal(t, digits, local.do("GET", local.link("a", nil), "").body)
@@ -231,7 +234,8 @@ type brokenGrants struct{ err error }
 func (g brokenGrants) Use(context.Context, string, int, time.Time) error { return g.err }
 func (g brokenGrants) Revoke(context.Context, string, time.Time) error   { return g.err }
 
-// TestGrantsThatFail holds that what can't be checked is not served.
+// TestGrantsThatFail checks that a link is refused if its grant cannot be
+// checked.
 func TestGrantsThatFail(t *testing.T) {
 	h := newGrantsHost(t, brokenGrants{errors.New("secret database")})
 	link, err := h.store.Link(h.ctx, "a", nil)
@@ -247,7 +251,7 @@ func TestGrantsThatFail(t *testing.T) {
 	assert.Equal(t, audit.OutcomeFailed, revocations[0].Outcome)
 }
 
-func TestLinksThatNobodyCouldHold(t *testing.T) {
+func TestLinkRestrictionsThatCannotBeEnforced(t *testing.T) {
 	h := newHost(t, setup{})
 	for name, o := range map[string]blobstore.LinkOptions{
 		"counted without Grants": {MaxUses: 1},

@@ -17,7 +17,8 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
 )
 
-// TestIntakeHasOneSetOfRules sends the same files by a form and straight to the backend.
+// TestIntakeHasOneSetOfRules sends the same files in a form and in direct
+// uploads.
 func TestIntakeHasOneSetOfRules(t *testing.T) {
 	var seen []blobhttp.File
 	saved := map[string]bool{}
@@ -69,7 +70,8 @@ func TestIntakeHasOneSetOfRules(t *testing.T) {
 	}
 }
 
-// TestPrepareCantSetWhatDoesNotApply holds that an option is refused rather than ignored, by the program's fault.
+// TestPrepareCantSetWhatDoesNotApply checks that an inapplicable option is an
+// error of the program, and is not ignored.
 func TestPrepareCantSetWhatDoesNotApply(t *testing.T) {
 	for name, set := range map[string]func(*blobstore.UploadOptions){
 		"Overwrite": func(o *blobstore.UploadOptions) { o.Overwrite = true },
@@ -91,14 +93,14 @@ func TestPrepareCantSetWhatDoesNotApply(t *testing.T) {
 	}
 }
 
-// TestFilesWithoutAName holds that a file is stored although its client gives it no name, and that a plain field stays
-// one.
+// TestFilesWithoutAName checks that a file without a name is stored, and that a
+// plain field is not.
 func TestFilesWithoutAName(t *testing.T) {
 	type part struct{ header, content string }
 	large := strings.Repeat("x", 100<<10)
 	for name, c := range map[string]struct {
 		part part
-		want string // name of the file; empty: a field
+		want string // name of the file; empty for a field
 		size int
 	}{
 		"an empty name":              {part{"; filename=\"\"", digits}, "file", 10},
@@ -136,14 +138,15 @@ func TestFilesWithoutAName(t *testing.T) {
 	}
 }
 
-// TestRefusalsNameTheLimit holds that a client which is refused learns what would be allowed, whoever set the limit.
+// TestRefusalsNameTheLimit checks that a refusal names the limit, regardless of
+// its source.
 func TestRefusalsNameTheLimit(t *testing.T) {
 	file := formPart{name: "f", filename: "a.txt", content: digits + digits}
 	for name, c := range map[string]struct {
 		store  blobstore.Options
 		intake blobhttp.Intake
 		form   blobhttp.FormOptions
-		begin  *blobhttp.DirectBegin // nil: by the form
+		begin  *blobhttp.DirectBegin // nil for a form
 		parts  int
 		status int
 		detail string

@@ -185,7 +185,7 @@ func TestLinksJoinIssueAndUse(t *testing.T) {
 	assert.Equal(t, obj.Link.GrantID, uses[0].GrantID)
 	assert.Equal(t, audit.Actor{IP: "127.0.0.1", UserAgent: "browser/1", RequestID: "req-1"}, uses[0].Actor, "anonymous")
 
-	// What fails names the request as the trail does, also where the id is of our making.
+	// An error has the same request ID as the trail, even if the ID was generated.
 	p := h.do("PUT", obj.Link.URL(), "x").problem(t)
 	uses = h.trail(audit.ActionRedeem)
 	assert.NotEmpty(t, p.RequestID)
@@ -250,7 +250,7 @@ func TestLinksPut(t *testing.T) {
 					body = strings.NewReader(c.body)
 				}
 				if c.chunked {
-					body = struct{ io.Reader }{body} // so that its length is not known
+					body = struct{ io.Reader }{body} // hides the length
 				}
 				req, err := http.NewRequest("PUT", link, body)
 				require.NoError(t, err)
@@ -356,7 +356,8 @@ func TestLinksNeedAStore(t *testing.T) {
 	assert.Panics(t, func() { blobhttp.Links(nil, nil) })
 }
 
-// A program without a signer starts, serves everything else, and hears of it.
+// A program without a signer starts and serves everything else. It logs the
+// mistake.
 func TestLinksWithoutASigner(t *testing.T) {
 	h := newHost(t, setup{})
 	h.put("a", "hello", nil)

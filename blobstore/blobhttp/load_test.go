@@ -24,8 +24,9 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
 )
 
-// TestManyAtOnce runs 200 uploads by form, 200 by link and 400 downloads at the same time. Every one is in the trail, and
-// nothing is left running.
+// TestManyAtOnce runs 200 uploads in forms, 200 uploads through links and 400
+// downloads concurrently. The trail must have all of them, and no goroutine may
+// remain.
 func TestManyAtOnce(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	t.Run("run", func(t *testing.T) {
@@ -45,7 +46,7 @@ func TestManyAtOnce(t *testing.T) {
 			for i := range n {
 				content := fmt.Sprintf("%06d %s", i, strings.Repeat("x", i*100))
 				ct, body := formBody(t, formPart{name: "f", filename: "a.txt", content: content})
-				wg.Go(func() { // by form, and back by its link
+				wg.Go(func() { // upload in a form, download through the link
 					a := do("POST", h.url+"/upload", body, "Content-Type", ct)
 					if !assert.Equal(t, 201, a.status, a.body) {
 						return
@@ -74,12 +75,12 @@ func TestManyAtOnce(t *testing.T) {
 			}
 			assert.Equal(t, map[audit.Action]int{
 				audit.ActionUpload: 2*n + 1, audit.ActionIssueLink: n + 1, audit.ActionIssueUploadLink: n,
-				audit.ActionRedeem: 3 * n, // downloads by form's links, by the shared one, and uploads
+				audit.ActionRedeem: 3 * n, // downloads through the links of forms and the shared link, and uploads
 			}, count)
 			h.client.CloseIdleConnections()
 		})
 	})
-	for end := time.Now().Add(soon); ; { // each look has a patience of its own, of less than a second
+	for end := time.Now().Add(soon); ; { // each check waits less than a second
 		err := goleak.Find(before)
 		if err == nil {
 			break
@@ -90,8 +91,9 @@ func TestManyAtOnce(t *testing.T) {
 
 var uploadSize = flag.Int("upload-size", 128, "MiB of each of the files of TestMemoryDoesNotGrow")
 
-// TestMemoryDoesNotGrow uploads a large file by form and by link, and downloads it, and watches the heap of the process
-// that is server and client in one.
+// TestMemoryDoesNotGrow uploads a large file in a form and through a link, and
+// downloads it. It measures the heap of the process, which is both server and
+// client.
 func TestMemoryDoesNotGrow(t *testing.T) {
 	if testing.Short() {
 		t.Skip("moves 384 MiB")
@@ -165,7 +167,8 @@ func (z *zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestContentIsTheSame holds every size around the thresholds of the ways to send.
+// TestContentIsTheSame checks the sizes around the thresholds of the transfer
+// methods.
 func TestContentIsTheSame(t *testing.T) {
 	everyStore(t, func(t *testing.T, store string) {
 		h := newHost(t, setup{store: store})

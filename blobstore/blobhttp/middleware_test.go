@@ -19,7 +19,8 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
 )
 
-// actorOf runs a request through the middleware and returns the actor that the next handler finds.
+// actorOf sends a request through the middleware and returns the resulting
+// actor.
 func actorOf(opts *blobhttp.MiddlewareOptions, r *http.Request) (a audit.Actor, ok bool, rec *httptest.ResponseRecorder) {
 	rec = httptest.NewRecorder()
 	blobhttp.Middleware(opts)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -39,9 +40,9 @@ func TestMiddlewareClientIP(t *testing.T) {
 	both := prefixes("10.0.0.0/8", "fd00::/8")
 	for name, c := range map[string]struct {
 		trusted []netip.Prefix
-		header  string // empty: the default
+		header  string // default if empty
 		remote  string
-		lines   []string // of the header, or else of X-Forwarded-For
+		lines   []string // lines of the header, by default X-Forwarded-For
 		want    string
 	}{
 		"no proxy":                          {remote: "192.0.2.1:1", want: "192.0.2.1"},
@@ -86,7 +87,7 @@ func TestMiddlewareClientIP(t *testing.T) {
 			r.RemoteAddr = c.remote
 			header := "X-Forwarded-For"
 			if c.header != "" {
-				r.Header.Set(header, "198.51.100.66") // never looked at
+				r.Header.Set(header, "198.51.100.66") // ignored
 				header = c.header
 			}
 			for _, l := range c.lines {
@@ -154,8 +155,9 @@ func TestMiddlewareRefuses(t *testing.T) {
 	}
 }
 
-// TestUnauthenticatedIsChallenged holds what RFC 9110, section 15.5.2, demands of every 401: clients take it for broken
-// without. The request id is that of the trail and of the answer's header.
+// TestUnauthenticatedIsChallenged checks that every response with status 401
+// has a WWW-Authenticate header, as RFC 9110, section 15.5.2, requires. The
+// trail and the response header have the same request ID.
 func TestUnauthenticatedIsChallenged(t *testing.T) {
 	h := newHost(t, setup{})
 	upload := (&blobhttp.Intake{Store: h.store}).Form(nil)

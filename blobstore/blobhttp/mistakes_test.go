@@ -49,8 +49,8 @@ func plainHandlers(store *blobstore.Store, onError func(*http.Request, error)) m
 	return handlers
 }
 
-// TestHandlersThatVerifyNoLinksRefuseThem holds that a link which leads to the wrong handler is not answered as if it
-// were good: it may be revoked, expired or forged.
+// TestHandlersThatVerifyNoLinksRefuseThem checks that the wrong handler refuses
+// a link, because the link may be revoked, expired or forged.
 func TestHandlersThatVerifyNoLinksRefuseThem(t *testing.T) {
 	h := newHost(t, setup{})
 	h.put("a", digits, nil)
@@ -99,7 +99,8 @@ func TestHandlersThatVerifyNoLinksRefuseThem(t *testing.T) {
 	assert.NotContains(t, buf.String(), "bt-sig")
 }
 
-// TestMissingMiddlewareIsReported holds that the operator hears of a handler that no one can use.
+// TestMissingMiddlewareIsReported checks that the operator learns of a handler
+// that no one can use.
 func TestMissingMiddlewareIsReported(t *testing.T) {
 	h := newHost(t, setup{})
 	h.put("a", digits, nil)
@@ -141,7 +142,7 @@ func TestMissingMiddlewareIsReported(t *testing.T) {
 			assert.Equal(t, 1, strings.Count(buf.String(), "\n"), buf.String())
 			assert.Contains(t, buf.String(), "blobhttp.Middleware")
 
-			// Behind the middleware it is the client's doing, if anything.
+			// With the middleware, an error is the client's fault.
 			buf.Reset()
 			heard = len(h.errs.all())
 			for _, next := range []http.Handler{handler, hooked} {
@@ -171,9 +172,9 @@ func TestMissingMiddlewareIsReported(t *testing.T) {
 	})
 }
 
-// TestLinksOfNoStoreAreRefused holds that a link which the store did not issue is not served: neither one of another
-// signer, nor one that the program signed past the store, which has no record.
-func TestLinksOfNoStoreAreRefused(t *testing.T) {
+// TestLinksNotIssuedByTheStoreAreRefused checks links from another signer, and
+// links that the program signed without the store, so that they have no record.
+func TestLinksNotIssuedByTheStoreAreRefused(t *testing.T) {
 	h := newHost(t, setup{})
 	h.put("a", digits, nil)
 	twin, err := signurl.New(h.url+"/files/", []signurl.Key{signurl.GenerateKey()}, nil)
@@ -189,7 +190,8 @@ func TestLinksOfNoStoreAreRefused(t *testing.T) {
 	}
 }
 
-// TestAuthorizerIsAskedUnlessALinkWasVerified holds what a host's own handler can do with a grant that it learned.
+// TestAuthorizerIsAskedUnlessALinkWasVerified checks that a handler of the
+// application cannot skip the authorizer with a known grant ID.
 func TestAuthorizerIsAskedUnlessALinkWasVerified(t *testing.T) {
 	h := newHost(t, setup{opts: blobstore.Options{Authorize: func(ctx context.Context, e audit.Event) error {
 		if a, _ := audit.ActorFrom(ctx); a.UserID != "alice" {

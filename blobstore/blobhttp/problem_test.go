@@ -97,11 +97,11 @@ func TestProblemWithExtensions(t *testing.T) {
 	a := refused(map[string]any{"found": map[string]string{"number": "7"}, "status": 200, "title": "Fine"})
 	assert.Equal(t, 422, a.status)
 	assert.JSONEq(t, `{"type":"about:blank","title":"Incomplete","status":422,"code":"details","found":{"number":"7"}}`, a.body)
-	a = refused(map[string]any{"found": make(chan int)}) // what can't be encoded is left out
+	a = refused(map[string]any{"found": make(chan int)}) // values that cannot be encoded are omitted
 	assert.JSONEq(t, `{"type":"about:blank","title":"Incomplete","status":422,"code":"details"}`, a.body)
 }
 
-// A client that is told to come back is told when.
+// A response with status 503 has a Retry-After header.
 func TestUnavailableSaysWhenToRetry(t *testing.T) {
 	for _, err := range []error{blobstore.ErrAudit, blobstore.ErrInDoubt, blobstore.ErrClosed, &blobhttp.Problem{Status: 503, Code: "database", Title: "Not now"}} {
 		a := writeError(err)
@@ -115,9 +115,9 @@ func TestUnavailableSaysWhenToRetry(t *testing.T) {
 	assert.Equal(t, "120", rec.Header().Get("Retry-After"), "the application's own")
 }
 
-// TestProblemOfTheHostWithoutAStatus holds that a mistake of the application is answered as one, and breaks no connection
-// off.
-func TestProblemOfTheHostWithoutAStatus(t *testing.T) {
+// TestProblemWithoutAStatus checks that an invalid status of the application
+// becomes status 500, and does not abort the connection.
+func TestProblemWithoutAStatus(t *testing.T) {
 	for _, status := range []int{0, 99, 200, 304, 600, 1000} {
 		a := writeError(&blobhttp.Problem{Status: status, Code: "quota", Title: "Too much"})
 		assert.Equal(t, 500, a.status, status)
@@ -126,12 +126,13 @@ func TestProblemOfTheHostWithoutAStatus(t *testing.T) {
 	assert.Equal(t, 429, writeError(&blobhttp.Problem{Status: 429, Code: "quota", Title: "Too much"}).status)
 }
 
-// TestProblemTable holds the rules of the table: each code once, a valid status, the standard title for the general kind
-// of a status, and at most one general kind for each status.
+// TestProblemTable checks the rules of the table: each code occurs once, with a
+// valid status. At most one kind per status is general, and it has the standard
+// title. docs/problems.md lists each code with its title and detail.
 func TestProblemTable(t *testing.T) {
 	page, err := os.ReadFile("../../docs/problems.md")
 	require.NoError(t, err)
-	equivalents := map[int]string{ // of standard phrases that are outdated or say less
+	equivalents := map[int]string{ // replace standard phrases that are outdated or less clear
 		401: "Authentication required", 404: "File not found", 413: "Content too large", 416: "Range not satisfiable",
 		501: "Not supported", 504: "Storage timeout",
 	}
@@ -193,7 +194,8 @@ func TestProblemOfStatusAlone(t *testing.T) {
 	assert.Equal(t, 500, writeError(nil).status)
 }
 
-// TestProblemUnwraps holds that the cause of an application's problem is there for the program, and not for the client.
+// TestProblemUnwraps checks that the cause of a problem is available to the
+// program, but not to the client.
 func TestProblemUnwraps(t *testing.T) {
 	cause := errors.New("secret")
 	err := fmt.Errorf("saving: %w", &blobhttp.Problem{Status: 503, Code: "database", Title: "Down", Err: cause})
@@ -211,8 +213,9 @@ func TestProblemUnwraps(t *testing.T) {
 	assert.Empty(t, own.Code, "the application's value is not changed")
 }
 
-// TestWriteErrorLeavesATrace holds that the cause of a response which is not the client's fault can be found: in the log,
-// or by OnError, from any handler, and without what the client sent.
+// TestWriteErrorLeavesATrace checks that the cause of an error that is not the
+// client's fault is logged or passed to OnError, by any handler, without data
+// of the client.
 func TestWriteErrorLeavesATrace(t *testing.T) {
 	handler := func(err error) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { blobhttp.WriteError(w, r, err) })
@@ -243,7 +246,7 @@ func TestWriteErrorLeavesATrace(t *testing.T) {
 			} {
 				buf := captureLog(t)
 				r := request()
-				r.Pattern += name // mistakes are logged once a minute for each route
+				r.Pattern += name // mistakes are logged once a minute per route
 				require.Equal(t, c.status, record(wrap(handler(c.err)), r).status)
 				assert.Equal(t, c.lines, strings.Count(buf.String(), "\n"), what+": "+buf.String())
 				assert.NotContains(t, buf.String(), "secret")

@@ -2,7 +2,8 @@
 
 package blobhttp_test
 
-// A service of several processes: one folder, one database, one key for links, and a client that asks all of them.
+// This file tests a service of several processes with a common folder, database
+// and signing key. The client sends requests to all of them.
 
 import (
 	"bufio"
@@ -35,12 +36,13 @@ import (
 
 const (
 	processes  = 4
-	linkPrefix = "http://files.test/files/" // of the links, whichever process takes them
+	linkPrefix = "http://files.test/files/" // prefix of the links, for all processes
 )
 
 var linkUses = flag.Int("link-uses", 1000, "how often TestOneTimeLinkInProcesses uses its link")
 
-// childEnv holds the key for links in a process that serves them, and is not set in the tests.
+// childEnv is the variable with the signing key of a child process. It is not
+// set in the test process.
 const childEnv = "BLOBTRAIL_LINKS_CHILD"
 
 func TestMain(m *testing.M) {
@@ -56,7 +58,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// openShared opens what all processes have in common. The caller closes both.
+// openShared opens the shared journal and store. The caller closes both.
 func openShared(ctx context.Context, key, dsn, dir string) (*sqlaudit.Journal, *blobstore.Store, error) {
 	keys, err := signurl.ParseKeys(key)
 	if err != nil {
@@ -88,7 +90,7 @@ func serveLinks(key, dsn, dir string) error {
 	mux := http.NewServeMux()
 	mux.Handle("/files/", blobhttp.Links(store, nil))
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
-	go func() { _ = srv.Serve(l) }() // ends with Shutdown
+	go func() { _ = srv.Serve(l) }() // returns after Shutdown
 	fmt.Println(l.Addr())
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	if err := srv.Shutdown(ctx); err != nil {
@@ -100,8 +102,9 @@ func serveLinks(key, dsn, dir string) error {
 	return journal.Close(ctx)
 }
 
-// TestOneTimeLinkInProcesses holds that of very many uses at once, spread over several processes, exactly one passes, and
-// that a link which one process withdraws is refused by all of them at once.
+// TestOneTimeLinkInProcesses checks that exactly one of many concurrent uses in
+// several processes succeeds, and that all processes refuse a revoked link at
+// once.
 func TestOneTimeLinkInProcesses(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts eight processes and a database")

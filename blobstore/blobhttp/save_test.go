@@ -19,7 +19,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
 )
 
-// downAtTheEnd is a journal that can't be written any more from some point on.
+// downAtTheEnd is a journal that fails from some point on.
 type downAtTheEnd struct {
 	*sqlaudit.Journal
 	down atomic.Bool
@@ -42,14 +42,15 @@ func (i downIntent) Settle(ctx context.Context, r audit.Result, also ...audit.Ev
 	return i.Intent.Settle(ctx, r, also...)
 }
 
-// TestRowsAndFilesAgree sends a form of three files to a host that saves a row for each in its own transaction, and lets
-// go wrong what can when that is over or nearly so: in the end there is a file for each row, and a row for each file.
+// TestRowsAndFilesAgree sends a form with three files. The application saves a
+// row for each file in its own transaction. Whatever fails near the end of the
+// request, there must be a file for each row and a row for each file.
 func TestRowsAndFilesAgree(t *testing.T) {
 	for name, c := range map[string]struct {
 		end    func(tx *sqlx.Tx, journal *downAtTheEnd) error
 		status int
 		code   string
-		open   int // intents that are left to the reconciler
+		open   int // intents left to Reconcile
 		rows   int
 	}{
 		"committed": {func(tx *sqlx.Tx, _ *downAtTheEnd) error { return tx.Commit() }, 201, "", 0, 3},
@@ -124,7 +125,7 @@ func TestRowsAndFilesAgree(t *testing.T) {
 			assert.EqualValues(t, c.open, open)
 
 			journal.down.Store(false)
-			db.MustExec("UPDATE file_access_intents SET lease_until = 0") // as when time has passed
+			db.MustExec("UPDATE file_access_intents SET lease_until = 0") // let the leases expire
 			_, err = store.Reconcile(ctx)
 			require.NoError(t, err)
 			open, err = inner.OpenIntents(ctx)

@@ -30,7 +30,8 @@ const (
 	svg  = `<svg xmlns="http://www.w3.org/2000/svg"><script>alert(document.cookie)</script></svg>`
 )
 
-// TestStoredScripts holds that a browser can't be made to run what was uploaded, even where the host asks for showing.
+// TestStoredScripts checks that a browser cannot run uploaded content, even if
+// the application asks to display it.
 func TestStoredScripts(t *testing.T) {
 	for name, c := range map[string]struct {
 		content, declared, response string
@@ -71,8 +72,9 @@ func TestStoredScripts(t *testing.T) {
 	}
 }
 
-// TestTypesThatAreNone gives what no store of ours would keep, but another program may have stored.
-func TestTypesThatAreNone(t *testing.T) {
+// TestInvalidContentTypes checks objects with an invalid type. Another program
+// may have stored them.
+func TestInvalidContentTypes(t *testing.T) {
 	for _, bad := range []string{"", "html", "image/png\r\nX-Evil: 1", "image/png, text/html", "image/png;", "text/html;a=image/png", "image/pn\x00g", "im\u00e4ge/png"} {
 		h := make(http.Header)
 		blobhttp.Secure(h, bad, "a", true, blobhttp.DefaultInlineTypes())
@@ -148,7 +150,7 @@ func TestLinksRefused(t *testing.T) {
 		later    time.Duration
 		status   int
 		code     string
-		recorded string // the error code in the trail; empty: not recorded, since it was never issued
+		recorded string // error code in the trail; empty if the link was never issued and is not recorded
 	}{
 		"a GET link for PUT":     {method: "PUT", status: 405, code: "method", recorded: "method"},
 		"a GET link for DELETE":  {method: "DELETE", status: 405, code: "method", recorded: "method"},
@@ -231,7 +233,7 @@ func replace(old, new string) func(*testing.T, string) string {
 	return func(_ *testing.T, link string) string { return strings.Replace(link, old, new, 1) }
 }
 
-// TestPathTricks sends request lines that no well-behaved client would.
+// TestPathTricks sends malformed request lines.
 func TestPathTricks(t *testing.T) {
 	h := newHost(t, setup{store: "file://" + t.TempDir()})
 	h.put("dir/a", digits, nil)
@@ -262,7 +264,7 @@ func TestPathTricks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			res, body := raw(t, u.Host, "GET "+path+"?"+u.RawQuery+" HTTP/1.1\r\nHost: "+u.Host+"\r\nConnection: close\r\n\r\n")
 			if res.StatusCode >= 300 && res.StatusCode < 400 {
-				return // the mux cleans the path, and sends the client to ask again
+				return // the mux redirects the client to the clean path
 			}
 			assert.Contains(t, []int{400, 403}, res.StatusCode)
 			assert.NotContains(t, body, digits)
@@ -276,7 +278,7 @@ func TestPathTricks(t *testing.T) {
 	})
 }
 
-// raw sends a request as it is written.
+// raw sends a request without changes.
 func raw(t *testing.T, host, request string) (*http.Response, string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", host)
@@ -293,13 +295,13 @@ func raw(t *testing.T, host, request string) (*http.Response, string) {
 	return res, string(b)
 }
 
-func TestLinksBoundToSomebody(t *testing.T) {
+func TestLinksRestrictedToAUserOrAddress(t *testing.T) {
 	user := ""
 	h := newHost(t, setup{wrap: blobhttp.Middleware(&blobhttp.MiddlewareOptions{
 		Identify: func(*http.Request) (string, string, error) { return user, "", nil },
 	})})
 	h.put("a", digits, nil)
-	// The host's store counts no uses. This one of the same program does.
+	// The store behind the handler does not count uses. This store does.
 	issuer, err := blobstore.New(memstore.New(), h.log, &blobstore.Options{Signer: h.signer, Grants: new(signurl.MemoryGrants)})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, issuer.Close(context.Background())) })
@@ -315,7 +317,7 @@ func TestLinksBoundToSomebody(t *testing.T) {
 	}{
 		"the user":        {blobstore.LinkOptions{UserID: "alice"}, "alice", 200},
 		"another user":    {blobstore.LinkOptions{UserID: "alice"}, "mallory", 403},
-		"nobody":          {blobstore.LinkOptions{UserID: "alice"}, "", 403},
+		"anonymous user":  {blobstore.LinkOptions{UserID: "alice"}, "", 403},
 		"the address":     {blobstore.LinkOptions{IP: "127.0.0.1"}, "", 200},
 		"another address": {blobstore.LinkOptions{IP: "192.0.2.1"}, "", 403},
 		"counted uses":    {blobstore.LinkOptions{MaxUses: 1}, "", 501},
@@ -336,7 +338,7 @@ func TestLinksBoundToSomebody(t *testing.T) {
 	}
 }
 
-// TestProblemsLeakNothing gives every error of the contract a text that must not get out.
+// TestProblemsLeakNothing adds a secret text to every documented error.
 func TestProblemsLeakNothing(t *testing.T) {
 	h := newHost(t, setup{opts: blobstore.Options{
 		Authorize: func(context.Context, audit.Event) error { return errors.New("secret-reason") },

@@ -25,7 +25,8 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/blobhttp"
 )
 
-// patience is how long the server of these tests waits for its clients. Theirs has no end, but for that of a hung test.
+// patience is the timeout of the server in these tests. The clients wait
+// longer.
 const patience = 300 * time.Millisecond
 
 func dialSlow(t *testing.T, address string) (net.Conn, *bufio.Reader) {
@@ -39,8 +40,9 @@ func dialSlow(t *testing.T, address string) (net.Conn, *bufio.Reader) {
 	return conn, bufio.NewReader(conn)
 }
 
-// withRequest is a listener that hands connections over together with the first bytes of their clients: the server's
-// patience begins with the request, however late a busy machine lets the client write it.
+// withRequest returns a listener whose connections include their first bytes.
+// The server's timeout then starts with the request, even if a busy machine
+// delays the client.
 func withRequest(l net.Listener) net.Listener { return begunListener{l} }
 
 type begunListener struct{ net.Listener }
@@ -50,10 +52,10 @@ func (l begunListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	first := make([]byte, 16<<10) // more than any request of these tests, which are written at once
+	first := make([]byte, 16<<10) // larger than any request of these tests
 	n, err := conn.Read(first)
 	if err != nil {
-		n = 0 // the server finds out by itself
+		n = 0 // the server detects the error
 	}
 	return &begunConn{conn, first[:n]}, nil
 }
@@ -83,7 +85,8 @@ func TestSlowHeader(t *testing.T) {
 	assert.Empty(t, h.trail())
 }
 
-// TestSlowBody sends half of a body, by a link and by a form: nothing is left, and the client is told, if it listens.
+// TestSlowBody sends half of a body, through a link and in a form. Nothing may
+// remain, and the client gets a response if it reads one.
 func TestSlowBody(t *testing.T) {
 	for _, how := range []string{"link", "form"} {
 		t.Run(how, func(t *testing.T) {
@@ -117,7 +120,7 @@ func TestSlowBody(t *testing.T) {
 	}
 }
 
-// TestSlowForm sends half of what is in a form beside its files.
+// TestSlowForm sends half of the other parts of a form.
 func TestSlowForm(t *testing.T) {
 	for name, half := range map[string]string{
 		"field":         "--b\r\nContent-Disposition: form-data; name=f\r\n\r\nhalf",
@@ -142,7 +145,8 @@ func TestSlowForm(t *testing.T) {
 	}
 }
 
-// TestSlowReader asks for more than the buffers on the way hold, and does not read it.
+// TestSlowReader requests more content than the buffers can hold, and does not
+// read it.
 func TestSlowReader(t *testing.T) {
 	closed := make(chan struct{}, 100)
 	h := newHost(t, setup{store: "local://" + t.TempDir(), serve: func(s *http.Server) {
@@ -168,7 +172,8 @@ func TestSlowReader(t *testing.T) {
 	assert.Len(t, h.trail(audit.ActionRedeem), 1)
 }
 
-// TestExamplesBoundSlowClients reads the examples: each server has its timeouts.
+// TestExamplesBoundSlowClients checks that each server in the examples has
+// timeouts.
 func TestExamplesBoundSlowClients(t *testing.T) {
 	files, err := filepath.Glob("../../examples/*/*.go")
 	require.NoError(t, err)

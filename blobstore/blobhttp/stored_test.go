@@ -1,6 +1,6 @@
 package blobhttp_test
 
-// What is stored, and whether the store is there at all.
+// This file tests unusual objects, and a store that is unavailable.
 
 import (
 	"bytes"
@@ -75,7 +75,7 @@ func TestEncodedObjectIsServedAsItIsStored(t *testing.T) {
 		require.Equal(t, c.length, resp.Header.Get("Content-Length"))
 		require.True(t, bytes.Equal(c.body, body))
 	}
-	resp, err := http.Get(srv.URL) // as browsers do, which decode
+	resp, err := http.Get(srv.URL) // decodes the content like a browser
 	require.NoError(t, err)
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
@@ -83,7 +83,7 @@ func TestEncodedObjectIsServedAsItIsStored(t *testing.T) {
 	require.Equal(t, strings.Repeat("decoded ", 2000), string(body))
 }
 
-// A folder that is gone is the operator's to mend, and not the client's.
+// The operator must restore a missing folder; the client cannot.
 func TestMissingFolderIsUnavailable(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "files")
 	require.NoError(t, os.Mkdir(dir, 0o700))

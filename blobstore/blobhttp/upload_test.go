@@ -51,7 +51,7 @@ func formBody(t *testing.T, parts ...formPart) (contentType, body string) {
 	return mw.FormDataContentType(), b.String()
 }
 
-// asUser is a middleware whose user is in the header User, and "alice" without.
+// asUser is a middleware. The user is in the header User, by default "alice".
 var asUser = blobhttp.Middleware(&blobhttp.MiddlewareOptions{Identify: func(r *http.Request) (string, string, error) {
 	if u := r.Header.Get("User"); u != "" {
 		return strings.TrimPrefix(u, "nobody"), "", nil
@@ -68,7 +68,7 @@ func newUploadHost(t *testing.T, s setup, in blobhttp.Intake, opts *blobhttp.For
 	return h
 }
 
-// keys returns what is in the store.
+// keys returns the keys of all objects.
 func (h *host) keys() (keys []string) {
 	h.t.Helper()
 	for obj, err := range h.store.List(h.ctx, nil) {
@@ -225,7 +225,7 @@ func refuseUploads(e audit.Event) error {
 	return nil
 }
 
-func TestUploadOfAClientThatGoesAway(t *testing.T) {
+func TestUploadWhenTheClientDisconnects(t *testing.T) {
 	entered := make(chan struct{})
 	var once sync.Once
 	h := newUploadHost(t, setup{store: "local://" + t.TempDir()}, blobhttp.Intake{}, &blobhttp.FormOptions{
@@ -252,7 +252,7 @@ func TestUploadOfAClientThatGoesAway(t *testing.T) {
 	assert.Empty(t, h.keys())
 }
 
-func TestUploadWhoseHostPanics(t *testing.T) {
+func TestUploadWhenTheApplicationPanics(t *testing.T) {
 	h := newUploadHost(t, setup{}, blobhttp.Intake{
 		Prepare: func(_ context.Context, f *blobhttp.File) error {
 			if f.Filename == "b" {
@@ -312,8 +312,9 @@ func TestUploadSavesRows(t *testing.T) {
 	assert.ElementsMatch(t, h.keys(), saved)
 }
 
-// The host reads along, refuses in its own words, and answers in its own way.
-func TestUploadInTheHostsOwnWay(t *testing.T) {
+// The application reads the content, returns its own problem, and sends its own
+// response.
+func TestUploadWithCustomProblemAndResponse(t *testing.T) {
 	var read bytes.Buffer
 	h := newUploadHost(t, setup{}, blobhttp.Intake{
 		Prepare: func(_ context.Context, f *blobhttp.File) error {
@@ -363,7 +364,8 @@ func TestUploadFromATrustedOrigin(t *testing.T) {
 	assert.Equal(t, 201, h.do("POST", h.url+"/upload", body, "Content-Type", ct, "Sec-Fetch-Site", "same-origin").status)
 }
 
-// TestUploadStoredButWithoutLink holds that a link that can't be had does not lose the file.
+// TestUploadStoredButWithoutLink checks that the file remains if its link
+// cannot be issued.
 func TestUploadStoredButWithoutLink(t *testing.T) {
 	h := newUploadHost(t, setup{}, blobhttp.Intake{Link: &blobstore.LinkOptions{Expiry: 1000 * time.Hour}}, nil)
 	ct, body := formBody(t, formPart{name: "f", filename: "a", content: digits})

@@ -13,8 +13,9 @@ import (
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
-// TestLinksOfAViewRecordForeignLinks holds that a handler which serves the view of one tenant refuses the links to
-// another's files, and that the trail has it, as every refusal of a link that was truly issued.
+// TestLinksOfAViewRecordForeignLinks checks that the handler of one tenant's
+// view refuses links to the files of another tenant. The refusal is recorded,
+// because the links were issued.
 func TestLinksOfAViewRecordForeignLinks(t *testing.T) {
 	h := newHost(t, setup{opts: blobstore.Options{Grants: new(signurl.MemoryGrants)}})
 	h.put("tenants/1/a", digits, nil)

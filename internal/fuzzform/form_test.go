@@ -17,7 +17,7 @@ import (
 	_ "github.com/blobtrail/blobtrail/blobstore/memstore"
 )
 
-// FuzzForm sends bodies to the handler that are not forms, or almost forms.
+// FuzzForm sends malformed and unusual forms to the handler.
 func FuzzForm(f *testing.F) {
 	const head = "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.txt\"\r\n\r\n"
 	for _, s := range []string{

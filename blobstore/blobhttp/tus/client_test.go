@@ -1,6 +1,7 @@
 package tus_test
 
-// A client of the protocol, and the program that the tests run as a process of its own, to kill it.
+// This file implements a client of the protocol, and the child processes that the
+// tests kill.
 
 import (
 	"bufio"
@@ -42,7 +43,7 @@ func request(method, url string, body io.Reader, header ...string) (*http.Respon
 	return http.DefaultClient.Do(r)
 }
 
-// create begins an upload and returns its address.
+// create begins an upload and returns its URL.
 func create(base string, size int64, fields map[string]string, header ...string) (string, *http.Response, error) {
 	var metadata []string
 	for k, v := range fields {
@@ -60,7 +61,7 @@ func create(base string, size int64, fields map[string]string, header ...string)
 	return res.Header.Get("Location"), res, err
 }
 
-// offset asks how far an upload has come.
+// offset requests the current offset of an upload.
 func offset(url string, header ...string) (int64, *http.Response, error) {
 	res, err := request("HEAD", url, nil, header...)
 	if err != nil {
@@ -76,7 +77,7 @@ func offset(url string, header ...string) (int64, *http.Response, error) {
 	return n, res, err
 }
 
-// send sends what is left of an upload.
+// send sends the rest of an upload.
 func send(url string, from int64, body io.Reader, header ...string) (*http.Response, string, error) {
 	res, err := request("PATCH", url, body, append([]string{
 		"Upload-Offset", strconv.FormatInt(from, 10), "Content-Type", "application/offset+octet-stream",
@@ -88,7 +89,7 @@ func send(url string, from int64, body io.Reader, header ...string) (*http.Respo
 	return res, string(b), err
 }
 
-// asUser is a middleware whose user is in the header User, and "alice" without.
+// asUser is a middleware. The user is in the header User, by default "alice".
 var asUser = blobhttp.Middleware(&blobhttp.MiddlewareOptions{Identify: func(r *http.Request) (string, string, error) {
 	if u := r.Header.Get("User"); u != "" {
 		return strings.TrimPrefix(u, "nobody"), "acme", nil
@@ -96,7 +97,7 @@ var asUser = blobhttp.Middleware(&blobhttp.MiddlewareOptions{Identify: func(r *h
 	return "alice", "acme", nil
 }})
 
-// childEnv says what this program does in place of the tests.
+// childEnv is the variable with the role of a child process.
 const childEnv = "BLOBTRAIL_TUS_CHILD"
 
 func TestMain(m *testing.M) {
@@ -115,7 +116,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// clientMain resumes an upload with what comes on standard input.
+// clientMain resumes an upload with the content of standard input.
 func clientMain(url string) error {
 	from, _, err := offset(url)
 	if err != nil {
@@ -159,7 +160,7 @@ func openJournal(ctx context.Context, dir string) (*sqlaudit.Journal, error) {
 	return sqlaudit.Open(ctx, "sqlite:"+dir+"/trail.db", nil)
 }
 
-// child is a running process of this program.
+// child is a child process.
 type child struct {
 	*exec.Cmd
 	in  io.WriteCloser
@@ -181,9 +182,9 @@ func startChild(t *testing.T, what string, args ...string) *child {
 	return c
 }
 
-// kill ends the process as a loss of power would.
+// kill ends the process without cleanup.
 func (c *child) kill() {
-	_ = c.Process.Kill() // it may have ended
+	_ = c.Process.Kill() // the process may have ended
 	_ = c.Wait()
 }
 

@@ -18,7 +18,7 @@ import (
 	"github.com/blobtrail/blobtrail/internal/testlog"
 )
 
-// hooked is a middleware with OnError behind which there is no actor, as if that had been removed.
+// hooked is a middleware with OnError that removes the actor.
 func hooked(onError func(*http.Request, error)) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return blobhttp.Middleware(&blobhttp.MiddlewareOptions{OnError: onError})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -27,8 +27,9 @@ func hooked(onError func(*http.Request, error)) func(http.Handler) http.Handler 
 	}
 }
 
-// TestMistakesOfTheProgramAreReported holds that links are refused here, that a missing middleware is named, and that
-// neither floods the log.
+// TestMistakesOfTheProgramAreReported checks that requests with links are
+// refused, that a missing middleware is reported, and that neither floods the
+// log.
 func TestMistakesOfTheProgramAreReported(t *testing.T) {
 	store, err := blobstore.Open(t.Context(), "mem://", new(audit.Memory), nil)
 	require.NoError(t, err)
@@ -59,7 +60,7 @@ func TestMistakesOfTheProgramAreReported(t *testing.T) {
 					for k, v := range map[string]string{"Tus-Resumable": "1.0.0", "Upload-Length": "0"} {
 						r.Header.Set(k, v)
 					}
-					r.Pattern = t.Name() // mistakes are logged once for each route
+					r.Pattern = t.Name() // mistakes are logged once a minute per route
 					w := httptest.NewRecorder()
 					hook(h).ServeHTTP(w, r)
 					assert.Equal(t, c.status, w.Code, w.Body.String())

@@ -31,7 +31,7 @@ type host struct {
 	log   *audit.Memory
 	store *blobstore.Store
 	tus   *tus.Handler
-	dir   string // of the uploads under way
+	dir   string // spool folder
 	base  string
 	errs  atomic.Int64
 }
@@ -76,7 +76,7 @@ func (h *host) offset(url string, header ...string) int64 {
 	return n
 }
 
-// objects returns what is in the store.
+// objects returns all objects of the store.
 func (h *host) objects() (out []*blobstore.Object) {
 	h.t.Helper()
 	for o, err := range h.store.List(alice, nil) {
@@ -97,7 +97,7 @@ func (h *host) trail(actions ...audit.Action) (out []audit.Entry) {
 	return out
 }
 
-// spooled returns the files of the uploads under way.
+// spooled returns the files in the spool folder.
 func (h *host) spooled() (names []string) {
 	h.t.Helper()
 	entries, err := os.ReadDir(h.dir)
@@ -151,7 +151,8 @@ func TestUploadInPieces(t *testing.T) {
 	assert.Equal(t, audit.Resource{Type: "invoice", ID: "42"}, uploads[0].Resource)
 	assert.Zero(t, h.log.OpenIntents())
 
-	// A client that did not hear of the end asks again, and may not change it any more.
+	// A client that did not get the last response can ask again, but cannot change the
+	// upload.
 	assert.EqualValues(t, len(pdf), h.offset(url))
 	res, _ := h.send(url, int64(len(pdf)), "")
 	assert.Equal(t, 204, res.StatusCode)
@@ -203,7 +204,7 @@ func TestUploadThatIsRefused(t *testing.T) {
 	}
 }
 
-// A host that is asked too often, or is busy with the row, says nothing of the file.
+// Temporary refusals of the application do not remove the upload.
 func TestRefusedForNow(t *testing.T) {
 	for _, status := range []int{401, 408, 423, 425, 429} {
 		t.Run(strconv.Itoa(status), func(t *testing.T) {
@@ -286,7 +287,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 	assert.Empty(t, h.trail())
 }
 
-// TestRefusalsNameTheLimit holds that a client which is refused learns what would be allowed.
+// TestRefusalsNameTheLimit checks that a refusal names the limit.
 func TestRefusalsNameTheLimit(t *testing.T) {
 	h := newHost(t, blobhttp.Intake{MaxSize: 100, AllowedTypes: []string{"application/pdf"}})
 	detail := func(body string) string {
@@ -325,7 +326,8 @@ func TestPagesOfOtherOrigins(t *testing.T) {
 	assert.Equal(t, 403, res.StatusCode)
 	assert.Empty(t, res.Header.Get("Access-Control-Allow-Origin"))
 
-	// A page must see why it is refused: what it can't see it takes for a broken connection, and tries again.
+	// The page must be able to read the refusal. Otherwise it assumes a broken
+	// connection and tries again.
 	_, res, err = create(h.base, 1, nil, "Origin", "https://app.example.com", "User", "nobody")
 	require.NoError(t, err)
 	assert.Equal(t, 401, res.StatusCode)
@@ -337,8 +339,8 @@ func TestPagesOfOtherOrigins(t *testing.T) {
 	assert.Equal(t, "https://app.example.com", res.Header.Get("Access-Control-Allow-Origin"))
 }
 
-// TestStoringThatFails holds that an upload of which everything has come, but which could not be stored, is stored when
-// its client asks again.
+// TestStoringThatFails checks that a complete upload whose storing failed is
+// stored when its client asks again.
 func TestStoringThatFails(t *testing.T) {
 	var down atomic.Bool
 	down.Store(true)
@@ -352,7 +354,7 @@ func TestStoringThatFails(t *testing.T) {
 		},
 		Save: func(context.Context, []blobhttp.Stored) error {
 			if stored++; stored == 1 {
-				return blobstore.ErrDenied // which would be final of what is not stored
+				return blobstore.ErrDenied // a final refusal, unless the object is stored already
 			}
 			return nil
 		},
@@ -376,8 +378,9 @@ func TestStoringThatFails(t *testing.T) {
 	assert.Zero(t, h.log.OpenIntents())
 }
 
-// TestStoredIsNotRefusedAfterwards holds that what is stored, but not yet saved, is saved when its client asks again,
-// even if the host would not let it begin any more, such as by a quota that it has used up itself.
+// TestStoredIsNotRefusedAfterwards checks that a stored file without a saved
+// row is saved when its client asks again, even if the application would now
+// refuse a new upload, for example because of a quota.
 func TestStoredIsNotRefusedAfterwards(t *testing.T) {
 	var stored *blobstore.Object
 	saved := 0
@@ -418,7 +421,7 @@ func TestSweep(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, n)
 
-	// The same folder, for a host that has less patience.
+	// Open the same folder with a shorter expiry.
 	require.NoError(t, h.tus.Close())
 	h2 := &host{t: t, dir: h.dir}
 	h2.tus, err = tus.New(&blobhttp.Intake{Store: h.store, Expiry: time.Nanosecond}, h.dir, nil)
@@ -433,11 +436,12 @@ func TestSweep(t *testing.T) {
 	assert.Equal(t, 2, n)
 	assert.Empty(t, h.spooled())
 	assert.Len(t, h.objects(), 1, "what is stored stays")
-	h.tus, err = tus.New(&blobhttp.Intake{Store: h.store}, t.TempDir(), nil) // for the cleanup to close
+	h.tus, err = tus.New(&blobhttp.Intake{Store: h.store}, t.TempDir(), nil) // closed by the cleanup
 	require.NoError(t, err)
 }
 
-// TestSweepLeavesRunningRequestsAlone holds that a sweep breaks off no request, be the time of its upload over or not.
+// TestSweepLeavesRunningRequestsAlone checks that a sweep interrupts no
+// request, even if the upload has expired.
 func TestSweepLeavesRunningRequestsAlone(t *testing.T) {
 	for name, expired := range map[string]bool{"in time": false, "too late": true} {
 		t.Run(name, func(t *testing.T) {
@@ -486,8 +490,9 @@ func TestSweepLeavesRunningRequestsAlone(t *testing.T) {
 	}
 }
 
-// TestSweepRemovesWhatAKillLeft gives the files of which a process that was killed wrote or removed a part only.
-func TestSweepRemovesWhatAKillLeft(t *testing.T) {
+// TestSweepRemovesLeftoversOfKilledProcesses sweeps incompletely created or
+// removed uploads.
+func TestSweepRemovesLeftoversOfKilledProcesses(t *testing.T) {
 	h := newHost(t, blobhttp.Intake{Expiry: time.Hour})
 	id := func(c string) string { return strings.Repeat(c, 32) }
 	old, fresh := []string{id("a"), id("b") + ".json.new", id("c") + ".json"}, []string{id("d"), id("e") + ".json.new"}
@@ -523,7 +528,7 @@ func TestNewRefuses(t *testing.T) {
 	require.ErrorContains(t, err, "in use")
 }
 
-// content is 8 MiB that can't be guessed.
+// content is 8 MiB of random data.
 func content() []byte {
 	b := make([]byte, 8<<20)
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(b)
@@ -544,7 +549,8 @@ func size(path string) int64 {
 	return fi.Size()
 }
 
-// TestClientIsKilledAndResumes kills a client in the middle of its upload; the next one goes on where it was.
+// TestClientIsKilledAndResumes kills a client during its upload. The next
+// client resumes at the same offset.
 func TestClientIsKilledAndResumes(t *testing.T) {
 	h := newHost(t, blobhttp.Intake{})
 	all := content()
@@ -557,7 +563,7 @@ func TestClientIsKilledAndResumes(t *testing.T) {
 	require.Equal(t, "0", c.line(t))
 	_, err = c.in.Write(all[:half])
 	require.NoError(t, err)
-	// What may still be in the pipe or a buffer is less than a mebibyte.
+	// Pipes and buffers hold less than 1 MiB.
 	until(t, "half of it has come", func() bool { return size(file) >= half-1<<20 })
 	c.kill()
 	assert.Empty(t, h.objects())
@@ -575,7 +581,8 @@ func TestClientIsKilledAndResumes(t *testing.T) {
 	h.holds(all)
 }
 
-// holds checks that the store has one object with that content, and the trail one upload.
+// holds checks that the store has one object with this content, and that the trail
+// has one upload.
 func (h *host) holds(all []byte) {
 	h.t.Helper()
 	objects := h.objects()
@@ -588,7 +595,8 @@ func (h *host) holds(all []byte) {
 	require.Zero(h.t, h.log.OpenIntents())
 }
 
-// TestServerIsKilledAndResumes kills the server in the middle of an upload; the next one goes on where it was.
+// TestServerIsKilledAndResumes kills the server during an upload. The next
+// server resumes at the same offset.
 func TestServerIsKilledAndResumes(t *testing.T) {
 	dir := t.TempDir()
 	all := content()
@@ -612,7 +620,7 @@ func TestServerIsKilledAndResumes(t *testing.T) {
 	require.NoError(t, feed.CloseWithError(io.ErrUnexpectedEOF))
 	require.Error(t, <-sending)
 
-	// At an address of its own: the old one may be another program's by now.
+	// Use a new address, because another program may use the old one by now.
 	srv = startChild(t, "server", dir)
 	url = strings.Replace(url, addr, srv.line(t), 1)
 	from, _, err := offset(url)
@@ -624,7 +632,7 @@ func TestServerIsKilledAndResumes(t *testing.T) {
 	require.Equal(t, 204, res.StatusCode, answer)
 	srv.kill()
 
-	// What it left: the file, and a trail that holds.
+	// The file and an intact trail remain.
 	journal, err := openJournal(t.Context(), dir)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, journal.Close(context.Background())) }()
