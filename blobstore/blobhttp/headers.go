@@ -23,11 +23,11 @@ var (
 	noReferrer = []string{"no-referrer"}
 	bytesUnit  = []string{"bytes"}
 
-	// No scripts, forms or plugins, and a separate origin. Only images, text and
-	// media are displayed.
+	// No scripts, forms or plugins, and a separate origin. Only images, text
+	// and media are displayed.
 	cspSandbox = []string{"default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox"}
-	// Some PDF viewers do not work in a sandbox. No PDF viewer runs scripts in the
-	// origin of the page.
+	// Some PDF viewers do not work in a sandbox. No PDF viewer runs scripts in
+	// the origin of the page.
 	cspPDF = []string{"default-src 'none'; object-src 'self'; style-src 'unsafe-inline'"}
 )
 
@@ -52,8 +52,8 @@ func secure(h http.Header, t, filename string, inline bool, inlineTypes []string
 		t, base = unknownType, unknownType
 	}
 	if isScript(base) {
-		// A page could load it as a script or style sheet from the application's
-		// origin, despite its content security policy.
+		// A page could load it as a script or style sheet from the
+		// application's origin, despite its content security policy.
 		t = "text/plain; charset=utf-8"
 	}
 	kind := "attachment"

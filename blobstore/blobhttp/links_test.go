@@ -185,7 +185,8 @@ func TestLinksJoinIssueAndUse(t *testing.T) {
 	assert.Equal(t, obj.Link.GrantID, uses[0].GrantID)
 	assert.Equal(t, audit.Actor{IP: "127.0.0.1", UserAgent: "browser/1", RequestID: "req-1"}, uses[0].Actor, "anonymous")
 
-	// An error has the same request ID as the trail, even if the ID was generated.
+	// An error has the same request ID as the trail, even if the ID was
+	// generated.
 	p := h.do("PUT", obj.Link.URL(), "x").problem(t)
 	uses = h.trail(audit.ActionRedeem)
 	assert.NotEmpty(t, p.RequestID)

@@ -51,7 +51,8 @@ var problemKinds = []problemKind{
 	{code: "range", status: 416, general: true, title: "Range not satisfiable", detail: "Request a range within the file.", errs: []error{blobstore.ErrRange}},
 	{code: "busy", status: 409, title: "Upload in use", detail: "Another request is using this upload. Try again.", errs: []error{blobstore.ErrBusy}},
 	{code: "replaced", status: 409, title: "File replaced concurrently", detail: "Other requests kept replacing the file. Try again.", errs: []error{blobstore.ErrReplaced}},
-	// Before not_found, because the error of a missing bucket or path also wraps fs.ErrNotExist.
+	// Before not_found, because the error of a missing bucket or path also
+	// wraps fs.ErrNotExist.
 	{code: "unavailable", status: 503, general: true, detail: "Try again later.", errs: []error{blobstore.ErrNoBucket, blobstore.ErrClosed, context.Canceled}},
 	{code: "unsupported", status: 501, general: true, title: "Not supported", detail: "The storage or this address does not support the operation.", errs: []error{blobstore.ErrPath, blobstore.ErrUnsupported}},
 	{code: "not_found", status: 404, general: true, title: "File not found", detail: "The file does not exist or is not available to you. Check its address.", errs: []error{fs.ErrNotExist}},

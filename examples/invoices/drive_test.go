@@ -1,7 +1,7 @@
 package main
 
-// Every endpoint, driven with curl, on local files and SQLite and on real services and databases: with the same answers
-// but for the form of a download.
+// Every endpoint, driven with curl, on local files and SQLite and on real
+// services and databases: with the same answers but for the form of a download.
 
 import (
 	"context"

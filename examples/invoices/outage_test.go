@@ -15,8 +15,8 @@ import (
 	"github.com/blobtrail/blobtrail/internal/testdb"
 )
 
-// Without its database the service says so on every route, and when to come back.
-// The process lives all the same.
+// Without its database the service says so on every route, and when to come
+// back. The process lives all the same.
 func TestDatabaseDown(t *testing.T) {
 	for name, own := range map[string]func(testing.TB) *testdb.Server{"PostgreSQL": testdb.OwnPostgres, "MariaDB": testdb.OwnMariaDB} {
 		t.Run(name, func(t *testing.T) {

@@ -1,7 +1,8 @@
 package main
 
-// The page, as a browser shows it: logging in, dropping a file, progress, uploads straight to the bucket, links, the
-// trail, both themes, and what axe-core finds.
+// The page, as a browser shows it: logging in, dropping a file, progress,
+// uploads straight to the bucket, links, the trail, both themes, and what
+// axe-core finds.
 
 import (
 	"context"
@@ -153,7 +154,8 @@ func TestPage(t *testing.T) {
 	sound("refused")
 	assert.Equal(t, of(t, ctx, chromedp.Text(chromedp.CSS("#said"))), of(t, ctx, eval[string](`document.getElementById("spoken").textContent`)), "and read out")
 
-	// What the bucket refuses is given up at once, not when its link has expired.
+	// What the bucket refuses is given up at once, not when its link has
+	// expired.
 	drive(t, ctx, chromedp.Click(chromedp.CSS(`input[value=direct]`)), chromedp.Click(chromedp.CSS("#upload button.main")))
 	until(t, ctx, `document.getElementById("said").classList.contains("bad")`)
 	require.Eventually(t, func() bool { n, err := s.journal.OpenIntents(t.Context()); return err == nil && n == 0 }, time.Minute, 20*time.Millisecond)
@@ -194,8 +196,8 @@ func TestPage(t *testing.T) {
 	drive(t, ctx, chromedp.Click(chromedp.CSS(".who button")), chromedp.WaitVisible(chromedp.CSS("#email")))
 }
 
-// A PDF that leaves a detail open fills in the form with the rest, for a person to
-// complete.
+// A PDF that leaves a detail open fills in the form with the rest, for a person
+// to complete.
 func TestPageAsksForUnclearDetails(t *testing.T) {
 	ctx := browser(t)
 	s := start(t, nil)
@@ -213,7 +215,8 @@ func TestPageAsksForUnclearDetails(t *testing.T) {
 	assert.Len(t, s.files(), 1)
 }
 
-// What was sent whole may be stored, whatever becomes of the answer: that nothing was can't be said any more.
+// What was sent whole may be stored, whatever becomes of the answer: that
+// nothing was can't be said any more.
 func TestPageCancelsNothingThatMayBeStored(t *testing.T) {
 	ctx := browser(t)
 	s := start(t, nil)
@@ -307,7 +310,8 @@ func latin1Free(pdf []byte) string {
 	}, string(pdf))
 }
 
-// axeSource is axe-core, fetched from its registry at the version that is pinned.
+// axeSource is axe-core, fetched from its registry at the version that is
+// pinned.
 func axeSource(t *testing.T) string {
 	t.Helper()
 	const path = "testdata/axe/node_modules/axe-core/axe.min.js"

@@ -48,7 +48,8 @@ var schema = []string{
 		created_at     BIGINT        NOT NULL,
 		changed_at     BIGINT        NOT NULL
 	)`,
-	// The indexes support the list of a tenant, and the search for unfinished work.
+	// The indexes support the list of a tenant, and the search for unfinished
+	// work.
 	`CREATE INDEX IF NOT EXISTS invoices_by_tenant ON invoices (tenant_id, state, created_at)`,
 	`CREATE INDEX IF NOT EXISTS invoices_by_state ON invoices (state, changed_at)`,
 }
@@ -60,8 +61,8 @@ func createTables(ctx context.Context, db *sqlx.DB) error {
 		}
 		_, err := db.ExecContext(ctx, statement)
 		if err != nil {
-			// PostgreSQL fails despite IF NOT EXISTS if another process creates the same
-			// table concurrently. The second attempt finds that table.
+			// PostgreSQL fails despite IF NOT EXISTS if another process creates
+			// the same table concurrently. The second attempt finds that table.
 			_, err = db.ExecContext(ctx, statement)
 		}
 		if err != nil {

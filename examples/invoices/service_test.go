@@ -57,8 +57,8 @@ func TestRowAndFileAreOne(t *testing.T) {
 	assert.Zero(t, n)
 }
 
-// A commit whose answer is lost leaves row and file together, whether the row can
-// be looked for, is not there, or nobody answers.
+// A commit whose answer is lost leaves row and file together, whether the row
+// can be looked for, is not there, or nobody answers.
 func TestCommitsWithoutAnAnswer(t *testing.T) {
 	lost := errors.New("the connection was lost")
 	for name, tt := range map[string]struct {
@@ -210,7 +210,8 @@ func TestFailuresOfSessionsShow(t *testing.T) {
 	assert.Contains(t, got, `invoices_reconciled_total{outcome="unknown"} 0`, "there before anything was reconciled, for increase()")
 }
 
-// Style sheet and script are everybody's: they may be kept by caches, and so carry no cookie.
+// Style sheet and script are everybody's: they may be kept by caches, and so
+// carry no cookie.
 func TestStaticFilesCarryNoCookies(t *testing.T) {
 	s := start(t, nil)
 	anna := s.user("anna@north.example", "north")

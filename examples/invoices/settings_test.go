@@ -1,6 +1,7 @@
 package main
 
-// What the environment, the file .env and the command line say, and what is refused of it.
+// What the environment, the file .env and the command line say, and what is
+// refused of it.
 
 import (
 	"errors"
@@ -39,7 +40,8 @@ func TestDotEnv(t *testing.T) {
 	t.Cleanup(func() { _ = os.Unsetenv("A") })
 }
 
-// Values stand as they are, as .env.example says, and the environment comes first.
+// Values stand as they are, as .env.example says, and the environment comes
+// first.
 func TestDotEnvValues(t *testing.T) {
 	t.Chdir(t.TempDir())
 	require.NoError(t, loadDotEnv(), "there is none")
@@ -84,8 +86,8 @@ func TestMistakesOfBothAreReportedAtOnce(t *testing.T) {
 	}
 }
 
-// In production the cookies of the page are for HTTPS alone, also where the base
-// of links is not needed and so has its default.
+// In production the cookies of the page are for HTTPS alone, also where the
+// base of links is not needed and so has its default.
 func TestCookiesAreSecure(t *testing.T) {
 	for base, want := range map[string]bool{
 		"": true, "https://files.example.com/files/": true, "http://files.example.com/files/": false,
@@ -124,8 +126,8 @@ func TestDemoUser(t *testing.T) {
 	require.ErrorContains(t, s.addUser(t.Context(), "Anna@North.example", "south", password), "already exists")
 }
 
-// Processes that start together on an empty database all come up, also where each
-// finds that there is no user yet.
+// Processes that start together on an empty database all come up, also where
+// each finds that there is no user yet.
 func TestDemoUserOfManyProcesses(t *testing.T) {
 	s := start(t, nil)
 	s.passwordCost = 10 // which takes long enough for all to have looked

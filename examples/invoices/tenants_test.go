@@ -1,6 +1,7 @@
 package main
 
-// No tenant gets anything of another: not by a guessed id, nor by a link, a ticket, a listing, a trail or a token.
+// No tenant gets anything of another: not by a guessed id, nor by a link, a
+// ticket, a listing, a trail or a token.
 
 import (
 	"context"
@@ -161,7 +162,8 @@ func TestLinksCannotBeBent(t *testing.T) {
 			assert.NotContains(t, got.body, "of anna")
 		}
 	}
-	// Bert is logged in when he uses it; anna's tenant learns that it was used, not by whom.
+	// Bert is logged in when he uses it; anna's tenant learns that it was used,
+	// not by whom.
 	assert.Contains(t, do(t, "GET", annas, nil, "Authorization", "Bearer "+bert.Access).body, "of anna")
 	used := anna.do("GET", "/invoice/"+theirs.ID+"/trail", nil).body
 	assert.Contains(t, used, `"action":"redeem"`)
@@ -320,8 +322,8 @@ func TestTokensThatAreRefused(t *testing.T) {
 		assert.Equal(t, 200, a.status, "%s: %s", path, a.body)
 	}
 
-	// An access token refreshes nothing, nor does one that was used before: then
-	// the session is over, for the thief and for the user.
+	// An access token refreshes nothing, nor does one that was used before:
+	// then the session is over, for the thief and for the user.
 	_, _, err = s.refresh(t.Context(), anna.Access)
 	require.ErrorIs(t, err, errToken)
 	_, next, err := s.refresh(t.Context(), anna.Refresh)

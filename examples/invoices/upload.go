@@ -73,7 +73,8 @@ func prepare(ctx context.Context, from source, f *blobhttp.File) error {
 	f.Key = up.invoice.newKey(f.Filename)
 	f.Options.Resource = up.invoice.resource()
 	if from == fromPDF {
-		// Check it here, because details of the PDF itself cause a different error.
+		// Check it here, because details of the PDF itself cause a different
+		// error.
 		if up.invoice.TransactionID = strings.TrimSpace(f.Fields.Get("transaction_id")); !goodTransaction(up.invoice.TransactionID) {
 			return refuse(422, "details", titleDetails, wantTransaction+".")
 		}

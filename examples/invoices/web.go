@@ -183,9 +183,11 @@ func (s *service) withSession(next http.Handler) http.Handler {
 		case r.URL.Path == "/healthz" || r.URL.Path == "/readyz":
 			// Health checks must not depend on a session or the database.
 		case strings.HasPrefix(r.URL.Path, "/static/"):
-			// Static files are public and cached, so the response must not set cookies.
+			// Static files are public and cached, so the response must not set
+			// cookies.
 		case r.URL.Path == "/auth/login" || r.URL.Path == "/auth/refresh":
-			// A client may still send its expired token when it requests a new one.
+			// A client may still send its expired token when it requests a new
+			// one.
 		case header == "":
 			l.session, l.err = s.fromCookies(w, r.WithContext(ctx))
 		default:

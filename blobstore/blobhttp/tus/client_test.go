@@ -1,7 +1,7 @@
 package tus_test
 
-// This file implements a client of the protocol, and the child processes that the
-// tests kill.
+// This file implements a client of the protocol, and the child processes that
+// the tests kill.
 
 import (
 	"bufio"

@@ -15,7 +15,8 @@ import (
 	_ "github.com/blobtrail/blobtrail/blobstore/memstore"
 )
 
-// openUploads returns a handler for videos, with its store and its spool folder.
+// openUploads returns a handler for videos, with its store and its spool
+// folder.
 func openUploads() (_ *tus.Handler, trail *audit.Memory, close func(), err error) {
 	trail = new(audit.Memory)
 	store, err := blobstore.Open(context.Background(), "mem://", trail, nil)
@@ -38,7 +39,8 @@ func openUploads() (_ *tus.Handler, trail *audit.Memory, close func(), err error
 	}, nil
 }
 
-// Upload a file in two requests, as if the connection dropped after the first one.
+// Upload a file in two requests, as if the connection dropped after the first
+// one.
 func Example() {
 	uploads, trail, closeAll, err := openUploads()
 	if err != nil {

@@ -67,7 +67,7 @@ func openSpool(dir string) (*spool, error) {
 		return nil, errors.Join(err, root.Close())
 	}
 	if err := lockFile(s.lock); err != nil {
-		return nil, errors.Join(fmt.Errorf("the folder %s is used by another process: %w", dir, err), s.close())
+		return nil, errors.Join(fmt.Errorf("the folder %s is in use by another process: %w", dir, err), s.close())
 	}
 	return s, nil
 }

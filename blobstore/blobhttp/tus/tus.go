@@ -221,8 +221,8 @@ type upload struct {
 }
 
 // GetInfo implements [handler.Upload]. If all content has arrived but the
-// object is not stored yet, GetInfo first stores the object. This happens after
-// a crash or an error. Otherwise the client would take the upload for complete.
+// object is not stored yet, after a crash or an error, GetInfo first stores the
+// object. Otherwise the client would assume that the upload is complete.
 func (u *upload) GetInfo(ctx context.Context) (handler.FileInfo, error) {
 	if u.complete() {
 		if err := u.FinishUpload(ctx); err != nil {
@@ -298,7 +298,8 @@ func (h *uploads) file(ctx context.Context, info handler.FileInfo) (*blobhttp.Fi
 func (h *uploads) finish(ctx context.Context, u *spooled) (*blobstore.Object, error) {
 	f, err := h.file(ctx, u.info)
 	if err != nil {
-		// An earlier attempt may have stored the object before Prepare began to fail.
+		// An earlier attempt may have stored the object before Prepare began to
+		// fail.
 		found, statErr := h.stored(ctx, u)
 		if found != nil || statErr != nil {
 			return found, statErr

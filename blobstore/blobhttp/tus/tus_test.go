@@ -151,8 +151,8 @@ func TestUploadInPieces(t *testing.T) {
 	assert.Equal(t, audit.Resource{Type: "invoice", ID: "42"}, uploads[0].Resource)
 	assert.Zero(t, h.log.OpenIntents())
 
-	// A client that did not get the last response can ask again, but cannot change the
-	// upload.
+	// A client that did not get the last response can ask again, but cannot
+	// change the upload.
 	assert.EqualValues(t, len(pdf), h.offset(url))
 	res, _ := h.send(url, int64(len(pdf)), "")
 	assert.Equal(t, 204, res.StatusCode)
@@ -581,8 +581,8 @@ func TestClientIsKilledAndResumes(t *testing.T) {
 	h.holds(all)
 }
 
-// holds checks that the store has one object with this content, and that the trail
-// has one upload.
+// holds checks that the store has one object with this content, and that the
+// trail has one upload.
 func (h *host) holds(all []byte) {
 	h.t.Helper()
 	objects := h.objects()

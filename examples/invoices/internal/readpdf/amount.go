@@ -117,8 +117,8 @@ func readAmount(text string) (a amount, ok bool) {
 	return a, true
 }
 
-// inText finds possible amounts of money in a text: numbers with cents or with a
-// currency.
+// inText finds possible amounts of money in a text: numbers with cents or with
+// a currency.
 var inText = regexp.MustCompile(`(?:(` + money + `)[ \t\v]*)?[-−]?([0-9](?:[0-9.,'’]*[0-9])?(?: [0-9]{3}[.,][0-9]{2})?(?:(?: [0-9]{3})+[.,][0-9]{2})?)(?:[ \t]*(` + money + `|%))?`)
 
 // amounts returns the amounts of money in a text, without their signs.

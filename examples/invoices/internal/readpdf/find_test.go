@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// page lays a text out in a font of equal widths. A tab is a gap, and a vertical
-// tab one to another column.
+// page lays a text out in a font of equal widths. A tab is a gap, and a
+// vertical tab one to another column.
 func page(text string) *finder {
 	in := &interpreter{}
 	y := 800.0

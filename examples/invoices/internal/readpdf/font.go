@@ -61,8 +61,8 @@ func newFont(v pdf.Value) *font {
 		for code := 32; code < 127; code++ {
 			f.widths[code] = float64(standard[code-32]) * scale
 		}
-		// The other widths vary too much to detect the end of a word. Only the widths
-		// common to all these fonts are used.
+		// The other widths vary too much to detect the end of a word. Only the
+		// widths common to all these fonts are used.
 		f.widths[0x80] = 0.556 // the Euro sign
 		f.widths[0xA0] = f.widths[32]
 	}

@@ -3,7 +3,8 @@ package readpdf
 import "regexp"
 
 // This file lists the labels of details on invoices in English, German, French,
-// Italian and Spanish. A label counts only at the beginning of a line or column.
+// Italian and Spanish. A label counts only at the beginning of a line or
+// column.
 
 const (
 	// s matches a space inside a label. sep matches the end of a label.
@@ -26,8 +27,8 @@ var numberLabels = label(
 		`|fattura[ \t]*(?:numero|nr?\.?|n°|nº)|(?:numero|n\.|n°|nº)` + s + `(?:di` + s + `|della` + s + `)?fattura` +
 		`|factura[ \t]*(?:número|núm\.?|n\.?º|n°|n\.?o\.?)|(?:número|núm\.?|n\.?º|n°)` + s + `(?:de` + s + `)?(?:la` + s + `)?factura`)
 
-// aNumberLabel finds the label at any position, as in "for invoice number 17". It
-// also finds a title, such as "Invoice 17".
+// aNumberLabel finds the label at any position, as in "for invoice number 17".
+// It also finds a title, such as "Invoice 17".
 var aNumberLabel = regexp.MustCompile(`(?i)(?:invoice|rechnungs?|facture|fattura|factura|bill|credit[ \t]*note|gutschrifts?|receipt)[ \t-]*(number|nummer|nr\.?|no\.|no\b|numéro|numero|número|núm\.?|#|n°|nº|n\.?º|n\.)?[ \t\v]*:?[ \t\v]*([A-Z0-9][A-Z0-9/_.-]*)`)
 
 var numberForm = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9/_.-]*[A-Za-z0-9])?`)
@@ -35,8 +36,8 @@ var numberForm = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9/_.-]*[A-Za-z0-9])
 // notNumbers matches numbers other than invoice numbers.
 var notNumbers = regexp.MustCompile(`^(?:[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}|[A-Z]{2}[0-9]{8,12}|[0-9]{1,2}[./-][0-9]{1,2}[./-](?:[0-9]{2}|[0-9]{4})|[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9.,]*[.,][0-9]{2})$`)
 
-// dateLabels lists the labels of each language. In English, the order of day and
-// month is unknown.
+// dateLabels lists the labels of each language. In English, the order of day
+// and month is unknown.
 var dateLabels = []struct {
 	day   bool // the day always comes first
 	label *regexp.Regexp

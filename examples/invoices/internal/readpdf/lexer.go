@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// This file implements the lexer for content streams and character maps. Unknown
-// input is an error, because a skipped operator could show text.
+// This file implements the lexer for content streams and character maps.
+// Unknown input is an error, because a skipped operator could show text.
 
 var errSyntax = errors.New("malformed content stream")
 
@@ -198,8 +198,8 @@ func (l *lexer) literal() (any, error) {
 	return nil, errSyntax
 }
 
-// escaped reads the rest of an escape sequence. It returns false if the sequence
-// has no value.
+// escaped reads the rest of an escape sequence. It returns false if the
+// sequence has no value.
 func (l *lexer) escaped() (byte, bool) {
 	if l.pos >= len(l.data) {
 		return 0, false

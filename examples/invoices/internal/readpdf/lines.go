@@ -6,7 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// This file implements lines. It arranges the glyphs of a page in reading order.
+// This file implements lines. It arranges the glyphs of a page in reading
+// order.
 
 // The separators between glyphs in the text of a line.
 const (
@@ -21,8 +22,8 @@ type line struct {
 	number int // number of the line on its page
 }
 
-// splitLines returns the glyphs of each line, from top to bottom and from left to
-// right.
+// splitLines returns the glyphs of each line, from top to bottom and from left
+// to right.
 func splitLines(glyphs []*glyph) (lines [][]*glyph) {
 	sorted := slices.Clone(glyphs)
 	slices.SortStableFunc(sorted, func(a, b *glyph) int { return compare(b.y, a.y) })
@@ -137,7 +138,7 @@ func (l *line) doubt(start, end int) bool {
 	return false
 }
 
-// continued reports whether the text between start and end seems to continue in
+// continued reports whether the text after start seems to continue in
 // the line below. Its label begins at label.
 func (l *line) continued(label, start int, below *line) bool {
 	from, value := l.glyphs[label], l.glyphs[start]

@@ -10,9 +10,9 @@ import (
 	"github.com/ledongthuc/pdf"
 )
 
-// This file implements the interpreter of pages. It collects every glyph of a page
-// with its position. It marks the glyphs that may be invisible: hidden, covered,
-// clipped, or in the color of their background.
+// This file implements the interpreter of pages. It collects every glyph of a
+// page with its position. It marks the glyphs that may be invisible: hidden,
+// covered, clipped, or in the color of their background.
 
 // A RefusalError gives the reason why a whole file is unreadable.
 type RefusalError struct{ Reason string }
@@ -287,7 +287,8 @@ func last(args []any) any {
 	return args[len(args)-1]
 }
 
-// color sets the lightness of the fill color. A pattern is neither light nor dark.
+// color sets the lightness of the fill color. A pattern is neither light nor
+// dark.
 func (in *interpreter) color(op string, args []any) {
 	n, err := numbers(args, len(args))
 	switch {

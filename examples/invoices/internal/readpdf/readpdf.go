@@ -20,8 +20,8 @@ import (
 	"github.com/ledongthuc/pdf"
 )
 
-// Details are the details of an invoice, in the format of the service: 2026-11-02,
-// 2403.80, EUR. An uncertain detail is empty.
+// Details are the details of an invoice, in the format of the service:
+// 2026-11-02, 2403.80, EUR. An uncertain detail is empty.
 type Details struct {
 	Number, Date, Total, Currency string
 }
@@ -32,9 +32,9 @@ const (
 	scanned  = 0.5   // minimum fraction of the page for an image to count as a scan
 )
 
-// Read returns the certain details of an invoice, and the reasons for the missing
-// ones. If the whole file is unreadable, the error wraps a *[RefusalError]. Any other
-// error means that the file is not a valid PDF.
+// Read returns the certain details of an invoice, and the reasons for the
+// missing ones. If the whole file is unreadable, the error wraps a
+// *[RefusalError]. Any other error means that the file is not a valid PDF.
 func Read(content []byte) (d Details, unclear []string, err error) {
 	r, err := pdf.NewReader(bytes.NewReader(content), int64(len(content)))
 	if errors.Is(err, pdf.ErrInvalidPassword) || err == nil && !r.Trailer().Key("Encrypt").IsNull() || bytes.Contains(content, []byte("/Encrypt")) {
@@ -117,8 +117,8 @@ func allPages(root pdf.Value) (pages []pdf.Value, err error) {
 	return pages, nil
 }
 
-// checkAnnotations refuses a page with comments, stamps or fields. Their text is not
-// part of the page content.
+// checkAnnotations refuses a page with comments, stamps or fields. Their text
+// is not part of the page content.
 func checkAnnotations(page pdf.Value) error {
 	annotations := page.Key("Annots")
 	for i := range annotations.Len() {

@@ -60,7 +60,8 @@ func TestScore(t *testing.T) {
 	}
 }
 
-// wrongOf counts the details of a refused file that are wrong: a form shows them.
+// wrongOf counts the details of a refused file that are wrong: a form shows
+// them.
 func wrongOf(t *testing.T, got, want []string) (wrong int) {
 	t.Helper()
 	for i, g := range got {

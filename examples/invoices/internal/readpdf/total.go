@@ -111,7 +111,8 @@ func (f *finder) readTotalOf(found *sumsFound, n int, l *line, at int, text stri
 	}
 }
 
-// find returns the position of a label at the beginning of a text, as a whole word.
+// find returns the position of a label at the beginning of a text, as a whole
+// word.
 func find(label *regexp.Regexp, text string) []int {
 	m := label.FindStringIndex(text)
 	if m == nil || !wordEnd(text, m[1]) {
@@ -127,8 +128,8 @@ func readTotal(text string, from int) (amount, bool) {
 	if !ok || a.rest != "" {
 		return a, false
 	}
-	// Groups of digits with spaces may be two numbers, unless the label clearly ends
-	// before them.
+	// Groups of digits with spaces may be two numbers, unless the label clearly
+	// ends before them.
 	between := text[len(strings.TrimRight(text[:from], " \t\v:")):from]
 	if between == "" { // a hyphen may belong to the label or to the number
 		return a, false

@@ -2,8 +2,8 @@ package readpdf
 
 import "strings"
 
-// standardWidths returns the widths of the codes 32 to 126 of a standard font, or nil
-// for other fonts. Files may omit the widths of standard fonts.
+// standardWidths returns the widths of the codes 32 to 126 of a standard font,
+// or nil for other fonts. Files may omit the widths of standard fonts.
 func standardWidths(name string) []int {
 	switch name {
 	case "Courier", "Courier-Bold", "Courier-Oblique", "Courier-BoldOblique":
