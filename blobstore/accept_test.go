@@ -1,6 +1,7 @@
 package blobstore
 
-// What clients do while, and after, what they sent to a service is judged.
+// These tests cover clients that upload again while, or after, their content is
+// checked.
 
 import (
 	"crypto/sha256"
@@ -15,9 +16,9 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
-// A client may use its link again while what it sent is being judged: what is
-// judged must be what becomes the object.
-func TestDirectUploadSentAgainWhileItIsJudged(t *testing.T) {
+// A client can use its link again during the check. The object must have the
+// content that was checked.
+func TestDirectUploadReplacedDuringTheCheck(t *testing.T) {
 	const pdf, html = "%PDF-1.7 direct", "<!DOCTYPE html>"
 	require.Len(t, html, len(pdf))
 	sum := sha256.Sum256([]byte(pdf))
@@ -25,7 +26,7 @@ func TestDirectUploadSentAgainWhileItIsJudged(t *testing.T) {
 	for name, c := range map[string]struct {
 		options UploadOptions
 		first   string
-		swap    map[string]string // by step: what is sent before it
+		swap    map[string]string // by step: content uploaded before it
 		want    error
 	}{
 		"another type before the copy":    {UploadOptions{AllowedTypes: allowed}, pdf, map[string]string{"copy": html}, ErrContentType},
@@ -63,7 +64,7 @@ func TestDirectUploadSentAgainWhileItIsJudged(t *testing.T) {
 			require.Empty(t, d.objects(t), "nothing may be left")
 		})
 	}
-	t.Run("for ever", func(t *testing.T) {
+	t.Run("without end", func(t *testing.T) {
 		d := newDirect(t, true)
 		tk, err := d.BeginUpload(d.ctx, "a/b.pdf", 0, nil)
 		require.NoError(t, err)
@@ -82,8 +83,8 @@ func TestDirectUploadSentAgainWhileItIsJudged(t *testing.T) {
 	})
 }
 
-// A service that can't be read at the moment is no fault of what was sent.
-func TestDirectUploadThatCantBeJudgedNow(t *testing.T) {
+// A temporary failure of the service must not end the ticket.
+func TestDirectUploadWithAFailingCheck(t *testing.T) {
 	d := newDirect(t, true)
 	tk, err := d.BeginUpload(d.ctx, "a/b.pdf", time.Hour, &UploadOptions{AllowedTypes: []string{"application/pdf"}})
 	require.NoError(t, err)
@@ -105,8 +106,8 @@ func TestDirectUploadThatCantBeJudgedNow(t *testing.T) {
 	require.Zero(t, d.trail.OpenIntents())
 }
 
-// A copy may have its type written in another way.
-func TestDirectUploadWhoseTypeIsWrittenInAnotherWay(t *testing.T) {
+// A backend may return an equivalent spelling of the type for the copy.
+func TestDirectUploadWithAnEquivalentType(t *testing.T) {
 	d := newDirect(t, true)
 	tk, err := d.BeginUpload(d.ctx, "a", 0, &UploadOptions{ContentType: "text/plain; charset=utf-8"})
 	require.NoError(t, err)
@@ -120,9 +121,9 @@ func TestDirectUploadWhoseTypeIsWrittenInAnotherWay(t *testing.T) {
 	require.Equal(t, []string{"a"}, d.objects(t))
 }
 
-// Where the ETag is of the content alone, the same content may have been sent
-// again as another type between the judgement and the copy.
-func TestDirectUploadSentAgainAsAnotherType(t *testing.T) {
+// If the ETag depends only on the content, a client can send the same content
+// with a different type between the check and the copy.
+func TestDirectUploadReplacedByAnotherType(t *testing.T) {
 	for name, c := range map[string]struct {
 		times int
 		want  error
@@ -152,8 +153,8 @@ func TestDirectUploadSentAgainAsAnotherType(t *testing.T) {
 	}
 }
 
-// A completion that could not be settled is completed by the next one, though
-// what was sent is gone, or was sent anew.
+// If a completion could not be settled, the next one completes it, even if the
+// uploaded content was removed or replaced.
 func TestDirectUploadCompletedButNotSettled(t *testing.T) {
 	const pdf = "%PDF-1.7 direct"
 	for name, again := range map[string]string{"": "", "and sent again, longer": pdf + "!", "and sent again, too long": pdf + "!!!"} {

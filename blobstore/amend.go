@@ -1,8 +1,8 @@
 package blobstore
 
-// This file handles late writes: they take effect after their operation was
-// settled. A request can be delayed on its way, while its process dies and the
-// reconciler finds no object.
+// This file implements the handling of late writes, which take effect after
+// their operation was settled. A request can be delayed on its way, while its
+// process dies and the reconciler finds no object.
 
 import (
 	"context"

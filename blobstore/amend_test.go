@@ -1,7 +1,7 @@
 package blobstore_test
 
-// Writes that are held up on their way and take effect when their operation was
-// settled long ago, by somebody who found nothing.
+// These tests cover delayed writes: they take effect long after a reconciler
+// that found no object settled their operation.
 
 import (
 	"bytes"
@@ -18,8 +18,8 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
-// delaying is a fixture whose store reads its trail, and whose next write or
-// copy fails at once and takes effect when the returned function is called.
+// delaying is a fixture with a readable trail. Its next write or copy fails at
+// once and takes effect when the returned function is called.
 func delaying(t *testing.T) (f *fixture, land func()) {
 	f = newFixture(t, nil)
 	var err error
@@ -35,7 +35,7 @@ func delaying(t *testing.T) (f *fixture, land func()) {
 		land = func() {
 			require.NoError(t, f.bucket.Bucket.Write(context.Background(), key, bytes.NewReader(data), &late))
 		}
-		f.bucket.blind = true // the process does not live to look
+		f.bucket.blind = true // the process dies before it can look
 		return errBackend
 	}
 	f.bucket.copy = func(_ context.Context, dst, src string, o *driver.CopyOptions) error {
@@ -46,9 +46,9 @@ func delaying(t *testing.T) (f *fixture, land func()) {
 	return f, func() { land() }
 }
 
-// amended settles what the killed process left, lets its write land, and
-// returns what the next reconciler writes of it. Another one after that must
-// have nothing to add.
+// amended settles the operation of the killed process, lets its write take
+// effect, and returns the entries of the next Reconcile. A further Reconcile
+// must add none.
 func (f *fixture) amended(settled blobstore.Reconciled, land func()) (final audit.Entry, amendment audit.Entry) {
 	f.Helper()
 	f.bucket.blind, f.bucket.write, f.bucket.copy = false, nil, nil
@@ -110,7 +110,7 @@ func TestCopyThatLandsAfterItsSettlement(t *testing.T) {
 	assert.Equal(t, audit.OutcomeOK, amendment.Outcome)
 }
 
-// A move was settled as failed, so its source has to stay.
+// The move was settled as failed, so its source must remain.
 func TestMoveThatLandsAfterItsSettlementIsACopy(t *testing.T) {
 	f, land := delaying(t)
 	require.NoError(t, f.bucket.Bucket.Write(f.ctx, "a", strings.NewReader("hello"), &driver.WriteOptions{Size: 5, ContentType: "text/plain"}))
@@ -121,7 +121,7 @@ func TestMoveThatLandsAfterItsSettlementIsACopy(t *testing.T) {
 	assert.True(t, f.exists("b"))
 }
 
-// What the host never committed has no row in the host's database.
+// An upload that the application never committed has no row in its database.
 func TestStagedUploadThatLandsAfterItsSettlementIsRemoved(t *testing.T) {
 	f, land := delaying(t)
 	_, err := f.store.Stage(f.ctx, "a", strings.NewReader("hello"), nil)
@@ -132,8 +132,8 @@ func TestStagedUploadThatLandsAfterItsSettlementIsRemoved(t *testing.T) {
 	assert.False(t, f.exists("a"))
 }
 
-// Where the process that wrote lives on it says so itself; the reconciler then
-// has nothing to add.
+// If the process that wrote is still alive, it records the amendment itself,
+// and the reconciler adds none.
 func TestSecondAmendmentIsNotMade(t *testing.T) {
 	f, land := delaying(t)
 	_, err := f.store.Upload(f.ctx, "a", strings.NewReader("hello"), nil)
@@ -148,8 +148,8 @@ func TestSecondAmendmentIsNotMade(t *testing.T) {
 	assert.Zero(t, done)
 }
 
-// A journal whose record can't be written leaves it to the next reconciler, and
-// what is wrong with one key holds up no other.
+// If an amendment cannot be written, the next reconciler writes it. A problem
+// with one key does not delay the others.
 func TestAmendmentThatFailsIsMadeLater(t *testing.T) {
 	f, land := delaying(t)
 	_, err := f.store.Upload(f.ctx, "a", strings.NewReader("hello"), nil)

@@ -18,8 +18,8 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// nameless is a trail whose operations have no actor, such as one from which a
-// person was erased.
+// nameless is a trail with operations without an actor, for example because it
+// was erased.
 type nameless struct{ *audit.Memory }
 
 func (n nameless) Begin(ctx context.Context, e audit.Event, lease time.Duration) (audit.Intent, error) {
@@ -38,8 +38,8 @@ func (n nameless) Entries(ctx context.Context, q audit.Query) iter.Seq2[audit.En
 	}
 }
 
-// The process that reconciles has an actor, such as "system". It is not the one
-// who did what is found.
+// The reconciling process has an actor, such as "system". Settled operations
+// must not be attributed to it.
 func TestReconcileNamesNoOtherActor(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -89,7 +89,8 @@ func TestReconcileNamesNoOtherActor(t *testing.T) {
 	}
 }
 
-// Check is the program's own act and needs no actor. With one it is theirs.
+// Check acts on behalf of the program and needs no actor. If the context has
+// one, it is recorded.
 func TestCheckNamesTheActorOfItsContext(t *testing.T) {
 	f := newFixture(t, nil)
 	require.NoError(t, f.store.Check(context.WithoutCancel(t.Context())))

@@ -1,7 +1,7 @@
 package blobstore_test
 
-// A bucket whose calls do what a test wants, for what no real backend does when
-// it is asked to.
+// This file implements a bucket with replaceable methods, for behavior that
+// real backends do not show on request.
 
 import (
 	"context"
@@ -29,7 +29,7 @@ type hooked struct {
 	write func(ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) error
 	copy  func(ctx context.Context, dst, src string, o *driver.CopyOptions) error
 	del   func(ctx context.Context, key string, o *driver.DeleteOptions) error
-	blind bool // objects can't be looked up
+	blind bool // lookups fail
 }
 
 func (b *hooked) Write(ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) error {
@@ -69,7 +69,7 @@ type fixture struct {
 	memory *audit.Memory
 	trail  *audittest.Faults
 	store  *blobstore.Store
-	ahead  atomic.Int64 // of the trail's clock
+	ahead  atomic.Int64 // nanoseconds by which the trail's clock is ahead
 }
 
 func newFixture(t *testing.T, opts *blobstore.Options) *fixture {
@@ -101,10 +101,10 @@ func (f *fixture) exists(key string) bool {
 	return ok
 }
 
-// leasesEnd makes the leases of all open intents run out.
+// leasesEnd makes the leases of all open intents expire.
 func (f *fixture) leasesEnd() { f.ahead.Add(int64(time.Hour)) }
 
-// reconcile settles the one open intent when its lease has run out.
+// reconcile settles the single open intent after its lease has expired.
 func (f *fixture) reconcile(want blobstore.Reconciled) {
 	f.Helper()
 	f.leasesEnd()
@@ -114,19 +114,19 @@ func (f *fixture) reconcile(want blobstore.Reconciled) {
 	require.Zero(f, f.memory.OpenIntents())
 }
 
-// endless gives bytes until it is told to end or its upload is given up.
+// endless returns bytes until the test ends it or its upload is abandoned.
 type endless struct{ end func() bool }
 
 func (r endless) Read(p []byte) (int, error) {
 	if r.end() {
 		return 0, io.EOF
 	}
-	time.Sleep(time.Millisecond) // a slow client; what the test waits for is end
+	time.Sleep(time.Millisecond) // simulates a slow client
 	p[0] = 'x'
 	return 1, nil
 }
 
-func TestPlainBucketsAreToldApartByTheirNames(t *testing.T) {
+func TestPlainBucketsAreDistinguishedByName(t *testing.T) {
 	ctx, memory := audit.WithActor(t.Context(), audit.Actor{UserID: "u"}), &audit.Memory{}
 	open := func(name string) *blobstore.Store {
 		s, err := blobstore.New(driver.FromBlob(memblob.OpenBucket(nil), driver.Info{Bucket: name}), memory, nil)
@@ -135,7 +135,7 @@ func TestPlainBucketsAreToldApartByTheirNames(t *testing.T) {
 		return s
 	}
 	invoices, scans := open("invoices"), open("scans")
-	memory.Now = func() time.Time { return time.Now().Add(-time.Hour) } // so that its lease has run out
+	memory.Now = func() time.Time { return time.Now().Add(-time.Hour) } // so that the lease has expired
 	_, err := memory.Begin(ctx, audit.Event{Action: audit.ActionUpload, Key: "a", Backend: "custom", Bucket: "invoices"}, time.Minute)
 	require.NoError(t, err)
 	memory.Now = nil

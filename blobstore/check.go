@@ -179,7 +179,7 @@ type canary struct {
 	content []byte
 }
 
-// tryOut runs the steps of a check with the canary, and then deletes the
+// tryOut runs the steps of a check with the canary, and finally deletes the
 // canary.
 func (s *Store) tryOut(ctx context.Context, c *canary) error {
 	needs := s.bucket.Info().Needs
@@ -307,7 +307,8 @@ func (s *Store) fetchCanary(ctx context.Context, link *Link, c *canary) error {
 // element.
 var serviceCode = regexp.MustCompile(`<Code>([A-Za-z0-9.]{1,64})</Code>`)
 
-// refusedLink returns the reason for which the service refused its own link.
+// refusedLink returns an error that explains why the service refused its own
+// link.
 func refusedLink(resp *http.Response) error {
 	err := fmt.Errorf("the service responded with status %d", resp.StatusCode)
 	if body, readErr := io.ReadAll(io.LimitReader(resp.Body, 8<<10)); readErr == nil {

@@ -1,7 +1,7 @@
 package blobstore_test
 
-// What Check says of each step that can fail. The services' own refusals are in
-// internal/integration.
+// These tests cover the error of each step of Check. The errors of real
+// services are covered in internal/integration.
 
 import (
 	"context"
@@ -30,11 +30,11 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// checked is a bucket of which each step can be made to fail.
+// checked is a bucket that can fail in each step.
 type checked struct {
 	hooked
 	fails map[string]error
-	link  string // that Sign gives; empty: it can't sign
+	link  string // returned by Sign; empty if it cannot sign
 }
 
 func (b *checked) Info() driver.Info {
@@ -134,8 +134,8 @@ func TestCheckNamesTheStep(t *testing.T) {
 	}
 }
 
-// An error number of the file system satisfies net.Error, but is nothing of the
-// network.
+// An error number of the file system implements net.Error, but is not a network
+// error.
 func TestCheckNamesTheFileSystemsFault(t *testing.T) {
 	for errno, want := range map[syscall.Errno]string{
 		syscall.ENOSPC: "the disk is full", syscall.EDQUOT: "quota", syscall.EROFS: "read-only", syscall.EMFILE: "too many open files",
@@ -164,8 +164,7 @@ func TestCheckNamesTheFileSystemsFault(t *testing.T) {
 	}
 }
 
-// What asks again and again whether a store is ready must not leave an object and
-// an intent each time.
+// Repeated readiness probes must not leave an object and an intent each time.
 func TestCheckLeavesOneObjectAtMost(t *testing.T) {
 	refused := provider.As(fs.ErrPermission, errors.New("AccessDenied"))
 	objects := func(b *checked) (n int) {
@@ -203,7 +202,7 @@ func TestCheckLeavesOneObjectAtMost(t *testing.T) {
 		require.Zero(t, trail.OpenIntents())
 		require.Equal(t, []string{"failed interrupted", "ok "}, outcomes(trail)[2:])
 	})
-	t.Run("while nothing works", func(t *testing.T) {
+	t.Run("while every request fails", func(t *testing.T) {
 		b, trail, store := newChecked(t)
 		b.fails["write"], b.fails["delete"] = errBackend, errBackend
 		for range 3 {
@@ -240,13 +239,13 @@ func TestCheckLeavesOneObjectAtMost(t *testing.T) {
 		require.Zero(t, objects(b))
 		require.Equal(t, []string{"begun ", "failed permission", "failed permission", "failed interrupted", "begun ", "ok "}, outcomes(trail))
 	})
-	t.Run("when the trail can't be written", func(t *testing.T) {
+	t.Run("when the trail is unavailable", func(t *testing.T) {
 		b, trail, store := newChecked(t)
 		b.fails["delete"] = refused
 		require.ErrorIs(t, store.Check(t.Context()), refused)
 		delete(b.fails, "delete")
 		ctx, cancel := context.WithCancel(t.Context())
-		cancel() // which the trail fails with
+		cancel() // makes the trail fail
 		var ce *blobstore.CheckError
 		require.ErrorAs(t, store.Check(ctx), &ce)
 		require.Equal(t, "trail", ce.Step)
@@ -260,7 +259,7 @@ func TestCheckFetchesTheLink(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		answer func(w http.ResponseWriter, content []byte)
-		want   []string // of the error; none: it is right
+		want   []string // parts of the error; none if the check succeeds
 	}{
 		{"right", func(w http.ResponseWriter, content []byte) { _, _ = w.Write(content) }, nil},
 		{"other content", func(w http.ResponseWriter, _ []byte) { _, _ = w.Write([]byte("<html>Please log in</html>")) }, []string{"different content"}},
@@ -311,7 +310,7 @@ func TestCheckFetchesTheLink(t *testing.T) {
 	})
 }
 
-// A backend that hangs must not hold up whoever asks whether it is there.
+// A backend that hangs must not delay a readiness probe for long.
 func TestCheckEndsInTime(t *testing.T) { synctest.Test(t, testCheckEndsInTime) }
 
 func testCheckEndsInTime(t *testing.T) {

@@ -23,7 +23,9 @@ import (
 // The object takes only its content from the client, and its content type if
 // the ticket does not specify one.
 //
-// In these cases the upload is still undecided, and the caller can try again:
+// If the ticket is unknown or has expired, the error is fs.ErrNotExist.
+//
+// In these cases the ticket is still open, and the caller can try again:
 //
 //   - fs.ErrNotExist: nothing has been uploaded yet.
 //   - [ErrInDoubt]: the content cannot be checked or stored at the moment.
@@ -131,16 +133,16 @@ func (s *Store) claim(ctx context.Context, id, key string) (audit.Intent, error)
 	return intent, err
 }
 
-// endTicket returns how to settle a ticket. Its object is obj, or creating the
-// object failed with cause. The ticket remains valid until it expires if
-// nothing was uploaded or the content cannot be checked at the moment.
+// endTicket returns how to settle a ticket. If cause is nil, the ticket became
+// the object obj. Otherwise, creating the object failed with cause. The ticket
+// remains open until it expires if nothing was uploaded, or if the content
+// cannot be checked at the moment.
 func (s *Store) endTicket(ctx context.Context, e audit.Event, obj *Object, cause error) effect {
 	switch {
 	case errors.Is(cause, ErrInDoubt), errors.Is(cause, errNotArrived):
 		return effect{open: true, lease: ticketLease(e)}
 	case cause == nil:
-		// Another request that takes over the ticket from here on finds the
-		// object.
+		// A request that takes over the ticket from now on finds the object.
 		clearErr := s.removeStaged(ctx, stagingOf(e))
 		return effect{result: resultOf(obj), settled: func(ctx context.Context) error {
 			s.reportLeft(ctx, e, clearErr)
@@ -149,8 +151,8 @@ func (s *Store) endTicket(ctx context.Context, e audit.Event, obj *Object, cause
 	}
 	return effect{settled: func(ctx context.Context) error {
 		s.clearStaged(ctx, e)
-		// Another request that lost the ticket may have created the object
-		// since the last lookup.
+		// A request that lost the ticket may have created the object since the
+		// last lookup.
 		_, err := s.undo(ctx, e)
 		return err
 	}}

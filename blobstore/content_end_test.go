@@ -15,8 +15,8 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
-// brokenOff is a body whose connection broke off, as an HTTP client reports it:
-// its error wraps io.EOF and is not it.
+// brokenOff is the body of a request whose connection broke, with the error of
+// an HTTP client: it wraps io.EOF without being io.EOF.
 type brokenOff struct{ head io.Reader }
 
 var errBrokenOff = fmt.Errorf("reading the body: connection lost: %w", io.EOF)

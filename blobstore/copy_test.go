@@ -1,6 +1,7 @@
 package blobstore_test
 
-// Copies of a source that is replaced meanwhile.
+// These tests cover copies of a source that is replaced concurrently, and links
+// of backends with a limited lifetime.
 
 import (
 	"context"
@@ -23,9 +24,9 @@ import (
 
 func TestCopyOfASourceThatIsReplaced(t *testing.T) {
 	for name, c := range map[string]struct {
-		times     int // that it is replaced
+		times     int // number of replacements
 		overwrite bool
-		remove    bool // it is deleted in the end
+		remove    bool // whether it is finally deleted
 		move      bool
 		want      error
 		content   string
@@ -101,7 +102,7 @@ func TestCopyOfASourceThatIsReplaced(t *testing.T) {
 
 var errAny = errors.New("any error")
 
-// signing is a backend whose links hold for an hour at most.
+// signing is a backend with a maximum link lifetime of one hour.
 type signing struct{ driver.Bucket }
 
 func (b signing) Info() driver.Info {
@@ -114,7 +115,7 @@ func (b signing) Sign(_ context.Context, _ string, o *driver.SignOptions) (*driv
 	return &driver.SignedURL{Method: o.Method, URL: "https://files.example/x"}, nil
 }
 
-func TestLinkByDefaultHoldsAsLongAsTheBackendAllows(t *testing.T) {
+func TestDefaultExpiryIsLimitedByTheBackend(t *testing.T) {
 	f := newFixture(t, nil)
 	store, err := blobstore.New(signing{f.bucket}, f.trail, &blobstore.Options{LinkExpiry: 24 * time.Hour})
 	require.NoError(t, err)
@@ -125,7 +126,7 @@ func TestLinkByDefaultHoldsAsLongAsTheBackendAllows(t *testing.T) {
 	require.ErrorContains(t, err, "at most 1h0m0s")
 }
 
-func TestALinkThatCantBeRecordedIsRefusedBeforeTheUpload(t *testing.T) {
+func TestUnrecordableLinkIsRefusedBeforeTheUpload(t *testing.T) {
 	f := newFixture(t, nil)
 	store, err := blobstore.New(signing{f.bucket}, f.trail, nil)
 	require.NoError(t, err)
@@ -139,14 +140,14 @@ func TestALinkThatCantBeRecordedIsRefusedBeforeTheUpload(t *testing.T) {
 	assert.Empty(t, f.entries())
 }
 
-// unsigning is a bucket whose service refuses to sign.
+// unsigning is a bucket with a service that refuses to sign.
 type unsigning struct{ signing }
 
 func (unsigning) Sign(context.Context, string, *driver.SignOptions) (*driver.SignedURL, error) {
 	return nil, fs.ErrPermission
 }
 
-func TestAnUploadWhoseLinkFailsReturnsObjectAndError(t *testing.T) {
+func TestUploadWithAFailedLinkReturnsObjectAndError(t *testing.T) {
 	f := newFixture(t, nil)
 	store, err := blobstore.New(unsigning{signing{f.bucket}}, f.trail, nil)
 	require.NoError(t, err)

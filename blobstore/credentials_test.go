@@ -12,13 +12,13 @@ import (
 	"github.com/blobtrail/blobtrail/secret"
 )
 
-// Credentials that nothing would use are refused, and never shown.
+// Unusable credentials are refused, and never printed.
 func TestCredentialsThatDoNotApply(t *testing.T) {
 	opts := &blobstore.Options{Credentials: driver.Credentials{AccessKey: secret.New("hidden-1"), SecretKey: secret.New("hidden-2")}}
 	_, err := blobstore.New(memstore.New(), audit.Discard, opts)
 	require.ErrorContains(t, err, "Options.Credentials")
 	require.NotContains(t, err.Error(), "hidden")
-	for range 20 { // always the same field
+	for range 20 { // always names the same field
 		_, err = blobstore.Open(t.Context(), "mem://", audit.Discard, opts)
 		require.ErrorContains(t, err, "the provider takes no credentials, and AccessKey is set")
 		require.NotContains(t, err.Error(), "hidden")

@@ -22,14 +22,14 @@ import (
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
-// signingBucket is a backend that signs upload links and holds none of their
-// constraints; its clients put what they like under the key that was signed.
+// signingBucket is a backend that signs upload links without enforcing
+// constraints. Its clients can store any content under the signed key.
 type signingBucket struct {
 	driver.Bucket
-	between func(step, key string) // what a client does while its upload is judged
+	between func(step, key string) // actions of a client during the check
 	readErr error
 	copied  func(dst string, o *driver.CopyOptions)
-	landing func()           // the next copy is made of what was there before it is called
+	landing func()           // called once, after the next copy read its source and before it writes
 	deleted func(key string) // called before each deletion
 }
 
@@ -82,7 +82,7 @@ type direct struct {
 	ctx   context.Context
 	trail *audit.Memory
 	clock *time.Time
-	put   func(t *Ticket, contentType, content string) error // as the client does
+	put   func(t *Ticket, contentType, content string) error // uploads like the client
 }
 
 func newDirect(t *testing.T, service bool) *direct {
@@ -122,7 +122,7 @@ func newDirect(t *testing.T, service bool) *direct {
 	return d
 }
 
-// redeem redeems the link of the ticket, as the handler of the links does.
+// redeem redeems the link of the ticket like the handler blobhttp.Links.
 func (d *direct) redeem(t *testing.T, tk *Ticket, contentType string) (*Redemption, error) {
 	req, err := http.NewRequestWithContext(d.ctx, http.MethodPut, tk.Link.URL(), nil)
 	require.NoError(t, err)
@@ -135,7 +135,7 @@ func (d *direct) complete(tk *Ticket) (*Object, error) {
 	return d.Ticket(tk.Key, tk.ID).Complete(d.ctx)
 }
 
-// entries returns action and outcome of what the trail has.
+// entries returns action and outcome of every entry in the trail.
 func (d *direct) entries(t *testing.T) (got []string) {
 	for e, err := range d.trail.Entries(d.ctx, audit.Query{}) {
 		require.NoError(t, err)
@@ -144,7 +144,7 @@ func (d *direct) entries(t *testing.T) (got []string) {
 	return got
 }
 
-// objects returns the keys of everything in the bucket, private ones too.
+// objects returns all keys in the bucket, including private ones.
 func (d *direct) objects(t *testing.T) (keys []string) {
 	it := d.bucket.Blob().List(nil)
 	for {
@@ -211,9 +211,9 @@ func TestDirectUpload(t *testing.T) {
 		} {
 			run(bad.title, func(t *testing.T, d *direct) {
 				tk := begin(t, d, bad.options)
-				if !service { // it judges early too
+				if !service { // the handler also checks early
 					err := d.put(tk, bad.contentType, bad.content)
-					if bad.options.AllowedTypes == nil { // which are not in the link
+					if bad.options.AllowedTypes == nil { // the link does not contain them
 						bad.want = signurl.ErrConstraint
 					}
 					require.ErrorIs(t, err, bad.want)
@@ -315,7 +315,7 @@ func TestDirectUpload(t *testing.T) {
 			require.NoError(t, d.put(tk, "application/pdf", content), "the ticket must stay good")
 		})
 	}
-	t.Run("handler/a failed try leaves the ticket good, a second use does not", func(t *testing.T) {
+	t.Run("handler/a failed attempt leaves the ticket open, a second use fails", func(t *testing.T) {
 		d := newDirect(t, false)
 		tk, err := d.BeginUpload(d.ctx, "a/b.pdf", 0, nil)
 		require.NoError(t, err)
@@ -339,8 +339,8 @@ func TestDirectUpload(t *testing.T) {
 	})
 }
 
-// Options that the client's own request can't be made to carry are refused, by
-// their names, before anything is recorded.
+// Options that the client's request cannot carry are refused by name before any
+// record is written.
 func TestTicketRefusesWhatItCannotHonor(t *testing.T) {
 	d := newDirect(t, false)
 	for option, o := range map[string]UploadOptions{

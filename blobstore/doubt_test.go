@@ -1,6 +1,7 @@
 package blobstore_test
 
-// Backends that say one thing and do another, or stop answering.
+// These tests cover backends with wrong results, and backends that stop
+// responding.
 
 import (
 	"bytes"
@@ -18,8 +19,8 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
-// storesAndFails stores the content, or n bytes of it, and returns an error all
-// the same.
+// storesAndFails stores the content, or its first n bytes, and returns an error
+// all the same.
 func (f *fixture) storesAndFails(n int, also func()) {
 	f.bucket.write = func(ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) error {
 		data, err := io.ReadAll(io.LimitReader(r, int64(n)))
@@ -34,7 +35,7 @@ func (f *fixture) storesAndFails(n int, also func()) {
 	}
 }
 
-func TestWriteThatFailedButStoredTheWholeSucceeds(t *testing.T) {
+func TestFailedWriteThatStoredTheObjectSucceeds(t *testing.T) {
 	for name, opts := range map[string]*blobstore.UploadOptions{"create": nil, "overwrite": {Overwrite: true}} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, nil)
@@ -50,7 +51,7 @@ func TestWriteThatFailedButStoredTheWholeSucceeds(t *testing.T) {
 	}
 }
 
-func TestWriteThatFailedAndStoredAPartIsRemoved(t *testing.T) {
+func TestFailedWriteThatStoredAPartIsRemoved(t *testing.T) {
 	f := newFixture(t, nil)
 	f.storesAndFails(3, func() {})
 	_, err := f.store.Upload(f.ctx, "a", strings.NewReader("hello"), nil)
@@ -61,7 +62,7 @@ func TestWriteThatFailedAndStoredAPartIsRemoved(t *testing.T) {
 	assert.Equal(t, audit.OutcomeFailed, entries[0].Outcome)
 }
 
-func TestWriteThatStoredTheWholeAfterACancellation(t *testing.T) {
+func TestCanceledWriteThatStoredTheObject(t *testing.T) {
 	for name, overwrite := range map[string]bool{"is removed if it is new": false, "stands if the old one is gone": true} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, nil)
@@ -82,7 +83,7 @@ func TestWriteThatStoredTheWholeAfterACancellation(t *testing.T) {
 	}
 }
 
-func TestWriteThatNobodyCanLookAtIsInDoubt(t *testing.T) {
+func TestFailedWriteWithoutLookupIsInDoubt(t *testing.T) {
 	for name, stored := range map[string]bool{"and was stored": true, "and was not": false} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, nil)
@@ -100,7 +101,7 @@ func TestWriteThatNobodyCanLookAtIsInDoubt(t *testing.T) {
 			assert.Equal(t, 1, f.memory.OpenIntents())
 
 			f.leasesEnd()
-			done, err := f.store.Reconcile(f.ctx) // while the backend does not answer the intent stays
+			done, err := f.store.Reconcile(f.ctx) // the intent remains while the backend does not respond
 			require.Error(t, err)
 			require.Zero(t, done)
 			require.Equal(t, 1, f.memory.OpenIntents())
@@ -162,14 +163,15 @@ func TestDeleteThatFailed(t *testing.T) {
 	}
 }
 
-// What came after a deletion whose reply was lost is not what was to be deleted.
-func TestDeleteWhoseReplyWasLostLeavesWhatCameSince(t *testing.T) {
+// If the response to a deletion is lost, an object stored later is not the one
+// to delete.
+func TestDeleteWithALostResponseLeavesNewObjects(t *testing.T) {
 	f := newFixture(t, nil)
 	f.put("a")
 	f.bucket.del = func(ctx context.Context, key string, o *driver.DeleteOptions) error {
 		f.bucket.del = nil
 		require.NoError(t, f.bucket.Bucket.Delete(ctx, key, o))
-		f.put("a") // which creates only
+		f.put("a") // create-only
 		return errBackend
 	}
 	err := f.store.Delete(f.ctx, "a", nil)
@@ -180,7 +182,7 @@ func TestDeleteWhoseReplyWasLostLeavesWhatCameSince(t *testing.T) {
 	assert.True(t, f.exists("a"))
 }
 
-func TestMoveWhoseSourceStaysIsTakenBack(t *testing.T) {
+func TestMoveWithoutDeletionIsUndone(t *testing.T) {
 	f := newFixture(t, nil)
 	f.put("a")
 	f.bucket.del = func(ctx context.Context, key string, o *driver.DeleteOptions) error {
@@ -199,7 +201,7 @@ func TestMoveWhoseSourceStaysIsTakenBack(t *testing.T) {
 	assert.Equal(t, audit.ActionMove, entries[1].Action)
 	assert.Equal(t, audit.OutcomeFailed, entries[1].Outcome)
 
-	// If it can't be taken back either, the reconciler finishes it.
+	// If the copy cannot be removed either, the reconciler completes the move.
 	f.bucket.del = func(context.Context, string, *driver.DeleteOptions) error { return errBackend }
 	err = f.store.Move(f.ctx, "b", "a", nil)
 	require.ErrorIs(t, err, blobstore.ErrInDoubt)
@@ -210,7 +212,7 @@ func TestMoveWhoseSourceStaysIsTakenBack(t *testing.T) {
 	assert.True(t, f.exists("b"))
 }
 
-func TestMoveOverAnObjectWhoseSourceStaysIsFinished(t *testing.T) {
+func TestMoveOverAnObjectIsCompletedLater(t *testing.T) {
 	f := newFixture(t, nil)
 	f.put("a")
 	f.put("b")

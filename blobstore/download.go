@@ -21,8 +21,8 @@ import (
 // the whole object without verification.
 type DownloadOptions struct {
 	// Range is the range to read. The zero value selects the whole object, and
-	// a Length of 0 reads to the end. A range past the end of the object is
-	// shortened. If Offset is past the end, the error is [ErrRange].
+	// a Length of 0 reads to the end. A range that ends past the end of the
+	// object is shortened. If it starts past the end, the error is [ErrRange].
 	Range Range
 	// Verify compares the content with the stored SHA-256 while it is read. If
 	// they differ, the last call to Read returns [ErrChecksum] instead of
@@ -152,8 +152,9 @@ func (r *Reader) fail(err error) error {
 
 var smallBuffers = &provider.Buffers{Size: sendFrom}
 
-// sendFrom is the size in bytes from which the kernel sends a file. A smaller
-// file and the header of the HTTP response fit into one write.
+// sendFrom is the minimum size, in bytes, for a file to be sent by the kernel.
+// A smaller file fits into one write together with the header of the HTTP
+// response.
 const sendFrom = 32 << 10
 
 // WriteTo implements [io.WriterTo]. It uses a pooled buffer. From a local file

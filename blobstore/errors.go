@@ -12,7 +12,7 @@ import (
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
-// These errors are the same on every backend and are found by errors.Is. The
+// These errors are the same on every backend. Test for them with errors.Is. The
 // ones also defined in package driver are the same values.
 //
 // Operations also fail with:
@@ -58,9 +58,10 @@ var (
 	// ErrBusy reports that another request is completing or aborting the same
 	// ticket. Nothing is lost; try again.
 	ErrBusy = errors.New("another request is completing or aborting this upload; try again")
-	// ErrDenied reports that Options.Authorize refused the operation, or that
-	// the key is outside the view. It does not match fs.ErrPermission: that
-	// error means that the service refused the store's own credentials.
+	// ErrDenied reports that the operation is not permitted: Options.Authorize
+	// refused it, the key is outside the view, or a link or [Redemption] does
+	// not cover it. It does not match fs.ErrPermission: that error means that
+	// the service refused the store's own credentials.
 	ErrDenied = errors.New("operation not authorized")
 	// ErrClosed reports that the store is closed.
 	ErrClosed = errors.New("the store is closed")

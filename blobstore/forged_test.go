@@ -20,7 +20,7 @@ import (
 	"github.com/blobtrail/blobtrail/internal/keyrule"
 )
 
-// forge inserts an intent of an operation that nobody began.
+// forge inserts an intent of an operation that was never begun.
 func (s *staging) forge(t *testing.T, action audit.Action, key string, d audit.Details, source string) {
 	t.Helper()
 	op := uuid.Must(uuid.NewV7()).String()
@@ -53,8 +53,8 @@ func (s *staging) entries(t *testing.T) (out []audit.Entry) {
 	return out
 }
 
-// Whoever inserts into file_access_intents has no effect on an object, has
-// nothing signed, and does not hold up what was truly begun.
+// A row inserted into file_access_intents by an attacker has no effect on an
+// object, gets no signature, and does not delay genuine intents.
 func TestReconcileIgnoresForgedIntents(t *testing.T) {
 	s := newStaging(t, time.Minute)
 	const victim = "contracts/victim.pdf"
@@ -83,8 +83,8 @@ func TestReconcileIgnoresForgedIntents(t *testing.T) {
 	assert.Equal(t, 7, open)
 }
 
-// A failed upload that somebody inserts into the trail has no effect either,
-// although its operation is that of an object.
+// An entry of a failed upload inserted by an attacker has no effect either,
+// although its operation ID belongs to an object.
 func TestReconcileIgnoresForgedEntries(t *testing.T) {
 	s := newStaging(t, time.Minute)
 	obj, err := s.store.Upload(s.ctx, "contracts/victim.pdf", strings.NewReader("the contract"), nil)
@@ -98,7 +98,7 @@ func TestReconcileIgnoresForgedEntries(t *testing.T) {
 			SELECT ?, ?, writer_id, ?, occurred_at, created_at, 'upload', 'failed', 'reconciler', 'bob', file_key, storage_backend, bucket, ?, 1, pii_salt, pii_commitment, leaf FROM file_access_logs WHERE op_id = ? LIMIT 1`,
 			uuid.Must(uuid.NewV7()).String(), obj.OpID, 100+i, text, obj.OpID)
 	}
-	// A purge may have removed what the honest process said of it.
+	// A purge may have removed the genuine entries.
 	s.host.MustExec("DROP TRIGGER file_access_logs_no_delete")
 	s.host.MustExec("DELETE FROM file_access_logs WHERE outcome = 'ok'")
 
@@ -110,9 +110,9 @@ func TestReconcileIgnoresForgedEntries(t *testing.T) {
 	assert.Len(t, s.entries(t), 2, "the forged ones")
 }
 
-// Attributes of the application can have the names of the library's own facts. They
-// are recorded beside them and steer nothing.
-func TestAttributesSteerNothing(t *testing.T) {
+// Attributes of the application may have the names of the library's own fields.
+// They are recorded separately and affect nothing.
+func TestAttributesDoNotAffectOperations(t *testing.T) {
 	s := newStaging(t, time.Minute)
 	const victim, key = "contracts/victim.pdf", "tenants/rival/a.pdf"
 	_, err := s.store.Upload(s.ctx, victim, strings.NewReader("the contract"), nil)
@@ -148,8 +148,8 @@ func TestAttributesSteerNothing(t *testing.T) {
 	assert.Equal(t, 7, found)
 }
 
-// An intent that was stored before its attributes were checked, or by a program
-// that uses the journal itself, reaches no foreign key.
+// An intent stored by an older version, or by a program that uses the journal
+// directly, must not affect foreign keys.
 func TestReconcileChecksKeys(t *testing.T) {
 	s := newStaging(t, time.Minute)
 	const victim = "contracts/victim.pdf"
@@ -185,7 +185,7 @@ func TestReconcileChecksKeys(t *testing.T) {
 	}
 }
 
-// The description of an object alone is what Head asks for.
+// Head requests only the description of an object.
 func TestHeadReadsNothing(t *testing.T) {
 	s := newStaging(t, time.Minute)
 	_, err := s.store.Upload(s.ctx, "a.pdf", strings.NewReader("content"), nil)
@@ -200,8 +200,8 @@ func TestHeadReadsNothing(t *testing.T) {
 	require.False(t, errors.Is(err, fs.ErrNotExist) || errors.Is(err, io.EOF))
 }
 
-// Whoever removes an open intent from the database hides nothing that the
-// honest process still does: the effect gets its entry.
+// Deleting an open intent from the database does not hide the operation: its
+// effect gets an entry.
 func TestEffectOfARemovedIntentIsRecorded(t *testing.T) {
 	s := newStaging(t, time.Minute)
 	_, err := s.store.Upload(s.ctx, "a.pdf", strings.NewReader("content"), nil)

@@ -34,7 +34,7 @@ func TestCloseEndsWithItsContext(t *testing.T) {
 		require.NoError(t, err)
 		staged = append(staged, st)
 	}
-	for range 2 { // a later call waits again
+	for range 2 { // a later call also waits
 		soon, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
 		err = s.Close(soon)
 		cancel()

@@ -98,7 +98,8 @@ func grantExpiry(body string) (time.Time, error) {
 
 // toHandler reports whether the link must lead to the program's handler on
 // every backend. This applies to all links for storing and deleting, except
-// those of tickets: a service would store unchecked content under the key.
+// those of tickets. Otherwise, a service would store unchecked content under
+// the key.
 func (o *LinkOptions) toHandler() bool {
 	reads := o.method() == http.MethodGet || o.method() == http.MethodHead
 	return !reads && !o.ticket || o.revocable()

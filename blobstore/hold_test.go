@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Only hold.go begins, renews and settles intents: there is one sequence that
-// changes an object.
+// Only hold.go begins, renews and settles intents, so that all changes of
+// objects use one sequence.
 func TestOneSequenceChangesObjects(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	require.NoError(t, err)

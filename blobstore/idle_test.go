@@ -1,6 +1,7 @@
 package blobstore_test
 
-// Sources that never make progress: neither a byte nor an error.
+// These tests cover readers without progress: they return neither a byte nor an
+// error.
 
 import (
 	"bytes"
@@ -19,7 +20,7 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// idle gives nothing for ever, and fails the test if it is asked too often.
+// idle never returns a byte, and fails the test if it is called too often.
 type idle struct {
 	t     *testing.T
 	reads int
@@ -33,7 +34,7 @@ func (r *idle) Read([]byte) (int, error) {
 
 func (r *idle) Close() error { return nil }
 
-// idleBucket gives the first bytes of an object, and then nothing.
+// idleBucket returns the first bytes of an object and then none.
 type idleBucket struct {
 	driver.Bucket
 	t *testing.T
@@ -77,7 +78,7 @@ func TestReadingEndsWithoutProgress(t *testing.T) {
 	require.ErrorIs(t, s.Check(ctx), io.ErrNoProgress)
 }
 
-// Providers are called with other readers than those of a store, too.
+// Providers can also be called with readers other than those of a store.
 func TestReadersEndWithoutProgress(t *testing.T) {
 	for name, r := range map[string]io.Reader{
 		"content":      provider.NewContent(&idle{t: t}, -1, -1, make([]byte, sha256.Size)),
@@ -93,14 +94,14 @@ func TestReadersEndWithoutProgress(t *testing.T) {
 	err := b.Write(t.Context(), "a", &idle{t: t}, &driver.WriteOptions{Size: -1, ContentType: "a/b"})
 	require.ErrorIs(t, err, io.ErrNoProgress)
 
-	// A few empty reads between others are nothing unusual.
+	// A few empty reads between others are normal.
 	slow := &stuttering{left: 1000}
 	n, err := io.Copy(io.Discard, progress.Reader(slow))
 	require.NoError(t, err)
 	require.Equal(t, int64(1000), n)
 }
 
-// stuttering gives a byte after 99 empty reads.
+// stuttering returns one byte after every 99 empty reads.
 type stuttering struct{ left, empty int }
 
 func (r *stuttering) Read(p []byte) (int, error) {

@@ -18,7 +18,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/memstore"
 )
 
-// stubborn is a bucket whose sequences go on after an error.
+// stubborn is a bucket with sequences that continue after an error.
 type stubborn struct{ driver.Bucket }
 
 func (b stubborn) List(context.Context, *blob.ListOptions) iter.Seq2[*blob.ListObject, error] {
@@ -40,7 +40,7 @@ func goOn[V any](v V) iter.Seq2[V, error] {
 	}
 }
 
-// collect returns the errors that a sequence yields, nil ones included.
+// collect returns all errors yielded by a sequence, including nil.
 func collect[V any](seq iter.Seq2[V, error]) (errs []error) {
 	for _, err := range seq {
 		errs = append(errs, err)
@@ -48,7 +48,7 @@ func collect[V any](seq iter.Seq2[V, error]) (errs []error) {
 	return errs
 }
 
-// Every sequence of a Store ends after its first error, and Scrub goes on after a
+// Every sequence of a Store ends after its first error. Scrub continues after a
 // finding.
 func TestSequencesEndAfterTheirFirstError(t *testing.T) {
 	ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "u"})
@@ -73,7 +73,7 @@ func TestSequencesEndAfterTheirFirstError(t *testing.T) {
 	}
 }
 
-func TestScrubGoesOnAfterAFinding(t *testing.T) {
+func TestScrubContinuesAfterAFinding(t *testing.T) {
 	ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "u"})
 	b, trail := memstore.New(), new(audit.Memory)
 	s, err := blobstore.New(b, trail, nil)

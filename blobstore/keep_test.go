@@ -12,7 +12,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// renewing is an intent whose renewals go as the test wants.
+// renewing is an intent with a replaceable Renew.
 type renewing struct {
 	audit.Intent
 	renew func(ctx context.Context) error
@@ -20,8 +20,8 @@ type renewing struct {
 
 func (r *renewing) Renew(ctx context.Context, _ time.Duration) error { return r.renew(ctx) }
 
-// The context of an operation ends before its lease does, so that its effect has
-// stopped when the reconciler may look.
+// The context of an operation ends before its lease, so that the operation has
+// stopped when a reconciler takes over.
 func TestKeepEndsBeforeTheLease(t *testing.T) {
 	down := errors.New("the database is down")
 	for name, renew := range map[string]func(ctx context.Context) error{
@@ -42,7 +42,7 @@ func TestKeepEndsBeforeTheLease(t *testing.T) {
 			})
 		})
 	}
-	t.Run("the database comes back", func(t *testing.T) {
+	t.Run("the database recovers", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := &Store{opts: Options{Lease: time.Minute}}
 			began := time.Now()
@@ -53,7 +53,7 @@ func TestKeepEndsBeforeTheLease(t *testing.T) {
 				return nil
 			}})
 			defer release()
-			time.Sleep(10 * time.Minute) // in the bubble's own time
+			time.Sleep(10 * time.Minute) // on the synctest clock
 			require.NoError(t, ctx.Err())
 		})
 	})

@@ -1,6 +1,7 @@
 package blobstore_test
 
-// The lease of a running operation: kept, lost, and settled by somebody else.
+// These tests cover the lease of a running operation: renewed, lost, and
+// settled by another process.
 
 import (
 	"context"
@@ -23,8 +24,8 @@ import (
 
 const short = 300 * time.Millisecond
 
-// Leases are kept and lost by the bubble's clock, which a busy machine doesn't
-// hold up.
+// The synctest clock determines the leases, so a busy machine does not affect
+// them.
 
 func TestLeaseIsKeptWhileASlowReaderStreams(t *testing.T) {
 	synctest.Test(t, testLeaseIsKeptWhileASlowReaderStreams)
@@ -89,7 +90,7 @@ func testLostLeaseEndsTheUploadAndLeavesNothing(t *testing.T) {
 	assert.Equal(t, 1, f.memory.OpenIntents(), "it is for who took it over to settle")
 }
 
-func TestSettledBySomebodyElseIsAmended(t *testing.T) {
+func TestOperationSettledByAnotherProcessIsAmended(t *testing.T) {
 	f := newFixture(t, nil)
 	f.bucket.write = func(ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) error {
 		in, err := f.memory.Claim(ctx, o.Metadata[provider.MetaOp], time.Hour, nil)
@@ -108,18 +109,18 @@ func TestSettledBySomebodyElseIsAmended(t *testing.T) {
 	assert.Equal(t, int64(5), *entries[1].Size)
 	assert.Equal(t, obj.SHA256, entries[1].SHA256)
 
-	// If even the amendment can't be written, the caller learns of it.
+	// If the amendment cannot be written either, the caller gets the error.
 	f.trail.Add(audittest.Fault{Call: audittest.CallLog, Err: errBackend})
 	_, err = f.store.Upload(f.ctx, "b", strings.NewReader("hello"), nil)
 	require.ErrorIs(t, err, blobstore.ErrAudit)
 	assert.True(t, f.exists("b"))
 }
 
-func TestLeaseIsKeptWhileACancelledUploadIsClearedAway(t *testing.T) {
-	synctest.Test(t, testLeaseIsKeptWhileACancelledUploadIsClearedAway)
+func TestLeaseIsRenewedDuringCleanup(t *testing.T) {
+	synctest.Test(t, testLeaseIsRenewedDuringCleanup)
 }
 
-func testLeaseIsKeptWhileACancelledUploadIsClearedAway(t *testing.T) {
+func testLeaseIsRenewedDuringCleanup(t *testing.T) {
 	f := newFixture(t, &blobstore.Options{Lease: short})
 	ctx, cancel := context.WithCancel(f.ctx)
 	f.bucket.write = func(ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) error {

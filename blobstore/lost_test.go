@@ -1,7 +1,7 @@
 package blobstore
 
-// Operations that another process took over: what the trail says of them
-// afterwards, and what their caller is told.
+// These tests cover operations taken over by another process: their entries in
+// the trail and the error of their caller.
 
 import (
 	"errors"
@@ -14,7 +14,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// outcomes returns action and outcome of the entries that are about a key.
+// outcomes returns action and outcome of the entries about a key.
 func (p *paused) outcomes(t *testing.T, key string) (got []string) {
 	t.Helper()
 	for e, err := range p.trail.Entries(p.ctx, audit.Query{Key: key}) {
@@ -82,10 +82,10 @@ func TestCommitOfALostUpload(t *testing.T) {
 	}
 }
 
-// What was done is gone again when the process that did it goes on.
+// The effect is gone when the suspended process continues.
 func TestLostOperationWhoseEffectIsGone(t *testing.T) {
 	for name, c := range map[string]struct {
-		op, key string // the step after which the process is stopped
+		op, key string // the process is suspended after this step
 		do      func(p *paused) error
 		undo    func(t *testing.T, p *paused)
 		about   string
@@ -134,8 +134,8 @@ func TestLostOperationWhoseEffectIsGone(t *testing.T) {
 	}
 }
 
-// A deletion that was held up until others had settled it as failed, and another
-// object had the key, is no entry that reads as if that one were gone.
+// A deletion was delayed until it had been settled as failed and the key had a
+// new object. Its entry must not suggest that the new object was deleted.
 func TestLostDeletionBeforeAnotherUpload(t *testing.T) {
 	p := newPaused(t)
 	p.put(t, p.Store, "a", "content")
@@ -160,7 +160,7 @@ func TestLostDeletionBeforeAnotherUpload(t *testing.T) {
 	p.agrees(t, "a")
 }
 
-// Deletion is refused, by rights that were not given or by a lock.
+// Deletions are refused because of missing permissions or a lock.
 func (p *paused) locked() {
 	p.bucket.before = func(op, key string) error {
 		if op == "delete" {
@@ -189,7 +189,7 @@ func TestMoveWhereDeletionIsRefused(t *testing.T) {
 	}
 }
 
-// The reconciler settles what it can't finish.
+// The reconciler settles a move that it cannot complete.
 func TestReconcileOfAMoveWhereDeletionIsRefused(t *testing.T) {
 	p := newPaused(t)
 	p.put(t, p.Store, "a", "content")

@@ -83,8 +83,8 @@ func storedEncoding(s string) string {
 }
 
 // Stat describes an object. If the object does not exist, the error is
-// fs.ErrNotExist. Stat serves no content, so the trail records only a refusal
-// by Options.Authorize.
+// fs.ErrNotExist. Stat serves no content, so the trail records it only if it is
+// refused.
 func (s *Store) Stat(ctx context.Context, key string) (*Object, error) {
 	ctx, span := s.trace(ctx, audit.ActionStat)
 	obj, err := s.stat(ctx, key)
@@ -118,10 +118,10 @@ func (s *Store) lookUp(ctx context.Context, key string) (*Object, error) {
 type ListOptions struct {
 	// Prefix selects the keys beginning with it. It need not end in a slash.
 	Prefix string
-	// Delimiter groups keys like folders; it is usually "/". If set, all keys
-	// with the same text up to the next delimiter after Prefix are folded into
-	// one element: an Object with IsPrefix set and a Key ending in the
-	// delimiter.
+	// Delimiter groups keys into folders; it is usually "/". If set, the keys
+	// that continue past the next delimiter after Prefix are folded into one
+	// element for each folder: an Object with IsPrefix set and a Key ending in
+	// the delimiter.
 	Delimiter string
 }
 
@@ -130,8 +130,8 @@ type ListOptions struct {
 // error.
 //
 // The listing is read in pages. Objects stored or deleted while it runs may or
-// may not be included. List serves no content, so the trail records only a
-// refusal by Options.Authorize.
+// may not be included. List serves no content, so the trail records it only if
+// it is refused.
 func (s *Store) List(ctx context.Context, opts *ListOptions) iter.Seq2[*Object, error] {
 	var o ListOptions
 	if opts != nil {

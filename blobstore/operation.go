@@ -116,7 +116,7 @@ func (s *Store) log(ctx context.Context, e audit.Event) error {
 	return provider.As(ErrAudit, s.journal.Log(ctx, e))
 }
 
-// asRecorded returns a context with which the journal stores the events with
+// asRecorded returns a context that makes the journal store the events with
 // their own actors. enter has already chosen these. An event without an actor
 // belongs to an operation whose actor is unknown, for example because it was
 // erased. The journal must not replace it by the actor of ctx.

@@ -12,12 +12,12 @@ import (
 
 // Options configures a [Store]. Nil and the zero value select the defaults.
 type Options struct {
-	// Authorize is called with the event of every operation before it begins.
-	// If it returns an error, the operation is refused: the trail records the
-	// outcome "denied", and the caller's error wraps both [ErrDenied] and that
-	// error. Authorize may be called concurrently. It is called when a link is
-	// issued, but not when the link is used; see [Redemption]. Nil permits
-	// everything.
+	// Authorize is called with the event of every operation before it begins,
+	// except for Check and Reconcile. If it returns an error, the operation is
+	// refused: the trail records the outcome "denied", and the caller's error
+	// wraps both [ErrDenied] and that error. Authorize may be called
+	// concurrently. It is called when a link is issued, but not when the link
+	// is used; see [Redemption]. Nil permits everything.
 	Authorize func(ctx context.Context, e audit.Event) error
 
 	// DefaultActor is the actor for contexts without one, for programs without

@@ -21,7 +21,7 @@ import (
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
-// serviceSigned is a bucket whose service signs every link.
+// serviceSigned is a bucket with a service that signs every link.
 type serviceSigned struct{ driver.Bucket }
 
 func (b serviceSigned) Info() driver.Info {
@@ -38,7 +38,7 @@ func (b serviceSigned) Sign(_ context.Context, key string, o *driver.SignOptions
 type optionsHarness struct {
 	*testing.T
 	ctx    context.Context
-	stores []*blobstore.Store // with links of the handler, and of the service
+	stores []*blobstore.Store // one with links for the handler, one with links of the service
 	body   string
 	sum    [sha256.Size]byte
 }
@@ -57,11 +57,11 @@ func newOptionsHarness(t *testing.T) *optionsHarness {
 	return h
 }
 
-// samples sets one option.
+// samples has a valid value for each option.
 type samples[O any] map[string]func(o *O)
 
-// each calls an operation for every exported field of O, with just that option set.
-// The operation has to succeed, or to refuse those of refused by name.
+// each calls an operation for every exported field of O, with only that option
+// set. The operation must succeed, or refuse the options in refused by name.
 func each[O any](h *optionsHarness, samples samples[O], refused []string, call func(s *blobstore.Store, o *O) error) {
 	h.Helper()
 	for field := range reflect.TypeFor[O]().Fields() {
@@ -90,7 +90,7 @@ func each[O any](h *optionsHarness, samples samples[O], refused []string, call f
 	}
 }
 
-// No option of a link is ignored: one that does not apply is an error.
+// No option of a link is ignored: an option that does not apply is an error.
 func TestLinkOptionsThatDoNotApply(t *testing.T) {
 	upload := []string{"ContentType", "Size", "MaxSize", "SHA256", "Overwrite"}
 	response := []string{"Filename", "ResponseType", "Inline"}
@@ -127,7 +127,7 @@ func TestLinkOptionsThatDoNotApply(t *testing.T) {
 	}
 }
 
-// No option of an upload is ignored, whichever way the upload takes.
+// No option of an upload is ignored, for any kind of upload.
 func TestUploadOptionsThatDoNotApply(t *testing.T) {
 	h := newOptionsHarness(t)
 	all := samples[blobstore.UploadOptions]{
@@ -200,7 +200,7 @@ func TestUploadOptionsThatDoNotApply(t *testing.T) {
 	}
 	t.Run("Redemption.Upload of a ticket", func(t *testing.T) {
 		sub := *h
-		sub.T, sub.stores = t, h.stores[:1] // the service takes the upload itself
+		sub.T, sub.stores = t, h.stores[:1] // the service receives the upload itself
 		each(&sub, all, []string{"Overwrite", "Link", "CacheControl", "ContentEncoding", "Metadata", "Filename", "Resource", "AllowedTypes"}, func(s *blobstore.Store, o *blobstore.UploadOptions) error {
 			ticket, err := s.BeginUpload(h.ctx, blobstore.NewKey("ticket", "a.pdf"), time.Minute, nil)
 			require.NoError(t, err)
@@ -212,7 +212,8 @@ func TestUploadOptionsThatDoNotApply(t *testing.T) {
 	})
 }
 
-// A range can't be verified, and a link of a ticket is no object to download.
+// A range cannot be verified, and the link of a ticket is not valid for
+// downloads.
 func TestDownloadOptionsThatDoNotApply(t *testing.T) {
 	h := newOptionsHarness(t)
 	for _, s := range h.stores {

@@ -19,9 +19,9 @@ type panicking struct{}
 
 func (panicking) Read([]byte) (int, error) { panic("the reader's own mistake") }
 
-// A panic of the host's own code, which a server recovers from, must neither
-// keep the store from closing nor the intent from being reconciled.
-func TestHostPanics(t *testing.T) {
+// A panic in the application's code, recovered by a server, must neither
+// prevent the store from closing nor the intent from being reconciled.
+func TestApplicationPanics(t *testing.T) {
 	for name, tc := range map[string]struct {
 		opts Options
 		do   func(ctx context.Context, s *Store)
@@ -40,7 +40,7 @@ func TestHostPanics(t *testing.T) {
 				store, err := New(bucket, trail, &tc.opts)
 				require.NoError(t, err)
 				require.Panics(t, func() { tc.do(ctx, store) })
-				time.Sleep(2 * time.Minute) // in the bubble's own time
+				time.Sleep(2 * time.Minute) // on the synctest clock
 				_, err = store.Reconcile(ctx)
 				require.NoError(t, err)
 				require.Zero(t, trail.OpenIntents(), "the intent's lease is renewed for ever")

@@ -16,10 +16,10 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
-// What a process does that was stopped for longer than its lease and then goes
-// on, while another one reconciles. Each test stops it at one step of the bucket.
+// These tests cover a process suspended for longer than its lease while another
+// one reconciles. Each test suspends it at one step of the bucket.
 
-// steps is a bucket that can be stopped before and after each of its changes.
+// steps is a bucket that can be suspended before and after each of its changes.
 type steps struct {
 	driver.Bucket
 	before, after func(op, key string) error
@@ -51,12 +51,12 @@ func (b *steps) Delete(ctx context.Context, key string, o *driver.DeleteOptions)
 }
 
 type paused struct {
-	*Store        // of the process that is stopped
-	other  *Store // of the one that is not
+	*Store        // of the suspended process
+	other  *Store // of the other process
 	ctx    context.Context
 	bucket *steps
 	trail  *audit.Memory
-	ahead  atomic.Int64 // of the trail's clock
+	ahead  atomic.Int64 // nanoseconds by which the trail's clock is ahead
 }
 
 func newPaused(t *testing.T) *paused {
@@ -73,7 +73,7 @@ func newPaused(t *testing.T) *paused {
 	return p
 }
 
-// stopped is the time in which the process is stopped.
+// stopped is how long the process is suspended.
 func (p *paused) stopped(t *testing.T) Reconciled {
 	t.Helper()
 	p.ahead.Add(int64(time.Hour))
@@ -100,8 +100,8 @@ func (p *paused) get(t *testing.T, key string) string {
 	return string(b)
 }
 
-// agrees demands that the trail knows every object as it is: the last entry on
-// a key is about what stands there.
+// agrees checks that the trail describes every object: the last entry about a
+// key must match the object under that key.
 func (p *paused) agrees(t *testing.T, keys ...string) {
 	t.Helper()
 	require.Zero(t, p.trail.OpenIntents(), "dangling intents")
@@ -134,7 +134,7 @@ func TestMovePaused(t *testing.T) {
 	once := func(op, key string, do func()) func(string, string) error {
 		return func(o, k string) error {
 			if o == op && k == key {
-				op = "" // not again
+				op = "" // suspend only once
 				do()
 			}
 			return nil
@@ -166,7 +166,7 @@ func TestMovePaused(t *testing.T) {
 			require.Equal(t, "newer", p.get(t, "src"))
 			p.agrees(t, "src", "dst")
 		})
-		t.Run("after the copy, and then the source was written anew"+name, func(t *testing.T) {
+		t.Run("after the copy, and then the source was replaced"+name, func(t *testing.T) {
 			p := newPaused(t)
 			p.put(t, p.Store, "src", "content")
 			p.bucket.after = once("copy", "dst", func() {
@@ -179,7 +179,7 @@ func TestMovePaused(t *testing.T) {
 			p.agrees(t, "src", "dst")
 		})
 	}
-	t.Run("a move that can't delete its source is taken back", func(t *testing.T) {
+	t.Run("a move that cannot delete its source is undone", func(t *testing.T) {
 		p := newPaused(t)
 		p.put(t, p.Store, "src", "content")
 		cause := errors.New("it is on hold")
@@ -196,7 +196,7 @@ func TestMovePaused(t *testing.T) {
 }
 
 func TestDeletePaused(t *testing.T) {
-	t.Run("and replaced meanwhile", func(t *testing.T) {
+	t.Run("and replaced concurrently", func(t *testing.T) {
 		p := newPaused(t)
 		p.put(t, p.Store, "a", "content")
 		p.bucket.before = func(string, string) error {
@@ -235,9 +235,9 @@ func TestDeletePaused(t *testing.T) {
 	})
 }
 
-func TestCancelledUploadPaused(t *testing.T) {
-	// The reply to a write is lost, the client has gone, and before the object
-	// is cleared away the reconciler finds it and says that it stands.
+func TestCanceledUploadPaused(t *testing.T) {
+	// The response to a write is lost, and the client has disconnected. Before
+	// the object is removed, a reconciler finds and records it.
 	p := newPaused(t)
 	ctx, cancel := context.WithCancel(p.ctx)
 	p.bucket.after = func(op, _ string) error {
@@ -259,8 +259,8 @@ func TestCancelledUploadPaused(t *testing.T) {
 }
 
 func TestDiscardPaused(t *testing.T) {
-	// While the process was stopped its upload was discarded by the reconciler,
-	// and somebody else's has the key since.
+	// While the process was suspended, a reconciler discarded its upload, and
+	// another upload used the key.
 	p := newPaused(t)
 	st, err := p.Stage(p.ctx, "a", strings.NewReader("staged"), nil)
 	require.NoError(t, err)

@@ -21,7 +21,8 @@ import (
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
-// countingBucket counts the opens, and can do something between a look-up and an open.
+// countingBucket counts the opens, and can call a function between a lookup and
+// an open.
 type countingBucket struct {
 	driver.Bucket
 	reads  int
@@ -246,7 +247,7 @@ func TestDownloadRangesOfAReplacedObject(t *testing.T) {
 		assert.Equal(t, []string{"abc"}, readParts(t, e.ctx, p), "chosen again")
 		assert.EqualValues(t, 3, *e.downloads(t)[0].Size)
 	})
-	t.Run("again and again", func(t *testing.T) {
+	t.Run("in every attempt", func(t *testing.T) {
 		e := newPartsEnv(t, nil, "mem://")
 		e.put(t, "k", "0123456789")
 		e.bucket.before = func() { e.put(t, "k", "0123456789") }

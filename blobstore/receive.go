@@ -1,7 +1,7 @@
 package blobstore
 
-// This file receives the content of tickets through the program's own handler,
-// and removes it after the ticket ends.
+// This file implements receiving the content of tickets through the program's
+// own handler, and removing it after the ticket ends.
 
 import (
 	"cmp"
@@ -62,7 +62,8 @@ func (s *Store) openTicket(ctx context.Context, id, key string) (audit.Event, er
 	return e, err
 }
 
-// isTicketOf reports whether the event of an open intent is a ticket for key.
+// isTicketOf reports whether the event of an open intent belongs to a ticket
+// for key.
 func (s *Store) isTicketOf(e audit.Event, key string) bool {
 	info := s.bucket.Info()
 	return e.Backend == info.Backend && e.Bucket == info.Bucket && e.Action == audit.ActionUpload && e.Key == key && !e.Details.Expires.IsZero() && stagingOf(e) != ""
@@ -182,7 +183,7 @@ func (s *Store) sweepTicket(ctx context.Context, item *blob.ListObject) error {
 	case time.Since(item.ModTime) < max(foreignAfter, s.opts.MaxLinkExpiry+24*time.Hour):
 		return nil
 	}
-	if known { // record only once that the content remains
+	if known { // if the trail is readable, record only once that the content remains
 		last, _, err := s.lastSweep(ctx, item.Key)
 		if err != nil {
 			return provider.As(ErrAudit, err)

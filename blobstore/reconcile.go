@@ -284,8 +284,8 @@ func (s *Store) findDelete(ctx context.Context, e audit.Event) (audit.Result, er
 }
 
 // findMove determines how far a move progressed, and completes it if the copy
-// exists. It does not remove the copy: if the process was only suspended, it
-// would then delete the source, and both objects would be lost.
+// exists. It does not remove the copy: a process that was only suspended would
+// then delete the source, and both objects would be lost.
 func (s *Store) findMove(ctx context.Context, e audit.Event) (audit.Result, []audit.Event, error) {
 	r, err := s.findWrite(ctx, e)
 	if err != nil || r.Outcome != audit.OutcomeOK {

@@ -37,8 +37,8 @@ const redeemTime = time.Minute
 //   - DELETE: Delete
 //
 // The operation must begin within one minute of Redeem and before the link
-// expires. If the link is restricted to a user or an address, both must be
-// unchanged.
+// expires. If the link is restricted to a user or an address, the actor of the
+// operation must match too.
 //
 // Every other call fails with an error that wraps [ErrDenied] and is recorded:
 // a different operation, or a second one, even through a copy of the

@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A Redemption that was kept does not outlive a revocation for long.
+// A Redemption held back by the program remains usable only briefly after a
+// revocation.
 func TestRedemptionMustBeginSoon(t *testing.T) {
 	d := newDirect(t, false)
 	_, err := d.Upload(d.ctx, "a", strings.NewReader("x"), nil)
@@ -30,7 +31,7 @@ func TestRedemptionMustBeginSoon(t *testing.T) {
 	}
 }
 
-// The link of a ticket is for Upload, which claims the ticket.
+// The link of a ticket is only valid for Upload.
 func TestTicketIsNotStaged(t *testing.T) {
 	d := newDirect(t, false)
 	tk, err := d.BeginUpload(d.ctx, "a", 0, nil)

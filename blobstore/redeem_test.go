@@ -24,7 +24,8 @@ import (
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
-// gatekeeper is a store whose authorizer lets only "admin" act, and counts.
+// gatekeeper is a store with an authorizer that permits only "admin" and counts
+// its calls.
 type gatekeeper struct {
 	*blobstore.Store
 	t           *testing.T
@@ -32,7 +33,7 @@ type gatekeeper struct {
 	log         *audit.Memory
 	signer      *signurl.Signer
 	asked       atomic.Int64
-	clock       atomic.Int64 // of the signer, in seconds ahead
+	clock       atomic.Int64 // seconds by which the signer's clock is ahead
 }
 
 func newGatekeeper(t *testing.T) *gatekeeper {
@@ -68,7 +69,7 @@ func (g *gatekeeper) open(signer *signurl.Signer) *blobstore.Store {
 	return s
 }
 
-// request issues a link and returns the request that its handler gets.
+// request issues a link and returns the request for its handler.
 func (g *gatekeeper) request(ctx context.Context, method, key string, opts blobstore.LinkOptions) *http.Request {
 	g.t.Helper()
 	if opts.Method == "" {
@@ -90,7 +91,7 @@ func (g *gatekeeper) redeem(method, key string, opts blobstore.LinkOptions) *blo
 	return red
 }
 
-// do is every operation of a Redemption.
+// do calls the named operation of a Redemption.
 func do(ctx context.Context, op string, red *blobstore.Redemption) error {
 	var err error
 	switch op {
@@ -128,8 +129,8 @@ func do(ctx context.Context, op string, red *blobstore.Redemption) error {
 
 var redeemOps = []string{"GET", "ranges", "HEAD", "PUT", "stage", "DELETE", "redirect"}
 
-// refused expects that nothing but refusals was recorded since, none of them as
-// a use, and that the authorizer was not asked.
+// refused checks that only refusals were recorded since, none of them as a use,
+// and that the authorizer was not called.
 func (g *gatekeeper) refused(name string, try func() error, want ...error) {
 	g.t.Helper()
 	before, asked := len(g.entries()), g.asked.Load()
@@ -162,7 +163,7 @@ func TestRedemptionAllowsItsOwnOperationOnly(t *testing.T) {
 				key, opts.Overwrite = "t/1/"+method+op, true
 			}
 			red := g.redeem(method, key, opts)
-			// What the caller does to the exported field changes nothing.
+			// Changing the exported field has no effect.
 			red.Grant = signurl.Grant{Key: "t/2/a", Method: op, ID: "anything"}
 			if !slices.Contains(allowed[method], op) {
 				if op == "redirect" && method == "GET" {
@@ -192,8 +193,8 @@ func TestRedemptionAllowsItsOwnOperationOnly(t *testing.T) {
 	}
 }
 
-// Only Redeem makes a Redemption. One that the program made has no store, and
-// nothing to pass an authorizer of.
+// Only Redeem returns a usable Redemption. A value created by the program has
+// no store and permits nothing.
 func TestRedemptionOfTheProgramIsRefused(t *testing.T) {
 	g := newGatekeeper(t)
 	real := g.redeem("GET", "t/1/a", blobstore.LinkOptions{})
@@ -225,8 +226,8 @@ func TestRedemptionIsGoodForOneOfManyAtOnce(t *testing.T) {
 	assert.EqualValues(t, 1, passed.Load())
 }
 
-// A link is of the store whose signer signed it, and a Redemption of the view that
-// redeemed it.
+// A link is only valid in the store with its signer, and a Redemption only in
+// the view that redeemed it.
 func TestRedeemStaysInItsStoreAndView(t *testing.T) {
 	g := newGatekeeper(t)
 	own, err := g.Sub("t/1/")
@@ -261,8 +262,8 @@ func TestRedemptionEndsWithItsLink(t *testing.T) {
 	require.ErrorIs(t, err, signurl.ErrExpired)
 }
 
-// Nothing is counted or recorded for a request without the signature of this store,
-// nor for a link that no store issued.
+// A request without this store's signature, or with a link not issued by a
+// store, is neither counted nor recorded.
 func TestRedeemTakesOnlyIssuedLinks(t *testing.T) {
 	g := newGatekeeper(t)
 	good := g.request(g.anna, "GET", "t/1/a", blobstore.LinkOptions{MaxUses: 1})
@@ -299,7 +300,8 @@ func TestRedeemTakesOnlyIssuedLinks(t *testing.T) {
 		"another grant":  changed(func(_ *url.URL, q url.Values) { q.Set("bt-gid", other.GrantID) }),
 		"own, any grant": signed(signurl.Grant{Key: "t/1/a", ID: "anything"}),
 		"own, no grant":  signed(signurl.Grant{Key: "t/1/a"}),
-		// The kind of a grant is signed, and its ID fits one key.
+		// The signature covers the kind of a grant, and its ID is valid for one
+		// key.
 		"own, grant of another key":       signed(signurl.Grant{Key: "t/1/a", ID: other.GrantID}),
 		"own, ticket of another key":      signed(signurl.Grant{Key: "t/1/a", Method: "PUT", ID: ticket.Link.GrantID}),
 		"own, ticket's bare ID":           signed(signurl.Grant{Key: "t/1/up", Method: "PUT", ID: ticket.ID}),
@@ -325,7 +327,7 @@ func TestRedeemTakesOnlyIssuedLinks(t *testing.T) {
 	require.NoError(t, ticket.Abort(g.admin))
 }
 
-// Each refusal of a link that was issued is recorded once, by Redeem.
+// Redeem records each refusal of an issued link once.
 func TestRedeemRecordsRefusals(t *testing.T) {
 	g := newGatekeeper(t)
 	gone, cancel := context.WithCancel(g.anna)
@@ -368,10 +370,10 @@ func TestRedeemRecordsRefusals(t *testing.T) {
 			assert.Equal(t, asked, g.asked.Load())
 		})
 	}
-	// Bindings apply to the operation too.
+	// Restrictions to a user or an address also apply to the operation.
 	red := g.redeem("GET", "t/1/a", blobstore.LinkOptions{UserID: "anna"})
 	g.refused("by another user than that of Redeem", func() error { return do(g.admin, "GET", red) }, signurl.ErrUser)
-	// Without an actor no use is counted.
+	// Without an actor, the use is not counted.
 	r := g.request(context.Background(), "GET", "t/1/a", blobstore.LinkOptions{MaxUses: 1})
 	_, err := g.Redeem(r)
 	require.ErrorIs(t, err, audit.ErrNoActor)
@@ -423,7 +425,7 @@ func TestRedemptionHoldsTheLinksConstraints(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := newGatekeeper(t)
 			red := g.redeem("PUT", "t/1/new", c.link)
-			if red.Grant.SHA256 != nil { // which the caller may change
+			if red.Grant.SHA256 != nil { // the caller may change it
 				sum := sha256.Sum256([]byte(c.content))
 				copy(red.Grant.SHA256, sum[:])
 			}
@@ -442,7 +444,7 @@ func TestRedemptionHoldsTheLinksConstraints(t *testing.T) {
 	}
 }
 
-// The link that an upload by a link asks for is issued by the rules of all links.
+// A link requested by an upload through a link follows the rules of all links.
 func TestRedemptionGivesNoFurtherLink(t *testing.T) {
 	g := newGatekeeper(t)
 	red := g.redeem("PUT", "t/1/new", blobstore.LinkOptions{})
@@ -507,8 +509,8 @@ func TestRevokeTakesOnlyGrantsOfItsKey(t *testing.T) {
 	require.NoError(t, g.Ticket("t/1/up", tk.ID).Abort(g.admin))
 }
 
-// Revoke knows the expiry by the ID of the grant, and the resource by the entry of
-// the link's issue.
+// Revoke takes the expiry from the ID of the grant, and the resource from the
+// entry of the link's issue.
 func TestRevokeKnowsTheLink(t *testing.T) {
 	g := newGatekeeper(t)
 	grants := &recordedGrants{}
@@ -542,7 +544,7 @@ func (g *recordedGrants) Revoke(ctx context.Context, id string, expires time.Tim
 	return g.MemoryGrants.Revoke(ctx, id, expires)
 }
 
-// grantsJournal is a journal that keeps grants, as sqlaudit's does.
+// grantsJournal is a journal that provides grants, like that of sqlaudit.
 type grantsJournal struct {
 	audit.Memory
 	grants signurl.MemoryGrants

@@ -13,8 +13,9 @@ import (
 	"github.com/blobtrail/blobtrail/internal/secrettest"
 )
 
-// A value that holds a link prints and encodes without its URL and form, whether
-// the link is reached by value or by pointer, by methods or by reflection.
+// A value that contains a link is printed and encoded without the URL and the
+// form, whether it contains the link as a value or as a pointer, by methods or
+// by reflection.
 func TestLinksStayOutOfLogs(t *testing.T) {
 	link := &Link{GrantID: "g"}
 	form := map[string]string{"policy": "SECRET-POLICY"}

@@ -20,7 +20,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
-// staging is a store and a host's database that share one SQLite file.
+// staging is a store and an application's database in the same SQLite file.
 type staging struct {
 	ctx     context.Context
 	host    *sqlx.DB
@@ -56,7 +56,7 @@ func (s *staging) stage(t *testing.T) *Staged {
 	return st
 }
 
-// insert writes the host's row, tied to the staged upload.
+// insert writes the application's row, tied to the staged upload.
 func (s *staging) insert(t *testing.T, st *Staged) *sqlx.Tx {
 	t.Helper()
 	tx, err := s.host.BeginTxx(s.ctx, nil)
@@ -67,14 +67,14 @@ func (s *staging) insert(t *testing.T, st *Staged) *sqlx.Tx {
 	return tx
 }
 
-// die leaves a staged upload as a killed process does.
+// die abandons a staged upload like a killed process.
 func (st *Staged) die() {
 	st.held.release()
 	st.held = nil
 	st.s.leave()
 }
 
-// reconcile settles what is open, as if its leases had run out.
+// reconcile settles open intents as if their leases had expired.
 func (s *staging) reconcile(t *testing.T) {
 	t.Helper()
 	s.host.MustExec("UPDATE file_access_intents SET lease_until = 0")
@@ -85,7 +85,8 @@ func (s *staging) reconcile(t *testing.T) {
 	require.Zero(t, open)
 }
 
-// outcome is that of the only upload in the trail; row and file must agree.
+// outcome returns the outcome of the only upload in the trail. Row and file
+// must agree.
 func (s *staging) outcome(t *testing.T, key string) string {
 	t.Helper()
 	var got []string
@@ -122,16 +123,16 @@ func TestStage(t *testing.T) {
 		require.NoError(t, st.Discard(s.ctx))
 		require.Equal(t, "failed discarded", s.outcome(t, st.Object.Key))
 	})
-	t.Run("killed before the host's commit", func(t *testing.T) {
+	t.Run("killed before the application's commit", func(t *testing.T) {
 		s := newStaging(t, 0)
 		st := s.stage(t)
 		tx := s.insert(t, st)
 		st.die()
-		require.NoError(t, tx.Rollback()) // as the database does for a dead client
+		require.NoError(t, tx.Rollback()) // like the database for a dead client
 		s.reconcile(t)
 		require.Equal(t, "failed interrupted", s.outcome(t, st.Object.Key))
 	})
-	t.Run("killed after the host's commit", func(t *testing.T) {
+	t.Run("killed after the application's commit", func(t *testing.T) {
 		s := newStaging(t, 0)
 		st := s.stage(t)
 		require.NoError(t, s.insert(t, st).Commit())
@@ -157,7 +158,7 @@ func TestStage(t *testing.T) {
 			require.Equal(t, want, s.outcome(t, st.Object.Key))
 		}
 	})
-	t.Run("the lease is kept while the host takes its time", func(t *testing.T) {
+	t.Run("the lease is renewed during a slow transaction", func(t *testing.T) {
 		s := newStaging(t, 5*time.Second)
 		st := s.stage(t)
 		const lease = "SELECT lease_until FROM file_access_intents"
@@ -174,7 +175,7 @@ func TestStage(t *testing.T) {
 		require.NoError(t, st.Commit(s.ctx))
 		require.Equal(t, "ok", s.outcome(t, st.Object.Key))
 	})
-	t.Run("too late for the host's commit", func(t *testing.T) {
+	t.Run("too late for the application's commit", func(t *testing.T) {
 		s := newStaging(t, 0)
 		st := s.stage(t)
 		st.die()
@@ -201,8 +202,8 @@ func TestStage(t *testing.T) {
 	})
 }
 
-// A staged upload is left alone for as long as the host takes, by the clock of
-// the bubble.
+// A reconciler does not settle a staged upload while it is open, according to
+// the synctest clock.
 func TestStagedLeaseIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPaused(t)
@@ -223,8 +224,8 @@ type failingReader struct{ err error }
 
 func (r *failingReader) Read([]byte) (int, error) { return 0, r.err }
 
-// A Discard by mistake, while the transaction that keeps the file is open, leaves
-// the decision to that transaction.
+// If Discard is called by mistake while the transaction is open, the
+// transaction decides.
 func TestDiscardDuringTheTransaction(t *testing.T) {
 	s := newStagingWith(t, time.Minute, &sqlaudit.Options{Timeout: 300 * time.Millisecond})
 	st := s.stage(t)

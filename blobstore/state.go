@@ -9,10 +9,11 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// This file decides how to continue if an operation may already have taken
-// effect: its request failed but may have been carried out, its process died,
-// or another process took it over. A state combines the object under the key
-// with the operation's record in the trail. next is a pure lookup in a table.
+// This file implements the decision how to continue if an operation may already
+// have taken effect: its request failed but may have been carried out, its
+// process died, or another process took it over. A state combines the object
+// under the key with the operation's record in the trail. The function next
+// looks up the step for a state in a table.
 
 // presence classifies the object under the key of an operation.
 type presence uint8
@@ -96,8 +97,8 @@ const (
 // row has a step for each presence.
 type row [presences]step
 
-// table has the steps for each question. A missing standing or presence never
-// occurs with that question. Its step is leave.
+// table has the steps for each question. Combinations without a step do not
+// occur with that question; their step is leave.
 var table = [questions][standings]row{
 	wantedWrite:       {ours: {absent: failed, own: done, older: failed, foreign: failed}},
 	unwantedWrite:     {ours: {absent: failed, own: takeBack, older: failed, foreign: failed}},

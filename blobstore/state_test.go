@@ -18,8 +18,9 @@ var stepNames = map[step]string{
 	taken: "taken", copied: "copied", contradicted: "contradicted", amend: "amend", amendUnknown: "amendUnknown", over: "over", busy: "busy",
 }
 
-// Every cell of the table: for each question and standing the steps for unseen,
-// absent, own, meant, older and foreign. "-" is leave. What is not listed is leave.
+// cells has every cell of the table: for each question and standing, the steps
+// for unseen, absent, own, meant, older and foreign. "-" means leave, and so
+// does a missing line.
 var cells = map[question]map[standing]string{
 	//                      unseen absent own meant older foreign
 	wantedWrite:       {ours: "- failed done - failed failed"},
@@ -88,24 +89,24 @@ func TestEveryCellOfTheTable(t *testing.T) {
 	}
 }
 
-// Laws that hold in every cell, whatever the table says.
-func TestLawsOfTheTable(t *testing.T) {
+// These rules apply to every cell of the table.
+func TestRulesOfTheTable(t *testing.T) {
 	for q := range questions {
 		for record := range standings {
 			for object := range presences {
 				at := []any{"question %d, object %d, record %d", q, object, record}
 				got := next(q, state{object, record})
 				if object == unseen {
-					assert.Contains(t, []step{leave, busy}, got, at...) // never a guess
+					assert.Contains(t, []step{leave, busy}, got, at...) // an unseen object is never guessed
 				}
 				if record == unread {
 					assert.Equal(t, leave, got, at...)
 				}
-				if got == takeBack { // only the operation's own object is removed, or the version that it was to remove
+				if got == takeBack { // removes only the operation's own object, or the version to be deleted
 					assert.True(t, object == own || object == meant && q == interruptedSource, at...)
 					assert.NotContains(t, []standing{elsewhere, unasked, missing, saidOK}, record, at...)
 				}
-				if object == foreign && got == done { // another object is never taken for the effect of a write
+				if object == foreign && got == done { // another object is never mistaken for the effect of a write
 					assert.Contains(t, []question{ownRemoved, interruptedSource, lostUndo, lostDelete}, q, at...)
 				}
 				if record == elsewhere { // the other process settles it

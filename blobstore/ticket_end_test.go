@@ -1,6 +1,7 @@
 package blobstore
 
-// Several requests that end one ticket at once, in this process and in others.
+// These tests cover concurrent requests that end the same ticket, in one
+// process and in several.
 
 import (
 	"context"
@@ -21,11 +22,11 @@ import (
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
-// endings demands that bucket and trail agree about the end of a ticket, and that
-// it has one.
+// endings checks that the ticket has ended, and that bucket and trail agree
+// about its end.
 func (d *direct) endings(t *testing.T, tk *Ticket) (ok bool) {
 	t.Helper()
-	*d.clock = d.clock.Add(2 * time.Hour) // what was given back, or left by the dead
+	*d.clock = d.clock.Add(2 * time.Hour) // leases of released intents and dead processes expire
 	for range 2 {
 		_, err := d.Reconcile(d.ctx)
 		require.NoError(t, err)
@@ -35,7 +36,7 @@ func (d *direct) endings(t *testing.T, tk *Ticket) (ok bool) {
 	for e, err := range d.trail.Entries(d.ctx, audit.Query{OpID: tk.ID, Actions: []audit.Action{audit.ActionUpload}}) {
 		require.NoError(t, err)
 		if e.GrantID == tk.ID {
-			continue // a try to send
+			continue // an attempt to upload
 		}
 		if last = e.Outcome; e.OpID == tk.ID {
 			settled++
@@ -59,8 +60,7 @@ func (d *direct) endings(t *testing.T, tk *Ticket) (ok bool) {
 	return true
 }
 
-// Another request comes at one step of a completion, and goes through before it
-// goes on.
+// A second request runs completely at one step of a completion.
 func TestTicketEndedAtOnce(t *testing.T) {
 	const pdf = "%PDF-1.7 direct"
 	others := map[string]func(t *testing.T, d *direct, tk *Ticket) error{
@@ -78,13 +78,13 @@ func TestTicketEndedAtOnce(t *testing.T) {
 		},
 		"send again": func(t *testing.T, d *direct, tk *Ticket) error {
 			err := d.put(tk, "application/pdf", pdf+" of another length")
-			if errors.Is(err, fs.ErrExist) || errors.Is(err, signurl.ErrRevoked) { // which the handler says before it takes anything
+			if errors.Is(err, fs.ErrExist) || errors.Is(err, signurl.ErrRevoked) { // the handler refuses before it reads the content
 				err = nil
 			}
 			return err
 		},
 		"send something bad": func(t *testing.T, d *direct, tk *Ticket) error {
-			_ = d.put(tk, "application/pdf", "<!DOCTYPE html>") // which the handler refuses
+			_ = d.put(tk, "application/pdf", "<!DOCTYPE html>") // the handler refuses this type
 			_, _ = d.complete(tk)
 			return nil
 		},
@@ -147,7 +147,7 @@ func TestTicketEndedAtOnce(t *testing.T) {
 	}
 }
 
-// A double click, as it really comes.
+// These concurrent completions resemble a double click.
 func TestTicketCompletedByManyAtOnce(t *testing.T) {
 	for _, service := range []bool{true, false} {
 		for round := range 20 {
@@ -176,7 +176,7 @@ func TestTicketCompletedByManyAtOnce(t *testing.T) {
 				}
 			}
 			if round%2 == 0 {
-				_, err = d.complete(tk) // as who was told that it is busy does
+				_, err = d.complete(tk) // like a client after ErrBusy
 				require.NoError(t, err)
 				require.True(t, d.endings(t, tk))
 				continue
@@ -186,8 +186,8 @@ func TestTicketCompletedByManyAtOnce(t *testing.T) {
 	}
 }
 
-// The object of a completion that was overtaken, and died, appears when the other
-// request has looked for it.
+// A completion loses the ticket, and its process dies. Its object appears only
+// after the other request has looked for it.
 func TestTicketWhoseObjectLandsLate(t *testing.T) {
 	for name, end := range map[string]func(d *direct, tk *Ticket) error{
 		"aborted":  func(d *direct, tk *Ticket) error { return d.Ticket(tk.Key, tk.ID).Abort(d.ctx) },
@@ -199,7 +199,7 @@ func TestTicketWhoseObjectLandsLate(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, d.put(tk, "text/plain", "content"))
 			bucket := d.bucket.(*signingBucket)
-			bucket.deleted = func(string) { // what the other request does first when it has settled the ticket
+			bucket.deleted = func(string) { // the first call of the other request after it settles the ticket
 				bucket.deleted = nil
 				require.NoError(t, bucket.Write(d.ctx, tk.Key, strings.NewReader("content"), &driver.WriteOptions{
 					IfNotExist: true, ContentType: "text/plain", Metadata: map[string]string{provider.MetaOp: tk.ID},
@@ -217,8 +217,8 @@ func TestTicketWhoseObjectLandsLate(t *testing.T) {
 	}
 }
 
-// A completion whose client has gone leaves the ticket good, or complete; and it
-// takes nothing back that another request has completed.
+// If the client of a completion disconnects, the ticket remains open or is
+// complete. The completion of another request is not undone.
 func TestTicketWhoseClientGoesAway(t *testing.T) {
 	for _, step := range []string{"copy", "copied"} {
 		for _, completed := range []bool{false, true} {

@@ -12,7 +12,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// hooked does something when it is first read.
+// hooked calls a function on its first Read.
 type hooked struct {
 	io.Reader
 	do func()
@@ -27,9 +27,9 @@ func (h *hooked) Read(p []byte) (int, error) {
 	return h.Reader.Read(p)
 }
 
-// A client that sends its bytes twice under one ticket, because it does not wait
-// for the first answer, must not make the trail tell of other bytes than those
-// that stand, nor lose an upload that was acknowledged.
+// A client may send its content twice under one ticket, without waiting for the
+// first response. The trail must still describe the stored content, and an
+// acknowledged upload must not be lost.
 func TestTicketSentTwice(t *testing.T) {
 	for name, body := range map[string]io.Reader{
 		"whole":                   strings.NewReader("the second's bytes"),
@@ -47,7 +47,7 @@ func TestTicketSentTwice(t *testing.T) {
 			sending := &hooked{Reader: body, do: func() {
 				_, firstErr = first.Upload(d.ctx, strings.NewReader("the first's bytes"), nil)
 			}}
-			// The first is received while the second is being sent.
+			// The first upload finishes while the second is running.
 			_, secondErr := second.Upload(d.ctx, sending, nil)
 			require.NoError(t, firstErr)
 			require.Error(t, secondErr)
@@ -74,7 +74,7 @@ func TestTicketSentTwice(t *testing.T) {
 	}
 }
 
-// Asking whether an upload is complete must not cut it off.
+// A request for completion must not interrupt the upload.
 func TestCompleteWhileSending(t *testing.T) {
 	d := newDirect(t, false)
 	tk, err := d.BeginUpload(d.ctx, "a", 0, nil)

@@ -21,12 +21,12 @@ import (
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
-// failingReader is a client that goes away.
+// failingReader is the body of a client that disconnects.
 type failingReader struct{ err error }
 
 func (r failingReader) Read([]byte) (int, error) { return 0, r.err }
 
-// unwritable is a trail that can't be written.
+// unwritable is a trail that is unavailable.
 type unwritable struct{ audit.Memory }
 
 func (*unwritable) Log(context.Context, audit.Event) error { return errors.New("secret password") }

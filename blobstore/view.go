@@ -16,8 +16,8 @@ import (
 // "tenants/42/". Otherwise, the error wraps [ErrInvalidKey]. A view of a view
 // is limited to both prefixes.
 //
-// A view shares the resources of its store. Closing the view has no effect, and
-// it becomes unusable when the store is closed. [Store.Reconcile] fails on a
+// A view shares the resources of its store. Closing the view has no effect. The
+// view becomes unusable when the store is closed. [Store.Reconcile] fails on a
 // view with [ErrUnsupported].
 func (s *Store) Sub(prefix string) (*Store, error) {
 	if err := CheckKey(strings.TrimSuffix(prefix, "/")); err != nil {
