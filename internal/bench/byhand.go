@@ -1,7 +1,8 @@
 package main
 
-// What a program without this library would do: plain statements on the journal's own table, with its indexes and
-// triggers, in a database of its own.
+// This file implements the code of a program without this library: plain
+// statements on the journal's table with its indexes and triggers, in a
+// separate database.
 
 import (
 	"context"
@@ -19,12 +20,12 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// byHand writes entries as a program without this library would.
+// byHand writes entries like a program without this library.
 type byHand struct {
 	db     *sql.DB
 	writer string
 	times  func(time.Time) any
-	n, seq atomic.Int64 // events and entries so far
+	n, seq atomic.Int64 // number of events and entries so far
 
 	insertEntry, insertIntent, deleteIntent, lockHead, moveHead *sql.Stmt
 }
@@ -36,7 +37,7 @@ var entryColumns = []string{
 }
 
 func openByHand(e *env, dsn string, connections int) (*byHand, error) {
-	journal, err := openJournal(e, dsn) // makes the tables
+	journal, err := openJournal(e, dsn) // creates the tables
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +49,8 @@ func openByHand(e *env, dsn string, connections int) (*byHand, error) {
 	scheme, rest, _ := strings.Cut(dsn, ":")
 	switch scheme {
 	case "sqlite":
-		// The same settings as the journal's, and one connection: with more of them SQLite is slower.
+		// Use the settings of the journal and one connection. With more
+		// connections, SQLite is slower.
 		h.db, err = sql.Open("sqlite", "file:"+rest+"?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
 		hashType, connections = "BLOB", 1
 		h.times = func(t time.Time) any { return t.Format("2006-01-02T15:04:05.000000Z") }
@@ -100,7 +102,7 @@ func openByHand(e *env, dsn string, connections int) (*byHand, error) {
 
 func forUpdate(scheme string) string {
 	if scheme == "sqlite" {
-		return "" // its transactions lock everything
+		return "" // its transactions lock the whole database
 	}
 	return " FOR UPDATE"
 }
@@ -121,7 +123,7 @@ func (h *byHand) event() audit.Event {
 	return ev
 }
 
-// insert is one INSERT, committed by itself.
+// insert is one INSERT in its own transaction.
 func (h *byHand) insert(ctx context.Context) error {
 	ev := h.event()
 	_, err := h.insertEntry.ExecContext(ctx, h.args(ev, ev.SHA256)...)
@@ -133,7 +135,8 @@ func (h *byHand) begin(ctx context.Context, ev audit.Event) error {
 	return err
 }
 
-// twoTransactions is intent and entry without anything that callers share.
+// twoTransactions stores intent and entry in separate transactions for each
+// caller.
 func (h *byHand) twoTransactions(ctx context.Context) error {
 	ev := h.event()
 	if err := h.begin(ctx, ev); err != nil {
@@ -143,7 +146,7 @@ func (h *byHand) twoTransactions(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
+	defer tx.Rollback() //nolint:errcheck // after a commit, there is nothing to roll back
 	if _, err := tx.StmtContext(ctx, h.insertEntry).ExecContext(ctx, h.args(ev, ev.SHA256)...); err != nil {
 		return err
 	}
@@ -153,7 +156,8 @@ func (h *byHand) twoTransactions(ctx context.Context) error {
 	return tx.Commit()
 }
 
-// lockedChain is intent and entry, and each entry holds the hash of the one before it.
+// lockedChain stores intent and entry. Each entry contains the hash of the
+// previous one.
 func (h *byHand) lockedChain(ctx context.Context) error {
 	ev := h.event()
 	if err := h.begin(ctx, ev); err != nil {
@@ -163,7 +167,7 @@ func (h *byHand) lockedChain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
+	defer tx.Rollback() //nolint:errcheck // after a commit, there is nothing to roll back
 	var head []byte
 	if err := tx.StmtContext(ctx, h.lockHead).QueryRowContext(ctx).Scan(&head); err != nil {
 		return err
@@ -181,7 +185,7 @@ func (h *byHand) lockedChain(ctx context.Context) error {
 	return tx.Commit()
 }
 
-// fill stores n entries, many in each transaction.
+// fill stores n entries, with many in each transaction.
 func (h *byHand) fill(ctx context.Context, n int) error {
 	const batch = 10_000
 	for done := 0; done < n; done += batch {

@@ -1,7 +1,8 @@
 package main
 
-// Uploads to S3 of content whose size is known and small, against the SDK's own PutObject. The service takes what it is
-// sent and does nothing with it, so that the client's work is all that is measured.
+// This file compares small uploads of known size to S3 with the SDK's own
+// PutObject. The service discards the content, so that only the client's work
+// is measured.
 
 import (
 	"bytes"
@@ -52,8 +53,8 @@ func s3Put(name string, size int) row {
 	}
 }
 
-// s3Puts stores the same content, with its digest: ours computes it on the way, as a store does, and so does who calls
-// the SDK.
+// s3Puts stores the same content on both sides. Both compute its digest as part
+// of each upload.
 func s3Puts(e *env, service *sink, size int) (ours, theirs func() error, err error) {
 	content := make([]byte, size)
 	_, _ = rand.Read(content) // never fails
@@ -86,7 +87,7 @@ func s3Puts(e *env, service *sink, size int) (ours, theirs func() error, err err
 		}, nil
 }
 
-// sink is a service that takes everything.
+// sink is a service that accepts everything.
 type sink struct {
 	*httptest.Server
 	requests atomic.Int64

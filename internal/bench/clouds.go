@@ -1,7 +1,8 @@
 package main
 
-// Links of the clouds. Signing asks no service, so these rows need none: what a provider wants to know when it opens a
-// bucket is answered by a service that has one empty bucket.
+// This file measures links of the clouds. Signing needs no service. A local
+// service with one empty bucket responds to the requests of a provider that
+// opens a bucket.
 
 import (
 	"crypto"
@@ -131,7 +132,7 @@ var cloudLinks = []row{
 	},
 }
 
-// signing signs a link to download, as a provider does it.
+// signing signs a download link with a provider.
 func signing(e *env, b driver.Bucket) func() error {
 	return func() error {
 		_, err := b.Sign(e, linkKey, &driver.SignOptions{
@@ -178,7 +179,8 @@ func s3Links(e *env) (ours, theirs func() error, err error) {
 	return signing(e, b), signedURL(e, bucket), nil
 }
 
-// emptyService answers whoever asks for a listing, in the words of all three clouds.
+// emptyService responds to every listing request, in the format of all three
+// clouds.
 func emptyService(e *env) string {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {

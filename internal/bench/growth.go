@@ -1,7 +1,9 @@
 package main
 
-// How cost grows, as curves: with the callers, the size of an object, the number of objects and entries, and the
-// number of processes on one database. Each curve is a file of its own; the figures behind it stand in growth.md.
+// This file measures the growth of cost as curves, by the number of callers,
+// the size of an object, the number of objects and entries, and the number of
+// processes on one database. Each curve is one file, with its figures in
+// growth.md.
 
 import (
 	"context"
@@ -26,7 +28,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore"
 )
 
-// curve is one picture: lines of points.
+// curve is a picture of several lines of points.
 type curve struct {
 	file, title, x, y string
 	measure           func(e *env, g *growth) ([]line, error)
@@ -39,12 +41,12 @@ type line struct {
 
 type point struct{ x, y float64 }
 
-// growth says how far and how long.
+// growth has the limits of the measurements.
 type growth struct {
-	most  int           // objects and entries
-	size  int64         // bytes of the largest object, about
-	slice time.Duration // of each point
-	notes []string      // what the curves don't show
+	most  int           // maximum number of objects and entries
+	size  int64         // approximate size of the largest object in bytes
+	slice time.Duration // duration of each point
+	notes []string      // remarks that the curves do not show
 }
 
 var curves = []curve{
@@ -87,11 +89,12 @@ func grow(ctx context.Context, work, dir string, g *growth, progress io.Writer) 
 	return nil
 }
 
-// rate runs op with so many callers for about the slice, and returns operations a second.
+// rate runs op with concurrent callers for about the slice, and returns the
+// operations per second.
 func rate(callers int, slice time.Duration, op func() error) (float64, error) {
 	var done atomic.Int64
 	run := parallel(callers, func() error { done.Add(1); return op() })
-	if _, err := run(callers); err != nil { // warmed up
+	if _, err := run(callers); err != nil { // warm-up
 		return 0, err
 	}
 	cost, err := run(4 * callers)
@@ -102,7 +105,8 @@ func rate(callers int, slice time.Duration, op func() error) (float64, error) {
 	return 1 / cost, err
 }
 
-// processorTime is what this process has used, without its servers.
+// processorTime returns the processor time used by this process, without its
+// servers.
 func processorTime() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -223,7 +227,8 @@ func bySize(e *env, g *growth) ([]line, error) {
 			},
 		}
 		for i, op := range ops {
-			// Operations that are longer than the slice run once, not more often than the disk has room.
+			// Operations longer than the slice run once, to limit the disk
+			// space.
 			start := time.Now()
 			if err := op(); err != nil {
 				return nil, err
@@ -325,7 +330,7 @@ func byEntries(e *env, g *growth) ([]line, error) {
 }
 
 const (
-	envWorker = "BLOBTRAIL_BENCH_WORKER" // the DSN that a process of byProcesses works on
+	envWorker = "BLOBTRAIL_BENCH_WORKER" // the DSN for a process of byProcesses
 	envSlice  = "BLOBTRAIL_BENCH_SLICE"
 )
 
@@ -366,7 +371,7 @@ func byProcesses(e *env, g *growth) ([]line, error) {
 	return []line{l}, nil
 }
 
-// worker is a process of byProcesses. It prints how many operations a second it did.
+// worker is a process of byProcesses. It prints its operations per second.
 func worker(ctx context.Context, dsn string, stdout io.Writer) error {
 	slice, err := time.ParseDuration(os.Getenv(envSlice))
 	if err != nil {
@@ -391,7 +396,7 @@ func worker(ctx context.Context, dsn string, stdout io.Writer) error {
 	return errors.Join(err, journal.Close(ctx))
 }
 
-// footprint is the size of a database.
+// footprint returns the size of a database.
 func footprint(e *env, dsn string) (bytes float64, err error) {
 	if file, ok := strings.CutPrefix(dsn, "sqlite:"); ok {
 		fi, err := os.Stat(file)
@@ -404,6 +409,6 @@ func footprint(e *env, dsn string) (bytes float64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer db.Close() //nolint:errcheck // it was only read from
+	defer db.Close() //nolint:errcheck // the database was only read
 	return bytes, db.GetContext(e, &bytes, "SELECT pg_database_size(current_database())")
 }

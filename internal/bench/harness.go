@@ -1,11 +1,13 @@
 package main
 
-// The harness: it runs both sides of a row in turn and says how they compare.
+// This file implements the harness. It runs both sides of a row in turn and
+// compares them.
 //
-// A benchmark that runs first one side and then the other measures the weather between them as well: what else the
-// machine does, how full the disk's cache is, how warm the processor. So each round runs both sides for a short while,
-// the next round in the other order, and what counts is the ratio within a round. The median of these ratios moves
-// little even on a machine that is busy with other things.
+// Between two separate benchmarks, conditions change: the load of the machine,
+// the disk cache, the temperature of the processor. Each round therefore runs
+// both sides briefly, and the next round runs them in reverse order. The result
+// is the ratio within a round. The median of these ratios is stable even on a
+// busy machine.
 
 import (
 	"cmp"
@@ -23,23 +25,23 @@ import (
 	"github.com/blobtrail/blobtrail/internal/testdb"
 )
 
-// row is one line of the table: what is compared, with what, and what is to be reached.
+// row is one line of the table: the operation, the peer, and the goal.
 type row struct {
 	what, peer string
 	unit       unit
 	goal       goal
-	once       bool // one operation is enough for a round: it is long, or it is not timed
+	once       bool // one operation per round suffices: it is long, or it is not timed
 	open       func(e *env) (ours, theirs side, err error)
 }
 
-// side does n operations and tells what one of them costs, in the row's unit. The other side is nil where ours is held
-// against a number.
+// side performs n operations and returns the cost of one, in the row's unit.
+// The other side is nil if ours is compared with a number.
 type side func(n int) (cost float64, err error)
 
-// errLeftOut: what a row needs is not on this machine.
+// errLeftOut reports that a requirement of a row is missing on this machine.
 var errLeftOut = errors.New("left out")
 
-// env is where a row runs.
+// env is the environment of a row.
 type env struct {
 	context.Context
 	folder   string
@@ -47,8 +49,9 @@ type env struct {
 	cleanups []func() error
 }
 
-// dir makes an empty folder. It is removed after the last row, not after this one: for a minute after many files were
-// removed, ext4 is many times slower to make new ones, and the next row would be charged for it.
+// dir creates an empty folder. It is removed after the last row. For a minute
+// after many removals, ext4 creates files many times slower, which would slow
+// the next row.
 func (e *env) dir() (string, error) { return os.MkdirTemp(e.folder, "row-") }
 
 func (e *env) cleanup(f func() error) { e.cleanups = append(e.cleanups, f) }
@@ -60,7 +63,7 @@ func (e *env) close() (err error) {
 	return err
 }
 
-// timed measures op. What after does is not counted; it may be nil.
+// timed measures op, excluding after, which may be nil.
 func timed(op, after func() error) side {
 	return func(n int) (float64, error) {
 		var spent time.Duration
@@ -79,12 +82,13 @@ func timed(op, after func() error) side {
 	}
 }
 
-// quick measures an op that is too short for a clock to be read around each.
+// quick measures an op that is too short to time individually.
 func quick(op func() error) side {
 	return parallel(1, op)
 }
 
-// parallel measures op with so many callers at once: the cost is the time from one completion to the next.
+// parallel measures op with concurrent callers. The cost is the time from one
+// completion to the next.
 func parallel(callers int, op func() error) side {
 	return func(n int) (float64, error) {
 		n = max(n, callers)
@@ -116,7 +120,7 @@ func parallel(callers int, op func() error) side {
 	}
 }
 
-// allocations measures how often op allocates.
+// allocations measures the number of allocations of op.
 func allocations(op func() error) side {
 	return func(int) (float64, error) {
 		const n = 100
@@ -132,13 +136,13 @@ func allocations(op func() error) side {
 	}
 }
 
-// A row of long operations ends before all its rounds are run.
+// These limits end a row of long operations before all its rounds have run.
 const (
 	longestRow   = 20 * time.Second
 	fewestRounds = 7
 )
 
-// result is what the rounds of a row gave.
+// result has the measurements of all rounds.
 type result struct {
 	row
 	ours, theirs, ratios []float64 // of each round
@@ -180,7 +184,8 @@ func (r row) run(e *env, rounds int, slice time.Duration) (res result, err error
 	return res, nil
 }
 
-// measure runs a side after a collection, so that it does not pay for the garbage of the other.
+// measure runs a side after a garbage collection, so that it does not pay for
+// the garbage of the other side.
 func measure(s side, n int) (float64, error) {
 	if s == nil {
 		return 0, nil
@@ -189,7 +194,8 @@ func measure(s side, n int) (float64, error) {
 	return s(n)
 }
 
-// repetitions finds how many operations fill the slice; trying it warms the side up.
+// repetitions returns the number of operations that fill the slice. The
+// attempts also warm the side up.
 func (r row) repetitions(s side, slice time.Duration) (int, error) {
 	n := 1
 	for s != nil {
@@ -217,17 +223,17 @@ func median(v []float64) float64 {
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
-// quartiles are the ends of the middle half.
+// quartiles returns the limits of the middle half.
 func quartiles(v []float64) (low, high float64) {
 	v = slices.Sorted(slices.Values(v))
 	return v[(len(v)-1)/4], v[len(v)-1-(len(v)-1)/4]
 }
 
-// goal is what a row is to reach. The zero value is nothing: the row only informs.
+// goal is the target of a row. The zero value means no target.
 type goal struct {
 	ratio float64 // of the costs, or of the speeds
 	speed bool
-	limit float64 // of ours alone, in the row's unit
+	limit float64 // of our side alone, in the row's unit
 }
 
 func atMost(ratio float64) goal       { return goal{ratio: ratio} }
@@ -246,7 +252,7 @@ func (g goal) text(u unit) string {
 	return "–"
 }
 
-// verdict says whether the row is reached, by the median of the rounds.
+// verdict compares the median of the rounds with the goal.
 func (r result) verdict() string {
 	reached := false
 	switch g := r.goal; {
@@ -265,7 +271,8 @@ func (r result) verdict() string {
 	return "**missed**"
 }
 
-// inGoalsTerms turns ratios of costs into ratios of speeds if the goal is one.
+// inGoalsTerms converts ratios of costs to ratios of speeds if the goal is a
+// speed.
 func (r result) inGoalsTerms(ratios []float64) []float64 {
 	if !r.goal.speed {
 		return ratios
@@ -281,7 +288,7 @@ const tableHead = `| what | ours | against | theirs | ratio | middle half | of m
 |---|---:|---|---:|---:|---:|---:|---|---|
 `
 
-// line is the row of the Markdown table.
+// line returns the row of the Markdown table.
 func (r result) line() string {
 	theirs, ratio, spread, ofMedians := "", "", "", ""
 	low, high := quartiles(r.ours)
@@ -298,13 +305,13 @@ func (r result) line() string {
 		r.what, r.unit.text(median(r.ours)), r.peer, theirs, ratio, spread, ofMedians, r.goal.text(r.unit), r.verdict())
 }
 
-// unit is what a row counts in.
+// unit is the unit of a row.
 type unit int
 
 const (
 	seconds unit = iota
 	sizeInBytes
-	megabytes // decimal, as file sizes are commonly given
+	megabytes // decimal, as is common for file sizes
 	count
 )
 

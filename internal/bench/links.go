@@ -1,6 +1,7 @@
 package main
 
-// Signed links. What is compared is a link as a program hands it out: a string.
+// This file measures signed links. Each side returns a link as a string, as a
+// program would issue it.
 
 import (
 	"net/url"

@@ -1,6 +1,6 @@
 package main
 
-// Listing a whole folder, against one walk over it.
+// This file compares listing a whole folder with one walk over it.
 
 import (
 	"fmt"
@@ -68,17 +68,17 @@ func name(i, perFolder int) string {
 	return fmt.Sprintf("tenant-%04d/%08d_report.pdf", i/perFolder, i)
 }
 
-// filled makes a folder of n objects, with their attributes as a store keeps them.
+// filled creates a folder of n objects, with attributes in the form of a store.
 func filled(e *env, n, perFolder int) (*blobstore.Store, string, error) {
 	dir, err := e.dir()
 	if err != nil {
 		return nil, "", err
 	}
-	bucket, err := fileblob.OpenBucket(dir, &fileblob.Options{NoTempDir: true}) // which does not sync
+	bucket, err := fileblob.OpenBucket(dir, &fileblob.Options{NoTempDir: true}) // without syncs
 	if err != nil {
 		return nil, "", err
 	}
-	defer bucket.Close() //nolint:errcheck // nothing is left to be lost
+	defer bucket.Close() //nolint:errcheck // nothing can be lost
 	for i := range n {
 		if err := bucket.Upload(e, name(i, perFolder), strings.NewReader("x"), &blob.WriterOptions{ContentType: "application/pdf"}); err != nil {
 			return nil, "", err

@@ -1,15 +1,17 @@
-// Command bench measures the library against the plainest code, and against the libraries, that do the same. It runs
-// from the root of the repository, by
+// Command bench compares the library with the simplest equivalent code and with
+// equivalent libraries. Run it from the root of the repository:
 //
 //	go run -C internal/bench . -o figures.md
 //
-// and writes a Markdown table. Both sides of each row run in turn in this one process; see harness.go. A target that
-// is missed is said so in the table and is no failure of the command: times are no promise, and only ratios travel from
-// one machine to another.
+// It writes a Markdown table. One process runs both sides of each row in turn;
+// see harness.go. The table shows missed targets, but the command does not
+// fail. Times vary; only ratios are comparable between machines.
 //
-// With -growth FOLDER it draws instead how cost grows with callers, sizes, objects, entries and processes.
+// With -growth FOLDER, bench measures how cost grows with the number of
+// callers, sizes, objects, entries and processes, and draws curves.
 //
-// With -cpuprofile only our side of the first selected row runs, so that the profile shows where our time goes.
+// With -cpuprofile, only our side of the first selected row runs, so that the
+// profile shows only our code.
 package main
 
 import (
@@ -28,7 +30,7 @@ import (
 	"time"
 )
 
-// rows are the lines of the table, in its order.
+// rows are the lines of the table, in order.
 var rows = slices.Concat(uploads, links, cloudLinks, cloudPuts, listings, downloads, memory, trail, sizes)
 
 func main() {
@@ -140,7 +142,8 @@ func run(ctx context.Context, args []string, stdout, progress io.Writer) (err er
 	return nil
 }
 
-// profileOurs profiles our side of a single row: a profile of several would show none of them.
+// profileOurs profiles our side of one row. A profile of several rows would be
+// unreadable.
 func profileOurs(e *env, r row, rounds int, slice time.Duration, w io.Writer) (err error) {
 	defer func() { err = errors.Join(err, e.close()) }()
 	ours, _, err := r.open(e)

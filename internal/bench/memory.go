@@ -1,6 +1,6 @@
 package main
 
-// The heap that one streaming upload needs.
+// This file measures the heap that one streaming upload needs.
 
 import (
 	"fmt"
@@ -28,8 +28,9 @@ var memory = []row{
 	},
 }
 
-// uploadHeap measures everything that an upload allocates, from empty pools and with the collector off: the peak of the
-// heap cannot be higher, however late the collector comes.
+// uploadHeap measures all allocations of an upload, with empty pools and
+// without garbage collection. The peak of the heap cannot be higher, however
+// late the collector runs.
 func uploadHeap(e *env, size int64) (side, error) {
 	dir, err := e.dir()
 	if err != nil {
@@ -46,7 +47,7 @@ func uploadHeap(e *env, size int64) (side, error) {
 		source := io.Reader(&zeros{left: size})
 		defer debug.SetGCPercent(debug.SetGCPercent(-1))
 		runtime.GC()
-		runtime.GC() // what a pool keeps outlives one collection
+		runtime.GC() // the content of a pool survives one collection
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		_, err := store.Upload(e, key, source, nil)
@@ -58,7 +59,7 @@ func uploadHeap(e *env, size int64) (side, error) {
 	}, nil
 }
 
-// zeros gives so many zero bytes, and allocates nothing.
+// zeros returns a number of zero bytes without allocating.
 type zeros struct{ left int64 }
 
 func (z *zeros) Read(p []byte) (int, error) {

@@ -1,6 +1,6 @@
 package main
 
-// The curves as pictures and as tables.
+// This file writes the curves as pictures and as tables.
 
 import (
 	"fmt"
@@ -14,13 +14,14 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// colours that can also be told apart by who does not see red and green alike.
+// colours can be distinguished by people with red-green color blindness.
 var colours = []color.Color{
 	color.RGBA{R: 0x00, G: 0x5f, B: 0xa8, A: 0xff}, color.RGBA{R: 0xd5, G: 0x5e, B: 0x00, A: 0xff},
 	color.RGBA{R: 0x00, G: 0x8f, B: 0x6c, A: 0xff}, color.RGBA{R: 0x8c, G: 0x4a, B: 0x8c, A: 0xff},
 }
 
-// draw writes the curve as an SVG file, on logarithmic axes, on which what grows linearly is a straight line.
+// draw writes the curve as an SVG file with logarithmic axes, on which linear
+// growth is a straight line.
 func (c curve) draw(file string, lines []line) error {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = c.title, c.x, c.y
@@ -51,14 +52,14 @@ func (c curve) draw(file string, lines []line) error {
 		p.Add(drawn, dots)
 		p.Legend.Add(l.name, drawn, dots)
 	}
-	// Room for the legend above the lines.
+	// Leave room for the legend above the lines.
 	p.Y.Min, p.Y.Max = lowest/2, highest*pow2(1+len(lines))
 	return p.Save(7*vg.Inch, 4.2*vg.Inch, file)
 }
 
 func pow2(n int) float64 { return float64(int(1) << n) }
 
-// label writes a place on the x axis.
+// label formats a value of the x axis.
 func (c curve) label(x float64) string {
 	if !strings.HasPrefix(c.x, "bytes") {
 		return short(x)
@@ -71,7 +72,7 @@ func (c curve) label(x float64) string {
 	return fmt.Sprintf("%.0f %s", x, units[i])
 }
 
-// powers are the powers of ten, written short.
+// powers marks the powers of ten with short labels.
 type powers struct{}
 
 func (powers) Ticks(lowest, highest float64) []plot.Tick {
@@ -84,7 +85,7 @@ func (powers) Ticks(lowest, highest float64) []plot.Tick {
 	return all
 }
 
-// short writes a figure with three digits that count.
+// short formats a value with three significant digits.
 func short(v float64) string {
 	switch {
 	case v >= 1e9:

@@ -1,7 +1,7 @@
 package main
 
-// The database servers, started by the package that the tests start them with, and with their syncs on; and a network
-// that is slower than this machine.
+// This file starts the database servers, with the package used by the tests and
+// with syncs on. It also simulates a network that is slower than this machine.
 
 import (
 	"fmt"
@@ -18,10 +18,10 @@ func postgres(e *env) (string, error) { return onServer(e, "postgres", testdb.Ow
 
 func mariadb(e *env) (string, error) { return onServer(e, "mariadb", testdb.OwnMariaDB) }
 
-// onServer makes an empty database on the row's server of this kind.
+// onServer creates an empty database on the row's server of this kind.
 func onServer(e *env, name string, start func(testing.TB) *testdb.Server) (dsn string, err error) {
 	done := make(chan struct{})
-	go func() { // which Fatal and Skip can end
+	go func() { // Fatal and Skip end the goroutine
 		defer close(done)
 		tb := &testingTB{env: e, err: &err}
 		if e.servers[name] == nil {
@@ -37,7 +37,7 @@ func onServer(e *env, name string, start func(testing.TB) *testdb.Server) (dsn s
 	return dsn, err
 }
 
-// testingTB is a row in the place of a test. It has what testdb uses.
+// testingTB represents a row as a test. It has the methods that testdb uses.
 type testingTB struct {
 	testing.TB
 	env *env
@@ -60,7 +60,8 @@ func (t *testingTB) Skipf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// distant puts a network with this round trip between us and the database.
+// distant adds a network with the given round trip between the program and the
+// database.
 func distant(near database, roundTrip time.Duration) database {
 	return func(e *env) (string, error) {
 		dsn, err := near(e)
@@ -76,7 +77,7 @@ func distant(near database, roundTrip time.Duration) database {
 	}
 }
 
-// slowWire listens, and passes what comes on to target, and back, so much later.
+// slowWire listens and forwards data to target and back with the given delay.
 func slowWire(e *env, target string, delay time.Duration) (addr string, err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -104,7 +105,7 @@ func slowWire(e *env, target string, delay time.Duration) (addr string, err erro
 		}()
 		for p := range packets {
 			time.Sleep(time.Until(p.due))
-			_, _ = to.Write(p.data) // if it is closed, so will be from
+			_, _ = to.Write(p.data) // if it is closed, from will be closed too
 		}
 		_ = to.Close()
 	}

@@ -1,6 +1,6 @@
 package main
 
-// The size of programs that use the library, stripped.
+// This file measures the size of stripped programs that use the library.
 
 import (
 	"fmt"
@@ -46,7 +46,8 @@ var sizes = []row{
 	},
 }
 
-// weigh builds one of the programs in the folder size, once: the same source always gives the same size.
+// weigh builds one of the programs in the folder size. One build suffices,
+// because the size is reproducible.
 func weigh(e *env, program string) (side, error) {
 	dir, err := e.dir()
 	if err != nil {

@@ -1,7 +1,8 @@
 package main
 
-// The trail in SQL, against what a program would do by hand: single INSERTs into the same table with the same indexes
-// and triggers, plain transactions, and a hash chain whose head is locked.
+// This file measures the trail in SQL. It compares it with handwritten code:
+// single INSERTs into the same table with the same indexes and triggers, plain
+// transactions, and a hash chain with a locked head.
 
 import (
 	"context"
@@ -43,7 +44,7 @@ var trail = []row{
 	{what: "a page of 50 entries of a user, SQLite, of 1,000,000", peer: "of 10,000", goal: atMost(2), open: page(sqlite)},
 }
 
-// database gives the name of an empty database, as sqlaudit takes it.
+// database returns the data source name of an empty database.
 type database func(e *env) (dsn string, err error)
 
 func sqlite(e *env) (string, error) {
@@ -98,7 +99,8 @@ func operation(db database, callers int, peer func(*byHand, context.Context) err
 	}
 }
 
-// pair opens two databases of one server: one with a journal, one with its tables alone.
+// pair opens two databases of one server: one with a journal, and one with only
+// its tables.
 func pair(e *env, db database, connections int) (*sqlaudit.Journal, *byHand, error) {
 	dsn, err := db(e)
 	if err != nil {
@@ -115,7 +117,8 @@ func pair(e *env, db database, connections int) (*sqlaudit.Journal, *byHand, err
 	return journal, hand, err
 }
 
-// page reads one page from the middle of a user's entries, as a person does who leafs through them.
+// page reads one page from the middle of a user's entries, like a person who
+// browses them.
 func page(db database) func(e *env) (side, side, error) {
 	return func(e *env) (ours, theirs side, err error) {
 		var sides [2]side
@@ -162,7 +165,7 @@ func page(db database) func(e *env) (side, side, error) {
 	}
 }
 
-// verifying checks a trail, against reading its rows in the same order.
+// verifying compares checking a trail with reading its rows in the same order.
 func verifying(writers int) func(e *env) (side, side, error) {
 	return func(e *env) (ours, theirs side, err error) {
 		const entries = 100_000
@@ -206,7 +209,7 @@ func selectAll(ctx context.Context, db *sqlx.DB, want int) error {
 	if err != nil {
 		return err
 	}
-	defer rows.Close() //nolint:errcheck // Err says what matters
+	defer rows.Close() //nolint:errcheck // Err returns the relevant error
 	names, err := rows.Columns()
 	if err != nil {
 		return err

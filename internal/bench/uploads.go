@@ -1,7 +1,8 @@
 package main
 
-// Durable uploads to local files, against the plainest code that is as durable, and against fileblob with the same
-// syncs. The trail is left out (audit.Discard): what it costs is measured in rows of its own.
+// This file measures durable uploads to local files. It compares them with the
+// simplest code of equal durability, and with fileblob plus the same syncs. The
+// trail is excluded (audit.Discard); other rows measure it.
 
 import (
 	"crypto/sha256"
@@ -45,7 +46,8 @@ var uploads = []row{
 	},
 }
 
-// uploading measures uploads of content of this size to fresh keys of a folder. Large objects are removed at once.
+// uploading measures uploads of the given size to fresh keys of a folder. Large
+// objects are removed at once.
 func uploading(size int, peer func(e *env, dir string) (func(key string, r io.Reader) error, error)) func(*env) (side, side, error) {
 	return func(e *env) (side, side, error) {
 		dir, err := e.dir()
@@ -102,7 +104,7 @@ func openLocal(e *env, dir string) (*blobstore.Store, error) {
 	return store, err
 }
 
-// body gives content as a request's body does: as a plain io.Reader.
+// body provides content like the body of a request, as a plain io.Reader.
 type body struct{ content []byte }
 
 func (b *body) Read(p []byte) (int, error) {
@@ -116,7 +118,7 @@ func (b *body) Read(p []byte) (int, error) {
 
 var buffers = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
 
-// copyTo copies through a pooled buffer, whatever else the two could do.
+// copyTo copies through a pooled buffer, even if r or w supports a faster way.
 func copyTo(w io.Writer, r io.Reader) error {
 	buf := buffers.Get().(*[copyBuffer]byte)
 	defer buffers.Put(buf)
@@ -124,8 +126,9 @@ func copyTo(w io.Writer, r io.Reader) error {
 	return err
 }
 
-// rawUploads is what somebody would write by hand: a temporary file, fsync, rename, fsync of the folder. It keeps no
-// metadata, refuses no key and replaces what is there.
+// rawUploads is a typical handwritten upload: a temporary file, fsync, rename,
+// and fsync of the folder. It stores no metadata, accepts every key and
+// replaces existing files.
 func rawUploads(_ *env, dir string) (func(string, io.Reader) error, error) {
 	err := os.MkdirAll(filepath.Join(dir, "invoices"), 0o700)
 	return func(key string, r io.Reader) error {
@@ -150,8 +153,8 @@ func rawUploads(_ *env, dir string) (func(string, io.Reader) error, error) {
 	}, err
 }
 
-// rawUploadsWithAttributes keeps attributes too, in a file beside the object. It is what that second file costs when
-// nothing else is done.
+// rawUploadsWithAttributes also stores attributes, in a second file. It shows
+// the minimum cost of that file.
 func rawUploadsWithAttributes(_ *env, dir string) (func(string, io.Reader) error, error) {
 	err := os.MkdirAll(filepath.Join(dir, "invoices"), 0o700)
 	return func(key string, r io.Reader) error {
@@ -189,8 +192,8 @@ func syncFile(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// fileblobUploads is fileblob with its defaults, and with the syncs that it lacks: the file before it gets its name,
-// then its attributes and the folder.
+// fileblobUploads is fileblob with its defaults and the missing syncs: of the
+// file before its rename, and then of its attributes and the folder.
 func fileblobUploads(e *env, dir string) (func(string, io.Reader) error, error) {
 	bucket, err := fileblob.OpenBucket(dir, &fileblob.Options{CreateDir: true, NoTempDir: true})
 	if err != nil {

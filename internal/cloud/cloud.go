@@ -32,7 +32,7 @@ const MaxExpiry = 7 * 24 * time.Hour
 // the access logs of the services.
 const GrantParam = "x-blobtrail-grant"
 
-// MakeByHand tells an operator how to confirm that a missing bucket is meant to
+// MakeByHand states how an operator confirms that a missing bucket is meant to
 // be new. See [provider.Fresh].
 const MakeByHand = "create it by hand and open it then"
 

@@ -26,7 +26,8 @@ type Azure struct {
 	Endpoint         string // of the account, such as http://127.0.0.1:10000/account
 	ConnectionString string
 
-	// Transport reaches it; nil: any does. Identities are accepted over TLS only.
+	// Transport is a transport for the endpoint; nil means that any works.
+	// Azurite accepts identities only over TLS.
 	Transport http.RoundTripper
 }
 
@@ -46,8 +47,8 @@ func Azurite(t testing.TB) *Azure {
 	})
 }
 
-// AzuriteTLS returns an Azurite that accepts identities, by any token that is of
-// the right form, or skips the test.
+// AzuriteTLS returns an Azurite that accepts identities, or skips the test. It
+// accepts every well-formed token.
 func AzuriteTLS(t testing.TB) *Azure {
 	t.Helper()
 	return azuriteTLS.get(t, "azurite", func() (*Azure, func(), error) {
@@ -99,7 +100,7 @@ func (a *Azure) start(ready func() bool, addr string, args ...string) (stop func
 	return start([]string{"AZURITE_ACCOUNTS=" + a.Account + ":" + a.Key}, ready, node, args...)
 }
 
-// certificate makes one for the loopback, and writes it into dir.
+// certificate creates a certificate for the loopback interface in dir.
 func certificate(dir string) (certFile, keyFile string, pool *x509.CertPool, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Browser is a running Chromium without a window.
+// Browser is a running headless Chromium.
 type Browser struct{ ctx context.Context }
 
 var chromium once[Browser]
@@ -39,7 +39,7 @@ func Chromium(t testing.TB) *Browser {
 		)
 		ctx, cancel := chromedp.NewContext(alloc)
 		end := func() {
-			cancel() // waits for the browser to close
+			cancel() // waits until the browser has closed
 			stop()
 			_ = os.RemoveAll(dir)
 		}
@@ -47,7 +47,7 @@ func Chromium(t testing.TB) *Browser {
 	})
 }
 
-// Tab opens a tab in a profile of its own; it is closed when the test ends.
+// Tab opens a tab in a new profile. It is closed when the test ends.
 func (b *Browser) Tab(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())

@@ -1,18 +1,18 @@
-// Package integration runs the cloud providers against real servers on
-// loopback: versitygw and MinIO for S3, Azurite for Azure, and for Google Cloud
-// Storage fake-gcs-server behind a [Gate], which checks the signatures that
-// fake-gcs-server does not look at. A headless Chromium shows what a browser makes
-// of the answers.
+// Package integration tests the cloud providers against real servers on the
+// loopback interface: versitygw and MinIO for S3, Azurite for Azure, and
+// fake-gcs-server for Google Cloud Storage. fake-gcs-server does not check
+// signatures, so it runs behind a [Gate] that does. A headless Chromium tests
+// the behavior of browsers.
 //
 //	servers/install.sh   # once: builds and installs the servers
-//	go test ./...        # starts what is installed, and stops it
+//	go test ./...        # starts and stops the installed servers
 //
-// Each server is started by the first test that asks for it, on a free port,
-// and stopped when the tests end, even if they are killed. A server that is not
-// installed is left out, with a message that says so; where
-// BLOBTRAIL_REQUIRE_SERVERS holds its name (or "all") it is a failure instead.
+// The first test that needs a server starts it on a free port. The server stops
+// when the tests end, even if they are killed. If a server is not installed,
+// its tests are skipped with a message. If BLOBTRAIL_REQUIRE_SERVERS contains
+// its name or "all", they fail instead.
 //
-// The figures of what is promised of crashes come from
+// The figures of the crash guarantees come from this command:
 //
 //	go test -run TestKill -kills 500 -kills-at-point 20 -v -timeout 90m
 package integration

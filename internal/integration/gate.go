@@ -1,7 +1,8 @@
 package integration
 
-// What fake-gcs-server leaves out: it takes any signature, any header and any
-// token. The gate stands in front of it and refuses as the real service does.
+// This file implements the checks missing in fake-gcs-server, which accepts any
+// signature, header and token. The gate runs in front of it and refuses
+// requests like the real service.
 
 import (
 	"crypto"
@@ -31,36 +32,35 @@ import (
 
 const tokenPath = "/oauth2/token"
 
-// Gate is the handler in front of fake-gcs-server. A request passes if it
-// carries a token that the gate issued, or if its URL has a V4 signature that
-// is right in every part.
+// Gate is the handler in front of fake-gcs-server. A request passes if it has a
+// token issued by the gate, or if its URL has a completely valid V4 signature.
 type Gate struct {
 	fake     *fakestorage.Server
 	next     http.Handler
 	accessID string
 	key      *rsa.PrivateKey
 	token    string
-	puts     sync.Mutex // makes the check of a precondition and the upload one step
+	puts     sync.Mutex // makes the check of a precondition and the upload atomic
 
 	chunks sync.Map // of resumable uploads, by upload and range -> *httptest.ResponseRecorder
 	cors   atomic.Pointer[CORS]
 }
 
-// CORS is the rule of which pages of other origins may use a bucket.
+// CORS is the rule for pages of other origins that use a bucket.
 type CORS struct {
 	Origins, Methods []string
-	ResponseHeaders  []string // which the service takes for those of requests too
+	ResponseHeaders  []string // the service also uses them as the permitted request headers
 }
 
-// SetCORS sets the rule, as that of every bucket. At first there is none.
+// SetCORS sets the rule of every bucket. Initially, there is no rule.
 func (g *Gate) SetCORS(rule *CORS) { g.cors.Store(rule) }
 
 func newGate(fake *fakestorage.Server, accessID string, key *rsa.PrivateKey) *Gate {
 	return &Gate{fake: fake, next: fake.HTTPHandler(), accessID: accessID, key: key, token: rand.Text()}
 }
 
-// Tokens gives the tokens that the gate takes, as the metadata server of a
-// machine does.
+// Tokens issues tokens that the gate accepts, like the metadata server of a
+// machine.
 func (g *Gate) Tokens() oauth2.TokenSource {
 	return oauth2.StaticTokenSource(&oauth2.Token{AccessToken: g.token})
 }
@@ -91,17 +91,17 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// allows reports whether pages of the request's origin may use that method. No
-// rule allows none.
+// allows reports whether pages of the request's origin may use the method.
+// Without a rule, no page may.
 func (c *CORS) allows(r *http.Request, method string) bool {
 	return c != nil && slices.Contains(c.Origins, r.Header.Get("Origin")) && slices.Contains(c.Methods, method)
 }
 
-// preflight answers what a browser asks before it sends.
+// preflight responds to the preflight request of a browser.
 func (c *CORS) preflight(w http.ResponseWriter, r *http.Request) {
 	method := r.Header.Get("Access-Control-Request-Method")
 	if !c.allows(r, method) {
-		return // without a header the browser refuses
+		return // without a header, the browser refuses
 	}
 	for name := range strings.SplitSeq(r.Header.Get("Access-Control-Request-Headers"), ",") {
 		known := func(s string) bool { return strings.EqualFold(s, strings.TrimSpace(name)) }
@@ -114,8 +114,8 @@ func (c *CORS) preflight(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Access-Control-Allow-Headers", strings.Join(c.ResponseHeaders, ","))
 }
 
-// corsWriter answers by the rule, and not by that of fake-gcs-server, which lets
-// everybody in.
+// corsWriter responds according to the rule. fake-gcs-server itself permits
+// every origin.
 type corsWriter struct {
 	http.ResponseWriter
 	rule  *CORS
@@ -145,9 +145,8 @@ func (w *corsWriter) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// serve passes a request on. On copies fake-gcs-server ignores the condition
-// that nothing may stand at the destination, and on deletions that of the
-// generation.
+// serve forwards a request. fake-gcs-server ignores two conditions: on copies,
+// that the destination does not exist; on deletions, the generation.
 func (g *Gate) serve(w http.ResponseWriter, r *http.Request) {
 	if _, to, ok := strings.Cut(r.URL.Path, "/rewriteTo/b/"); ok && r.URL.Query().Get("ifGenerationMatch") == "0" {
 		g.puts.Lock()
@@ -172,9 +171,9 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request) {
 	g.next.ServeHTTP(w, r)
 }
 
-// deleteGeneration deletes an object if it is of the generation that is asked
-// for. fake-gcs-server knows how to remove a generation, which is the same in a
-// bucket without versions.
+// deleteGeneration deletes an object if it has the requested generation.
+// fake-gcs-server can remove a generation. In a bucket without versions, this
+// has the same effect.
 func (g *Gate) deleteGeneration(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	q.Set("generation", q.Get("ifGenerationMatch"))
@@ -191,8 +190,9 @@ func (g *Gate) deleteGeneration(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(rec.Code)
 }
 
-// serveChunk takes a part of a resumable upload. Bytes that are there already
-// the real service ignores; fake-gcs-server would append them again.
+// serveChunk accepts a part of a resumable upload. The real service ignores
+// bytes that it has already received, but fake-gcs-server would append them
+// again.
 func (g *Gate) serveChunk(w http.ResponseWriter, r *http.Request, id string) {
 	answer, again := g.chunks.Load(id)
 	if again {
@@ -209,8 +209,8 @@ func (g *Gate) serveChunk(w http.ResponseWriter, r *http.Request, id string) {
 	_, _ = w.Write(rec.Body.Bytes())
 }
 
-// withoutMetadata leaves metadata out of the headers, where the JSON API of the
-// real service does not send it.
+// withoutMetadata removes metadata from the headers, because the JSON API of
+// the real service does not send it.
 type withoutMetadata struct{ http.ResponseWriter }
 
 func (w withoutMetadata) WriteHeader(status int) {
@@ -228,7 +228,7 @@ func refuse(w http.ResponseWriter, status int, code string, err error) {
 	_, _ = fmt.Fprintf(w, "<?xml version='1.0' encoding='UTF-8'?><Error><Code>%s</Code><Message>%s</Message></Error>", code, err)
 }
 
-// issueToken gives a token for an assertion that the service account signed.
+// issueToken issues a token for an assertion signed by the service account.
 func (g *Gate) issueToken(w http.ResponseWriter, r *http.Request) {
 	assertion := r.PostFormValue("assertion")
 	signed, signature, _ := cutLast(assertion, ".")
@@ -242,7 +242,7 @@ func (g *Gate) issueToken(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"access_token": g.token, "token_type": "Bearer", "expires_in": 3600})
 }
 
-// signBlob is the IAM method by which a program without a key file signs.
+// signBlob is the IAM method used by programs without a key file.
 func (g *Gate) signBlob(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Authorization") != "Bearer "+g.token || !strings.Contains(r.URL.Path, g.accessID) {
 		refuse(w, http.StatusForbidden, "forbidden", errors.New("iam.serviceAccounts.signBlob denied"))
@@ -263,8 +263,8 @@ func (g *Gate) signBlob(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"keyId": "1", "signedBlob": signed})
 }
 
-// verify checks a V4 signature by building what must have been signed from the
-// request that came, and never from what its URL claims.
+// verify checks a V4 signature. It builds the signed text from the received
+// request, never from the claims in its URL.
 func (g *Gate) verify(r *http.Request, now time.Time) error {
 	q := r.URL.Query()
 	signature, err := hex.DecodeString(q.Get("X-Goog-Signature"))
@@ -307,8 +307,8 @@ func (g *Gate) verify(r *http.Request, now time.Time) error {
 	return rsa.VerifyPKCS1v15(&g.key.PublicKey, crypto.SHA256, sum[:], signature)
 }
 
-// canonicalHeaders returns the signed headers as they came, each on a line.
-// Every x-goog- header has to be signed.
+// canonicalHeaders returns the signed headers as received, each on a line.
+// Every x-goog- header must be signed.
 func canonicalHeaders(r *http.Request, names []string) (string, error) {
 	if !slices.Contains(names, "host") || !slices.IsSorted(names) {
 		return "", errors.New("bad X-Goog-SignedHeaders")
@@ -339,8 +339,8 @@ func canonicalHeaders(r *http.Request, names []string) (string, error) {
 	return b.String(), nil
 }
 
-// serveSigned does what the signed headers and parameters ask for, as the
-// service's reference says.
+// serveSigned performs the action of the signed headers and parameters, as in
+// the service's reference.
 func (g *Gate) serveSigned(w http.ResponseWriter, r *http.Request) {
 	if limits := r.Header.Get("X-Goog-Content-Length-Range"); limits != "" {
 		low, high, ok := strings.Cut(limits, ",")

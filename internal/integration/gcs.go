@@ -22,15 +22,15 @@ import (
 type GCS struct {
 	Endpoint        string // such as http://127.0.0.1:4443
 	Project         string
-	AccessID        string // the service account that links are signed by
-	CredentialsFile string // the service account's key, as Google hands it out
+	AccessID        string // the service account that signs links
+	CredentialsFile string // a key file of the service account, in Google's format
 	Gate            *Gate
 }
 
 var gcs once[GCS]
 
-// FakeGCS returns the running fake-gcs-server. It is part of the tests, and so
-// never left out.
+// FakeGCS returns the running fake-gcs-server. It is part of the tests, so it
+// is never skipped.
 func FakeGCS(t testing.TB) *GCS {
 	t.Helper()
 	return gcs.get(t, "gcs", startGCS)
@@ -75,8 +75,8 @@ func startGCS() (*GCS, func(), error) {
 
 const envServeGCS = "BLOBTRAIL_TEST_SERVE_GCS"
 
-// serveGCS does not return in a process that was started by remoteGCS: it is the
-// server until its standard input ends.
+// serveGCS is the main function of a process started by remoteGCS, and does not
+// return there. It serves until its standard input ends.
 func serveGCS() {
 	if os.Getenv(envServeGCS) == "" {
 		return
@@ -92,8 +92,8 @@ func serveGCS() {
 	os.Exit(0)
 }
 
-// remoteGCS starts a fake-gcs-server in a process of its own, whose memory is
-// not that of the test.
+// remoteGCS starts a fake-gcs-server in a separate process, so that its memory
+// does not count as that of the test.
 func remoteGCS(t testing.TB) *GCS {
 	t.Helper()
 	exe, err := os.Executable()
@@ -124,8 +124,8 @@ func remoteGCS(t testing.TB) *GCS {
 	return s
 }
 
-// writeCredentials writes the file that the Google console hands out for a
-// service account.
+// writeCredentials writes a key file of a service account in the format of the
+// Google console.
 func writeCredentials(s *GCS, key *rsa.PrivateKey) error {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {

@@ -1,6 +1,6 @@
 package integration
 
-// How the servers are found, started, awaited and stopped.
+// This file implements finding, starting, awaiting and stopping servers.
 
 import (
 	"bytes"
@@ -20,8 +20,8 @@ import (
 	"time"
 )
 
-// RequireEnv names the environment variable that holds the servers which must
-// not be left out, separated by spaces or commas, or "all".
+// RequireEnv is the environment variable with the names of servers that must
+// not be skipped, separated by spaces or commas, or "all".
 const RequireEnv = "BLOBTRAIL_REQUIRE_SERVERS"
 
 const startTimeout = 30 * time.Second
@@ -29,14 +29,14 @@ const startTimeout = 30 * time.Second
 var pool struct {
 	sync.Mutex
 	stop    []func()
-	leftOut map[string]string // server -> why
+	leftOut map[string]string // server -> reason
 }
 
 // Main runs the tests of a package and stops the servers that they started.
-// It is called by TestMain.
+// Call it in TestMain.
 func Main(m *testing.M) {
 	flag.Parse()
-	// Most of what runs in parallel waits, for a service that hangs.
+	// Most parallel tests wait for a hanging service.
 	_ = flag.Set("test.parallel", "8")
 	code := m.Run()
 	pool.Lock()
@@ -50,7 +50,7 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-// once starts a server at its first call and returns the same afterwards.
+// once starts a server on its first call and then returns the same server.
 type once[T any] struct {
 	mu     sync.Mutex
 	server *T
@@ -88,7 +88,8 @@ func (o *once[T]) get(t testing.TB, name string, start func() (*T, func(), error
 	return nil
 }
 
-// missingError says that a server is not installed; that alone may leave it out.
+// missingError reports that a server is not installed. Only this error may skip
+// its tests.
 type missingError struct{ path string }
 
 func (e *missingError) Error() string {
@@ -101,7 +102,7 @@ func asMissing(err error, target **missingError) bool {
 	return ok
 }
 
-// installed returns the path of a file that install.sh makes.
+// installed returns the path of a file installed by install.sh.
 func installed(elem ...string) (string, error) {
 	_, self, _, _ := runtime.Caller(0)
 	path := filepath.Join(append([]string{filepath.Dir(self), "servers"}, elem...)...)
@@ -111,7 +112,7 @@ func installed(elem ...string) (string, error) {
 	return path, nil
 }
 
-// freeAddr returns a loopback address on which nobody listens.
+// freeAddr returns an unused loopback address.
 func freeAddr() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -121,11 +122,12 @@ func freeAddr() (string, error) {
 	return l.Addr().String(), nil
 }
 
-// watch runs a command until its own standard input ends, which it does even
-// when this process is killed.
+// watch runs a command until its standard input ends, even if this process is
+// killed.
 const watch = `"$@" <&- & pid=$!; cat >/dev/null; kill $pid; wait $pid`
 
-// start runs a server until stop is called, and returns when ready says so.
+// start starts a server and returns once ready reports true. stop ends the
+// server.
 func start(env []string, ready func() bool, name string, args ...string) (stop func(), err error) {
 	cmd := exec.Command("/bin/sh", append([]string{"-c", watch, "sh", name}, args...)...)
 	cmd.Env = append(os.Environ(), env...)
@@ -140,7 +142,7 @@ func start(env []string, ready func() bool, name string, args ...string) (stop f
 	}
 	stop = func() {
 		_ = stdin.Close()
-		_ = cmd.Wait() // it was killed, which is an error of its own
+		_ = cmd.Wait() // the error reports the kill
 	}
 	for deadline := time.Now().Add(startTimeout); ; {
 		if ready() {
@@ -150,11 +152,11 @@ func start(env []string, ready func() bool, name string, args ...string) (stop f
 			stop()
 			return nil, fmt.Errorf("not ready after %v; it said: %s", startTimeout, out.String())
 		}
-		time.Sleep(10 * time.Millisecond) // between two looks at the condition
+		time.Sleep(10 * time.Millisecond) // between checks
 	}
 }
 
-// answers returns a condition: that a GET of url has a status of at most that.
+// answers returns a condition: a GET of url returns at most the given status.
 func answers(url string, status int) func() bool {
 	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	return func() bool {

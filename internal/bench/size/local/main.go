@@ -1,4 +1,5 @@
-// A program that stores local files and keeps its trail in SQLite. It exists to be weighed.
+// A program that stores local files and its trail in SQLite. It only serves to
+// measure its size.
 package main
 
 import (

@@ -1,4 +1,5 @@
-// The program in ../local, which can store in S3 too. It exists to be weighed.
+// The program in ../local with S3 in addition. It only serves to measure its
+// size.
 package main
 
 import (

@@ -1,4 +1,5 @@
-// A program that keeps a trail and signs links, and stores nothing. It exists to be weighed.
+// A program with a trail and signed links, but without storage. It only serves
+// to measure its size.
 package main
 
 import (

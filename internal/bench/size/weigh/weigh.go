@@ -1,5 +1,5 @@
-// Package weigh is the body of the programs below internal/bench/size, which exist
-// to be weighed: it stores a file and records it.
+// Package weigh is the shared code of the programs below internal/bench/size,
+// which only serve to measure their size. It stores a file and records it.
 package weigh
 
 import (
@@ -17,13 +17,13 @@ func Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer trail.Close(ctx) //nolint:errcheck // it is never run
+	defer trail.Close(ctx) //nolint:errcheck // never runs
 	store, err := blobstore.Open(ctx, "local://./weight?create=true", trail,
 		&blobstore.Options{DefaultActor: audit.Actor{UserID: "weight"}})
 	if err != nil {
 		return err
 	}
-	defer store.Close(ctx) //nolint:errcheck // it is never run
+	defer store.Close(ctx) //nolint:errcheck // never runs
 	_, err = store.Upload(ctx, "a", strings.NewReader("a"), nil)
 	return err
 }
