@@ -15,7 +15,7 @@ import (
 	"github.com/blobtrail/blobtrail/secret"
 )
 
-// options describe a fresh container of a.
+// options returns options for a new container of a.
 func (a *Azure) options() *azurestore.Options {
 	return &azurestore.Options{Container: bucketName(), ConnectionString: secret.New(a.ConnectionString), Create: true}
 }
@@ -34,7 +34,7 @@ func TestAzureOpen(t *testing.T) {
 		change(o)
 		begun := time.Now()
 		b, err := azurestore.Open(t.Context(), o)
-		assert.Less(t, time.Since(begun), 15*time.Second) // 5 on a machine that has time
+		assert.Less(t, time.Since(begun), 15*time.Second) // 5 s on an idle machine
 		if err == nil {
 			assert.NoError(t, b.Close())
 		} else {

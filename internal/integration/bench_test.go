@@ -1,7 +1,6 @@
 package integration
 
-// Both sides of the figures that the providers are held to: ours beside what
-// the Go CDK or the SDK does, in one run.
+// This file compares the providers with the Go CDK and the SDKs, in one run.
 
 import (
 	"bytes"
@@ -85,7 +84,7 @@ func BenchmarkS3Put(b *testing.B) {
 	}
 }
 
-// peak returns by how many bytes the heap grew at most while do ran.
+// peak returns the maximum growth of the heap in bytes while do runs.
 func peak(do func()) uint64 {
 	runtime.GC()
 	var before runtime.MemStats
@@ -115,8 +114,8 @@ func peak(do func()) uint64 {
 
 var streamMiB = flag.Int64("stream-mib", 0, "size of the streams whose heap is measured; 0: 300, 100 to Azurite, which is slow, and 40 for each of eight at once")
 
-// Large streams must pass in a bounded heap; the services run in processes of
-// their own.
+// Large streams must pass in a bounded heap. The services run in separate
+// processes.
 func TestHeapOfLargeStreams(t *testing.T) {
 	const mib = 1 << 20
 	size := func(def int64) int64 {

@@ -1,7 +1,8 @@
 package integration
 
-// What a real browser makes of the answers: whether it sends where the rules of CORS let it, under which name it saves a
-// file, and whether it runs what it should not.
+// This file tests responses in a real browser: whether it sends requests as
+// CORS permits, under which name it saves a file, and whether it runs stored
+// scripts.
 
 import (
 	"bytes"
@@ -46,7 +47,8 @@ import (
 //go:embed testdata/upload.html
 var pages embed.FS
 
-// app is a host: pages and its interface on one origin, files on another.
+// app is an application with pages and an API on one origin, and files on
+// another.
 type app struct {
 	t      *testing.T
 	ctx    context.Context // of the user "anna"
@@ -54,7 +56,7 @@ type app struct {
 	store  *blobstore.Store
 	origin string // of the pages
 	mux    *http.ServeMux
-	ran    sync.Map // which scripts told that they ran
+	ran    sync.Map // scripts that reported that they ran
 }
 
 func newApp(t *testing.T, bucket driver.Bucket, links func(origin string) *blobhttp.LinksOptions) *app {
@@ -89,7 +91,7 @@ func newApp(t *testing.T, bucket driver.Bucket, links func(origin string) *blobh
 	return a
 }
 
-// uploaded is what the page tells.
+// uploaded is the report of the page.
 type uploaded struct {
 	Failed    string
 	Method    string
@@ -101,11 +103,11 @@ type uploaded struct {
 	File      blobhttp.UploadedFile
 }
 
-// upload lets the page upload a file of random bytes.
+// upload makes the page upload a file of random bytes.
 func (a *app) upload(tab context.Context, name string, size int, exact bool) (out uploaded) {
 	a.t.Helper()
 	call := fmt.Sprintf(`upload(%q, "application/octet-stream", %d, %t).then(JSON.stringify)`, name, size, exact)
-	// Over a line on which there is something to show.
+	// Limit the bandwidth, so that the page shows progress.
 	_, err := cdp.Call(tab, chromedp.FromContext(tab).Target, network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{
 		MatchedNetworkConditions: []*network.Conditions{{DownloadThroughput: -1, UploadThroughput: 6 << 20}},
 	})
@@ -117,7 +119,8 @@ func (a *app) upload(tab context.Context, name string, size int, exact bool) (ou
 	return out
 }
 
-// TestBrowserUploadsStraightToTheBackend lets a page send files to another origin: before that allows it, and after.
+// TestBrowserUploadsStraightToTheBackend sends files from a page to another
+// origin, before and after the origin permits it.
 func TestBrowserUploadsStraightToTheBackend(t *testing.T) {
 	chrome := Chromium(t)
 	for name, c := range map[string]struct {
@@ -201,12 +204,12 @@ func TestBrowserUploadsStraightToTheBackend(t *testing.T) {
 	}
 }
 
-// keepOpen is a bucket that a store does not close.
+// keepOpen is a bucket that a store cannot close.
 type keepOpen struct{ driver.Bucket }
 
 func (keepOpen) Close() error { return nil }
 
-// saves opens an address that the browser saves, and returns the file's path.
+// saves opens a URL that the browser saves, and returns the path of the file.
 func saves(t *testing.T, tab context.Context, address string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -256,7 +259,8 @@ func (a *app) link(key string, opts *blobstore.LinkOptions) string {
 	return l.URL()
 }
 
-// TestBrowserSavesUnicodeNames holds that the name on the disk is the one that was uploaded, from every backend.
+// TestBrowserSavesUnicodeNames checks that the saved file has the uploaded
+// name, from every backend.
 func TestBrowserSavesUnicodeNames(t *testing.T) {
 	chrome := Chromium(t)
 	for _, be := range append([]backend{{name: "local", open: func(t testing.TB) driver.Bucket { return openURL(t, "local://"+t.TempDir()) }}}, backends...) {
@@ -275,8 +279,9 @@ func TestBrowserSavesUnicodeNames(t *testing.T) {
 	}
 }
 
-// TestBrowserRunsNoStoredScript uploads scripts in the forms that browsers run, and opens them in every way that a page
-// can: directly, in frames, as pictures, as scripts. The control shows that they run where nothing holds them.
+// TestBrowserRunsNoStoredScript uploads scripts in every form that browsers
+// run, and opens them in every way that a page can: directly, in frames, as
+// images and as scripts. A control shows that they run without protection.
 func TestBrowserRunsNoStoredScript(t *testing.T) {
 	chrome := Chromium(t)
 	for title, inline := range map[string][]string{
@@ -303,7 +308,7 @@ func TestBrowserRunsNoStoredScript(t *testing.T) {
 			const last = "last.html"
 			hostile := files("stored")
 			control := map[string][2]string{last: files(last)["page.html"]}
-			for _, name := range []string{"page.html", "picture.svg", "page.xhtml"} { // the others don't run by themselves
+			for _, name := range []string{"page.html", "picture.svg", "page.xhtml"} { // the others do not run without a page
 				control[name] = files(name)[name]
 			}
 			a.mux.HandleFunc("/control/", func(w http.ResponseWriter, r *http.Request) {
@@ -346,7 +351,8 @@ func TestBrowserRunsNoStoredScript(t *testing.T) {
 				_, err := chromedp.Run(tab, chromedp.Poll[bool](`document.title === "loaded"`))
 				require.NoError(t, err)
 			}
-			// A script that ran would have told so before this one of the same browser does.
+			// An earlier script would have reported before this one of the same
+			// browser.
 			runs(last)
 			_, ran := a.ran.Load("stored")
 			assert.False(t, ran, "only the control may run")
@@ -354,12 +360,12 @@ func TestBrowserRunsNoStoredScript(t *testing.T) {
 	}
 }
 
-// redPage is a PDF of one page that is red all over.
+// redPage is a PDF with one red page.
 const redPage = "%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj 2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj " +
 	"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 500 500]/Contents 4 0 R>>endobj " +
 	"4 0 obj<</Length 26>>stream\n1 0 0 rg 0 0 500 500 re f \nendstream endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
 
-// red counts the red pixels that a tab shows.
+// red counts the red pixels in a tab.
 func red(tab context.Context) (n int, err error) {
 	shot, err := chromedp.Run(tab, chromedp.CaptureScreenshot())
 	if err != nil {
@@ -379,7 +385,8 @@ func red(tab context.Context) (n int, err error) {
 	return n, nil
 }
 
-// TestBrowserShowsPDF holds that the headers which keep content harmless let a browser's viewer work.
+// TestBrowserShowsPDF checks that the protective headers permit the browser's
+// PDF viewer.
 func TestBrowserShowsPDF(t *testing.T) {
 	chrome := Chromium(t)
 	a := newApp(t, openURL(t, "local://"+t.TempDir()), noLinksOptions)

@@ -1,7 +1,8 @@
 package integration
 
-// Store.Check where the service refuses one thing, is dead, or hangs: it must
-// name what is missing, in the words of those who grant it.
+// This file tests Store.Check with a service that refuses one operation, is
+// dead, or hangs. Check must name the missing permission in the terms of the
+// service.
 
 import (
 	"context"
@@ -28,7 +29,7 @@ import (
 	"github.com/blobtrail/blobtrail/secret"
 )
 
-// checking makes a store over b and checks it.
+// checking creates a store on b and checks it.
 func checking(t *testing.T, b driver.Bucket) error {
 	t.Helper()
 	trail := &audit.Memory{}
@@ -36,7 +37,7 @@ func checking(t *testing.T, b driver.Bucket) error {
 	require.NoError(t, err)
 	begun := time.Now()
 	err = store.Check(t.Context())
-	require.Less(t, time.Since(begun), 15*time.Second) // 5 on a machine that has time
+	require.Less(t, time.Since(begun), 15*time.Second) // 5 s on an idle machine
 	entries := 0
 	for e, err := range trail.Entries(t.Context(), audit.Query{}) {
 		require.NoError(t, err)
@@ -56,14 +57,14 @@ func requireStep(t *testing.T, err error, step, need string) {
 	t.Log(err)
 }
 
-// swapped are credentials that change.
+// swapped contains replaceable credentials.
 type swapped struct {
 	atomic.Pointer[aws.Credentials]
 }
 
 func (s *swapped) Retrieve(context.Context) (aws.Credentials, error) { return *s.Load(), nil }
 
-// assumed returns temporary credentials with a policy of their own.
+// assumed returns temporary credentials with the given policy.
 func (s *S3) assumed(t *testing.T, policy string) *aws.Credentials {
 	t.Helper()
 	client := sts.New(sts.Options{
@@ -157,7 +158,7 @@ func TestCheckNamesThePermissionOnGCS(t *testing.T) {
 	}
 }
 
-// A dead service is told within 5 seconds, however it is dead.
+// Check reports a dead service within 5 seconds, in every form of failure.
 func TestCheckOfADeadService(t *testing.T) {
 	t.Parallel()
 	for name, open := range throughFaults {
@@ -179,7 +180,7 @@ func TestCheckOfADeadService(t *testing.T) {
 	}
 }
 
-// A SAS token is a part of every URL, and the errors of HTTP name URLs.
+// A SAS token is part of every URL, and HTTP errors contain URLs.
 func TestErrorsHoldNoSASToken(t *testing.T) {
 	t.Parallel()
 	a := Azurite(t)

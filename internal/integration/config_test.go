@@ -1,6 +1,7 @@
 package integration
 
-// The variables of package config lead to each real service, credentials too.
+// This file tests that the variables of package config, including credentials,
+// lead to each real service.
 
 import (
 	"log/slog"
@@ -58,7 +59,7 @@ func TestConfigReachesTheServices(t *testing.T) {
 	}
 }
 
-// redeemAndRevoke serves links as docs/start.md does, with nothing set for them.
+// redeemAndRevoke serves links with default settings, like docs/start.md.
 func redeemAndRevoke(t *testing.T, app *blobtrail.App) {
 	t.Helper()
 	handler := blobhttp.Links(app.Store, nil)
@@ -79,7 +80,7 @@ func redeemAndRevoke(t *testing.T, app *blobtrail.App) {
 	assert.Equal(t, http.StatusGone, get(once))
 }
 
-// driverBucket makes a bucket, which config never does on S3.
+// driverBucket creates a bucket, because config never creates one on S3.
 func driverBucket(t *testing.T, s *S3, name string) {
 	t.Helper()
 	b, err := driver.Open(t.Context(), "s3://"+name+"?create=true&region=us-east-1&use_path_style=true&sse=none&endpoint="+s.Endpoint, driver.Credentials{AccessKey: secret.New(s.AccessKey), SecretKey: secret.New(s.SecretKey)})

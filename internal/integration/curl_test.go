@@ -1,8 +1,8 @@
 package integration
 
-// A client that shares no code with the library. curl uses our links, and does
-// the same once more with a signature of its own; the service must see no
-// difference.
+// This file tests a client that shares no code with the library. curl uses our
+// links, and repeats each request with its own signature. The service must
+// respond identically.
 
 import (
 	"bytes"
@@ -22,13 +22,13 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
-// seen is what a client saw of an answer; of an error, its code.
+// seen is the client's view of a response. For an error, it has the code.
 type seen struct {
 	Status, Type, ETag string
 	Body               string
 }
 
-// curl sends a request and returns what came back.
+// curl sends a request and returns the response.
 func curl(t *testing.T, method, url string, headers http.Header, body []byte, args ...string) seen {
 	t.Helper()
 	const marks = "\n%{http_code}\n%{content_type}\n%header{etag}"
@@ -57,7 +57,7 @@ func curl(t *testing.T, method, url string, headers http.Header, body []byte, ar
 	n := len(lines)
 	got := seen{Status: lines[n-3], Type: lines[n-2], ETag: lines[n-1], Body: strings.Join(lines[:n-3], "\n")}
 	if _, rest, ok := strings.Cut(got.Body, "<Code>"); ok {
-		got.Body, _, _ = strings.Cut(rest, "</Code>") // the rest is of this one request
+		got.Body, _, _ = strings.Cut(rest, "</Code>") // the rest is specific to this request
 	}
 	return got
 }
@@ -76,7 +76,7 @@ func TestCurlUsesLinksAndSignsItself(t *testing.T) {
 			if header = header.Clone(); header == nil {
 				header = http.Header{}
 			}
-			header.Set("X-Amz-Content-Sha256", fmt.Sprintf("%x", sha256.Sum256(body))) // older ones don't send it
+			header.Set("X-Amz-Content-Sha256", fmt.Sprintf("%x", sha256.Sum256(body))) // older versions do not send it
 			return curl(t, method, address, header, body, "--aws-sigv4", "aws:amz:us-east-1:s3", "--user", s.AccessKey+":"+secret)
 		}
 		object := func() string {
@@ -89,7 +89,7 @@ func TestCurlUsesLinksAndSignsItself(t *testing.T) {
 			require.NoError(t, errors.Join(err, r.Close()))
 			return r.Attributes.ContentType + ": " + string(p)
 		}
-		// twice does the same by a link and by curl's own signature.
+		// twice sends the same request by a link and with curl's own signature.
 		twice := func(method string, so driver.SignOptions, body []byte) (seen, string) {
 			before, _ := b.Blob().ReadAll(ctx, key)
 			so.Method = method
@@ -115,7 +115,7 @@ func TestCurlUsesLinksAndSignsItself(t *testing.T) {
 		missing, _ := twice(http.MethodGet, driver.SignOptions{}, nil)
 		assert.Equal(t, "404", missing.Status)
 
-		// A wrong signature of either is refused alike.
+		// An invalid signature of either kind is refused in the same way.
 		link := signed(t, b, key, driver.SignOptions{Method: http.MethodGet})
 		refused := curl(t, http.MethodGet, strings.Replace(link.URL, "X-Amz-Signature=", "X-Amz-Signature=0", 1), nil, nil)
 		assert.Equal(t, seen{Status: "403", Type: "application/xml", Body: "SignatureDoesNotMatch"}, refused)

@@ -1,7 +1,7 @@
 package integration
 
-// Direct uploads: what a client sends straight to each service under a ticket,
-// right and wrong, and what becomes of what is given up.
+// This file tests direct uploads: valid and invalid content that a client sends
+// to each service under a ticket, and abandoned uploads.
 
 import (
 	"bytes"
@@ -26,13 +26,13 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/s3store"
 )
 
-// ticketed is a store of which clients have tickets.
+// ticketed is a store whose clients have tickets.
 type ticketed struct {
 	*blobstore.Store
 	ctx    context.Context
 	bucket driver.Bucket
 	trail  *audit.Memory
-	ahead  atomic.Int64 // of the trail's clock
+	ahead  atomic.Int64 // advance of the trail's clock
 }
 
 func newTicketed(t *testing.T, b driver.Bucket) *ticketed {
@@ -43,7 +43,7 @@ func newTicketed(t *testing.T, b driver.Bucket) *ticketed {
 	return d
 }
 
-// again opens the same bucket and trail as another process does.
+// again opens the same bucket and trail like another process.
 func (d *ticketed) again(t *testing.T) *blobstore.Store {
 	t.Helper()
 	s, err := blobstore.New(posing{d.bucket, d.bucket.Info()}, d.trail, nil)
@@ -51,7 +51,7 @@ func (d *ticketed) again(t *testing.T) *blobstore.Store {
 	return s
 }
 
-// send does what a client does with a ticket.
+// send uploads data under a ticket like a client.
 func send(t *testing.T, tk *blobstore.Ticket, contentType string, data []byte) (status int, answer string) {
 	t.Helper()
 	l := tk.Link
@@ -66,7 +66,7 @@ func send(t *testing.T, tk *blobstore.Ticket, contentType string, data []byte) (
 	return status, string(body)
 }
 
-// everything returns the keys of all that lies in the bucket, private ones too.
+// everything returns all keys in the bucket, including private ones.
 func (d *ticketed) everything(t *testing.T) (keys []string) {
 	t.Helper()
 	for o, err := range d.bucket.List(d.ctx, &blob.ListOptions{}) {
@@ -96,7 +96,7 @@ func TestDirectUploads(t *testing.T) {
 				require.NoError(t, err)
 				return tk
 			}
-			// complete finishes an upload that must be right.
+			// complete completes a valid upload.
 			complete := func(t *testing.T, d *ticketed, s *blobstore.Store, tk *blobstore.Ticket) *blobstore.Object {
 				t.Helper()
 				obj, err := s.Ticket(tk.Key, tk.ID).Complete(d.ctx)
@@ -148,9 +148,9 @@ func TestDirectUploads(t *testing.T) {
 					status, _ := send(t, tk, bad.typ, bad.data)
 					require.Less(t, status, 500)
 					_, err := d.Ticket(tk.Key, tk.ID).Complete(d.ctx)
-					if status >= 400 { // by the service; the client may do it right
+					if status >= 400 { // refused by the service; the client may retry with valid content
 						require.ErrorIs(t, err, fs.ErrNotExist)
-						if bad.options.MaxSize > 0 && bad.options.MaxSize < size { // nothing is right
+						if bad.options.MaxSize > 0 && bad.options.MaxSize < size { // no content is valid
 							require.Empty(t, d.everything(t))
 							return
 						}
@@ -181,7 +181,7 @@ func TestDirectUploads(t *testing.T) {
 				status, _ := send(t, tk, pdf, right)
 				require.Less(t, status, 300)
 				var before int
-				if strings.HasPrefix(be.name, "s3") { // what a process left that was killed while it completed it
+				if strings.HasPrefix(be.name, "s3") { // leftovers of a process killed during completion
 					name := bucketOf(d.bucket)
 					_, err := s3Client(t, d.bucket).CreateMultipartUpload(d.ctx, &s3.CreateMultipartUploadInput{Bucket: &name, Key: &tk.Key})
 					require.NoError(t, err)
@@ -198,7 +198,7 @@ func TestDirectUploads(t *testing.T) {
 					o := *s3Options(t, be)
 					o.Bucket, o.StaleAfter = bucketOf(d.bucket), time.Second
 					b := openS3(t, &o)
-					require.Eventually(t, func() bool { return time.Since(begun) > 3*time.Second }, time.Minute, 50*time.Millisecond) // it is stale, by whole seconds
+					require.Eventually(t, func() bool { return time.Since(begun) > 3*time.Second }, time.Minute, 50*time.Millisecond) // wait until it is stale, by whole seconds
 					later, err = blobstore.New(b, d.trail, nil)
 					require.NoError(t, err)
 				}
@@ -226,7 +226,7 @@ func TestDirectUploads(t *testing.T) {
 	table.print(t)
 }
 
-// s3Options describe the server of a backend.
+// s3Options returns options for the server of a backend.
 func s3Options(t *testing.T, be backend) *s3store.Options {
 	t.Helper()
 	if be.name == "s3/minio" {

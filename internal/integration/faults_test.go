@@ -1,8 +1,8 @@
 package integration
 
-// Services that are down, hang, answer nonsense or are cut off: every call must
-// end in time, with a success or with an error, and what stands in the bucket
-// must fit to that.
+// This file tests services that are down, hang, send garbage or are cut off.
+// Every call must end in time with success or an error, and the state of the
+// bucket must match the result.
 
 import (
 	"bytes"
@@ -27,11 +27,11 @@ import (
 	"github.com/blobtrail/blobtrail/secret"
 )
 
-// faulty stands between a provider and its service.
+// faulty is a proxy between a provider and its service.
 type faulty struct {
 	*httptest.Server
 	next  http.Handler
-	fault atomic.Pointer[func(w http.ResponseWriter, r *http.Request) bool] // reports that it answered
+	fault atomic.Pointer[func(w http.ResponseWriter, r *http.Request) bool] // returns true if it has responded
 }
 
 func newFaulty(t *testing.T, endpoint string) *faulty {
@@ -60,7 +60,7 @@ func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (f *faulty) set(fault func(w http.ResponseWriter, r *http.Request) bool) { f.fault.Store(&fault) }
 
-// cut ends the connection at once.
+// cut closes the connection immediately.
 func cut(w http.ResponseWriter) {
 	c, _, err := w.(http.Hijacker).Hijack()
 	if err == nil {
@@ -70,7 +70,7 @@ func cut(w http.ResponseWriter) {
 
 const stall = 2 * time.Second
 
-// throughFaults opens a fresh bucket, directly and by way of a faulty.
+// throughFaults opens a new bucket, directly and through a faulty.
 var throughFaults = map[string]func(t *testing.T) (direct, faulted driver.Bucket, f *faulty){
 	"s3/versitygw": func(t *testing.T) (driver.Bucket, driver.Bucket, *faulty) {
 		o := VersityGW(t).options()
@@ -95,7 +95,7 @@ var throughFaults = map[string]func(t *testing.T) (direct, faulted driver.Bucket
 		o := g.options()
 		direct := openGCS(t, o)
 		f := newFaulty(t, o.Endpoint)
-		// fake-gcs-server honours links by its own name only.
+		// fake-gcs-server accepts links only under its own name.
 		o.PublicEndpoint, o.Endpoint, o.StallTimeout = o.Endpoint, f.URL, stall
 		return direct, openGCS(t, o), f
 	},
@@ -124,7 +124,7 @@ func TestFaults(t *testing.T) {
 		name    string
 		fault   fault
 		limit   time.Duration
-		succeed bool // it must
+		succeed bool // the call must succeed
 	}{
 		{"500 three times", times(3, status(500)), time.Minute, true},
 		{"503 three times", times(3, status(503)), time.Minute, true},
@@ -177,7 +177,8 @@ func TestFaults(t *testing.T) {
 							continue
 						}
 						assert.False(t, errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist), "%v", err)
-						// The effect may stand, whole, or be missing; the store looks.
+						// The effect may be complete or missing; the store
+						// finds out.
 						if r, err := direct.Read(ctx, key, 0, -1); err == nil {
 							got, err := io.ReadAll(r)
 							require.NoError(t, err)
@@ -231,7 +232,7 @@ func TestCutDownload(t *testing.T) {
 	}
 }
 
-// cutting ends the connection after some bytes.
+// cutting closes the connection after some bytes.
 type cutting struct {
 	http.ResponseWriter
 	left int
@@ -249,8 +250,8 @@ func (c *cutting) Write(p []byte) (int, error) {
 
 func (c *cutting) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
-// A connection that is cut while the content is sent must leave neither an
-// object nor a multipart upload.
+// If the connection is cut while the content is sent, neither an object nor a
+// multipart upload may remain.
 func TestCutUpload(t *testing.T) {
 	for name, open := range throughFaults {
 		t.Run(name, func(t *testing.T) {
@@ -284,7 +285,7 @@ func TestCutUpload(t *testing.T) {
 	}
 }
 
-// One that never answers must not hold up opening.
+// A server that never responds must not block opening.
 func TestHangingServer(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -303,7 +304,7 @@ func TestHangingServer(t *testing.T) {
 			begun := time.Now()
 			_, err := driver.Open(t.Context(), u, driver.Credentials{})
 			assert.ErrorContains(t, err, "did not respond within 5s")
-			assert.Less(t, time.Since(begun), 15*time.Second) // 5 on a machine that has time
+			assert.Less(t, time.Since(begun), 15*time.Second) // 5 s on an idle machine
 		})
 	}
 	wg.Wait()

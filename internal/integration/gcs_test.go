@@ -17,7 +17,7 @@ import (
 	"github.com/blobtrail/blobtrail/secret"
 )
 
-// options describe a fresh bucket of g.
+// options returns options for a new bucket of g.
 func (g *GCS) options() *gcsstore.Options {
 	return &gcsstore.Options{Bucket: bucketName(), Endpoint: g.Endpoint, CredentialsFile: g.CredentialsFile, Create: true}
 }
@@ -36,7 +36,7 @@ func TestGCSOpen(t *testing.T) {
 		change(o)
 		begun := time.Now()
 		b, err := gcsstore.Open(t.Context(), o)
-		assert.Less(t, time.Since(begun), 15*time.Second) // 5 on a machine that has time
+		assert.Less(t, time.Since(begun), 15*time.Second) // 5 s on an idle machine
 		if err == nil {
 			assert.NoError(t, b.Close())
 		}
@@ -70,7 +70,7 @@ func TestGCSOpen(t *testing.T) {
 
 func TestGCSSignsByIAM(t *testing.T) {
 	g := FakeGCS(t)
-	// Credentials of a machine: tokens, but no key.
+	// A machine has credentials with tokens, but without a key.
 	source := openGCS(t, g.options())
 
 	o := &gcsstore.Options{
@@ -93,8 +93,8 @@ func TestGCSSignsByIAM(t *testing.T) {
 	require.Empty(t, b.Info().Capabilities.Links.Methods, "nobody is known who could sign")
 }
 
-// Content of unknown size is sent without its checksum, and so what the service
-// says that it stored must be compared.
+// Content of unknown size is sent without a checksum. The provider must
+// therefore compare the checksum reported by the service.
 func TestGCSFindsDamagedUploads(t *testing.T) {
 	direct, b, f := throughFaults["gcs/fake+gate"](t)
 	f.set(func(w http.ResponseWriter, r *http.Request) bool {

@@ -1,7 +1,8 @@
 package integration
 
-// Links without a key of the account: signed by a user-delegation key, by IAM,
-// or by temporary credentials; and links for another address than the program's.
+// This file tests links signed without an account key: by a user-delegation
+// key, by IAM, or with temporary credentials. It also tests links with a public
+// address.
 
 import (
 	"context"
@@ -33,7 +34,7 @@ import (
 	"github.com/blobtrail/blobtrail/secret"
 )
 
-// identity is a token credential of the form that Azurite looks at.
+// identity is a token credential in the form that Azurite checks.
 type identity struct{ audience string }
 
 func (i identity) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
@@ -45,7 +46,7 @@ func (i identity) GetToken(context.Context, policy.TokenRequestOptions) (azcore.
 	return azcore.AccessToken{Token: token, ExpiresOn: time.Now().Add(time.Hour)}, err
 }
 
-// delegated is Azure as a program with an identity but without a key uses it.
+// delegated is Azure used by a program with an identity but without a key.
 var delegated = backend{name: "azure/delegated", open: func(t testing.TB) driver.Bucket {
 	a := AzuriteTLS(t)
 	return openAzure(t, &azurestore.Options{
@@ -54,8 +55,8 @@ var delegated = backend{name: "azure/delegated", open: func(t testing.TB) driver
 	})
 }}
 
-// delegationKey asks for a user-delegation key, of which Azurite gives the same
-// for the same times and the same identity.
+// delegationKey requests a user-delegation key. Azurite returns the same key
+// for the same times and identity.
 func (a *Azure) delegationKey(t *testing.T, start, expiry, oid, tid string) []byte {
 	t.Helper()
 	token, err := identity{"https://storage.azure.com"}.GetToken(t.Context(), policy.TokenRequestOptions{})
@@ -87,8 +88,8 @@ func TestAzureIdentity(t *testing.T) {
 	status, _ := use(t, link, nil)
 	require.Equal(t, 200, status)
 
-	// Azurite does not know the correlation id, by which the grant is found in
-	// the service's logs, so that its signature is checked here.
+	// Azurite does not support the correlation ID, which identifies the grant
+	// in the service's logs. The test therefore verifies the signature itself.
 	a := AzuriteTLS(t)
 	link = signed(t, b, "k", driver.SignOptions{Method: http.MethodGet, GrantID: "GRANT0123456789ABCDEF", ResponseType: "text/x"})
 	u, err := url.Parse(link.URL)
@@ -104,7 +105,7 @@ func TestAzureIdentity(t *testing.T) {
 	}, "\n"))
 	assert.Equal(t, base64.StdEncoding.EncodeToString(mac.Sum(nil)), q.Get("sig"))
 
-	// A key holds for long links too, as far as the service delegates.
+	// A key also signs long links, up to the service's limit.
 	link = signed(t, b, "k", driver.SignOptions{Method: http.MethodGet, Expires: time.Now().Add(6 * 24 * time.Hour)})
 	status, _ = use(t, link, nil)
 	require.Equal(t, 200, status)
@@ -118,7 +119,7 @@ func TestAzureIdentity(t *testing.T) {
 	require.ErrorContains(t, err, "rejected the credentials")
 }
 
-// Temporary credentials have a token, which links need as well.
+// Temporary credentials have a token, which links need too.
 func TestS3SessionToken(t *testing.T) {
 	s := MinIO(t)
 	o := s.options()
@@ -157,7 +158,7 @@ func TestS3SessionToken(t *testing.T) {
 	require.ErrorIs(t, err, fs.ErrPermission)
 }
 
-// The bucket as a part of the host, as at Amazon's.
+// The bucket is part of the host name, as at Amazon.
 func TestS3VirtualHost(t *testing.T) {
 	s := VersityGW(t)
 	u, err := url.Parse(s.Endpoint)
@@ -187,8 +188,8 @@ func TestS3VirtualHost(t *testing.T) {
 	require.NoError(t, b.Delete(t.Context(), key, &driver.DeleteOptions{}))
 }
 
-// Where clients reach the service by another address than the program, links
-// name that, and the program itself never uses it.
+// If clients reach the service by another address than the program, links
+// contain that address, and the program never uses it.
 func TestPublicEndpoint(t *testing.T) {
 	for name, open := range map[string]func(t *testing.T) (b driver.Bucket, internal, public string){
 		"s3/versitygw": func(t *testing.T) (driver.Bucket, string, string) {

@@ -2,7 +2,8 @@
 
 package integration
 
-// kill -9 and soaking as in internal/crash, on a service that outlives its clients.
+// This file repeats the kills and the soak of internal/crash on a service that
+// outlives its clients.
 
 import (
 	"context"
@@ -29,8 +30,8 @@ var (
 	soakKills    = flag.Duration("soak-kills", 2*time.Second, "the time between two kills of a soak")
 )
 
-// counting passes everything on to a service, to its end even if the client is
-// gone, and knows how many requests are under way.
+// counting forwards every request to a service, even after the client has gone.
+// It counts the requests in progress.
 type counting struct {
 	*httptest.Server
 	running atomic.Int64
@@ -52,14 +53,14 @@ func newCounting(t *testing.T, endpoint string) *counting {
 	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c.running.Add(1)
 		defer c.running.Add(-1)
-		// Without the methods and the context that tell that the client is gone.
+		// Hide the methods and the context that report a gone client.
 		proxy.ServeHTTP(struct{ http.ResponseWriter }{w}, r.WithContext(context.WithoutCancel(r.Context())))
 	}))
 	t.Cleanup(c.Close)
 	return c
 }
 
-// newSites makes the function that makes sites on PostgreSQL and versitygw.
+// newSites returns a function that creates sites on PostgreSQL and versitygw.
 func newSites(t *testing.T) func() crash.Site {
 	t.Helper()
 	service, database := VersityGW(t), testdb.OwnPostgres(t)
@@ -77,7 +78,7 @@ func newSites(t *testing.T) func() crash.Site {
 				require.Eventually(t, func() bool { return proxy.running.Load() == 0 }, time.Minute, time.Millisecond,
 					"the service still works for the dead")
 				if died := time.Now(); len(uploads(t, b)) > 0 {
-					// Until they are stale, by a clock of whole seconds.
+					// Wait until they are stale, by a clock of whole seconds.
 					require.Eventually(t, func() bool { return time.Since(died) > 2*time.Second }, time.Minute, 50*time.Millisecond)
 				}
 			},
@@ -86,8 +87,7 @@ func newSites(t *testing.T) func() crash.Site {
 	}
 }
 
-// TestKill takes about as long as what -kills and -kills-at-point say, in
-// seconds.
+// TestKill takes about one second for each kill of -kills and -kills-at-point.
 func TestKill(t *testing.T) { crash.Kill(t, newSites(t), *kills, *killsAtPoint) }
 
 func TestSoak(t *testing.T) { crash.Soak(t, newSites(t)(), *soak, *soakKills, 64) }

@@ -1,7 +1,7 @@
 package integration
 
-// Attacks on signed links. Each stands beside its honest twin: the same request
-// without the one thing that is wrong, which must be accepted.
+// This file tests attacks on signed links. Each attack is paired with the same
+// request without the manipulation, which must be accepted.
 
 import (
 	"bytes"
@@ -38,11 +38,11 @@ func signed(t *testing.T, b driver.Bucket, key string, o driver.SignOptions) *dr
 	return s
 }
 
-// change is what an attacker does to a request.
+// change is an attacker's change of a request.
 type change func(r *http.Request)
 
-// use sends a request as a link says, with what the attacker changes in it, and
-// returns the status and the body.
+// use sends the request of a link with the attacker's changes, and returns the
+// response.
 func use(t *testing.T, s *driver.SignedURL, content []byte, changes ...change) (int, *http.Response) {
 	t.Helper()
 	var r *http.Request
@@ -74,7 +74,7 @@ func use(t *testing.T, s *driver.SignedURL, content []byte, changes ...change) (
 	for _, c := range changes {
 		c(r)
 	}
-	// A server's certificate may be one of its own.
+	// A server may have a self-signed certificate.
 	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 	}}
@@ -111,7 +111,7 @@ func header(k, v string) change {
 	}
 }
 
-// query changes the first of the named parameters that the URL has.
+// query changes the first of the named parameters in the URL.
 func query(to func(string) string, names ...string) change {
 	return func(r *http.Request) {
 		q := r.URL.Query()
@@ -164,7 +164,7 @@ func TestLinkAttacks(t *testing.T) {
 			reset()
 			require.NoError(t, write(ctx, b, strings.Replace(key, "datei", "other", 1), []byte("secret"), -1, false))
 
-			// attack runs an honest request and then one with the changes.
+			// attack sends an honest request and then one with the changes.
 			attack := func(name string, o driver.SignOptions, content []byte, honest bool, changes ...change) {
 				t.Run(name, func(t *testing.T) {
 					defer table.result(name, be.name, t)
@@ -320,10 +320,11 @@ func TestLinkResults(t *testing.T) {
 			got, _ = io.ReadAll(resp.Body)
 			require.Equal(t, "234", string(got))
 
-			// An upload brings its metadata, so that the store knows it again.
+			// An upload contains its metadata, so that the store can recognize
+			// it.
 			length := int64(3)
 			meta := map[string]string{provider.MetaOp: "op-9", provider.MetaFilename: "Bild “1”.png"}
-			if b.Info().Backend == "gcs" { // which takes no more than ASCII in a header
+			if b.Info().Backend == "gcs" { // it accepts only ASCII in a header
 				_, err := b.Sign(ctx, "up/load", &driver.SignOptions{Method: http.MethodPut, Expires: time.Now().Add(time.Hour), Metadata: meta})
 				require.ErrorIs(t, err, errors.ErrUnsupported)
 				meta[provider.MetaFilename] = "Bild 1.png"
@@ -351,7 +352,7 @@ func TestLinkResults(t *testing.T) {
 			_, err = b.Read(ctx, "up/load", 0, -1)
 			require.ErrorIs(t, err, fs.ErrNotExist)
 
-			// What can't be signed is refused, not weakened.
+			// Options that cannot be signed are refused, not weakened.
 			for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete, http.MethodPost} {
 				_, err := b.Sign(ctx, "k", &driver.SignOptions{Method: m, Expires: time.Now().Add(time.Minute)})
 				if slices.Contains(links.Methods, m) {

@@ -2,7 +2,8 @@
 
 package integration
 
-// A migration that is killed again and again, from local files to a service.
+// This file tests a migration from local files to a service that is killed
+// repeatedly.
 
 import (
 	"bufio"
@@ -39,10 +40,11 @@ const (
 	envMigrateFrom  = "MIGRATE_CHILD_FROM"
 	envMigrateTo    = "MIGRATE_CHILD_TO"
 	envMigrateTrail = "MIGRATE_CHILD_TRAIL"
-	envMigrateStop  = "MIGRATE_CHILD_STOP" // after how many copies it waits to be killed; empty: never
+	envMigrateStop  = "MIGRATE_CHILD_STOP" // number of copies before it waits to be killed; empty means never
 )
 
-// migrateChild does not return in a process that was started to migrate.
+// migrateChild is the main function of a migrating process, and does not return
+// there.
 func migrateChild() {
 	if os.Getenv(envMigrateFrom) == "" {
 		return
@@ -64,7 +66,7 @@ func migrateChild() {
 			copied++
 			fmt.Println(r.Key)
 			if fmt.Sprint(copied) == os.Getenv(envMigrateStop) {
-				_, _ = io.Copy(io.Discard, os.Stdin) // while the others go on
+				_, _ = io.Copy(io.Discard, os.Stdin) // while the others continue
 			}
 		}})
 		if err != nil {
@@ -90,7 +92,7 @@ func openBoth(ctx context.Context) (journal *sqlaudit.Journal, src, dst *blobsto
 	return journal, src, dst, err
 }
 
-// TestMigrate's full size is
+// TestMigrate runs at full size with this command:
 //
 //	go test . -run TestMigrate -migrate-files 10000 -migrate-large 52428800 -timeout 60m -v
 func TestMigrate(t *testing.T) {
@@ -124,7 +126,7 @@ func TestMigrate(t *testing.T) {
 				require.NoError(t, cmd.Process.Kill())
 			}
 		}
-		_ = in.Close() // a killed one has closed it
+		_ = in.Close() // a killed process has closed it
 		err = cmd.Wait()
 		leasesEnd(t, filepath.Join(dir, "trail.db"))
 		if killed < *migrateKills {
@@ -137,7 +139,7 @@ func TestMigrate(t *testing.T) {
 	}
 	took := time.Since(began)
 
-	// Everything is there once, and the trail tells of each.
+	// Every object exists once, and the trail records each.
 	ctx := audit.WithActor(t.Context(), audit.Actor{UserID: "inspector"})
 	journal, src, dst, err := openBoth(ctx)
 	require.NoError(t, err)
@@ -173,7 +175,7 @@ func TestMigrate(t *testing.T) {
 	t.Logf("%d files, %d MiB, killed %d times, %v: all there once, whole, and in the trail", found, size>>20, killed, took.Round(time.Millisecond))
 }
 
-// leasesEnd makes those run out that dead processes held.
+// leasesEnd makes the leases of dead processes expire.
 func leasesEnd(t *testing.T, file string) {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=busy_timeout(5000)")
@@ -182,7 +184,7 @@ func leasesEnd(t *testing.T, file string) {
 	require.NoError(t, errors.Join(err, db.Close()))
 }
 
-// writeFiles writes files as another program does, and returns their digests.
+// writeFiles writes files like another program, and returns their digests.
 func writeFiles(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	sums := make(map[string]string, *migrateFiles)
@@ -199,7 +201,7 @@ func writeFiles(t *testing.T, dir string) map[string]string {
 			size += random.Int64N(256 << 10)
 		}
 		content := make([]byte, size)
-		_, _ = rnd.Read(content) // it never fails
+		_, _ = rnd.Read(content) // never fails
 		key := fmt.Sprintf("%03d/file-%05d.bin", i/100, i)
 		file := filepath.Join(dir, filepath.FromSlash(key))
 		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))

@@ -1,7 +1,7 @@
 package integration
 
-// A bucket that is removed under a running store. What it says of an object must
-// not be taken for the object's absence, by anything.
+// This file tests a bucket that is removed under a running store. Nothing may
+// conclude from its responses that an object is missing.
 
 import (
 	"bytes"
@@ -29,7 +29,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/transfer"
 )
 
-// removeBucket empties and removes a bucket behind the store's back.
+// removeBucket empties and removes a bucket without the store.
 func removeBucket(t *testing.T, b driver.Bucket) {
 	t.Helper()
 	ctx := t.Context()
@@ -48,8 +48,8 @@ func removeBucket(t *testing.T, b driver.Bucket) {
 		require.Eventually(t, func() bool {
 			_, err := client.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: &name})
 			assert.NoError(t, err)
-			// MinIO knows of it only a moment later, and until then makes the bucket
-			// anew with the first object.
+			// MinIO detects the removal with a delay. Until then, it creates
+			// the bucket again with the first object.
 			_, err = client.PutObject(ctx, &s3.PutObjectInput{Bucket: &name, Key: &key})
 			if err == nil {
 				_, err := client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &name, Key: &key})
@@ -135,7 +135,7 @@ func TestMissingBucket(t *testing.T) {
 	}
 }
 
-// An object that another program stored in an encoding, as gsutil -z does.
+// Another program stored an object with an encoding, like gsutil -z.
 func TestEncodedObjectOfAnotherProgram(t *testing.T) {
 	var packed bytes.Buffer
 	zw := gzip.NewWriter(&packed)
@@ -170,7 +170,7 @@ func TestEncodedObjectOfAnotherProgram(t *testing.T) {
 	}
 }
 
-// A bucket that opening had to create, although the trail says that it was used.
+// Opening had to create the bucket, although the trail records its use.
 func TestCreatedBucketIsRefused(t *testing.T) {
 	s3, azure := VersityGW(t), Azurite(t)
 	t.Setenv("AWS_ACCESS_KEY_ID", s3.AccessKey)
@@ -182,7 +182,7 @@ func TestCreatedBucketIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			trail, ctx := &audit.Memory{}, audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
-			for _, key := range []string{"a", "b"} { // a new deployment, and its next start
+			for _, key := range []string{"a", "b"} { // a new deployment and its next start
 				s, err := blobstore.Open(ctx, url, trail, nil)
 				require.NoError(t, err)
 				_, err = s.Upload(ctx, key, strings.NewReader("x"), nil)
@@ -193,7 +193,7 @@ func TestCreatedBucketIsRefused(t *testing.T) {
 			require.NoError(t, err)
 			removeBucket(t, b)
 			require.NoError(t, b.Close())
-			for range 2 { // what was created is removed again
+			for range 2 { // the created bucket is removed again
 				_, err = blobstore.Open(ctx, url, trail, nil)
 				require.ErrorIs(t, err, blobstore.ErrNoBucket)
 				require.ErrorContains(t, err, "create it by hand")

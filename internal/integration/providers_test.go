@@ -1,8 +1,8 @@
 package integration
 
-// What every provider must do, below the store. Package storetest says the
-// same of the store above; here the sizes are those at which the providers
-// change from one way of writing to another.
+// This file tests the requirements on every provider, below the store. Package
+// storetest tests them through the store. The sizes here are those at which
+// providers change their way of writing.
 
 import (
 	"bytes"
@@ -27,11 +27,12 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// backend is one that the tests of all backends run on.
+// backend is a backend for the tests of all backends.
 type backend struct {
 	name string
-	open func(t testing.TB) driver.Bucket // a fresh bucket
-	// residue names what is left beside the objects; nil: nothing can be.
+	open func(t testing.TB) driver.Bucket // a new bucket
+	// residue returns the leftovers in the bucket besides objects; nil means
+	// that none are possible.
 	residue func(t testing.TB, b driver.Bucket) []string
 }
 
@@ -42,8 +43,8 @@ var backends = []backend{
 	{"gcs/fake+gate", func(t testing.TB) driver.Bucket { return openGCS(t, FakeGCS(t).options()) }, nil},
 }
 
-// opened opens a bucket of a server that may be so busy with the other tests that
-// it does not answer in time at once.
+// opened opens a bucket, and retries if the server is too busy with other tests
+// to respond in time.
 func opened(t testing.TB, open func() (driver.Bucket, error)) driver.Bucket {
 	t.Helper()
 	for begun := time.Now(); ; {
@@ -70,17 +71,17 @@ func everywhere(t *testing.T, test func(t *testing.T, be backend, b driver.Bucke
 	}
 }
 
-// bucketName returns a name that no other test has.
+// bucketName returns a unique name.
 func bucketName() string { return "b-" + strings.ToLower(rand.Text()[:12]) }
 
-// content returns n bytes that do not repeat.
+// content returns n bytes without repetition.
 func content(n int) []byte {
 	p := make([]byte, n)
 	_, _ = rand.Read(p) // never fails
 	return p
 }
 
-// write stores content as a store would.
+// write stores content like a store.
 func write(ctx context.Context, b driver.Bucket, key string, content []byte, size int64, ifNotExist bool) error {
 	return writeAs(ctx, b, "op-1", key, content, size, ifNotExist)
 }
@@ -198,7 +199,7 @@ func TestRanges(t *testing.T) {
 	})
 }
 
-// failing gives n bytes and then an error.
+// failing returns n bytes and then an error.
 type failing struct {
 	n   int
 	err error

@@ -1,7 +1,7 @@
 package integration
 
-// What the client of a ticket may send beside its bytes, where the signature of
-// its link lets it: nothing of it becomes part of the object.
+// This file tests additional headers of a ticket's client that the signature of
+// the link permits. None of them may become part of the object.
 
 import (
 	"crypto/sha256"
@@ -22,7 +22,7 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// extras are headers of a PUT, each to be tried alone.
+// extras are headers of a PUT, each tested separately.
 var extras = map[string][]http.Header{
 	"s3": {
 		{"X-Amz-Meta-Blobtrailsha256": {strings.Repeat("ab", 32)}}, {"X-Amz-Meta-Blobtrailsha256": {"nonsense"}},
@@ -44,7 +44,7 @@ var extras = map[string][]http.Header{
 	},
 }
 
-// sendWith sends content under a ticket, with more headers than the ticket says.
+// sendWith sends content under a ticket, with more headers than the ticket has.
 func sendWith(t *testing.T, tk *blobstore.Ticket, content string, extra http.Header) (status int) {
 	t.Helper()
 	l := tk.Link
@@ -71,7 +71,7 @@ func TestNothingIsTakenButTheBytes(t *testing.T) {
 				tk, err := d.BeginUpload(d.ctx, blobstore.NewKey("in", "a.txt"), 0, &o)
 				require.NoError(t, err)
 				if status := sendWith(t, tk, text, extra); status >= 300 {
-					require.Equal(t, status == 500, b.Info().Backend == "gcs" && extra.Get("Content-Encoding") != "", name) // which the fake can't
+					require.Equal(t, status == 500, b.Info().Backend == "gcs" && extra.Get("Content-Encoding") != "", name) // the fake does not support it
 					require.NoError(t, d.Ticket(tk.Key, tk.ID).Abort(d.ctx))
 					continue
 				}
@@ -93,8 +93,7 @@ func TestNothingIsTakenButTheBytes(t *testing.T) {
 	})
 }
 
-// plain checks that a second client finds nothing on an object but what the store
-// keeps with it.
+// plain checks that another client sees only the store's data on an object.
 func (d *ticketed) plain(t *testing.T, tk *blobstore.Ticket, o *blobstore.UploadOptions, text, name string) {
 	t.Helper()
 	a, err := d.bucket.Blob().Attributes(d.ctx, tk.Key)
@@ -107,7 +106,7 @@ func (d *ticketed) plain(t *testing.T, tk *blobstore.Ticket, o *blobstore.Upload
 		want[provider.MetaSHA256] = hex.EncodeToString(o.SHA256)
 	}
 	if sum := sha256.Sum256([]byte(text)); o.SHA256 == nil && a.Metadata[provider.MetaSHA256] == hex.EncodeToString(sum[:]) {
-		delete(a.Metadata, provider.MetaSHA256) // it is the store's own, where the content came by it
+		delete(a.Metadata, provider.MetaSHA256) // the store adds it if the content passes through it
 	}
 	assert.Equal(t, want, a.Metadata, name)
 	assert.Equal(t, "text/plain", a.ContentType, name)
@@ -136,7 +135,7 @@ func (d *ticketed) plain(t *testing.T, tk *blobstore.Ticket, o *blobstore.Upload
 	}
 }
 
-// Azure takes more than block blobs under the same link.
+// Azure accepts other kinds of blobs than block blobs under the same link.
 func TestAzureKindsOfBlobs(t *testing.T) {
 	const text = "plain text, and no more"
 	d := newTicketed(t, openAzure(t, Azurite(t).options()))
@@ -159,7 +158,8 @@ func TestAzureKindsOfBlobs(t *testing.T) {
 		}
 	}
 
-	// Nor do a lease and a snapshot, which the link allows, hold anything up.
+	// The link also permits a lease and a snapshot. They must not block
+	// anything.
 	tk, err := d.BeginUpload(d.ctx, "a", 0, nil)
 	require.NoError(t, err)
 	require.Less(t, sendWith(t, tk, text, nil), 300)

@@ -1,6 +1,6 @@
 package integration
 
-// Links that the host checks and the service serves.
+// This file tests links that the application checks and the service serves.
 
 import (
 	"io"
@@ -21,8 +21,9 @@ import (
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
-// TestGatewayLinkIsServedByTheService follows a one-time link of the host to the service, which gives the bytes, the name
-// and the type, and ranges; then the link is used up.
+// TestGatewayLinkIsServedByTheService follows a one-time link of the
+// application to the service. The service returns the bytes, the name, the type
+// and ranges. Afterwards, the link is used up.
 func TestGatewayLinkIsServedByTheService(t *testing.T) {
 	everywhere(t, func(t *testing.T, _ backend, b driver.Bucket) {
 		mux := http.NewServeMux()

@@ -1,7 +1,7 @@
 package integration
 
-// The two S3 servers: versitygw, which is quick and strict about signatures,
-// and MinIO, which has encryption too.
+// This file implements the two S3 servers: versitygw, which is fast and strict
+// about signatures, and MinIO, which also supports encryption.
 
 import (
 	"encoding/base64"
@@ -15,8 +15,8 @@ type S3 struct {
 	Name                 string
 	Endpoint             string // such as http://127.0.0.1:9000
 	AccessKey, SecretKey string
-	KMSKey               string // the id of a key for aws:kms; empty: the server does not encrypt
-	Domain               string // of which buckets are subdomains; empty: it knows paths only
+	KMSKey               string // the ID of a key for aws:kms; empty if the server does not encrypt
+	Domain               string // the parent domain of buckets; empty if the server supports only paths
 }
 
 var (
@@ -66,7 +66,7 @@ func MinIO(t testing.TB) *S3 {
 	})
 }
 
-// place returns a free address and a fresh folder.
+// place returns an unused address and a new folder.
 func place() (addr, dir string, err error) {
 	if addr, err = freeAddr(); err == nil {
 		dir, err = os.MkdirTemp("", "blobtrail-server-")

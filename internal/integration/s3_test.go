@@ -33,7 +33,7 @@ func s3Servers(t *testing.T, test func(t *testing.T, s *S3)) {
 	}
 }
 
-// options describe a fresh bucket of s.
+// options returns options for a new bucket of s.
 func (s *S3) options() *s3store.Options {
 	return &s3store.Options{
 		Bucket: bucketName(), Endpoint: s.Endpoint, UsePathStyle: true, AccessKey: secret.New(s.AccessKey), SecretKey: secret.New(s.SecretKey), Create: true,
@@ -54,7 +54,7 @@ func s3Client(t testing.TB, b driver.Bucket) *s3.Client {
 	return c
 }
 
-// uploads returns the keys of the multipart uploads that are unfinished.
+// uploads returns the keys of unfinished multipart uploads.
 func uploads(t testing.TB, b driver.Bucket) []string {
 	t.Helper()
 	name := bucketOf(b)
@@ -79,7 +79,8 @@ func TestS3Sweep(t *testing.T) {
 		b := openS3(t, o)
 		ctx, client := t.Context(), s3Client(t, b)
 
-		// What a killed process leaves, under this key and another that begins alike.
+		// These are the leftovers of a killed process, under this key and under
+		// another with the same beginning.
 		for _, key := range []string{"dir/k", "dir/k2"} {
 			_, err := client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: &o.Bucket, Key: aws.String(key)})
 			require.NoError(t, err)
@@ -87,8 +88,8 @@ func TestS3Sweep(t *testing.T) {
 		require.NoError(t, b.Sweep(ctx, "dir/k"))
 		require.Len(t, uploads(t, b), 2, "too young to be swept")
 
-		// A writer that lives, but whose source is silent for longer than a dead
-		// one is left alone.
+		// Reconciliation must not touch a running writer, even if its source is
+		// silent for longer than StaleAfter.
 		release, wrote := make(chan struct{}), make(chan error, 1)
 		slow := io.MultiReader(bytes.NewReader(content(9<<20)), waiting(release), strings.NewReader("end"))
 		go func() {
@@ -100,7 +101,7 @@ func TestS3Sweep(t *testing.T) {
 			require.NoError(t, b.Sweep(ctx, "dir/k"))
 			return len(uploads(t, b)) == 2
 		}, time.Minute, 200*time.Millisecond)
-		for time.Since(begun) < 2*o.StaleAfter { // the sweeping goes on for as long as it takes to see a beat missed
+		for time.Since(begun) < 2*o.StaleAfter { // sweep for long enough to see a missed beat
 			require.NoError(t, b.Sweep(ctx, "dir/k"))
 		}
 		close(release)
@@ -112,8 +113,8 @@ func TestS3Sweep(t *testing.T) {
 	})
 }
 
-// A service may refuse a create-only request before it has read the content, and
-// close the connection: the answer is then lost.
+// A service may refuse a create-only request before it has read the content,
+// and close the connection. The response is then lost.
 func TestS3AnswerThatAKeyIsTakenIsLost(t *testing.T) {
 	reset := &resetting{base: cloudhttp.Transport(0)}
 	o := MinIO(t).options()
@@ -132,7 +133,7 @@ func TestS3AnswerThatAKeyIsTakenIsLost(t *testing.T) {
 	}
 }
 
-// resetting breaks off each PUT.
+// resetting resets the connection of each PUT.
 type resetting struct {
 	base http.RoundTripper
 	on   atomic.Bool
@@ -145,8 +146,8 @@ func (c *resetting) RoundTrip(r *http.Request) (*http.Response, error) {
 	return c.base.RoundTrip(r)
 }
 
-// A part that is being written anew is missing from the listings of some services
-// meanwhile. A sweep that looks at that moment still sees that the writer lives.
+// While a part is being rewritten, some services omit it from listings. A sweep
+// at that moment must still detect that the writer is running.
 func TestS3SweepWhileABeatComesIn(t *testing.T) {
 	s := MinIO(t)
 	hiding := &hidingParts{base: cloudhttp.Transport(0), writing: make(map[string]bool), hold: make(chan chan struct{})}
@@ -161,7 +162,7 @@ func TestS3SweepWhileABeatComesIn(t *testing.T) {
 	require.Eventually(t, func() bool { return len(uploads(t, b)) == 1 }, time.Minute, 10*time.Millisecond)
 	stale := time.After(o.StaleAfter + 2*time.Second)
 	for waits := true; waits; {
-		beat := <-hiding.hold // each beat comes in here, and goes on when the channel is closed
+		beat := <-hiding.hold // each beat arrives here, and continues when the channel is closed
 		select {
 		case <-stale:
 			require.NoError(t, b.Sweep(t.Context(), "k"))
@@ -181,8 +182,8 @@ func TestS3SweepWhileABeatComesIn(t *testing.T) {
 	close(hiding.hold)
 }
 
-// hidingParts takes a part that is being written out of the listings, and holds
-// each part of one byte until it is let go.
+// hidingParts hides a part from listings while it is being written, and holds
+// each part of one byte until it is released.
 type hidingParts struct {
 	base    http.RoundTripper
 	hold    chan chan struct{}
@@ -233,7 +234,7 @@ func (h *hidingParts) RoundTrip(r *http.Request) (*http.Response, error) {
 	return h.base.RoundTrip(r)
 }
 
-// waiting is empty, but only ends when c is closed.
+// waiting returns an empty reader that ends when c is closed.
 func waiting(c <-chan struct{}) io.Reader {
 	return readerFunc(func([]byte) (int, error) { <-c; return 0, io.EOF })
 }

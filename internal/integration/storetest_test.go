@@ -1,6 +1,6 @@
 package integration
 
-// The one contract, on every backend.
+// This file runs the conformance suite on every backend.
 
 import (
 	"strings"
@@ -14,7 +14,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/storetest"
 )
 
-// local are the backends that need no server.
+// local lists the backends without a server.
 var local = []backend{
 	{name: "mem", open: func(testing.TB) driver.Bucket { return memstore.New() }},
 	{name: "file", open: func(t testing.TB) driver.Bucket { return openURL(t, "file://"+t.TempDir()) }},
@@ -28,8 +28,8 @@ func openURL(t testing.TB, u string) driver.Bucket {
 	return b
 }
 
-// exceptions are the cases that a server, not its provider, can't keep, by
-// server and by the end of the case's name, with the reason.
+// exceptions lists cases that fail because of a server, not its provider, by
+// the server and the end of the case's name, with the reason.
 var exceptions = map[string]map[string]string{
 	"s3/minio": {
 		"key/an_object_below_another_MUST_either_work_or_be_refused_without_harm": "MinIO takes a/b beside a, but does not list it",

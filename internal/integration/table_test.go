@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// table collects the results of cases on backends, to be printed as one.
+// table collects the results of cases on backends for printing.
 type table struct {
 	title, legend string
 	mu            sync.Mutex
@@ -20,7 +20,7 @@ func newTable(title, legend string) *table {
 	return &table{title: title, legend: legend, cells: make(map[[2]string]string)}
 }
 
-// result notes how the test t, which is about to end, went.
+// result records the result of the test t, which is about to end.
 func (tb *table) result(row, column string, t testing.TB) {
 	tb.mu.Lock()
 	defer tb.mu.Unlock()
@@ -40,8 +40,8 @@ func (tb *table) result(row, column string, t testing.TB) {
 	tb.cells[[2]string{row, column}] = cell
 }
 
-// print writes the table to the log of t; "-" is where the backend does not
-// promise the case.
+// print writes the table to the log of t. "-" means that the backend does not
+// support the case.
 func (tb *table) print(t *testing.T) {
 	tb.mu.Lock()
 	defer tb.mu.Unlock()

@@ -1,6 +1,7 @@
 package integration
 
-// Uploads that go straight to the service, judged when they are there.
+// This file tests uploads directly to the service, which the store checks after
+// their arrival.
 
 import (
 	"bytes"
@@ -19,8 +20,8 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
-// TestTickets sends files by tickets: what is as it was announced becomes an object, what is not never does, and
-// what is given up leaves nothing.
+// TestTickets sends files by tickets. A file that matches its announcement
+// becomes an object, and other files never do. Abandoned uploads leave nothing.
 func TestTickets(t *testing.T) {
 	const pdf = "%PDF-1.7 direct"
 	sum := sha256.Sum256([]byte(pdf))

@@ -1,7 +1,8 @@
 package integration
 
-// What the trail says while a service fails: every operation must end in time,
-// and in the end be recorded as what became of it, whatever its caller was told.
+// This file tests the trail while a service fails. Every operation must end in
+// time, and its final record must state the real outcome, regardless of the
+// caller's result.
 
 import (
 	"bytes"
@@ -25,7 +26,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
-// posing is a bucket under the name of another, which leads to the same place.
+// posing is a bucket under the name of another one, with the same location.
 type posing struct {
 	driver.Bucket
 	info driver.Info
@@ -33,8 +34,8 @@ type posing struct {
 
 func (p posing) Info() driver.Info { return p.info }
 
-// misfortune makes a service fail. It is about requests that change something,
-// unless everything fails.
+// misfortune makes a service fail. Unless everything fails, it affects only
+// requests that change something.
 type misfortune struct {
 	name string
 	set  func(f *faulty)
@@ -44,7 +45,8 @@ func misfortunes() []misfortune {
 	const forever = 1 << 30
 	changes := func(r *http.Request) bool { return r.Method != http.MethodGet && r.Method != http.MethodHead }
 	any := func(*http.Request) bool { return true }
-	// on has do answer the requests from the first to the last that match.
+	// on returns a fault: do handles the matching requests from the first to
+	// the last.
 	on := func(match func(*http.Request) bool, first, last int32, do func(f *faulty, w http.ResponseWriter, r *http.Request)) func(f *faulty) {
 		return func(f *faulty) {
 			var count atomic.Int32
@@ -98,8 +100,8 @@ func misfortunes() []misfortune {
 	}
 }
 
-// TestTrailTellsTheTruth needs several minutes of a service's time, but hardly
-// any of the processor's.
+// TestTrailTellsTheTruth takes several minutes of waiting for a service, but
+// little processor time.
 func TestTrailTellsTheTruth(t *testing.T) {
 	small, large := content(1000), content(9<<20)
 	upload := func(data []byte) func(ctx context.Context, s *blobstore.Store) error {
@@ -142,11 +144,11 @@ func TestTrailTellsTheTruth(t *testing.T) {
 					took := time.Since(begun)
 					f.fault.Store(nil)
 					t.Logf("told after %v: %v", took.Round(time.Millisecond), told)
-					assert.Less(t, took, time.Minute) // about 10 s where there is time
+					assert.Less(t, took, time.Minute) // about 10 s on an idle machine
 					assert.Equal(t, errors.Is(told, blobstore.ErrInDoubt), trail.OpenIntents() == 1, "what is not known is left to the reconciler, and nothing else")
 					open := trail.OpenIntents() == 1
 					if open {
-						ahead.Store(int64(2 * time.Hour)) // its lease has run out
+						ahead.Store(int64(2 * time.Hour)) // its lease has expired
 						later, err := blobstore.New(posing{direct, b.Info()}, trail, &blobstore.Options{Lease: time.Hour})
 						require.NoError(t, err)
 						_, err = later.Reconcile(ctx)
@@ -198,7 +200,7 @@ func describe(found map[string][]byte) (s string) {
 	return s
 }
 
-// recordedOutcome returns that of the one entry of an action.
+// recordedOutcome returns the outcome of the only entry of an action.
 func recordedOutcome(t *testing.T, trail *audit.Memory, action audit.Action) audit.Outcome {
 	t.Helper()
 	var found []audit.Outcome
