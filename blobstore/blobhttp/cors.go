@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// corsExposed lists the response headers for scripts of the page.
+// corsExposed lists the response headers that scripts of the page can read.
 var corsExposed = []string{
 	"Accept-Ranges, Content-Disposition, Content-Length, Content-Range, ETag, Last-Modified, Repr-Digest, X-Request-Id",
 }

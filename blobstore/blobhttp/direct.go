@@ -28,7 +28,7 @@ type DirectBegin struct {
 }
 
 // DirectTicket is the JSON response to [DirectBegin]. It describes the request
-// for the content. Treat the URL as a secret.
+// that uploads the content. Treat the URL as a secret.
 type DirectTicket struct {
 	DirectEnd // request for completing or aborting the upload
 

@@ -57,8 +57,8 @@ type Intake struct {
 	// actor has no user gets status 401.
 	AllowAnonymous bool
 
-	// CrossOrigin selects the cross-origin requests to refuse, as protection
-	// against request forgery. Nil refuses all of them.
+	// CrossOrigin is the protection against request forgery. It decides which
+	// cross-origin requests are refused. Nil refuses all of them.
 	CrossOrigin *http.CrossOriginProtection
 }
 
@@ -94,15 +94,15 @@ type Stored struct {
 	// with Staged in the transaction of the row.
 	//
 	// If Save returns an error, Form removes the files. Save must therefore not
-	// return an error after committing its transaction. There is one exception:
-	// if the error wraps blobstore.ErrInDoubt, or if Save panics, Form leaves
-	// the files to blobstore.Store.Reconcile. Reconcile keeps the files with a
-	// committed CommitTx.
+	// return an error after committing its transaction. If the outcome of the
+	// transaction is unknown, return an error that wraps blobstore.ErrInDoubt.
+	// Form then leaves the files to blobstore.Store.Reconcile, which keeps
+	// those with a committed CommitTx. Form does the same if Save panics.
 	//
 	// Staged is nil if the file is already stored and recorded, as in Direct
-	// and package tus. If Save returns an error, the file remains, and Save is
-	// called again when the client repeats the request. Save must then accept
-	// an existing row.
+	// and package tus. If Save then returns an error, the file remains, and
+	// Save is called again when the client repeats the request. Save must
+	// accept an existing row.
 	Staged *blobstore.Staged
 }
 

@@ -32,12 +32,13 @@ type LinksOptions struct {
 	InlineTypes []string
 
 	// AllowedOrigins lists the origins, such as "https://app.example.com",
-	// whose pages may use the links in scripts. Direct uploads from a page of
-	// another origin need this. "*" allows all origins. An empty list allows
-	// only the handler's own origin.
+	// whose pages can use the links in scripts. A direct upload from a page of
+	// another origin requires this. "*" allows all origins. If the list is
+	// empty, only pages of the handler's own origin can use the links.
 	//
 	// Cookies are never requested. If a middleware wraps the handler, it must
-	// accept preflight requests, with method OPTIONS and without credentials.
+	// accept preflight requests. They have the method OPTIONS and no
+	// credentials.
 	AllowedOrigins []string
 
 	// RedirectFor makes GET redirect to a link of the storage service, on a

@@ -1,7 +1,8 @@
 package main
 
-// Every endpoint, driven with curl, on local files and SQLite and on real
-// services and databases: with the same answers but for the form of a download.
+// This file drives every endpoint with curl, on local files and SQLite and on
+// real services and databases. The responses must be equal, except for the form
+// of a download.
 
 import (
 	"context"
@@ -21,7 +22,7 @@ import (
 	"github.com/blobtrail/blobtrail/secret"
 )
 
-// backends are what the service runs on, by environment alone.
+// backends lists the environments of the service.
 var backends = []struct {
 	name string
 	env  func(t *testing.T) vars
@@ -101,7 +102,7 @@ func TestEveryEndpointWithCurl(t *testing.T) {
 	}
 }
 
-// What differs from run to run, and the form of a download.
+// The parts of responses that differ between runs, and the form of a download.
 var changing = []struct {
 	what *regexp.Regexp
 	by   string
@@ -110,7 +111,7 @@ var changing = []struct {
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z`), "TIME"},
 	{regexp.MustCompile(`"user_agent":"curl[^"]*"`), `"user_agent":"curl"`},
 	{regexp.MustCompile(`download form: .*`), "download form"},
-	{regexp.MustCompile(`"expires_in_seconds":(3600|35\d\d)\b`), `"expires_in_seconds":3600`}, // seconds may pass
+	{regexp.MustCompile(`"expires_in_seconds":(3600|35\d\d)\b`), `"expires_in_seconds":3600`}, // a few seconds may have passed
 	{regexp.MustCompile(`\{"entry_id":"[^{}]*"action":"(download|generate_url)"[^{}]*\},?`), ""},
 }
 
@@ -121,8 +122,8 @@ func plain(text string) string {
 	return text
 }
 
-// Processes that start together on an empty database all come up.
-func TestTablesAreMadeByManyAtOnce(t *testing.T) {
+// Processes that start concurrently on an empty database all succeed.
+func TestProcessesCreateTablesConcurrently(t *testing.T) {
 	for name, dsn := range map[string]func(t *testing.T) string{
 		"SQLite":     func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "trail.db") },
 		"PostgreSQL": func(t *testing.T) string { return testdb.OwnPostgres(t).New(t) },
@@ -147,7 +148,7 @@ func TestTablesAreMadeByManyAtOnce(t *testing.T) {
 	}
 }
 
-// Whatever a client calls its file, or itself, is no error of the database.
+// No file name and no user agent may cause an error of the database.
 func TestStrangeNamesOnPostgreSQL(t *testing.T) {
 	s := start(t, vars{"AUDIT_DATABASE_URL": testdb.OwnPostgres(t).New(t)})
 	anna := s.user("anna@north.example", "north")
@@ -164,7 +165,7 @@ func TestStrangeNamesOnPostgreSQL(t *testing.T) {
 	assert.Equal(t, 422, a.status, a.body)
 }
 
-func TestHeadersOfEveryAnswer(t *testing.T) {
+func TestHeadersOfEveryResponse(t *testing.T) {
 	s := start(t, vars{"LINK_BASE_URL": ""})
 	for _, path := range []string{"/login", "/", "/static/app.css", "/invoice", "/healthz", "/nothing"} {
 		a := do(t, "GET", s.url+path, nil)

@@ -1,6 +1,6 @@
 package main
 
-// A service on real sockets, for the other tests.
+// This file implements a service on real sockets, for the other tests.
 
 import (
 	"bytes"
@@ -31,7 +31,7 @@ const invoicePDF = "../quickstart/testdata/invoice.pdf"
 
 type vars = map[string]string
 
-// running is a service that serves.
+// running is a running service.
 type running struct {
 	*service
 	t   testing.TB
@@ -39,8 +39,8 @@ type running struct {
 	log *testlog.Buffer
 }
 
-// start starts a service with that environment, by default with local files and
-// SQLite, and stops it when the test ends.
+// start starts a service with this environment, by default with local files and
+// SQLite. It stops the service when the test ends.
 func start(t testing.TB, more vars) *running {
 	t.Helper()
 	dir := t.TempDir()
@@ -74,7 +74,7 @@ func start(t testing.TB, more vars) *running {
 	return r
 }
 
-// measured returns the service's own metrics, as Prometheus gets them.
+// measured returns the metrics of the service in the Prometheus format.
 func (r *running) measured() (counters []string) {
 	r.t.Helper()
 	server := httptest.NewServer(r.metrics.handler())
@@ -87,7 +87,7 @@ func (r *running) measured() (counters []string) {
 	return counters
 }
 
-// user is a client that is logged in.
+// user is a signed-in client.
 type user struct {
 	*running
 	email string
@@ -96,7 +96,7 @@ type user struct {
 
 const password = "a-good-password"
 
-// user adds one and logs in.
+// user adds a user and signs in.
 func (r *running) user(email, tenant string) *user {
 	r.t.Helper()
 	require.NoError(r.t, r.addUser(r.t.Context(), email, tenant, password))
@@ -172,7 +172,7 @@ func (u *user) store(number string) (i invoiceJSON) {
 	return i
 }
 
-// ticket is a direct upload that was begun.
+// ticket is a direct upload in progress.
 type ticket struct {
 	blobhttp.DirectTicket
 	invoice string

@@ -7,7 +7,7 @@ import (
 	"github.com/blobtrail/blobtrail/internal/integration"
 )
 
-// The program's other self reads PDFs, also in tests.
+// The test binary also serves as the process that reads PDFs.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == readPDFCommand {
 		os.Exit(readPDFMain(os.Stdin, os.Stdout))

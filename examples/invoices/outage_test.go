@@ -15,8 +15,8 @@ import (
 	"github.com/blobtrail/blobtrail/internal/testdb"
 )
 
-// Without its database the service says so on every route, and when to come
-// back. The process lives all the same.
+// Without its database, the service responds with status 503 and Retry-After on
+// every route. The process keeps running.
 func TestDatabaseDown(t *testing.T) {
 	for name, own := range map[string]func(testing.TB) *testdb.Server{"PostgreSQL": testdb.OwnPostgres, "MariaDB": testdb.OwnMariaDB} {
 		t.Run(name, func(t *testing.T) {
@@ -61,7 +61,7 @@ func TestDatabaseDown(t *testing.T) {
 	}
 }
 
-// A mistake of the service's own is not called an outage of the database.
+// A mistake of the service is not reported as an outage of the database.
 func TestFailureWithTheDatabaseUp(t *testing.T) {
 	s := start(t, nil)
 	_, err := s.db.Exec("ALTER TABLE users RENAME TO gone")
@@ -77,7 +77,7 @@ func (r *running) stateOf(id string) (state string) {
 	return state
 }
 
-// removals counts the records of a removal that succeeded.
+// removals counts the records of successful removals.
 func (r *running) removals(id string) (n int) {
 	r.t.Helper()
 	for _, err := range r.journal.Entries(r.t.Context(), audit.Query{Resource: audit.Resource{Type: "invoice", ID: id}, Actions: []audit.Action{audit.ActionDelete}, Outcomes: []audit.Outcome{audit.OutcomeOK}}) {
@@ -87,7 +87,7 @@ func (r *running) removals(id string) (n int) {
 	return n
 }
 
-// moveAll moves what is in a folder to another one.
+// moveAll moves the files of a folder to another folder.
 func moveAll(t *testing.T, from, to string) {
 	t.Helper()
 	require.NoError(t, os.MkdirAll(to, 0o700))
@@ -98,7 +98,7 @@ func moveAll(t *testing.T, from, to string) {
 	}
 }
 
-// While the storage isn't there nothing is acknowledged, and nothing changes.
+// While the storage is unavailable, nothing is acknowledged or changed.
 func TestStorageGone(t *testing.T) {
 	for _, name := range []string{"the folder is empty", "the folder is removed"} {
 		t.Run(name, func(t *testing.T) {
@@ -106,7 +106,7 @@ func TestStorageGone(t *testing.T) {
 			anna := s.user("anna@north.example", "north")
 			i, deleting, sent := anna.store("ONE"), anna.store("DELETING"), anna.begin("SENT", 9)
 			require.Equal(t, 201, do(t, "PUT", sent.URL, strings.NewReader("%PDF-1.7\n"), "Content-Type", "application/pdf").status)
-			_, err := s.store.Ticket(sent.Key, sent.ID).Complete(asSystem(t.Context(), "north")) // and its process died before the row
+			_, err := s.store.Ticket(sent.Key, sent.ID).Complete(asSystem(t.Context(), "north")) // the process died before it changed the row
 			require.NoError(t, err)
 			_, err = s.db.Exec("UPDATE invoices SET state = ?, changed_at = 0 WHERE id = ?", stateDeleting, deleting.ID)
 			require.NoError(t, err)
@@ -114,7 +114,7 @@ func TestStorageGone(t *testing.T) {
 			require.NoError(t, err)
 
 			root := s.set.files.LocalPath
-			moveAll(t, root, root+".away") // as with a volume that is not mounted
+			moveAll(t, root, root+".away") // like a volume that is not mounted
 			if name == "the folder is removed" {
 				require.NoError(t, os.RemoveAll(root))
 			}
@@ -142,7 +142,7 @@ func TestStorageGone(t *testing.T) {
 	}
 }
 
-// Every route reports that the storage isn't there, and so does /readyz.
+// Every route reports that the storage is unavailable, and so does /readyz.
 func TestStorageGoneShows(t *testing.T) {
 	s := start(t, nil)
 	anna := s.user("anna@north.example", "north")
@@ -163,7 +163,8 @@ func TestStorageGoneShows(t *testing.T) {
 	assert.Equal(t, stateStored, s.stateOf(i.ID))
 }
 
-// A file that is missing was deleted only if the trail says so.
+// A missing file counts as deleted only if the trail has a record of the
+// removal.
 func TestDeletionOfAMissingFile(t *testing.T) {
 	s := start(t, nil)
 	anna := s.user("anna@north.example", "north")
@@ -187,7 +188,7 @@ func TestDeletionOfAMissingFile(t *testing.T) {
 	assert.Contains(t, s.log.String(), errMissing.Error())
 	assert.Equal(t, 503, anna.do("GET", "/invoice/download?invoice_id="+lost.ID, nil).status)
 
-	// The process died between the deletion and its row, in either state.
+	// The process died between deleting the file and changing the row.
 	for _, state := range []string{stateDeleting, stateStored} {
 		ctx := asSystem(t.Context(), "north")
 		i, err := s.find(ctx, crashed.ID, stateStored)
@@ -209,7 +210,7 @@ func TestDeletionOfAMissingFile(t *testing.T) {
 	assert.Equal(t, 1, s.removals(crashed.ID))
 }
 
-// Whatever a client makes up is its own mistake, and called one.
+// Malformed requests are mistakes of the client, and the response says so.
 func TestMalformedRequests(t *testing.T) {
 	s := start(t, nil)
 	anna, otto := s.user("anna@north.example", "north"), s.user("otto@south.example", "south")
@@ -231,7 +232,7 @@ func TestMalformedRequests(t *testing.T) {
 			for _, contentType := range []string{"application/json", "", "text/plain; charset=x", "multipart/form-data; boundary=x", "application/json; charset=\xff"} {
 				if path == "/auth/login" {
 					if logins++; logins > 9 {
-						break // the rest is refused for its rate
+						break // the rate limit refuses the rest
 					}
 				}
 				a := do(t, "POST", s.url+path, strings.NewReader(body), "Authorization", "Bearer "+anna.Access, "Content-Type", contentType)

@@ -1,8 +1,8 @@
 package main
 
-// The page, as a browser shows it: logging in, dropping a file, progress,
-// uploads straight to the bucket, links, the trail, both themes, and what
-// axe-core finds.
+// This file tests the page in a browser: signing in, dropping a file, progress,
+// direct uploads, links, the trail, both themes, and accessibility with
+// axe-core.
 
 import (
 	"context"
@@ -29,7 +29,7 @@ var (
 	bigBytes = flag.Int64("big", 200<<20, "bytes of the large upload")
 )
 
-// browser opens a tab at a service, or skips the test.
+// browser opens a page of the service, or skips the test.
 func browser(t *testing.T) context.Context {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
@@ -50,7 +50,8 @@ func browser(t *testing.T) context.Context {
 	return ctx
 }
 
-// left skips a test that needs something, or fails it where all is required.
+// left skips a test without its dependency, or fails it if all tests are
+// required.
 func left(t *testing.T, why string) {
 	t.Helper()
 	if os.Getenv("BLOBTRAIL_REQUIRE_SERVERS") == "all" {
@@ -66,7 +67,7 @@ func drive(t *testing.T, ctx context.Context, steps ...step) {
 	require.NoError(t, chromedp.Do(ctx, steps...))
 }
 
-// of returns what an action finds.
+// of returns the result of an action.
 func of[T any](t *testing.T, ctx context.Context, a chromedp.Action[T]) T {
 	t.Helper()
 	v, err := chromedp.Run(ctx, a)
@@ -79,12 +80,12 @@ func eval[T any](js string) chromedp.Action[T] {
 	return chromedp.Evaluate[T](js, func(p *runtime.EvaluateParams) { await := true; p.AwaitPromise = &await })
 }
 
-// until waits for a condition of the page, also of the next one.
+// until waits for a condition of the current or the next page.
 func until(t *testing.T, ctx context.Context, js string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		ok, err := chromedp.Run(ctx, eval[bool]("Boolean("+js+")"))
-		return err == nil && ok // between two pages there is an error
+		return err == nil && ok // an error occurs between two pages
 	}, time.Minute, 50*time.Millisecond, js)
 }
 
@@ -98,7 +99,7 @@ func fillIn(number string) step {
 	return eval[chromedp.Void](fmt.Sprintf(`for (const [n, v] of [["number", %q], ["date", "2026-11-02"], ["total", "2403.80"]]) document.getElementById(n).value = v`, number))
 }
 
-// themes are both, for screenshots and checks.
+// themes lists the themes for screenshots and checks.
 func themes(t *testing.T, ctx context.Context, name string, check func(theme string)) {
 	t.Helper()
 	for _, theme := range []string{"light", "dark"} {
@@ -129,7 +130,7 @@ func TestPage(t *testing.T) {
 	signIn(t, ctx, s.url)
 	sound("empty")
 
-	// A file is dropped, and its details are read from it.
+	// Drop a file. The service reads the details from it.
 	pdf, err := os.ReadFile(invoicePDF)
 	require.NoError(t, err)
 	drive(t, ctx, chromedp.Click(chromedp.CSS(`input[value=auto]`)), chromedp.WaitNotVisible(chromedp.CSS("#details")), eval[chromedp.Void](fmt.Sprintf(`(() => {
@@ -141,21 +142,22 @@ func TestPage(t *testing.T) {
 	drive(t, ctx, chromedp.Click(chromedp.CSS("#upload button.main")))
 	until(t, ctx, `document.querySelectorAll("tr[data-id]").length === 1 && document.body.innerText.includes("2026-0042")`)
 
-	// Straight to the bucket, which here is the service's own handler of links.
+	// Upload straight to the bucket, which is the service's own handler of
+	// links here.
 	file, err := filepath.Abs(invoicePDF)
 	require.NoError(t, err)
 	drive(t, ctx, chromedp.Click(chromedp.CSS(`input[value=direct]`)), fillIn("2026-0043"), chromedp.SetUploadFiles(chromedp.CSS("#file"), []string{file}), chromedp.Click(chromedp.CSS("#upload button.main")))
 	until(t, ctx, `document.querySelectorAll("tr[data-id]").length === 2`)
 
-	// What the service refuses is said, and nothing is stored.
+	// The page shows a refusal of the service. Nothing is stored.
 	drive(t, ctx, fillIn("2026-0044"), chromedp.SetValue(chromedp.CSS("#total"), "12"), chromedp.SetUploadFiles(chromedp.CSS("#file"), []string{mustWrite(t, "no.pdf", "just text")}), chromedp.Click(chromedp.CSS("#upload button.main")))
 	until(t, ctx, `document.getElementById("said").classList.contains("bad")`)
 	assert.Contains(t, of(t, ctx, chromedp.Text(chromedp.CSS("#said"))), "not allowed")
 	sound("refused")
 	assert.Equal(t, of(t, ctx, chromedp.Text(chromedp.CSS("#said"))), of(t, ctx, eval[string](`document.getElementById("spoken").textContent`)), "and read out")
 
-	// What the bucket refuses is given up at once, not when its link has
-	// expired.
+	// If the bucket refuses the upload, it is aborted at once, not after
+	// expiry.
 	drive(t, ctx, chromedp.Click(chromedp.CSS(`input[value=direct]`)), chromedp.Click(chromedp.CSS("#upload button.main")))
 	until(t, ctx, `document.getElementById("said").classList.contains("bad")`)
 	require.Eventually(t, func() bool { n, err := s.journal.OpenIntents(t.Context()); return err == nil && n == 0 }, time.Minute, 20*time.Millisecond)
@@ -166,10 +168,10 @@ func TestPage(t *testing.T) {
 	link := of(t, ctx, chromedp.Value(chromedp.CSS("#linked-url")))
 	sound("link")
 	drive(t, ctx, eval[chromedp.Void](`Object.defineProperty(navigator, "clipboard", {value: undefined})`), chromedp.Click(chromedp.CSS("#copy")))
-	until(t, ctx, `document.getElementById("copied").textContent.includes("Ctrl+C")`) // as on a page without HTTPS
+	until(t, ctx, `document.getElementById("copied").textContent.includes("Ctrl+C")`) // like a page without HTTPS
 	assert.Equal(t, string(pdf), do(t, "GET", link, nil).body)
 
-	// The trail of the one that has a link.
+	// Show the trail of the invoice with a link.
 	drive(t, ctx, chromedp.Navigate(s.url+"/"), chromedp.WaitVisible(chromedp.CSS("tr[data-id]")), chromedp.Click(chromedp.CSS("tr[data-id] th a")), chromedp.WaitVisible(chromedp.CSS(".line")))
 	until(t, ctx, `document.querySelector(".verdict").classList.contains("pending")`)
 	sound("trail-pending")
@@ -181,7 +183,7 @@ func TestPage(t *testing.T) {
 	}
 	sound("trail")
 
-	// Small windows.
+	// Check small windows.
 	drive(t, ctx, chromedp.EmulateViewport(375, 740))
 	sound("trail-small")
 	drive(t, ctx, chromedp.Navigate(s.url+"/"), chromedp.WaitVisible(chromedp.CSS("tr[data-id]")))
@@ -196,8 +198,8 @@ func TestPage(t *testing.T) {
 	drive(t, ctx, chromedp.Click(chromedp.CSS(".who button")), chromedp.WaitVisible(chromedp.CSS("#email")))
 }
 
-// A PDF that leaves a detail open fills in the form with the rest, for a person
-// to complete.
+// If a detail of a PDF is uncertain, the page fills in the others, and the user
+// completes the form.
 func TestPageAsksForUnclearDetails(t *testing.T) {
 	ctx := browser(t)
 	s := start(t, nil)
@@ -215,8 +217,8 @@ func TestPageAsksForUnclearDetails(t *testing.T) {
 	assert.Len(t, s.files(), 1)
 }
 
-// What was sent whole may be stored, whatever becomes of the answer: that
-// nothing was can't be said any more.
+// After the whole file was sent, it may be stored. The page then no longer
+// offers to cancel, because it cannot promise that nothing was stored.
 func TestPageCancelsNothingThatMayBeStored(t *testing.T) {
 	ctx := browser(t)
 	s := start(t, nil)
@@ -242,8 +244,8 @@ func TestPageCancelsNothingThatMayBeStored(t *testing.T) {
 	}
 }
 
-// A large upload shows its progress, through the service and straight to the
-// bucket.
+// The page shows the progress of a large upload, through the service and
+// straight to the bucket.
 func TestPageShowsProgress(t *testing.T) {
 	ctx := browser(t)
 	s := start(t, nil)
@@ -256,7 +258,7 @@ func TestPageShowsProgress(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, f.Truncate(*bigBytes))
 	require.NoError(t, f.Close())
-	// Over a line that takes seconds, whatever the machine is busy with.
+	// Limit the bandwidth, so that the upload takes seconds on every machine.
 	drive(t, ctx, func(ctx context.Context, target *chromedp.Target) (v chromedp.Void, err error) {
 		_, err = cdp.Call(ctx, target, network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{
 			MatchedNetworkConditions: []*network.Conditions{{DownloadThroughput: -1, UploadThroughput: float64(*bigBytes) / 5}},
@@ -299,8 +301,8 @@ func mustWrite(t *testing.T, name, content string) string {
 	return path
 }
 
-// latin1Free is a PDF as text that JavaScript keeps as it is: only its comment
-// has other bytes than ASCII, which none of it depends on.
+// latin1Free returns a PDF as text for JavaScript. Only its comment has
+// non-ASCII bytes, and nothing depends on them.
 func latin1Free(pdf []byte) string {
 	return strings.Map(func(r rune) rune {
 		if r > 127 {
@@ -310,8 +312,8 @@ func latin1Free(pdf []byte) string {
 	}, string(pdf))
 }
 
-// axeSource is axe-core, fetched from its registry at the version that is
-// pinned.
+// axeSource returns the source of axe-core, in a pinned version from the
+// registry.
 func axeSource(t *testing.T) string {
 	t.Helper()
 	const path = "testdata/axe/node_modules/axe-core/axe.min.js"
@@ -330,7 +332,7 @@ func axeSource(t *testing.T) string {
 	return string(source)
 }
 
-// noFault fails for what axe-core finds, of whatever impact.
+// noFault fails if axe-core finds a violation of any impact.
 func noFault(t *testing.T, ctx context.Context, axe, where string) {
 	t.Helper()
 	drive(t, ctx, eval[chromedp.Void](axe+"\n;0"))

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A PDF whose details are not certain is not stored. The answer has the details
-// that are, and the route with fields takes what a person confirms.
+// A PDF with uncertain details is not stored. The response has the certain
+// details. A person can then confirm all details in the form.
 func TestUnclearPDFsAreConfirmed(t *testing.T) {
 	s := start(t, nil)
 	anna := s.user("anna@north.example", "north")
@@ -65,7 +65,8 @@ func TestParseCents(t *testing.T) {
 	}
 }
 
-// What one database would refuse, or keep as something else, all of them do.
+// A detail is refused on every database if one of them would refuse or change
+// it.
 func TestDetailsThatAreRefused(t *testing.T) {
 	good := details{Number: strings.Repeat("ü", 64), Date: "2026-11-02", Total: "1", TransactionID: strings.Repeat("ß", 64)}
 	require.NoError(t, new(invoice).set(good))
@@ -93,7 +94,7 @@ func TestDetailsThatAreRefused(t *testing.T) {
 	assert.Equal(t, 401, anna.do("POST", "/auth/login", map[string]string{"email": "a\x00@b.example", "password": password}).status)
 }
 
-// A parser of what anybody sends may fail, but answers, and takes nobody along.
+// The parser of untrusted PDFs may fail, but the service still responds.
 func TestHostilePDFs(t *testing.T) {
 	s := start(t, nil)
 	good, err := os.ReadFile(invoicePDF)

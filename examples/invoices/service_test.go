@@ -29,7 +29,7 @@ import (
 	"github.com/blobtrail/blobtrail/internal/testlog"
 )
 
-// files returns what is in the folder of the files.
+// files returns the files in the folder of the service.
 func (r *running) files() (found []string) {
 	r.t.Helper()
 	require.NoError(r.t, filepath.Walk(r.set.files.LocalPath, func(path string, info os.FileInfo, err error) error {
@@ -41,8 +41,8 @@ func (r *running) files() (found []string) {
 	return found
 }
 
-// Row and file stand or fall together.
-func TestRowAndFileAreOne(t *testing.T) {
+// Either both the row and the file are stored, or neither.
+func TestRowAndFileAreStoredTogether(t *testing.T) {
 	s := start(t, nil)
 	anna := s.user("anna@north.example", "north")
 	_, err := s.db.Exec(`CREATE TRIGGER no_invoice BEFORE INSERT ON invoices WHEN new.number = 'REFUSED' BEGIN SELECT RAISE(ABORT, 'refused'); END`)
@@ -57,14 +57,14 @@ func TestRowAndFileAreOne(t *testing.T) {
 	assert.Zero(t, n)
 }
 
-// A commit whose answer is lost leaves row and file together, whether the row
-// can be looked for, is not there, or nobody answers.
-func TestCommitsWithoutAnAnswer(t *testing.T) {
+// If the response of a commit is lost, row and file are still consistent. The
+// row may exist, it may not exist, or the database may not respond.
+func TestCommitsWithoutAResponse(t *testing.T) {
 	lost := errors.New("the connection was lost")
 	for name, tt := range map[string]struct {
 		commit          func(*sqlx.Tx) error
-		hidden          bool // the database can't be asked
-		status, settled int  // the answer, and what stands in the end
+		hidden          bool // the database does not respond
+		status, settled int  // status of the response, and number of invoices in the end
 	}{
 		"committed":              {func(tx *sqlx.Tx) error { return errors.Join(tx.Commit(), lost) }, false, 201, 1},
 		"committed, and no word": {func(tx *sqlx.Tx) error { return errors.Join(tx.Commit(), lost) }, true, 503, 1},
@@ -88,7 +88,7 @@ func TestCommitsWithoutAnAnswer(t *testing.T) {
 				_, err := s.db.Exec("ALTER TABLE hidden RENAME TO invoices")
 				require.NoError(t, err)
 			}
-			_, err := s.db.Exec("UPDATE file_access_intents SET lease_until = 0") // as if the time had passed
+			_, err := s.db.Exec("UPDATE file_access_intents SET lease_until = 0") // let the leases expire
 			require.NoError(t, err)
 			require.NoError(t, s.settle(t.Context()))
 			var rows int
@@ -102,13 +102,13 @@ func TestCommitsWithoutAnAnswer(t *testing.T) {
 	}
 }
 
-// What a process that was killed left half done is finished by the next.
-func TestHalfDoneWorkIsFinished(t *testing.T) {
+// The next process completes the work of a killed process.
+func TestUnfinishedWorkIsCompleted(t *testing.T) {
 	s := start(t, nil)
 	anna := s.user("anna@north.example", "north")
 	deleting, abandoned, sent := anna.store("DELETING"), anna.begin("ABANDONED", 9), anna.begin("SENT", 9)
 	require.Equal(t, 201, do(t, "PUT", sent.URL, strings.NewReader("%PDF-1.7\n"), "Content-Type", "application/pdf").status)
-	_, err := s.store.Ticket(sent.Key, sent.ID).Complete(asSystem(t.Context(), "north")) // and its process died before the row
+	_, err := s.store.Ticket(sent.Key, sent.ID).Complete(asSystem(t.Context(), "north")) // the process died before it changed the row
 	require.NoError(t, err)
 	_, err = s.db.Exec(s.db.Rebind("UPDATE invoices SET state = ? WHERE id = ?"), stateDeleting, deleting.ID)
 	require.NoError(t, err)
@@ -124,7 +124,8 @@ func TestHalfDoneWorkIsFinished(t *testing.T) {
 	assert.Equal(t, 200, anna.do("GET", "/invoice/"+sent.invoice, nil).status)
 }
 
-// Several requests and processes may finish the same work at once: all succeed.
+// Several requests and processes may complete the same work concurrently. All
+// succeed.
 func TestWorkIsFinishedOnce(t *testing.T) {
 	s := start(t, nil)
 	anna := s.user("anna@north.example", "north")
@@ -134,7 +135,7 @@ func TestWorkIsFinishedOnce(t *testing.T) {
 	require.NoError(t, err)
 	ctx := asSystem(t.Context(), "north")
 	for id, to := range map[string]string{deleting.ID: stateDeleted, sent.invoice: stateStored} {
-		// Both have read the row before either changes it.
+		// Both read the row before one of them changes it.
 		one, err := s.find(ctx, id, statePending, stateDeleting)
 		require.NoError(t, err)
 		other := *one
@@ -157,7 +158,7 @@ func TestWorkIsFinishedOnce(t *testing.T) {
 	assert.NotContains(t, s.measured(), "invoices_settled_timestamp_seconds 0")
 }
 
-// An edited entry shows in the trail of its invoice, and only there.
+// A changed entry shows in the trail of its invoice, and only there.
 func TestTamperingShows(t *testing.T) {
 	s := start(t, nil)
 	anna := s.user("anna@north.example", "north")
@@ -192,8 +193,8 @@ func TestTamperingShows(t *testing.T) {
 	assert.False(t, sound)
 }
 
-// What fails before a route is reached, because the session can't be looked up,
-// is logged and counted like everything else that fails.
+// If the session cannot be looked up, the request fails before it reaches a
+// route. It is logged and counted like any other failure.
 func TestFailuresOfSessionsShow(t *testing.T) {
 	s := start(t, nil)
 	anna := s.user("anna@north.example", "north")
@@ -210,8 +211,8 @@ func TestFailuresOfSessionsShow(t *testing.T) {
 	assert.Contains(t, got, `invoices_reconciled_total{outcome="unknown"} 0`, "there before anything was reconciled, for increase()")
 }
 
-// Style sheet and script are everybody's: they may be kept by caches, and so
-// carry no cookie.
+// Caches may store the style sheet and the script, so the response sets no
+// cookie.
 func TestStaticFilesCarryNoCookies(t *testing.T) {
 	s := start(t, nil)
 	anna := s.user("anna@north.example", "north")
@@ -224,7 +225,7 @@ func TestStaticFilesCarryNoCookies(t *testing.T) {
 	assert.Contains(t, a.header.Get("Cache-Control"), "no-store")
 }
 
-// As long as nothing could be verified, nothing is said of the trail.
+// If the verification failed, the service reports no result.
 func TestVerificationThatFailed(t *testing.T) {
 	s := start(t, nil)
 	anna := s.user("anna@north.example", "north")
@@ -233,7 +234,7 @@ func TestVerificationThatFailed(t *testing.T) {
 	require.NoError(t, closed.Close(t.Context()))
 	journal := s.app.Journal
 	s.app.Journal = closed
-	for range 2 { // the second time is too soon to try again
+	for range 2 { // the second attempt is too early
 		a := anna.do("POST", "/trail/verify", nil)
 		assert.GreaterOrEqual(t, a.status, 500, a.body)
 		assert.NotContains(t, a.body, "sound")
@@ -248,13 +249,14 @@ func TestVerificationThatFailed(t *testing.T) {
 func TestRateLimitOfLogins(t *testing.T) {
 	s := start(t, nil)
 	var last answer
-	for n := 0; n < 100 && last.status != 429; n++ { // however many come back meanwhile
+	for n := 0; n < 100 && last.status != 429; n++ { // the allowance is refilled during the test
 		last = do(t, "POST", s.url+"/auth/login", strings.NewReader("no JSON, which is quickly refused"), "Content-Type", "application/json")
 	}
 	assert.Equal(t, 429, last.status)
 	assert.Equal(t, "5", last.header.Get("Retry-After"))
 
-	// A host has a whole network of IPv6 addresses, which count as one.
+	// A client has a whole network of IPv6 addresses, which counts as one
+	// address.
 	from := func(ip string) string {
 		return byIP(httptest.NewRequest("GET", "/", nil).WithContext(audit.WithActor(t.Context(), audit.Actor{IP: ip})))
 	}
@@ -285,7 +287,7 @@ func TestBodiesAreBounded(t *testing.T) {
 	assert.Empty(t, s.files())
 }
 
-// A client that stops sending is cut off, and leaves nothing.
+// A client that stops sending is disconnected, and nothing remains.
 func TestSlowClientsAreCutOff(t *testing.T) {
 	s := start(t, nil)
 	anna := s.user("anna@north.example", "north")
@@ -300,15 +302,15 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 		"--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.pdf\"\r\n\r\n%PDF-1.7\n"
 	fmt.Fprintf(conn, "POST /invoice/upload_file HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: %d\r\n\r\n%s", anna.Access, len(body)+1000, body)
 	require.NoError(t, conn.SetReadDeadline(time.Now().Add(30*time.Second)))
-	text, err := io.ReadAll(conn) // until the server closes it
+	text, err := io.ReadAll(conn) // until the server closes the connection
 	require.NoError(t, err)
 	assert.True(t, strings.HasPrefix(string(text), "HTTP/1.1 408"), "%s", text)
 	assert.Empty(t, s.files())
 	require.Eventually(t, func() bool { n, err := s.journal.OpenIntents(t.Context()); return err == nil && n == 0 }, 20*time.Second, 20*time.Millisecond)
 }
 
-// Tabs that renew their tokens at once are all let in.
-func TestTabsRefreshAtOnce(t *testing.T) {
+// Tabs that refresh their tokens concurrently all succeed.
+func TestTabsRefreshConcurrently(t *testing.T) {
 	s := start(t, nil)
 	anna := s.user("anna@north.example", "north")
 	errs := make(chan error, 8)
@@ -323,7 +325,7 @@ func TestTabsRefreshAtOnce(t *testing.T) {
 	}
 }
 
-// Requests that run when the process is told to end are answered.
+// Requests in progress at shutdown get a response.
 func TestGracefulShutdown(t *testing.T) {
 	dir := t.TempDir()
 	cfg, err := config.LoadFrom(vars{
@@ -350,7 +352,8 @@ func TestGracefulShutdown(t *testing.T) {
 		return err == nil && res.Body.Close() == nil && res.StatusCode == 200
 	}, 20*time.Second, 20*time.Millisecond)
 
-	// An upload of which the last part is sent only when the end has begun.
+	// The client sends the last part of this upload after the shutdown has
+	// begun.
 	const head = "--x\r\nContent-Disposition: form-data; name=\"%s\"\r\n\r\n%s\r\n"
 	body := fmt.Sprintf(head+head+head, "number", "1", "date", "2026-11-02", "total", "1") +
 		"--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.pdf\"\r\n\r\n%PDF-1.7\n"

@@ -1,7 +1,6 @@
 package main
 
-// What the environment, the file .env and the command line say, and what is
-// refused of it.
+// This file tests the environment, the file .env and the command line.
 
 import (
 	"errors"
@@ -19,7 +18,7 @@ import (
 	"github.com/blobtrail/blobtrail/internal/testlog"
 )
 
-// A file .env is read, and its mistakes are all reported, without its secrets.
+// The file .env is read. The error lists all its mistakes, without secrets.
 func TestDotEnv(t *testing.T) {
 	t.Chdir(t.TempDir())
 	const text = "STORAGE_BACKEND=s4\nMAX_UPLOAD_BYTES=lots\nJWT_SIGNING_KEY=very-secret\nTRUSTED_PROXIES=all\n"
@@ -40,11 +39,10 @@ func TestDotEnv(t *testing.T) {
 	t.Cleanup(func() { _ = os.Unsetenv("A") })
 }
 
-// Values stand as they are, as .env.example says, and the environment comes
-// first.
+// Values are used literally, and the environment has precedence.
 func TestDotEnvValues(t *testing.T) {
 	t.Chdir(t.TempDir())
-	require.NoError(t, loadDotEnv(), "there is none")
+	require.NoError(t, loadDotEnv(), "the file does not exist")
 	t.Setenv("DOT_ENV_SET", "by the environment")
 	require.NoError(t, os.WriteFile(".env", []byte("\ufeff# a comment\r\n\n \t\n  # another\nDOT_ENV_URL=postgres://u:pa$WORD@h/db?a=b\r\nDOT_ENV_HASH=a #b\n  DOT_ENV_QUOTES=\"a\" \nDOT_ENV_NONE=\nDOT_ENV_SET=by the file"), 0o600))
 	for _, name := range []string{"DOT_ENV_URL", "DOT_ENV_HASH", "DOT_ENV_QUOTES", "DOT_ENV_NONE"} {
@@ -58,7 +56,7 @@ func TestDotEnvValues(t *testing.T) {
 	}
 }
 
-// .env.example names the variables that the settings have.
+// .env.example lists the variables of the settings.
 func TestEnvExample(t *testing.T) {
 	text, err := os.ReadFile(".env.example")
 	require.NoError(t, err)
@@ -74,7 +72,8 @@ func TestEnvExample(t *testing.T) {
 	assert.Equal(t, tagged, named)
 }
 
-// What package config finds and what the service does come in one error.
+// One error reports the mistakes in the settings of package config and of the
+// service.
 func TestMistakesOfBothAreReportedAtOnce(t *testing.T) {
 	for _, name := range append(config.Variables(), "JWT_SIGNING_KEY", "TRUSTED_PROXIES", "LISTEN_ADDR", "METRICS_ADDR") {
 		t.Setenv(name, "")
@@ -86,15 +85,15 @@ func TestMistakesOfBothAreReportedAtOnce(t *testing.T) {
 	}
 }
 
-// In production the cookies of the page are for HTTPS alone, also where the
-// base of links is not needed and so has its default.
+// In production, cookies are sent over HTTPS only, even with the default
+// LINK_BASE_URL.
 func TestCookiesAreSecure(t *testing.T) {
 	for base, want := range map[string]bool{
 		"": true, "https://files.example.com/files/": true, "http://files.example.com/files/": false,
 	} {
 		cfg, err := config.LoadFrom(vars{"STORAGE_BACKEND": "s3", "S3_BUCKET_NAME": "files", "LINK_BASE_URL": base})
 		require.NoError(t, err)
-		cfg.AppEnv = "production" // which refuses the default base
+		cfg.AppEnv = "production" // rejects the default LINK_BASE_URL
 		s := &service{set: &settings{files: cfg}}
 		w := httptest.NewRecorder()
 		s.setCookies(w, &tokens{Access: "a", Refresh: "r"})
@@ -109,7 +108,7 @@ func TestCookiesAreSecure(t *testing.T) {
 	assert.False(t, (&settings{files: cfg}).https(), "in development they are for http://localhost:8080")
 }
 
-// The demo user's password is known to everybody.
+// The password of the demo user is public.
 func TestDemoUser(t *testing.T) {
 	s := start(t, nil)
 	require.NoError(t, s.demoUser(t.Context()))
@@ -126,11 +125,11 @@ func TestDemoUser(t *testing.T) {
 	require.ErrorContains(t, s.addUser(t.Context(), "Anna@North.example", "south", password), "already exists")
 }
 
-// Processes that start together on an empty database all come up, also where
-// each finds that there is no user yet.
+// Processes that start concurrently on an empty database all succeed, even if
+// each of them finds no user.
 func TestDemoUserOfManyProcesses(t *testing.T) {
 	s := start(t, nil)
-	s.passwordCost = 10 // which takes long enough for all to have looked
+	s.passwordCost = 10 // slow enough for all processes to check first
 	added := make(chan error, 4)
 	for range cap(added) {
 		go func() { added <- s.demoUser(t.Context()) }()
@@ -141,7 +140,7 @@ func TestDemoUserOfManyProcesses(t *testing.T) {
 	assert.Equal(t, cap(added), strings.Count(s.log.String(), demoPassword))
 }
 
-// A wrong command line is told before anything is opened.
+// A wrong command line is reported before anything is opened.
 func TestUsage(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, args := range [][]string{{"-h"}, {"adduser"}, {"adduser", "a@b.example"}, {"serve"}} {

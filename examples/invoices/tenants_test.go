@@ -1,7 +1,7 @@
 package main
 
-// No tenant gets anything of another: not by a guessed id, nor by a link, a
-// ticket, a listing, a trail or a token.
+// This file checks that no tenant can access the data of another: with a
+// guessed ID, a link, a ticket, a listing, a trail or a token.
 
 import (
 	"context"
@@ -30,7 +30,7 @@ func twoTenants(t testing.TB) (s *running, anna, bert *user) {
 	return s, s.user("anna@north.example", "north"), s.user("bert@south.example", "south")
 }
 
-// ownedBy are texts that only anna's tenant may see.
+// ownedBy are the texts that only anna's tenant may see.
 func ownedBy(u *user, invoices ...invoiceJSON) (secrets []string) {
 	secrets = []string{u.email, "tenants/north"}
 	for _, i := range invoices {
@@ -48,7 +48,7 @@ func TestNoTenantSeesAnother(t *testing.T) {
 	secrets := ownedBy(anna, stored, deleted)
 	secrets = append(secrets, "NORTH-3")
 
-	// Every endpoint that takes an id, with the ids of all of anna's invoices.
+	// Try every endpoint with an ID, with the IDs of all of anna's invoices.
 	endpoints := []struct{ method, path string }{
 		{"GET", "/invoice/%s"}, {"GET", "/invoice/download?invoice_id=%s"}, {"GET", "/invoice/download?redirect=1&invoice_id=%s"},
 		{"HEAD", "/invoice/download?invoice_id=%s"}, {"POST", "/invoice/%s/link"}, {"GET", "/invoice/%s/trail"}, {"DELETE", "/invoice/%s"}, {"GET", "/invoices/%s"},
@@ -60,19 +60,19 @@ func TestNoTenantSeesAnother(t *testing.T) {
 			a := bert.do(e.method, fmt.Sprintf(e.path, id), nil)
 			assert.Equal(t, 404, a.status, "%s %s: %s", e.method, e.path, a.body)
 			nothingOf(t, a, secrets)
-			// It is answered as what is nowhere at all is.
+			// The response is the same as for an ID that does not exist.
 			none := bert.do(e.method, fmt.Sprintf(e.path, uuid.NewString()), nil)
 			assert.Equal(t, none.status, a.status)
 			assert.Equal(t, len(none.body), len(a.body))
 		}
 	}
 
-	// Ids that are no ids: another spelling, wild cards, SQL, paths.
+	// Try invalid IDs: other spellings, wildcards, SQL, paths.
 	odd := []string{
 		strings.ToUpper(stored.ID), "{" + stored.ID + "}", "urn:uuid:" + stored.ID, strings.ReplaceAll(stored.ID, "-", ""), stored.ID + " ", " " + stored.ID,
 		stored.ID + "\x00", stored.ID[:35] + "_", "%", "_", "*", "", "' OR '1'='1", stored.ID + "' OR '1'='1' --", "../invoice/" + stored.ID, stored.ID + "/../" + stored.ID, "null", "-1", "0",
 	}
-	for range 40 { // fuzzed: a digit changed, bytes at random
+	for range 40 { // change a digit, or insert random bytes
 		b := make([]byte, 8)
 		_, _ = rand.Read(b)
 		at := int(b[0]) % len(stored.ID)
@@ -85,24 +85,25 @@ func TestNoTenantSeesAnother(t *testing.T) {
 		for _, path := range []string{"/invoice/download?invoice_id=" + url.QueryEscape(id), "/invoice/" + url.PathEscape(id) + "/trail"} {
 			cases++
 			a := bert.do("GET", path, nil)
-			assert.Contains(t, []int{400, 404, 307, 405}, a.status, "%q: %s", path, a.body) // 307, 405: the path was another
+			assert.Contains(t, []int{400, 404, 307, 405}, a.status, "%q: %s", path, a.body) // 307, 405: a different path
 			nothingOf(t, a, secrets)
 		}
 	}
 
-	// Listings, on every page and with parameters that ask for more.
+	// Try every page of the listings, and parameters that request more.
 	for _, path := range []string{
 		"/invoice", "/invoice?page=1", "/invoice?page=-1", "/invoice?page=99999999999", "/invoice?tenant=north", "/invoice?tenant_id=north&user_id=" + url.QueryEscape(anna.email), "/", "/?page=1",
 	} {
 		cases++
 		a := bert.do("GET", path, nil)
-		assert.Contains(t, []int{200, 303}, a.status, path) // 303: the page wants the cookie
+		assert.Contains(t, []int{200, 303}, a.status, path) // 303: the page requires the cookie
 		nothingOf(t, a, secrets)
 	}
 	a := bert.do("GET", "/invoice", nil)
 	assert.Contains(t, a.body, "SOUTH-1")
 
-	// The trail and its verification tell nothing of the other either.
+	// The trail and its verification reveal nothing about the other tenant
+	// either.
 	require.NoError(t, s.verify(t.Context()))
 	for _, path := range []string{"/invoice/" + own.ID + "/trail", "/invoices/" + own.ID} {
 		cases++
@@ -111,7 +112,7 @@ func TestNoTenantSeesAnother(t *testing.T) {
 		nothingOf(t, a, secrets)
 	}
 
-	// Nothing of that harmed what is anna's.
+	// Anna's invoices are unchanged.
 	assert.Equal(t, 200, anna.do("GET", "/invoice/"+stored.ID, nil).status)
 	assert.Contains(t, anna.do("GET", "/invoice/download?invoice_id="+stored.ID, nil).body, "of anna")
 	assert.GreaterOrEqual(t, cases, 40)
@@ -126,9 +127,9 @@ func nothingOf(t *testing.T, a answer, secrets []string) {
 	}
 }
 
-// A link is for whoever has it, and for nothing else: it can't be bent to the
-// file of another tenant, nor a ticket to another key.
-func TestLinksCannotBeBent(t *testing.T) {
+// A link grants access to one file. It cannot be changed to access a file of
+// another tenant, and a ticket cannot be changed to another key.
+func TestManipulatedLinksAreRefused(t *testing.T) {
 	s, anna, bert := twoTenants(t)
 	theirs, own := anna.store("NORTH-1"), bert.store("SOUTH-1")
 	link := func(u *user, id string) string {
@@ -146,24 +147,24 @@ func TestLinksCannotBeBent(t *testing.T) {
 	b, err := url.Parse(berts)
 	require.NoError(t, err)
 	bent := []string{
-		strings.Replace(berts, b.EscapedPath(), a.EscapedPath(), 1),                  // the signature of one for the file of the other
+		strings.Replace(berts, b.EscapedPath(), a.EscapedPath(), 1),                  // signature of one link, file of the other
 		strings.Replace(berts, "tenants/south", "tenants/north", 1),                  // another folder
-		strings.Replace(berts, "tenants/south", "tenants/south/../north", 1),         // climbing out
+		strings.Replace(berts, "tenants/south", "tenants/south/../north", 1),         // parent folder
 		strings.Replace(berts, "tenants/south", "tenants/south%2f..%2fnorth", 1),     // the same, escaped
 		strings.TrimSuffix(berts, b.RawQuery), strings.TrimSuffix(annas, a.RawQuery), // no signature
-		annas[:len(annas)-4] + "AAAA", strings.Replace(annas, "bt-m=GET", "bt-m=DELETE", 1), // another one
+		annas[:len(annas)-4] + "AAAA", strings.Replace(annas, "bt-m=GET", "bt-m=DELETE", 1), // changed signature
 		a.Scheme + "://" + a.Host + a.Path + "?" + b.RawQuery + "&" + a.RawQuery,                  // both
 		a.Scheme + "://" + a.Host + "/files/", a.Scheme + "://" + a.Host + "/files/tenants/north", // listings
 	}
 	for _, l := range bent {
 		for _, method := range []string{"GET", "HEAD", "DELETE", "PUT"} {
 			got := do(t, method, l, nil)
-			assert.GreaterOrEqual(t, got.status, 300, "%s %s", method, l) // a path that climbs is led to a clean one
+			assert.GreaterOrEqual(t, got.status, 300, "%s %s", method, l) // a path with .. is redirected
 			assert.NotContains(t, got.body, "of anna")
 		}
 	}
-	// Bert is logged in when he uses it; anna's tenant learns that it was used,
-	// not by whom.
+	// Bert is signed in when he uses the link. Anna's tenant sees the use, but
+	// not the user.
 	assert.Contains(t, do(t, "GET", annas, nil, "Authorization", "Bearer "+bert.Access).body, "of anna")
 	used := anna.do("GET", "/invoice/"+theirs.ID+"/trail", nil).body
 	assert.Contains(t, used, `"action":"redeem"`)
@@ -171,12 +172,12 @@ func TestLinksCannotBeBent(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotContains(t, used, claims.Subject)
 
-	for _, method := range []string{"DELETE", "PUT", "POST"} { // a link to read does nothing else
+	for _, method := range []string{"DELETE", "PUT", "POST"} { // a read link permits nothing else
 		assert.GreaterOrEqual(t, do(t, method, annas, strings.NewReader("x")).status, 400)
 	}
 	assert.Contains(t, do(t, "GET", annas, nil).body, "of anna", "the link itself still holds")
 
-	// A ticket of anna's: its link and its completion.
+	// Try anna's ticket: its link and its completion.
 	ticket := anna.begin("NORTH-9", 9)
 	const content = "%PDF-1.7\n"
 	put := func(url string) int {
@@ -205,7 +206,7 @@ func TestLinksCannotBeBent(t *testing.T) {
 	assert.Equal(t, 200, anna.do("GET", "/invoice/"+ticket.invoice, nil).status)
 }
 
-// The second wall: even a handler that forgot to look would get nothing.
+// The store denies access even if a handler forgets the check.
 func TestTheStoreRefusesOtherTenants(t *testing.T) {
 	s, anna, _ := twoTenants(t)
 	i := anna.store("NORTH-1")
@@ -238,7 +239,7 @@ func TestTheStoreRefusesOtherTenants(t *testing.T) {
 			} {
 				err := do(ctx)
 				assert.Error(t, err, what)
-				if tenantName.MatchString(a.TenantID) { // else its own keys are none
+				if tenantName.MatchString(a.TenantID) { // otherwise its own keys are invalid
 					assert.ErrorIs(t, err, blobstore.ErrDenied, what)
 				}
 			}
@@ -312,7 +313,7 @@ func TestTokensThatAreRefused(t *testing.T) {
 	_, err = s.authenticate(t.Context(), ahead)
 	require.NoError(t, err, "issued by a process whose clock is ahead")
 
-	// Clients send the token that is over along when they ask for another.
+	// Clients send their expired token when they request a new one.
 	old := tokens["expired"]
 	for path, body := range map[string]string{
 		"/auth/login":   fmt.Sprintf(`{"email":%q,"password":%q}`, bert.email, password),
@@ -328,7 +329,7 @@ func TestTokensThatAreRefused(t *testing.T) {
 	require.ErrorIs(t, err, errToken)
 	_, next, err := s.refresh(t.Context(), anna.Refresh)
 	require.NoError(t, err)
-	_, err = s.db.Exec(s.db.Rebind("UPDATE sessions SET rotated_at = 0 WHERE id = ?"), good.Session) // the grace is over
+	_, err = s.db.Exec(s.db.Rebind("UPDATE sessions SET rotated_at = 0 WHERE id = ?"), good.Session) // the grace period has ended
 	require.NoError(t, err)
 	_, _, err = s.refresh(t.Context(), anna.Refresh)
 	require.ErrorIs(t, err, errToken)
@@ -337,7 +338,7 @@ func TestTokensThatAreRefused(t *testing.T) {
 	assert.Equal(t, 200, bert.do("GET", "/invoice", nil).status)
 }
 
-// A page of another origin can't act for whoever is logged in.
+// A page of another origin cannot act for a signed-in user.
 func TestForgedRequestsOfOtherOrigins(t *testing.T) {
 	s, anna, _ := twoTenants(t)
 	i := anna.store("NORTH-1")

@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// page lays a text out in a font of equal widths. A tab is a gap, and a
-// vertical tab one to another column.
+// page lays out a text in a font of equal widths. A tab is a gap, and a
+// vertical tab starts another column.
 func page(text string) *finder {
 	in := &interpreter{}
 	y := 800.0
@@ -46,7 +46,7 @@ func TestDetailsOfTexts(t *testing.T) {
 		kopf + "Gesamtbetrag inkl. 19 % MwSt: 119,00 €":                                                german("119.00"),
 		"Rechnungsnummer\tRE-17/3\vRechnungsdatum\t2.11.2026\nGesamtbetrag\v-1.234,50 EUR\nGutschrift": german("-1234.50"),
 
-		// One detail is missing or uncertain, and the others are found.
+		// One detail is missing or uncertain. The others are found.
 		"Total 10.00\nTotal 12.00 GBP":                      {},
 		"Date: 31.13.2026":                                  {},
 		"nothing of that":                                   {},
@@ -67,7 +67,8 @@ func TestDetailsOfTexts(t *testing.T) {
 	}
 }
 
-// Nothing of these is certain: it may be another amount, number or date.
+// The details in these texts are uncertain: each may be another amount, number
+// or date.
 func TestUncertainTexts(t *testing.T) {
 	const head = "Invoice number: 2026-0042\nInvoice date: 2026-11-02\n"
 	for _, text := range []string{
@@ -104,7 +105,7 @@ func TestUncertainTexts(t *testing.T) {
 	}
 }
 
-// A glyph that a person may not see casts doubt on its detail.
+// A possibly invisible glyph makes its detail uncertain.
 func TestDoubtfulGlyphs(t *testing.T) {
 	const text = "Invoice number: 42\nDate: 2026-11-02\nTotal: 119.00 EUR"
 	for i := range page(text).lines[0].page.glyphs {

@@ -12,7 +12,7 @@ import (
 //
 //	chromium --headless --no-pdf-header-footer --print-to-pdf=NAME.pdf NAME.html
 //
-// expected.tsv has what each says; "-" where nobody can be certain.
+// expected.tsv lists the details of each file; "-" means uncertain.
 func TestScore(t *testing.T) {
 	table, err := os.ReadFile("testdata/expected.tsv")
 	if err != nil {
@@ -60,7 +60,7 @@ func TestScore(t *testing.T) {
 	}
 }
 
-// wrongOf counts the details of a refused file that are wrong: a form shows
+// wrongOf counts the wrong details of a refused file, because a form shows
 // them.
 func wrongOf(t *testing.T, got, want []string) (wrong int) {
 	t.Helper()
