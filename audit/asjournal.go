@@ -60,7 +60,7 @@ type loggerIntent struct {
 	event   Event
 	settled atomic.Bool
 
-	mu     sync.Mutex // held while settling
+	mu     sync.Mutex // Settle holds mu
 	logged int        // the number of settling events that l has stored
 }
 

@@ -33,7 +33,7 @@ type Column struct {
 
 	Personal bool // personal data, which Erase removes
 
-	required bool // every entry has a value
+	required bool // every entry must have a value
 	get      func(e *Entry) any
 	set      func(e *Entry, v any) error
 }

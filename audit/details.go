@@ -37,7 +37,7 @@ type Details struct {
 // detail maps a fact to its stored name and text.
 type detail struct {
 	name string
-	get  func(d *Details) string // empty if not set
+	get  func(d *Details) string // returns "" if the fact is not set
 	set  func(d *Details, text string) error
 }
 

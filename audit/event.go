@@ -111,7 +111,7 @@ type Result struct {
 	ContentType string
 	GrantID     string
 	Committed   bool              // sets Details.Committed of a staged upload
-	Attrs       map[string]string // added to those of the event
+	Attrs       map[string]string // added to Event.Attrs
 	SettledBy   SettledBy         // empty means SettledByWriter
 }
 

@@ -134,14 +134,14 @@ type Query struct {
 	Key      string
 	OpID     string // entries of this operation, and entries that refer to it
 	GrantID  string
-	Actions  []Action  // any of these
-	Outcomes []Outcome // any of these
-	From     time.Time // OccurredAt at or after
-	To       time.Time // OccurredAt before
+	Actions  []Action  // entries with any of these actions
+	Outcomes []Outcome // entries with any of these outcomes
+	From     time.Time // entries with OccurredAt at or after From
+	To       time.Time // entries with OccurredAt before To
 	After    string    // the ID of the last entry of the previous page
 	Limit    int       // the maximum number of entries; 0 means unlimited
 
-	NewestFirst bool // descending instead of ascending order
+	NewestFirst bool // yield entries in descending order of their IDs
 
 	// Verified selects only entries covered by a signature of their writer, for
 	// callers that act on the entries. Entries skips an entry that fails

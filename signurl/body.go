@@ -43,8 +43,8 @@ func (l Grant) Body(r io.Reader) io.Reader {
 type body struct {
 	r     io.Reader
 	n     int64 // bytes read so far
-	limit int64 // -1 means unlimited
-	exact bool  // the body must reach the limit
+	limit int64 // the limit in bytes; -1 means unlimited
+	exact bool  // the body must have exactly limit bytes
 	hash  hash.Hash
 	want  []byte
 	err   error // returned by every further Read

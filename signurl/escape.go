@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	maxKey   = 1024 // bytes of an object key
-	maxPath  = 4096 // bytes of an escaped path: enough for the base path and a key with every byte escaped
-	maxQuery = 4096 // bytes of a query: Sign writes fewer than 3,000, so foreign parameters have room
+	maxKey   = 1024 // maximum size of an object key in bytes
+	maxPath  = 4096 // maximum size of an escaped path in bytes: enough for the base path and a key with every byte escaped
+	maxQuery = 4096 // maximum size of a query in bytes: Sign writes fewer than 3,000, so foreign parameters have room
 )
 
 // unreserved contains the characters of RFC 3986, section 2.3. No encoder

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	maxGrantID = 64  // bytes
+	maxGrantID = 64  // in bytes
 	maxText    = 255 // bytes of a file name, a media type or a user ID
 )
 

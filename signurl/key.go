@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	minSecret = 32   // bytes: the length of the MAC
-	maxSecret = 1024 // bytes
-	maxKeyID  = 32   // bytes: shorter than any encoded secret, so that a misplaced secret is refused
+	minSecret = 32   // in bytes: the length of the MAC
+	maxSecret = 1024 // in bytes
+	maxKeyID  = 32   // in bytes: shorter than any encoded secret, so that a misplaced secret is refused
 
 	redacted = "[redacted]"
 )

@@ -29,8 +29,8 @@ const (
 
 // These are the signed fields, in signing order.
 const (
-	fAudience = iota // not in the URL
-	fKey             // the path
+	fAudience = iota // the audience is not in the URL
+	fKey             // the key is in the path
 	fKeyID
 	fMethod
 	fExpires
@@ -154,7 +154,7 @@ func (f *fields) appendMessage(b []byte) []byte {
 // derived from the secret.
 type macKey struct {
 	id   string
-	pool *sync.Pool // of *macState
+	pool *sync.Pool // a pool of *macState
 }
 
 type macState struct {

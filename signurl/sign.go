@@ -14,8 +14,8 @@ import (
 
 const (
 	defaultMaxExpiry = 7 * 24 * time.Hour // the limit of S3 and Google Cloud Storage
-	maxBasePath      = maxPath - 3*maxKey // bytes, escaped
-	maxAudience      = 1024               // bytes
+	maxBasePath      = maxPath - 3*maxKey // in bytes, escaped
+	maxAudience      = 1024               // in bytes
 )
 
 // Options configure a Signer. Nil and zero values mean the defaults.
@@ -45,8 +45,8 @@ type Signer struct {
 	mounts   []string // accepted prefixes of a request's path: the decoded base path and its suffixes
 	audience string
 
-	first *macKey            // signs
-	keys  map[string]*macKey // verify, by ID
+	first *macKey            // the key that signs
+	keys  map[string]*macKey // the keys that verify, by ID
 
 	maxExpiry, leeway time.Duration
 	now               func() time.Time

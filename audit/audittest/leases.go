@@ -122,7 +122,7 @@ func renewSettled(e *env) {
 
 // A lease of zero MUST mean one minute in every method.
 func zeroLease(e *env) {
-	takeAll := func() (out []audit.Intent) { // with a lease of zero
+	takeAll := func() (out []audit.Intent) { // takes over intents with a lease of zero
 		for in, err := range e.j.Dangling(e.ctx, audit.DanglingQuery{}) {
 			require.NoError(e, err)
 			out = append(out, in)

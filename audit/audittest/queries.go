@@ -115,7 +115,7 @@ func queryCases() []testCase {
 // previous one. Entries stored concurrently MUST NOT disturb them.
 func pages(e *env, newest bool) {
 	const n, limit = 11, 3
-	users := map[string][]string{} // "" contains all
+	users := map[string][]string{} // the key "" contains all keys
 	for i := range n {
 		ev := upload(fmt.Sprint(i))
 		ev.Actor.UserID = fmt.Sprint("u", i%2)

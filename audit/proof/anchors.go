@@ -14,8 +14,8 @@ import (
 
 // anchors are the published objects of a writer.
 type anchors struct {
-	certificate note.Verifier // from the published certificate, if valid
-	sizes       []int64       // ascending
+	certificate note.Verifier // the key of the published certificate; nil if it is missing or invalid
+	sizes       []int64       // sizes of the published checkpoints, ascending
 	roots       []tlog.Hash   // roots of the log at these sizes
 
 	one       sync.Mutex // guards the fields below
@@ -71,7 +71,7 @@ func (c *Checker) leaveOut(n int) {
 func (a *anchors) grow(t *Tree) {
 	i := len(a.roots)
 	for ; i < len(a.sizes) && a.sizes[i] < t.Size; i++ {
-		a.roots = append(a.roots, tlog.Hash{}) // before the frontier
+		a.roots = append(a.roots, tlog.Hash{}) // the root before the frontier is unknown
 	}
 	if i < len(a.sizes) && a.sizes[i] == t.Size {
 		a.roots = append(a.roots, t.Root())
@@ -102,7 +102,7 @@ func (l *Log) Published(size int64, signed string, arrived bool) bool {
 		l.anchor(size, arrived)
 	}
 	if l.w == nil || size < l.stream.First || size > l.next {
-		return true // removed by a valid order, or reported above
+		return true // such entries were removed by a valid order, or their absence is already a finding
 	}
 	l.published++
 	// After a gap or a changed entry, the roots differ for a reason already

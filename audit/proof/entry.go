@@ -29,7 +29,7 @@ type Entry struct {
 	// Values has the values of [audit.Columns], in their order, as returned by
 	// [audit.Column.Value]. The personal values are nil after an erasure.
 	Values     []any
-	Salt       []byte // of the commitment; nil after an erasure
+	Salt       []byte // the salt of the commitment; nil after an erasure
 	Commitment []byte
 	Leaf       tlog.Hash
 }

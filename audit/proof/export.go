@@ -40,12 +40,12 @@ type exportWriter struct {
 	Origin      string      `json:"origin"`
 	Certificate string      `json:"certificate"`
 	From        int64       `json:"from"`             // the seq of the next entry
-	Hashes      []tlog.Hash `json:"hashes,omitempty"` // of the tree of the entries before it
+	Hashes      []tlog.Hash `json:"hashes,omitempty"` // the hashes of the tree of the entries before it
 }
 
 type exportEnd struct {
 	Note        string `json:"note"`
-	Certificate string `json:"certificate"` // of the writer that signed the note
+	Certificate string `json:"certificate"` // the certificate of the writer that signed the note
 }
 
 // encode returns the only valid encoding of the line.

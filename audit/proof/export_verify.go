@@ -95,7 +95,7 @@ func readLine(in *bufio.Reader) (line []byte, err error) {
 type exportCheck struct {
 	c    *Checker
 	line int
-	logs map[string]*exportLog // of certified writers, by ID
+	logs map[string]*exportLog // the logs of certified writers, by ID
 	at   *exportLog            // the log of the current writer; nil if its entries cannot be checked
 
 	begun   bool // an export has begun and not ended
@@ -103,7 +103,7 @@ type exportCheck struct {
 	digest  digest
 	before  int // the number of findings when the export began
 	exports int
-	open    int // exports without an end
+	open    int // the number of exports without an end
 }
 
 // exportLog is the log of a writer up to the last exported entry.
@@ -213,7 +213,7 @@ func (x *exportCheck) leave() {
 func (x *exportCheck) reached() {
 	l := x.at
 	if l.next <= l.end.Size {
-		return // exported again
+		return // these entries were exported again
 	}
 	l.end, l.stream.Size = l.tree.Clone(), l.next
 	if l.good == l.next {

@@ -52,7 +52,7 @@ type Log struct {
 	erasures erasures
 	anchors
 	inExport bool // erased entries need no order
-	line     int  // line of the export
+	line     int  // the line in the export
 }
 
 func (l *Log) finding(kind string, seq int64, format string, args ...any) Finding {
@@ -259,7 +259,7 @@ func (l *Log) open(signed string, odd error) (checkpoint, error) {
 
 // beyond checks a checkpoint that covers more entries than exist.
 func (l *Log) beyond(size int64, signed string, odd error) {
-	if l.verifier != nil && l.covered <= l.next { // no earlier one is known to be valid
+	if l.verifier != nil && l.covered <= l.next { // no earlier checkpoint beyond the entries is known to be valid
 		c, err := l.open(signed, odd)
 		if err == nil && c.size != size {
 			err = fmt.Errorf("it covers %d entries", c.size)

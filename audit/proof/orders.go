@@ -43,7 +43,7 @@ func ErasureText(opID, writerID string, seqs []int64) (text string, first int64)
 	for _, s := range seqs {
 		n := len(spans)
 		switch {
-		case n > 0 && s <= spans[n-1].last: // duplicate
+		case n > 0 && s <= spans[n-1].last: // skip a duplicate
 		case n > 0 && s == spans[n-1].last+1:
 			spans[n-1].last = s
 		default:

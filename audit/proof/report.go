@@ -93,7 +93,7 @@ type Finding struct {
 	Last    int64  // the last of several entries; otherwise equal to Seq
 	EntryID string // "" if the entry is missing or unknown
 	Detail  string // the expected and the actual state, in words
-	Line    int    // line of an export; otherwise 0
+	Line    int    // the line in an export; otherwise 0
 }
 
 func (f Finding) String() string {

@@ -42,7 +42,7 @@ type Writer struct {
 	ID          string // a lowercase UUID
 	Origin      string
 	StartedAt   time.Time
-	PublicKey   []byte // Ed25519
+	PublicKey   []byte // the Ed25519 public key
 	Certificate string // a signed note
 }
 

@@ -94,7 +94,7 @@ func grow(ctx context.Context, work, dir string, g *growth, progress io.Writer) 
 func rate(callers int, slice time.Duration, op func() error) (float64, error) {
 	var done atomic.Int64
 	run := parallel(callers, func() error { done.Add(1); return op() })
-	if _, err := run(callers); err != nil { // warm-up
+	if _, err := run(callers); err != nil { // warm up
 		return 0, err
 	}
 	cost, err := run(4 * callers)

@@ -145,7 +145,7 @@ const (
 // result has the measurements of all rounds.
 type result struct {
 	row
-	ours, theirs, ratios []float64 // of each round
+	ours, theirs, ratios []float64 // the costs and ratios of each round
 }
 
 func (r row) run(e *env, rounds int, slice time.Duration) (res result, err error) {
@@ -231,9 +231,9 @@ func quartiles(v []float64) (low, high float64) {
 
 // goal is the target of a row. The zero value means no target.
 type goal struct {
-	ratio float64 // of the costs, or of the speeds
+	ratio float64 // the target ratio of the costs or of the speeds
 	speed bool
-	limit float64 // of our side alone, in the row's unit
+	limit float64 // the target cost of our side alone, in the row's unit
 }
 
 func atMost(ratio float64) goal       { return goal{ratio: ratio} }

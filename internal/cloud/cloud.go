@@ -18,11 +18,11 @@ import (
 )
 
 const (
-	OpenTimeout   = 5 * time.Second        // for opening a bucket
-	Attempts      = 4                      // of a repeatable request
+	OpenTimeout   = 5 * time.Second        // the time to open a bucket
+	Attempts      = 4                      // the number of attempts of a repeatable request
 	RetryDelay    = 200 * time.Millisecond // before the second attempt; doubled before each further one
 	MaxRetryDelay = 5 * time.Second
-	Resumes       = 3 // of an interrupted download
+	Resumes       = 3 // the number of times an interrupted download is resumed
 )
 
 // MaxExpiry is the maximum lifetime of a link signed by a service.

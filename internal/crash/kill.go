@@ -29,7 +29,7 @@ import (
 // database, initially empty, and not used by anyone else.
 type Site struct {
 	BucketURL string // opened with the credentials of the environment
-	DSN       string // of the trail
+	DSN       string // the data source name of the trail
 	Overwrite bool   // whether to replace objects: requires that the driver does it atomically
 
 	// Quiet returns when the service has completed all operations of a dead
@@ -238,7 +238,7 @@ func awaitGone(t *testing.T, db *sqlx.DB) {
 		"mysql": "SELECT count(*) FROM information_schema.processlist WHERE id <> connection_id() AND command <> 'Daemon'",
 	}[db.DriverName()]
 	if clients == "" {
-		return // no server
+		return // SQLite has no server
 	}
 	require.Eventually(t, func() bool {
 		var n int

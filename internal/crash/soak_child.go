@@ -41,7 +41,7 @@ func measure() (u usage) {
 	if files, err := os.ReadDir("/dev/fd"); err == nil {
 		u.files = len(files)
 	}
-	if statm, err := os.ReadFile("/proc/self/statm"); err == nil { // only on Linux
+	if statm, err := os.ReadFile("/proc/self/statm"); err == nil { // this file exists only on Linux
 		if f := strings.Fields(string(statm)); len(f) > 1 {
 			pages, _ := strconv.Atoi(f[1])
 			u.rss = pages * os.Getpagesize()

@@ -65,7 +65,7 @@ func startGCS() (*GCS, func(), error) {
 		return nil, and(nil, dir), err
 	}
 	srv := &http.Server{Handler: s.Gate}
-	go func() { _ = srv.Serve(l) }() // ends with Close
+	go func() { _ = srv.Serve(l) }() // Serve returns when srv is closed
 	return s, func() {
 		_ = srv.Close()
 		fake.Stop()

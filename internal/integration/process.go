@@ -29,7 +29,7 @@ const startTimeout = 30 * time.Second
 var pool struct {
 	sync.Mutex
 	stop    []func()
-	leftOut map[string]string // server -> reason
+	leftOut map[string]string // reasons by the name of the skipped server
 }
 
 // Main runs the tests of a package and stops the servers that they started.

@@ -25,7 +25,7 @@ func childrenOf(pid int) (out []int) {
 // parent has not read its status yet.
 func runs(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	end := bytes.LastIndexByte(stat, ')') // end of the name
+	end := bytes.LastIndexByte(stat, ')') // the end of the process name
 	return err == nil && end >= 0 && !bytes.HasPrefix(stat[end+1:], []byte(" Z"))
 }
 

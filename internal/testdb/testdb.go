@@ -240,7 +240,7 @@ func (s *Server) start() error {
 		select {
 		case <-done:
 			return fail(errEnded)
-		case <-time.After(20 * time.Millisecond): // between two attempts to connect
+		case <-time.After(20 * time.Millisecond): // wait between attempts to connect
 		}
 		if time.Now().After(deadline) {
 			return fail(err)
@@ -300,7 +300,7 @@ func (s *Server) end(signal syscall.Signal) {
 	<-s.done
 	killer.Stop()
 	for deadline := time.Now().Add(10 * time.Second); slices.ContainsFunc(children, runs) && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond) // between checks
+		time.Sleep(time.Millisecond) // wait between checks
 	}
 }
 
