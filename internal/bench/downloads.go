@@ -141,7 +141,7 @@ func (c *client) get() error {
 		return err
 	}
 	if !bytes.HasPrefix(status, []byte("HTTP/1.1 200 ")) {
-		return fmt.Errorf("the server answered %q", status)
+		return fmt.Errorf("the server responded %q", status)
 	}
 	length := -1
 	for {
@@ -160,7 +160,7 @@ func (c *client) get() error {
 		}
 	}
 	if length != c.size {
-		return errors.New("the answer has another length: " + strconv.Itoa(length))
+		return errors.New("unexpected length of the response: " + strconv.Itoa(length))
 	}
 	_, err = c.in.Discard(length)
 	return err

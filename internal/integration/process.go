@@ -150,7 +150,7 @@ func start(env []string, ready func() bool, name string, args ...string) (stop f
 		}
 		if time.Now().After(deadline) {
 			stop()
-			return nil, fmt.Errorf("not ready after %v; it said: %s", startTimeout, out.String())
+			return nil, fmt.Errorf("not ready after %v, output: %s", startTimeout, out.String())
 		}
 		time.Sleep(10 * time.Millisecond) // between checks
 	}

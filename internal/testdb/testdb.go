@@ -185,7 +185,7 @@ func (s *Server) init() error {
 	}
 }
 
-var errEnded = errors.New("it ended, or another server has its port")
+var errEnded = errors.New("the server ended, or another server uses its port")
 
 // Start starts a stopped or killed server on the same port, and waits until it
 // responds.
@@ -225,7 +225,7 @@ func (s *Server) start() error {
 	fail := func(err error) error {
 		s.end(syscall.SIGKILL)
 		text, _ := os.ReadFile(filepath.Join(s.dir, "log"))
-		return fmt.Errorf("%s does not answer: %w\n%s", s.kind.name(), err, text)
+		return fmt.Errorf("%s does not respond: %w\n%s", s.kind.name(), err, text)
 	}
 	deadline := time.Now().Add(30 * time.Second)
 	for {
@@ -359,7 +359,7 @@ func accountFor(k kind) (*account, error) {
 	name := map[string]string{"PostgreSQL": "postgres", "MariaDB": "mysql"}[k.name()]
 	u, err := user.Lookup(name)
 	if err != nil {
-		return nil, fmt.Errorf("%s can't run as root: %w", k.name(), err)
+		return nil, fmt.Errorf("%s cannot run as root: %w", k.name(), err)
 	}
 	uid, err1 := strconv.Atoi(u.Uid)
 	gid, err2 := strconv.Atoi(u.Gid)
