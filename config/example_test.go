@@ -37,8 +37,8 @@ func ExampleLoadFrom_mistakes() {
 	})
 	fmt.Println(err)
 	// Output:
-	// S3_BUCKET_NAME: it is not set: want the bucket's name
-	// S3_SECRET_KEY: it is not set but S3_ACCESS_KEY is: want both S3_ACCESS_KEY and S3_SECRET_KEY, or neither for the default credential chain
+	// S3_BUCKET_NAME: not set: want the bucket's name
+	// S3_SECRET_KEY: not set, but S3_ACCESS_KEY is: want both S3_ACCESS_KEY and S3_SECRET_KEY, or neither for the default credential chain
 	// SIGNED_URL_EXPIRATION_SECONDS: "1h" is invalid: want a whole number of seconds, 1 to 604800
 }
 

@@ -78,9 +78,9 @@ func (c Config) validateURL(ps *problems) {
 	case err != nil || u.Scheme == "" || u.Opaque != "" || !strings.Contains(c.URL.Reveal(), "://"):
 		ps.add(name, "not a valid URL", want)
 	case u.User != nil:
-		ps.add(name, "it contains a user name or a password", "credentials in the variables of their backend, such as S3_ACCESS_KEY")
+		ps.add(name, "contains a user name or a password", "credentials in the variables of their backend, such as S3_ACCESS_KEY")
 	case c.Backend != backendLocal && c.Backend != c.backend():
-		ps.add(name, "it conflicts with STORAGE_BACKEND", "only one of the two, or the same backend in both")
+		ps.add(name, "conflicts with STORAGE_BACKEND", "only one of the two, or the same backend in both")
 	}
 }
 
@@ -91,9 +91,9 @@ func (c Config) validateLocal(ps *problems) {
 	} else {
 		switch info, err := os.Stat(c.LocalPath); {
 		case c.LocalPath == "":
-			ps.add(variable, "it is not set", "a folder, such as ./uploads")
+			ps.add(variable, "not set", "a folder, such as ./uploads")
 		case strings.ContainsRune(c.LocalPath, 0):
-			ps.add(variable, "it contains a NUL character", "a folder, such as ./uploads")
+			ps.add(variable, "contains a NUL character", "a folder, such as ./uploads")
 		case err == nil && !info.IsDir():
 			ps.add(variable, "the path is a file", "a folder, or a path that does not exist yet")
 		}
@@ -119,7 +119,7 @@ func (s S3) validate(ps *problems, byURL bool) {
 	if !byURL {
 		switch {
 		case s.Bucket == "":
-			ps.add("S3_BUCKET_NAME", "it is not set", "the bucket's name")
+			ps.add("S3_BUCKET_NAME", "not set", "the bucket's name")
 		case !s3Bucket.MatchString(s.Bucket):
 			ps.add("S3_BUCKET_NAME", "not a valid bucket name", "3 to 63 lowercase letters, digits, dots and hyphens")
 		}
@@ -134,15 +134,15 @@ func (s S3) validate(ps *problems, byURL bool) {
 			ps.add("S3_SSE", shown(s.Encryption)+" is unknown", "AES256, aws:kms, or none to use the bucket's setting")
 		}
 		if s.KMSKeyID != "" && s.Encryption != "aws:kms" {
-			ps.add("S3_KMS_KEY_ID", "it is set without S3_SSE=aws:kms", "both, or no key")
+			ps.add("S3_KMS_KEY_ID", "set without S3_SSE=aws:kms", "both, or no key")
 		}
 	}
 	const want = "both S3_ACCESS_KEY and S3_SECRET_KEY, or neither for the default credential chain"
 	switch {
 	case !s.AccessKey.IsZero() && s.SecretKey.IsZero():
-		ps.add("S3_SECRET_KEY", "it is not set but S3_ACCESS_KEY is", want)
+		ps.add("S3_SECRET_KEY", "not set, but S3_ACCESS_KEY is", want)
 	case !s.SecretKey.IsZero() && s.AccessKey.IsZero():
-		ps.add("S3_ACCESS_KEY", "it is not set but S3_SECRET_KEY is", want)
+		ps.add("S3_ACCESS_KEY", "not set, but S3_SECRET_KEY is", want)
 	}
 }
 
@@ -150,7 +150,7 @@ func (a Azure) validate(ps *problems, byURL bool) {
 	if !byURL {
 		switch {
 		case a.Container == "":
-			ps.add("AZURE_CONTAINER_NAME", "it is not set", "the container's name")
+			ps.add("AZURE_CONTAINER_NAME", "not set", "the container's name")
 		case !azContainer.MatchString(a.Container) || len(a.Container) > 63:
 			ps.add("AZURE_CONTAINER_NAME", "not a valid container name", "3 to 63 lowercase letters, digits and single hyphens")
 		}
@@ -160,7 +160,7 @@ func (a Azure) validate(ps *problems, byURL bool) {
 		case a.AccountURL != "":
 			a.checkAccountURL(ps)
 		case a.ConnectionString.IsZero():
-			ps.add("AZURE_STORAGE_CONNECTION_STRING", "it is not set, and neither is AZURE_STORAGE_ACCOUNT_URL", "one of the two")
+			ps.add("AZURE_STORAGE_CONNECTION_STRING", "not set, and AZURE_STORAGE_ACCOUNT_URL is not set either", "one of the two")
 		}
 	}
 	if !a.ConnectionString.IsZero() {
@@ -173,7 +173,7 @@ func (a Azure) validate(ps *problems, byURL bool) {
 func (a Azure) checkAccountURL(ps *problems) {
 	checkEndpoint(ps, "AZURE_STORAGE_ACCOUNT_URL", a.AccountURL)
 	if u, err := url.Parse(a.AccountURL); err == nil && !namesAccount(u) {
-		ps.add("AZURE_STORAGE_ACCOUNT_URL", "it does not contain an account", "a URL such as https://ACCOUNT.blob.core.windows.net")
+		ps.add("AZURE_STORAGE_ACCOUNT_URL", "does not contain an account", "a URL such as https://ACCOUNT.blob.core.windows.net")
 	}
 }
 
@@ -197,12 +197,12 @@ func connectionStringProblem(s string) string {
 	case parts["sharedaccesssignature"] != "" && (parts["accountname"] != "" || parts["blobendpoint"] != ""):
 		return ""
 	case parts["accountname"] == "":
-		return "it has no AccountName"
+		return "has no AccountName"
 	case key == "":
-		return "it has no AccountKey"
+		return "has no AccountKey"
 	default:
 		if _, err := base64.StdEncoding.DecodeString(key); err != nil {
-			return "its AccountKey is not base64"
+			return "the AccountKey is not base64"
 		}
 		return ""
 	}
@@ -212,7 +212,7 @@ func (g GCS) validate(ps *problems, byURL bool) {
 	if !byURL {
 		switch {
 		case g.Bucket == "":
-			ps.add("GCS_BUCKET_NAME", "it is not set", "the bucket's name")
+			ps.add("GCS_BUCKET_NAME", "not set", "the bucket's name")
 		case !gcsBucket.MatchString(g.Bucket):
 			ps.add("GCS_BUCKET_NAME", "not a valid bucket name", "3 to 63 lowercase letters, digits, hyphens, underscores and dots")
 		}
@@ -225,7 +225,7 @@ func (g GCS) validate(ps *problems, byURL bool) {
 		case err != nil:
 			ps.add("GCS_CREDENTIALS_PATH", "the file was not found", "the path of a service account's JSON key, or nothing for the application default credentials")
 		case info.IsDir():
-			ps.add("GCS_CREDENTIALS_PATH", "it is a folder", "the path of a service account's JSON key")
+			ps.add("GCS_CREDENTIALS_PATH", "a folder, not a file", "the path of a service account's JSON key")
 		}
 	}
 }
@@ -241,9 +241,9 @@ func checkEndpoint(ps *problems, name, value string) {
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
 		ps.add(name, "not an http or https URL", want)
 	case u.User != nil:
-		ps.add(name, "it contains a user name or a password", want)
+		ps.add(name, "contains a user name or a password", want)
 	case u.RawQuery != "" || u.ForceQuery || strings.Contains(value, "#"):
-		ps.add(name, "it has a query or a fragment", want)
+		ps.add(name, "has a query or a fragment", want)
 	}
 }
 
@@ -259,7 +259,7 @@ func (c Config) validateLinks(ps *problems) {
 			ps.add("LINK_SIGNING_KEYS", strings.TrimPrefix(err.Error(), "signurl: "), "id:secret with 32 random bytes in base64url; separate several keys with commas")
 		}
 	case c.Production():
-		ps.add("LINK_SIGNING_KEYS", "it is not set, and with APP_ENV="+c.AppEnv+", no key is generated", "id:secret with 32 random bytes in base64url, the same in every process")
+		ps.add("LINK_SIGNING_KEYS", "not set, and with APP_ENV="+c.AppEnv+", no key is generated", "id:secret with 32 random bytes in base64url, the same in every process")
 	}
 }
 
@@ -280,14 +280,14 @@ func (c Config) validateDatabase(ps *problems) {
 	scheme, rest, _ := strings.Cut(dsn, ":")
 	switch {
 	case dsn == "":
-		ps.add(name, "it is not set", want)
+		ps.add(name, "not set", want)
 	case !slices.Contains([]string{"sqlite", "postgres", "postgresql", "mysql", "mariadb"}, scheme):
 		ps.add(name, "unknown scheme", want)
 	case strings.Trim(rest, "/") == "":
-		ps.add(name, "it does not contain a database", want)
+		ps.add(name, "does not contain a database", want)
 	case strings.HasPrefix(scheme, "postgres") || strings.HasPrefix(rest, "//") && scheme != "sqlite":
 		if u, err := url.Parse(dsn); err != nil || u.Opaque != "" {
-			ps.add(name, "it is no URL", want+", with special characters of the password percent-encoded")
+			ps.add(name, "not a valid URL", want+", with special characters of the password percent-encoded")
 		}
 	case c.Production() && scheme == "sqlite" && strings.Contains(rest, ":memory:"):
 		ps.add(name, "with APP_ENV="+c.AppEnv+", a trail in memory is lost when the process ends", want)
@@ -303,14 +303,14 @@ func (c Config) validateProof(ps *problems) {
 			ps.add("AUDIT_DEPLOYMENT_KEY", "not a valid signing key", "the first result of sqlaudit.GenerateDeploymentKey, beginning with PRIVATE+KEY+")
 		}
 		if c.AuditVerifierKeys == "" {
-			ps.add("AUDIT_VERIFIER_KEYS", "it is not set but AUDIT_DEPLOYMENT_KEY is", "the verifier key generated with it")
+			ps.add("AUDIT_VERIFIER_KEYS", "not set, but AUDIT_DEPLOYMENT_KEY is", "the verifier key generated with it")
 		}
 	}
 	vouched := signer == nil
 	for i, key := range c.verifierKeys() {
 		const want = "the second result of sqlaudit.GenerateDeploymentKey; separate several keys with commas"
 		if strings.HasPrefix(key, "PRIVATE+KEY+") {
-			ps.add("AUDIT_VERIFIER_KEYS", "it contains a signing key, which is a secret", want)
+			ps.add("AUDIT_VERIFIER_KEYS", "contains a signing key, which is a secret", want)
 		} else if v, err := note.NewVerifier(key); err != nil {
 			ps.add("AUDIT_VERIFIER_KEYS", fmt.Sprintf("key %d is invalid", i+1), want)
 		} else if signer != nil && v.Name() == signer.Name() && v.KeyHash() == signer.KeyHash() {
@@ -326,7 +326,7 @@ func (c Config) validateProof(ps *problems) {
 		case err != nil || u.Scheme == "" || u.Opaque != "" || !strings.Contains(c.AuditCheckpointsURL, "://"):
 			ps.add("AUDIT_CHECKPOINTS_URL", "not a valid URL", want)
 		case u.User != nil:
-			ps.add("AUDIT_CHECKPOINTS_URL", "it contains a user name or a password", want)
+			ps.add("AUDIT_CHECKPOINTS_URL", "contains a user name or a password", want)
 		}
 	}
 }
