@@ -137,3 +137,40 @@ func ExampleOptions_authorize() {
 	// anna upload ok a.pdf
 	// visitor delete denied a.pdf
 }
+
+// Issue a link for a single upload of at most 1 MiB by one user. Handlers
+// serve it; see package blobhttp.
+func ExampleStore_Link() {
+	ctx, store, _ := newStore()
+	defer store.Close(ctx)
+
+	link, err := store.Link(ctx, "photos/1.png", &blobstore.LinkOptions{
+		Method: "PUT", Expiry: 10 * time.Minute, MaxUses: 1, UserID: "bob",
+		ContentType: "image/png", MaxSize: 1 << 20,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(link.Method, link.Header)
+	fmt.Println(strings.Contains(fmt.Sprint(link), link.URL())) // printing a link hides its URL
+	// Output:
+	// PUT map[Content-Type:[image/png]]
+	// false
+}
+
+// Delete all files of a tenant. Each deletion is recorded.
+func ExampleStore_DeletePrefix() {
+	ctx, store, _ := newStore()
+	defer store.Close(ctx)
+	put(ctx, store, "tenants/4/a.pdf", "tenants/4/b/c.pdf", "tenants/42/a.pdf")
+
+	deleted, err := store.DeletePrefix(ctx, "tenants/4/", &blobstore.DeleteOptions{
+		Resource: audit.Resource{Type: "tenant", ID: "4"},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(deleted)
+	// Output:
+	// 2
+}

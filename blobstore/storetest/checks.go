@@ -25,7 +25,7 @@ func checkCases() []testCase {
 		{"a check MUST succeed and leave only its record", func(e *env) {
 			entry := e.one(func() { require.NoError(e, e.store.Check(e.ctx)) })
 			e.recorded(entry, audit.ActionCheck, audit.OutcomeOK, entry.Key)
-			require.Error(e, blobstore.CheckKey(entry.Key), "no operation of a store may reach it")
+			require.Error(e, blobstore.CheckKey(entry.Key), "no operation of a store can access it")
 			_, err := e.bucket.Read(e.ctx, entry.Key, 0, -1)
 			require.ErrorIs(e, err, fs.ErrNotExist)
 			e.settled()

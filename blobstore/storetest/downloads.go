@@ -89,7 +89,7 @@ func downloadCases() []testCase {
 					require.NoError(e, err, name)
 					e.isError(whole(r), "download", key, blobstore.ErrChecksum)
 					_, err = r.Read(make([]byte, 1))
-					require.ErrorIs(e, err, blobstore.ErrChecksum, "and stay so")
+					require.ErrorIs(e, err, blobstore.ErrChecksum, "later reads fail too")
 					require.NoError(e, r.Close())
 				}
 			}

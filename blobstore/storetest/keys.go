@@ -92,7 +92,7 @@ func keyCases() []testCase {
 			added := e.since(func() {
 				_, err := e.store.Upload(e.ctx, k.key, strings.NewReader("x"), nil)
 				e.isError(err, "upload", k.key, blobstore.ErrInvalidKey)
-				assert.Greater(e, len(err.Error()), len("blobstore: upload : invalid key: "), "it says why")
+				assert.Greater(e, len(err.Error()), len("blobstore: upload : invalid key: "), "the error gives the reason")
 				_, err = e.store.Download(e.ctx, k.key, nil)
 				e.isError(err, "download", k.key, blobstore.ErrInvalidKey)
 				_, err = e.store.Stat(e.ctx, k.key)
@@ -105,7 +105,7 @@ func keyCases() []testCase {
 				e.isError(e.store.Move(e.ctx, k.key, e.key("a"), nil), "move", k.key, blobstore.ErrInvalidKey)
 				require.ErrorIs(e, blobstore.CheckKey(k.key), blobstore.ErrInvalidKey)
 			})
-			assert.Empty(e, added, "a key that can't be is not recorded")
+			assert.Empty(e, added, "an invalid key is not recorded")
 			e.has("a")
 		}})
 	}
@@ -129,7 +129,7 @@ func keyCases() []testCase {
 			require.NoError(e, e.store.Delete(e.ctx, key, nil))
 			e.has("moved", "other")
 			for _, entry := range e.entries() {
-				assert.Contains(e, []string{key, e.key("other"), e.key("moved")}, entry.Key, "as it is, in the trail")
+				assert.Contains(e, []string{key, e.key("other"), e.key("moved")}, entry.Key, "the key in the trail is unchanged")
 			}
 		}})
 	}

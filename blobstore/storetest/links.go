@@ -45,7 +45,7 @@ func linkCases() []testCase {
 				e.isError(err, "upload", e.key("a"), blobstore.ErrUnsupported)
 				e.has()
 			}
-			assert.Empty(e, e.entries(), "what can't be is not recorded")
+			assert.Empty(e, e.entries(), "an impossible link is not recorded")
 		}},
 		{"a link signed by the service MUST return the content to any client", func(e *env) {
 			e.need(e.signs(http.MethodGet), "Links.Methods")

@@ -1,7 +1,7 @@
 package storetest
 
-// This file implements the cases of listing: order, prefixes, folded folders
-// and pages.
+// This file implements the cases of listing: order, prefixes, delimiters and
+// pages.
 
 import (
 	"context"
@@ -80,7 +80,7 @@ func listCases() []testCase {
 			defer cancel()
 			n, failed := 0, false
 			for _, err := range e.bucket.List(ctx, &blob.ListOptions{Prefix: e.prefix}) {
-				require.False(e, failed, "a sequence goes on after an error")
+				require.False(e, failed, "the sequence continues after an error")
 				failed = err != nil
 				n++
 				cancel()

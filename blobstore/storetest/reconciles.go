@@ -26,7 +26,7 @@ func (e *env) reconciled(want blobstore.Reconciled) []audit.Entry {
 	e.trail.Clear()
 	before, err := e.store.Reconcile(e.ctx)
 	require.NoError(e, err)
-	assert.Zero(e, before, "while the leases hold nothing is touched")
+	assert.Zero(e, before, "no operation is settled before its lease expires")
 	e.leasesEnd()
 	added := e.since(func() {
 		done, err := e.store.Reconcile(e.ctx)

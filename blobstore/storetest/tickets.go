@@ -195,7 +195,7 @@ func leftovers(e *env) {
 	}
 	e.sendRaw(bad, []byte("content"), &driver.WriteOptions{Size: -1, ContentType: "text/plain"})
 	_, err := locked.Ticket(good.Key, good.ID).Complete(e.ctx)
-	require.NoError(e, err, "it is no matter of the upload")
+	require.NoError(e, err, "a failed cleanup does not fail the upload")
 	_, err = locked.Ticket(bad.Key, bad.ID).Complete(e.ctx)
 	e.isError(err, "complete upload", bad.Key, fs.ErrExist)
 	require.NoError(e, locked.Ticket(aborted.Key, aborted.ID).Abort(e.ctx))
@@ -203,7 +203,7 @@ func leftovers(e *env) {
 	e.leasesEnd()
 	for range 2 {
 		_, err = locked.Reconcile(e.ctx)
-		require.ErrorIs(e, err, fs.ErrPermission, "what is left is reported")
+		require.ErrorIs(e, err, fs.ErrPermission, "the leftovers are reported")
 	}
 	e.settled()
 	assert.Equal(e, []audit.Outcome{audit.OutcomeOK}, e.uploadsOf(good))

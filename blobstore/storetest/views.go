@@ -31,7 +31,7 @@ func viewCases() []testCase {
 				_, err := v.DeletePrefix(e.ctx, e.prefix, nil)
 				require.NoError(e, err)
 			}
-			require.NoError(e, v.Close(context.Background()), "which does nothing")
+			require.NoError(e, v.Close(context.Background()), "closing a view has no effect")
 			e.put(e.key("later"), nil, nil)
 		}},
 		{"a view MUST refuse and record operations outside its prefix", func(e *env) {
