@@ -1,9 +1,9 @@
-// Package all brings every provider into a program, for its side effect:
+// Package all imports every provider. Import it for its side effect:
 //
 //	import _ "github.com/blobtrail/blobtrail/blobstore/all"
 //
-// A program that knows its backend imports that provider alone and stays
-// smaller: each cloud brings its SDK along.
+// To keep a program small, import only the providers it uses. Each cloud
+// provider links its SDK.
 package all
 
 import (

@@ -13,14 +13,16 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// FromBlob makes a [Bucket] of any Go CDK bucket. It signs no links, and its
-// create-only writes and its durability are those of the Go CDK's driver. A provider
-// embeds it and overrides what its service does better. The embedded bucket calls
-// its own methods, not those that override them: see [CopyThrough].
+// FromBlob makes a [Bucket] from any Go CDK bucket. The result signs no links.
+// Its create-only writes and its durability are those of the Go CDK driver. A
+// provider embeds the result and overrides the methods its service can improve.
+// The embedded bucket calls its own methods, not the overriding ones; see
+// [CopyThrough].
 //
-// info.Backend is the name of the backend in the trail; empty means "custom".
-// info.Bucket is the bucket's name there. Stores that share a trail need different
-// names, because each settles the open operations of its bucket.
+// info.Backend is the name of the backend in the trail. Empty means "custom".
+// info.Bucket is the name of the bucket in the trail. Stores that share a trail
+// need different names, because each store settles the open operations of its
+// bucket.
 func FromBlob(b *blob.Bucket, info Info) Bucket {
 	if b == nil {
 		return nil
@@ -51,8 +53,8 @@ func (b *plain) Attributes(ctx context.Context, key string) (*blob.Attributes, e
 // Close implements [Bucket].
 func (b *plain) Close() error { return b.bucket.Close() }
 
-// Read implements [Bucket] by asking for the attributes and then for the
-// content, again if the object was replaced in between.
+// Read implements [Bucket]. It requests the attributes, then the content. If
+// the object was replaced in between, Read starts again.
 func (b *plain) Read(ctx context.Context, key string, offset, length int64) (*Reader, error) {
 	for range provider.OpenTries {
 		attrs, err := b.bucket.Attributes(ctx, key)
@@ -91,15 +93,15 @@ func (b *plain) Copy(ctx context.Context, dst, src string, o *CopyOptions) error
 	return CopyThrough(ctx, b, dst, src, o)
 }
 
-// Received implements [Bucket]: a plain bucket has one kind of object.
+// Received implements [Bucket]. A plain bucket has only one kind of object.
 func (b *plain) Received(ctx context.Context, key string) (*blob.Attributes, error) {
 	return b.Attributes(ctx, key)
 }
 
-// CopyThrough copies within b by reading src and writing dst. A bucket that
-// overrides Write and can't copy within its service implements Copy by it. Content
-// that does not match the digest kept with src is ErrChecksum. With o.ContentOnly
-// the digest is that of o.Metadata.
+// CopyThrough copies within b by reading src and writing dst. Use it to
+// implement Copy in a bucket that overrides Write and cannot copy within its
+// service. If the content does not match the digest stored with src, the error
+// is ErrChecksum. With o.ContentOnly, the digest is taken from o.Metadata.
 func CopyThrough(ctx context.Context, b Bucket, dst, src string, o *CopyOptions) error {
 	r, err := b.Read(ctx, src, 0, -1)
 	if err != nil {
@@ -133,7 +135,7 @@ func CopyThrough(ctx context.Context, b Bucket, dst, src string, o *CopyOptions)
 	})
 }
 
-// Delete implements [Bucket], a condition by looking first.
+// Delete implements [Bucket]. It checks o.IfMatch in a separate request.
 func (b *plain) Delete(ctx context.Context, key string, o *DeleteOptions) error {
 	if o.IfMatch != "" {
 		switch a, err := b.bucket.Attributes(ctx, key); {
@@ -146,11 +148,11 @@ func (b *plain) Delete(ctx context.Context, key string, o *DeleteOptions) error 
 	return provider.MapCode(b.bucket.Delete(ctx, key))
 }
 
-// Sign implements [Bucket]: a plain bucket signs nothing, because the Go CDK's
-// own links hold hardly any constraint.
+// Sign implements [Bucket]. A plain bucket signs nothing, because the links of
+// the Go CDK support almost no constraints.
 func (b *plain) Sign(context.Context, string, *SignOptions) (*SignedURL, error) {
 	return nil, fmt.Errorf("%w: this backend signs no links", errors.ErrUnsupported)
 }
 
-// Sweep implements [Bucket]; a plain bucket leaves nothing that could be found.
+// Sweep implements [Bucket]. A plain bucket has no leftovers to find.
 func (b *plain) Sweep(context.Context, string) error { return nil }

@@ -8,21 +8,21 @@ import (
 	"github.com/blobtrail/blobtrail/secret"
 )
 
-// Credentials are explicit credentials for a bucket that a URL names. A URL is no
-// place for secrets. A provider uses them instead of those that it finds in the
-// environment. Each provider names the fields that it uses; see [Register]. The
-// zero value sets none.
+// Credentials are explicit credentials for the bucket of a URL. They exist
+// because a URL must not contain secrets. A provider uses them instead of the
+// credentials of the environment. Each provider names the fields it uses; see
+// [Register]. The zero value has no credentials.
 type Credentials struct {
-	AccessKey, SecretKey secret.Text // s3
-	ConnectionString     secret.Text // azblob
-	CredentialsFile      string      // gs: the path of a service account's JSON key
+	AccessKey, SecretKey secret.Text // for s3
+	ConnectionString     secret.Text // for azblob
+	CredentialsFile      string      // for gs: path of the JSON key of a service account
 }
 
 // IsZero reports whether no field is set.
 func (c Credentials) IsZero() bool { return c.only(nil) == nil }
 
-// only returns an error if another field than the named ones is set, because
-// going on without it would be a surprise.
+// only returns an error if a field outside the given ones is set. Ignoring such
+// a field would be a surprise.
 func (c Credentials) only(fields []string) error {
 	for _, f := range []struct {
 		name string

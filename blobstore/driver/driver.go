@@ -1,43 +1,51 @@
-// Package driver is the seam between a blobstore.Store and the services that
-// keep its objects. A provider turns a URL into a [Bucket]: a Go CDK bucket with
-// the guarantees that the Go CDK leaves open. A write that fails leaves nothing,
-// links have constraints, errors mean the same on every service, and
-// [Capabilities] names the guarantees that the service gives.
+// Package driver defines the interface between a blobstore.Store and the
+// storage services. A provider turns a URL into a [Bucket]. A Bucket is a Go
+// CDK bucket with additional guarantees: a failed write leaves nothing, links
+// have constraints, and errors have the same meaning on every service.
+// [Capabilities] lists the guarantees of each service.
 //
-// Applications use package blobstore. A provider embeds what [FromBlob] returns,
-// overrides what the service does better, registers itself with [Register] in an
-// init function, and runs the conformance suite of package storetest. The page
-// docs/writing-a-provider.md shows each step.
+// Applications use package blobstore instead. To write a provider:
+//
+//   - Embed the result of [FromBlob] and override the methods your service can
+//     improve.
+//   - Call [Register] in an init function.
+//   - Run the conformance suite of package storetest.
+//
+// The page docs/writing-a-provider.md shows each step.
+//
+// The providers of this module refuse a URL with an unknown parameter or with
+// the same parameter twice.
 //
 // # Optional methods
 //
-// A [Bucket] may have more methods than the interface. The store looks for these.
-// A bucket that wraps another one forwards them.
+// A [Bucket] may implement more methods than the interface. The store looks for
+// the following. A bucket that wraps another bucket forwards them.
 //
 //	// ObserveCreateOnly is for a service that may ignore the condition of a
-//	// create-only write. Store.Check tries it and reports whether the service
-//	// refused to write a key that was taken. From then on the result is a part
-//	// of Info().Capabilities.
+//	// create-only write. Store.Check tests the condition and reports whether
+//	// the service refused to overwrite an existing key. From then on,
+//	// Info().Capabilities includes the result.
 //	ObserveCreateOnly(holds bool)
 //
-//	// Precheck returns nil, or the error that changing the object of the key
-//	// would fail with: ErrNoBucket, ErrPath or fs.ErrPermission. The store calls
-//	// it before it records that the operation begins. It changes nothing.
+//	// Precheck returns the error of changing the object under key, if it is
+//	// predictable: ErrNoBucket, ErrPath or fs.ErrPermission. Otherwise it
+//	// returns nil. The store calls Precheck before it records the beginning
+//	// of an operation. Precheck changes nothing.
 //	Precheck(ctx context.Context, key string) error
 //
-//	// Skipped calls found for each file that List does not yield because no key
-//	// leads to it, if the path begins with prefix, in the order of a walk. The
-//	// path is relative to the bucket, with slashes, and perhaps not valid UTF-8.
-//	// The reason is one such as "symbolic link". The walk ends when found returns
-//	// false and, if limit is not 0, after that many files. It leaves out the
-//	// files that the library keeps for itself.
+//	// Skipped calls found for each file that List omits because it has no
+//	// key, if its path begins with prefix, in the order of a walk. The path
+//	// is relative to the bucket, uses slashes, and may be invalid UTF-8. The
+//	// reason is text such as "symbolic link". The walk ends if found returns
+//	// false. If limit is not 0, it also ends after looking at limit files.
+//	// Skipped omits the library's own files.
 //	Skipped(ctx context.Context, prefix string, limit int, found func(path, reason string) bool) error
 //
-//	// Fresh is for a bucket that may have come into being by accident, such as
-//	// the empty folder where a volume should be mounted. It reports whether the
-//	// bucket shows no sign of ever having been used, and how a person confirms
-//	// that it is meant to be new. Undo removes what opening the bucket has
-//	// created, if it is still empty. The caller closes the bucket afterwards.
+//	// Fresh is for a bucket that may have been created by accident, such as
+//	// an empty folder in place of a volume that is not mounted. It reports
+//	// whether the bucket shows no sign of earlier use, and how an operator
+//	// confirms a new bucket. Undo removes everything that opening the bucket
+//	// created, if the bucket is still empty. The caller then closes it.
 //	Fresh() (fresh bool, confirm string)
 //	Undo(ctx context.Context) error
 package driver
@@ -55,90 +63,97 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// Errors that a provider returns, wrapped. The others of the contract are
-// fs.ErrNotExist, fs.ErrExist, fs.ErrPermission, context.Canceled and
-// context.DeadlineExceeded.
+// Errors that a provider returns, wrapped. Providers also return
+// fs.ErrNotExist, fs.ErrExist, fs.ErrPermission, errors.ErrUnsupported,
+// context.Canceled and context.DeadlineExceeded.
 var (
 	// ErrChecksum reports content that does not match its checksum.
 	ErrChecksum = provider.ErrChecksum
-	// ErrTooLarge reports content that is longer than its limit or its announced size.
+	// ErrTooLarge reports content longer than its limit or its announced size.
 	ErrTooLarge = provider.ErrTooLarge
 	// ErrRange reports a range that begins past the end of the object.
 	ErrRange = provider.ErrRange
 	// ErrReplaced reports that the object was replaced concurrently.
 	ErrReplaced = errors.New("the object was replaced concurrently")
 	// ErrNoBucket reports that the bucket, container or folder itself does not
-	// exist. It is never fs.ErrNotExist: a missing bucket proves nothing about an
-	// object.
+	// exist. It never matches fs.ErrNotExist, because a missing bucket proves
+	// nothing about an object.
 	ErrNoBucket = errors.New("the bucket does not exist")
-	// ErrPath reports that the backend does not follow the path of a key, which
-	// leads through a symbolic link to a folder, for example. The backend can't
-	// determine whether an object exists there. A Write or Copy that fails with it
-	// has stored nothing.
+	// ErrPath reports that the backend refuses the path of a key, for example
+	// because a symbolic link takes the place of a folder. The backend cannot
+	// determine whether an object exists there. If Write or Copy fails with
+	// ErrPath, it has stored nothing.
 	ErrPath = errors.New("the path of the key can't be used")
-	// ErrInDoubt reports that the outcome is unknown: the backend confirmed
-	// neither that the effect happened, or that it is durable, nor that it did not.
+	// ErrInDoubt reports that the outcome is unknown. The backend confirmed
+	// neither success nor failure, or could not make a change durable.
 	ErrInDoubt = errors.New("outcome in doubt")
 )
 
-// Bucket is an opened bucket, container or folder. All methods may be called
-// concurrently.
+// Bucket is an open bucket, container or folder. All methods are safe for
+// concurrent use.
 //
-// Errors are those of the contract (see [ErrChecksum]) wherever the service
-// distinguishes them. They never contain a secret.
+// A method returns the errors of this package and of its contract (see
+// [ErrChecksum]) wherever the service distinguishes them. Errors never contain
+// a secret.
 type Bucket interface {
-	// Blob is the Go CDK bucket. It stays open until Close.
+	// Blob returns the Go CDK bucket. It stays open until Close.
 	Blob() *blob.Bucket
 
-	// Info describes the bucket and what it can do. It is constant, except for
-	// the capabilities that ObserveCreateOnly learns of.
+	// Info describes the bucket and its capabilities. The result is constant,
+	// except for the capabilities reported to ObserveCreateOnly.
 	Info() Info
 
-	// Attributes describes the object. A missing object is fs.ErrNotExist; a
-	// missing bucket is [ErrNoBucket], also where the service's own response
-	// doesn't distinguish them.
+	// Attributes describes the object. If the object does not exist, the error
+	// is fs.ErrNotExist. If the bucket does not exist, the error is
+	// [ErrNoBucket], even if the response of the service is the same in both
+	// cases.
 	Attributes(ctx context.Context, key string) (*blob.Attributes, error)
 
-	// Read opens length bytes of the object from offset on. A negative length, or
-	// one past the end, reads to the end. Attributes and content MUST belong to
-	// the same object, even while it is replaced. An offset past the end is
-	// ErrRange. The caller closes the reader.
+	// Read opens length bytes of the object, starting at offset. If length is
+	// negative or reaches past the end, Read returns everything up to the end.
+	// Attributes and content MUST belong to the same object, even while it is
+	// being replaced. If offset is past the end, the error is ErrRange. The
+	// caller closes the reader.
 	Read(ctx context.Context, key string, offset, length int64) (*Reader, error)
 
 	// Write stores the content of r under key. It replaces an existing object
-	// unless o.IfNotExist is set. It MUST read r until io.EOF. If r fails, ctx ends
-	// or anything else goes wrong, it MUST leave no new object and the old one
-	// whole, and return an error that wraps the cause. A nil error means that the
-	// object is durable, with its metadata. Memory MUST NOT grow with the object.
+	// unless o.IfNotExist is set. It MUST read r until io.EOF.
+	//
+	// If r fails, ctx ends or any other error occurs, Write MUST leave no new
+	// object, MUST leave the old object intact, and MUST return an error that
+	// wraps the cause. A nil error means that the object and its metadata are
+	// durable. Memory use MUST NOT grow with the size of the object.
 	Write(ctx context.Context, key string, r io.Reader, o *WriteOptions) error
 
 	// Copy stores the object src under dst with the metadata of src, except for
-	// the entries that o.Metadata replaces. The rules of Write hold.
+	// the entries in o.Metadata. The rules of Write apply.
 	Copy(ctx context.Context, dst, src string, o *CopyOptions) error
 
-	// Received describes the object under key, which a client wrote by a signed
-	// link. An object that the service can't read like one of Write's, such as
-	// another kind of blob or one in an archive, is errors.ErrUnsupported. If the
-	// service changes such content while it serves it, by decoding it for example,
-	// Received MUST first ensure that Read returns the bytes that Copy would copy.
+	// Received describes the object under key after a client wrote it through a
+	// signed link. If the service cannot read the object like one of Write's,
+	// such as another kind of blob or an archived one, the error is
+	// errors.ErrUnsupported. If the service changes such content while serving
+	// it, for example by decoding it, Received MUST first ensure that Read
+	// returns the same bytes as Copy would copy.
 	Received(ctx context.Context, key string) (*blob.Attributes, error)
 
-	// Delete removes the object. A missing object is fs.ErrNotExist. If o.IfMatch
-	// names another version, the error is ErrReplaced and the object MUST stay.
+	// Delete removes the object. If the object does not exist, the error is
+	// fs.ErrNotExist. If the ETag of the object is not o.IfMatch, the error is
+	// ErrReplaced and the object MUST remain.
 	Delete(ctx context.Context, key string, o *DeleteOptions) error
 
-	// List yields the objects that o selects, in the byte order of their keys.
-	// With o.Delimiter it yields one element with IsDir for all keys that have the
-	// delimiter after the same prefix. It ends after the first error. It MUST NOT
-	// yield temporary files, folders or files that the driver keeps for itself.
+	// List yields the objects selected by o, in the byte order of their keys.
+	// With o.Delimiter, List yields one element with IsDir for all keys with
+	// the same prefix up to the delimiter. It ends after the first error. It
+	// MUST NOT yield temporary files, folders or the driver's own files.
 	List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error]
 
-	// Sign makes a link that the service itself honors. A constraint that
-	// Capabilities does not promise is errors.ErrUnsupported.
+	// Sign creates a link that the service itself serves. For a constraint
+	// outside of Capabilities, the error is errors.ErrUnsupported.
 	Sign(ctx context.Context, key string, o *SignOptions) (*SignedURL, error)
 
-	// Sweep removes temporary files and unfinished multipart uploads that a killed
-	// Write, Copy or Delete of key may have left. It MUST NOT touch those of a
+	// Sweep removes the temporary files and unfinished multipart uploads left
+	// by a killed Write, Copy or Delete of key. It MUST NOT touch those of a
 	// live operation.
 	Sweep(ctx context.Context, key string) error
 
@@ -148,63 +163,74 @@ type Bucket interface {
 
 // Info describes a bucket.
 type Info struct {
-	Backend      string // as recorded in the trail: "local", "s3", "azure", "gcs", "mem"
-	Bucket       string // its name, or the absolute path of a folder; different for each store that shares a trail
+	// Backend is the name of the backend in the trail: "local", "s3", "azure",
+	// "gcs" or "mem".
+	Backend string
+	// Bucket is the name of the bucket, or the absolute path of a folder. It
+	// differs between stores that share a trail.
+	Bucket       string
 	Capabilities Capabilities
 
-	// Needs names the permissions that the program needs in the bucket, in the
-	// words of those who grant them, such as "s3:PutObject on its objects". The
-	// keys are steps of Store.Check: write, read, list, delete, sign and sweep,
-	// which looks for leftovers of killed processes. Check names the permission
-	// when its step fails.
+	// Needs lists the permissions that the program needs, in the words of the
+	// service, such as "s3:PutObject on its objects". The keys are the steps of
+	// Store.Check: write, read, list, delete, sign and sweep. If a step fails,
+	// Check names its permission. The step sweep looks for leftovers of killed
+	// processes.
 	Needs map[string]string
 }
 
-// Capabilities names the guarantees of a backend. The zero value is right for any
-// Go CDK bucket.
+// Capabilities lists the guarantees of a backend. The zero value is correct for
+// any Go CDK bucket.
 type Capabilities struct {
-	// ExactCreate: of several concurrent create-only writes of a key, exactly one
-	// succeeds. Otherwise the check and the write are two steps. A service that
-	// only speaks the protocol of another, such as that of S3, may ignore the
-	// condition. Then this is false until blobstore's Store.Check has seen the
-	// service refuse a second write, and called ObserveCreateOnly.
+	// ExactCreate means that exactly one of several concurrent create-only
+	// writes of a key succeeds. If false, check and write are two separate
+	// steps. A service with a compatible protocol, such as that of S3, may
+	// ignore the condition. ExactCreate is then false until Store.Check of
+	// package blobstore has seen the service refuse a second write and has
+	// called ObserveCreateOnly.
 	ExactCreate bool
-	// ExactDelete: a deletion of one version of an object never removes another
-	// version. Otherwise the check and the deletion are two steps.
+	// ExactDelete means that deleting one version of an object never removes
+	// another version. If false, check and deletion are two separate steps.
 	ExactDelete bool
-	// AtomicReplace: a reader or a crash during a replacement sees the old or
-	// the new object, each with its own metadata, never a mixture.
+	// AtomicReplace means that during a replacement, or after a crash, a reader
+	// sees either the old or the new object with its own metadata, never a
+	// mixture.
 	AtomicReplace bool
-	// Durable: success means that the object survives a loss of power.
+	// Durable means that an acknowledged object survives a power failure.
 	Durable bool
-	// KeepsSHA256: the digest is kept with each object that the store wrote, even
-	// if it is known only after the last byte.
+	// KeepsSHA256 means that every object has a stored digest, even if the
+	// digest is known only after the last byte.
 	KeepsSHA256 bool
-	// Links describes the links that the service signs. A store uses them for reading
-	// (GET and HEAD) and for direct uploads (PUT). Links that delete, and uploads
-	// straight to a key, lead to the handler of the application on every backend.
+	// Links describes the links signed by the service. A store uses them for
+	// reading (GET and HEAD) and for direct uploads (PUT). On every backend,
+	// links that delete and uploads straight to a key lead to the handler of
+	// the application.
 	Links LinkCapabilities
 }
 
-// LinkCapabilities names the links that a service signs, and who enforces the
-// constraints of a direct upload.
+// LinkCapabilities describes the links signed by a service, and who enforces
+// the constraints of a direct upload.
 type LinkCapabilities struct {
-	Methods     []string      // of GET, HEAD, PUT and DELETE; empty if it can't sign
+	Methods     []string      // any of GET, HEAD, PUT and DELETE; empty if it cannot sign
 	MaxExpiry   time.Duration // 0 means no limit
-	Size        Enforcement   // an exact length
+	Size        Enforcement   // of an exact length
 	MaxSize     Enforcement
 	ContentType Enforcement
 	SHA256      Enforcement
 	IfNotExist  Enforcement
 }
 
-// Enforcement names who enforces a constraint on a signed upload. It is empty if
-// none does: then the constraint is errors.ErrUnsupported.
+// Enforcement names the party that enforces a constraint on a signed upload. If
+// it is empty, the constraint is not enforced, and Sign returns
+// errors.ErrUnsupported.
 type Enforcement string
 
 const (
-	ByService    Enforcement = "by service"    // the service refuses the request
-	OnCompletion Enforcement = "on completion" // the store checks it afterwards, and removes an object that breaks it before it can be read
+	// ByService means that the service refuses the request.
+	ByService Enforcement = "by service"
+	// OnCompletion means that the store checks the upload on completion. It
+	// removes a violating object before anyone can read it.
+	OnCompletion Enforcement = "on completion"
 )
 
 // Reader is an open object.
@@ -215,67 +241,77 @@ type Reader struct {
 
 // WriteOptions are the options of [Bucket.Write].
 type WriteOptions struct {
-	IfNotExist   bool              // fail with fs.ErrExist if the key is taken
-	Size         int64             // the exact number of bytes in r, or -1
-	SHA256       []byte            // the digest of the content, if it is known beforehand
+	IfNotExist   bool              // fail with fs.ErrExist if the key exists
+	Size         int64             // exact number of bytes in r, or -1 if unknown
+	SHA256       []byte            // digest of the content; nil if not yet known
 	ContentType  string            // never empty
 	CacheControl string            // may be empty
-	Metadata     map[string]string // kept with the object
+	Metadata     map[string]string // stored with the object
 
-	// ContentEncoding is stored with the object, such as "gzip". It describes the
-	// content of r, which is stored unchanged. It may be empty.
+	// ContentEncoding is stored with the object, such as "gzip". It describes
+	// the content of r, and the provider does not change the content. It may be
+	// empty.
 	ContentEncoding string
 
-	// Final, if not nil, returns entries to add to Metadata that are known only
-	// after the last byte. A provider that can still add them (see
-	// Capabilities.KeepsSHA256) calls it once, after r returned io.EOF and before
-	// the object appears.
+	// Final returns additional entries for Metadata, known only after the last
+	// byte. A provider that can still store them (see Capabilities.KeepsSHA256)
+	// calls Final once, after r returned io.EOF and before the object appears.
+	// Final may be nil.
 	Final func() map[string]string
 }
 
 // CopyOptions are the options of [Bucket.Copy].
 type CopyOptions struct {
-	IfNotExist bool              // fail with fs.ErrExist if dst is taken
-	IfMatch    string            // if not empty, fail with ErrReplaced unless the ETag of src in Attributes is this one
-	Metadata   map[string]string // replaces the source's entries of these names
+	// IfNotExist makes the copy fail with fs.ErrExist if dst exists.
+	IfNotExist bool
+	// IfMatch is the required ETag of src, as in Attributes. If it differs, the
+	// copy fails with ErrReplaced. Empty means any.
+	IfMatch string
+	// Metadata replaces the entries of src with the same names.
+	Metadata map[string]string
 
-	// ContentOnly takes only the content from src. dst gets ContentType and
-	// Metadata, as from Write, and no header, metadata, tag, access rule or storage
-	// class of src. src is not needed afterwards. A provider may therefore share
-	// its content with dst, and change the attributes of src.
+	// ContentOnly copies only the content of src. dst gets ContentType and
+	// Metadata, as from Write. It gets no header, metadata, tag, access rule or
+	// storage class of src. The caller does not need src afterwards, so a
+	// provider may share the content between both and change the attributes of
+	// src.
 	ContentOnly bool
-	ContentType string // with ContentOnly; never empty then
+	// ContentType is the type of dst. With ContentOnly, it is never empty;
+	// otherwise it is ignored.
+	ContentType string
 }
 
 // DeleteOptions are the options of [Bucket.Delete].
 type DeleteOptions struct {
-	IfMatch string // if not empty, fail with ErrReplaced unless the object's ETag in Attributes is this one
+	// IfMatch is the required ETag of the object, as in Attributes. If it
+	// differs, the deletion fails with ErrReplaced. Empty means any.
+	IfMatch string
 }
 
 // SignOptions describe a link.
 type SignOptions struct {
 	Method  string // GET, HEAD, PUT or DELETE
 	Expires time.Time
-	GrantID string // made part of the signed URL where the service allows it
+	GrantID string // included in the signed URL if the service allows it
 
-	// On GET and HEAD: headers of the response.
+	// Headers of the response, for GET and HEAD.
 	ContentDisposition string
 	ResponseType       string
 
-	// On PUT: constraints of the upload.
+	// Constraints on the upload, for PUT.
 	ContentType string // empty means any
-	Size        *int64 // exact; nil means any
-	MaxSize     int64  // 0 means any
+	Size        *int64 // exact length in bytes; nil means any
+	MaxSize     int64  // maximum length in bytes; 0 means unlimited
 	SHA256      []byte // nil means any
 	IfNotExist  bool
-	Metadata    map[string]string // kept with the object
+	Metadata    map[string]string // stored with the object
 }
 
-// SignedURL is a link with the request that a client must make. Treat URL and Form
-// as secrets until the link expires.
+// SignedURL is a link and the request that a client must make. Treat URL and
+// Form as secrets until the link expires.
 type SignedURL struct {
 	URL    string
 	Method string
-	Header http.Header       // headers that the client must send unchanged
-	Form   map[string]string // with POST: fields that precede the file
+	Header http.Header       // headers for the client to send unchanged
+	Form   map[string]string // for POST: fields to send before the file
 }

@@ -14,7 +14,7 @@ import (
 // opener opens the buckets of a scheme.
 type opener struct {
 	open        func(ctx context.Context, u *url.URL, c Credentials) (Bucket, error)
-	credentials []string // the fields of Credentials that it uses
+	credentials []string // fields of Credentials that it uses
 }
 
 var (
@@ -22,8 +22,8 @@ var (
 	openers = map[string]opener{}
 )
 
-// known names the package that a program must import for a scheme, so that a
-// missing import is explained.
+// known maps each scheme to the package that an application must import. Open
+// uses it to explain a missing import.
 var known = map[string]string{
 	"file":   "filestore",
 	"local":  "filestore",
@@ -33,11 +33,12 @@ var known = map[string]string{
 	"gs":     "gcsstore",
 }
 
-// Register makes a provider known by the scheme of its URLs. It is called from
-// init functions and panics if the scheme is taken. The function open opens the
-// bucket that a URL names. It uses the fields of c that are set and otherwise finds
-// credentials itself. The names of these fields are credentials, such as
-// "AccessKey". [Open] refuses the others.
+// Register makes a provider available under the scheme of its URLs. Call it in
+// an init function. Register panics if the scheme is already registered.
+//
+// The function open opens the bucket of a URL. It uses the fields of c that are
+// set, and otherwise finds credentials itself. The argument credentials lists
+// the names of these fields, such as "AccessKey". [Open] refuses other fields.
 func Register(scheme string, open func(ctx context.Context, u *url.URL, c Credentials) (Bucket, error), credentials ...string) {
 	mu.Lock()
 	defer mu.Unlock()
@@ -47,13 +48,17 @@ func Register(scheme string, open func(ctx context.Context, u *url.URL, c Creden
 	openers[scheme] = opener{open, credentials}
 }
 
-// Open opens the bucket that urlstr names, with the provider that is registered
-// for its scheme. The provider finds the credentials itself unless c has some.
+// Open opens the bucket of urlstr with the provider registered for its scheme.
+// The provider uses c, or finds credentials itself if c is zero.
+//
+// Open fails if no provider is registered for the scheme, or if the provider
+// does not use a field set in c. Errors never contain urlstr, because it might
+// contain a password.
 func Open(ctx context.Context, urlstr string, c Credentials) (Bucket, error) {
 	u, err := url.Parse(urlstr)
 	if err != nil {
-		// The error of url.Parse repeats the URL or a part of it, which may be
-		// of a password.
+		// The error of url.Parse contains the URL or a part of it, possibly of
+		// a password.
 		return nil, errors.New("storage URL can't be parsed: want something like s3://bucket?region=eu-central-1, with special characters escaped as %XX")
 	}
 	if u.Scheme == "" {

@@ -1,8 +1,11 @@
-// Package memstore is the provider of mem:// URLs: objects in memory, for tests
-// and for trying things out. Each opening is a bucket of its own, which is gone
-// when it is closed. It is the one backend whose memory grows with its objects.
+// Package memstore is the provider of mem:// URLs. It stores objects in memory,
+// for tests and experiments. Each call of Open creates a separate, empty
+// bucket. Closing the bucket discards its objects. Memory use grows with the
+// stored objects, unlike on any other backend.
 //
-// Import it for its side effect:
+// The URL mem:// takes no name and no parameters.
+//
+// Import the package for its side effect:
 //
 //	import _ "github.com/blobtrail/blobtrail/blobstore/memstore"
 package memstore
@@ -42,8 +45,8 @@ type bucket struct {
 	mu sync.Mutex // held while an object is stored or removed
 }
 
-// Write implements [driver.Bucket]. The content is read before it is stored,
-// since it ends up in memory anyway and its digest belongs to its metadata.
+// Write implements [driver.Bucket]. It reads all content before it stores the
+// object, because the digest is part of the metadata.
 func (b *bucket) Write(ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) error {
 	content, err := io.ReadAll(provider.ContextReader(ctx, r))
 	if err != nil {
