@@ -2,9 +2,11 @@ package audit_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/blobtrail/blobtrail/audit"
@@ -117,6 +119,32 @@ func ExampleJournal_Dangling() {
 		fmt.Println(e.Action, e.Key, e.Outcome, e.ErrorCode, "by", e.SettledBy)
 	}
 	// Output: upload invoices/42.pdf failed crashed by reconciler
+}
+
+// An export has one JSON object for each entry, with the columns of the SQL
+// journal.
+func ExampleWriteJSONL() {
+	ctx := context.Background()
+	trail := audit.Memory{Now: func() time.Time { return time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC) }}
+	err := trail.Log(ctx, audit.Event{Action: audit.ActionDownload, Actor: audit.Actor{UserID: "u-7", TenantID: "acme"}, Key: "invoices/42.pdf"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	var export strings.Builder // or a file, or a response
+	n, err := audit.WriteJSONL(&export, trail.Entries(ctx, audit.Query{TenantID: "acme"}))
+	fmt.Println(n, err)
+	var entry struct {
+		OccurredAt string `json:"occurred_at"`
+		User       string `json:"user_id"`
+		Key        string `json:"file_key"`
+	}
+	err = json.Unmarshal([]byte(export.String()), &entry)
+	fmt.Println(entry.OccurredAt, entry.User, entry.Key, err)
+	// Output:
+	// 1 <nil>
+	// 2026-03-01T09:30:00.000000Z u-7 invoices/42.pdf <nil>
 }
 
 // A logger mirrors each entry of the trail to the program's log.

@@ -1,6 +1,7 @@
 package secret_test
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"github.com/blobtrail/blobtrail/secret"
@@ -19,4 +20,19 @@ func Example() {
 	// Output:
 	// {Database:postgres:[redacted] Key:[redacted] note:{reveal:<nil>}}
 	// hunter2
+}
+
+// A printed configuration cannot be read back by mistake.
+func ExampleText_UnmarshalText() {
+	type config struct{ Key secret.Text }
+	var c config
+	fmt.Println(json.Unmarshal([]byte(`{"Key":"hunter2"}`), &c), c.Key.Reveal())
+
+	printed, err := json.Marshal(c)
+	fmt.Println(string(printed), err)
+	fmt.Println(json.Unmarshal(printed, &c))
+	// Output:
+	// <nil> hunter2
+	// {"Key":"[redacted]"} <nil>
+	// secret: the text is redacted: want the secret itself
 }

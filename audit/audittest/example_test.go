@@ -32,3 +32,30 @@ func ExampleFaults() {
 	// audit: the intent is no longer held
 	// invoices/42.pdf ok
 }
+
+// A gate holds a call until the test opens it. Here, the program sees an open
+// operation while its settlement waits.
+func ExampleGate() {
+	ctx := context.Background()
+	var trail audit.Memory
+	journal, gate := audittest.NewFaults(&trail), audittest.NewGate()
+	journal.Add(audittest.Fault{Call: audittest.CallSettle, Gate: gate})
+
+	intent, err := journal.Begin(ctx, audit.Event{Action: audit.ActionUpload, Key: "invoices/42.pdf"}, 0)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	settled := make(chan error)
+	go func() { settled <- intent.Settle(ctx, audit.Result{Outcome: audit.OutcomeOK}) }()
+
+	<-gate.Reached()
+	fmt.Println("open:", trail.OpenIntents())
+	gate.Open()
+	fmt.Println("settled:", <-settled)
+	fmt.Println("open:", trail.OpenIntents())
+	// Output:
+	// open: 1
+	// settled: <nil>
+	// open: 0
+}
