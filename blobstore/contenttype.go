@@ -80,7 +80,7 @@ const maxContentType = 255 // bytes, the limit of the trail
 // declaredType returns the content type declared by a client, in the form
 // returned by every backend. It returns "" for a type without information:
 // services use octet-stream for content sent without a type, and some clients
-// declare all content as a form.
+// declare all content as form data.
 func declaredType(t string) string {
 	base, params, err := mime.ParseMediaType(t)
 	switch {

@@ -11,12 +11,12 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// This file implements the end of operations that lost their intent: the
-// process was suspended or disconnected for longer than the lease, and another
-// process took the intent over. That process settles the operation according to
-// the bucket, possibly before the effect or by removing it. The functions here
-// therefore record only facts visible in the bucket now, and only if they are
-// missing in the trail.
+// This file implements settling operations that lost their intent: the process
+// was suspended or disconnected for longer than the lease, and another process
+// took the intent over. That process settles the operation according to the
+// bucket. It may have looked before the effect, or undone the effect. The
+// functions here therefore record only facts visible in the bucket now, and
+// only if the trail lacks them.
 
 // settleLost ends an operation that could not be settled. lost is the
 // audit.ErrNotHeld that reported it. settleLost returns nil if both the trail
@@ -140,7 +140,7 @@ func amends(entry, e audit.Event) bool {
 	switch entry.Action {
 	case audit.ActionUpload, audit.ActionCopy, audit.ActionMove:
 		return e.Action != audit.ActionDelete
-	case audit.ActionDelete: // the deletion of another operation may be that of the source of a move
+	case audit.ActionDelete: // for another action, the entry is about the source of a move
 		return e.Action == audit.ActionDelete
 	}
 	return false

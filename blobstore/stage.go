@@ -215,9 +215,8 @@ var errDiscarded = errors.New("discarded")
 // discard removes the object of a staged upload that was not committed, and
 // returns the result for the settlement.
 //
-// If the service refuses to remove the object, the result is stored, the
-// description of the existing object with outcome ok. isRefused matches the
-// error.
+// If the service refuses to remove the object, discard returns stored with
+// outcome ok, because the object remains, and an error that isRefused matches.
 func (s *Store) discard(ctx context.Context, e audit.Event, stored audit.Result) (audit.Result, error) {
 	err := s.removeOwn(ctx, e.Key, e.OpID)
 	var refused refusedError

@@ -9,9 +9,9 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// This file implements the decision how to continue if an operation may already
-// have taken effect: its request failed but may have been carried out, its
-// process died, or another process took it over. A state combines the object
+// This file implements the decisions about operations that may already have
+// taken effect: the request failed but may have been carried out, the process
+// died, or another process took the operation over. A state combines the object
 // under the key with the operation's record in the trail. The function next
 // looks up the step for a state in a table.
 
