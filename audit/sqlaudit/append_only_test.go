@@ -12,10 +12,10 @@ import (
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 )
 
-// What the required columns of file_access_logs are, for forged entries.
+// required lists the required columns of file_access_logs, for forged entries.
 const required = "id, op_id, writer_id, seq, occurred_at, created_at, action, outcome, settled_by, schema_version, pii_commitment, leaf"
 
-// forged copies the entry of key b, with some columns replaced.
+// forged copies the entry with key b and replaces some columns.
 func forged(replaced map[string]string) string {
 	list := strings.Split(required, ", ")
 	for i, column := range list {

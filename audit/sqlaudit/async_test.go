@@ -30,12 +30,12 @@ func testAsync(t *testing.T, s *system) {
 		want = append(want, fmt.Sprint(i))
 	}
 	assert.Zero(t, db.count(t, "file_access_logs"), "acknowledged before it is stored")
-	// Those who change something wait, and are refused in time.
+	// Callers that change something wait, and fail at their deadline.
 	_, err := j.Begin(t.Context(), event("begun"), 0)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	// So does whatever can't ever be stored.
+	// Records that can never be stored fail too.
 	require.ErrorIs(t, j.Log(t.Context(), audit.Event{Action: "No Such"}), audit.ErrEvent)
-	release() // after more than the time limit
+	release() // after the time limit has passed
 	in, err := begin(t, j)
 	require.NoError(t, err)
 	wait(t, "it is settled, though a second may be short", func() bool {
@@ -51,7 +51,7 @@ func testAsync(t *testing.T, s *system) {
 	assert.Equal(t, want, stored, "each once, in the order they came")
 }
 
-// begin tries until the database is back.
+// begin retries until the database responds again.
 func begin(t *testing.T, j *sqlaudit.Journal) (in audit.Intent, err error) {
 	t.Helper()
 	wait(t, "work goes on", func() bool {
@@ -110,8 +110,7 @@ func testAsyncCloseReturnsWhatIsLost(t *testing.T, s *system) {
 	assert.Equal(t, 1, db.count(t, "file_access_logs"))
 }
 
-// A driver that does not heed its context leaves it open whether what it was given
-// is stored.
+// If the driver ignores its context, the outcome of its statement is unknown.
 func TestAsyncCloseReturnsWhatIsStuck(t *testing.T) {
 	dsn := sqliteSystem.dsn(t)
 	first, db := openDSN(t, dsn, nil)
@@ -135,7 +134,7 @@ func TestAsyncCloseReturnsWhatIsStuck(t *testing.T) {
 	wait(t, "the flush ends", func() bool { return !sqlaudit.Flushing(j) })
 }
 
-// stuckConnector makes SQLite connections that commit when they are let.
+// stuckConnector creates SQLite connections whose commits wait for a signal.
 type stuckConnector struct {
 	dsn string
 	d   driver.Driver
@@ -209,7 +208,8 @@ func testAsyncRecordsItsGaps(t *testing.T, s *system) {
 	assert.Contains(t, log.String(), "lost an acknowledged entry")
 }
 
-// Callers of both kinds at once: all is stored, once.
+// With synchronous and asynchronous callers, every entry is stored exactly
+// once.
 func TestAsyncBesideOthers(t *testing.T) { onEach(t, testAsyncBesideOthers) }
 
 func testAsyncBesideOthers(t *testing.T, s *system) {
@@ -232,7 +232,7 @@ func testAsyncBesideOthers(t *testing.T, s *system) {
 	assert.Zero(t, db.count(t, "file_access_intents"))
 }
 
-// What removes something waits for its record all the same.
+// Purge and Erase wait for their records even in this mode.
 func TestAsyncErasesNothingUnrecorded(t *testing.T) {
 	j, db := sqliteSystem.open(t, &sqlaudit.Options{Acknowledge: sqlaudit.WhenQueued})
 	n, err := j.Erase(officer, audit.Query{UserID: "nobody"})

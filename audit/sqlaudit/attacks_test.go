@@ -1,8 +1,9 @@
 package sqlaudit
 
-// Thirteen attacks by somebody who owns the database: who can write every table,
-// has dropped every trigger and computes every hash anew that takes no key. The
-// keys of the processes and the bucket are out of reach.
+// This file tests thirteen attacks by the owner of the database. The attacker
+// can write to every table, has dropped every trigger, and recomputes every
+// hash that needs no key. The attacker has no access to the keys of the
+// processes or to the bucket.
 
 import (
 	"context"
@@ -30,9 +31,9 @@ import (
 
 var attackCount = flag.Int("attacks", 2, "how often each of the thirteen attacks is tried; in full, 200")
 
-// scene is a trail to attack: two writers that have ended, one that was killed
-// after its last checkpoint was published, and an older copy of it all. The
-// copies are tables beside the trail's own: now_… and older_….
+// scene is a trail to attack. It has two writers that have ended and one that
+// was killed after its last checkpoint was published. The tables now_… contain
+// a copy of the trail, and the tables older_… an older copy.
 type scene struct {
 	db               *sqlx.DB // the attacker's
 	d                dialect
@@ -40,7 +41,7 @@ type scene struct {
 	key              string
 	ended            []string
 	killed           string
-	total, published int64 // of the killed writer
+	total, published int64 // entries of the killed writer
 }
 
 var attackLogger = slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -54,7 +55,7 @@ func onEachDatabase(t *testing.T, test func(t *testing.T, dsn string)) {
 		"mariadb":  func(t *testing.T) string { return testdb.MariaDB(t).New(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			if *honestCount < 1e5 { // one at a time, otherwise
+			if *honestCount < 1e5 { // otherwise one at a time
 				t.Parallel()
 			}
 			test(t, dsn(t))
@@ -100,7 +101,7 @@ func newScene(t *testing.T, dsn string) *scene {
 	fill(j, 50, 80)
 	keep("now_")
 	s.killed, s.total = WriterID(j), j.tail.next
-	j.pub.opts.To.Bucket = late // whatever it still publishes was not seen by the killed one
+	j.pub.opts.To.Bucket = late // the killed writer never saw later publications
 	require.NoError(t, j.Close(ctx))
 	s.dropTriggers(t)
 	return s
@@ -109,7 +110,7 @@ func newScene(t *testing.T, dsn string) *scene {
 // attacked are the tables that the attacks change.
 var attacked = []string{"logs", "checkpoints", "writers"}
 
-// dropTriggers is what whoever owns the database can do.
+// dropTriggers does what the owner of the database can do.
 func (s *scene) dropTriggers(t *testing.T) {
 	list := map[string]string{
 		"sqlite":   "SELECT 'DROP TRIGGER ' || name FROM sqlite_master WHERE type = 'trigger'",
@@ -125,7 +126,7 @@ func (s *scene) dropTriggers(t *testing.T) {
 	}
 }
 
-// attacker works in one transaction on the scene as it was.
+// attacker works in one transaction on the original scene.
 type attacker struct {
 	t   *testing.T
 	s   *scene
@@ -133,10 +134,10 @@ type attacker struct {
 	tx  *sqlx.Tx
 
 	writer string // whose log is attacked
-	at     int64  // the first place that was touched
+	at     int64  // the smallest seq that was changed
 }
 
-// attack puts the scene back and has one attack done to it.
+// attack restores the scene and runs one attack on it.
 func (s *scene) attack(t *testing.T, seed uint64, do func(a *attacker)) *attacker {
 	t.Helper()
 	tx, err := s.db.Beginx()
@@ -178,7 +179,7 @@ func (a *attacker) rows(writer string) []*row {
 	return out
 }
 
-// put replaces the log of a writer, with all hashes as they should be.
+// put replaces the log of a writer and recomputes all hashes.
 func (a *attacker) put(writer string, rows []*row) {
 	a.exec("DELETE FROM file_access_logs WHERE writer_id = ?", writer)
 	for part := range slices.Chunk(rows, 50) {
@@ -196,7 +197,7 @@ func (a *attacker) seal(r *row) {
 	r.stored.Seal()
 }
 
-// one picks an entry that a published checkpoint covers, of any writer.
+// one picks an entry of any writer that a published checkpoint covers.
 func (a *attacker) one() (rows []*row, i int) {
 	a.writer = append(slices.Clone(a.s.ended), a.s.killed)[a.rng.IntN(3)]
 	rows = a.rows(a.writer)
@@ -205,7 +206,7 @@ func (a *attacker) one() (rows []*row, i int) {
 	return rows, i
 }
 
-// hide removes or leaves the checkpoints that would show the change at once.
+// hide removes the checkpoints that would reveal the change, or keeps them.
 func (a *attacker) hide() {
 	switch a.rng.IntN(3) {
 	case 0:
@@ -215,7 +216,7 @@ func (a *attacker) hide() {
 	}
 }
 
-// resign makes a new key for a writer and signs its log as it is now.
+// resign generates a new key for a writer and signs its current log.
 func (a *attacker) resign(writer string, rows []*row, everywhere bool) {
 	a.t.Helper()
 	w, err := loadWriter(context.Background(), a.tx, a.s.d, writer)
@@ -377,7 +378,8 @@ func testAttacks(t *testing.T, dsn string) {
 			found := 0
 			for seed := range uint64(*attackCount) {
 				a := s.attack(t, seed, attack.do)
-				// With the deployment's key and, for what is published, without.
+				// Verify with the deployment key and, for published entries,
+				// also without it.
 				for _, keys := range [][]string{{s.key}, nil} {
 					r := check(t, keys...)
 					if attack.name == "cut the unpublished tail" {
@@ -388,7 +390,7 @@ func testAttacks(t *testing.T, dsn string) {
 						continue
 					}
 					if keys == nil && a.at >= s.published && a.writer == s.killed {
-						continue // of what is not published, only the key tells
+						continue // only the key reveals a change to unpublished entries
 					}
 					require.ErrorIs(t, r.Err(), proof.ErrTampered, "seed %d, keys %v", seed, keys)
 					require.True(t, slices.ContainsFunc(r.Findings, func(f proof.Finding) bool {
@@ -411,8 +413,8 @@ func testAttacks(t *testing.T, dsn string) {
 
 var honestCount = flag.Int("honest", 2000, "how many honest entries are verified on each database; in full, 1000000")
 
-// TestNoFalseAlarms verifies many honest entries of several writers, also after
-// an erasure and after a purge.
+// TestNoFalseAlarms verifies many unchanged entries of several writers, also
+// after an erasure and after a purge.
 func TestNoFalseAlarms(t *testing.T) { onEachDatabase(t, testNoFalseAlarms) }
 
 func testNoFalseAlarms(t *testing.T, dsn string) {

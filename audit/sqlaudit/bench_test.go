@@ -1,7 +1,7 @@
 package sqlaudit
 
-// Each benchmark measures the journal and what it is compared with in one run,
-// on equal tables, and reports both sides and their ratio.
+// Each benchmark measures the journal and its comparison in one run, on equal
+// tables. It reports both sides and their ratio.
 
 import (
 	"context"
@@ -31,7 +31,8 @@ func benchEvent(i int64) audit.Event {
 	}
 }
 
-// spread has n operations done by that many callers and returns the time.
+// spread runs n operations with the given number of callers and returns the
+// time.
 func spread(callers int, n int64, do func(i int64) error) (time.Duration, error) {
 	var next atomic.Int64
 	var wg sync.WaitGroup
@@ -69,8 +70,8 @@ func report(b *testing.B, plain, journal time.Duration, unit string) {
 	b.ReportMetric(plain.Seconds()/journal.Seconds(), "ratio")
 }
 
-// insertEntry returns a plain, prepared INSERT of one entry in a transaction of
-// its own.
+// insertEntry returns a plain, prepared INSERT of one entry in a separate
+// transaction.
 func insertEntry(b *testing.B, db *sqlx.DB, d dialect) func(i int64) error {
 	stmt, err := db.Preparex(sqlx.Rebind(d.bind(), "INSERT INTO file_access_logs ("+strings.Join(columns, ", ")+") VALUES "+marks(len(columns))))
 	require.NoError(b, err)
@@ -107,7 +108,7 @@ func BenchmarkEntry(b *testing.B) {
 }
 
 // BenchmarkOperation compares the strict protocol, an intent and its
-// settlement, with the two plain transactions that it takes at least.
+// settlement, with the two plain transactions that it needs at least.
 func BenchmarkOperation(b *testing.B) {
 	for _, callers := range []int{1, 64} {
 		b.Run(fmt.Sprintf("sqlite/callers=%d", callers), func(b *testing.B) {

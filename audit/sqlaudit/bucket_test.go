@@ -1,6 +1,6 @@
 package sqlaudit_test
 
-// What the bucket can say: only what writers of the trail signed.
+// This file tests that only objects signed by the trail's writers count.
 
 import (
 	"context"
@@ -72,8 +72,8 @@ func TestVerdicts(t *testing.T) {
 	assert.Equal(t, 2, proof.Verdict("").ExitCode())
 }
 
-// Whoever may create objects in the bucket, or had a process publish them, can't
-// make a trail look tampered with for ever.
+// Strangers who can create objects in the bucket, or whose checkpoints were
+// published by a process, cannot make an intact trail look tampered with.
 func TestJunkInTheBucket(t *testing.T) {
 	tr := newTrail(t)
 	writer := tr.write(t, 5)
@@ -92,7 +92,7 @@ func TestJunkInTheBucket(t *testing.T) {
 	} {
 		require.NoError(t, tr.bucket.WriteAll(t.Context(), "checkpoints/"+key, text, nil))
 	}
-	// A writer that somebody made, with a certificate and checkpoints of its own.
+	// Add writers of strangers, with certificates and checkpoints.
 	for _, key := range []secret.Text{{}, newTrail(t).signing} {
 		j := tr.open(t, func(o *sqlaudit.Options) { o.DeploymentKey = key })
 		logMany(t, j, 4)
@@ -120,7 +120,7 @@ func TestJunkInTheBucket(t *testing.T) {
 		assert.Contains(t, strings.Join(r.Remarks, "\n"), "none of the given keys certifies their writer", name)
 	}
 
-	// What a writer did publish is found among it.
+	// Checkpoints that a writer really published are found among the others.
 	db := newRaw(t, tr.dsn)
 	db.exec(t, "DELETE FROM file_access_logs WHERE writer_id = ? AND seq > 2", writer)
 	db.exec(t, "DELETE FROM file_access_checkpoints WHERE writer_id = ? AND tree_size > 3", writer)
@@ -136,7 +136,8 @@ func TestJunkInTheBucket(t *testing.T) {
 	assert.Contains(t, r.Findings[0].Detail, "it published a checkpoint for 5 entries")
 }
 
-// A process publishes for others what their keys, and the deployment's, signed.
+// A process publishes the checkpoints of another writer only if the deployment
+// key certifies that writer.
 func TestPublishesOnlyForCertifiedWriters(t *testing.T) {
 	tr := newTrail(t)
 	earlier := newTrail(t)
@@ -151,7 +152,7 @@ func TestPublishesOnlyForCertifiedWriters(t *testing.T) {
 	}
 	rotated := former.leave(t, 2)
 	db := newRaw(t, tr.dsn)
-	for i := range 250 { // in front of the one that counts
+	for i := range 250 { // these precede the valid checkpoint
 		db.exec(t, "INSERT INTO file_access_checkpoints VALUES (?, ?, 'x')", gone, 1000+i)
 	}
 	db.exec(t, "INSERT INTO file_access_logs (id, op_id, writer_id, seq, occurred_at, created_at, action, outcome, settled_by, schema_version, pii_commitment, leaf) "+

@@ -1,6 +1,6 @@
 package sqlaudit_test
 
-// Clocks that are wrong, and a writer that exists twice.
+// This file tests wrong clocks, and a writer that exists twice.
 
 import (
 	"fmt"
@@ -16,11 +16,11 @@ import (
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 )
 
-// Three processes share a trail: one whose clock is two hours ahead, one whose
-// is two hours behind, and one whose clock is set back by ten minutes while it
-// works. Each begins operations, settles a part of them, loses the leases of the
-// others, and reconciles with the others while the first holders try to settle
-// all the same.
+// Three processes share a trail. The clock of the first is two hours ahead, the
+// clock of the second two hours behind, and the clock of the third is set back
+// by ten minutes during the test. Each process begins operations, settles some
+// of them, and takes over those of the others, while the first holders still
+// try to settle them.
 func TestWrongClocks(t *testing.T) { onEach(t, testWrongClocks) }
 
 func testWrongClocks(t *testing.T, s *system) {
@@ -42,7 +42,7 @@ func testWrongClocks(t *testing.T, s *system) {
 	for i, j := range journals {
 		for n := range each {
 			if n == each/2 {
-				back.Store(int64(10 * time.Minute)) // the first time only
+				back.Store(int64(10 * time.Minute)) // only the first time
 			}
 			e := event(fmt.Sprintf("%d/%d", i, n))
 			e.OccurredAt = clocks[i]()
@@ -84,8 +84,8 @@ func testWrongClocks(t *testing.T, s *system) {
 		}
 	})
 	wg.Wait()
-	// The clock is set back under the third's feet once more, after an entry at
-	// its right time: the others may have settled all else.
+	// Set the third clock back once more, after an entry with the right time.
+	// The others may already have settled everything else.
 	logMany(t, journals[2], 1)
 	back.Store(int64(10 * time.Minute))
 	logMany(t, journals[2], 50)
@@ -126,8 +126,8 @@ func testWrongClocks(t *testing.T, s *system) {
 		len(ops), final, len(open), first.Load(), second.Load())
 }
 
-// Of two processes that take the same writer for theirs, one goes on under a
-// new name, and nothing is lost.
+// If two processes use the same writer, one of them continues as a new writer,
+// and nothing is lost.
 func TestClonedWriter(t *testing.T) { onEach(t, testClonedWriter) }
 
 func testClonedWriter(t *testing.T, s *system) {

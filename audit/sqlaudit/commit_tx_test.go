@@ -23,7 +23,7 @@ func beginStaged(t *testing.T, j audit.Journal, key string) audit.Intent {
 	return in
 }
 
-// committed returns whether the stored event of the operation says so.
+// committed returns Details.Committed of the operation's stored event.
 func committed(t *testing.T, j *sqlaudit.Journal, opID string) bool {
 	t.Helper()
 	in, err := j.Claim(t.Context(), opID, time.Hour, nil)
@@ -100,7 +100,7 @@ func TestCommitTx(t *testing.T) {
 			in := beginStaged(t, j, "g")
 			taken, err := j.Claim(ctx, in.OpID(), time.Hour, nil)
 			require.NoError(t, err)
-			refused(t, j, in) // either could be asking
+			refused(t, j, in) // the ID does not identify the caller
 			refused(t, j, taken)
 			runtime.KeepAlive(in)
 
@@ -114,7 +114,7 @@ func TestCommitTx(t *testing.T) {
 	})
 }
 
-// opID names an operation and holds nothing of it.
+// opID names an operation without holding its intent.
 type opID string
 
 func (o opID) OpID() string { return string(o) }

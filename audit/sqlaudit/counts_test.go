@@ -79,7 +79,7 @@ func testCounts(t *testing.T, s *system) {
 	require.ErrorIs(t, err, audit.ErrClosed)
 }
 
-// What is exported from the database is what is in it, in both formats.
+// Exports in both formats contain exactly the entries of the database.
 func TestExports(t *testing.T) { onEach(t, testExports) }
 
 func testExports(t *testing.T, s *system) {

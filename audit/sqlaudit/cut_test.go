@@ -1,7 +1,7 @@
 package sqlaudit_test
 
-// Commits whose reply never arrives: the classic way to store an event twice,
-// or to lose one.
+// This file tests commits whose response never arrives. They are the classic
+// cause of duplicate or lost events.
 
 import (
 	"context"
@@ -35,7 +35,7 @@ func TestCutReplies(t *testing.T) { onEach(t, testCutReplies) }
 
 func testCutReplies(t *testing.T, s *system) {
 	dsn := s.dsn(t)
-	first, db := openDSN(t, dsn, nil) // makes the tables in peace
+	first, db := openDSN(t, dsn, nil) // creates the tables before anything is cut
 	require.NoError(t, first.Close(t.Context()))
 	j, cuts := openCut(t, db)
 
@@ -86,8 +86,8 @@ func testCutReplies(t *testing.T, s *system) {
 	requireWholeStreams(t, got)
 }
 
-// cutter cuts one in so many replies at random, but never none of them: of the
-// commits of a test there may be few.
+// cutter cuts one in n responses at random, and at least one: a test may have
+// only a few commits.
 type cutter struct {
 	mu         sync.Mutex
 	seen, next int
@@ -115,7 +115,7 @@ func (c *cutter) count() int {
 	return c.made
 }
 
-// openCut opens a journal whose replies are sometimes cut.
+// openCut opens a journal whose responses are sometimes cut.
 func openCut(t *testing.T, db *raw) (*sqlaudit.Journal, *cutter) {
 	cuts := new(cutter)
 	if db.kind == "sqlite" {
@@ -131,7 +131,7 @@ func openCut(t *testing.T, db *raw) (*sqlaudit.Journal, *cutter) {
 	address, tail, _ := strings.Cut(rest, "/")
 	p := newProxy(t, address)
 	p.cut = func(request []byte) bool {
-		// A commit: PostgreSQL executes a flush, MariaDB is told to commit.
+		// This is a commit: a flush on PostgreSQL, or a COMMIT on MariaDB.
 		text := string(request)
 		commit := strings.Contains(text, "COMMIT") || db.kind == "postgres" && p.greeted.Load()
 		return commit && cuts.cut()
@@ -143,18 +143,18 @@ func openCut(t *testing.T, db *raw) (*sqlaudit.Journal, *cutter) {
 	return j, cuts
 }
 
-// proxy passes bytes between a client and a server, and loses some replies.
+// proxy forwards bytes between a client and a server, and drops some responses.
 type proxy struct {
 	address string
 	greeted atomic.Bool
 	cut     func(request []byte) bool
-	hung    atomic.Bool // passes nothing on
+	hung    atomic.Bool // forwards nothing
 
 	mu    sync.Mutex
 	conns []net.Conn
 }
 
-// resume drops the connections that hung and lets new ones through.
+// resume closes the connections that hang and accepts new ones.
 func (p *proxy) resume() {
 	p.hung.Store(false)
 	p.closeAll()
@@ -226,7 +226,7 @@ func (p *proxy) pass(wg *sync.WaitGroup, client, server net.Conn) {
 		for {
 			n, err := server.Read(buf)
 			if cutting.Load() && n > 0 {
-				return // the server has answered, and the client never hears of it
+				return // the server has responded, but the client never receives it
 			}
 			if n > 0 {
 				if _, err := client.Write(buf[:n]); err != nil {
@@ -240,11 +240,11 @@ func (p *proxy) pass(wg *sync.WaitGroup, client, server net.Conn) {
 	})
 }
 
-// continueUntilClosed reads on and passes nothing on.
+// continueUntilClosed reads without forwarding.
 func continueUntilClosed(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
 
-// cutConnector makes SQLite connections that sometimes report a commit that was
-// made as one that failed.
+// cutConnector creates SQLite connections that sometimes report a successful
+// commit as failed.
 type cutConnector struct {
 	dsn  string
 	d    driver.Driver

@@ -1,6 +1,6 @@
 package sqlaudit_test
 
-// A file system of a few megabytes, in memory, under each of the databases.
+// This file tests each database on an in-memory file system of a few megabytes.
 
 import (
 	"errors"
@@ -18,8 +18,8 @@ import (
 	"github.com/blobtrail/blobtrail/internal/testdb"
 )
 
-// tinyDisk makes dir a file system of that many bytes, owned like the folder
-// that it was. It can be filled and freed.
+// tinyDisk mounts a file system of the given size at dir, with the same owner
+// as before. The test can fill it and free it.
 func tinyDisk(t *testing.T, dir string, size int) (full, free func()) {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -31,11 +31,11 @@ func tinyDisk(t *testing.T, dir string, size int) (full, free func()) {
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d,uid=%d,gid=%d,mode=0700", size, owner.Uid, owner.Gid)); err != nil {
 		t.Skipf("left out: can't mount a small file system: %v", err)
 	}
-	t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) }) // the server may use it still
+	t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) }) // the server may still use it
 	ballast := filepath.Join(dir, "ballast")
 	full = func() {
-		// A file may have holes that its owner counts on, such as those that
-		// MariaDB makes its tables with: it ends if it can't fill them.
+		// A database may rely on holes in its files. MariaDB creates its tables
+		// with holes and ends if it cannot fill them.
 		files, err := filepath.Glob(filepath.Join(dir, "*.ibd"))
 		require.NoError(t, err)
 		for _, path := range files {
@@ -68,7 +68,8 @@ func TestDiskFull(t *testing.T) {
 		j, db := openDSN(t, "sqlite:"+filepath.Join(dir, "trail.db"), opts)
 		testFull(t, j, db, full, free)
 	})
-	// What PostgreSQL writes ahead is elsewhere: without room for that it ends.
+	// PostgreSQL's write-ahead log is elsewhere: the server ends if there is no
+	// room for it.
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
 		server := testdb.OwnPostgres(t)
@@ -82,8 +83,8 @@ func TestDiskFull(t *testing.T) {
 		j, db := openDSN(t, server.New(t)+"&default_tablespace=tiny", opts)
 		testFull(t, j, db, full, free)
 	})
-	// MariaDB may end itself when it has no room to roll a statement back; then
-	// it is the server that has to be started again, and not the program.
+	// MariaDB may end if it has no room to roll back a statement. Then the
+	// server must be restarted, but not the program.
 	t.Run("mariadb", func(t *testing.T) {
 		t.Parallel()
 		server := testdb.OwnMariaDB(t)
@@ -101,7 +102,7 @@ func TestDiskFull(t *testing.T) {
 	})
 }
 
-// chownLike makes a folder with the owner of another.
+// chownLike sets the owner of a folder to the owner of another one.
 func chownLike(t *testing.T, dir, like string) {
 	t.Helper()
 	require.NoError(t, os.Mkdir(dir, 0o700))

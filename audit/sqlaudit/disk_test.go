@@ -1,6 +1,6 @@
 package sqlaudit_test
 
-// The disk is full under the database, and then it is not any more.
+// This file tests a disk that is full for some time.
 
 import (
 	"crypto/rand"
@@ -17,7 +17,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 )
 
-// TestPagesRunOut has SQLite refuse to grow, as on a quota.
+// TestPagesRunOut limits the pages of SQLite's file, like a quota.
 func TestPagesRunOut(t *testing.T) {
 	j, db := sqliteSystem.open(t, &sqlaudit.Options{Timeout: 5 * time.Second})
 	write, _ := sqlaudit.Pools(j)
@@ -32,8 +32,7 @@ func TestPagesRunOut(t *testing.T) {
 	testFull(t, j, db, limit(fmt.Sprint(used+20)), limit("1000000"))
 }
 
-// testFull has callers work until the disk is full, and after it has room
-// again.
+// testFull runs callers until the disk is full, and again after it has room.
 func testFull(t *testing.T, j *sqlaudit.Journal, db *raw, full, free func()) {
 	t.Helper()
 	const callers, enough = 8, 100
@@ -63,7 +62,7 @@ func testFull(t *testing.T, j *sqlaudit.Journal, db *raw, full, free func()) {
 	until("work is under way", func() bool { return l.stored.Load() >= enough })
 	full()
 	until("the disk is full", func() bool { return l.refused.Load() >= refusals })
-	before := l.stored.Load() // those that still found room, too
+	before := l.stored.Load() // including the callers that still found room
 	free()
 	freed := time.Now()
 	until("work goes on", func() bool { return l.stored.Load() > before })

@@ -50,8 +50,8 @@ func TestMySQLNames(t *testing.T) {
 	assert.Equal(t, "'a b'", got.Params["x"])
 }
 
-// What pgx reads out of a name is what it reads out of ours, and ours is durable
-// and in UTF-8.
+// pgx parses our data source name like the original one. In addition, ours has
+// durable commits and UTF-8.
 func TestPostgresNames(t *testing.T) {
 	for _, dsn := range []string{
 		"postgres://u:p%40@h/d?sslmode=disable",
@@ -95,8 +95,8 @@ func TestPostgresNames(t *testing.T) {
 	}
 }
 
-// However a name is written that can't be read, no error shows its password, and
-// neither does what it wraps.
+// If a data source name is invalid, neither the error nor an error that it
+// wraps contains the password.
 func TestNoErrorShowsAPassword(t *testing.T) {
 	for _, password := range []string{"hunter2", "hun/ter2", "hun@ter2", "hun?ter2", "hun#ter2", "hun%ter2", "hun:ter2", "hun+ter2", "hun ter2", "hun%40ter2", "hun`ter2", "12/hunter2", "[hunter2", "a=hunter2"} {
 		for _, form := range []string{
@@ -111,7 +111,7 @@ func TestNoErrorShowsAPassword(t *testing.T) {
 				dsn = strings.Replace(form, "PW", password, 1)
 			}
 			if !strings.Contains(form, "@") && (strings.Contains(password, "12/") || strings.Contains(password, "@")) {
-				continue // it is a port and the name of a database, or a password and a host
+				continue // the text is a port and a database name, or a password and a host
 			}
 			j, err := Open(t.Context(), dsn, nil)
 			if j != nil {

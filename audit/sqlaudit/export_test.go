@@ -9,34 +9,34 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// What tests look at from outside.
+// This file exports internals for the tests.
 
-// Waiting is the number of callers that wait for a flush to take them.
+// Waiting returns the number of callers that wait for a flush.
 func Waiting(j *Journal) int {
 	j.q.mu.Lock()
 	defer j.q.mu.Unlock()
 	return len(j.q.jobs)
 }
 
-// Flushing reports whether a flush is under way.
+// Flushing reports whether a flush is running.
 func Flushing(j *Journal) bool { return j.flushing.Load() }
 
 // Migrate runs the migrations of files.
 var Migrate = func(j *Journal, files fs.FS) error { return migrate(j.base, j.db, j.d, files) }
 
-// Pools are the writer's and the readers'.
+// Pools returns the pools for writing and for reading.
 func Pools(j *Journal) (write, read *sqlx.DB) { return j.db, j.readDB }
 
-// ReadTx begins a transaction as Verify does.
+// ReadTx begins a transaction like Verify.
 func ReadTx(j *Journal) (*sqlx.Tx, error) { return readTx(j.base, j.readDB, j.d) }
 
-// Maintain does what is done ahead of time.
+// Maintain creates future partitions.
 func Maintain(j *Journal) error { return j.d.maintain(j.base, j.db) }
 
-// SweepGrants removes what is no longer needed.
+// SweepGrants removes grants of expired links.
 func SweepGrants(j *Journal) error { return j.sweepGrants(j.base) }
 
-// PageQuery is the statement that reads a page.
+// PageQuery returns the statement that reads a page.
 func PageQuery(j *Journal, q audit.Query) (string, []any, error) {
 	w, rest := j.walk(q)
 	where, args, err := j.where(rest)
@@ -48,27 +48,27 @@ func PageQuery(j *Journal, q audit.Query) (string, []any, error) {
 	return query, args, err
 }
 
-// Publish publishes what waits.
+// Publish publishes the waiting checkpoints.
 func Publish(j *Journal) error { return j.pub.publish(j.base) }
 
-// BecomeAnother makes j go on under a new writer, as after a transaction of which
-// it can't find out whether it was stored. It may not be writing.
+// BecomeAnother makes j continue as a new writer, as after a transaction with
+// unknown outcome. j must not be writing.
 func BecomeAnother(j *Journal) error { return j.newTail() }
 
-// PublishOthers publishes for writers that are gone, as it is done the first time.
+// PublishOthers runs the first pass of publishing for other writers.
 func PublishOthers(j *Journal) error { return j.publishOthers(j.base, make(map[string]int64)) }
 
-// WriterID is the ID of the writer that j writes as.
+// WriterID returns the ID of j's current writer.
 func WriterID(j *Journal) string { return *j.writerID.Load() }
 
-// SetClock gives a journal that has not written yet another clock.
+// SetClock sets the clock of a journal that has not written yet.
 func SetClock(j *Journal, clock func() time.Time) { j.clock = clock }
 
-// SetLockWait gives a journal that has not written yet another patience.
+// SetLockWait sets lockWait of a journal that has not written yet.
 func SetLockWait(j *Journal, d time.Duration) { j.lockWait = d }
 
-// BecomeCloneOf makes j go on where other stands, as a machine does that was
-// cloned while it ran. Neither may be writing.
+// BecomeCloneOf makes j continue with other's state, like a machine that was
+// cloned while it was running. Neither journal may be writing.
 func BecomeCloneOf(j, other *Journal) {
 	j.tail = other.tail
 	j.tail.tree = other.tail.tree.Clone()
@@ -76,21 +76,21 @@ func BecomeCloneOf(j, other *Journal) {
 	j.writerID.Store(&id)
 }
 
-// Aside is the number of jobs that wait for a lock.
+// Aside returns the number of jobs that wait for a lock.
 func Aside(j *Journal) int {
 	j.q.mu.Lock()
 	defer j.q.mu.Unlock()
 	return len(j.q.aside)
 }
 
-// AsMySQL has a journal do without statements that only MariaDB has.
+// AsMySQL makes a journal work without the statements that only MariaDB has.
 func AsMySQL(j *Journal) {
 	d := j.d.(*mysql)
 	d.maria.Store(false)
 	d.whole.Store(false)
 }
 
-// StagedIntents is the number of operations that CommitTx could find.
+// StagedIntents returns the number of operations that CommitTx can find.
 func StagedIntents(j *Journal) int {
 	j.staged.mu.Lock()
 	defer j.staged.mu.Unlock()

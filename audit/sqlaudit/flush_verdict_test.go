@@ -7,11 +7,11 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// Each combination of what can be known after a failed flush has its verdict.
+// Each combination of facts after a failed flush has a verdict.
 func TestVerdictOfAnAttempt(t *testing.T) {
 	const S, R, F, X, L, E = verdictStored, verdictRetry, verdictRefused, verdictSplit, verdictLost, verdictFailed
-	// For each class: whether an attempt may have been committed, then whether
-	// the batch has entries.
+	// The key is the class. The values depend on whether an attempt may have
+	// been committed, and on whether the batch has entries.
 	want := map[class]map[bool]map[bool]verdict{
 		fatal:    {false: {false: E, true: E}, true: {false: L, true: L}},
 		retry:    {false: {false: R, true: R}, true: {false: R, true: R}},

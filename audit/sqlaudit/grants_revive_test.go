@@ -1,7 +1,7 @@
 package sqlaudit_test
 
-// A program's role may write file_access_grants. It can use up a link, or
-// withdraw it, and do nothing else to it.
+// This file tests that a role that may write to file_access_grants can only use
+// up or revoke links.
 
 import (
 	"context"
@@ -15,8 +15,8 @@ import (
 	"github.com/blobtrail/blobtrail/signurl"
 )
 
-// revivals are what somebody tries for the links 'used', 'withdrawn' and 'fresh':
-// each list is run on one connection, and its statements may fail.
+// revivals are statements that try to revive the links 'used', 'withdrawn' and
+// 'fresh'. Each list runs on one connection, and its statements may fail.
 var revivals = map[string][][]string{
 	"any": {
 		{"INSERT INTO file_access_grants (grant_id, used, revoked, expires_at) VALUES ('fresh', -1000, 0, 9000000000000000)"},
@@ -81,7 +81,7 @@ func testGrantsAreNotRevived(t *testing.T, s *system) {
 	}
 }
 
-// forget empties the table as its owner can, and puts the triggers back.
+// forget empties the table like its owner can, and restores the triggers.
 func forget(t *testing.T, r *raw) {
 	t.Helper()
 	ctx := context.Background()
@@ -111,7 +111,7 @@ func forget(t *testing.T, r *raw) {
 	}
 }
 
-// The counts of a database that was not made by our migrations are not trusted.
+// The counts are not trusted if other migrations created the database.
 func TestGrantsWithANegativeCount(t *testing.T) {
 	j, db := sqliteSystem.open(t, nil)
 	db.exec(t, "DROP TABLE file_access_grants")

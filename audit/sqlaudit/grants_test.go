@@ -40,8 +40,8 @@ func testGrants(t *testing.T, s *system) {
 
 const grantProcesses, grantUses = 4, 250
 
-// childGrants is what a process of TestGrantsOfFourProcesses does: once it is
-// told to, it uses a link's grant many times at once, and says how it went.
+// childGrants is a process of TestGrantsOfFourProcesses. On a signal, it uses a
+// link's grant many times concurrently and prints the results.
 func childGrants(dsn string) int {
 	fail := func(err error) int { fmt.Fprintln(os.Stderr, err); return 1 }
 	ctx := context.Background()
@@ -82,8 +82,8 @@ func childGrants(dsn string) int {
 	return 0
 }
 
-// Four processes use links 1,000 times at once: exactly as many uses pass as
-// each allows.
+// Four processes use links 1,000 times concurrently. Exactly as many uses
+// succeed as each link allows.
 func TestGrantsOfFourProcesses(t *testing.T) { onEach(t, testGrantsOfFourProcesses) }
 
 func testGrantsOfFourProcesses(t *testing.T, s *system) {
@@ -142,10 +142,11 @@ func testGrantsAreSwept(t *testing.T, s *system) {
 	}
 	require.NoError(t, g.Use(t.Context(), "recent", 1, time.Now().Add(-50*time.Minute)))
 	require.NoError(t, g.Use(t.Context(), "alive", 1, time.Now().Add(time.Hour)))
-	// A withdrawal may name a later end than the use did.
+	// A revocation may have a later expiry than the use.
 	require.NoError(t, g.Use(t.Context(), "longer", 1, time.Now().Add(-2*time.Hour)))
 	require.NoError(t, g.Revoke(t.Context(), "longer", time.Now().Add(time.Hour)))
-	// One whose hour is over by less than a second holds up none of the others.
+	// A grant that is too young by less than a second does not delay the
+	// others.
 	require.NoError(t, g.Use(t.Context(), "just over", 1, time.Now().Add(-time.Hour)))
 	theClockMovesOn()
 	require.NoError(t, sqlaudit.SweepGrants(j))
@@ -188,7 +189,7 @@ func testGrantsThatCantBe(t *testing.T, s *system) {
 	assert.Zero(t, db.count(t, "file_access_grants"))
 }
 
-// A database that does not answer lets nobody through.
+// If the database does not respond, Use fails.
 func TestGrantsOfAHungDatabase(t *testing.T) {
 	j, db := sqliteSystem.open(t, &sqlaudit.Options{Timeout: 100 * time.Millisecond})
 	release := db.block(t)
@@ -198,12 +199,12 @@ func TestGrantsOfAHungDatabase(t *testing.T) {
 	require.Error(t, j.Grants().Revoke(t.Context(), "a", time.Now().Add(time.Hour)))
 	release()
 	wait(t, "it goes on", func() bool {
-		err := j.Grants().Use(context.Background(), "b", 1<<30, time.Now().Add(time.Hour)) // one that fails may count
+		err := j.Grants().Use(context.Background(), "b", 1<<30, time.Now().Add(time.Hour)) // a failed use may count
 		return err == nil
 	})
 }
 
-// A one-time link of the handler that a host mounts.
+// This test uses the handler for one-time links like an application.
 func TestGrantsBehindLinks(t *testing.T) {
 	j, _ := sqliteSystem.open(t, nil)
 	signer, err := signurl.New("https://files.example.com/files/", []signurl.Key{signurl.GenerateKey()}, nil)

@@ -75,7 +75,7 @@ func keys(entries []audit.Entry) []string {
 }
 
 // requireWholeStreams checks that each writer's entries are numbered from 0
-// without a gap and that their ids ascend with their numbers.
+// without gaps, and that their IDs ascend with seq.
 func requireWholeStreams(t testing.TB, entries []audit.Entry) {
 	t.Helper()
 	streams := make(map[string][]audit.Entry)
@@ -90,13 +90,13 @@ func requireWholeStreams(t testing.TB, entries []audit.Entry) {
 	}
 }
 
-// wait gives a condition ten seconds.
+// wait waits up to ten seconds for a condition.
 func wait(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	require.Eventually(t, condition, 10*time.Second, time.Millisecond, what)
 }
 
-// refusing is a database that can't be reached.
+// refusing is a database that rejects connections.
 type refusing struct{}
 
 func (refusing) Connect(context.Context) (driver.Conn, error) { return nil, errors.New("refused") }
@@ -104,8 +104,8 @@ func (refusing) Driver() driver.Driver                        { return nil }
 
 func textLogger(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
 
-// theClockMovesOn returns in another millisecond, which is how exactly ids and
-// months are told apart.
+// theClockMovesOn returns in another millisecond, the resolution of IDs and
+// months.
 func theClockMovesOn() {
 	for began := time.Now().UnixMilli(); time.Now().UnixMilli() <= began+1; {
 		runtime.Gosched()

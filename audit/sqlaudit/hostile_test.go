@@ -1,7 +1,7 @@
 package sqlaudit_test
 
-// A database whose owner stores in it what no program of ours does. Whatever it
-// is, Verify finds it, soon, and without reading all of it into memory.
+// This file tests databases with content that no program of ours stores. Verify
+// must always detect it, quickly, and without reading all of it into memory.
 
 import (
 	"context"
@@ -24,10 +24,10 @@ import (
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 )
 
-// hostile are statements of whoever owns an SQLite database. Several of one case
-// are separated by a semicolon.
+// hostile are statements of the owner of an SQLite database. A semicolon
+// separates the statements of one case.
 var hostile = []string{
-	// Values of another kind, which hash alike.
+	// Values of another type with the same hash.
 	"UPDATE file_access_logs SET file_key = CAST(file_key AS BLOB)", "UPDATE file_access_logs SET user_id = CAST(user_id AS BLOB)", "UPDATE file_access_logs SET tenant_id = CAST(tenant_id AS BLOB) WHERE seq = 2",
 	"UPDATE file_access_logs SET action = CAST(action AS BLOB)", "UPDATE file_access_logs SET outcome = CAST(outcome AS BLOB)", "UPDATE file_access_logs SET settled_by = CAST(settled_by AS BLOB)",
 	"UPDATE file_access_logs SET resource_id = CAST(resource_id AS BLOB)", "UPDATE file_access_logs SET occurred_at = CAST(occurred_at AS BLOB)", "UPDATE file_access_logs SET created_at = CAST(created_at AS BLOB)",
@@ -41,11 +41,11 @@ var hostile = []string{
 	"UPDATE file_access_logs SET created_at = replace(created_at, 'T', ' ')", "UPDATE file_access_logs SET created_at = replace(created_at, 'Z', '')", "UPDATE file_access_logs SET created_at = replace(created_at, '.', ',')", "UPDATE file_access_logs SET occurred_at = replace(occurred_at, 'Z', '0Z')",
 	"UPDATE file_access_logs SET occurred_at = 'x'", "UPDATE file_access_writers SET started_at = replace(started_at, 'T', ' ')", "UPDATE file_access_writers SET started_at = 'x'", "UPDATE file_access_logs SET id = upper(id)", "UPDATE file_access_logs SET op_id = upper(op_id)", "UPDATE file_access_logs SET ref_op_id = ''",
 	"UPDATE file_access_logs SET bucket = bucket || char(0)", "UPDATE file_access_logs SET file_key = file_key || CAST(x'00' AS TEXT)", "UPDATE file_access_logs SET file_key = CAST(x'ff' AS TEXT)",
-	// Attributes that stand for other columns, or for themselves in another way.
+	// Attributes that imitate other columns, or encode themselves differently.
 	`UPDATE file_access_logs SET attrs = attrs || ',"bucket":"' || bucket || '"', bucket = NULL`, `UPDATE file_access_logs SET attrs = attrs || ',"bucket":"' || bucket || '","content_type":"' || content_type || '"', bucket = NULL, content_type = NULL`,
 	"UPDATE file_access_logs SET attrs = attrs || ' '", "UPDATE file_access_logs SET attrs = '[]'", "UPDATE file_access_logs SET attrs = '{}'", "UPDATE file_access_logs SET attrs = 'null'", `UPDATE file_access_logs SET attrs = '{"a":1}'`, `UPDATE file_access_logs SET attrs = '{"a":null}'`,
 	`UPDATE file_access_logs SET attrs = replace(attrs, 'source_key', 's\u006furce_key')`, `UPDATE file_access_logs SET attrs = replace(attrs, '{', '{"source_key":"x",')`, `UPDATE file_access_logs SET attrs = replace(attrs, '}', ',"a":"b"}')`,
-	// Places and sizes that can't be, or that overflow.
+	// Sequence numbers and sizes that are impossible or overflow.
 	"UPDATE file_access_logs SET seq = 'x' WHERE seq = 2", "UPDATE file_access_logs SET seq = 'x' || seq", "UPDATE file_access_logs SET seq = 2.5 WHERE seq = 3", "UPDATE file_access_logs SET seq = 1e300 WHERE seq = 4", "UPDATE file_access_logs SET seq = x'31' WHERE seq = 1",
 	"UPDATE file_access_logs SET seq = 9223372036854775807 WHERE seq = 4", "UPDATE file_access_logs SET seq = 9007199254740992 WHERE seq = 4", "UPDATE file_access_logs SET seq = -1 WHERE seq = 4", "UPDATE file_access_logs SET seq = -9223372036854775808 WHERE seq = 0",
 	"UPDATE file_access_checkpoints SET tree_size = 9223372036854775807 WHERE tree_size = 5", "UPDATE file_access_checkpoints SET tree_size = -tree_size", "UPDATE file_access_checkpoints SET tree_size = 0 WHERE tree_size = 2", "UPDATE file_access_checkpoints SET tree_size = 'x' WHERE tree_size = 3",
@@ -55,7 +55,7 @@ var hostile = []string{
 	"INSERT INTO file_access_frontiers SELECT writer_id, 3, zeroblob(64), note FROM file_access_checkpoints WHERE tree_size = 3", "INSERT INTO file_access_frontiers SELECT writer_id, 5, zeroblob(64), note FROM file_access_checkpoints WHERE tree_size = 5", "INSERT INTO file_access_frontiers SELECT writer_id, 'x', x'00', 'x' FROM file_access_writers",
 	"INSERT INTO file_access_erasures SELECT writer_id, 0, 'x', 'y' FROM file_access_writers", "INSERT INTO file_access_erasures SELECT writer_id, -3, writer_id, 'y' FROM file_access_writers", "INSERT INTO file_access_erasures SELECT writer_id, 9223372036854775806, writer_id, 'y' FROM file_access_writers",
 	"INSERT INTO file_access_erasures SELECT writer_id, 'x', writer_id, 'y' FROM file_access_writers", "INSERT INTO file_access_erasures SELECT writer_id, 1, writer_id, x'79' FROM file_access_writers",
-	// Writers that are none.
+	// Invalid writers.
 	"INSERT INTO file_access_writers SELECT x'ffff', origin, public_key, certificate, started_at FROM file_access_writers", "INSERT INTO file_access_writers SELECT '', origin, public_key, certificate, started_at FROM file_access_writers",
 	"INSERT INTO file_access_writers SELECT upper(writer_id), origin, public_key, certificate, started_at FROM file_access_writers", "INSERT INTO file_access_writers SELECT writer_id || 'x', origin, public_key, certificate, started_at FROM file_access_writers",
 	"INSERT INTO file_access_writers SELECT '00000000-0000-0000-0000-000000000000', origin, public_key, certificate, started_at FROM file_access_writers", "INSERT INTO file_access_writers SELECT 'ffffffff-ffff-ffff-ffff-ffffffffffff', origin, x'', x'', '' FROM file_access_writers",
@@ -63,14 +63,14 @@ var hostile = []string{
 	"UPDATE file_access_writers SET public_key = NULL", "UPDATE file_access_writers SET public_key = x''", "UPDATE file_access_writers SET public_key = zeroblob(33)", "UPDATE file_access_writers SET certificate = NULL", "UPDATE file_access_writers SET certificate = x'00'", "UPDATE file_access_writers SET origin = CAST(x'ff' AS TEXT)",
 	"UPDATE file_access_checkpoints SET note = ''", "UPDATE file_access_checkpoints SET note = 'x'", "UPDATE file_access_checkpoints SET note = x'00'", "UPDATE file_access_checkpoints SET note = note || char(10)",
 	"UPDATE file_access_logs SET leaf = x'00'", "UPDATE file_access_logs SET pii_salt = x''", "UPDATE file_access_logs SET pii_salt = NULL", "UPDATE file_access_logs SET pii_salt = NULL, user_id = NULL, ip_address = NULL, user_agent = NULL, request_id = NULL",
-	// Values that are too large to be read.
+	// Values that are too large to read.
 	"UPDATE file_access_logs SET attrs = zeroblob(4000000) WHERE seq = 2", "UPDATE file_access_logs SET file_key = CAST(zeroblob(4000000) AS TEXT) WHERE seq = 2", "UPDATE file_access_logs SET user_agent = CAST(randomblob(4000000) AS TEXT) WHERE seq = 2",
 	"UPDATE file_access_logs SET leaf = zeroblob(4000000) WHERE seq = 2", "UPDATE file_access_logs SET id = CAST(zeroblob(4000000) AS TEXT) WHERE seq = 2", "UPDATE file_access_logs SET writer_id = zeroblob(4000000) WHERE seq = 2", "UPDATE file_access_logs SET seq = zeroblob(4000000) WHERE seq = 2",
 	"UPDATE file_access_logs SET created_at = zeroblob(4000000) WHERE seq = 2", "UPDATE file_access_logs SET pii_salt = zeroblob(4000000) WHERE seq = 2",
 	"UPDATE file_access_checkpoints SET note = zeroblob(4000000) WHERE tree_size = 5", "UPDATE file_access_writers SET certificate = zeroblob(4000000)", "UPDATE file_access_writers SET public_key = zeroblob(4000000)", "UPDATE file_access_writers SET origin = CAST(zeroblob(4000000) AS TEXT)", "UPDATE file_access_writers SET started_at = CAST(zeroblob(4000000) AS TEXT)",
 	"INSERT INTO file_access_frontiers SELECT writer_id, 5, zeroblob(4000000), 'x' FROM file_access_writers", "INSERT INTO file_access_frontiers SELECT writer_id, 5, x'00', zeroblob(4000000) FROM file_access_writers", "INSERT INTO file_access_erasures SELECT writer_id, 1, writer_id, zeroblob(4000000) FROM file_access_writers",
 	"INSERT INTO file_access_erasures SELECT writer_id, 1, CAST(zeroblob(4000000) AS TEXT), 'x' FROM file_access_writers", "INSERT INTO file_access_writers SELECT CAST(zeroblob(4000000) AS TEXT), origin, public_key, certificate, started_at FROM file_access_writers",
-	// Many of them.
+	// Many large values.
 	"CREATE TABLE x AS SELECT * FROM file_access_logs; DROP TABLE file_access_logs; ALTER TABLE x RENAME TO file_access_logs; WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12) INSERT INTO file_access_logs SELECT a.* FROM file_access_logs AS a, n, n AS m, n AS o WHERE a.seq = 2",
 	"WITH RECURSIVE n (i) AS (SELECT 6 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) INSERT INTO file_access_checkpoints SELECT writer_id, i, 'x' FROM file_access_writers, n", "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) INSERT INTO file_access_erasures SELECT writer_id, 1, writer_id || i, 'x' FROM file_access_writers, n",
 	"WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) INSERT INTO file_access_writers SELECT CAST('x' || i AS BLOB), origin, public_key, certificate, started_at FROM file_access_writers, n",
@@ -93,7 +93,7 @@ func TestVerifyOfHostileValues(t *testing.T) {
 	require.NoError(t, err)
 	for i, statements := range hostile {
 		if testing.Short() && i%10 != 0 {
-			continue // the other run takes all of them
+			continue // the other run covers all of them
 		}
 		t.Run(statements[:min(len(statements), 120)], func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "trail.db")
@@ -127,7 +127,7 @@ func TestVerifyOfHostileValues(t *testing.T) {
 	}
 }
 
-// large is how many bytes a value has that must not be read.
+// large is the number of bytes of a value that must not be read.
 const large = "4000000"
 
 // hostileEvent has a value in every column.
@@ -140,7 +140,7 @@ func hostileEvent(i int) audit.Event {
 	return e
 }
 
-// requireTampered verifies a trail within a few seconds.
+// requireTampered verifies a trail and expects findings within a few seconds.
 func requireTampered(t *testing.T, tr *trail) *proof.Report {
 	t.Helper()
 	db := newRaw(t, tr.dsn)
@@ -154,7 +154,7 @@ func requireTampered(t *testing.T, tr *trail) *proof.Report {
 	return r
 }
 
-// readOn has every reader go through the trail. It may fail, but it ends.
+// readOn reads the trail with every reader. Reading may fail, but must end.
 func readOn(t *testing.T, db *sqlx.DB) {
 	t.Helper()
 	j, err := sqlaudit.New(t.Context(), db.DB, &sqlaudit.Options{Logger: quiet, SkipMigrate: true, Timeout: 5 * time.Second})
@@ -183,7 +183,7 @@ func readOn(t *testing.T, db *sqlx.DB) {
 	assert.NotErrorIs(t, err, context.DeadlineExceeded)
 }
 
-// hostileServers are the statements of whoever owns a database on a server.
+// hostileServers are statements of the owner of a database on a server.
 var hostileServers = map[string][]string{
 	"postgres": {
 		`UPDATE file_access_logs SET attrs = attrs || ',"bucket":"' || bucket || '"', bucket = NULL`, "UPDATE file_access_logs SET attrs = attrs || ' '", "UPDATE file_access_logs SET attrs = repeat('x', 4000000) WHERE seq = 2",
@@ -253,7 +253,7 @@ func TestVerifyOfHostileServers(t *testing.T) {
 	}
 }
 
-// dropTriggers is what whoever owns the database does first.
+// dropTriggers is the first step of an attack by the database's owner.
 func (r *raw) dropTriggers(t *testing.T) {
 	t.Helper()
 	list := map[string]string{
@@ -267,7 +267,7 @@ func (r *raw) dropTriggers(t *testing.T) {
 	}
 }
 
-// rebuild replaces the tables, which were altered, by plain ones.
+// rebuild replaces the altered tables by plain ones.
 func (r *raw) rebuild(t *testing.T, tables []string) {
 	t.Helper()
 	for _, table := range tables {
@@ -284,7 +284,7 @@ func (r *raw) rebuild(t *testing.T, tables []string) {
 	}
 }
 
-// A row that somebody broke hides no other one.
+// A malformed row does not hide other rows.
 func TestQueriesGoOn(t *testing.T) {
 	for name, statement := range map[string]string{
 		"attrs":        "UPDATE file_access_logs SET attrs = 'x' WHERE seq = 550",
@@ -322,7 +322,7 @@ func TestQueriesGoOn(t *testing.T) {
 				assert.Len(t, got, 600)
 				assert.NotContains(t, got, "550")
 				if q.Limit > 0 && last == nil && strings.Contains(name, "id") {
-					continue // it is beyond the others now
+					continue // the row now comes after the others
 				}
 				require.ErrorIs(t, last, proof.ErrTampered)
 				assert.ErrorContains(t, last, "skipped 1 malformed entries")

@@ -19,13 +19,14 @@ import (
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 )
 
-// forger can insert rows, and has neither the deployment's key nor a writer's.
+// forger can insert rows, but has neither the deployment key nor a writer's
+// key.
 type forger struct {
 	*raw
-	writer string // of an honest process
+	writer string // an honest process
 }
 
-// forgedIntent is a row that a forger inserts.
+// forgedIntent is a row inserted by a forger.
 type forgedIntent struct {
 	op, holder, writer, bucket, key, event string
 	signature                              []byte
@@ -46,8 +47,8 @@ func (f *forger) insert(t *testing.T, in *forgedIntent) {
 		in.op, in.holder, in.writer, in.bucket, in.key, in.begun, in.event, in.signature)
 }
 
-// settleDangling returns the keys of the intents that a reconciler is given, and the
-// error about the others.
+// settleDangling returns the keys of the intents that a reconciler receives,
+// and the error about the others.
 func settleDangling(t *testing.T, j *sqlaudit.Journal) (keys []string, last error) {
 	t.Helper()
 	for in, err := range j.Dangling(t.Context(), audit.DanglingQuery{Backend: "local", Lease: time.Hour}) {
@@ -62,15 +63,16 @@ func settleDangling(t *testing.T, j *sqlaudit.Journal) (keys []string, last erro
 	return keys, last
 }
 
-// Somebody who can write file_access_intents, and add writers, has no effect on
-// what the journal settles, claims or signs, and Verify names every row.
+// An attacker who can write to file_access_intents and add writers cannot
+// affect which operations the journal settles, claims or signs. Verify reports
+// every such row.
 func TestForgedIntents(t *testing.T) { onEach(t, testForgedIntents) }
 
 func testForgedIntents(t *testing.T, s *system) {
 	signing, key, err := sqlaudit.GenerateDeploymentKey("acme.example/files")
 	require.NoError(t, err)
 	j, db := s.open(t, &sqlaudit.Options{DeploymentKey: signing})
-	require.NoError(t, j.Log(t.Context(), event("a.pdf"))) // which registers the writer
+	require.NoError(t, j.Log(t.Context(), event("a.pdf"))) // registers the writer
 	f := &forger{db, sqlaudit.WriterID(j)}
 
 	replayed, err := j.Begin(t.Context(), event("replayed.pdf"), time.Hour)
@@ -121,7 +123,7 @@ func testForgedIntents(t *testing.T, s *system) {
 	})
 	before := db.count(t, "file_access_logs")
 
-	// Honest intents among them, of which some were changed since.
+	// Add honest intents, and change some of them.
 	changes := map[string]string{
 		"good.pdf":     "lease_until = 0",
 		"bucket.pdf":   "lease_until = 0, bucket = 'other'",
@@ -161,7 +163,8 @@ func testForgedIntents(t *testing.T, s *system) {
 	assert.Equal(t, len(bad)+4, found)
 }
 
-// A process that dies before its first entry has begun what others can settle.
+// Other processes can settle the operations of a process that died before its
+// first entry.
 func TestIntentOfADeadWriter(t *testing.T) { onEach(t, testIntentOfADeadWriter) }
 
 func testIntentOfADeadWriter(t *testing.T, s *system) {
@@ -172,7 +175,8 @@ func testIntentOfADeadWriter(t *testing.T, s *system) {
 	in, err := dead.Begin(t.Context(), event("a.pdf"), time.Nanosecond)
 	require.NoError(t, err)
 
-	// One that takes it over and dies too, without an entry of its own.
+	// Another process takes the operation over and dies too, before its first
+	// entry.
 	second, _ := openDSN(t, db.dsn, opts)
 	_, err = second.Claim(t.Context(), in.OpID(), time.Nanosecond, nil)
 	require.NoError(t, err)
@@ -186,8 +190,8 @@ func testIntentOfADeadWriter(t *testing.T, s *system) {
 	require.NoError(t, report.Err())
 }
 
-// Operations that were begun under an earlier deployment key are settled if the
-// new processes trust that key, and left alone if they don't.
+// Operations begun with a previous deployment key are settled if the new
+// processes trust that key. Otherwise they are not changed.
 func TestIntentsAcrossDeploymentKeys(t *testing.T) {
 	first, firstKey, err := sqlaudit.GenerateDeploymentKey("acme.example/2025")
 	require.NoError(t, err)
@@ -210,7 +214,7 @@ func TestIntentsAcrossDeploymentKeys(t *testing.T) {
 	require.ErrorContains(t, err, "DeploymentKey")
 }
 
-// An entry counts for those who act on it only if a certified writer signed it.
+// Verified queries return an entry only if a certified writer signed it.
 func TestVerifiedEntries(t *testing.T) { onEach(t, testVerifiedEntries) }
 
 func testVerifiedEntries(t *testing.T, s *system) {
@@ -223,7 +227,7 @@ func testVerifiedEntries(t *testing.T, s *system) {
 	want := entries(t, j, audit.Query{})
 	assert.Equal(t, want, entries(t, j, audit.Query{Verified: true}))
 
-	// A copy of an entry in another place, as a role with INSERT can make it.
+	// A copy of an entry with another seq, as a role with INSERT can create it.
 	columns := "op_id, ref_op_id, occurred_at, created_at, action, settled_by, user_id, file_key, storage_backend, bucket, attrs, schema_version, pii_salt, pii_commitment, leaf"
 	db.exec(t, "INSERT INTO file_access_logs (id, writer_id, seq, outcome, "+columns+") SELECT ?, ?, 7, 'failed', "+columns+" FROM file_access_logs WHERE seq = 1",
 		uuid.Must(uuid.NewV7()).String(), sqlaudit.WriterID(j))

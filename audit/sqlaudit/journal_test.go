@@ -175,7 +175,7 @@ func testAnOperationIsOpenOnce(t *testing.T, s *system) {
 	assert.Equal(t, 1, db.count(t, "file_access_intents"))
 }
 
-// A batch with a duplicate must not fail the others in it.
+// A duplicate in a batch must not fail the other records.
 func TestConflictsFailAlone(t *testing.T) { onEach(t, testConflictsFailAlone) }
 
 func testConflictsFailAlone(t *testing.T, s *system) {

@@ -1,7 +1,7 @@
 package sqlaudit_test
 
-// Writes that take effect after the reconciler has settled their operation as
-// failed, because their process died and nothing was to be seen.
+// This file tests writes that take effect late: their process died, and the
+// reconciler found no object and settled the operation as failed.
 
 import (
 	"bytes"
@@ -22,7 +22,7 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
-// delaying keeps what is written back until it is told to let it land.
+// delaying holds back writes until the test releases them.
 type delaying struct {
 	driver.Bucket
 	lands []func() error

@@ -13,7 +13,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// dangling collects what one pass takes over.
+// dangling returns the intents that one pass takes over.
 func dangling(t testing.TB, j audit.Journal, q audit.DanglingQuery) []audit.Intent {
 	t.Helper()
 	var out []audit.Intent
@@ -43,7 +43,7 @@ func testDanglingTakesOver(t *testing.T, s *system) {
 		require.NoError(t, err)
 		begun = append(begun, in)
 	}
-	// Begun in this order, even where the clock did not tick in between.
+	// The intents were begun in this order, even if the clock did not advance.
 	for i, in := range begun {
 		db.exec(t, "UPDATE file_access_intents SET begun_at = ? WHERE op_id = ?", i, in.OpID())
 	}
@@ -65,8 +65,7 @@ func testDanglingTakesOver(t *testing.T, s *system) {
 	assert.Zero(t, db.count(t, "file_access_intents"))
 }
 
-// A lease so short that it has run out before the loop is over must not make
-// the loop go round for ever.
+// A lease that expires before the loop ends must not make the loop endless.
 func TestDanglingYieldsEachIntentOnce(t *testing.T) { onEach(t, testDanglingYieldsEachIntentOnce) }
 
 func testDanglingYieldsEachIntentOnce(t *testing.T, s *system) {
@@ -157,7 +156,7 @@ func testRenewKeepsAnIntent(t *testing.T, s *system) {
 	require.NoError(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}))
 }
 
-// A lease that is renewed while its intent is settled must not keep the intent.
+// A renewal during the settlement must not keep the intent.
 func TestRenewWhileSettling(t *testing.T) { onEach(t, testRenewWhileSettling) }
 
 func testRenewWhileSettling(t *testing.T, s *system) {
@@ -211,8 +210,8 @@ func testClaim(t *testing.T, s *system) {
 	}
 }
 
-// An intent that somebody made unreadable stays, is named, and keeps nobody from
-// the others.
+// An unreadable intent stays, is named in an error, and does not hide the
+// others.
 func TestUnreadableIntents(t *testing.T) { onEach(t, testUnreadableIntents) }
 
 func testUnreadableIntents(t *testing.T, s *system) {

@@ -15,17 +15,17 @@ import (
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 )
 
-// ledger is what callers were told, to compare the trail with.
+// ledger contains the results that callers received, to compare with the trail.
 type ledger struct {
-	acknowledged sync.Map // the keys of entries
-	effects      sync.Map // the operations that were begun, and then done
+	acknowledged sync.Map // keys of entries
+	effects      sync.Map // operations that were begun, and then done
 
 	stored, refused atomic.Int64
-	longest         atomic.Int64 // the longest that a call took, in nanoseconds
+	longest         atomic.Int64 // the longest duration of a call, in nanoseconds
 }
 
-// work records one event, of two by turns with an intent first, each call
-// within the limit.
+// work records one event. Every second event has an intent first. Each call
+// must end within the limit.
 func (l *ledger) work(j *sqlaudit.Journal, i int, e audit.Event, limit time.Duration) error {
 	call := func(do func(context.Context) error) error {
 		ctx, cancel := context.WithTimeout(context.Background(), limit)
@@ -60,12 +60,12 @@ func (l *ledger) work(j *sqlaudit.Journal, i int, e audit.Event, limit time.Dura
 	return nil
 }
 
-// check compares the trail with what the callers were told, and returns the
-// figures in words. The keys of their events are their own.
+// check compares the trail with the results that callers received, and returns
+// a summary. The callers' keys are unique.
 func (l *ledger) check(t *testing.T, j *sqlaudit.Journal, db *raw) string {
 	t.Helper()
 	recorded, counts := make(map[string]bool), make(map[string]int)
-	var open []string // before the entries, since some may be settled right now
+	var open []string // before the entries, because some may be settled right now
 	require.NoError(t, db.Select(&open, "SELECT op_id FROM file_access_intents"))
 	for _, id := range open {
 		recorded[id] = true

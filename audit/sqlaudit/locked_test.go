@@ -1,6 +1,7 @@
 package sqlaudit_test
 
-// Open transactions of the program that lock an operation's row.
+// This file tests open transactions of the application that lock an operation's
+// row.
 
 import (
 	"context"
@@ -17,7 +18,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 )
 
-// lockers are the ways in which a transaction locks an intent.
+// lockers are the statements with which a transaction can lock an intent.
 var lockers = map[string]func(t *testing.T, j *sqlaudit.Journal, tx *sqlx.Tx, in audit.Intent){
 	"committed": func(t *testing.T, j *sqlaudit.Journal, tx *sqlx.Tx, in audit.Intent) {
 		require.NoError(t, j.CommitTx(t.Context(), tx, in))
@@ -28,7 +29,7 @@ var lockers = map[string]func(t *testing.T, j *sqlaudit.Journal, tx *sqlx.Tx, in
 	},
 }
 
-// patient is a journal that waits for longer than soon.
+// patient returns a journal with a long lockWait.
 func patient() *sqlaudit.Options { return &sqlaudit.Options{Timeout: 5 * time.Minute} }
 
 const soon = time.Minute // on a busy machine
@@ -79,7 +80,7 @@ func testALockedIntentFailsAlone(t *testing.T, j *sqlaudit.Journal, db *raw, loc
 	defer cancel()
 	settle := func(in audit.Intent) error { return in.Settle(ctx, audit.Result{Outcome: audit.OutcomeOK}) }
 
-	// Two are locked; everybody else works on.
+	// Two intents are locked. All other callers continue.
 	var callers, stuck sync.WaitGroup
 	for i := range 2 {
 		stuck.Go(func() { assert.ErrorIs(t, settle(held[i]), sqlaudit.ErrLocked) })
@@ -105,7 +106,8 @@ func testALockedIntentFailsAlone(t *testing.T, j *sqlaudit.Journal, db *raw, loc
 	stuck.Wait()
 	require.NoError(t, ctx.Err())
 
-	// The others that dangle are found, and an error names these.
+	// The pass yields the other dangling intents, and an error names the locked
+	// ones.
 	var found []string
 	var last error
 	for in, err := range j.Dangling(ctx, audit.DanglingQuery{Lease: time.Nanosecond}) {
@@ -128,8 +130,8 @@ func testALockedIntentFailsAlone(t *testing.T, j *sqlaudit.Journal, db *raw, loc
 	requireSound(t, report)
 }
 
-// What waits for a lock goes on once it is gone; a caller that leaves, and Close,
-// end the wait.
+// A waiting call continues when the lock is released. The wait also ends if the
+// caller leaves or Close is called.
 func TestWaitingForALockEnds(t *testing.T) {
 	for _, s := range systems[1:] {
 		t.Run(s.name, func(t *testing.T) {
@@ -175,8 +177,8 @@ func TestWaitingForALockEnds(t *testing.T) {
 	}
 }
 
-// MariaDB locks gaps too: a transaction that reads a range for update, or looks
-// for an operation that is not there, keeps others from beginning. Entries go on.
+// MariaDB also locks gaps: a transaction that reads a range for update, or
+// looks for a missing operation, blocks Begin. Entries are not affected.
 func TestALockedGapHoldsUpNoEntry(t *testing.T) {
 	j, db := systems[2].open(t, patient())
 	tx, err := db.Beginx()

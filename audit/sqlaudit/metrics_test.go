@@ -15,8 +15,9 @@ import (
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 )
 
-// measured is what a reader sees of this package: sums by the name and attributes
-// of the instrument; of a histogram the count, and the sum under "sum ".
+// measured returns the metrics of this package: sums by the name and attributes
+// of the instrument. A histogram has its count under its name, and its sum
+// under "sum " and the name.
 func measured(t *testing.T, reader metric.Reader) map[string]float64 {
 	t.Helper()
 	var all metricdata.ResourceMetrics

@@ -98,7 +98,7 @@ func testLaterMigrations(t *testing.T, s *system) {
 	require.ErrorContains(t, sqlaudit.Migrate(j, files), "already exists")
 	assert.Equal(t, n, db.count(t, "file_access_migrations"), "a migration that failed is not recorded")
 	if db.kind == "mysql" {
-		db.exec(t, "DROP TABLE file_access_new") // where every CREATE commits by itself
+		db.exec(t, "DROP TABLE file_access_new") // where every CREATE commits implicitly
 	}
 	assert.Zero(t, db.tables(t, "file_access_new"))
 
@@ -114,7 +114,8 @@ func testLaterMigrations(t *testing.T, s *system) {
 	require.NoError(t, older.Close(t.Context()))
 }
 
-// A migration that was cut short between two statements goes on the next time.
+// A migration that was interrupted between two statements continues the next
+// time.
 func TestMigrationCutShort(t *testing.T) {
 	dsn := systems[2].dsn(t)
 	db := newRaw(t, dsn)
@@ -130,7 +131,7 @@ func TestMigrationCutShort(t *testing.T) {
 	require.NoError(t, j.Log(t.Context(), event("k")))
 }
 
-// The exported files make the same tables in any tool that runs SQL.
+// The exported files create the same tables with any tool that runs SQL.
 func TestExportedMigrationsSuffice(t *testing.T) { onEach(t, testExportedMigrationsSuffice) }
 
 func testExportedMigrationsSuffice(t *testing.T, s *system) {
@@ -154,7 +155,7 @@ func testExportedMigrationsSuffice(t *testing.T, s *system) {
 
 func TestNewInTheHostsDatabase(t *testing.T) { onEach(t, testNewInTheHostsDatabase) }
 
-// A host's pool of one connection, with the driver's own settings, must do.
+// An application's pool of one connection with the driver's defaults is enough.
 func testNewInTheHostsDatabase(t *testing.T, s *system) {
 	db := newRaw(t, s.dsn(t))
 	db.SetMaxOpenConns(1)
@@ -180,7 +181,7 @@ func testNewInTheHostsDatabase(t *testing.T, s *system) {
 	assert.Equal(t, db.tables(t, "%"), db.tables(t, "file\\_access\\_%")+db.tables(t, "invoices")+db.sqliteEscape(t))
 }
 
-// sqliteEscape corrects for SQLite's LIKE, which knows no backslash.
+// sqliteEscape adapts a pattern to SQLite's LIKE, which has no backslash.
 func (r *raw) sqliteEscape(t testing.TB) int {
 	if r.kind == "sqlite" {
 		return r.tables(t, "file_access_%")

@@ -11,9 +11,9 @@ import (
 	"github.com/blobtrail/blobtrail/audit/proof"
 )
 
-// An order is as good as the key that vouches for who signed it. Without any, one
-// that an attacker signs as a writer of their own is obeyed, and the report says
-// that it may be.
+// The validity of an order depends on the key that certifies its signer.
+// Without keys, an order signed by an attacker's writer is accepted, and the
+// report contains a remark about that.
 func TestAnOrderOfAnAttacker(t *testing.T) {
 	s := newScene(t, "sqlite:"+filepath.Join(t.TempDir(), "trail.db"))
 	s.attack(t, 0, func(a *attacker) {

@@ -18,10 +18,10 @@ import (
 
 var outage = flag.Duration("sqlaudit.outage", time.Second, "how long the tests of outages stop the database; in full, 10s")
 
-// An outage under 64 callers: nothing has its effect without a record, each
-// call returns by its deadline, what was acknowledged is there, nothing is there
-// twice, and work goes on by itself. SQLite can't be stopped; what comes closest
-// is another process that holds the file's lock.
+// This test causes an outage under 64 callers. No operation takes effect
+// without a record. Every call returns by its deadline. Acknowledged entries
+// exist exactly once, and work continues automatically. SQLite cannot be
+// stopped, so another process holds the file's lock instead.
 func TestOutage(t *testing.T) {
 	opts := &sqlaudit.Options{Timeout: 5 * time.Second}
 	t.Run("sqlite/locked", func(t *testing.T) {
@@ -59,7 +59,7 @@ func testOutage(t *testing.T, j *sqlaudit.Journal, db *raw, begin, end func()) {
 	prefix := strings.ReplaceAll(t.Name(), "/", "-") + "-"
 	var l ledger
 	var stop atomic.Bool
-	var last atomic.Int64 // when an entry was acknowledged
+	var last atomic.Int64 // time of the last acknowledged entry
 	var wg sync.WaitGroup
 	for c := range callers {
 		wg.Go(func() {
@@ -70,8 +70,8 @@ func testOutage(t *testing.T, j *sqlaudit.Journal, db *raw, begin, end func()) {
 			}
 		})
 	}
-	// How late a caller is that waits for nothing but its deadline is the
-	// machine's doing.
+	// A caller that waits only for its deadline measures the delay of the
+	// machine.
 	var late atomic.Int64
 	wg.Go(func() {
 		for !stop.Load() {

@@ -21,7 +21,7 @@ import (
 
 const childCallers, childEach = 8, 25
 
-// childWriter is what a process of TestTwoProcesses does.
+// childWriter is a process of TestTwoProcesses.
 func childWriter(path string) int {
 	ctx := context.Background()
 	j, err := sqlaudit.Open(ctx, "sqlite:"+path, &sqlaudit.Options{Logger: quiet})
@@ -58,7 +58,7 @@ func childWriter(path string) int {
 	return code
 }
 
-// Two processes migrate a new file at the same time, then write to it.
+// Two processes migrate a new file concurrently, then write to it.
 func TestTwoProcesses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "trail.db")
 	var wg sync.WaitGroup
@@ -79,8 +79,8 @@ func TestTwoProcesses(t *testing.T) {
 	assert.Zero(t, db.count(t, "file_access_intents"))
 }
 
-// Whoever comes while another process sets up the file waits, although SQLite
-// itself does not wait then.
+// A process that opens the file while another one sets it up waits, although
+// SQLite does not wait in this case.
 func TestOpenWaitsForAFileThatIsBeingSetUp(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "trail.db")
 	db, err := sqlx.Open("sqlite", "file:"+path+"?_txlock=immediate")

@@ -79,7 +79,7 @@ func TestVerifyProofRefuses(t *testing.T) {
 		logMany(t, j, 20)
 		require.NoError(t, j.Log(t.Context(), event("the last")))
 		require.NoError(t, j.Log(t.Context(), event("beyond")))
-		// In a tree of 21, whoever was stored with whom before.
+		// In a tree of 21 entries, in any batches.
 		p, err := j.Prove(t.Context(), entries(t, j, audit.Query{Key: "the last"})[0].ID)
 		require.NoError(t, err)
 		require.Len(t, p.Path, 2)

@@ -14,8 +14,8 @@ import (
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 )
 
-// leave has a process record entries that it never publishes, as one that was
-// killed does.
+// leave records entries in a process that never publishes them, as if it was
+// killed.
 func (tr *trail) leave(t *testing.T, n int) (writer string) {
 	t.Helper()
 	j := tr.open(t, func(o *sqlaudit.Options) { o.Publish = nil })
@@ -33,7 +33,7 @@ func testPublishesForWritersThatAreGone(t *testing.T, s *system) {
 		gone = append(gone, tr.leave(t, 3+i))
 	}
 	require.EqualValues(t, 12, tr.verify(t).Unpublished())
-	var others []*sqlaudit.Journal // several that do so at once
+	var others []*sqlaudit.Journal // several processes publish concurrently
 	for range 2 {
 		others = append(others, tr.open(t, func(o *sqlaudit.Options) { o.Publish.Every = 5 * time.Millisecond }))
 	}
@@ -54,8 +54,8 @@ func testPublishesForWritersThatAreGone(t *testing.T, s *system) {
 	assert.Zero(t, r.Unpublished())
 }
 
-// What a writer may still publish itself, what is too old to ask for, and what
-// is not the writer's own is left alone.
+// Other processes do not publish checkpoints that the writer may still publish,
+// that are too old, or that the writer did not sign.
 func TestPublishesNothingElse(t *testing.T) {
 	for name, tc := range map[string]struct {
 		every  time.Duration
@@ -108,15 +108,16 @@ func testPublishingForOthersGoesOn(t *testing.T, answer error) {
 	wait(t, "it is published", func() bool { return len(objects(t, bucket)) == 2 })
 	require.NoError(t, j.Close(context.Background()))
 
-	// A checkpoint of another history in its place is reported.
+	// A different checkpoint under the same key is reported.
 	require.NoError(t, f.in.WriteAll(t.Context(), fmt.Sprintf("checkpoints/%s/%020d", writer, 5), []byte("x"), nil))
 	j = tr.open(t, func(o *sqlaudit.Options) { o.Publish.Every = time.Millisecond })
 	require.ErrorContains(t, sqlaudit.PublishOthers(j), "a different checkpoint already exists")
 	require.NoError(t, j.Close(context.Background()))
 }
 
-// A process that went on under another writer publishes for the first as for any
-// other, since it may have stored something that its process never heard of.
+// If a process continues as another writer, it publishes for the first one as
+// for any other writer. The first writer may have stored entries with unknown
+// outcome.
 func TestPublishesForAWriterThatItWas(t *testing.T) {
 	tr := newTrail(t)
 	j, ghost := tr.open(t), tr.open(t, func(o *sqlaudit.Options) { o.Publish = nil })
@@ -126,7 +127,7 @@ func TestPublishesForAWriterThatItWas(t *testing.T) {
 	require.NoError(t, sqlaudit.BecomeAnother(j))
 	logMany(t, j, 1)
 	require.NoError(t, sqlaudit.Publish(j))
-	sqlaudit.SetClock(ghost, func() time.Time { return time.Now().Add(-24 * time.Hour) }) // it has been quiet since
+	sqlaudit.SetClock(ghost, func() time.Time { return time.Now().Add(-24 * time.Hour) }) // the writer has been quiet since
 	require.NoError(t, ghost.Log(t.Context(), event("stored after all")))
 	require.Equal(t, first, sqlaudit.WriterID(ghost))
 	require.NoError(t, ghost.Close(t.Context()))

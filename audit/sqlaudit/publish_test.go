@@ -24,13 +24,13 @@ import (
 	"github.com/blobtrail/blobtrail/secret"
 )
 
-// flaky is a bucket in memory that takes nothing while it is down. It has of a
-// driver what this package uses.
+// flaky is an in-memory bucket that rejects everything while it is down. It
+// implements the driver methods that this package uses.
 type flaky struct {
 	driver.Bucket
 	in     *blob.Bucket
 	down   atomic.Bool
-	answer error // while it is down
+	answer error // the error while it is down
 }
 
 func openFlaky(t testing.TB) (*flaky, *blob.Bucket) {

@@ -18,8 +18,8 @@ import (
 
 const oldMonth = "file_access_logs_2024_01"
 
-// endMonth makes what is in the log so far, up to the entry of id cut if that is
-// not "", the content of a month long past.
+// endMonth moves the entries so far into a past month, or, if cut is not "",
+// those up to the entry with the ID cut.
 func endMonth(t *testing.T, db *raw, cut string) {
 	t.Helper()
 	var partition, first string
@@ -49,7 +49,7 @@ func endMonth(t *testing.T, db *raw, cut string) {
 func newMonths(t *testing.T) (*trail, *raw) {
 	t.Helper()
 	tr := newTrailOn(t, systems[1])
-	tr.write(t, 2300) // more than a step takes
+	tr.write(t, 2300) // more than one step removes
 	tr.write(t, 30)
 	j := tr.open(t)
 	settleMany(t, j, 40)
@@ -103,7 +103,7 @@ func TestPurgeDropsMonths(t *testing.T) {
 	requireSound(t, tr.verify(t))
 }
 
-// A transaction that began before midnight ends a month in the next one.
+// A transaction that began before midnight ends in the next month.
 func TestPurgeOfAMonthThatEndsWithinATransaction(t *testing.T) {
 	tr, db := newMonths(t)
 	var cut string
@@ -121,7 +121,7 @@ func TestPurgeOfAMonthThatEndsWithinATransaction(t *testing.T) {
 	requireSound(t, tr.verify(t))
 }
 
-// A month that can't go whole is purged entry by entry.
+// A month that cannot be removed completely is purged entry by entry.
 func TestPurgeWithinAMonth(t *testing.T) {
 	tr, db := newMonths(t)
 	theClockMovesOn()
@@ -137,7 +137,7 @@ func TestPurgeWithinAMonth(t *testing.T) {
 	requireSound(t, tr.verify(t))
 }
 
-// Somebody who reads for long holds up the purge, and nobody else.
+// A long-running reader delays the purge, but no other caller.
 func TestPurgeWaitsForReaders(t *testing.T) {
 	tr, db := newMonths(t)
 	endMonth(t, db, "")
@@ -168,7 +168,7 @@ func TestPurgeWaitsForReaders(t *testing.T) {
 	requireSound(t, tr.verify(t))
 }
 
-// Who looks at the log as it was at one moment finds all of it.
+// A reader with a snapshot sees all entries.
 func TestPurgeOfAMonthThatIsBeingVerified(t *testing.T) {
 	tr, db := newMonths(t)
 	endMonth(t, db, "")
@@ -178,7 +178,7 @@ func TestPurgeOfAMonthThatIsBeingVerified(t *testing.T) {
 	require.NoError(t, err)
 	defer tx.Rollback()
 	var n int
-	require.NoError(t, tx.Get(&n, "SELECT count(*) FROM file_access_writers")) // this is the moment
+	require.NoError(t, tx.Get(&n, "SELECT count(*) FROM file_access_writers")) // takes the snapshot
 	purged := make(chan error, 1)
 	go func() {
 		_, err := j.Purge(officer, sqlaudit.PurgeOptions{Before: before})
@@ -197,7 +197,7 @@ func TestPurgeOfAMonthThatIsBeingVerified(t *testing.T) {
 	requireSound(t, tr.verify(t))
 }
 
-// Tampering is not dropped with its month.
+// Tampered entries are not dropped with their month.
 func TestPurgeOfATamperedMonth(t *testing.T) {
 	for name, statement := range map[string]string{
 		"edited":  "UPDATE " + oldMonth + " SET file_key = 'x' WHERE seq = 3",
@@ -220,8 +220,8 @@ func TestPurgeOfATamperedMonth(t *testing.T) {
 	}
 }
 
-// The rights that the documentation names for erasing and removing are enough.
-// Who does not own the partitions removes entry by entry.
+// The documented rights are sufficient for erasing and purging. A role that
+// does not own the partitions removes entries row by row.
 func TestRetentionRole(t *testing.T) {
 	tr, db := newMonths(t)
 	endMonth(t, db, "")

@@ -1,7 +1,7 @@
 package sqlaudit_test
 
-// The format is described well enough if somebody else's program agrees: here
-// one in Python, which shares nothing with this package.
+// This file tests the specification of the format with a second implementation.
+// It is written in Python and shares no code with this package.
 
 import (
 	"context"
@@ -30,8 +30,8 @@ type pythonReport struct {
 	Problems []string
 }
 
-// pythonVerify runs the verifier. BLOBTRAIL_REQUIRE_PYTHON makes a missing
-// python3 an error.
+// pythonVerify runs verify.py. With BLOBTRAIL_REQUIRE_PYTHON, a missing python3
+// is an error.
 func pythonVerify(t *testing.T, path string) pythonReport {
 	t.Helper()
 	python, err := exec.LookPath("python3")
@@ -131,7 +131,7 @@ func TestPythonAgrees(t *testing.T) {
 
 const proofVector = "../proof/testdata/proof.json"
 
-// A proof that was made once has to hold for good.
+// Old proofs must remain valid.
 func TestProofVector(t *testing.T) {
 	var v struct {
 		Key   string       `json:"deployment_key"`

@@ -12,11 +12,11 @@ import (
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 )
 
-// readOnly are the parameters with which a connection may write nothing, as to a
-// replica of a server.
+// readOnly are connection parameters that prevent all writes, like on a
+// replica.
 var readOnly = map[string]string{"postgres": "default_transaction_read_only=on", "mariadb": "tx_read_only=1"}
 
-// Who only reads can do so where nothing can be written.
+// A reader works on a database without write access.
 func TestReadReplica(t *testing.T) { onEach(t, testReadReplica) }
 
 func testReadReplica(t *testing.T, s *system) {

@@ -23,7 +23,7 @@ import (
 
 var officer = audit.WithActor(context.Background(), audit.Actor{UserID: "officer"})
 
-// exportTo is an export with its own Sync.
+// exportTo is an export with a custom Sync.
 type exportTo struct {
 	io.Writer
 	sync func() error
@@ -40,7 +40,7 @@ func testErase(t *testing.T, s *system) {
 	other := event("kept")
 	other.Actor.UserID = "u-2"
 	require.NoError(t, j.Log(t.Context(), other))
-	logMany(t, j, 600) // more than a transaction erases
+	logMany(t, j, 600) // more than one transaction erases
 	before := entries(t, j, audit.Query{UserID: "u-1"})
 	require.Len(t, before, 620)
 	kept := entries(t, j, audit.Query{UserID: "u-2"})
@@ -75,8 +75,8 @@ func testErase(t *testing.T, s *system) {
 	assert.EqualValues(t, 620, r.Erased)
 }
 
-// In a host's pool on SQLite a transaction may find, when it comes to write, that
-// what it read is no longer the last.
+// In an application's pool on SQLite, a transaction may find at its first write
+// that its snapshot is outdated.
 func TestEraseWhileOthersWrite(t *testing.T) {
 	db := newRaw(t, sqliteSystem.dsn(t))
 	j, err := sqlaudit.New(t.Context(), db.DB.DB, &sqlaudit.Options{Logger: quiet})
@@ -112,7 +112,8 @@ func TestEraseRefuses(t *testing.T) {
 	require.ErrorIs(t, err, audit.ErrNoActor)
 	assert.Empty(t, entries(t, j, audit.Query{}))
 
-	// An option that does not apply is refused: an erasure can't be undone.
+	// An option that does not apply is rejected, because an erasure cannot be
+	// undone.
 	for range 5 {
 		e := event("k")
 		e.Actor.UserID = "anna"
@@ -132,7 +133,7 @@ func TestEraseRefuses(t *testing.T) {
 	assert.Equal(t, before, entries(t, j, audit.Query{}))
 }
 
-// verifyExport requires an export to be sound.
+// verifyExport requires the export to be sound.
 func verifyExport(t *testing.T, export io.Reader, key string) *proof.Report {
 	t.Helper()
 	r, err := proof.VerifyExport(export, key)
@@ -146,7 +147,7 @@ func TestPurge(t *testing.T) { onEach(t, testPurge) }
 
 func testPurge(t *testing.T, s *system) {
 	tr := newTrailOn(t, s)
-	first := tr.write(t, 2300) // more than a step removes
+	first := tr.write(t, 2300) // more than one step removes
 	second := tr.write(t, 30)
 	j := tr.open(t)
 	_, err := j.Erase(officer, audit.Query{Key: "files/7"})
@@ -188,7 +189,8 @@ func testPurge(t *testing.T, s *system) {
 	assert.Equal(t, []int64{2332, 2}, []int64{checked.Entries, checked.Erased})
 	assert.Len(t, checked.Streams, 3)
 
-	// It goes on: more entries, another purge, a proof of what remains.
+	// The trail continues: more entries, another purge, a proof of a remaining
+	// entry.
 	p, err := j.Prove(t.Context(), left[3].ID)
 	require.NoError(t, err)
 	_, err = proof.Verify(p, tr.key)
@@ -204,7 +206,7 @@ func testPurge(t *testing.T, s *system) {
 	assert.Equal(t, []int64{2300, 2300}, sizes[first])
 	assert.Equal(t, []int64{30, 30}, sizes[second])
 
-	// Nothing but what stands before a frontier can be deleted, on any database.
+	// Only entries before a frontier can be deleted, on any database.
 	db := newRaw(t, tr.dsn)
 	for _, table := range []string{"file_access_logs", "file_access_checkpoints", "file_access_frontiers"} {
 		_, err := db.Exec("DELETE FROM " + table)
@@ -238,7 +240,7 @@ func TestPurgeInTheMiddleOfAWriter(t *testing.T) {
 		_, err = proof.Verify(p, tr.key)
 		require.NoError(t, err)
 	}
-	// Another purge goes on in the same file.
+	// Another purge continues in the same file.
 	first := exported.Len()
 	theClockMovesOn()
 	res, err = j.Purge(officer, sqlaudit.PurgeOptions{Before: time.Now(), Export: exportTo{&exported, func() error { return nil }}})
@@ -251,7 +253,7 @@ func TestPurgeInTheMiddleOfAWriter(t *testing.T) {
 	require.NoError(t, j.Close(context.Background()))
 	requireSound(t, tr.verify(t))
 
-	// What was removed can't be put back in another form, nor without an order.
+	// Removed entries cannot be restored in another form, or without an order.
 	db := newRaw(t, tr.dsn)
 	dropTriggers(t, db)
 	db.exec(t, "UPDATE file_access_frontiers SET note = (SELECT note FROM file_access_checkpoints LIMIT 1)")
@@ -260,7 +262,7 @@ func TestPurgeInTheMiddleOfAWriter(t *testing.T) {
 	assert.Equal(t, "frontier", r.Findings[0].Kind, "%v", r.Findings)
 }
 
-// A settlement has one checkpoint, however many entries it has.
+// A settlement has one checkpoint for any number of entries.
 func TestPurgeOfALargeSettlement(t *testing.T) {
 	tr := newTrail(t)
 	j := tr.open(t)

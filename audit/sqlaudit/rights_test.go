@@ -1,7 +1,7 @@
 package sqlaudit_test
 
-// A role with the rights that the package's documentation names, and no more.
-// SQLite has no roles: there, whoever can write the file can write all of it.
+// This file tests a role with exactly the documented rights. SQLite has no
+// roles: anyone who can write to the file can change all of it.
 
 import (
 	"net/url"
@@ -15,14 +15,14 @@ import (
 	"github.com/blobtrail/blobtrail/audit"
 )
 
-// rights are those of the section "Rights".
+// rights are the rights from the section "Rights" of the package comment.
 var rights = map[string][]string{
 	"SELECT, INSERT":                 {"file_access_logs", "file_access_writers", "file_access_checkpoints"},
 	"SELECT, INSERT, UPDATE, DELETE": {"file_access_intents", "file_access_grants"},
 	"SELECT":                         {"file_access_migrations", "file_access_frontiers", "file_access_erasures"},
 }
 
-// changes are statements that the role may not do, on any database.
+// changes are statements that the role must not be able to run.
 var changes = []string{
 	"UPDATE file_access_logs SET outcome = 'failed'",
 	"UPDATE file_access_logs SET user_id = NULL",
@@ -113,7 +113,7 @@ func testRestrictedRole(t *testing.T, s *system) {
 		}
 	}
 
-	// It runs the library.
+	// The role can run the library.
 	j, own := openDSN(t, at.String(), nil)
 	var l ledger
 	for i := range 20 {
@@ -134,7 +134,7 @@ func testRestrictedRole(t *testing.T, s *system) {
 	require.NoError(t, err)
 	assert.Empty(t, report.Findings)
 
-	// It is refused every change, for want of a right and not by a trigger.
+	// Every change is rejected by a missing right, not by a trigger.
 	before := entries(t, j, audit.Query{})
 	all := append(append([]string{}, changes...), changesOn[db.kind]...)
 	for _, statement := range all {

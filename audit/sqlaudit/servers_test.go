@@ -1,6 +1,6 @@
 package sqlaudit_test
 
-// What only some databases have.
+// This file tests features of single databases.
 
 import (
 	"fmt"
@@ -26,8 +26,8 @@ func TestPostgresPartitions(t *testing.T) {
 	require.NoError(t, db.Get(&month, "SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY_MM')"))
 	assert.True(t, strings.HasSuffix(partition, "file_access_logs_"+month), partition)
 
-	// The months that are made later, with the bounds of their first and last
-	// milliseconds.
+	// Future partitions contain the first and the last millisecond of their
+	// month.
 	var made int
 	require.NoError(t, db.Get(&made, "SELECT file_access_make_partitions('2099-11-30', 3)"))
 	assert.Equal(t, 3, made)
@@ -68,7 +68,7 @@ func TestPostgresPartitions(t *testing.T) {
 	})
 }
 
-// openUnmaintained opens a journal that makes partitions only when it is told to.
+// openUnmaintained opens a journal that creates partitions only on demand.
 func openUnmaintained(t *testing.T) (*sqlaudit.Journal, *raw) {
 	dsn := systems[1].dsn(t)
 	first, _ := openDSN(t, dsn, nil)
@@ -76,8 +76,9 @@ func openUnmaintained(t *testing.T) (*sqlaudit.Journal, *raw) {
 	return openDSN(t, dsn, &sqlaudit.Options{SkipMigrate: true})
 }
 
-// A month that began without a partition has its entries elsewhere, and can't have
-// one any more; the months that come can.
+// If a month began without a partition, its entries are in
+// file_access_logs_rest, and its partition can no longer be created. Later
+// months are not affected.
 func TestPostgresPartitionsAfterAMonthWithout(t *testing.T) {
 	j, db := openUnmaintained(t)
 	months := make([]string, 3)
@@ -95,8 +96,8 @@ func TestPostgresPartitionsAfterAMonthWithout(t *testing.T) {
 	require.NoError(t, j.Log(t.Context(), event("k")))
 }
 
-// Somebody who reads for long keeps a partition from being made, for now, and the
-// wait for it keeps nobody from reading.
+// A long-running reader temporarily prevents the creation of a partition, and
+// the wait for it does not block other readers.
 func TestPostgresPartitionsWaitForNobody(t *testing.T) {
 	j, db := openUnmaintained(t)
 	var next string
@@ -154,7 +155,7 @@ func TestDriverSettingsMakeNoDifference(t *testing.T) {
 
 func TestWeakDurabilityIsReported(t *testing.T) {
 	for name, dsn := range map[string]string{
-		"postgres": testdb.Postgres(t).New(t), "mariadb": testdb.MariaDB(t).New(t), // which run without fsync
+		"postgres": testdb.Postgres(t).New(t), "mariadb": testdb.MariaDB(t).New(t), // these servers run without fsync
 	} {
 		t.Run(name, func(t *testing.T) {
 			var log strings.Builder
@@ -167,8 +168,8 @@ func TestWeakDurabilityIsReported(t *testing.T) {
 	}
 }
 
-// MariaDB ends the connection over a statement that is larger than it takes,
-// which is 16 MiB unless somebody says otherwise.
+// MariaDB closes the connection if a statement is larger than
+// max_allowed_packet, 16 MiB by default.
 func TestASettlementLargerThanAPacket(t *testing.T) {
 	j, db := systems[2].open(t, nil)
 	var packet int
@@ -181,7 +182,7 @@ func TestASettlementLargerThanAPacket(t *testing.T) {
 		e.Attrs = make(map[string]string)
 		for i := range 7 {
 			e.Attrs[fmt.Sprint(i)] = strings.Repeat(`"`, 2000)
-			size += 4 * 2000 // as a JSON string in an SQL string
+			size += 4 * 2000 // a JSON string in an SQL string
 		}
 		also = append(also, e)
 	}

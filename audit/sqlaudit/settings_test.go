@@ -1,7 +1,7 @@
 package sqlaudit_test
 
-// Settings of the program's connections: with each, a journal works exactly, or
-// refuses to open.
+// This file tests settings of the application's connections. With each of them,
+// a journal either works exactly or refuses to open.
 
 import (
 	"context"
@@ -23,7 +23,7 @@ import (
 	"github.com/blobtrail/blobtrail/internal/testdb"
 )
 
-// mysqlPool is how a program would open the database of a journal's name.
+// mysqlPool opens a database like an application would.
 func mysqlPool(t testing.TB, dsn, params string) *sqlx.DB {
 	t.Helper()
 	address := strings.Replace(strings.TrimPrefix(dsn, "mysql://"), "@", "@tcp(", 1)
@@ -33,8 +33,8 @@ func mysqlPool(t testing.TB, dsn, params string) *sqlx.DB {
 	return db
 }
 
-// requireExact uses a journal with text that few settings leave alone, and has a
-// plain connection check what became of it.
+// requireExact writes text that most settings would alter, and compares it
+// through a plain connection.
 func requireExact(t *testing.T, j *sqlaudit.Journal, plain string) {
 	t.Helper()
 	for _, key := range []string{"äöü/Rechnung № 7 — 漢字 \U0001F4C4.pdf", `a\'b"c\\n?$1::text|| --;`, "tail  "} {
@@ -189,7 +189,7 @@ func TestSQLiteSettings(t *testing.T) {
 	}
 }
 
-// varying sets up each connection with the statement of the moment.
+// varying sets up each connection with the current statement.
 type varying struct {
 	driver.Connector
 	statement func() string
@@ -203,8 +203,8 @@ func (v varying) Connect(ctx context.Context) (driver.Conn, error) {
 	return c, err
 }
 
-// A connection that is opened later, or whose session is changed, stores nothing
-// that it would change.
+// A connection that is opened later, or whose session is changed, never stores
+// altered values.
 func TestSettingsOfLaterConnections(t *testing.T) {
 	for name, params := range map[string]string{"postgres": "", "mariadb": "interpolateParams=true", "mariadb, prepared": "interpolateParams=false"} {
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,6 @@
 package sqlaudit_test
 
-// The database's file is removed or replaced while it is open.
+// This file tests the removal and replacement of an open database file.
 
 import (
 	"context"
@@ -20,7 +20,7 @@ import (
 	"github.com/blobtrail/blobtrail/internal/testdb"
 )
 
-// overwrite copies a file over another, which remains the same file.
+// overwrite copies a file over another one without changing its identity.
 func overwrite(t *testing.T, from, to string) {
 	t.Helper()
 	in, err := os.Open(from)
@@ -43,8 +43,8 @@ func another(t *testing.T) string {
 	return path
 }
 
-// losses are what can happen to the file at path, or at the link to it. backup is
-// an older copy.
+// losses are the ways to lose the file at path, or the link to it. backup is an
+// older copy.
 var losses = map[string]func(t *testing.T, path, link, backup string){
 	"removed with its log": func(t *testing.T, path, _, _ string) {
 		require.NoError(t, os.Remove(path))
@@ -75,11 +75,11 @@ var losses = map[string]func(t *testing.T, path, link, backup string){
 	},
 }
 
-// checkpoint moves what is in the log to the file.
+// checkpoint moves the content of the write-ahead log to the file.
 func checkpoint(t *testing.T, path string) {
 	t.Helper()
 	db := testdb.Connect(t, "sqlite:"+path)
-	wait(t, "all is moved", func() bool { // when nobody reads
+	wait(t, "all is moved", func() bool { // when there are no readers
 		var busy, log, moved int
 		require.NoError(t, db.QueryRow("PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &log, &moved))
 		return log == moved
@@ -122,7 +122,7 @@ func TestNothingIsStoredInAFileThatIsGone(t *testing.T) {
 			}
 			if strings.HasSuffix(name, "removed") || name == "removed with its log" || name == "moved away" {
 				for _, err := range j.Entries(t.Context(), audit.Query{}) {
-					t.Log("reading:", err) // whatever that finds
+					t.Log("reading:", err) // the result does not matter
 				}
 				require.NoError(t, j.Close(t.Context()))
 				if name != "log removed" && name != "index removed" {
@@ -133,7 +133,7 @@ func TestNothingIsStoredInAFileThatIsGone(t *testing.T) {
 	}
 }
 
-// What comes back goes on.
+// The journal works again when the file is back.
 func TestAFileThatComesBack(t *testing.T) {
 	j, db := sqliteSystem.open(t, nil)
 	_, path, _ := cutDSN(db.dsn)
@@ -150,15 +150,15 @@ func TestAFileThatComesBack(t *testing.T) {
 
 func cutDSN(dsn string) (scheme, path string, ok bool) { return dsn[:6], dsn[7:], true }
 
-// Nothing that is allowed is taken for a loss: others write and move pages from the
-// log to the file, it shrinks, and it is touched.
+// Permitted changes are not mistaken for a loss: other processes write, move
+// pages from the log to the file, shrink it, or touch it.
 func TestTheFileMayChange(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "trail.db")
 	dsn := "sqlite:" + path
 	var journals []*sqlaudit.Journal
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	for range 4 { // which make it at the same time
+	for range 4 { // they create the file concurrently
 		wg.Go(func() {
 			j, err := sqlaudit.Open(t.Context(), dsn, &sqlaudit.Options{Logger: quiet})
 			if assert.NoError(t, err) {
@@ -173,7 +173,7 @@ func TestTheFileMayChange(t *testing.T) {
 	db := newRaw(t, dsn)
 	own, err := sqlaudit.New(t.Context(), db.DB.DB, &sqlaudit.Options{Logger: quiet})
 	require.NoError(t, err)
-	db.SetMaxIdleConns(0) // each write has a connection of its own
+	db.SetMaxIdleConns(0) // each write opens a new connection
 	for _, j := range append(journals, own) {
 		wg.Go(func() {
 			for range 40 {

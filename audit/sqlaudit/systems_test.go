@@ -17,7 +17,7 @@ import (
 // system is a kind of database that the tests run on.
 type system struct {
 	name string
-	dsn  func(tb testing.TB) string // of a new, empty one
+	dsn  func(tb testing.TB) string // of a new, empty database
 }
 
 var systems = []*system{
@@ -28,11 +28,12 @@ var systems = []*system{
 
 var sqliteSystem = systems[0]
 
-// onEach runs a test on every kind of database concurrently: one can work while
-// another waits. The race detector watches the code under test, which is the same
-// for each kind, so with it half of the tests run on PostgreSQL and half on
-// MariaDB. It would learn nothing from SQLite, which is C translated to Go and
-// many times slower under the detector; the tests that are about SQLite don't go
+// onEach runs a test on every kind of database concurrently, because one can
+// work while another waits. The race detector only needs the code under test,
+// which is the same for each kind. With the race detector, half of the tests
+// therefore run on PostgreSQL and half on MariaDB. SQLite is C code translated
+// to Go and many times slower under the detector. Tests that are about SQLite
+// do not use onEach.
 // through onEach.
 func onEach(t *testing.T, test func(t *testing.T, s *system)) {
 	t.Helper()
@@ -49,7 +50,7 @@ func onEach(t *testing.T, test func(t *testing.T, s *system)) {
 	}
 }
 
-// open opens a journal on a new database, with a second pool to look behind it.
+// open opens a journal on a new database, with a second pool for checks.
 func (s *system) open(t testing.TB, opts *sqlaudit.Options) (*sqlaudit.Journal, *raw) {
 	t.Helper()
 	return openDSN(t, s.dsn(t), opts)
@@ -69,7 +70,7 @@ func openDSN(t testing.TB, dsn string, opts *sqlaudit.Options) (*sqlaudit.Journa
 	return j, newRaw(t, dsn)
 }
 
-// raw is the attacker's, or the auditor's, own way to the database.
+// raw is the attacker's or the auditor's connection to the database.
 type raw struct {
 	*sqlx.DB
 	kind, dsn string
@@ -93,8 +94,8 @@ func (r *raw) count(t testing.TB, from string, args ...any) (n int) {
 	return n
 }
 
-// block keeps everybody else from writing until the returned function is
-// called, as a hung database would.
+// block prevents all other sessions from writing until the returned function is
+// called, like a hanging database.
 func (r *raw) block(t testing.TB) (release func()) {
 	t.Helper()
 	ctx := context.Background()
@@ -124,7 +125,7 @@ func (r *raw) block(t testing.TB) (release func()) {
 	return release
 }
 
-// poison makes the database refuse the entries of one key.
+// poison makes the database reject the entries with one key.
 func (r *raw) poison(t testing.TB, key string) {
 	t.Helper()
 	switch r.kind {

@@ -1,6 +1,6 @@
 package sqlaudit_test
 
-// A trail with everything around it that the tests of its proof need.
+// This file implements a complete trail for the tests of its proof.
 
 import (
 	"context"
@@ -38,7 +38,7 @@ func newTrailOn(t testing.TB, s *system) *trail {
 }
 
 // open opens a journal that the caller closes. It publishes when it is closed,
-// or told to.
+// or on demand.
 func (tr *trail) open(t testing.TB, change ...func(*sqlaudit.Options)) *sqlaudit.Journal {
 	t.Helper()
 	o := &sqlaudit.Options{Logger: quiet, DeploymentKey: tr.signing, Publish: &sqlaudit.PublishOptions{To: sqlaudit.Checkpoints{Bucket: tr.bucket, Prefix: "checkpoints/"}, Entries: 1 << 30, Every: time.Hour}}
@@ -50,7 +50,7 @@ func (tr *trail) open(t testing.TB, change ...func(*sqlaudit.Options)) *sqlaudit
 	return j
 }
 
-// write has a process of its own record n entries.
+// write records n entries in a separate process.
 func (tr *trail) write(t testing.TB, n int) (writer string) {
 	t.Helper()
 	j := tr.open(t)
@@ -59,7 +59,7 @@ func (tr *trail) write(t testing.TB, n int) (writer string) {
 	return sqlaudit.WriterID(j)
 }
 
-// logMany records n entries, some of them together.
+// logMany records n entries, some of them in shared transactions.
 func logMany(t testing.TB, j *sqlaudit.Journal, n int) {
 	t.Helper()
 	var wg sync.WaitGroup
@@ -96,14 +96,14 @@ func verifyAt(t testing.TB, dsn string, tr *trail, change ...func(*sqlaudit.Veri
 	return report
 }
 
-// requireSound fails with what was found.
+// requireSound fails with the findings.
 func requireSound(t testing.TB, r *proof.Report) {
 	t.Helper()
 	require.NoError(t, r.Err(), "%v", r.Findings)
 }
 
-// dropTriggers is what an attacker who owns the database, here SQLite, does
-// first.
+// dropTriggers is the first step of an attacker who owns the database, here
+// SQLite.
 func dropTriggers(t testing.TB, db *raw) {
 	t.Helper()
 	var names []string

@@ -16,7 +16,7 @@ func TestVerifyOfAnHonestTrail(t *testing.T) { onEach(t, testVerifyOfAnHonestTra
 func testVerifyOfAnHonestTrail(t *testing.T, s *system) {
 	tr := newTrailOn(t, s)
 	tr.write(t, 30)
-	second := tr.write(t, 2500) // more than a page
+	second := tr.write(t, 2500) // more than one page
 	r := tr.verify(t)
 	requireSound(t, r)
 	assert.EqualValues(t, 2530, r.Entries)
@@ -51,7 +51,7 @@ func testVerifyWhileTheTrailGrows(t *testing.T, s *system) {
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {
-		for i := 0; i < 1500 && ctx.Err() == nil; i++ { // bounded: each check reads all of them
+		for i := 0; i < 1500 && ctx.Err() == nil; i++ { // bounded, because each check reads all of them
 			if err := j.Log(context.Background(), event("k")); err != nil {
 				done <- err
 				return
@@ -106,7 +106,7 @@ func TestVerifyCountsAllFindingsAndListsSome(t *testing.T) {
 	assert.GreaterOrEqual(t, r.Total, 50)
 }
 
-// What the database itself would take, but no program of ours stores.
+// Values that the database would accept, but no program of ours stores.
 func TestVerifyOfOddValues(t *testing.T) {
 	for name, c := range map[string]struct {
 		statement string

@@ -26,7 +26,7 @@ func testAPoisonedEventFailsAlone(t *testing.T, s *system) {
 		err error
 	}
 	results := make(chan result, 33)
-	// Its neighbours are no easy ones either.
+	// The neighboring jobs are difficult too.
 	hostile := []string{"a\x00b", "\xff\xfe\xc3(", strings.Repeat("\u00e4\x00", 50_000), strings.Repeat("x", 1<<20), "\U0001F4C4 \uFFFF \u202E", "'; DROP TABLE file_access_logs; --"}
 	log := func(key string) {
 		e := event(key)
@@ -72,7 +72,7 @@ func testCancelledCallersAreWithdrawn(t *testing.T, s *system) {
 	release := db.block(t)
 	first := make(chan error, 1)
 	go func() { first <- j.Log(context.Background(), event("first")) }()
-	// The first is in a flush once its place in the queue is free again.
+	// The first job is in a flush as soon as the queue has room again.
 	wait(t, "the flush begins", func() bool { return sqlaudit.Waiting(j) == 0 && sqlaudit.Flushing(j) })
 
 	ctx, cancel := context.WithCancel(context.Background())
@@ -134,19 +134,20 @@ func testAHungDatabaseFailsCallersInTime(t *testing.T, s *system) {
 		go func() { results <- result{fmt.Sprint(i), j.Log(context.Background(), event(fmt.Sprint(i)))} }()
 	}
 	go func() { results <- result{"", in.Renew(context.Background(), 0)} }()
-	allowed := []string{"begun", "after"} // to be stored
+	allowed := []string{"begun", "after"} // may be stored
 	for range 17 {
 		r := <-results
 		require.ErrorIs(t, r.err, context.DeadlineExceeded)
 		if strings.Contains(r.err.Error(), "not known whether") {
-			allowed = append(allowed, r.key) // a server may hear late that nobody waits
+			allowed = append(allowed, r.key) // a server may notice late that the caller has left
 		}
 	}
 	assert.Less(t, time.Since(began), 10*limit)
 	assert.Less(t, len(allowed), 16, "most were never in a flush")
 	release()
 
-	// It goes on by itself; but a busy machine may need more than the limit.
+	// Work continues automatically, but a busy machine may need more than the
+	// limit.
 	wait(t, "work goes on", func() bool { return j.Log(context.Background(), event("after")) == nil })
 	wait(t, "and what was begun is settled", func() bool { return in.Settle(context.Background(), audit.Result{Outcome: audit.OutcomeOK}) == nil })
 	reader, _ := openDSN(t, db.dsn, nil)
@@ -238,7 +239,7 @@ func testCloseReturnsWhatWasNotStored(t *testing.T, s *system) {
 	assert.Zero(t, db.count(t, "file_access_logs"))
 }
 
-// A second Close waits for the first no longer than its own context allows.
+// A second Close waits for the first one only until its own context ends.
 func TestCloseTwice(t *testing.T) {
 	j, db := sqliteSystem.open(t, nil)
 	release := db.block(t)
@@ -282,8 +283,8 @@ func testClosedJournal(t *testing.T, s *system) {
 	}
 }
 
-// A settlement whose first attempt failed for its caller but was stored must
-// be found again, not be taken for a lost lease.
+// If the first attempt to settle was stored but failed for its caller, the
+// second one must find it and not report a lost lease.
 func TestSettleAgainAfterAnUnclearEnd(t *testing.T) { onEach(t, testSettleAgainAfterAnUnclearEnd) }
 
 func testSettleAgainAfterAnUnclearEnd(t *testing.T, s *system) {
@@ -298,8 +299,8 @@ func testSettleAgainAfterAnUnclearEnd(t *testing.T, s *system) {
 	cancel()
 	require.ErrorIs(t, <-first, context.Canceled)
 	release()
-	// It is stored all the same, unless the caller left before the flush looked
-	// at who still waits.
+	// The record is stored anyway, unless the caller left before the flush
+	// checked which callers still wait.
 	wait(t, "the flush ends", func() bool { return !sqlaudit.Flushing(j) })
 	require.NoError(t, in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}))
 	require.True(t, errors.Is(in.Settle(t.Context(), audit.Result{Outcome: audit.OutcomeOK}), audit.ErrNotHeld))

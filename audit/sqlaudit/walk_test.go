@@ -13,7 +13,7 @@ import (
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 )
 
-// ofOne are queries for what one of many has done.
+// ofOne are queries for the entries of one of many users.
 func ofOne(name string) map[string]audit.Query {
 	return map[string]audit.Query{
 		"user": {UserID: name}, "tenant": {TenantID: name}, "key": {Key: name}, "grant": {GrantID: name},
@@ -28,7 +28,7 @@ func testPagesOfOne(t *testing.T, s *system) {
 	j, _ := s.open(t, nil)
 	in, err := j.Begin(t.Context(), event("0"), 0)
 	require.NoError(t, err)
-	also := make([]audit.Event, 1600) // half of which is more than is read at a time
+	also := make([]audit.Event, 1600) // half of them are more than one page
 	var want []string
 	for i := range also {
 		name := []string{"ours", "theirs"}[i%2]
@@ -65,8 +65,8 @@ func testPagesOfOne(t *testing.T, s *system) {
 	}
 }
 
-// PostgreSQL takes what is one's for spread evenly among the rest, where there
-// may be nothing for long.
+// PostgreSQL assumes that one user's entries are spread evenly, although there
+// may be none for a long time.
 func TestPagesDoNotReadTheRest(t *testing.T) {
 	j, db := systems[1].open(t, nil)
 	db.exec(t, `INSERT INTO file_access_logs (id, op_id, writer_id, seq, occurred_at, created_at, action, outcome, settled_by, schema_version, pii_commitment, leaf,

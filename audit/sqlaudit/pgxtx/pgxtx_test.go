@@ -58,8 +58,8 @@ func TestFileFollowsTheTransaction(t *testing.T) {
 		} else {
 			require.NoError(t, tx.Rollback(ctx))
 		}
-		staged.Leave()                                                            // only the row says what became of the transaction
-		_, err = pool.Exec(ctx, "UPDATE file_access_intents SET lease_until = 0") // as if the lease had run out
+		staged.Leave()                                                            // the row alone determines the outcome
+		_, err = pool.Exec(ctx, "UPDATE file_access_intents SET lease_until = 0") // as if the lease had expired
 		require.NoError(t, err)
 		_, err = store.Reconcile(ctx)
 		require.NoError(t, err)
