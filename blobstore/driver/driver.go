@@ -198,8 +198,8 @@ type Capabilities struct {
 	AtomicReplace bool
 	// Durable means that an acknowledged object survives a power failure.
 	Durable bool
-	// KeepsSHA256 means that every object has a stored digest, even if the
-	// digest is known only after the last byte.
+	// KeepsSHA256 means that every object written by the store has a
+	// stored digest, even if it is known only after the last byte.
 	KeepsSHA256 bool
 	// Links describes the links signed by the service. A store uses them for
 	// reading (GET and HEAD) and for direct uploads (PUT). On every backend,

@@ -52,8 +52,7 @@ func Register(scheme string, open func(ctx context.Context, u *url.URL, c Creden
 // The provider uses c, or finds credentials itself if c is zero.
 //
 // Open fails if no provider is registered for the scheme, or if the provider
-// does not use a field set in c. Errors never contain urlstr, because it might
-// contain a password.
+// does not use a field set in c.
 func Open(ctx context.Context, urlstr string, c Credentials) (Bucket, error) {
 	u, err := url.Parse(urlstr)
 	if err != nil {

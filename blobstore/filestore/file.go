@@ -23,20 +23,21 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// fileBucket adds to the Go CDK's fileblob what it lacks: it syncs, its
-// create-only is exact within this process, and what a crash left is swept.
+// fileBucket adds missing guarantees to fileblob of the Go CDK: it syncs to
+// disk, its create-only writes are exact within this process, and it sweeps the
+// leftovers of a crash.
 type fileBucket struct {
 	driver.Bucket
 	dir    string
-	info   fs.FileInfo // of the folder when it was opened
+	info   fs.FileInfo // of the folder, when it was opened
 	origin origin
-	marked atomic.Bool // the marker was there
+	marked atomic.Bool // whether the marker has been seen
 	seed   maphash.Seed
-	locks  [64]sync.Mutex // by key; held while a write is committed
+	locks  [64]sync.Mutex // one lock per group of keys; held while a write is committed
 }
 
 func openFile(u *url.URL) (driver.Bucket, error) {
-	var create, createDir, noTempDir bool // the Go CDK's file:// calls the first create_dir, and the last is always so
+	var create, createDir, noTempDir bool // create_dir is the Go CDK's name of create; no_tmp_dir is accepted, but always on
 	metadata, dirMode := "", fs.FileMode(0o700)
 	if err := provider.AllParameters(u.Query(), map[string]any{
 		"create": &create, "create_dir": &createDir, "dir_file_mode": &dirMode, "no_tmp_dir": &noTempDir, "metadata": &metadata,
@@ -51,8 +52,8 @@ func openFile(u *url.URL) (driver.Bucket, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Temporary files go beside the objects: from the system's own folder they
-	// could not be renamed across file systems.
+	// Temporary files are stored next to the objects. A file in the system's
+	// temporary folder could not be renamed across file systems.
 	from := originOf(dir)
 	b, err := fileblob.OpenBucket(dir, &fileblob.Options{CreateDir: create, DirFileMode: dirMode, NoTempDir: true})
 	if err != nil {
@@ -74,9 +75,9 @@ func openFile(u *url.URL) (driver.Bucket, error) {
 	return fb, nil
 }
 
-// present returns nil if the folder is at its path and is the one that was
-// opened. A new folder may have the number of one that was removed, but not its
-// marker.
+// present returns nil if the folder is still at its path and is the one that
+// was opened. A new folder may get the inode number of a removed one, but it
+// does not have the marker.
 func (b *fileBucket) present() error {
 	fi, err := os.Stat(b.dir)
 	switch {
@@ -110,19 +111,19 @@ func (b *fileBucket) Attributes(ctx context.Context, key string) (*blob.Attribut
 	return provider.Attributes(ctx, b.Blob(), key, b.mapError)
 }
 
-// lock serialises the commits of one key.
+// lock serializes the commits of a key.
 func (b *fileBucket) lock(key string) (unlock func()) {
 	m := &b.locks[maphash.String(b.seed, key)%uint64(len(b.locks))]
 	m.Lock()
 	return m.Unlock
 }
 
-// Write implements [driver.Bucket]. It goes through the Go CDK's writer rather
-// than Upload, because the file is to be synced between the last byte and the
-// rename; a writer whose context was cancelled before Close leaves nothing.
+// Write implements [driver.Bucket]. It uses the writer of the Go CDK instead of
+// Upload, because it must sync the file between the last byte and the rename. A
+// writer whose context is canceled before Close leaves nothing.
 func (b *fileBucket) Write(ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) (err error) {
 	if err := b.present(); err != nil {
-		return err // fileblob would make the folder anew
+		return err // fileblob would create the folder again
 	}
 	if !b.marked.Load() {
 		if err := os.Mkdir(b.origin.marker(), 0o700); err == nil || errors.Is(err, fs.ErrExist) {
@@ -155,14 +156,14 @@ func (b *fileBucket) Write(ctx context.Context, key string, r io.Reader, o *driv
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		cancel(err) // so that Close gives up
+		cancel(err) // makes Close discard the file
 		_ = w.Close()
 		return b.mapError(err)
 	}
 	unlock := b.lock(key)
 	defer unlock()
-	// fileblob truncates the attributes before it renames the file, so that
-	// those of the old object are lost if it fails in between.
+	// fileblob truncates the attributes before it renames the file. If it fails
+	// in between, the attributes of the old object are lost.
 	restore, err := keepAttrs(objectPath(tmp.Name()))
 	if err != nil {
 		cancel(err)
@@ -174,15 +175,16 @@ func (b *fileBucket) Write(ctx context.Context, key string, r io.Reader, o *driv
 	}
 	if err := b.syncPath(objectPath(tmp.Name())); err != nil {
 		if !o.IfNotExist {
-			return provider.As(driver.ErrInDoubt, err) // the old object is gone
+			return provider.As(driver.ErrInDoubt, err) // the old object no longer exists
 		}
 		return errors.Join(err, b.Blob().Delete(context.WithoutCancel(ctx), key))
 	}
 	return nil
 }
 
-// keepAttrs returns what restores the attributes of the object at path, if both
-// are there now and the attributes have changed.
+// keepAttrs returns a function that restores the attributes of the object at
+// path. The function changes nothing unless both exist now and the attributes
+// have changed since.
 func keepAttrs(path string) (restore func() error, err error) {
 	attrs := path + ".attrs"
 	old, err := os.ReadFile(attrs)
@@ -197,7 +199,7 @@ func keepAttrs(path string) (restore func() error, err error) {
 			return nil
 		}
 		if _, err := os.Lstat(path); err != nil {
-			return nil // there was no object, or it is gone
+			return nil // the object never existed, or was removed
 		}
 		if err := os.WriteFile(attrs, old, 0o666); err != nil {
 			return fmt.Errorf("the attributes of the old object are lost: %w", err)
@@ -206,7 +208,8 @@ func keepAttrs(path string) (restore func() error, err error) {
 	}, nil
 }
 
-// mapError returns err as an error of the contract. What lies below a file is not there.
+// mapError returns err as an error of the contract. A path below a regular file
+// does not exist.
 func (b *fileBucket) mapError(err error) error {
 	if errors.Is(err, syscall.ENOTDIR) {
 		err = provider.As(fs.ErrNotExist, err)
@@ -221,8 +224,8 @@ func (b *fileBucket) mapError(err error) error {
 	return err
 }
 
-// writeError maps the error of a write: where a folder or a file of that name
-// stands in the way, the key is taken.
+// writeError maps the error of a write. If a folder or a file with the same
+// name is in the way, the key exists.
 func (b *fileBucket) writeError(err error) error {
 	if errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.EISDIR) {
 		return provider.As(fs.ErrExist, err)
@@ -230,22 +233,22 @@ func (b *fileBucket) writeError(err error) error {
 	return b.mapError(err)
 }
 
-// Read implements [driver.Bucket]. It waits while the object is replaced.
+// Read implements [driver.Bucket]. It waits while the object is being replaced.
 func (b *fileBucket) Read(ctx context.Context, key string, offset, length int64) (*driver.Reader, error) {
 	defer b.lock(key)()
 	r, err := b.Bucket.Read(ctx, key, offset, length)
 	return r, b.mapError(err)
 }
 
-// objectPath returns the path that fileblob renames one of its temporary files
-// to, which it names "path.<time in hex>.tmp".
+// objectPath returns the path of the object for one of fileblob's temporary
+// files. fileblob names them "path.<time in hex>.tmp".
 func objectPath(tmp string) string {
 	tmp = strings.TrimSuffix(tmp, ".tmp")
 	return tmp[:strings.LastIndexByte(tmp, '.')]
 }
 
-// syncPath makes an object's attributes and name durable, with the folders that
-// lead to it.
+// syncPath makes the attributes and the name of an object durable, including
+// the folders above it.
 func (b *fileBucket) syncPath(path string) error {
 	if err := syncFile(path + ".attrs"); err != nil {
 		return err
@@ -292,8 +295,8 @@ func (b *fileBucket) Delete(ctx context.Context, key string, o *driver.DeleteOpt
 	return nil
 }
 
-// path returns where fileblob keeps an object. Keys that pass the store's rules
-// hold nothing that it escapes.
+// path returns the path of an object's file. Keys accepted by the store contain
+// nothing that fileblob escapes.
 func (b *fileBucket) path(key string) string {
 	return filepath.Join(b.dir, filepath.FromSlash(key))
 }

@@ -1,25 +1,43 @@
-// Package filestore is the provider of local files.
+// Package filestore is the provider of local files:
 //
-//	local:///var/lib/app/files      a driver of its own, sound against crashes and races
-//	file:///var/lib/app/files       the Go CDK's fileblob, for folders shared with programs that use it
+//	local:///var/lib/app/files   the driver of this library, safe against crashes and races
+//	file:///var/lib/app/files    fileblob of the Go CDK, for folders shared with programs that use it
 //
-// A relative folder is local://./uploads or local://uploads. Both forms take
-// create=true, which makes the folder if it is missing. file:// takes the
-// parameters of fileblob too, but for metadata=skip, without which a store could
-// not recognise its own objects after a crash, and those of fileblob's signer;
-// local:// takes dir_mode and file_mode (octal, 0700 and 0600 by default) and
-// md5=true, which computes and keeps an MD5 too.
+// For a relative folder, use local://./uploads or local://uploads. An unknown
+// parameter, or a parameter given twice, is an error. Both schemes accept:
 //
-// Both are durable: the file, its attributes and its folder are synced before
-// an upload succeeds. What file:// cannot promise stands in its Capabilities:
-// create-only and the deletion of one version are exact only within one process,
-// a crash while an object is replaced can mix the old content with the new
-// attributes, and the SHA-256 of a stream is in the trail but not with the object.
+//	create=true    create the folder if it does not exist
 //
-// Neither can sign links, so that links need Options.Signer and the handler
-// blobhttp.Links.
+// local:// also accepts:
 //
-// Import it for its side effect:
+//	dir_mode     permissions of new folders, in octal; 0700 by default
+//	file_mode    permissions of new files, in octal; 0600 by default
+//	md5=true     compute an MD5 as well and store it with the object
+//
+// file:// also accepts the parameters of fileblob: create_dir, dir_file_mode,
+// no_tmp_dir and metadata. It refuses metadata=skip, because a store needs the
+// metadata to recognize its own objects after a crash. It does not accept the
+// parameters of fileblob's signer.
+//
+// # Guarantees
+//
+// Both schemes are durable: the file, its attributes and its folder are synced
+// to disk before an upload succeeds. The guarantees of file:// are weaker, as
+// its Capabilities report:
+//
+//   - Create-only writes and the deletion of one version are exact only within
+//     one process.
+//   - A crash during a replacement can combine the old content with the new
+//     attributes.
+//   - The SHA-256 of a stream is recorded in the trail, but not stored with the
+//     object.
+//
+// Neither scheme can sign links. For links, set Options.Signer and use the
+// handler blobhttp.Links.
+//
+// # Import
+//
+// Import the package for its side effect:
 //
 //	import _ "github.com/blobtrail/blobtrail/blobstore/filestore"
 package filestore
@@ -35,8 +53,8 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/driver"
 )
 
-// backend is how local files are called in the trail, as in the system that
-// this library replaces.
+// backend is the name of local files in the trail. The system replaced by this
+// library used the same name.
 const backend = "local"
 
 const (
@@ -58,8 +76,8 @@ func init() {
 	}
 }
 
-// folder returns the absolute path of the folder that a URL names. It must exist
-// unless create is set.
+// folder returns the absolute path of the folder in a URL. The folder must
+// exist unless create is set.
 func folder(u *url.URL, create bool) (dir string, err error) {
 	path := u.Path
 	if u.Host != "" {
@@ -77,8 +95,9 @@ func folder(u *url.URL, create bool) (dir string, err error) {
 	return dir, nil
 }
 
-// identity is the name of a folder in the trail: the same by whichever path, so
-// that each store of it settles what the others left.
+// identity returns the name of a folder in the trail. Every path to a folder
+// has the same name, so each store of the folder settles the operations that
+// other stores left open.
 func identity(dir string) string {
 	if real, err := filepath.EvalSymlinks(dir); err == nil {
 		return real

@@ -1,7 +1,7 @@
 package filestore
 
-// This file recognizes a folder that was never used, such as the one where a
-// volume should be mounted.
+// This file recognizes a folder that was never used, such as an empty folder in
+// place of a volume that is not mounted.
 
 import (
 	"errors"
@@ -13,13 +13,13 @@ import (
 	"github.com/blobtrail/blobtrail/internal/keyrule"
 )
 
-// origin says where a folder came from.
+// origin records whether opening the bucket created its folder.
 type origin struct {
 	dir  string
-	made string // the uppermost folder that opening made; empty: it was there
+	made string // topmost folder that was created; empty if all existed
 }
 
-// originOf is called before the folder is made.
+// originOf must be called before the folder is created.
 func originOf(dir string) origin {
 	o := origin{dir: dir}
 	for up := filepath.Clean(dir); ; up = filepath.Dir(up) {
@@ -30,12 +30,12 @@ func originOf(dir string) origin {
 	}
 }
 
-// marker is the folder that both drivers make with the first write.
+// marker is a folder that both drivers create with the first write.
 func (o *origin) marker() string { return filepath.Join(o.dir, keyrule.Private) }
 
-// fresh reports whether the folder was made by this process, or holds neither
-// the library's own folder nor anything else but hidden files and lost+found, as
-// a new file system does.
+// fresh reports whether the folder shows no sign of earlier use: this process
+// created it, or it contains only hidden files and lost+found, like a new file
+// system, and no marker.
 func (o *origin) fresh() (fresh bool, confirm string) {
 	confirm = "make the folder " + o.marker() + " by hand"
 	if o.made != "" {
@@ -46,7 +46,7 @@ func (o *origin) fresh() (fresh bool, confirm string) {
 	}
 	d, err := os.Open(o.dir)
 	if err != nil {
-		return false, "" // which every use of the folder reports
+		return false, "" // every use of the folder reports this error
 	}
 	defer d.Close()
 	for {
@@ -56,7 +56,7 @@ func (o *origin) fresh() (fresh bool, confirm string) {
 				return false, ""
 			}
 		}
-		if err != nil { // the end
+		if err != nil { // the end of the folder
 			return true, confirm
 		}
 	}

@@ -1,8 +1,9 @@
 package filestore
 
-// The listing of file://. That of fileblob visits "a/b" before "a-b" and goes on
-// from the last key of a page, so that it is out of order and can lose objects
-// between pages; it reads the whole folder again for every page, and shows
+// This file implements List for file://. It replaces the listing of fileblob,
+// which has several problems. fileblob visits "a/b" before "a-b" but continues
+// from the last key of a page, so the order is wrong and objects can be lost
+// between pages. It reads the whole folder again for every page, and it lists
 // temporary files.
 
 import (
@@ -22,22 +23,22 @@ import (
 	"github.com/blobtrail/blobtrail/internal/keyrule"
 )
 
-// List implements [driver.Bucket] by one walk through the folders that the
-// prefix leaves. Files whose names make no valid key are not objects; there are
-// such in a folder that other programs write to.
+// List implements [driver.Bucket]. It walks the folders selected by the prefix
+// once. Files without a valid key are not objects. Other programs may put such
+// files into the folder.
 func (b *fileBucket) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.ListObject, error] {
 	return func(yield func(*blob.ListObject, error) bool) {
 		w := walker{ctx: ctx, bucket: b, prefix: o.Prefix, delimiter: o.Delimiter, yield: yield}
 		start := o.Prefix[:strings.LastIndexByte(o.Prefix, '/')+1]
 		if start != "" && start != keyrule.Uploads && keyrule.Check(strings.TrimSuffix(start, "/")) != nil {
-			return // no key begins so
+			return // no key begins with this prefix
 		}
 		if err := b.present(); err != nil {
 			yield(nil, err)
 			return
 		}
 		if w.folder(start) {
-			if err := b.present(); err != nil { // what seemed empty may have been gone
+			if err := b.present(); err != nil { // the folder may have been removed instead of being empty
 				yield(nil, err)
 			}
 		}
@@ -48,21 +49,21 @@ type walker struct {
 	ctx               context.Context
 	bucket            *fileBucket
 	prefix, delimiter string
-	folded            string // the last element that stands for several keys
+	folded            string // last element that represents several keys
 	yield             func(*blob.ListObject, error) bool
 }
 
-// folder yields what is below a folder, named as a key that ends in a slash, and
-// reports whether to go on.
+// folder yields the objects below a folder and reports whether the walk
+// continues. The folder is given as a key with a slash at the end.
 func (w *walker) folder(key string) bool {
 	entries, err := os.ReadDir(w.bucket.path(key))
 	if errors.Is(w.bucket.mapError(err), fs.ErrNotExist) {
-		return true // it was removed meanwhile, or never was
+		return true // never existed, or was removed concurrently
 	}
 	if err != nil {
 		return w.yield(nil, err) && false
 	}
-	// In the order of the keys a folder is its name and a slash.
+	// For the order of the keys, a folder sorts by its name and a slash.
 	sorted := func(e fs.DirEntry) string {
 		if e.IsDir() {
 			return e.Name() + "/"
@@ -102,7 +103,7 @@ func (w *walker) entry(name string, e fs.DirEntry) bool {
 			return w.yield(&blob.ListObject{Key: w.folded, IsDir: true}, nil)
 		}
 	}
-	info, err := os.Stat(filepath.Join(w.bucket.dir, filepath.FromSlash(name))) // through links, as reading goes
+	info, err := os.Stat(filepath.Join(w.bucket.dir, filepath.FromSlash(name))) // follows links, like reading
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
 		return true
 	}
@@ -148,15 +149,15 @@ func (b *fileBucket) Skipped(ctx context.Context, prefix string, limit int, foun
 	})
 }
 
-// whySkipped returns why a listing leaves a file out, or "".
+// whySkipped returns the reason for omitting a file from the listing, or "".
 func (b *fileBucket) whySkipped(name string, d fs.DirEntry) string {
 	if data, ok := strings.CutSuffix(name, ".attrs"); ok && d.Type().IsRegular() {
 		if _, err := os.Lstat(b.path(data)); err == nil {
-			return "" // its attributes
+			return "" // attributes of an object
 		}
 	}
 	if d.Type().IsRegular() && keyrule.IsTemp(d.Name()) {
-		return "" // of a write
+		return "" // temporary file of a write
 	}
 	if err := keyrule.Check(name); err != nil {
 		return "no key can have this name: " + err.Error()
@@ -165,7 +166,7 @@ func (b *fileBucket) whySkipped(name string, d fs.DirEntry) string {
 		return ""
 	}
 	if info, err := os.Stat(b.path(name)); err == nil && info.Mode().IsRegular() {
-		return "" // a link, which is followed
+		return "" // a link to a regular file, followed by reading
 	}
 	return "not a regular file, or a symbolic link to none"
 }

@@ -4,8 +4,8 @@ package filestore
 
 import "os"
 
-// Without file locks nobody can tell a live writer from a dead one, so that
-// temporary files of a crash stay until somebody removes them by hand.
+// Without file locks, a live writer cannot be distinguished from a dead one.
+// Temporary files of a crash remain until an operator removes them.
 
 func holdLive(*os.File) (release func(), err error) { return func() {}, nil }
 

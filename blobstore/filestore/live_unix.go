@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// holdLive marks f, a temporary file, as being written, until release is called
-// or the process ends. The mark is a lock on a second descriptor of the same
-// opening, so that it outlasts the closing of f.
+// holdLive marks the temporary file f as in use until release is called or the
+// process ends. The mark is a lock on a duplicate of the file descriptor, so it
+// remains when f is closed.
 func holdLive(f *os.File) (release func(), err error) {
 	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
@@ -25,8 +25,8 @@ func holdLive(f *os.File) (release func(), err error) {
 	return func() { _ = unix.Close(fd) }, nil
 }
 
-// removeDead removes a temporary file unless it is marked as being written,
-// after last has had it.
+// removeDead removes a temporary file unless it is marked as in use. Before the
+// removal it calls last with the path.
 func removeDead(path string, last func(path string) error) (removed bool, err error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {

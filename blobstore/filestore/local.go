@@ -15,7 +15,7 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// localBucket is a folder under the driver of this library.
+// localBucket is a bucket of package localblob.
 type localBucket struct {
 	driver.Bucket
 	local  *localblob.Bucket
@@ -94,7 +94,7 @@ func (b *localBucket) Fresh() (bool, string) { return b.origin.fresh() }
 // Undo implements [provider.Fresh].
 func (b *localBucket) Undo(context.Context) error { return b.origin.undo() }
 
-// unsure maps the error of an effect that may not last.
+// unsure returns err as [driver.ErrInDoubt] if the change may not be durable.
 func unsure(err error) error {
 	if errors.Is(err, localblob.ErrNotSynced) {
 		return provider.As(driver.ErrInDoubt, err)
@@ -114,8 +114,8 @@ func (b *localBucket) Delete(ctx context.Context, key string, o *driver.DeleteOp
 	return unsure(b.mapError(err))
 }
 
-// Copy implements [driver.Bucket]. A new object that takes nothing but the
-// content of src is another name of the same file.
+// Copy implements [driver.Bucket]. If only the content of src is copied to a
+// new object, dst becomes a second name of the same file.
 func (b *localBucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOptions) error {
 	if o.ContentOnly && o.IfNotExist && o.IfMatch != "" {
 		err := b.local.Adopt(ctx, dst, src, o.IfMatch, o.ContentType, o.Metadata)
@@ -132,8 +132,8 @@ func (b *localBucket) Copy(ctx context.Context, dst, src string, o *driver.CopyO
 	return driver.CopyThrough(ctx, b, dst, src, o)
 }
 
-// Read implements [driver.Bucket]. The driver takes attributes and content from
-// the same opening.
+// Read implements [driver.Bucket]. The driver reads attributes and content from
+// the same open file.
 func (b *localBucket) Read(ctx context.Context, key string, offset, length int64) (*driver.Reader, error) {
 	r, a, err := b.local.OpenRange(ctx, key, offset, length)
 	if err != nil {

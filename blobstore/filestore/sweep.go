@@ -1,11 +1,11 @@
 package filestore
 
-// What a crash leaves of a file:// bucket, and clearing it away.
+// This file cleans up a file:// bucket after a crash.
 
 import (
 	"bytes"
 	"context"
-	"crypto/md5" //nolint:gosec // it is what fileblob keeps; nothing is secured by it
+	"crypto/md5" //nolint:gosec // fileblob stores an MD5; it secures nothing
 	"encoding/json"
 	"errors"
 	"io"
@@ -17,9 +17,10 @@ import (
 	"github.com/blobtrail/blobtrail/internal/keyrule"
 )
 
-// Sweep implements [driver.Bucket]: it removes the temporary files of key whose
-// writer is dead, and attributes without an object. A writer that died between
-// the attributes and the content of a replacement is finished.
+// Sweep implements [driver.Bucket]. It removes the temporary files of key if
+// their writer is dead, and attributes without an object. If a writer died
+// between storing the attributes and the content of a replacement, Sweep
+// completes the replacement.
 func (b *fileBucket) Sweep(_ context.Context, key string) error {
 	if err := b.present(); err != nil {
 		return err
@@ -46,7 +47,7 @@ func (b *fileBucket) Sweep(_ context.Context, key string) error {
 		}
 	}
 	if live {
-		return nil // its writer may be about to need the attributes
+		return nil // its writer may be about to use the attributes
 	}
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		if err := os.Remove(path + ".attrs"); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -56,9 +57,10 @@ func (b *fileBucket) Sweep(_ context.Context, key string) error {
 	return nil
 }
 
-// finish renames tmp, what a dead writer left, to path if the attributes there
-// are its own already and the object is not: then the old object can't be had
-// back, but the new one is whole, since it was synced before.
+// finish renames tmp, a file of a dead writer, to path if the attributes at
+// path already belong to tmp and the object does not. In this case the old
+// object cannot be restored. The new content is complete, because it was synced
+// before.
 func (b *fileBucket) finish(tmp, path string) error {
 	var attrs struct {
 		MD5 []byte `json:"md5"`
@@ -86,7 +88,7 @@ func (b *fileBucket) finish(tmp, path string) error {
 	return b.syncPath(path)
 }
 
-// fileMD5 computes what fileblob keeps with each of its objects.
+// fileMD5 computes the MD5 that fileblob stores with its objects.
 func fileMD5(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {

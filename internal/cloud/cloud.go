@@ -32,8 +32,8 @@ const MaxExpiry = 7 * 24 * time.Hour
 // the access logs of the services.
 const GrantParam = "x-blobtrail-grant"
 
-// MakeByHand states how an operator confirms that a missing bucket is meant to
-// be new. See [provider.Fresh].
+// MakeByHand is the instruction for confirming that a missing bucket is meant
+// to be new. See [provider.Fresh].
 const MakeByHand = "create it by hand and open it then"
 
 // Endpoint parses the address of a service. An error contains what, the kind of

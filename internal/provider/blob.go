@@ -10,20 +10,19 @@ import (
 	"gocloud.dev/blob"
 )
 
-// ErrRange is the error of a range that begins past the end of the object, which
-// package driver exports.
+// ErrRange reports a range that begins past the end of the object. Package
+// driver exports it.
 var ErrRange = errors.New("range begins behind the end")
 
-// OpenTries bounds how often Read asks again for an object that is replaced between
-// its attributes and its content. Each costs little, and a busy writer may win
-// several in a row.
+// OpenTries bounds how many times Read reopens an object that is replaced
+// between reading its attributes and its content. A try costs little, and a
+// busy writer may win several times in a row.
 const OpenTries = 25
 
-// ErrReplacedOften is the error after OpenTries.
+// ErrReplacedOften is the error after OpenTries attempts.
 var ErrReplacedOften = fmt.Errorf("the object was replaced %d times while it was opened", OpenTries)
 
-// CheckOffset returns ErrRange unless offset is in an object of that size, or at
-// its end.
+// CheckOffset returns ErrRange unless offset is between 0 and size.
 func CheckOffset(offset, size int64) error {
 	if offset < 0 || offset > size {
 		return fmt.Errorf("%w: offset %d of %d bytes", ErrRange, offset, size)
@@ -31,8 +30,8 @@ func CheckOffset(offset, size int64) error {
 	return nil
 }
 
-// WriterOptions returns the Go CDK's options of a write. The type is never
-// detected.
+// WriterOptions returns options for a write with the Go CDK. They disable the
+// detection of the content type.
 func WriterOptions(contentType, cacheControl, encoding string, metadata map[string]string, ifNotExist bool) *blob.WriterOptions {
 	return &blob.WriterOptions{
 		ContentType:                 contentType,
@@ -44,8 +43,8 @@ func WriterOptions(contentType, cacheControl, encoding string, metadata map[stri
 	}
 }
 
-// Attributes describes an object of a Go CDK bucket. mapError gives its errors
-// their meaning, as it does for List.
+// Attributes describes an object of a Go CDK bucket. mapError converts an error
+// of the bucket to the contract, here and in List.
 func Attributes(ctx context.Context, b *blob.Bucket, key string, mapError func(error) error) (*blob.Attributes, error) {
 	a, err := b.Attributes(ctx, key)
 	if err != nil {
@@ -54,7 +53,7 @@ func Attributes(ctx context.Context, b *blob.Bucket, key string, mapError func(e
 	return a, nil
 }
 
-// MapReads returns a reader of r whose Read fails with mapped errors.
+// MapReads returns a reader of r with mapError applied to the errors of Read.
 func MapReads(r io.ReadCloser, mapError func(error) error) io.ReadCloser {
 	return &mappedReader{r, mapError}
 }
@@ -72,13 +71,13 @@ func (r *mappedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// As gives what the reader's own As does, such as the file that it reads.
+// As calls the As method of the underlying reader, if any.
 func (r *mappedReader) As(i any) bool {
 	as, ok := r.ReadCloser.(interface{ As(any) bool })
 	return ok && as.As(i)
 }
 
-// List yields the objects of a Go CDK bucket that o selects.
+// List yields the objects of a Go CDK bucket selected by o.
 func List(ctx context.Context, b *blob.Bucket, o *blob.ListOptions, mapError func(error) error) iter.Seq2[*blob.ListObject, error] {
 	return func(yield func(*blob.ListObject, error) bool) {
 		it := b.List(o)
@@ -98,8 +97,9 @@ func List(ctx context.Context, b *blob.Bucket, o *blob.ListOptions, mapError fun
 	}
 }
 
-// next returns the next object. The Go CDK's drivers panic if a service leaves
-// out what they take for granted, such as the time of an object.
+// next returns the next object. The drivers of the Go CDK panic if a response
+// lacks an expected field, such as the time of an object. next returns an error
+// instead.
 func next(ctx context.Context, it *blob.ListIterator) (obj *blob.ListObject, err error) {
 	defer func() {
 		if r := recover(); r != nil {

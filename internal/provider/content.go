@@ -14,38 +14,39 @@ import (
 	"github.com/blobtrail/blobtrail/internal/progress"
 )
 
-// The errors of content, which package driver exports.
+// Errors of content. Package driver exports them.
 var (
 	ErrTooLarge = errors.New("content too large")
 	ErrChecksum = errors.New("checksum mismatch")
 )
 
-// Content is a reader that computes the SHA-256 of what passes and checks it
-// against what is known of it, so that a bad upload fails before it is complete:
-// instead of io.EOF, Read then gives ErrTooLarge, io.ErrUnexpectedEOF or
-// ErrChecksum, wrapped. If its source returns neither bytes nor an error 100
-// times in a row, Read fails with io.ErrNoProgress. It is not safe for
-// concurrent use.
+// Content is a reader that computes the SHA-256 of its content and checks size,
+// limit and digest. A bad upload therefore fails before it is complete: instead
+// of io.EOF, Read returns an error that wraps ErrTooLarge, io.ErrUnexpectedEOF
+// or ErrChecksum.
+//
+// If the source returns neither bytes nor an error 100 times in a row, Read
+// fails with io.ErrNoProgress. A Content is not safe for concurrent use.
 type Content struct {
 	r       io.Reader
-	size    int64 // exact, or -1
-	max     int64 // or -1
+	size    int64 // exact length, or -1
+	max     int64 // maximum length, or -1
 	want    []byte
 	hash    hash.Hash
 	n       int64
 	err     error
 	sum     []byte
-	pending error // the source's error, held back until its last bytes were taken
+	pending error // error of the source, delayed until its last bytes have been returned
 	empty   progress.Count
 }
 
-// NewContent returns a Content that reads r. A negative size or limit and a nil
-// digest are not checked.
+// NewContent returns a Content that reads r. It does not check a negative size,
+// a negative limit or a nil digest.
 func NewContent(r io.Reader, size, most int64, sha []byte) *Content {
 	return &Content{r: r, size: size, max: most, want: sha, hash: sha256.New()}
 }
 
-// Read implements [io.Reader]. It never gives bytes together with an error.
+// Read implements [io.Reader]. It never returns bytes and an error together.
 func (c *Content) Read(p []byte) (int, error) {
 	if c.err != nil {
 		return 0, c.err
@@ -79,8 +80,8 @@ func (c *Content) Read(p []byte) (int, error) {
 
 func (c *Content) finish(err error) error {
 	if err != io.EOF {
-		// Also an error that wraps io.EOF, as of a connection that broke off: the
-		// end of the content is io.EOF itself.
+		// An error may wrap io.EOF, for example if a connection broke. Only
+		// io.EOF itself ends the content.
 		return err
 	}
 	if c.size >= 0 && c.n < c.size {
@@ -94,18 +95,19 @@ func (c *Content) finish(err error) error {
 	return io.EOF
 }
 
-// Size returns the number of bytes that were read.
+// Size returns the number of bytes read so far.
 func (c *Content) Size() int64 { return c.n }
 
-// SHA256 returns the digest of the whole content once Read has returned io.EOF,
-// before that nil.
+// SHA256 returns the digest of the whole content after Read has returned
+// io.EOF. Before that it returns nil.
 func (c *Content) SHA256() []byte { return c.sum }
 
-// Complete reports whether the source came to its end and was what it should be.
+// Complete reports whether the source has ended and passed all checks.
 func (c *Content) Complete() bool { return c.sum != nil }
 
-// StoredSHA256 returns the digest that is kept in an object's metadata, or nil
-// if there is none. One that is no digest is ErrChecksum.
+// StoredSHA256 returns the digest stored in the metadata of an object. Without
+// a stored digest it returns nil. If the stored value is not a digest, the
+// error is ErrChecksum.
 func StoredSHA256(metadata map[string]string) ([]byte, error) {
 	s := metadata[MetaSHA256]
 	if s == "" {
@@ -119,6 +121,6 @@ func StoredSHA256(metadata map[string]string) ([]byte, error) {
 }
 
 // ContextReader returns a reader of r that fails with the cause of ctx once ctx
-// has ended. Without it a writer to something local never learns of the end. See
-// [Source].
+// has ended. Writers to local storage need it, because they do not watch the
+// context. See [Source].
 func ContextReader(ctx context.Context, r io.Reader) io.Reader { return NewSource(ctx, r) }

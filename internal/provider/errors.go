@@ -8,8 +8,8 @@ import (
 	"gocloud.dev/gcerrors"
 )
 
-// MapCode returns err so that errors.Is finds the error of the contract that
-// its Go CDK code stands for.
+// MapCode converts a Go CDK error to the contract, according to its code. The
+// result also wraps err.
 func MapCode(err error) error {
 	if err == nil {
 		return nil
@@ -31,19 +31,22 @@ func MapCode(err error) error {
 	return err
 }
 
-// ErrKind is the errors.ErrUnsupported of an object that the service keeps, but
-// not as one that Write would have made. See Received of driver.Bucket.
+// ErrKind reports an object of an unsupported kind: the service stores it, but
+// Write would not have created it in this form. It matches
+// errors.ErrUnsupported. See Received of driver.Bucket.
 var ErrKind error = unsupported("not an ordinary object")
 
-// unsupported is an errors.ErrUnsupported of another text.
+// unsupported is an error that matches errors.ErrUnsupported but has its own
+// text.
 type unsupported string
 
 func (e unsupported) Error() string { return string(e) }
 
 func (e unsupported) Is(target error) bool { return target == errors.ErrUnsupported }
 
-// As returns err as one that is also kind: errors.Is and errors.As find both.
-// Its text is that of kind for what needs no explanation, else both.
+// As returns an error that matches both kind and err with errors.Is and
+// errors.As. Its text is that of kind alone if kind needs no explanation, and
+// otherwise both.
 func As(kind, err error) error {
 	if err == nil || errors.Is(err, kind) {
 		return err

@@ -1,11 +1,11 @@
 package provider
 
-// Metadata names under which the library keeps facts with each object. They are
-// lower-case letters only, which every service takes as they are. Names that
-// begin with MetaPrefix are reserved.
+// Metadata names for the library's own values. They contain only lowercase
+// letters, because every service stores these unchanged. Names that begin with
+// MetaPrefix are reserved.
 const (
 	MetaPrefix   = "blobtrail"
 	MetaOp       = MetaPrefix + "op"     // the operation that wrote the object
-	MetaSHA256   = MetaPrefix + "sha256" // its content's digest, lower-case hex
-	MetaFilename = MetaPrefix + "name"   // the name it was uploaded under
+	MetaSHA256   = MetaPrefix + "sha256" // digest of the content, in lowercase hex
+	MetaFilename = MetaPrefix + "name"   // name of the uploaded file
 )

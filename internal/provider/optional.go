@@ -2,29 +2,29 @@ package provider
 
 import "context"
 
-// This file holds the optional methods of a driver.Bucket, which the comment of
-// package driver describes. A bucket of another module implements them without
-// this package.
+// This file declares the optional methods of a driver.Bucket. The comment of
+// package driver describes them. Providers in other modules implement them
+// without this package.
 
-// Observer is implemented by a bucket that learns from a check whether its
-// service honors create-only writes.
+// Observer is implemented by a bucket whose service may ignore the condition of
+// create-only writes. Store.Check reports the result to it.
 type Observer interface {
 	ObserveCreateOnly(holds bool)
 }
 
-// Prechecker is implemented by a bucket that can see beforehand that no object
-// can be stored, replaced or removed under a key.
+// Prechecker is implemented by a bucket that can predict a failure to store,
+// replace or remove the object under a key.
 type Prechecker interface {
 	Precheck(ctx context.Context, key string) error
 }
 
-// Skipper is implemented by a bucket that can hold files that List does not
-// yield, because no key leads to them.
+// Skipper is implemented by a bucket that can contain files without a key. List
+// does not yield them.
 type Skipper interface {
 	Skipped(ctx context.Context, prefix string, limit int, found func(path, reason string) bool) error
 }
 
-// Fresh is implemented by a bucket that may have come into being by accident.
+// Fresh is implemented by a bucket that may have been created by accident.
 type Fresh interface {
 	Fresh() (fresh bool, confirm string)
 	Undo(ctx context.Context) error

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// Option is an option of a provider, and whether it is set.
+// Option is the name of a provider option, and whether it is set.
 type Option struct {
 	Name string
 	Set  bool
 }
 
-// AtMostOne returns an error that names the first two of the options that are set.
-// Only one of them could apply, so the other would be ignored.
+// AtMostOne returns an error if more than one of the options is set, because
+// only one could apply. The error names the first two.
 func AtMostOne(options ...Option) error {
 	first := ""
 	for _, o := range options {
@@ -28,7 +28,7 @@ func AtMostOne(options ...Option) error {
 	return nil
 }
 
-// CheckTransport checks the options of the transport that every provider has.
+// CheckTransport checks the transport options, common to all providers.
 func CheckTransport(transport http.RoundTripper, stall time.Duration) error {
 	if stall < 0 {
 		return fmt.Errorf("Options.StallTimeout is %v: want a positive duration, or 0 for a minute", stall)

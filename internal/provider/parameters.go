@@ -11,10 +11,12 @@ import (
 	"time"
 )
 
-// Parameters sets variables from the parameters of a bucket URL, and returns the
-// parameters that it has no variable for. A variable is a *string, *bool,
-// *time.Duration, *fs.FileMode (in octal) or a func(value string) error. It keeps its
-// value if the parameter is missing or, unless it is a *string, empty.
+// Parameters sets variables from the parameters of a bucket URL. It returns the
+// parameters without a variable. A variable is a *string, *bool,
+// *time.Duration, *fs.FileMode (in octal) or a func(value string) error.
+//
+// A missing parameter leaves its variable unchanged. So does an empty one,
+// unless the variable is a *string. A parameter given twice is an error.
 func Parameters(q url.Values, variables map[string]any) (others url.Values, err error) {
 	others = make(url.Values)
 	for _, name := range slices.Sorted(maps.Keys(q)) {
@@ -33,10 +35,10 @@ func Parameters(q url.Values, variables map[string]any) (others url.Values, err 
 	return others, nil
 }
 
-// AllParameters is Parameters for a URL that may have no others.
+// AllParameters is like Parameters, but an unknown parameter is an error.
 func AllParameters(q url.Values, variables map[string]any) error {
 	others, err := Parameters(q, variables)
-	if unknown := slices.Sorted(maps.Keys(others)); len(unknown) > 0 { // their values may be secrets
+	if unknown := slices.Sorted(maps.Keys(others)); len(unknown) > 0 { // do not quote values, they may be secrets
 		return fmt.Errorf("unknown parameter %.100q: there are %q", unknown[0], slices.Sorted(maps.Keys(variables)))
 	}
 	return err

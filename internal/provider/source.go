@@ -7,13 +7,14 @@ import (
 	"github.com/blobtrail/blobtrail/internal/progress"
 )
 
-// Source reads the content of a write. It fails with the cause of its context once
-// that has ended, and with io.ErrNoProgress if the content returns neither bytes nor
-// an error 100 times in a row. It is not safe for concurrent use.
+// Source reads the content of a write. Once its context ends, Read fails with
+// the cause of the context. If the content returns neither bytes nor an error
+// 100 times in a row, Read fails with io.ErrNoProgress. A Source is not safe
+// for concurrent use.
 type Source struct {
 	ctx   context.Context
 	r     io.Reader
-	ahead []byte // read, but not given
+	ahead []byte // read, but not yet returned
 	end   bool
 	err   error
 	empty progress.Count
@@ -22,7 +23,7 @@ type Source struct {
 // NewSource returns a Source of r.
 func NewSource(ctx context.Context, r io.Reader) *Source { return &Source{ctx: ctx, r: r} }
 
-// Err returns the error that the content failed with, or nil.
+// Err returns the error of the content, or nil.
 func (s *Source) Err() error { return s.err }
 
 // Ended reports whether the content returned io.EOF. See AtEnd.
@@ -55,7 +56,8 @@ func (s *Source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Fill reads into p until it is full or the content ends, which is no error.
+// Fill reads into p until p is full or the content ends. The end of the content
+// is not an error.
 func (s *Source) Fill(p []byte) (n int, err error) {
 	for n < len(p) && err == nil {
 		var m int
@@ -68,7 +70,8 @@ func (s *Source) Fill(p []byte) (n int, err error) {
 	return n, err
 }
 
-// AtEnd reports whether all content was read. It looks one byte ahead.
+// AtEnd reports whether all content has been read. It reads one byte ahead if
+// necessary.
 func (s *Source) AtEnd() (bool, error) {
 	if len(s.ahead) == 0 && !s.end {
 		next := make([]byte, 1)

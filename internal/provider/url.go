@@ -6,8 +6,8 @@ import (
 	"net/url"
 )
 
-// CheckURL refuses a bucket URL with credentials or a path. want is the form of the
-// URL, and credentials says where credentials belong.
+// CheckURL refuses a bucket URL with credentials or a path. The error quotes
+// want, the form of the URL, and credentials, the right place for credentials.
 func CheckURL(u *url.URL, want, credentials string) error {
 	if u.User != nil {
 		return errors.New("the URL holds a user or password: give credentials by " + credentials)

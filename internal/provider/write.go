@@ -1,5 +1,5 @@
-// Package provider holds what the providers of this module and package driver
-// share. A provider outside this module needs none of it.
+// Package provider contains code shared by package driver and the providers of
+// this module. Providers in other modules do not need it.
 package provider
 
 import (
@@ -10,10 +10,11 @@ import (
 	"gocloud.dev/blob"
 )
 
-// Write uploads what r holds by upload, the Go CDK's Upload, from a reader that cancels the
-// upload when it fails: with some drivers the writer of the Go CDK would commit
-// a truncated object, with others canceling it panics or strands parts. mapError
-// gives the errors of the bucket their meaning.
+// Write uploads the content of r with upload, the Upload method of a Go CDK
+// bucket. If r fails, Write cancels the context of the upload. Closing the
+// writer instead would commit a truncated object with some drivers. Canceling
+// the writer would panic or leave parts behind with others. mapError converts
+// an error of the bucket to the contract.
 func Write(ctx context.Context, upload func(context.Context, string, io.Reader, *blob.WriterOptions) error, key string, r io.Reader, opts *blob.WriterOptions, mapError func(error) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -23,7 +24,7 @@ func Write(ctx context.Context, upload func(context.Context, string, io.Reader, 
 		return src.Err()
 	}
 	if err != nil && ctx.Err() != nil {
-		return context.Cause(ctx) // of which the driver gives no more than ctx.Err()
+		return context.Cause(ctx) // the driver returns only ctx.Err()
 	}
 	if err == nil && !src.Ended() {
 		return errors.New("the driver stopped reading before the end")
@@ -31,8 +32,8 @@ func Write(ctx context.Context, upload func(context.Context, string, io.Reader, 
 	return mapError(err)
 }
 
-// cancelingSource cancels its own context when the source fails, since that is
-// what makes every driver give the upload up.
+// cancelingSource cancels the context of the upload when the source fails.
+// Every driver then abandons the upload.
 type cancelingSource struct {
 	*Source
 	cancel context.CancelCauseFunc
