@@ -179,7 +179,7 @@ func copyPart(ctx context.Context, w io.Writer, parts *blobstore.RangeReader) er
 	}
 	n, err := r.WriteTo(w)
 	if err == nil && n != r.Range.Length {
-		err = fmt.Errorf("%w: %d bytes of %d", io.ErrUnexpectedEOF, n, r.Range.Length)
+		err = fmt.Errorf("%w: sent %d bytes, want %d", io.ErrUnexpectedEOF, n, r.Range.Length)
 	}
 	return errors.Join(err, r.Close())
 }
