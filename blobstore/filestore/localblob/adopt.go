@@ -1,4 +1,5 @@
-// Adopting: an object gets another key without its content being written again.
+// This file implements Adopt, which gives an object another key without writing
+// its content again.
 
 package localblob
 
@@ -14,11 +15,17 @@ import (
 	"time"
 )
 
-// Adopt makes an object dst of the content of the version of src that has this ETag; if src has another one, the error is
-// ErrReplaced. The content is not written again: dst is another name of the same file. dst gets the content type and the
-// metadata, with names in lower case, and no attribute of src. Adopt never replaces an object: if dst exists, the error
-// is that of a create-only writer. A nil error means that dst is as durable as after a write. src stays, but its ETag may
-// change, and is to be deleted afterwards. The errors work with errors.Is.
+// Adopt creates the object dst with the content of one version of src. It does
+// not write the content again: dst becomes a second name of the same file. dst
+// gets contentType and metadata, with names in lowercase, and no attributes of
+// src.
+//
+// If the ETag of src is not etag, the error is ErrReplaced. Adopt never
+// replaces an object: if dst exists, the error is that of a create-only writer.
+// Errors match with errors.Is.
+//
+// A nil error means that dst is as durable as after a write. src remains, but
+// its ETag may change. The caller should delete src afterwards.
 func (bk *Bucket) Adopt(ctx context.Context, dst, src, etag, contentType string, metadata map[string]string) error {
 	b := bk.b
 	to, err := fileName(dst, true)
@@ -36,7 +43,8 @@ func (bk *Bucket) Adopt(ctx context.Context, dst, src, etag, contentType string,
 		return keyError("write", dst, err)
 	}
 	defer unlock()
-	// Under the lock only one call at a time changes the time of the shared file, and none does when dst exists.
+	// The lock ensures that only one call at a time changes the modification
+	// time of the shared file, and only if dst does not exist.
 	if _, err := w.present(); err != nil {
 		return err
 	}
@@ -47,7 +55,7 @@ func (bk *Bucket) Adopt(ctx context.Context, dst, src, etag, contentType string,
 	return w.adopt()
 }
 
-// share gives the version of src that has this ETag a second name among the temporary files.
+// share links the version of src with the given ETag into the temporary folder.
 func (w *writer) share(src, from, etag string) error {
 	b := w.b
 	f, err := b.fs.root.OpenFile(from, openFlags|os.O_RDWR, 0)
@@ -73,7 +81,7 @@ func (w *writer) share(src, from, etag string) error {
 			w.rec.MD5 = r.MD5
 		}
 	}
-	// It is locked before it has its name there, so that no sweep takes it.
+	// Lock the file before it is linked there, so that no sweep removes it.
 	if err := flock(f, true); err != nil {
 		return fail(err)
 	}
@@ -87,7 +95,7 @@ func (w *writer) share(src, from, etag string) error {
 	if err != nil {
 		return fail(err)
 	}
-	// The name may have passed to another file since it was opened.
+	// The name may refer to another file since the file was opened.
 	switch linked, err := b.fs.root.Lstat(t.name); {
 	case err != nil:
 		t.discard()
@@ -100,7 +108,8 @@ func (w *writer) share(src, from, etag string) error {
 	return nil
 }
 
-// adopt gives the shared file its final name, with its attributes; the key is locked.
+// adopt gives the shared file its final name and its attributes. The key must
+// be locked.
 func (w *writer) adopt() error {
 	if err := w.b.fs.chtimes(w.temp.name, time.Now()); err != nil {
 		return keyError("write", w.key, err)

@@ -1,5 +1,7 @@
-// The sidecar: a file beside each object that holds its attributes, in the format of fileblob with additions that
-// fileblob ignores. The additions are what makes a replacement all-or-nothing though it takes two files.
+// This file implements sidecars. A sidecar is a file next to an object with its
+// attributes. The format is that of fileblob, with additional fields that
+// fileblob ignores. They make a replacement atomic although it changes two
+// files.
 
 package localblob
 
@@ -13,7 +15,7 @@ import (
 	"syscall"
 )
 
-// defaultType is the content type of a file that has no sidecar.
+// defaultType is the content type of a file without a sidecar.
 const defaultType = "application/octet-stream"
 
 // record holds the attributes of one version of an object.
@@ -28,8 +30,8 @@ type record struct {
 	Tag                *tag              `json:"blobtrail.tag,omitempty"`
 }
 
-// tag names the data file that a record belongs to. Each version's time is later than that of the one it replaces,
-// so no two versions have the same tag.
+// tag identifies the data file of a record. A new version always has a later
+// time than the version it replaces, so no two versions have the same tag.
 type tag struct {
 	Size  int64 `json:"size"`
 	MTime int64 `json:"mtime_ns"`
@@ -43,16 +45,20 @@ func (t tag) etag() string {
 	return string(append(strconv.AppendInt(b, t.Size, 16), '"'))
 }
 
-// sidecar is the file: the newest record, and, since the sidecar is replaced just before the data file is, the
-// record of the version before it.
+// sidecar is the content of a sidecar file. It holds the newest record. It also
+// holds the record of the version before, because the sidecar is replaced
+// shortly before the data file.
 type sidecar struct {
 	record
 	Previous *record `json:"blobtrail.previous,omitempty"`
 }
 
-// pick gives the record of the data file with this tag. A record without a tag is fileblob's and belongs to whatever
-// file is there. If nothing matches, exact is false and the best guess is returned: the newest record, without its
-// MD5, because a data file that was changed or copied by hand still has the type and the metadata it had.
+// pick returns the record of the data file with tag t. A record without a tag
+// was written by fileblob and belongs to any file.
+//
+// If no record matches, exact is false, and r is the newest record without its
+// MD5. This is a guess: a data file that was changed or copied by hand still
+// has its old type and metadata.
 func (s *sidecar) pick(t tag) (r record, exact bool) {
 	switch {
 	case s == nil:
@@ -69,8 +75,9 @@ func (s *sidecar) pick(t tag) (r record, exact bool) {
 
 var errSidecar = errors.New("its attributes file is damaged: it is not the JSON object that was written")
 
-// readSidecar reads the attributes beside the data file name. A missing or empty sidecar (a crash of fileblob leaves
-// one) is nil.
+// readSidecar reads the sidecar of the data file name. It returns nil if the
+// sidecar does not exist or is empty. A crash of fileblob leaves an empty
+// sidecar.
 func (b *bucket) readSidecar(name string) (*sidecar, error) {
 	raw, err := b.fs.root.ReadFile(name + attrsExt)
 	switch {

@@ -1,4 +1,4 @@
-// The bucket: opening a folder, reading objects and their attributes, copying and deleting them.
+// This file opens a folder as a bucket, and reads, copies and deletes objects.
 
 package localblob
 
@@ -18,18 +18,22 @@ import (
 	"gocloud.dev/gcerrors"
 )
 
-// Options are the settings of Open. The zero value is the default of each.
+// Options configures Open. The zero value selects the defaults.
 type Options struct {
-	// CreateDir makes the folder, and those above it, if it does not exist.
+	// CreateDir creates the folder, and its parents, if it does not exist. If
+	// false, Open fails for a missing folder.
 	CreateDir bool
-	// DirMode is the mode of folders that are made, before the umask. Default 0700.
+	// DirMode is the permissions of new folders, before the umask. Zero means
+	// 0700. Existing folders keep their permissions.
 	DirMode fs.FileMode
-	// FileMode is the mode of files that are made, before the umask. Default 0600.
+	// FileMode is the permissions of new files, before the umask. Zero means
+	// 0600. Existing files keep their permissions.
 	FileMode fs.FileMode
-	// MD5 computes the MD5 of each object while it is written and keeps it with its attributes.
+	// MD5 enables an MD5 of each new object. It is computed during the write
+	// and stored with the attributes. The default is false.
 	MD5 bool
 
-	noSync bool // leaves out every fsync, for tests
+	noSync bool // disables fsync, for tests
 }
 
 type bucket struct {
@@ -42,12 +46,13 @@ type bucket struct {
 
 var _ driver.Bucket = (*bucket)(nil)
 
-// Open opens the folder dir as a bucket; nil opts means the defaults. It removes what writers that crashed have left
-// in the private folder, and makes no other change. The folder must exist unless Options.CreateDir is set; if it does
-// not, the error satisfies errors.Is(err, fs.ErrNotExist).
+// Open opens the folder dir as a bucket. A nil opts selects the defaults. If
+// the folder does not exist and Options.CreateDir is false, the error matches
+// fs.ErrNotExist. Open removes the temporary files of crashed writers and makes
+// no other change.
 //
-// The bucket is safe for concurrent use, also by several processes. The caller closes it when its readers and writers
-// are closed.
+// The bucket is safe for concurrent use, also by several processes. The caller
+// must close all readers and writers first, then the bucket.
 func Open(dir string, opts *Options) (*Bucket, error) {
 	b, err := open(dir, opts)
 	if err != nil {
@@ -56,16 +61,22 @@ func Open(dir string, opts *Options) (*Bucket, error) {
 	return &Bucket{Bucket: blob.NewBucket(b), b: b}, nil
 }
 
-// Bucket is an open folder: a bucket of the Go CDK with more methods.
+// Bucket is an open folder. It extends the bucket of the Go CDK by more
+// methods.
 type Bucket struct {
 	*blob.Bucket
 	b *bucket
 }
 
-// Write stores the content of r, as the Go CDK's Upload does. It calls final, if that is not nil, once, after the
-// last byte was written and before the object becomes visible. The metadata that final returns is added to the object's
-// and wins over it, so that what is known only at the end, such as a checksum, is kept with the object. Names are
-// lowercased. An error of final is that of Write, and nothing is stored. Write does not call final after a failure.
+// Write stores the content of r under key, like Upload of the Go CDK. Nil opts
+// selects the defaults.
+//
+// Use final to store metadata known only at the end, such as a checksum. If
+// final is not nil, Write calls it once, after the last byte and before the
+// object becomes visible. Its metadata is added to opts.Metadata, with names in
+// lowercase. If both have an entry, the entry of final is stored. If final
+// fails, Write returns its error and stores nothing. Write does not call final
+// after a failure.
 func (bk *Bucket) Write(ctx context.Context, key string, r io.Reader, opts *blob.WriterOptions, final func() (metadata map[string]string, err error)) error {
 	var o blob.WriterOptions
 	if opts != nil {
@@ -129,7 +140,7 @@ func open(dir string, opts *Options) (*bucket, error) {
 	return b, nil
 }
 
-// makeRoot is os.MkdirAll with every new level made durable.
+// makeRoot is like os.MkdirAll, and also makes every new folder durable.
 func (b *bucket) makeRoot(dir string) error {
 	existing := filepath.Clean(dir)
 	for {
@@ -163,7 +174,7 @@ func (b *bucket) As(i any) bool {
 	return ok
 }
 
-// stat describes the regular file name; anything else that may be there is not an object.
+// stat describes the regular file name. Other kinds of files are not objects.
 func (b *bucket) stat(name string) (fs.FileInfo, error) {
 	fi, err := b.fs.root.Stat(name)
 	if err == nil && !fi.Mode().IsRegular() {
@@ -188,14 +199,16 @@ func (b *bucket) openFile(name string) (*os.File, fs.FileInfo, error) {
 	return f, fi, nil
 }
 
-// sameVersion reports whether a and b describe one version of an object.
+// sameVersion reports whether a and b describe the same version of an object.
 func sameVersion(a, b fs.FileInfo) bool {
 	return os.SameFile(a, b) && tagOf(a) == tagOf(b)
 }
 
-// load gives an object and the attributes that belong to it, also while others replace it. Whenever an object is there,
-// its sidecar holds its record: so a record that is missing means that the object was replaced meanwhile, and the next
-// turn sees the newer one, or, if the same object is still there, that it was not put there by a bucket.
+// load returns an object and its attributes, even while the object is being
+// replaced. The sidecar always contains the record of an existing object. If
+// the record is missing, the object may have been replaced concurrently, and
+// the next attempt finds the newer object. If the object is still the same,
+// another program has stored it.
 func (b *bucket) load(ctx context.Context, name string, open bool) (f *os.File, fi fs.FileInfo, r record, err error) {
 	for {
 		if err = ctx.Err(); err != nil {
@@ -246,7 +259,7 @@ func (b *bucket) Attributes(ctx context.Context, key string) (*driver.Attributes
 	return attributes(fi, r), nil
 }
 
-// attributes describes the data file fi with the record that belongs to it.
+// attributes describes the data file fi with its record.
 func attributes(fi fs.FileInfo, r record) *driver.Attributes {
 	t := tagOf(fi)
 	return &driver.Attributes{
@@ -298,7 +311,7 @@ func (b *bucket) openRange(ctx context.Context, key string, offset, length int64
 			return nil, keyError("seek", key, err)
 		}
 	}
-	// The end is known, and need not be looked for by one more read.
+	// The end is known, so no further read is needed to find it.
 	left := max(fi.Size()-offset, 0)
 	if length >= 0 {
 		left = min(left, length)
@@ -307,9 +320,13 @@ func (b *bucket) openRange(ctx context.Context, key string, offset, length int64
 	return r, nil
 }
 
-// OpenRange opens an object, as blob.Bucket.NewRangeReader does but for the Go CDK's
-// metrics, and says what it is at that moment. The reader's As is that of a blob.Reader. The attributes are shared: they
-// must not be changed. The errors work with errors.Is. The caller closes the reader.
+// OpenRange opens length bytes of an object, starting at offset, and returns
+// its attributes at that moment. It is like NewRangeReader of blob.Bucket, but
+// without the Go CDK's metrics. A negative length reads to the end. The As
+// method of the reader supports the same types as a blob.Reader.
+//
+// Several callers share the attributes, so do not change them. Errors match
+// with errors.Is. The caller closes the reader.
 func (bk *Bucket) OpenRange(ctx context.Context, key string, offset, length int64) (io.ReadCloser, *blob.Attributes, error) {
 	b := bk.b
 	if err := ctx.Err(); err != nil {
@@ -350,10 +367,11 @@ func (r *reader) Read(p []byte) (int, error) {
 func (r *reader) Close() error                         { return keyError("close", r.key, r.f.Close()) }
 func (r *reader) Attributes() *driver.ReaderAttributes { return &r.attrs }
 
-// As gives the *os.File, positioned at the start of the range, and the io.Reader that ends with the range (an
-// *io.LimitedReader of the file, so that it can be sent to a socket without copying). It also gives the
-// *driver.Attributes of what is read, which saves a second look and is of the same state, even while the object is
-// replaced.
+// As provides three types. The *os.File is positioned at the start of the
+// range. The io.Reader ends with the range; it is an *io.LimitedReader of the
+// file, so the kernel can send it to a socket. The *driver.Attributes describe
+// the same version as the content, even while the object is being replaced, and
+// save a second lookup.
 func (r *reader) As(i any) bool {
 	switch p := i.(type) {
 	case *io.Reader:
@@ -374,7 +392,8 @@ func (r *reader) asFile(i any) bool {
 	return ok
 }
 
-// Copy implements driver.Bucket. The copy goes through a writer, so it is as atomic and durable as an upload.
+// Copy implements driver.Bucket. It uses a writer, so a copy is as atomic and
+// durable as an upload.
 func (b *bucket) Copy(ctx context.Context, dstKey, srcKey string, opts *driver.CopyOptions) error {
 	src, err := fileName(srcKey, false)
 	if err != nil {
@@ -389,12 +408,13 @@ func (b *bucket) Copy(ctx context.Context, dstKey, srcKey string, opts *driver.C
 	if err != nil {
 		return err
 	}
-	_ = w.Upload(f) // Close has its error
+	_ = w.Upload(f) // Close returns its error
 	return w.Close()
 }
 
-// Delete implements driver.Bucket. The object is gone for good before its attributes are, so a crash in between leaves
-// a sidecar without an object, which nothing reads and Sweep removes.
+// Delete implements driver.Bucket. It removes the object durably before it
+// removes the attributes. A crash in between leaves a sidecar without an
+// object. No reader uses such a sidecar, and Sweep removes it.
 func (b *bucket) Delete(ctx context.Context, key string, opts *driver.DeleteOptions) error {
 	name, err := fileName(key, false)
 	if err != nil {
@@ -411,11 +431,13 @@ func (b *bucket) Delete(ctx context.Context, key string, opts *driver.DeleteOpti
 	return b.remove(ctx, key, name, "")
 }
 
-// ErrReplaced: another version of the object is there than the one that was to be deleted.
+// ErrReplaced reports that the object has another version than the expected
+// one.
 var ErrReplaced = errors.New("localblob: another version of the object is there")
 
-// DeleteVersion deletes an object if it is the version with this ETag, as its attributes
-// give it. Another one stays, and is ErrReplaced. The errors work with errors.Is.
+// DeleteVersion deletes the object if its ETag is etag, as in its attributes.
+// Otherwise the object remains and the error is ErrReplaced. If the object does
+// not exist, the error matches fs.ErrNotExist. Errors match with errors.Is.
 func (bk *Bucket) DeleteVersion(ctx context.Context, key, etag string) error {
 	b := bk.b
 	name, err := fileName(key, false)
@@ -428,7 +450,7 @@ func (bk *Bucket) DeleteVersion(ctx context.Context, key, etag string) error {
 	return b.remove(ctx, key, name, etag)
 }
 
-// remove deletes an object, or only the version with that ETag.
+// remove deletes an object. If etag is not empty, it deletes only that version.
 func (b *bucket) remove(ctx context.Context, key, name, etag string) error {
 	if err := b.fs.present(); err != nil {
 		return err
@@ -469,7 +491,7 @@ func (b *bucket) remove(ctx context.Context, key, name, etag string) error {
 	return nil
 }
 
-// SignedURL implements driver.Bucket: a folder cannot serve a URL.
+// SignedURL implements driver.Bucket. A folder cannot serve URLs.
 func (b *bucket) SignedURL(context.Context, string, *driver.SignedURLOptions) (string, error) {
 	return "", &codedError{
 		code: gcerrors.Unimplemented,

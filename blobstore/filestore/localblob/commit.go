@@ -1,11 +1,16 @@
-// The commit of a write. Data and attributes are two files, but a replacement is one step:
+// This file implements the commit of a write. Data and attributes are two
+// files, but a replacement is atomic:
 //
-//  1. The sidecar is replaced by one with two records: the new object's and the present one's. Each carries the size and
-//     the time of its data file, so that a reader knows which one belongs to the file that it has opened.
-//  2. One rename (or link, to create only) of the data file is the step itself.
+//	1. A new sidecar replaces the old one. It has two records: that of the new
+//	   object and that of the existing one. Each record contains the size and
+//	   the time of its data file, so a reader knows which record belongs to the
+//	   file it has opened.
+//	2. One rename of the data file (or link, for create-only) makes the new
+//	   object visible.
 //
-// Both files are complete and durable before the first step. They are prepared before the key is locked; under the lock
-// it is only checked that the present object is still the one that was assumed, and both files are moved.
+// Both files are complete and durable before the first step. They are prepared
+// before the key is locked. Under the lock, the writer only checks that the
+// existing object is still the expected one, and moves both files.
 
 package localblob
 
@@ -20,7 +25,7 @@ import (
 	"time"
 )
 
-// commit gives the written file its final name, with its attributes.
+// commit gives the written file its final name and its attributes.
 func (w *writer) commit() error {
 	b := w.b
 	if err := b.fs.chtimes(w.temp.name, time.Now()); err != nil {
@@ -33,7 +38,7 @@ func (w *writer) commit() error {
 	if err != nil {
 		return err
 	}
-	defer func() { p.discard() }() // whichever plan it is by then
+	defer func() { p.discard() }() // p may be replaced below
 
 	unlock, err := b.lock(w.ctx, w.name)
 	if err != nil {
@@ -74,13 +79,15 @@ func (w *writer) commit() error {
 	return nil
 }
 
-// ErrNotSynced: an object was stored or removed, but the folder could not be synced, so that after a loss of power there
-// may be what was there before. Either is whole.
+// ErrNotSynced reports that an object was stored or removed, but the folder
+// could not be synced. After a power failure the folder may contain the
+// previous state. Both states are complete objects.
 var ErrNotSynced = errors.New("localblob: done, but perhaps not for good")
 
-// plan is a commit that is ready to be made, if the present object is still the one it is to replace.
+// plan is a commit that is ready, provided that the existing object is still
+// the expected one.
 type plan struct {
-	present fs.FileInfo // nil: none
+	present fs.FileInfo // nil if the object does not exist
 	sidecar *tempFile
 	written fs.FileInfo
 }
@@ -98,7 +105,8 @@ func (p *plan) replaces(present fs.FileInfo) bool {
 	return sameVersion(p.present, present)
 }
 
-// present describes the object that is there, or is nil. It refuses what no commit could get past.
+// present describes the existing object. It returns nil if the object does not
+// exist, and an error if no commit can succeed.
 func (w *writer) present() (fs.FileInfo, error) {
 	fi, err := w.b.fs.root.Lstat(w.name)
 	switch {
@@ -109,7 +117,8 @@ func (w *writer) present() (fs.FileInfo, error) {
 	case err != nil:
 		return nil, keyError("write", w.key, err)
 	case fi.IsDir():
-		// A folder without objects may be left from a crash; one with objects cannot be removed.
+		// A crash may leave a folder without objects. A folder with objects
+		// cannot be removed.
 		if err := w.b.fs.remove(w.name); err != nil {
 			return nil, nestedError(w.key, err)
 		}
@@ -118,7 +127,7 @@ func (w *writer) present() (fs.FileInfo, error) {
 		return nil, existsError(w.key)
 	}
 	if fi.Mode()&fs.ModeSymlink != 0 {
-		// Readers follow the link; the commit replaces the link itself.
+		// Readers follow the link. The commit replaces the link itself.
 		if fi, err = w.b.stat(w.name); err != nil {
 			return nil, nil
 		}
@@ -126,7 +135,7 @@ func (w *writer) present() (fs.FileInfo, error) {
 	return fi, nil
 }
 
-// prepare makes both files ready and durable.
+// prepare completes both files and makes them durable.
 func (w *writer) prepare() (_ *plan, err error) {
 	p := new(plan)
 	if p.present, err = w.present(); err != nil {
@@ -172,8 +181,8 @@ func (w *writer) prepare() (_ *plan, err error) {
 	return p, nil
 }
 
-// stampAfter makes the time of the written file later than that of the one it replaces, however coarse the times of
-// this file system are.
+// stampAfter makes the time of the written file later than the time of the
+// existing one, even if the file system stores times with a low resolution.
 func (w *writer) stampAfter(p *plan) (err error) {
 	before := p.present.ModTime()
 	for step := time.Nanosecond; !p.written.ModTime().After(before); step *= 10 {
@@ -190,12 +199,13 @@ func (w *writer) stampAfter(p *plan) (err error) {
 	return nil
 }
 
-// install moves both files to their names; the key is locked.
+// install moves both files to their final names. The key must be locked.
 func (w *writer) install(p *plan) error {
 	fsys := &w.b.fs
 	dir := path.Dir(w.name)
 	err := fsys.rename(p.sidecar.name, w.name+attrsExt)
-	// A deleter may remove the folder while it is still empty, so making it once may not be enough.
+	// A concurrent deletion may remove the folder while it is still empty, so
+	// several attempts may be necessary.
 	for try := 0; errors.Is(err, fs.ErrNotExist) && try < 100; try++ {
 		if err = fsys.mkdirs(dir, w.b.opts.DirMode); err == nil || errors.Is(err, fs.ErrNotExist) {
 			err = fsys.rename(p.sidecar.name, w.name+attrsExt)
@@ -219,7 +229,7 @@ func (w *writer) install(p *plan) error {
 		return nil
 	}
 	if p.present == nil {
-		_ = fsys.remove(w.name + attrsExt) // else a sweep will
+		_ = fsys.remove(w.name + attrsExt) // if this fails, a sweep removes it
 		fsys.prune(dir)
 	}
 	if errors.Is(err, fs.ErrExist) && w.ifNotExist {
@@ -228,10 +238,11 @@ func (w *writer) install(p *plan) error {
 	return keyError("write", w.key, err)
 }
 
-// undoTimeout is how long the lock is waited for to take an object back.
+// undoTimeout limits the wait for the lock that undo needs.
 const undoTimeout = 15 * time.Second
 
-// undo takes back a new object that could not be made durable, and reports whether it is gone.
+// undo removes a new object that could not be made durable. It reports whether
+// the object is gone.
 func (w *writer) undo(p *plan) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), undoTimeout)
 	defer cancel()
@@ -243,7 +254,7 @@ func (w *writer) undo(p *plan) bool {
 	return w.takeBack(p)
 }
 
-// takeBack is undo where the key is locked.
+// takeBack implements undo. The key must be locked.
 func (w *writer) takeBack(p *plan) bool {
 	switch fi, err := w.b.stat(w.name); {
 	case errors.Is(err, fs.ErrNotExist):
@@ -256,7 +267,7 @@ func (w *writer) takeBack(p *plan) bool {
 	if w.b.fs.remove(w.name) != nil {
 		return false
 	}
-	_ = w.b.fs.remove(w.name + attrsExt) // else a sweep will
+	_ = w.b.fs.remove(w.name + attrsExt) // if this fails, a sweep removes it
 	w.b.fs.prune(path.Dir(w.name))
 	return true
 }

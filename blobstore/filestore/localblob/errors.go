@@ -1,4 +1,5 @@
-// Errors carry the key, never a path outside the bucket's folder, and keep their cause for errors.Is.
+// This file implements errors. They contain the key, never a path outside the
+// folder of the bucket, and wrap their cause.
 
 package localblob
 
@@ -13,7 +14,7 @@ import (
 	"gocloud.dev/gcerrors"
 )
 
-// codedError is an error whose Go CDK code does not follow from its cause.
+// codedError is an error with an explicit Go CDK code.
 type codedError struct {
 	code gcerrors.ErrorCode
 	msg  string
@@ -23,7 +24,8 @@ type codedError struct {
 func (e *codedError) Error() string { return e.msg }
 func (e *codedError) Unwrap() error { return e.err }
 
-// Is lets errors.Is find a key that is taken also where the Go CDK gives the error no code.
+// Is reports that the error of an existing key matches fs.ErrExist, also in
+// cases where the Go CDK gives the error no code.
 func (e *codedError) Is(target error) bool {
 	return target == fs.ErrExist && e.code == gcerrors.FailedPrecondition
 }
@@ -36,7 +38,8 @@ func existsError(key string) error {
 	}
 }
 
-// nestedError is the refusal to have both "a" and "a/b": one would have to be a file, the other a folder.
+// nestedError reports that both "a" and "a/b" would have to exist. One would be
+// a file and the other a folder.
 func nestedError(key string, cause error) error {
 	return &codedError{
 		code: gcerrors.FailedPrecondition,
@@ -46,7 +49,8 @@ func nestedError(key string, cause error) error {
 	}
 }
 
-// keyError says what failed for which key. The path of the cause goes: it may be absolute, or that of a temporary file.
+// keyError returns the error of op for key. It drops the path of the cause,
+// because the path may be absolute or that of a temporary file.
 func keyError(op, key string, err error) error {
 	switch e := err.(type) { //nolint:errorlint // only the outermost layer has a path to take off
 	case nil:
@@ -91,7 +95,8 @@ func (b *bucket) ErrorCode(err error) gcerrors.ErrorCode {
 	return gcerrors.Unknown
 }
 
-// ErrorAs implements driver.Bucket: an error gives its *fs.PathError, whose Path is the key.
+// ErrorAs implements driver.Bucket. It provides the *fs.PathError of an error;
+// its Path is the key.
 func (b *bucket) ErrorAs(err error, i any) bool {
 	p, ok := i.(**fs.PathError)
 	return ok && errors.As(err, p)

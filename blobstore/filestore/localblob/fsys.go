@@ -1,5 +1,5 @@
-// The changes a bucket makes to the file system, one method each. They are gathered here so that every name is
-// resolved inside the root, and so that a test can make each of them fail in turn.
+// This file contains all file system changes of a bucket, one method each.
+// Every name is resolved inside the root. A test can make each change fail.
 
 package localblob
 
@@ -17,11 +17,11 @@ import (
 
 type fsys struct {
 	root   *os.Root
-	dir    string                  // its absolute path
-	info   fs.FileInfo             // what it was when it was opened
-	temp   atomic.Pointer[os.Root] // tempDir, kept open; nil until it is needed
+	dir    string                  // absolute path
+	info   fs.FileInfo             // of the folder, when it was opened
+	temp   atomic.Pointer[os.Root] // tempDir, opened once; nil until needed
 	noSync bool
-	step   func(op, name string) error // set by tests; an error stands in for the operation
+	step   func(op, name string) error // set by tests; if it returns an error, the operation is skipped
 }
 
 func (f *fsys) before(op, name string) error {
@@ -31,8 +31,9 @@ func (f *fsys) before(op, name string) error {
 	return f.step(op, name)
 }
 
-// in gives the folder that name is in if it is kept open, and the rest of the name. An os.Root opens every folder on the
-// way to a file anew, which for temporary files is most of the work.
+// in returns the folder to resolve name in, and the rest of the name. An
+// os.Root opens every folder on the path again for each call. For temporary
+// files, this would be most of the work, so their folder stays open.
 func (f *fsys) in(name string) (*os.Root, string) {
 	if rest, ok := strings.CutPrefix(name, tempDir+"/"); ok {
 		if temp := f.temp.Load(); temp != nil {
@@ -42,8 +43,8 @@ func (f *fsys) in(name string) (*os.Root, string) {
 	return f.root, name
 }
 
-// keepTemp keeps the folder of temporary files open, if it is there. One that was kept before is closed when nobody
-// uses it any more.
+// keepTemp opens the folder of temporary files, if it exists, and keeps it
+// open. The garbage collector closes a folder that was kept before.
 func (f *fsys) keepTemp() error {
 	temp, err := f.root.OpenRoot(tempDir)
 	if err == nil {
@@ -104,8 +105,8 @@ func (f *fsys) chtimes(name string, t time.Time) error {
 	return dir.Chtimes(name, t, t)
 }
 
-// syncFiles makes two files durable. Both wait for the same disk, and most file systems write them out in one go if
-// they are asked at the same time.
+// syncFiles makes two files durable. Both wait for the same disk, and most file
+// systems write both at once if the requests are concurrent.
 func (f *fsys) syncFiles(a, b *tempFile) error {
 	if f.noSync {
 		return nil
@@ -124,7 +125,8 @@ func (f *fsys) syncFiles(a, b *tempFile) error {
 	return cmp.Or(<-first, err)
 }
 
-// syncDir makes the entries of a folder durable. Windows keeps them so by itself and has no such call.
+// syncDir makes the entries of a folder durable. On Windows they are always
+// durable, and the call does not exist.
 func (f *fsys) syncDir(dir string) error {
 	if f.noSync || runtime.GOOS == "windows" {
 		return nil
@@ -140,7 +142,8 @@ func (f *fsys) syncDir(dir string) error {
 	return d.Sync()
 }
 
-// mkdirs makes the folder dir and those above it, each durable before the next one is made.
+// mkdirs creates the folder dir and its parents. It makes each durable before
+// it creates the next one.
 func (f *fsys) mkdirs(dir string, perm fs.FileMode) error {
 	if dir == "." {
 		return nil
@@ -156,18 +159,19 @@ func (f *fsys) mkdirs(dir string, perm fs.FileMode) error {
 	}
 	if err := f.root.Mkdir(dir, perm); err != nil {
 		if errors.Is(err, fs.ErrExist) {
-			return nil // made meanwhile, or a file: then the next step says so
+			return nil // created concurrently, or a file: the next step reports it
 		}
 		return err
 	}
 	if err := f.syncDir(path.Dir(dir)); err != nil {
-		_ = f.remove(dir) // so that the next writer does not take it for durable
+		_ = f.remove(dir) // otherwise the next writer would consider it durable
 		return err
 	}
 	return nil
 }
 
-// prune removes the folder dir and those above it for as long as they are empty. It leaves links alone.
+// prune removes the folder dir and its parents until one is not empty. It does
+// not remove links.
 func (f *fsys) prune(dir string) {
 	for ; dir != "."; dir = path.Dir(dir) {
 		if fi, err := f.root.Lstat(dir); err != nil || !fi.IsDir() || f.remove(dir) != nil {

@@ -1,4 +1,5 @@
-// Records that were read lately: to read a sidecar and to decode it costs more than a small object itself.
+// This file caches records. Reading and decoding a sidecar costs more than
+// reading a small object.
 
 package localblob
 
@@ -9,15 +10,17 @@ import (
 )
 
 const (
-	maxKept = 4096 // records, of some 500 bytes each
+	maxKept = 4096 // maximum number of records, of about 500 bytes each
 
-	// Of a file that was deleted and made again within a tick of the clock, both may look the same. A version that is
-	// older than this can't be taken for one that comes after it.
+	// settled is the minimum age of a cached version. If a file is deleted and
+	// created again within one tick of the clock, both versions may look the
+	// same. A version older than settled cannot be confused with a later one.
 	settled = time.Second
 )
 
-// keptRecords are the records of versions of objects. A version's record never changes, so that it need not be read
-// again as long as the data file is that version. They are shared by all readers and never changed.
+// keptRecords caches the records of object versions. The record of a version
+// never changes, so it stays valid while the data file is the same version. All
+// readers share the records and must not change them.
 type keptRecords struct {
 	mu sync.RWMutex
 	m  map[string]keptRecord
@@ -28,7 +31,7 @@ type keptRecord struct {
 	r  record
 }
 
-// get gives the record of the data file name if it is the version fi.
+// get returns the record of the data file name if it belongs to the version fi.
 func (k *keptRecords) get(name string, fi fs.FileInfo) (record, bool) {
 	k.mu.RLock()
 	c := k.m[name]
@@ -36,7 +39,7 @@ func (k *keptRecords) get(name string, fi fs.FileInfo) (record, bool) {
 	return c.r, c.fi != nil && sameVersion(c.fi, fi)
 }
 
-// put keeps the record that names the version fi.
+// put caches the record of the version fi.
 func (k *keptRecords) put(name string, fi fs.FileInfo, r record) {
 	if r.Tag == nil || time.Since(fi.ModTime()) < settled {
 		return
@@ -47,7 +50,7 @@ func (k *keptRecords) put(name string, fi fs.FileInfo, r record) {
 		k.m = make(map[string]keptRecord)
 	}
 	if _, ok := k.m[name]; !ok && len(k.m) >= maxKept {
-		for other := range k.m { // any
+		for other := range k.m { // any one
 			delete(k.m, other)
 			break
 		}

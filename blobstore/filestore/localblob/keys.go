@@ -1,5 +1,6 @@
-// Keys and file names. Every key has exactly one file name and every file name at most one key: whatever would break
-// that is refused here, before the file system is asked.
+// This file maps keys to file names. Every key has exactly one file name, and
+// every file name has at most one key. Keys that would break this rule are
+// refused before the file system is accessed.
 
 package localblob
 
@@ -13,18 +14,18 @@ import (
 )
 
 const (
-	privateDir = ".blobtrail" // holds temporary files and lock files; never listed
+	privateDir = ".blobtrail" // temporary files and lock files; never listed
 	tempDir    = privateDir + "/tmp"
 	lockDir    = privateDir + "/locks"
-	canaryDir  = privateDir + "/check"   // for objects that try the folder out; as hidden as the rest
-	uploadsDir = privateDir + "/uploads" // for bytes that are not accepted yet; listed only by that prefix
+	canaryDir  = privateDir + "/check"   // test objects of Store.Check; never listed
+	uploadsDir = privateDir + "/uploads" // received bytes before they are accepted; listed only with this prefix
 	attrsExt   = ".attrs"
 
-	maxName = 255 // bytes in one file name, on every common file system
+	maxName = 255 // maximum bytes in a file name, on every common file system
 )
 
-// fileName gives the slash-separated path of key's file below the root. With writing, there must be room for the
-// sidecar's name as well.
+// fileName returns the slash-separated path of the key's file below the root.
+// With writing, it leaves room for the name of the sidecar.
 func fileName(key string, writing bool) (string, error) {
 	refuse := func(format string, args ...any) (string, error) {
 		return "", &codedError{code: gcerrors.InvalidArgument, msg: fmt.Sprintf("localblob: the key %q ", key) + fmt.Sprintf(format, args...)}
@@ -61,7 +62,7 @@ func fileName(key string, writing bool) (string, error) {
 	return name, nil
 }
 
-// badSegment says why a file name cannot stand between two slashes, or "" if it can.
+// badSegment returns the reason for refusing a segment of a path, or "".
 func badSegment(s string) string {
 	switch s {
 	case "":
@@ -72,9 +73,10 @@ func badSegment(s string) string {
 	return ""
 }
 
-// escapeKey turns a key into a path as fileblob does, so that either can open a folder of the other: a control
-// character, the slash of "../", the second slash of "//", a slash at the end, and the first underscore of what
-// already looks like an escape become "__0x<hex>__".
+// escapeKey converts a key to a path in the same way as fileblob, so that both
+// can open each other's folders. It escapes control characters, the slash of
+// "../", the second slash of "//", a slash at the end, and the first underscore
+// of text that already looks like an escape. The escaped form is "__0x<hex>__".
 func escapeKey(key string) string {
 	if plain(key) {
 		return key
@@ -97,7 +99,7 @@ func escapeKey(key string) string {
 	return b.String()
 }
 
-// plain reports whether nothing in key can need escaping.
+// plain reports whether key needs no escapes.
 func plain(key string) bool {
 	for i := 0; i < len(key); i++ {
 		if key[i] < ' ' {
@@ -108,7 +110,7 @@ func plain(key string) bool {
 		!strings.Contains(key, "__0x")
 }
 
-// unescape reverses escapeKey, for a whole path or for one file name of it.
+// unescape reverses escapeKey, for a path or a single file name.
 func unescape(name string) string {
 	if !strings.Contains(name, "__0x") {
 		return name
@@ -126,7 +128,8 @@ func unescape(name string) string {
 	return b.String()
 }
 
-// escapeAt reads the escape sequence that s begins with; its length is 0 if there is none.
+// escapeAt reads the escape sequence at the start of s. If s does not start
+// with one, length is 0.
 func escapeAt(s string) (c rune, length int) {
 	rest, ok := strings.CutPrefix(s, "__0x")
 	if !ok {
@@ -143,8 +146,9 @@ func escapeAt(s string) (c rune, length int) {
 	return rune(v), len("__0x") + len(digits) + len("__")
 }
 
-// canonical reports whether the file or folder name in the folder path is the one that some key leads to. A folder
-// can hold other names (put there by hand); they are no objects, because no key opens them.
+// canonical reports whether some key leads to the file or folder name in the
+// folder path. A folder can contain other names, created by hand. They are not
+// objects, because no key opens them.
 func canonical(path, name string, dir bool) bool {
 	if utf8.ValidString(name) && plain(name) && (!dir || !strings.HasSuffix(name, "..")) {
 		return true

@@ -1,4 +1,5 @@
-// Listing: one walk of the folders in the order of the keys, cut into pages.
+// This file implements listing. One walk visits the folders in the order of the
+// keys and is divided into pages.
 
 package localblob
 
@@ -19,8 +20,9 @@ import (
 
 const defaultPageSize = 1000
 
-// ListPaged implements driver.Bucket. A page goes on where the one before it stopped: with the walk itself if it is
-// still parked, otherwise by descending to the place that the token names.
+// ListPaged implements driver.Bucket. A page continues at the end of the
+// previous page. It uses the same walk if it is still parked, and otherwise
+// descends to the position in the token.
 func (b *bucket) ListPaged(ctx context.Context, opts *driver.ListOptions) (*driver.ListPage, error) {
 	if opts.BeforeList != nil {
 		if err := opts.BeforeList(func(any) bool { return false }); err != nil {
@@ -44,7 +46,7 @@ func (b *bucket) ListPaged(ctx context.Context, opts *driver.ListOptions) (*driv
 	}
 	defer w.closeDirs()
 	if err := b.fs.present(); err != nil {
-		return nil, err // an empty listing would say that nothing is there
+		return nil, err // an empty listing would be wrong
 	}
 
 	size := opts.PageSize
@@ -70,7 +72,8 @@ func (b *bucket) ListPaged(ctx context.Context, opts *driver.ListOptions) (*driv
 	}
 }
 
-// position is a place in the listing: after key, and with under also after all keys that begin with it.
+// position is a position in the listing: after key, and if under is set, also
+// after all keys with the prefix key.
 type position struct {
 	key   string
 	under bool
@@ -80,12 +83,13 @@ func (p position) passed(key string) bool {
 	return key <= p.key || p.under && strings.HasPrefix(key, p.key)
 }
 
-// passedAll reports whether every key that begins with the folder's is passed.
+// passedAll reports whether every key with the prefix folder is passed.
 func (p position) passedAll(folder string) bool {
 	return folder < p.key && !strings.HasPrefix(p.key, folder) || p.under && strings.HasPrefix(folder, p.key)
 }
 
-// A token is the id of the parked walk, which of the two kinds the position is, and its key.
+// A token consists of the ID of the parked walk, the kind of the position, and
+// its key.
 const (
 	afterKey   = 'k'
 	afterUnder = 'u'
@@ -106,31 +110,33 @@ func parseToken(token []byte) (id string, p position, err error) {
 	return string(token[:idLen]), position{key: string(token[idLen+1:]), under: token[idLen] == afterUnder}, nil
 }
 
-// walk visits the objects in the order of their keys. It holds the entries of the folders on the way to where it is.
+// walk visits the objects in the order of their keys. It holds the entries of
+// the folders on the path to its position.
 type walk struct {
 	b         *bucket
 	prefix    string
 	delimiter string
 	from      position
 	stack     []*folder
-	ahead     *driver.ListObject // found already, for the next page
+	ahead     *driver.ListObject // already found, for the next page
 }
 
 type folder struct {
-	path    string // below the root; "" is the root
-	key     string // what its keys begin with: "" or with a slash at the end
+	path    string // relative to the root; "" is the root
+	key     string // prefix of its keys: "" or with a slash at the end
 	entries []entry
-	dir     *os.Root // open while a page is made
+	dir     *os.Root // open while a page is built
 }
 
-// entry is a file or a folder: its name, and its part of the key (of a folder with the slash).
+// entry is a file or a folder. part is its part of the key, for a folder
+// including the slash.
 type entry struct {
 	part string
 	name string
 	dir  bool
 }
 
-// start puts the folder on the stack that holds every key with the prefix.
+// start pushes the folder with all keys that have the prefix.
 func (w *walk) start() {
 	under := w.prefix[:strings.LastIndex(w.prefix, "/")+1]
 	top := path.Dir(escapeKey(under + "x"))
@@ -139,7 +145,8 @@ func (w *walk) start() {
 	} else if validFolder(top) {
 		w.stack = append(w.stack, &folder{path: top, key: unescape(top) + "/"})
 	}
-	// The object that is named exactly as the prefix, "a/", is a file outside the folder "a". It comes first.
+	// An object named exactly like the prefix, such as "a/", is a file outside
+	// the folder "a". It comes first.
 	if name, err := fileName(under, false); err == nil && under == w.prefix && path.Dir(name) != top {
 		dir, base := path.Split(name)
 		w.stack = append(w.stack, &folder{
@@ -150,7 +157,7 @@ func (w *walk) start() {
 	}
 }
 
-// validFolder reports whether the folder can hold the files of keys.
+// validFolder reports whether keys can have files in the folder.
 func validFolder(name string) bool {
 	if name == uploadsDir {
 		return true
@@ -161,7 +168,7 @@ func validFolder(name string) bool {
 	})
 }
 
-// next gives the next object, or nil after the last.
+// next returns the next object, or nil after the last one.
 func (w *walk) next(ctx context.Context) (*driver.ListObject, error) {
 	if obj := w.ahead; obj != nil {
 		w.ahead = nil
@@ -205,7 +212,7 @@ func (w *walk) next(ctx context.Context) (*driver.ListObject, error) {
 	return nil, nil
 }
 
-// object describes the entry, or the group of keys up to the delimiter that it begins.
+// object describes the entry, or the group of keys up to the delimiter.
 func (w *walk) object(f *folder, e entry, key string) (*driver.ListObject, error) {
 	if w.delimiter != "" {
 		if i := strings.Index(key[len(w.prefix):], w.delimiter); i >= 0 {
@@ -224,7 +231,8 @@ func (w *walk) object(f *folder, e entry, key string) (*driver.ListObject, error
 	return &driver.ListObject{Key: key, ModTime: fi.ModTime(), Size: fi.Size()}, nil
 }
 
-// gone drops the error of a file or folder that was removed during the walk.
+// gone returns nil for the error of a file or folder that was removed during
+// the walk, and err otherwise.
 func gone(err error) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil
@@ -232,7 +240,7 @@ func gone(err error) error {
 	return err
 }
 
-// read fills in the entries of f, sorted by key.
+// read sets the entries of f, sorted by key.
 func (w *walk) read(f *folder) error {
 	f.entries = []entry{}
 	if err := w.open(f); err != nil {
@@ -260,7 +268,8 @@ func (w *walk) read(f *folder) error {
 			f.entries = append(f.entries, entry{part: unescape(name), name: name})
 		}
 	}
-	// The file "a/" comes before the folder "a/", whose keys are longer.
+	// The file "a/" comes before the folder "a/", because the keys of the
+	// folder are longer.
 	slices.SortFunc(f.entries, func(a, b entry) int {
 		c := strings.Compare(a.part, b.part)
 		if c == 0 && a.dir != b.dir {
@@ -281,7 +290,7 @@ func (w *walk) open(f *folder) (err error) {
 	if f.dir, err = w.b.fs.root.OpenRoot(cmp.Or(f.path, ".")); err == nil {
 		return nil
 	}
-	// A file has an error of its own there, which errors.Is does not know.
+	// For a file, OpenRoot returns an error that errors.Is does not recognize.
 	if fi, statErr := w.b.fs.root.Stat(cmp.Or(f.path, ".")); statErr == nil && !fi.IsDir() {
 		return fs.ErrNotExist
 	}
@@ -296,7 +305,7 @@ func (w *walk) pop() {
 	w.stack = w.stack[:last]
 }
 
-// closeDirs closes the folders, so that a parked walk holds no file open.
+// closeDirs closes the folders, so that a parked walk has no open files.
 func (w *walk) closeDirs() {
 	for _, f := range w.stack {
 		if f.dir != nil {

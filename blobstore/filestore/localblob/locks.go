@@ -1,4 +1,5 @@
-// Locks of keys: they order the short commit phase of writers and deleters of one key, in this process and others.
+// This file implements the locks of keys. They order the short commit phase of
+// concurrent writers and deleters of a key, in all processes.
 
 package localblob
 
@@ -11,10 +12,12 @@ import (
 	"os"
 )
 
-// stripes is the number of lock files that all keys share. It is part of the layout: every process must agree on it.
+// stripes is the number of lock files, shared by all keys. It is part of the
+// layout, so all processes must use the same number.
 const stripes = 256
 
-// locks are semaphores rather than mutexes, since who waits may have a deadline.
+// locks are semaphores rather than mutexes, because a waiting caller may have a
+// deadline.
 type locks [stripes]chan struct{}
 
 func newLocks() (l locks) {
@@ -24,9 +27,10 @@ func newLocks() (l locks) {
 	return l
 }
 
-// lock locks the key whose file is name until unlock is called. The semaphore comes first so that goroutines of one
-// process do not each block a thread in flock. Another process may hold the lock for as long as it is stopped: when ctx
-// ends before it is had, that is the error.
+// lock locks the key of the file name until unlock is called. It takes the
+// semaphore first, so that the goroutines of one process do not each block a
+// thread in flock. A stopped process can hold the lock for any time. If ctx
+// ends first, lock returns its error.
 func (b *bucket) lock(ctx context.Context, name string) (unlock func(), err error) {
 	h := fnv.New32a()
 	h.Write([]byte(name))
@@ -59,7 +63,8 @@ func (b *bucket) lock(ctx context.Context, name string) (unlock func(), err erro
 	select {
 	case <-waited:
 	case <-ctx.Done():
-		// The thread can't be called back. The semaphore stays taken until it returns, so that there is but one.
+		// The blocked thread cannot be interrupted. The semaphore stays taken
+		// until it returns, so at most one thread is blocked.
 		go func() {
 			<-waited
 			release()

@@ -1,6 +1,7 @@
 //go:build !(darwin || dragonfly || freebsd || linux || netbsd || openbsd)
 
-// Without flock only the goroutines of one process are ordered, and no temporary file can be told to be dead.
+// This file replaces flock on systems without it. Only the goroutines of one
+// process are ordered. A temporary file of a dead process cannot be recognized.
 
 package localblob
 
@@ -18,5 +19,5 @@ func flock(_ *os.File, wait bool) error {
 	return errors.ErrUnsupported
 }
 
-// removed: without flock no sweeper removes a temporary file.
+// removed returns false. Without flock, no sweeper removes temporary files.
 func removed(*os.File) (bool, error) { return false, nil }

@@ -1,6 +1,6 @@
 //go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
 
-// File locks between processes, where the system has flock.
+// This file implements file locks between processes, on systems with flock.
 
 package localblob
 
@@ -9,10 +9,12 @@ import (
 	"syscall"
 )
 
-// openFlags keeps the opening of a named pipe that was put among the objects from waiting for its other end.
+// openFlags prevents the opening of a named pipe in the folder from waiting for
+// its other end.
 const openFlags = os.O_RDONLY | syscall.O_NONBLOCK
 
-// flock locks f for as long as it is open. Without wait, a lock held elsewhere is syscall.EWOULDBLOCK.
+// flock locks f until it is closed. If wait is false and another process holds
+// the lock, the error is syscall.EWOULDBLOCK.
 func flock(f *os.File, wait bool) error {
 	how := syscall.LOCK_EX
 	if !wait {
@@ -36,7 +38,7 @@ func flock(f *os.File, wait bool) error {
 	return lockErr
 }
 
-// removed reports whether the open file f has no name any more.
+// removed reports whether the name of the open file f was removed.
 func removed(f *os.File) (bool, error) {
 	fi, err := f.Stat()
 	if err != nil {

@@ -1,5 +1,5 @@
-// Walks that wait for the next page to be asked for. Without them, each page of a large folder would read and sort the
-// whole folder again.
+// This file parks walks between pages. Otherwise each page of a large folder
+// would read and sort the whole folder again.
 
 package localblob
 
@@ -12,16 +12,16 @@ import (
 
 const (
 	idLen     = 26          // bytes of rand.Text
-	maxParked = 64          // walks: more listings than these at a time read their folders anew for each page
-	parkedFor = time.Minute // then a walk reads its folders again, so as not to miss what was added
+	maxParked = 64          // maximum number of walks; if exceeded, the oldest listing reads its folders again for its next page
+	parkedFor = time.Minute // afterwards the folders are read again, to include new objects
 )
 
-// parkingLot keeps a few walks for a short time. A page token names the walk it belongs to, so a listing never goes on
-// with what another one has read.
+// parkingLot holds a few walks for a short time. A page token contains the ID
+// of its walk, so a listing never continues with the names of another one.
 type parkingLot struct {
 	mu      sync.Mutex
 	walks   []parkedWalk // oldest first
-	watched bool         // watch will be called
+	watched bool         // a call of watch is scheduled
 }
 
 type parkedWalk struct {
@@ -30,7 +30,7 @@ type parkedWalk struct {
 	walk  *walk
 }
 
-// put parks w and gives its id.
+// put parks w and returns its ID.
 func (l *parkingLot) put(w *walk) (id string) {
 	id = rand.Text()
 	l.mu.Lock()
@@ -47,7 +47,7 @@ func (l *parkingLot) put(w *walk) (id string) {
 	return id
 }
 
-// watch frees the memory of listings that nobody goes on with.
+// watch frees the memory of abandoned listings.
 func (l *parkingLot) watch() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -57,7 +57,8 @@ func (l *parkingLot) watch() {
 	}
 }
 
-// take gives the walk with this id, if it is still parked and belongs to the same listing.
+// take returns the walk with this ID, if it is still parked and belongs to the
+// same listing.
 func (l *parkingLot) take(id, prefix, delimiter string) *walk {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -71,7 +72,7 @@ func (l *parkingLot) take(id, prefix, delimiter string) *walk {
 	return nil
 }
 
-// drop forgets the walks whose time is over.
+// drop removes the walks that have been parked for too long.
 func (l *parkingLot) drop() {
 	n := 0
 	for n < len(l.walks) && time.Since(l.walks[n].since) > parkedFor {

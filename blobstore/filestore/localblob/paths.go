@@ -1,5 +1,6 @@
-// This file checks paths. The folder of the bucket must still be the one that was opened, and the way to a file leads
-// through folders only. A link in place of a folder would give one file two keys, or lead out of the folder.
+// This file checks paths. The folder of the bucket must still be the one that
+// was opened, and the path to a file must consist of folders only. A link in
+// place of a folder could give one file two keys, or leave the folder.
 
 package localblob
 
@@ -13,16 +14,19 @@ import (
 	"syscall"
 )
 
-// ErrNoFolder reports that the folder of the bucket does not exist any more, or that another one has taken its place: it
-// was removed or renamed, or its volume was unmounted or mounted over it. It is not fs.ErrNotExist.
+// ErrNoFolder reports that the folder of the bucket no longer exists, or that
+// another folder is in its place. It was removed or renamed, or its volume was
+// unmounted, or another volume was mounted over it. ErrNoFolder does not match
+// fs.ErrNotExist.
 var ErrNoFolder = errors.New("localblob: the folder of the bucket is missing")
 
-// ErrPath reports that a part of the path of a key is a symbolic link, or a name that the file system does not take. A
-// write that fails with it has stored nothing.
+// ErrPath reports that a part of the path of a key is a symbolic link, or a
+// name that the file system does not accept. A write that fails with ErrPath
+// has stored nothing.
 var ErrPath = errors.New("localblob: the path of the key can't be used")
 
-// present returns nil if the folder is at its path and is the one that was opened. The number of a folder is not given
-// to another one while it is open.
+// present returns nil if the folder is still at its path and is the one that
+// was opened. While the folder is open, no other folder gets its inode number.
 func (f *fsys) present() error {
 	fi, err := os.Stat(f.dir)
 	switch {
@@ -36,7 +40,7 @@ func (f *fsys) present() error {
 	return err
 }
 
-// pathError names the part of a path that can't be used.
+// pathError identifies the unusable part of a path.
 type pathError struct{ key, part, reason string }
 
 func (e *pathError) Error() string {
@@ -50,9 +54,10 @@ const (
 	tooLong = "is a longer name than this file system takes"
 )
 
-// usable refuses the path of a key that no object can be stored under. It accepts missing folders, and leaves a file in
-// place of a folder to its callers. With file it also refuses a link in place of the file, unless it can be
-// read.
+// usable returns an error if no object can be stored under the path of a key.
+// It accepts missing folders, and a file in place of a folder, which its
+// callers handle. With file, it also refuses a link in place of the file,
+// unless the link can be read.
 func (b *bucket) usable(key, name string, file bool) error {
 	for at := 0; ; {
 		part, last := name, true
@@ -84,8 +89,9 @@ func (b *bucket) usable(key, name string, file bool) error {
 	}
 }
 
-// Precheck returns nil, or the error that storing, replacing or removing the object of a key would fail with: ErrNoFolder,
-// ErrPath, or that of a folder that can't be searched.
+// Precheck returns the predictable error of storing, replacing or removing the
+// object under key: ErrNoFolder, ErrPath, or the error of a folder without
+// search permission. Otherwise it returns nil.
 func (bk *Bucket) Precheck(_ context.Context, key string) error {
 	b := bk.b
 	name, err := fileName(key, true)
@@ -103,11 +109,13 @@ func (bk *Bucket) Precheck(_ context.Context, key string) error {
 	return b.usable(key, name, true)
 }
 
-// shortName is the length of names that every file system takes, with the extension of their attributes.
+// shortName is a length that every file system accepts for a name including the
+// extension of the sidecar.
 const shortName = 100
 
-// explain returns the error of an operation on a key: that the folder is missing rather than the file, or which part of
-// the path is in the way.
+// explain returns the error of an operation on a key. It reports a missing
+// bucket folder instead of a missing file, and names the part of the path in
+// the way.
 func (b *bucket) explain(op, key, name string, err error) error {
 	var coded *codedError
 	var errno syscall.Errno
@@ -119,7 +127,7 @@ func (b *bucket) explain(op, key, name string, err error) error {
 		return err
 	case errors.Is(err, syscall.ENAMETOOLONG):
 		if op != "write" {
-			return keyError(op, key, fs.ErrNotExist) // and never was there
+			return keyError(op, key, fs.ErrNotExist) // such an object never existed
 		}
 		return &pathError{key, name, tooLong}
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
@@ -129,7 +137,7 @@ func (b *bucket) explain(op, key, name string, err error) error {
 	case errors.As(err, &errno) && errno != syscall.ELOOP:
 		return keyError(op, key, err)
 	}
-	// The error of an os.Root for a link that leads out has no name.
+	// An os.Root returns an unnamed error for a link to the outside.
 	if blocked := b.usable(key, name, true); errors.Is(blocked, ErrPath) {
 		return blocked
 	}

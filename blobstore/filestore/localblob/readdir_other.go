@@ -1,6 +1,6 @@
 //go:build !(darwin || dragonfly || freebsd || linux || netbsd || openbsd)
 
-// Reading a folder, where there is no quicker way than the standard one.
+// This file reads folders in the standard way, on systems without a faster one.
 
 package localblob
 

@@ -1,6 +1,6 @@
 //go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
 
-// Reading a folder without a system call for each entry.
+// This file reads folders without a system call for each entry.
 
 package localblob
 
@@ -10,10 +10,11 @@ import (
 	"syscall"
 )
 
-// readDir reads all entries of d, which was opened through an os.Root, in the order of the file system. Such a file
-// would describe every entry at once, so that nobody does it by path later. A listing needs only names and types at
-// first, so this reads through a second descriptor that is not bound to the root. Never call Info on the result: it
-// would use a path.
+// readDir reads all entries of d in the order of the file system. d was opened
+// through an os.Root, so its ReadDir would look up every entry at once. A
+// listing first needs only names and types. readDir therefore reads through a
+// duplicate descriptor without a root. Never call Info on the result, because
+// it would use a path.
 func readDir(d *os.File) ([]fs.DirEntry, error) {
 	conn, err := d.SyscallConn()
 	if err != nil {

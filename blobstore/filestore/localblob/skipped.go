@@ -1,4 +1,4 @@
-// Files that are not objects: a folder can hold more than keys lead to.
+// This file finds files that are not objects.
 
 package localblob
 
@@ -11,10 +11,14 @@ import (
 	"unicode/utf8"
 )
 
-// Skipped calls found for each file that no listing yields, if its path begins with prefix: links, pipes, sockets and
-// devices, and names that no key has. A folder comes in place of its content. The path is relative to the bucket's
-// folder, with slashes, and perhaps not valid UTF-8. The reason is one such as "symbolic link". The walk ends when found
-// returns false and, if limit is not 0, when it has looked at that many files.
+// Skipped calls found for each file that no listing yields, if its path begins
+// with prefix. These are links, pipes, sockets and devices, and files without a
+// valid key. An unusable folder is reported instead of its content.
+//
+// The path is relative to the folder of the bucket, uses slashes, and may be
+// invalid UTF-8. The reason is text such as "symbolic link". The walk ends if
+// found returns false. If limit is not 0, it also ends after looking at limit
+// files.
 func (bk *Bucket) Skipped(ctx context.Context, prefix string, limit int, found func(path, reason string) bool) error {
 	if err := bk.b.fs.present(); err != nil {
 		return err
@@ -86,7 +90,7 @@ func (s *skipper) entry(dir string, e fs.DirEntry, there map[string]bool) error 
 		}
 	case isAttrs && !there[data]:
 		if a, err := s.b.readSidecar(path.Join(dir, data)); err == nil && a != nil && (a.Tag != nil || a.ContentType != "") {
-			return nil // of an object that was removed
+			return nil // attributes of a removed object
 		}
 		return s.report(full, `name that ends in ".attrs", where attributes are kept`)
 	}
@@ -100,7 +104,7 @@ func (s *skipper) report(name, reason string) error {
 	return nil
 }
 
-// reasonOf returns the cause of an error without its path.
+// reasonOf returns the text of an error without its path.
 func reasonOf(err error) string {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {

@@ -1,4 +1,4 @@
-// Cleaning up after writers that did not live to do it.
+// This file cleans up after crashed writers.
 
 package localblob
 
@@ -11,13 +11,15 @@ import (
 	"syscall"
 )
 
-// Sweep removes the files that crashed writers and deleters left behind: temporary files that no process holds, and
-// attributes whose object is gone. Neither is ever visible as an object; they only take space. It returns the number of
-// files that it removed.
+// Sweep removes the leftovers of crashed writers and deleters: temporary files
+// not used by any process, and attributes without an object. They are never
+// visible as objects and only take space. Sweep returns the number of removed
+// files.
 //
-// With a key, Sweep looks at the temporary files and at the attributes of that key. With an empty one it reads every
-// folder once. It is safe while this and other processes read and write. On systems without flock it leaves temporary
-// files alone, because it can't distinguish those in use.
+// If key is not empty, Sweep handles the temporary files and the attributes of
+// that key. If key is empty, it reads every folder once. It is safe while this
+// and other processes read and write. On systems without flock it does not
+// remove temporary files, because it cannot recognize those in use.
 func (bk *Bucket) Sweep(ctx context.Context, key string) (removed int, err error) {
 	b := bk.b
 	if err := b.fs.present(); err != nil {
@@ -77,8 +79,8 @@ func (b *bucket) sweepTemp(ctx context.Context) (removed int, err error) {
 			}
 			return removed, err
 		}
-		// Its writer holds the lock for as long as it lives. Should it be about to take it, it looks afterwards
-		// whether the file is still there.
+		// The writer holds the lock while it is alive. If it is about to take
+		// the lock, it checks afterwards whether the file still exists.
 		if flock(f, false) == nil && b.fs.remove(name) == nil {
 			removed++
 		}
@@ -125,8 +127,9 @@ func (b *bucket) sweepSidecars(ctx context.Context, dir string, removed *int) er
 	return nil
 }
 
-// sweepSidecar removes the sidecar of the data file name if that is not there. Under the key's lock no writer is
-// between placing the one and the other. A file that only happens to have the name of a sidecar stays.
+// sweepSidecar removes the sidecar of the data file name if the data file does
+// not exist. The lock of the key ensures that no writer is between placing the
+// two. A file that only happens to have the name of a sidecar remains.
 func (b *bucket) sweepSidecar(ctx context.Context, name string) (bool, error) {
 	unlock, err := b.lock(ctx, name)
 	if err != nil {

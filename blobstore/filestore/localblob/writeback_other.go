@@ -4,5 +4,5 @@ package localblob
 
 import "os"
 
-// startWriting: elsewhere the sync alone writes.
+// startWriting does nothing on this system. The sync writes the file.
 func startWriting(*os.File) {}

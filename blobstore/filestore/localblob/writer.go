@@ -1,4 +1,5 @@
-// Writing: bytes are streamed into a private temporary file; what makes them an object is in commit.go.
+// This file implements writers. A writer streams into a private temporary file.
+// See commit.go for the next step.
 
 package localblob
 
@@ -21,12 +22,14 @@ import (
 	"github.com/blobtrail/blobtrail/internal/progress"
 )
 
-// upload is what the hook of Bucket.Write reaches by its function as.
+// upload is provided to the BeforeWrite hook of Bucket.Write through its
+// function as.
 type upload struct {
 	finish func() (map[string]string, error)
 }
 
-// tempFile is a file in the private folder. Its flock tells the sweepers of all processes that it is in use.
+// tempFile is a file in the private folder. Its flock shows the sweepers of all
+// processes that it is in use.
 type tempFile struct {
 	*os.File
 	fs    *fsys
@@ -59,7 +62,7 @@ func (b *bucket) createTemp() (*tempFile, error) {
 		if err != nil {
 			return nil, err
 		}
-		// A sweeper took it for dead before it was locked.
+		// A sweeper removed the file before it was locked.
 	}
 }
 
@@ -71,13 +74,14 @@ func (t *tempFile) Write(p []byte) (int, error) {
 	return t.File.Write(p)
 }
 
-// discard closes the file, and removes it if it did not get its final name.
+// discard closes the file. If the file does not have its final name, discard
+// removes it.
 func (t *tempFile) discard() {
 	if t == nil {
 		return
 	}
 	if !t.moved {
-		_ = t.fs.remove(t.name) // else a sweep will
+		_ = t.fs.remove(t.name) // if this fails, a sweep removes it
 	}
 	t.File.Close()
 }
@@ -90,8 +94,8 @@ type writer struct {
 	upload     upload
 	rec        record
 	temp       *tempFile
-	md5        hash.Hash // nil unless it is kept
-	err        error     // the first failure; nothing is stored after one
+	md5        hash.Hash // nil if disabled
+	err        error     // first error; afterwards nothing is stored
 	closed     bool
 }
 
@@ -164,14 +168,15 @@ func (w *writer) Write(p []byte) (int, error) {
 }
 
 const (
-	copyBuffer = 128 << 10 // bytes; the memory of one streaming upload
-	copyChunk  = 8 << 20   // bytes copied inside the kernel before the context is looked at again
+	copyBuffer = 128 << 10 // in bytes; the memory of one streaming upload
+	copyChunk  = 8 << 20   // bytes copied inside the kernel between two checks of the context
 )
 
 var buffers = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
 
-// Upload implements driver.Uploader. A reader that fails fails the write: Close stores nothing and returns the error.
-// It is not returned here, because the Go CDK gives an error its code and its key only when it comes from Close.
+// Upload implements driver.Uploader. If the reader fails, Close stores nothing
+// and returns the error. Upload does not return it, because the Go CDK adds
+// code and key only to an error of Close.
 func (w *writer) Upload(r io.Reader) error {
 	if f, ok := r.(*os.File); ok && w.md5 == nil && w.b.fs.step == nil {
 		w.copyFile(f)
@@ -184,7 +189,7 @@ func (w *writer) Upload(r io.Reader) error {
 		n, err := r.Read(buf[:])
 		err = empty.Check(buf[:], n, err)
 		if n > 0 {
-			_, _ = w.Write(buf[:n]) // w.err has its error
+			_, _ = w.Write(buf[:n]) // w.err has the error
 		}
 		if err == io.EOF {
 			break
@@ -196,7 +201,7 @@ func (w *writer) Upload(r io.Reader) error {
 	return nil
 }
 
-// copyFile lets the kernel copy, where it can.
+// copyFile uses the kernel to copy, if possible.
 func (w *writer) copyFile(f *os.File) {
 	for w.err == nil {
 		if w.err = w.ctx.Err(); w.err != nil {
@@ -210,7 +215,8 @@ func (w *writer) copyFile(f *os.File) {
 	}
 }
 
-// Close makes the object visible and durable, or leaves nothing behind and says why.
+// Close makes the object visible and durable. If it returns an error other than
+// ErrNotSynced, it leaves nothing behind.
 func (w *writer) Close() error {
 	if w.closed {
 		return keyError("close", w.key, fs.ErrClosed)
@@ -229,7 +235,7 @@ func (w *writer) Close() error {
 	return w.err
 }
 
-// finish completes the record with what is known only now.
+// finish adds the values known only at the end to the record.
 func (w *writer) finish() error {
 	if err := w.ctx.Err(); err != nil {
 		return err
