@@ -33,8 +33,8 @@
 //     it. blobstore/all imports all of them.
 //   - blobstore/blobhttp has HTTP handlers: middleware that identifies the
 //     actor, uploads, downloads, and signed links.
-//   - blobstore/transfer moves files from one store to another, even while the
-//     program is running.
+//   - blobstore/transfer copies the objects of one store to another, verified and
+//     resumable.
 //   - audit/sqlaudit stores the trail in an SQL database.
 //   - audit/proof verifies proofs and exports of a trail without its database.
 //   - audit defines events, actors and journals. It links only the standard
