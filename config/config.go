@@ -77,8 +77,8 @@ type Config struct {
 	AuditDatabaseURL secret.Text `env:"AUDIT_DATABASE_URL" envDefault:"sqlite:blobtrail.db"`
 
 	// AuditDeploymentKey certifies the processes that write the trail. All of
-	// them need the same key; sqlaudit.GenerateDeploymentKey generates it. If it is
-	// empty, the default, each process certifies itself.
+	// them need the same key; sqlaudit.GenerateDeploymentKey generates it. By
+	// default it is empty, and each process certifies itself.
 	AuditDeploymentKey secret.Text `env:"AUDIT_DEPLOYMENT_KEY"`
 
 	// AuditVerifierKeys are the current and past verifier keys of the
@@ -89,8 +89,8 @@ type Config struct {
 	// AuditCheckpointsURL is the Go CDK URL of the bucket to which the trail's
 	// checkpoints are published. Its owner should not be the owner of the
 	// database. If its backend is that of the files, the same credentials are
-	// used; otherwise, the provider's default credentials are used. If the URL
-	// is empty, the default, the end of the trail can be cut off undetected.
+	// used; otherwise, the provider's default credentials are used. By default
+	// the URL is empty, and the end of the trail can be cut off undetected.
 	AuditCheckpointsURL string `env:"AUDIT_CHECKPOINTS_URL"`
 
 	// Strict turns the warning about local files in production into a problem.

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// ownPrefixes are the prefixes of variables that only this package reads. AZURE_ alone is missing,
-// because Azure's SDK has many such variables.
+// ownPrefixes are the prefixes of variables that only this package reads.
+// AZURE_ alone is missing, because Azure's SDK has many such variables.
 var ownPrefixes = []string{"STORAGE_", "LOCAL_STORAGE_", "S3_", "AZURE_STORAGE_", "AZURE_CONTAINER_", "GCS_", "SIGNED_URL_", "LINK_", "AUDIT_", "MAX_UPLOAD_"}
 
 // unknown returns the sorted names of set variables that may be misspelled

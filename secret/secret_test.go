@@ -24,7 +24,7 @@ func TestTextIsNeverPrinted(t *testing.T) {
 	secrettest.HoldsDeep(t, secret.New("postgres://app:hunter2-canary@db/files"), "hunter2-canary")
 }
 
-// values are what the children of TestPanics panic with.
+// values returns the panic values of the children of TestPanics.
 func values() map[string]any {
 	s := secret.New(canary)
 	type hidden struct{ s secret.Text }
@@ -33,8 +33,8 @@ func values() map[string]any {
 	}
 }
 
-// The runtime prints a panic's value by rules of its own: those of a string type,
-// for example, even if it has methods.
+// The runtime prints the value of a panic by special rules. For example, it
+// prints strings directly, even if their type has methods.
 func TestPanics(t *testing.T) {
 	const variable = "SECRET_TEST_PANIC"
 	if name := os.Getenv(variable); name != "" {

@@ -389,7 +389,8 @@ func TestAudience(t *testing.T) {
 	_, err := b.Verify(request(t, "GET", strings.Replace(sign(t, a, signurl.Grant{Key: "k"}), "/x/", "/y/", 1)))
 	require.NoError(t, err)
 
-	// The default depends on the path only, so that an inner and an outer name of one host agree.
+	// The default depends only on the path, so an internal and an external name
+	// of one host agree.
 	inner := newSigner(t, "http://10.0.0.1:8080/files", nil)
 	_, err = inner.Verify(request(t, "GET", link))
 	require.NoError(t, err)

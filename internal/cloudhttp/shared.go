@@ -39,7 +39,7 @@ func (s *Shared) Ask(ctx context.Context, fn func(context.Context) error) error 
 	}
 }
 
-// run answers all pending questions.
+// run asks all pending questions.
 func (s *Shared) run(ctx context.Context, fn func(context.Context) error) {
 	for {
 		s.mu.Lock()

@@ -42,7 +42,7 @@ type Gate struct {
 	token    string
 	puts     sync.Mutex // makes the check of a precondition and the upload atomic
 
-	chunks sync.Map // of resumable uploads, by upload and range -> *httptest.ResponseRecorder
+	chunks sync.Map // chunks of resumable uploads, by upload and range -> *httptest.ResponseRecorder
 	cors   atomic.Pointer[CORS]
 }
 

@@ -156,7 +156,8 @@ func start(env []string, ready func() bool, name string, args ...string) (stop f
 	}
 }
 
-// answers returns a condition: a GET of url returns at most the given status.
+// answers returns a condition: a GET of url succeeds with at most the given
+// status.
 func answers(url string, status int) func() bool {
 	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	return func() bool {

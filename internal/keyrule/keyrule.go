@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	MaxKey     = 1024 // bytes of a key: the limit of S3 and GCS
-	MaxSegment = 200  // bytes between slashes: file systems permit 255, and suffixes need some
-	MaxName    = 160  // bytes of a safe name: leaves room for a UUID in its segment
+	MaxKey     = 1024 // maximum size of a key in bytes: the limit of S3 and GCS
+	MaxSegment = 200  // maximum size of a segment in bytes: file systems permit 255, and suffixes need some
+	MaxName    = 160  // maximum size of a safe name in bytes: leaves room for a UUID in its segment
 
 	// Private is the folder for private files of local drivers.
 	Private = ".blobtrail"

@@ -334,7 +334,7 @@ func (s *Server) Admin(tb testing.TB) *sql.DB {
 	return db
 }
 
-// freePort is replaced by tests.
+// freePort returns an unused port. Tests replace it.
 var freePort = func() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
