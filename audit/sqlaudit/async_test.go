@@ -210,7 +210,7 @@ func testAsyncRecordsItsGaps(t *testing.T, s *system) {
 
 // With synchronous and asynchronous callers, every entry is stored exactly
 // once.
-func TestAsyncBesideOthers(t *testing.T) { onEach(t, testAsyncBesideOthers) }
+func TestAsyncAndOtherCallersTogether(t *testing.T) { onEach(t, testAsyncBesideOthers) }
 
 func testAsyncBesideOthers(t *testing.T, s *system) {
 	j, db := s.open(t, &sqlaudit.Options{Acknowledge: sqlaudit.WhenQueued, MaxBatch: 16, QueueLength: 32})

@@ -174,7 +174,7 @@ func testGrantsOnlyGrow(t *testing.T, s *system) {
 	require.ErrorIs(t, g.Use(t.Context(), "a", 5, end), signurl.ErrRevoked)
 }
 
-func TestGrantsThatCantBe(t *testing.T) { onEach(t, testGrantsThatCantBe) }
+func TestInvalidGrants(t *testing.T) { onEach(t, testGrantsThatCantBe) }
 
 func testGrantsThatCantBe(t *testing.T, s *system) {
 	j, db := s.open(t, nil)

@@ -285,7 +285,7 @@ func (r *raw) rebuild(t *testing.T, tables []string) {
 }
 
 // A malformed row does not hide other rows.
-func TestQueriesGoOn(t *testing.T) {
+func TestQueriesSkipMalformedEntries(t *testing.T) {
 	for name, statement := range map[string]string{
 		"attrs":        "UPDATE file_access_logs SET attrs = 'x' WHERE seq = 550",
 		"a key":        "UPDATE file_access_logs SET file_key = CAST(file_key AS BLOB) WHERE seq = 550",

@@ -105,7 +105,7 @@ func (j *Journal) Dangling(ctx context.Context, q audit.DanglingQuery) iter.Seq2
 			for _, c := range found {
 				last = c
 				var in *intent
-				e, err := j.believe(ctx, &c)
+				e, err := j.verifiedEvent(ctx, &c)
 				if err == nil {
 					// The takeover succeeds only if the row is unchanged and
 					// its lease has expired.
@@ -148,7 +148,7 @@ func (j *Journal) Claim(ctx context.Context, opID string, lease time.Duration, m
 		}
 		var e audit.Event
 		if err == nil {
-			e, err = j.believe(ctx, &seen)
+			e, err = j.verifiedEvent(ctx, &seen)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("sqlaudit: claiming an intent: %w", err)

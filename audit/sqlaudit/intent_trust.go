@@ -172,8 +172,8 @@ func text(s *string) string {
 	return *s
 }
 
-// believe returns the event of an intent if its writer signed it.
-func (j *Journal) believe(ctx context.Context, in *storedIntent) (e audit.Event, err error) {
+// verifiedEvent returns the event of an intent if its writer signed it.
+func (j *Journal) verifiedEvent(ctx context.Context, in *storedIntent) (e audit.Event, err error) {
 	err = j.call(ctx, func(ctx context.Context) error {
 		e, err = j.trust.check(ctx, j.db, in)
 		return err

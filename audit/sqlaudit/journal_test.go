@@ -243,9 +243,9 @@ func testManyCallers(t *testing.T, s *system) {
 	assert.Equal(t, 1, db.count(t, "file_access_writers WHERE writer_id = ?", sqlaudit.WriterID(j)))
 }
 
-func TestAReaderAloneIsNoWriter(t *testing.T) { onEach(t, testAReaderAloneIsNoWriter) }
+func TestReadingAddsNoWriter(t *testing.T) { onEach(t, testReadingAddsNoWriter) }
 
-func testAReaderAloneIsNoWriter(t *testing.T, s *system) {
+func testReadingAddsNoWriter(t *testing.T, s *system) {
 	j, db := s.open(t, nil)
 	assert.Empty(t, entries(t, j, audit.Query{}))
 	assert.Zero(t, db.count(t, "file_access_writers"))

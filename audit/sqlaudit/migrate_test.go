@@ -153,7 +153,7 @@ func testExportedMigrationsSuffice(t *testing.T, s *system) {
 	assert.Zero(t, db.tables(t, "file_access_migrations"))
 }
 
-func TestNewInTheHostsDatabase(t *testing.T) { onEach(t, testNewInTheHostsDatabase) }
+func TestNewInTheApplicationsDatabase(t *testing.T) { onEach(t, testNewInTheHostsDatabase) }
 
 // An application's pool of one connection with the driver's defaults is enough.
 func testNewInTheHostsDatabase(t *testing.T, s *system) {

@@ -131,7 +131,7 @@ func TestMemoryDatabase(t *testing.T) {
 	require.NoError(t, other.Close(t.Context()))
 }
 
-func TestNewAsksWhatTheDatabaseIs(t *testing.T) {
+func TestNewDetectsTheDatabase(t *testing.T) {
 	db := sqlx.NewDb(sql.OpenDB(refusing{}), "sqlite")
 	defer db.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)

@@ -20,9 +20,9 @@ type Options struct {
 	// context allows more. Default: 10 s.
 	Timeout time.Duration
 
-	// MaxBatch limits the entries of one transaction. Want 1 to 1,000. Default:
-	// 256. A single settlement with more entries is still stored in one
-	// transaction.
+	// MaxBatch limits the entries of one transaction, from 1 to 1,000. A single
+	// settlement with more entries is still stored in one transaction. Default:
+	// 256.
 	MaxBatch int
 
 	// QueueLength limits the callers that wait for a transaction. Further
@@ -38,7 +38,7 @@ type Options struct {
 	// a key, this process acts only on operations begun by a certified writer.
 	//
 	// Without a key, writers certify themselves. Anyone who can write to the
-	// database could then replace a writer by their own. Only published
+	// database could then replace a writer with their own. Only published
 	// checkpoints detect this. Nothing detects orders of such a writer to erase
 	// or purge entries. Such a writer could also begin operations that this
 	// process then settles.

@@ -14,7 +14,7 @@ import (
 // The validity of an order depends on the key that certifies its signer.
 // Without keys, an order signed by an attacker's writer is accepted, and the
 // report contains a remark about that.
-func TestAnOrderOfAnAttacker(t *testing.T) {
+func TestOrdersOfAttackers(t *testing.T) {
 	s := newScene(t, "sqlite:"+filepath.Join(t.TempDir(), "trail.db"))
 	s.attack(t, 0, func(a *attacker) {
 		victim, size := s.ended[1], int64(0)

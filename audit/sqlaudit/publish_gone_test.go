@@ -89,7 +89,7 @@ func TestPublishesNothingElse(t *testing.T) {
 	}
 }
 
-func TestPublishingForOthersGoesOnAfterAFailure(t *testing.T) {
+func TestPublishingForOthersContinuesAfterAFailure(t *testing.T) {
 	for name, answer := range map[string]error{"down": errDown, "hung up": fmt.Errorf("reading the answer: %w", context.Canceled)} {
 		t.Run(name, func(t *testing.T) { testPublishingForOthersGoesOn(t, answer) })
 	}
@@ -118,7 +118,7 @@ func testPublishingForOthersGoesOn(t *testing.T, answer error) {
 // If a process continues as another writer, it publishes for the first one as
 // for any other writer. The first writer may have stored entries with unknown
 // outcome.
-func TestPublishesForAWriterThatItWas(t *testing.T) {
+func TestPublishesForItsPreviousWriter(t *testing.T) {
 	tr := newTrail(t)
 	j, ghost := tr.open(t), tr.open(t, func(o *sqlaudit.Options) { o.Publish = nil })
 	logMany(t, j, 3)

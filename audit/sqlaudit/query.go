@@ -38,7 +38,6 @@ const pageSize = 500
 // [Options.Timeout].
 //
 // After the journal is closed, Entries yields an error.
-// Reading is possible until the journal is closed.
 func (j *Journal) Entries(ctx context.Context, q audit.Query) iter.Seq2[audit.Entry, error] {
 	return func(yield func(audit.Entry, error) bool) {
 		w, rest := j.walk(q)
@@ -59,7 +58,7 @@ func (j *Journal) Entries(ctx context.Context, q audit.Query) iter.Seq2[audit.En
 				size = min(size, left)
 			}
 			page, next, last, err := j.page(ctx, w, where, args, after, size, odd)
-			if errors.Is(err, errNoWayOn) && !bounded {
+			if errors.Is(err, errIDTooLong) && !bounded {
 				where, bounded, err = append(where, "octet_length(id) BETWEEN 1 AND "+strconv.Itoa(maxText)), true, nil
 			}
 			if err != nil {
@@ -119,9 +118,9 @@ func (o *oddEntries) err() error {
 	return fmt.Errorf("%w: skipped %d malformed entries: %s", proof.ErrTampered, o.count, strings.Join(o.first, "; "))
 }
 
-// errNoWayOn reports that a page ended early at an entry whose ID is too long
+// errIDTooLong reports that a page ended early at an entry whose ID is too long
 // for a comparison in the next query.
-var errNoWayOn = errors.New("an entry has an ID that is too long for the next query")
+var errIDTooLong = errors.New("an entry has an ID that is too long for the next query")
 
 // page reads the entries after the ID after. It returns the valid entries, the
 // ID where the next page starts, and whether this page is the last one.
@@ -150,7 +149,7 @@ func (j *Journal) page(ctx context.Context, w walk, where []string, args []any, 
 			}
 			id := form.key(v[idColumn])
 			if id == nil || err != nil && same(id, after) {
-				return errNoWayOn
+				return errIDTooLong
 			}
 			next = id
 		}

@@ -98,7 +98,7 @@ func TestPostgresPartitionsAfterAMonthWithout(t *testing.T) {
 
 // A long-running reader temporarily prevents the creation of a partition, and
 // the wait for it does not block other readers.
-func TestPostgresPartitionsWaitForNobody(t *testing.T) {
+func TestPostgresPartitionsDoNotBlockReaders(t *testing.T) {
 	j, db := openUnmaintained(t)
 	var next string
 	require.NoError(t, db.Get(&next, "SELECT 'file_access_logs_' || to_char((now() AT TIME ZONE 'UTC') + interval '1 month', 'YYYY_MM')"))

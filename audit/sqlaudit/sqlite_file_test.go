@@ -87,7 +87,7 @@ func checkpoint(t *testing.T, path string) {
 	require.NoError(t, db.Close())
 }
 
-func TestNothingIsStoredInAFileThatIsGone(t *testing.T) {
+func TestNothingIsStoredInARemovedFile(t *testing.T) {
 	for name, lose := range losses {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -285,7 +285,7 @@ func testClosedJournal(t *testing.T, s *system) {
 
 // If the first attempt to settle was stored but failed for its caller, the
 // second one must find it and not report a lost lease.
-func TestSettleAgainAfterAnUnclearEnd(t *testing.T) { onEach(t, testSettleAgainAfterAnUnclearEnd) }
+func TestSettleAgainAfterAnUnknownOutcome(t *testing.T) { onEach(t, testSettleAgainAfterAnUnclearEnd) }
 
 func testSettleAgainAfterAnUnclearEnd(t *testing.T, s *system) {
 	j, db := s.open(t, nil)

@@ -13,8 +13,8 @@ import (
 	"github.com/blobtrail/blobtrail/audit/sqlaudit"
 )
 
-// ofOne are queries for the entries of one of many users.
-func ofOne(name string) map[string]audit.Query {
+// ofOneUser are queries for the entries of one of many users.
+func ofOneUser(name string) map[string]audit.Query {
 	return map[string]audit.Query{
 		"user": {UserID: name}, "tenant": {TenantID: name}, "key": {Key: name}, "grant": {GrantID: name},
 		"resource": {Resource: audit.Resource{Type: name, ID: name}}, "resource id": {Resource: audit.Resource{ID: name}},
@@ -22,7 +22,7 @@ func ofOne(name string) map[string]audit.Query {
 	}
 }
 
-func TestPagesOfOne(t *testing.T) { onEach(t, testPagesOfOne) }
+func TestPagesOfOneUser(t *testing.T) { onEach(t, testPagesOfOne) }
 
 func testPagesOfOne(t *testing.T, s *system) {
 	j, _ := s.open(t, nil)
@@ -49,7 +49,7 @@ func testPagesOfOne(t *testing.T, s *system) {
 		}
 		return out
 	}
-	for name, q := range ofOne("ours") {
+	for name, q := range ofOneUser("ours") {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, want, numbers(entries(t, j, q)))
 			q.NewestFirst = true
@@ -77,7 +77,7 @@ func TestPagesDoNotReadTheRest(t *testing.T) {
 			LATERAL (SELECT CASE WHEN i <= 2000 THEN 'old' WHEN i > 18000 THEN 'new' ELSE 'other' END AS name) AS n`)
 	db.exec(t, "ANALYZE file_access_logs")
 	for who, newest := range map[string]bool{"old": true, "new": false} {
-		for name, q := range ofOne(who) {
+		for name, q := range ofOneUser(who) {
 			t.Run(who+" "+name, func(t *testing.T) {
 				q.NewestFirst, q.Limit = newest, 50
 				for range 3 {

@@ -1,12 +1,12 @@
-"""A second verifier of a trail in SQLite, with Python's standard library alone.
+"""Recomputes the hashes of a trail in SQLite, with Python's standard library only.
 
     python3 verify.py trail.db
     python3 verify.py vectors.json
 
-It is written from the description of the format in the comment of package proof, and
-recomputes every leaf, every commitment and the root at every checkpoint. It
-prints a JSON document and exits with 0 if it found nothing, with 1 if it found
-something. Signatures are beyond it: the standard library has no Ed25519.
+This program was written from the specification in the comment of package proof.
+It recomputes every leaf, every commitment, and the root at every checkpoint. It
+prints a JSON document. The exit code is 0 without findings, and 1 with findings.
+It does not check signatures, because the standard library has no Ed25519.
 """
 
 import base64
