@@ -1,6 +1,6 @@
 package s3store
 
-// Copying within the bucket, done by the service.
+// This file implements copies within the bucket, performed by the service.
 
 import (
 	"bytes"
@@ -19,12 +19,13 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// copyPart is how much is copied by one request, so that none takes long.
+// copyPart is the number of bytes copied by one request. It limits the duration
+// of a request.
 const copyPart = 256 << 20
 
-// Copy implements [driver.Bucket]. A copy that must not replace anything goes
-// by way of a multipart upload, because completing one is create-only on every
-// service, while some ignore that condition on a plain copy.
+// Copy implements [driver.Bucket]. A create-only copy uses a multipart upload.
+// Every service supports the create-only condition for completing one, but some
+// ignore it for a plain copy.
 func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOptions) error {
 	head, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: &src})
 	if err != nil {
@@ -57,7 +58,7 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 	switch {
 	case size == 0:
 		err = b.copyEmpty(ctx, dst, head, meta, o.IfNotExist)
-	case o.IfNotExist || o.ContentOnly || size > copyPart: // a plain copy would take the tags along
+	case o.IfNotExist || o.ContentOnly || size > copyPart: // a plain copy would include the tags
 		err = b.copyParts(ctx, dst, from, head, meta, o.IfNotExist)
 	default:
 		var out *s3.CopyObjectOutput
@@ -69,24 +70,26 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 			ServerSideEncryption: b.sse, SSEKMSKeyId: b.kmsKey,
 		})
 		if err = sourceChanged(err); err == nil && (out.CopyObjectResult == nil || out.CopyObjectResult.ETag == nil) {
-			// A service that doesn't know the request took it for a plain PUT.
+			// The service does not support this request and handled it as a
+			// plain PUT.
 			err = errNoCopy("CopyObject")
 		}
 	}
 	return b.mapWrite(ctx, err)
 }
 
-// errNoCopy is the error of a service that answered a copy without its result:
-// it stored the empty body of the request, or nothing.
+// errNoCopy is the error for a response to a copy request without its result.
+// The service stored the empty body of the request, or nothing.
 func errNoCopy(request string) error {
 	return fmt.Errorf("%w: the service answered %s without a result, so that it doesn't know this request", errors.ErrUnsupported, request)
 }
 
-// sourceChanged gives the error of a request whose only condition is that the
-// source is still the same its meaning.
+// sourceChanged maps the error of a request with the unchanged source as its
+// only condition.
 func sourceChanged(err error) error {
 	if code(err) == "PreconditionFailed" {
-		// Without the original, which would read as "the key is taken".
+		// Do not wrap the original error, because it would be mapped to "key
+		// exists".
 		return driver.ErrReplaced
 	}
 	return err
@@ -127,8 +130,8 @@ func (b *bucket) copyParts(ctx context.Context, dst, from string, head *s3.HeadO
 	return u.finish(ctx, ifNotExist, err)
 }
 
-// Received implements [driver.Bucket]. What lies in an archive would have to be
-// restored first.
+// Received implements [driver.Bucket]. It refuses archived objects, because
+// they would have to be restored first.
 func (b *bucket) Received(ctx context.Context, key string) (*blob.Attributes, error) {
 	head, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: &key})
 	if err != nil {

@@ -1,6 +1,7 @@
 package s3store
 
-// What the service's errors mean. Its codes say more than the Go CDK passes on.
+// This file maps the errors of the service. Its codes are more precise than the
+// error codes of the Go CDK.
 
 import (
 	"context"
@@ -16,16 +17,17 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// kinds are what the codes of S3 stand for. That a bucket is missing is not that
-// an object is: nothing can be concluded from it.
+// kinds maps the error codes of S3 to the contract. A missing bucket is
+// different from a missing object, because it proves nothing about the object.
 var kinds = map[string]error{
 	"NoSuchBucket": driver.ErrNoBucket,
 
 	"NoSuchKey": fs.ErrNotExist,
-	"NotFound":  fs.ErrNotExist, // the answer to HEAD
+	"NotFound":  fs.ErrNotExist, // response to HEAD
 
 	"PreconditionFailed": fs.ErrExist,
-	// Of services that keep objects in folders: a key may not lie below another.
+	// From services that store objects in folders: no key can be below another
+	// key.
 	"ExistingObjectIsDirectory": fs.ErrExist,
 	"ObjectParentIsFile":        fs.ErrExist,
 
@@ -35,7 +37,7 @@ var kinds = map[string]error{
 	"ExpiredToken":          fs.ErrPermission,
 	"Forbidden":             fs.ErrPermission,
 	"InvalidAccessKeyId":    fs.ErrPermission,
-	"InvalidObjectState":    fs.ErrPermission, // archived: to be restored first
+	"InvalidObjectState":    fs.ErrPermission, // archived: must be restored first
 	"InvalidSecurity":       fs.ErrPermission,
 	"InvalidToken":          fs.ErrPermission,
 	"KMS.DisabledException": fs.ErrPermission,
@@ -43,7 +45,7 @@ var kinds = map[string]error{
 	"RequestTimeTooSkewed":  fs.ErrPermission,
 	"SignatureDoesNotMatch": fs.ErrPermission,
 	"UnauthorizedAccess":    fs.ErrPermission,
-	"XAdminUserNotFound":    fs.ErrPermission, // of versitygw
+	"XAdminUserNotFound":    fs.ErrPermission, // from versitygw
 
 	"BadDigest":                   driver.ErrChecksum,
 	"InvalidDigest":               driver.ErrChecksum,
@@ -76,9 +78,9 @@ func (b *bucket) mapError(err error) error {
 	return provider.MapCode(err)
 }
 
-// missing returns the error of a request about one object. The response to HEAD
-// has no body, so that a missing bucket looks like a missing object: if the
-// service says no more than "not found", the bucket is asked for.
+// missing returns the error of a request for one object. The response to HEAD
+// has no body, so a missing bucket looks like a missing object. If the response
+// is just "not found", missing checks whether the bucket exists.
 func (b *bucket) missing(ctx context.Context, err error) error {
 	mapped := b.mapError(err)
 	if !errors.Is(mapped, fs.ErrNotExist) || code(err) == "NoSuchKey" {
@@ -90,8 +92,9 @@ func (b *bucket) missing(ctx context.Context, err error) error {
 	return mapped
 }
 
-// findBucket returns nil if the bucket exists. Credentials that may list it may
-// most often ask for its head too, which costs less.
+// findBucket returns nil if the bucket exists. It sends HEAD first, which costs
+// less than a listing. Most credentials that permit the listing permit HEAD
+// too.
 func (b *bucket) findBucket(ctx context.Context) error {
 	_, err := b.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &b.name})
 	if err == nil {
@@ -100,10 +103,10 @@ func (b *bucket) findBucket(ctx context.Context) error {
 	if errors.Is(b.mapError(err), fs.ErrNotExist) {
 		return provider.As(driver.ErrNoBucket, errors.New("the service has no bucket of this name"))
 	}
-	return b.mapError(b.list(ctx)) // whose response has a body
+	return b.mapError(b.list(ctx)) // this response has a body
 }
 
-// code returns the service's word for err, or "".
+// code returns the error code of the service, or "".
 func code(err error) string {
 	if ae := smithy.APIError(nil); errors.As(err, &ae) {
 		return ae.ErrorCode()

@@ -1,8 +1,8 @@
 package s3store
 
-// This file tracks whether the service honors create-only writes. Amazon's S3 honors
-// If-None-Match. Services that speak its protocol may ignore it, which nothing
-// but a try can show.
+// This file tracks whether the service supports create-only writes. Amazon S3
+// supports If-None-Match. Compatible services may ignore it, and only a test
+// can show this.
 
 import (
 	"context"
@@ -54,10 +54,10 @@ func (b *bucket) ObserveCreateOnly(honored bool) {
 	}
 }
 
-// refuseTaken looks whether a key is taken, where the service is not known to
-// refuse a create-only write itself. Store.Check tries that, and nothing is to
-// keep it from doing so. meta is that of the object to be written, which may be
-// there from an earlier try.
+// refuseTaken checks whether a key exists, unless the service is known to
+// refuse create-only writes itself. It skips the test objects of Store.Check,
+// because Check tests the service. meta is the metadata of the new object. An
+// earlier attempt may have already stored the object.
 func (b *bucket) refuseTaken(ctx context.Context, key string, meta map[string]string, ifNotExist bool) error {
 	if !ifNotExist || b.exact.Load() == holds || strings.HasPrefix(key, keyrule.Private+"/check/") {
 		return nil
@@ -65,12 +65,12 @@ func (b *bucket) refuseTaken(ctx context.Context, key string, meta map[string]st
 	head, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: &key})
 	if err == nil {
 		if sameOperation(head.Metadata, meta) {
-			return nil // the service says what became of it
+			return nil // the service reports the outcome
 		}
 		return provider.As(fs.ErrExist, errors.New("the key is taken"))
 	}
 	if err = b.mapError(err); errors.Is(err, fs.ErrNotExist) {
-		return nil // and if the bucket is missing, the write says so
+		return nil // if the bucket is missing, the write reports it
 	}
 	return err
 }

@@ -1,7 +1,7 @@
 package s3store
 
-// Multipart uploads: their life, their end when something fails, and how one
-// that a killed process left is told from one that is only slow.
+// This file implements multipart uploads: running them, ending them after a
+// failure, and distinguishing an upload of a killed process from a slow one.
 
 import (
 	"bytes"
@@ -25,13 +25,13 @@ import (
 
 const abortTimeout = 15 * time.Second
 
-// beatParts are the numbers of the parts that show, in turn, that a writer lives.
-// Of two one is always there: a part that is being written anew is missing from
-// the listings of some services meanwhile.
+// beatParts are the numbers of the two parts that a live writer sends in turn.
+// One of them is always listed: some services omit a part from listings while
+// it is being replaced.
 var beatParts = [2]int32{maxParts + 1, maxParts + 2}
 
-// upload is a multipart upload that is running. Its methods are not safe for
-// concurrent use.
+// upload is a running multipart upload. Its methods are not safe for concurrent
+// use.
 type upload struct {
 	b    *bucket
 	key  *string
@@ -40,14 +40,15 @@ type upload struct {
 
 	mu       sync.Mutex
 	lastSent time.Time
-	ended    chan struct{} // closed when no beat is to begin any more
+	ended    chan struct{} // closed when no further beat may begin
 	beats    sync.WaitGroup
 }
 
 func (b *bucket) startUpload(ctx context.Context, in *s3.CreateMultipartUploadInput) (*upload, error) {
 	out, err := b.client.CreateMultipartUpload(ctx, in)
 	if unanswered(err) || err == nil && tries(out.ResultMetadata) > 1 {
-		// A try that got no answer may have begun an upload that nobody knows.
+		// An attempt without a response may have created an upload with an
+		// unknown ID.
 		b.sweepLater(*in.Key)
 	}
 	if err != nil {
@@ -116,8 +117,8 @@ func (u *upload) sent() {
 	u.mu.Unlock()
 }
 
-// beat shows, while nothing else is sent because the source is slow, that the
-// writer lives: it sends a part that never becomes part of the object.
+// beat sends a part, which never belongs to the object, while a slow source
+// sends nothing else. It shows other processes that the writer is alive.
 func (u *upload) beat(ctx context.Context) {
 	pause := u.b.opts.StaleAfter / 3
 	tick := time.NewTicker(pause / 2)
@@ -134,9 +135,10 @@ func (u *upload) beat(ctx context.Context) {
 		quiet := time.Since(u.lastSent)
 		u.mu.Unlock()
 		if quiet >= pause/2 {
-			// It is not cut off: a part that comes in when the upload has ended
-			// may bring it back. If it fails, the next one may not; if none
-			// succeeds, the upload is swept and its writer gets an error.
+			// Do not cancel this request with ctx: a part that arrives after
+			// the end of the upload may restore it. If this beat fails, the
+			// next one may succeed. If none succeeds, the upload is swept and
+			// its writer gets an error.
 			once, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
 			_, _ = u.putNumber(once, beatParts[n%len(beatParts)], []byte{0})
 			cancel()
@@ -145,7 +147,8 @@ func (u *upload) beat(ctx context.Context) {
 	}
 }
 
-// finish makes the object appear, or aborts the upload if there is a cause to.
+// finish completes the upload, and the object appears. If cause is not nil,
+// finish aborts the upload.
 func (u *upload) finish(ctx context.Context, ifNotExist bool, cause error) error {
 	close(u.ended)
 	u.beats.Wait()
@@ -182,8 +185,8 @@ func (b *bucket) abort(ctx context.Context, key, id *string) error {
 	return err
 }
 
-// Sweep implements [driver.Bucket]: it aborts the multipart uploads of key on
-// which nothing was sent for Options.StaleAfter, by the service's own clock.
+// Sweep implements [driver.Bucket]. It aborts the multipart uploads of key
+// without a new part for Options.StaleAfter, by the clock of the service.
 func (b *bucket) Sweep(ctx context.Context, key string) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -213,8 +216,8 @@ func (b *bucket) Sweep(ctx context.Context, key string) error {
 	return nil
 }
 
-// sweepLater sweeps key when what has been begun there until now is stale, unless
-// the bucket is closed before.
+// sweepLater sweeps key as soon as all uploads begun so far are stale, unless
+// the bucket is closed first.
 func (b *bucket) sweepLater(key string) {
 	b.later.Lock()
 	defer b.later.Unlock()
@@ -224,7 +227,7 @@ func (b *bucket) sweepLater(key string) {
 	if b.later.timers == nil {
 		b.later.timers = make(map[string]*time.Timer)
 	}
-	wait := b.opts.StaleAfter + 2*time.Second // the service's times may be whole seconds
+	wait := b.opts.StaleAfter + 2*time.Second // the service may round times to seconds
 	if t := b.later.timers[key]; t != nil {
 		t.Reset(wait)
 		return
@@ -233,11 +236,11 @@ func (b *bucket) sweepLater(key string) {
 		b.later.Lock()
 		delete(b.later.timers, key)
 		b.later.Unlock()
-		_ = b.Sweep(context.Background(), key) // what it can't abort is left to the bucket's lifecycle rule
+		_ = b.Sweep(context.Background(), key) // uploads it cannot abort are left to the bucket's lifecycle rule
 	})
 }
 
-// endLater ends what sweepLater has begun.
+// endLater cancels all calls scheduled by sweepLater.
 func (b *bucket) endLater() {
 	b.later.Lock()
 	defer b.later.Unlock()
@@ -248,7 +251,8 @@ func (b *bucket) endLater() {
 	clear(b.later.timers)
 }
 
-// unanswered reports whether a request failed without an answer that says so.
+// unanswered reports whether a request failed without a response, or with a
+// server error.
 func unanswered(err error) bool {
 	var re *awshttp.ResponseError
 	if errors.As(err, &re) && re.HTTPStatusCode() != 0 {
@@ -257,13 +261,13 @@ func unanswered(err error) bool {
 	return err != nil
 }
 
-// tries returns how often a request was sent.
+// tries returns the number of attempts of a request.
 func tries(m middleware.Metadata) int {
 	r, _ := retry.GetAttemptResults(m)
 	return len(r.Results)
 }
 
-// lastSent returns when the last part of an upload came in.
+// lastSent returns the time of the last part of an upload.
 func (b *bucket) lastSent(ctx context.Context, u types.MultipartUpload) (time.Time, error) {
 	last := aws.ToTime(u.Initiated)
 	pages := s3.NewListPartsPaginator(b.client, &s3.ListPartsInput{Bucket: &b.name, Key: u.Key, UploadId: u.UploadId})
@@ -281,7 +285,7 @@ func (b *bucket) lastSent(ctx context.Context, u types.MultipartUpload) (time.Ti
 	return last, nil
 }
 
-// serverTime returns the service's idea of now.
+// serverTime returns the current time of the service.
 func serverTime(m middleware.Metadata) time.Time {
 	if t, ok := awsmiddleware.GetServerTime(m); ok {
 		return t

@@ -1,6 +1,7 @@
 package s3store
 
-// Options, the client, and what is checked when a bucket is opened.
+// This file contains the options and the client, and checks a bucket when it is
+// opened.
 
 import (
 	"context"
@@ -26,47 +27,60 @@ import (
 	"github.com/blobtrail/blobtrail/secret"
 )
 
-// Options describe a bucket. Only Bucket is required.
+// Options configures [Open]. Only Bucket is required. Open refuses
+// contradictory options.
 type Options struct {
+	// Bucket is the name of the bucket.
 	Bucket string
-	// Region is the bucket's. Empty: of the AWS configuration, or us-east-1.
+	// Region is the region of the bucket. Empty means the region of the AWS
+	// configuration, or us-east-1.
 	Region string
 
-	// AccessKey and SecretKey are explicit credentials: both or neither. Neither
-	// means those of Config, or of the AWS default chain. SessionToken belongs
-	// to temporary ones.
+	// AccessKey and SecretKey are explicit credentials. Set both or neither. If
+	// neither is set, the credentials of Config or of the AWS default chain are
+	// used. SessionToken is required for temporary credentials and is set only
+	// with both keys.
 	AccessKey, SecretKey, SessionToken secret.Text
 
-	// Endpoint is the address of a service other than Amazon's, such as
-	// https://minio.internal:9000.
+	// Endpoint is the address of a service other than Amazon S3, such as
+	// https://minio.internal:9000. Empty means Amazon S3, or the endpoint of
+	// Config.
 	Endpoint string
-	// PublicEndpoint is the address that links are made for. Empty: Endpoint.
+	// PublicEndpoint is the address in links, if clients use another address
+	// than the program. Empty means Endpoint.
 	PublicEndpoint string
-	// UsePathStyle puts the bucket into the path rather than into the host, as
-	// most services other than Amazon's want it.
+	// UsePathStyle puts the bucket name into the path of a URL instead of the
+	// host. Most services other than Amazon S3 require it. The default is
+	// false.
 	UsePathStyle bool
 
-	// Encryption is what the service is asked to encrypt with: "AES256" (also
-	// the meaning of ""), "aws:kms", "aws:kms:dsse", or "none".
+	// Encryption is the server-side encryption to request: "AES256", "aws:kms",
+	// "aws:kms:dsse", or "none". Empty means AES256. The service enforces it.
 	Encryption string
-	// KMSKeyID is the key for aws:kms. Empty: the account's default key.
+	// KMSKeyID is the ID of the key for aws:kms and aws:kms:dsse. Empty means
+	// the default key of the account. Open refuses it with other encryptions.
 	KMSKeyID string
 
-	// Create makes the bucket if it is missing.
+	// Create creates the bucket if it does not exist. If false, Open fails for
+	// a missing bucket.
 	Create bool
 
-	// StallTimeout is the longest time without progress before a request fails.
-	// 0: a minute.
+	// StallTimeout limits the time without progress on a connection. After it,
+	// a request fails. Zero means 1 minute. It never limits the duration of an
+	// active transfer.
 	StallTimeout time.Duration
-	// Transport replaces the HTTP transport, for proxies and private
-	// certificates. StallTimeout then does not apply and must be 0.
+	// Transport replaces the HTTP transport, for example for a proxy or private
+	// certificates. It has its own timeouts, so StallTimeout must be 0. Nil
+	// means the default transport.
 	Transport http.RoundTripper
-	// StaleAfter is how long a multipart upload must have been silent before
-	// Sweep takes its writer for dead. A living writer sends something every
-	// third of that, so all processes must have the same value. 0: 45 seconds.
+	// StaleAfter is the time without a new part after which Sweep considers the
+	// writer of a multipart upload dead. Zero means 45 seconds. A live writer
+	// sends something at least every third of StaleAfter, so use the same value
+	// in all processes.
 	StaleAfter time.Duration
 
-	// Config is the AWS configuration to start from. Nil: the default one.
+	// Config is the AWS configuration to use. Region and the explicit
+	// credentials override it. Nil means the default configuration.
 	Config *aws.Config
 
 	accelerate, disableHTTPS bool
@@ -74,20 +88,20 @@ type Options struct {
 
 const defaultStaleAfter = 45 * time.Second
 
-// bucket adds to the Go CDK's s3blob what it lacks.
+// bucket extends s3blob of the Go CDK by the missing guarantees.
 type bucket struct {
 	driver.Bucket
 	client *s3.Client
 	name   string
 	opts   Options
-	sse    types.ServerSideEncryption // "": not asked for
+	sse    types.ServerSideEncryption // "" requests no encryption
 	kmsKey *string
-	sum    bool // send checksums beside the signed hash
+	sum    bool // send checksums in addition to the signed hash
 	signer *linkSigner
 	parts  provider.Buffers
-	there  cloudhttp.Shared // asks whether the bucket exists
-	made   bool             // by opening it
-	exact  atomic.Int32     // whether the service honors create-only writes: unknown, holds or ignored
+	there  cloudhttp.Shared // checks whether the bucket exists
+	made   bool             // created by Open
+	exact  atomic.Int32     // whether the service supports create-only writes: unknown, holds or ignored
 	later  struct {
 		sync.Mutex
 		timers map[string]*time.Timer // by key
@@ -104,8 +118,9 @@ func (b *bucket) Close() error {
 	return err
 }
 
-// Open opens a bucket, and checks within 5 seconds that it is there and that the
-// credentials may use it.
+// Open opens a bucket. It checks that the bucket exists and that the
+// credentials permit listing it. The check takes at most 5 seconds. The caller
+// closes the bucket.
 func Open(ctx context.Context, o *Options) (driver.Bucket, error) {
 	if o == nil || o.Bucket == "" {
 		return nil, errors.New("s3: no bucket named: want s3://bucket or Options.Bucket")
@@ -122,7 +137,8 @@ func Open(ctx context.Context, o *Options) (driver.Bucket, error) {
 	return b, nil
 }
 
-// check returns an error that names an option which is wrong, or would be ignored.
+// check returns an error that names a wrong option, or one that would be
+// ignored.
 func (o *Options) check() error {
 	switch {
 	case !o.SessionToken.IsZero() && o.AccessKey.IsZero():
@@ -251,8 +267,8 @@ func awsConfig(ctx context.Context, o *Options, client *http.Client) (aws.Config
 	case o.AccessKey.IsZero() != o.SecretKey.IsZero():
 		return cfg, errors.New("an access key without its secret key, or the reverse: give both, or neither for the default credentials")
 	case !o.AccessKey.IsZero():
-		// A function, so that printing the client does not reveal them. Static
-		// credentials need no cache.
+		// Use a function, so that printing the client does not reveal the
+		// credentials. Static credentials need no cache.
 		cfg.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{
 				AccessKeyID: o.AccessKey.Reveal(), SecretAccessKey: o.SecretKey.Reveal(), SessionToken: o.SessionToken.Reveal(), Source: "s3store.Options",
@@ -263,9 +279,9 @@ func awsConfig(ctx context.Context, o *Options, client *http.Client) (aws.Config
 	return cfg, nil
 }
 
-// check finds out whether the bucket can be used, and makes it if asked to. It
-// lists rather than asks for the head, because an answer to HEAD has no room
-// for the reason of a refusal.
+// check determines whether the bucket can be used. If Options.Create is set, it
+// creates a missing bucket. It lists the bucket instead of sending HEAD,
+// because a response to HEAD cannot contain the reason of a refusal.
 func (b *bucket) check(ctx context.Context) error {
 	err := b.list(ctx)
 	if code(err) == "NoSuchBucket" && b.opts.Create {
@@ -295,7 +311,7 @@ func (b *bucket) check(ctx context.Context) error {
 // Fresh implements [provider.Fresh].
 func (b *bucket) Fresh() (bool, string) { return b.made, cloud.MakeByHand }
 
-// Undo implements [provider.Fresh]. The service removes empty buckets only.
+// Undo implements [provider.Fresh]. The service deletes only empty buckets.
 func (b *bucket) Undo(ctx context.Context) error {
 	if !b.made {
 		return nil
@@ -311,14 +327,14 @@ func (b *bucket) list(ctx context.Context) error {
 
 func (b *bucket) create(ctx context.Context) error {
 	in := &s3.CreateBucketInput{Bucket: &b.name}
-	// The first region is the only one that must not be named.
+	// The request must not name this region; it must name every other region.
 	if region := b.client.Options().Region; region != "us-east-1" && b.opts.Endpoint == "" {
 		in.CreateBucketConfiguration = &types.CreateBucketConfiguration{LocationConstraint: types.BucketLocationConstraint(region)}
 	}
 	_, err := b.client.CreateBucket(ctx, in)
 	switch code(err) {
 	case "BucketAlreadyOwnedByYou":
-		return nil // another process was quicker
+		return nil // another process created it first
 	case "BucketAlreadyExists":
 		return errors.New("the name is taken by another account")
 	}

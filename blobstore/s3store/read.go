@@ -1,6 +1,6 @@
 package s3store
 
-// Reading and deleting.
+// This file implements reading, listing and deleting.
 
 import (
 	"context"
@@ -21,8 +21,8 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// Read implements [driver.Bucket]. One request brings the content and all that
-// there is to know about it.
+// Read implements [driver.Bucket]. One request returns both the content and all
+// attributes.
 func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*driver.Reader, error) {
 	in := &s3.GetObjectInput{Bucket: &b.name, Key: &key}
 	switch {
@@ -37,7 +37,7 @@ func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*d
 	}
 	out, err := b.client.GetObject(ctx, in)
 	if err = b.missing(ctx, err); errors.Is(err, driver.ErrRange) {
-		// There is nothing at the very end of an object, which is no error.
+		// The range at the end of an object is empty, but not an error.
 		return cloud.ReadNothing(ctx, b, key, offset)
 	}
 	if err != nil {
@@ -81,15 +81,15 @@ func (b *bucket) Attributes(ctx context.Context, key string) (*blob.Attributes, 
 
 var errNoSize = errors.New("the service did not say how large the object is")
 
-// body gives its errors their meaning, and goes on where the connection was cut,
-// as long as the object is still the same.
+// body maps the errors of a download. If the connection breaks, body resumes
+// the download as long as the object is the same.
 type body struct {
 	io.ReadCloser
 	b        *bucket
 	ctx      context.Context
 	key      string
 	etag     *string
-	at, left int64 // what is to be read
+	at, left int64 // position and number of remaining bytes
 	resumed  int
 }
 
@@ -109,7 +109,7 @@ func (r *body) Read(p []byte) (int, error) {
 	return n, r.b.mapError(err)
 }
 
-// resume opens the rest.
+// resume requests the remaining bytes.
 func (r *body) resume() error {
 	r.resumed++
 	out, err := r.b.client.GetObject(r.ctx, &s3.GetObjectInput{
@@ -126,7 +126,7 @@ func (r *body) resume() error {
 func md5Of(etag *string) []byte {
 	sum, err := hex.DecodeString(strings.Trim(aws.ToString(etag), `"`))
 	if err != nil || len(sum) != 16 {
-		return nil // not an MD5: the object was uploaded in parts, or is encrypted
+		return nil // not an MD5: uploaded in parts, or encrypted
 	}
 	return sum
 }
@@ -144,10 +144,11 @@ func (b *bucket) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.
 	return provider.List(ctx, b.Blob(), o, b.mapError)
 }
 
-// Delete implements [driver.Bucket]. S3 deletes what is not there without a
-// word, so that has to be asked first. In a bucket with versions the object is
-// hidden behind a marker. The condition is not sent along: some services refuse
-// it, others ignore it, and an ETag may be of the content alone.
+// Delete implements [driver.Bucket]. S3 reports success for a missing object,
+// so Delete first checks whether the object exists. In a bucket with
+// versioning, S3 hides the object behind a delete marker. Delete does not send
+// the condition to the service: some services refuse it, others ignore it, and
+// the ETag may cover only the content.
 func (b *bucket) Delete(ctx context.Context, key string, o *driver.DeleteOptions) error {
 	head, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: &key})
 	if err != nil {

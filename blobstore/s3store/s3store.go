@@ -1,65 +1,83 @@
-// Package s3store is the provider of Amazon S3 and of services that speak its
-// protocol, such as MinIO.
+// Package s3store is the provider of Amazon S3 and of compatible services, such
+// as MinIO:
 //
 //	s3://bucket?region=eu-central-1
 //	s3://bucket?region=us-east-1&endpoint=https://minio.internal:9000&use_path_style=true
 //
-// It takes the URLs of the Go CDK's s3blob, with these parameters: region,
-// endpoint, use_path_style, profile, role, anonymous, dualstack, fips,
-// accelerate, disable_https, rate_limiter_capacity,
-// request_checksum_calculation, response_checksum_validation, ssetype and
-// kmskeyid, and these of its own:
+// # Parameters
 //
-//	create=true        make the bucket if it is missing
-//	sse                AES256 (the default), aws:kms, aws:kms:dsse, or none
-//	kms_key_id         the key for aws:kms; without it the account's default key
-//	public_endpoint    the address for links, if clients reach the service by another
-//	stall_timeout      how long a connection may stand still, such as 30s; 1m by default
-//	stale_after        see Options.StaleAfter
+// The following parameters have the meaning of the [Options] in parentheses.
+// Giving one of them twice is an error.
 //
-// Credentials come from the AWS default chain (environment, shared files,
-// containers, instance roles); [Open] takes explicit ones. There is no parameter
-// for a secret, since URLs end up in logs.
+//	create=true        create the bucket if it does not exist (Create)
+//	endpoint           address of the service (Endpoint)
+//	public_endpoint    address in links (PublicEndpoint)
+//	use_path_style     bucket name in the path (UsePathStyle)
+//	sse                AES256 (default), aws:kms, aws:kms:dsse or none (Encryption)
+//	kms_key_id         key for aws:kms; by default that of the account (KMSKeyID)
+//	stall_timeout      such as 30s; 1m by default (StallTimeout)
+//	stale_after        such as 60s; 45s by default (StaleAfter)
 //
-// # What is needed
+// The URL also accepts these parameters of the Go CDK's s3blob: region,
+// profile, role, anonymous, dualstack, fips, accelerate, disable_https,
+// rate_limiter_capacity, request_checksum_calculation,
+// response_checksum_validation, ssetype and kmskeyid. An unknown parameter is
+// an error.
 //
-// The credentials need s3:ListBucket and s3:ListBucketMultipartUploads on the
-// bucket, and s3:GetObject, s3:PutObject, s3:DeleteObject,
-// s3:AbortMultipartUpload and s3:ListMultipartUploadParts on its objects; with
-// aws:kms also kms:GenerateDataKey and kms:Decrypt. Without s3:ListBucket, S3
-// answers "forbidden" for objects that do not exist, so opening insists on it.
+// # Credentials
+//
+// Credentials come from the AWS default chain: environment, shared files,
+// containers or instance roles. [Open] accepts explicit credentials. No
+// parameter accepts a secret, because URLs appear in logs.
+//
+// The credentials need these permissions:
+//
+//   - on the bucket: s3:ListBucket and s3:ListBucketMultipartUploads
+//   - on its objects: s3:GetObject, s3:PutObject, s3:DeleteObject,
+//     s3:AbortMultipartUpload and s3:ListMultipartUploadParts
+//   - with aws:kms, also kms:GenerateDataKey and kms:Decrypt
+//
+// Without s3:ListBucket, S3 responds "forbidden" for missing objects. Opening a
+// bucket therefore fails without this permission.
 //
 // # Encryption
 //
-// Every write, copy and signed upload asks for server-side encryption. A service
-// that does not encrypt either refuses that (then say sse=none) or, as versitygw
-// does, ignores it.
+// Every write, copy and signed upload requests server-side encryption. A
+// service without encryption refuses the request or, like versitygw, ignores
+// the encryption. If it refuses, set sse=none.
 //
 // # Writes
 //
-// Content of a known size below 16 MiB, and any that ends within the first
-// 8 MiB, is one PUT request with its SHA-256 as checksum and in the metadata.
-// The rest is a multipart upload, one part of 8 to 16 MiB after the other, each
-// with its SHA-256; the metadata of such an object is fixed before its last byte
-// is known, so that its digest is with the object only if the caller knew it,
-// and otherwise in the trail alone. One write holds 8 MiB at most, 16 MiB where
-// the size is known and below that, and 24 MiB for objects beyond 39 GiB. An
-// object can have up to 156 GiB (117 GiB if its size is not known beforehand).
+// One PUT request stores content of a known size below 16 MiB, and content that
+// ends within the first 8 MiB. Its SHA-256 is sent as a checksum and stored in
+// the metadata.
 //
-// A write that fails aborts its multipart upload. One that the service began
-// without an answer is aborted when it is stale, and what a killed process left
-// is aborted by Reconcile; a lifecycle rule AbortIncompleteMultipartUpload does the
-// same for a program that never runs again.
+// A multipart upload stores other content, one part of 8 to 16 MiB after
+// another, each with its SHA-256. The metadata of such an object is fixed
+// before its last byte is read. The digest is therefore stored with the object
+// only if the caller knew it in advance. Otherwise it is recorded only in the
+// trail.
+//
+// A write holds at most 8 MiB in memory. It holds up to 16 MiB for a known size
+// below that, and 24 MiB for objects larger than 39 GiB. The maximum size of an
+// object is 156 GiB, or 117 GiB if the size is unknown.
+//
+// A failed write aborts its multipart upload. If the service began one without
+// responding, it is aborted once it is stale. Reconcile aborts the uploads of
+// killed processes. For a program that never runs again, use the lifecycle rule
+// AbortIncompleteMultipartUpload.
 //
 // # Links
 //
-// S3 itself enforces method, expiry (at most 7 days), content type, exact length,
-// SHA-256 and create-only, as signed headers. A limit of the length needs a POST
-// form, which cannot be create-only. Links signed with temporary credentials end
-// with those. The grant id is the signed parameter "x-blobtrail-grant", which
-// the service's access logs show.
+// S3 itself enforces method, expiry (at most 7 days), content type, exact
+// length, SHA-256 and create-only, as signed headers. A maximum length needs a
+// POST form, and a form cannot be create-only. A link signed with temporary
+// credentials expires with them. The access logs of the service show the grant
+// ID, as the signed parameter "x-blobtrail-grant".
 //
-// Import it for its side effect:
+// # Import
+//
+// Import the package for its side effect:
 //
 //	import _ "github.com/blobtrail/blobtrail/blobstore/s3store"
 package s3store
@@ -91,15 +109,16 @@ func init() {
 	}, "AccessKey", "SecretKey")
 }
 
-// parse returns the options that a URL stands for.
+// parse returns the options of a URL.
 func parse(ctx context.Context, u *url.URL) (*Options, error) {
 	if err := provider.CheckURL(u, "s3://bucket", "the environment or by s3store.Open"); err != nil {
 		return nil, err
 	}
 	o := &Options{Bucket: u.Host}
 	var (
-		encryption, key      string // the names of the Go CDK
-		pathStyle, immutable bool   // too; the latter: the bucket is not made part of the host
+		encryption, key string // the names of the Go CDK
+		// hostname_immutable also keeps the bucket name out of the host.
+		pathStyle, immutable bool
 	)
 	q, err := provider.Parameters(u.Query(), map[string]any{
 		"create": &o.Create, "endpoint": &o.Endpoint, "public_endpoint": &o.PublicEndpoint, "stall_timeout": &o.StallTimeout, "stale_after": &o.StaleAfter,

@@ -1,7 +1,8 @@
 package s3store
 
-// Links. The SDK's presigner runs the whole middleware of a request for each
-// URL; here the endpoint is resolved once and only the signature is computed.
+// This file implements links. The presigner of the SDK runs all middleware of a
+// request for each URL. This code resolves the endpoint once and only computes
+// the signature.
 
 import (
 	"context"
@@ -38,8 +39,8 @@ type linkSigner struct {
 	base    *url.URL // of the bucket, without a slash at the end
 	region  string
 	service string
-	headers http.Header // that every upload must have
-	reason  string      // why it can't sign; empty: it can
+	headers http.Header // required for every upload
+	reason  string      // why it cannot sign; empty if it can
 }
 
 func newLinkSigner(ctx context.Context, client *s3.Client, o *Options) (*linkSigner, error) {
@@ -86,9 +87,9 @@ func newLinkSigner(ctx context.Context, client *s3.Client, o *Options) (*linkSig
 	return s, nil
 }
 
-// use takes what the endpoint says about signing for it.
+// use applies the signing properties of the endpoint.
 func (s *linkSigner) use(scheme *smithyauth.Option) {
-	if scheme.SchemeID != "sigv4" && scheme.SchemeID != smithyauth.SchemeIDSigV4 { // the endpoint rules have short names
+	if scheme.SchemeID != "sigv4" && scheme.SchemeID != smithyauth.SchemeIDSigV4 { // the endpoint rules use short names
 		s.reason = "links to this kind of bucket can't be signed"
 		return
 	}
@@ -165,7 +166,7 @@ func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions
 	if err != nil {
 		return nil, fmt.Errorf("can't sign: %w", err)
 	}
-	header.Del("Host") // which the client takes from the URL
+	header.Del("Host") // the client takes it from the URL
 	return &driver.SignedURL{URL: signed, Method: o.Method, Header: header}, nil
 }
 
@@ -183,7 +184,7 @@ func (s *linkSigner) url(key string) *url.URL {
 	return &u
 }
 
-// constrain gives an upload the headers that it must have to fit the signature.
+// constrain sets the headers that the signature requires of an upload.
 func (s *linkSigner) constrain(req *http.Request, o *driver.SignOptions) error {
 	for k, v := range s.headers {
 		req.Header[k] = v
@@ -195,7 +196,8 @@ func (s *linkSigner) constrain(req *http.Request, o *driver.SignOptions) error {
 			return fmt.Errorf("a length of %d bytes", *o.Size)
 		}
 		if *o.Size == 0 && sum == nil {
-			// A length of zero can't be signed; the digest of nothing can.
+			// A length of zero cannot be signed. The digest of empty content
+			// can.
 			nothing := sha256.Sum256(nil)
 			sum = nothing[:]
 		}
@@ -219,8 +221,8 @@ func (s *linkSigner) constrain(req *http.Request, o *driver.SignOptions) error {
 	return nil
 }
 
-// form makes an upload by POST, whose policy is the only thing on S3 that can
-// hold a limit of the length.
+// form creates an upload by POST. On S3, only the policy of a form can limit
+// the length.
 func (s *linkSigner) form(creds aws.Credentials, key string, o *driver.SignOptions, now time.Time) (*driver.SignedURL, error) {
 	if o.IfNotExist || o.SHA256 != nil {
 		return nil, fmt.Errorf("%w: on S3 a limit of the length can't go together with create-only or a SHA-256: give the exact length", errors.ErrUnsupported)

@@ -1,8 +1,8 @@
 package s3store
 
-// Writing. The Go CDK's s3blob hands everything to the SDK's transfer manager,
-// which buffers up to 64 MiB for each upload and strands multipart uploads that
-// are cancelled; here one buffer is filled and sent at a time.
+// This file implements writes. s3blob of the Go CDK uses the transfer manager
+// of the SDK, which buffers up to 64 MiB for each upload and does not abort a
+// canceled multipart upload. This code fills and sends one buffer at a time.
 
 import (
 	"bytes"
@@ -27,12 +27,16 @@ import (
 )
 
 const (
-	partBytes    = 8 << 20 // of a part, and the most that is sent as one request if the size is not known
+	// partBytes is the size of a part, and the limit of a single request if the
+	// size is unknown.
+	partBytes    = 8 << 20
 	maxPartBytes = 16 << 20
-	maxOnePut    = 16 << 20 // known sizes below it are one request
-	hashAgain    = 8 << 10  // up to which the SDK hashes once more in less time than it takes to tell it the hash
-	maxParts     = 9_998    // two less than the service allows: see beatParts
-	growAfter    = 5_000    // parts, after which those of an upload of unknown size get larger
+	maxOnePut    = 16 << 20 // a known size below this limit needs one request
+	// hashAgain is the size up to which a second hash by the SDK is faster than
+	// passing it the hash.
+	hashAgain = 8 << 10
+	maxParts  = 9_998 // two less than the limit of the service; see beatParts
+	growAfter = 5_000 // number of parts before larger ones are used, if the size is unknown
 )
 
 // Write implements [driver.Bucket].
@@ -65,7 +69,7 @@ func (b *bucket) Write(ctx context.Context, key string, r io.Reader, o *driver.W
 	return b.mapWrite(ctx, err)
 }
 
-// mapWrite is mapError for what ctx may have ended.
+// mapWrite is like mapError, for an error that the end of ctx may have caused.
 func (b *bucket) mapWrite(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
 		return provider.As(context.Cause(ctx), b.mapError(err))
@@ -76,8 +80,8 @@ func (b *bucket) mapWrite(ctx context.Context, err error) error {
 	return b.mapError(err)
 }
 
-// head reads what can be sent as one request: all of it if whole is true,
-// otherwise the first part. The buffer is valid until release is called.
+// head reads the content to send in one request. If whole is false, it read
+// only the first part. The buffer is valid until release is called.
 func (b *bucket) head(src *provider.Source, size int64) (buf []byte, release func(), whole bool, err error) {
 	if size > partBytes && size < maxOnePut {
 		buf = make([]byte, size)
@@ -90,7 +94,8 @@ func (b *bucket) head(src *provider.Source, size int64) (buf []byte, release fun
 	return src.Head(provider.CopyBuffers, &b.parts)
 }
 
-// partSize returns the size of the parts of an upload; 0: as its number tells.
+// partSize returns the part size of an upload, or 0 if it depends on the number
+// of the part.
 func partSize(size int64) (int64, error) {
 	const mib = 1 << 20
 	if size < 0 {
@@ -103,7 +108,7 @@ func partSize(size int64) (int64, error) {
 	return part, nil
 }
 
-// putAll stores content that is all in memory with one request.
+// putAll stores content with one request.
 func (b *bucket) putAll(ctx context.Context, key string, content []byte, o *driver.WriteOptions, meta map[string]string) error {
 	sum := o.SHA256
 	if o.Final != nil {
@@ -145,28 +150,30 @@ func (b *bucket) putAll(ctx context.Context, key string, content []byte, o *driv
 	return err
 }
 
-// taken adds to the error of a create-only request without an answer that the key
-// is taken, if it is: a service that refuses the request before it has read the
-// content may close the connection, and its answer is lost with it.
+// taken returns cause, and adds fs.ErrExist if the key exists. cause is the
+// error of a create-only request without a response. A service may refuse such
+// a request before it has read the content and close the connection, which
+// loses the response.
 func (b *bucket) taken(ctx context.Context, key string, meta map[string]string, cause error) error {
 	head, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: &key})
 	if err != nil {
 		return cause
 	}
 	if sameOperation(head.Metadata, meta) {
-		return cause // it may be what the request stored
+		return cause // the request may have stored it
 	}
 	return provider.As(fs.ErrExist, cause)
 }
 
-// sameOperation reports whether two objects were written by one operation.
+// sameOperation reports whether both objects were written by the same
+// operation.
 func sameOperation(a, b map[string]string) bool {
 	op := cloudhttp.S3Name(provider.MetaOp)
 	return a[op] == b[op]
 }
 
-// withPayloadHash signs the digest that is known already, which saves the SDK
-// from computing it and lets the service check it.
+// withPayloadHash signs a known digest. The SDK does not compute it again, and
+// the service checks it.
 func withPayloadHash(sum []byte) func(*s3.Options) {
 	sha := hex.EncodeToString(sum)
 	return func(o *s3.Options) {
@@ -186,8 +193,8 @@ func optional(s string) *string {
 	return &s
 }
 
-// encodeMetadata escapes names and values as the Go CDK's s3blob does, which
-// reads them back.
+// encodeMetadata escapes names and values in the same way as s3blob of the Go
+// CDK, which reads them.
 func encodeMetadata(meta map[string]string) (map[string]string, error) {
 	m, total := make(map[string]string, len(meta)+1), 0
 	for k, v := range meta {
@@ -200,7 +207,8 @@ func encodeMetadata(meta map[string]string) (map[string]string, error) {
 	return m, nil
 }
 
-// putParts stores content as a multipart upload, whose first part is first.
+// putParts stores content as a multipart upload. first is the beginning of the
+// content.
 func (b *bucket) putParts(ctx context.Context, key string, first []byte, size int64, src *provider.Source, o *driver.WriteOptions, meta map[string]string) error {
 	in := &s3.CreateMultipartUploadInput{
 		Bucket: &b.name, Key: &key, ContentType: &o.ContentType, CacheControl: optional(o.CacheControl), Metadata: meta,
@@ -217,7 +225,7 @@ func (b *bucket) putParts(ctx context.Context, key string, first []byte, size in
 	return u.finish(ctx, o.IfNotExist, u.putAll(ctx, first, size, src))
 }
 
-// putAll sends the parts, the first of which, or its beginning, is in buf.
+// putAll sends all parts. buf contains the first part or its beginning.
 func (u *upload) putAll(ctx context.Context, buf []byte, size int64, src *provider.Source) error {
 	n := len(buf)
 	buf = buf[:cap(buf)]
