@@ -1,62 +1,83 @@
-// Package azurestore is the provider of Azure Blob Storage.
+// Package azurestore is the provider of Azure Blob Storage:
 //
 //	azblob://container
 //	azblob://container?storage_account=myaccount&create=true
 //
-// It takes the URLs of the Go CDK's azureblob, with these parameters:
-// storage_account, domain, protocol, cdn and localemu, and these of its own:
+// # Parameters
 //
-//	create=true        make the container if it is missing
-//	account_url        the address of the account, such as https://myaccount.blob.core.windows.net
-//	public_endpoint    the address of the account for links, if clients reach it by another
-//	stall_timeout      how long a connection may stand still, such as 30s; 1m by default
+// The following parameters have the meaning of the [Options] in parentheses:
 //
-// Credentials come from the environment, which is read each time that a bucket
-// is opened, in this order: AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY;
-// AZURE_STORAGE_SAS_TOKEN; AZURE_STORAGE_CONNECTION_STRING; else the default
-// chain of Azure (environment, workload or managed identity, command line), for
-// which the account must be named. [Open] takes explicit ones.
+//	create=true        create the container if it does not exist (Create)
+//	account_url        address of the account (AccountURL)
+//	public_endpoint    address of the account in links (PublicEndpoint)
+//	stall_timeout      such as 30s; 1m by default (StallTimeout)
 //
-// # What is needed
+// The URL also accepts these parameters of the Go CDK's azureblob:
+// storage_account, domain, protocol, cdn and localemu. An unknown parameter, or
+// a parameter given twice, is an error.
 //
-// The role Storage Blob Data Contributor, or an account key. Links without an
-// account key are signed with a user-delegation key, for which the role Storage
-// Blob Delegator on the account is needed too. A SAS token can't sign links.
+// # Credentials
+//
+// Opening a URL reads the environment each time and uses the first credentials
+// in this order:
+//
+//   - AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY
+//   - AZURE_STORAGE_SAS_TOKEN
+//   - AZURE_STORAGE_CONNECTION_STRING
+//   - the default chain of Azure (environment, workload identity, managed
+//     identity, command line), if the account is named
+//
+// [Open] accepts explicit credentials instead. No parameter accepts a secret,
+// because URLs appear in logs.
+//
+// The credentials need the role Storage Blob Data Contributor, or an account
+// key. Without an account key, links are signed with a user-delegation key, and
+// the credentials also need the role Storage Blob Delegator on the account. A
+// SAS token cannot sign links.
 //
 // # Encryption
 //
-// Azure encrypts everything that it stores; nothing has to be asked for.
+// Azure encrypts all stored data without a request.
 //
 // # Writes
 //
-// Content up to 4 MiB is one request; the rest is sent in blocks, one after the
-// other, and appears when their list is committed, together with its metadata,
-// so that the SHA-256 is kept with every object. One write holds at most 4 MiB,
-// and 8 MiB for objects beyond 195 GiB, of which there can be 390 GiB. Blocks of
-// a write that failed are invisible, and discarded by the service within a week.
+// One request stores content of up to 4 MiB. Larger content is sent in blocks,
+// one after another. The object appears when the list of blocks is committed,
+// together with its metadata. The SHA-256 is therefore stored with every
+// object.
 //
-// Of two uploads to the same key at once, the one that finishes first discards
-// the blocks of the other, which then fails even if it may overwrite.
+// A write holds at most 4 MiB in memory, and 8 MiB for objects larger than 195
+// GiB. The maximum size of an object is 390 GiB. The blocks of a failed write
+// are invisible, and the service discards them within a week.
+//
+// If two uploads to the same key run concurrently, the first one to finish
+// discards the blocks of the other. The other upload then fails, even with
+// Overwrite.
 //
 // # Links
 //
-// A SAS link holds one method, one key and an expiry, and by the permission to
-// create but not to write it holds create-only. It can't hold the content type,
-// the length or the SHA-256: those a direct upload checks on completion, and a
-// plain link with them is refused. There are no HEAD
-// links, because what allows HEAD allows GET. A PUT link that may overwrite also
-// allows to change the object's properties and metadata. The client must send
-// the headers of the link, of which x-ms-blob-type is required by the service.
-// The grant id is the correlation id (scid) of a link that is signed with a
-// user-delegation key; one signed with an account key has no room for it.
+// A SAS link enforces one method, one key and an expiry. It also enforces
+// create-only, by the permission to create but not to write. It cannot enforce
+// content type, length or SHA-256. A direct upload checks these on completion,
+// and a plain link with one of them is refused.
 //
-// The link of a ticket lets its client set metadata, headers and the tier, take a
-// lease, and send page and append blobs. None of that reaches the object: its
-// headers are cleared before the service copies the content, leases on received
-// bytes are broken, and only block blobs in an online tier are accepted. Where the
-// client named a tier, the object is in the tier Hot.
+// HEAD links do not exist, because the permission for HEAD includes GET. A PUT
+// link with Overwrite also permits changing properties and metadata of the
+// object. The client must send the headers of the link; the service requires
+// x-ms-blob-type.
 //
-// Import it for its side effect:
+// If a user-delegation key signs the link, the grant ID is the correlation ID
+// (scid) of the link. A link signed with an account key cannot contain it.
+//
+// The client of a ticket's link can set metadata, headers and the tier, take a
+// lease, and send page and append blobs. None of these affects the object. The
+// store clears the headers before the service copies the content, and breaks
+// leases. It accepts only block blobs in an online tier. If the client chose a
+// tier, the object gets the tier Hot.
+//
+// # Import
+//
+// Import the package for its side effect:
 //
 //	import _ "github.com/blobtrail/blobtrail/blobstore/azurestore"
 package azurestore
@@ -80,7 +101,7 @@ const scheme = "azblob"
 func init() {
 	driver.Register(scheme, func(ctx context.Context, u *url.URL, c driver.Credentials) (driver.Bucket, error) {
 		env := os.Getenv
-		if !c.IsZero() { // in place of all that the environment says of the account
+		if !c.IsZero() { // they replace all account settings of the environment
 			env = func(string) string { return "" }
 		}
 		o, err := parse(u, env)
@@ -94,7 +115,7 @@ func init() {
 	}, "ConnectionString")
 }
 
-// parse returns the options that a URL and the environment stand for.
+// parse returns the options of a URL and the environment.
 func parse(u *url.URL, env func(string) string) (*Options, error) {
 	if err := provider.CheckURL(u, "azblob://container", "the environment or by azurestore.Open"); err != nil {
 		return nil, err
@@ -102,7 +123,7 @@ func parse(u *url.URL, env func(string) string) (*Options, error) {
 	o := &Options{
 		Container: u.Host, Account: env("AZURE_STORAGE_ACCOUNT"), Key: secret.New(env("AZURE_STORAGE_KEY")), SASToken: secret.New(env("AZURE_STORAGE_SAS_TOKEN")),
 	}
-	// The environment may have all of them: the key counts, then the token.
+	// The environment may contain all of them: use the key, then the token.
 	switch connection := cmp.Or(env("AZURE_STORAGE_CONNECTION_STRING"), env("AZURE_STORAGEBLOB_CONNECTIONSTRING")); {
 	case !o.Key.IsZero():
 		o.SASToken = secret.Text{}
@@ -126,7 +147,7 @@ func parse(u *url.URL, env func(string) string) (*Options, error) {
 		return nil, err
 	}
 	if !o.SASToken.IsZero() && moved {
-		// The token would be sent to whom the URL names.
+		// The token would be sent to the service in the URL.
 		return nil, fmt.Errorf("domain and account_url can't be set by the URL while AZURE_STORAGE_SAS_TOKEN is set")
 	}
 	if o.AccountURL == "" && o.ConnectionString.IsZero() && o.Account != "" {
@@ -135,7 +156,7 @@ func parse(u *url.URL, env func(string) string) (*Options, error) {
 	return o, nil
 }
 
-// accountURL returns the address of an account, as the Go CDK makes it.
+// accountURL returns the address of an account in the same way as the Go CDK.
 func accountURL(account, domain, protocol string, emulator, cdn bool) string {
 	if domain == "" {
 		domain = "blob.core.windows.net"

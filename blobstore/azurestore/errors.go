@@ -1,6 +1,7 @@
 package azurestore
 
-// What the service's errors mean. The Go CDK knows few of its codes.
+// This file maps the errors of the service. The Go CDK recognizes few of its
+// codes.
 
 import (
 	"context"
@@ -19,15 +20,15 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// kinds are what the codes of Azure stand for. That a container is missing is
-// not that an object is: nothing can be concluded from it.
+// kinds maps the error codes of Azure to the contract. A missing container is
+// different from a missing object, because it proves nothing about the object.
 var kinds = map[bloberror.Code]error{
 	bloberror.ContainerNotFound:     driver.ErrNoBucket,
 	bloberror.ContainerBeingDeleted: driver.ErrNoBucket,
 	bloberror.ContainerDisabled:     driver.ErrNoBucket,
 
 	bloberror.BlobNotFound:     fs.ErrNotExist,
-	bloberror.ResourceNotFound: fs.ErrNotExist, // of an object or of the container: see missing
+	bloberror.ResourceNotFound: fs.ErrNotExist, // object or container; see missing
 
 	bloberror.BlobAlreadyExists:           fs.ErrExist,
 	bloberror.ConditionNotMet:             fs.ErrExist,
@@ -51,7 +52,7 @@ var kinds = map[bloberror.Code]error{
 
 // mapError returns err as an error of the contract.
 func (b *bucket) mapError(err error) error {
-	err = cloudhttp.WithoutQuery(err) // a SAS token is one
+	err = cloudhttp.WithoutQuery(err) // a SAS token is a query
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
@@ -63,14 +64,14 @@ func (b *bucket) mapError(err error) error {
 	if kind := kinds[bloberror.Code(re.ErrorCode)]; kind != nil {
 		return provider.As(kind, plain)
 	}
-	if re.StatusCode == http.StatusNotFound && re.ErrorCode == "" { // the answer to HEAD
+	if re.StatusCode == http.StatusNotFound && re.ErrorCode == "" { // response to HEAD
 		return provider.As(fs.ErrNotExist, plain)
 	}
 	return cloud.MapStatus(re.StatusCode, plain)
 }
 
-// missing returns the error of a request about one object. If the service says
-// no more than "not found", the container is asked for.
+// missing returns the error of a request for one object. If the response is
+// just "not found", missing checks whether the container exists.
 func (b *bucket) missing(ctx context.Context, err error) error {
 	mapped := b.mapError(err)
 	if !errors.Is(mapped, fs.ErrNotExist) || bloberror.HasCode(err, bloberror.BlobNotFound) {
@@ -82,8 +83,8 @@ func (b *bucket) missing(ctx context.Context, err error) error {
 	return mapped
 }
 
-// findContainer returns nil if the container exists. Opening it has listed it,
-// which therefore is allowed.
+// findContainer returns nil if the container exists. It lists the container.
+// Opening the container has shown that the credentials permit this.
 func (b *bucket) findContainer(ctx context.Context) error {
 	err := b.list(ctx)
 	if err == nil {
@@ -95,8 +96,8 @@ func (b *bucket) findContainer(ctx context.Context) error {
 	return provider.As(driver.ErrNoBucket, errors.New("the account has no container of this name"))
 }
 
-// responseError is an answer of the service in one line: that of the SDK prints
-// the request with its URL, which may hold a SAS token.
+// responseError describes a response of the service in one line. The error of
+// the SDK prints the URL of the request, possibly with a SAS token.
 type responseError struct{ err *azcore.ResponseError }
 
 func (e *responseError) Error() string {

@@ -1,6 +1,7 @@
 package azurestore
 
-// Options, the client, and what is checked when a container is opened.
+// This file contains the options and the client, and checks a container when it
+// is opened.
 
 import (
 	"context"
@@ -26,51 +27,57 @@ import (
 	"github.com/blobtrail/blobtrail/secret"
 )
 
-// Options describe a container. Container is required, and so is an account: by
-// ConnectionString, AccountURL or Account. At most one of ConnectionString, Key,
-// SASToken and Credential is set; without any, the default chain of Azure provides
-// the credentials.
+// Options configures [Open]. Container is required, and so is an account: set
+// ConnectionString, AccountURL or Account. Set at most one of ConnectionString,
+// Key, SASToken and Credential. If none is set, the default chain of Azure
+// provides the credentials. Open refuses contradictory options.
 type Options struct {
+	// Container is the name of the container.
 	Container string
 
-	// ConnectionString is what the Azure portal shows for an account.
+	// ConnectionString is the connection string of the account, as shown in the
+	// Azure portal. It includes the account, its address and the credentials.
 	ConnectionString secret.Text
 	// AccountURL is the address of the account, such as
-	// https://myaccount.blob.core.windows.net. Empty: derived from Account. A
-	// connection string has an address already.
+	// https://myaccount.blob.core.windows.net. If empty, it is derived from
+	// Account. It must be empty with ConnectionString.
 	AccountURL string
-	// Account is the account's name. Empty: derived from AccountURL. A connection
-	// string has a name already.
+	// Account is the name of the account. If empty, it is derived from
+	// AccountURL. It must be empty with ConnectionString.
 	Account string
-	// Key is the account's key.
+	// Key is the key of the account, in base64.
 	Key secret.Text
 	// SASToken is a shared access signature for the container or the account.
 	SASToken secret.Text
-	// Credential is a token credential, such as a managed identity.
+	// Credential is a token credential, such as a managed identity. Nil means
+	// the default chain, unless other credentials are set.
 	Credential azcore.TokenCredential
 
-	// PublicEndpoint is the address of the account that links are made for.
-	// Empty: AccountURL.
+	// PublicEndpoint is the address of the account in links, if clients use
+	// another address than the program. Empty means AccountURL.
 	PublicEndpoint string
-	// Create makes the container if it is missing.
+	// Create creates the container if it does not exist. If false, Open fails
+	// for a missing container.
 	Create bool
-	// StallTimeout is the longest time without progress before a request fails.
-	// 0: a minute.
+	// StallTimeout limits the time without progress on a connection. After it,
+	// a request fails. Zero means 1 minute. It never limits the duration of an
+	// active transfer.
 	StallTimeout time.Duration
-	// Transport replaces the HTTP transport, for proxies and private
-	// certificates. StallTimeout then does not apply and must be 0.
+	// Transport replaces the HTTP transport, for example for a proxy or private
+	// certificates. It has its own timeouts, so StallTimeout must be 0. Nil
+	// means the default transport.
 	Transport http.RoundTripper
 }
 
 var retries = policy.RetryOptions{MaxRetries: cloud.Attempts - 1, RetryDelay: cloud.RetryDelay, MaxRetryDelay: cloud.MaxRetryDelay}
 
-// bucket adds to the Go CDK's azureblob what it lacks.
+// bucket extends azureblob of the Go CDK by the missing guarantees.
 type bucket struct {
 	driver.Bucket
 	container *container.Client
 	signer    *linkSigner
-	made      bool             // by opening it
-	there     cloudhttp.Shared // asks whether the container exists
+	made      bool             // created by Open
+	there     cloudhttp.Shared // checks whether the container exists
 
 	closeTransport func()
 }
@@ -81,8 +88,9 @@ func (b *bucket) Close() error {
 	return b.Bucket.Close()
 }
 
-// Open opens a container, and checks within 5 seconds that it is there and that
-// the credentials may use it.
+// Open opens a container. It checks that the container exists and that the
+// credentials permit listing it. The check takes at most 5 seconds. The caller
+// closes the bucket.
 func Open(ctx context.Context, o *Options) (driver.Bucket, error) {
 	if o == nil || o.Container == "" {
 		return nil, errors.New("azure: no container named: want azblob://container or Options.Container")
@@ -121,7 +129,7 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 	case !o.Key.IsZero():
 		cred, err := container.NewSharedKeyCredential(o.Account, o.Key.Reveal())
 		if err != nil {
-			return nil, errors.New("the account key is not base64") // the error of the SDK might quote it
+			return nil, errors.New("the account key is not base64") // the error of the SDK might quote the key
 		}
 		b.signer.shared = cred
 		b.container, err = container.NewClientWithSharedKeyCredential(target.String(), cred, &container.ClientOptions{ClientOptions: opts})
@@ -146,7 +154,7 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 		}
 		svcBase := *base
 		if name, _, _ := strings.Cut(base.Host, "."); name != o.Account {
-			// The SDK signs with the account that the host begins with.
+			// The SDK signs with the account at the beginning of the host name.
 			svcBase = url.URL{Scheme: base.Scheme, Host: o.Account + ".blob.core.windows.net"}
 			opts.Transport = &http.Client{Transport: &detour{transport, base}}
 		}
@@ -193,7 +201,7 @@ func (o *Options) check() error {
 	return provider.CheckTransport(o.Transport, o.StallTimeout)
 }
 
-// complete derives options from the others.
+// complete derives missing options from the others.
 func (o *Options) complete() error {
 	if !o.ConnectionString.IsZero() {
 		if err := o.takeConnectionString(); err != nil {
@@ -249,9 +257,9 @@ func (o *Options) takeConnectionString() error {
 
 const example = "https://myaccount.blob.core.windows.net"
 
-// check finds out whether the container can be used, and makes it if asked to.
-// Like the other providers it does so by listing, which every use of the
-// container allows.
+// check determines whether the container can be used. If create is set, it
+// creates a missing container. Like the other providers it lists the container,
+// because every use of the container needs this permission.
 func (b *bucket) check(ctx context.Context, create bool) error {
 	err := b.list(ctx)
 	if create && bloberror.HasCode(err, bloberror.ContainerNotFound, bloberror.ResourceNotFound) {
@@ -280,14 +288,14 @@ func (b *bucket) check(ctx context.Context, create bool) error {
 // Fresh implements [provider.Fresh].
 func (b *bucket) Fresh() (bool, string) { return b.made, cloud.MakeByHand }
 
-// Undo implements [provider.Fresh]. The service would remove a container with its
-// content, so this looks whether there is any.
+// Undo implements [provider.Fresh]. The service would delete a container with
+// its content, so Undo first checks that it is empty.
 func (b *bucket) Undo(ctx context.Context) error {
 	if !b.made {
 		return nil
 	}
 	for _, err := range b.List(ctx, nil) {
-		return b.mapError(err) // another process uses it already
+		return b.mapError(err) // another process already uses it
 	}
 	_, err := b.container.Delete(ctx, nil)
 	return b.mapError(err)

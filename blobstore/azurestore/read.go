@@ -1,6 +1,6 @@
 package azurestore
 
-// Reading, deleting, copying, and the names under which things are kept.
+// This file implements reading, deleting and copying, and escapes names.
 
 import (
 	"context"
@@ -26,9 +26,9 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// Read implements [driver.Bucket]. One request brings the content and all that
-// there is to know about it; if it is cut, reading goes on where it was, as long
-// as the object is still the same.
+// Read implements [driver.Bucket]. One request returns both the content and all
+// attributes. If the connection breaks, reading resumes as long as the object
+// is the same.
 func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*driver.Reader, error) {
 	o := &azblob.DownloadStreamOptions{}
 	switch {
@@ -43,7 +43,7 @@ func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*d
 	}
 	out, err := b.container.NewBlobClient(escapeKey(key)).DownloadStream(ctx, o)
 	if err = b.missing(ctx, err); errors.Is(err, driver.ErrRange) {
-		// There is nothing at the very end of an object, which is no error.
+		// The range at the end of an object is empty, but not an error.
 		return cloud.ReadNothing(ctx, b, key, offset)
 	}
 	if err != nil {
@@ -93,8 +93,9 @@ func (b *bucket) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.
 	return provider.List(ctx, b.Blob(), o, b.mapError)
 }
 
-// Delete implements [driver.Bucket]. Snapshots of the object go with it. When a
-// request got no answer and its repetition finds nothing, the first deleted it.
+// Delete implements [driver.Bucket]. It also deletes the snapshots of the
+// object. If a request got no response and its repetition finds nothing, the
+// first request deleted the object.
 func (b *bucket) Delete(ctx context.Context, key string, o *driver.DeleteOptions) error {
 	lost := false
 	again := retries
@@ -104,7 +105,7 @@ func (b *bucket) Delete(ctx context.Context, key string, o *driver.DeleteOptions
 			return true
 		}
 		switch resp.StatusCode {
-		case http.StatusTooManyRequests, http.StatusServiceUnavailable: // it was not even begun
+		case http.StatusTooManyRequests, http.StatusServiceUnavailable: // the service did not begin the request
 			return true
 		case http.StatusRequestTimeout, http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
 			lost = true
@@ -130,9 +131,9 @@ func (b *bucket) Delete(ctx context.Context, key string, o *driver.DeleteOptions
 		}
 	}
 	if bloberror.HasCode(err, bloberror.ConditionNotMet) {
-		// Some services answer so as well where nothing is.
+		// Some services also respond with this if the object does not exist.
 		if _, err = b.container.NewBlobClient(escapeKey(key)).GetProperties(ctx, nil); err == nil {
-			if lost { // it may have come after the one that the first request deleted
+			if lost { // it may be newer than the object deleted by the first request
 				return errors.New("another object is there, and the answer to the first request was lost")
 			}
 			return driver.ErrReplaced
@@ -144,8 +145,8 @@ func (b *bucket) Delete(ctx context.Context, key string, o *driver.DeleteOptions
 	return err
 }
 
-// Copy implements [driver.Bucket]. Within an account the service usually copies
-// at once; if not, it is asked how far it is until it is done.
+// Copy implements [driver.Bucket]. Within an account, the service usually
+// copies at once. Otherwise Copy polls until the copy is complete.
 func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOptions) error {
 	from, to := b.container.NewBlobClient(escapeKey(src)), b.container.NewBlobClient(escapeKey(dst))
 	props, err := from.GetProperties(ctx, nil)
@@ -167,7 +168,7 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 	}
 	for k, v := range encodeMetadata(o.Metadata) {
 		for old := range meta {
-			if strings.EqualFold(old, k) { // they come back as headers, whose case is not kept
+			if strings.EqualFold(old, k) { // they return as headers, which do not preserve case
 				delete(meta, old)
 			}
 		}
@@ -178,7 +179,7 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 		SourceModifiedAccessConditions: &azblob.SourceModifiedAccessConditions{SourceIfMatch: etag},
 	}
 	if o.ContentOnly && props.AccessTier != nil && !value(props.AccessTierInferred) {
-		opts.Tier = new(azblob.AccessTierHot) // that of src, which its client chose, would be copied
+		opts.Tier = new(azblob.AccessTierHot) // otherwise the tier of src, chosen by its client, would be copied
 	}
 	if o.IfNotExist {
 		opts.AccessConditions = ifAbsent()
@@ -196,10 +197,10 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 	return b.await(ctx, to, started.CopyID, value(started.CopyStatus))
 }
 
-// strip clears the headers that came with what is to be copied, because the
-// service copies them along. It returns the ETag that the source has then. Where
-// the source can't be changed, as in a container whose blobs are immutable, its
-// headers must be right as they are.
+// strip clears the headers of the source, because the service would copy them.
+// It returns the new ETag of the source. If the source cannot be changed, for
+// example in a container with immutable blobs, its headers must already be
+// correct.
 func (b *bucket) strip(ctx context.Context, from *azblob.Client, props *azblob.GetPropertiesResponse, contentType string) (*azcore.ETag, error) {
 	if err := b.breakLease(ctx, from, props); err != nil {
 		return nil, err
@@ -220,8 +221,8 @@ func (b *bucket) strip(ctx context.Context, from *azblob.Client, props *azblob.G
 	return out.ETag, err
 }
 
-// breakLease ends the lease that a client took on what it sent: the signature
-// that lets it write lets it do that too.
+// breakLease breaks a client's lease on received content. The signature for
+// writing also permits taking a lease.
 func (b *bucket) breakLease(ctx context.Context, of *azblob.Client, props *azblob.GetPropertiesResponse) error {
 	if value(props.LeaseStatus) != lease.StatusTypeLocked {
 		return nil
@@ -235,9 +236,9 @@ func (b *bucket) breakLease(ctx context.Context, of *azblob.Client, props *azblo
 	return b.mapError(err)
 }
 
-// Received implements [driver.Bucket]. A client may send other kinds of blobs,
-// whose size says nothing of what was sent, send to the archive, or have the
-// service fetch the content from elsewhere.
+// Received implements [driver.Bucket]. It refuses other kinds of blobs, whose
+// size does not show the size of the content. It also refuses archived content,
+// and content that the service is still fetching from elsewhere.
 func (b *bucket) Received(ctx context.Context, key string) (*blob.Attributes, error) {
 	props, err := b.container.NewBlobClient(escapeKey(key)).GetProperties(ctx, nil)
 	if err != nil {
@@ -256,8 +257,8 @@ func (b *bucket) Received(ctx context.Context, key string) (*blob.Attributes, er
 	}, nil
 }
 
-// await waits for a copy that goes on in the service, and takes back one that
-// fails or is no longer wanted.
+// await waits for a pending copy. If the copy fails or ctx ends, await removes
+// it.
 func (b *bucket) await(ctx context.Context, to *azblob.Client, id *string, status azblob.CopyStatusType) error {
 	pause := 5 * time.Millisecond
 	for status == azblob.CopyStatusTypePending {
@@ -284,7 +285,7 @@ func (b *bucket) await(ctx context.Context, to *azblob.Client, id *string, statu
 	return nil
 }
 
-// giveUp ends a copy and removes the empty object that stands for it until it
+// giveUp ends a copy and removes the empty object that represents it until it
 // is complete.
 func (b *bucket) giveUp(ctx context.Context, to *azblob.Client, id *string, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
@@ -305,8 +306,9 @@ func (b *bucket) giveUp(ctx context.Context, to *azblob.Client, id *string, caus
 	return cause
 }
 
-// escapeKey writes the characters that Azure's names can't have as the Go CDK
-// does. The others that it escapes are refused in keys.
+// escapeKey escapes the characters that Azure does not accept in names, in the
+// same way as the Go CDK. The Go CDK escapes more characters, but the store
+// refuses those in keys.
 func escapeKey(key string) string {
 	if !strings.ContainsFunc(key, azureEscapes) && !strings.Contains(key, "__0x") {
 		return key
@@ -322,8 +324,8 @@ func azureEscapes(r rune) bool {
 	return r < 32
 }
 
-// encodeMetadata escapes names and values as the Go CDK's azureblob does, which
-// reads them back.
+// encodeMetadata escapes names and values in the same way as azureblob of the
+// Go CDK, which reads them.
 func encodeMetadata(meta map[string]string) map[string]*string {
 	m := make(map[string]*string, len(meta))
 	for k, v := range meta {
@@ -342,8 +344,8 @@ func encodeMetadata(meta map[string]string) map[string]*string {
 	return m
 }
 
-// decodeMetadata reverses encodeMetadata. Names come back as headers, with a
-// capital that is not theirs.
+// decodeMetadata reverses encodeMetadata. The service returns names as headers,
+// with an added capital letter.
 func decodeMetadata(meta map[string]*string) map[string]string {
 	m := make(map[string]string, len(meta))
 	for k, v := range meta {

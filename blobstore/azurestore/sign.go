@@ -1,7 +1,7 @@
 package azurestore
 
-// Links: shared access signatures, by the account's key or by a key that the
-// service delegates to an identity.
+// This file implements links. They are shared access signatures, signed with
+// the account key or with a key that the service delegates to an identity.
 
 import (
 	"context"
@@ -21,19 +21,19 @@ import (
 
 const (
 	maxDelegation = 7 * 24 * time.Hour
-	// A link begins that long ago, so that it holds at once on a server whose
-	// clock is behind ours.
+	// skew is the time between the start of a link's validity and now. The link
+	// then works at once on a server with a slow clock.
 	skew = 5 * time.Minute
 )
 
 // linkSigner signs links to one container. It is safe for concurrent use.
 type linkSigner struct {
 	https      bool
-	prefix     string // of the addresses of objects, with a slash at its end
+	prefix     string // prefix of the addresses of objects, with a slash at the end
 	container  string
 	shared     *sas.SharedKeyCredential
 	delegation *delegation
-	reason     string // why it can't sign; empty: it can
+	reason     string // why it cannot sign; empty if it can
 }
 
 func (s *linkSigner) links() driver.LinkCapabilities {
@@ -70,7 +70,7 @@ func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions
 		Protocol: sas.ProtocolHTTPS, StartTime: now.Add(-skew).UTC(), ExpiryTime: o.Expires.UTC(),
 		ContainerName: s.container, BlobName: name,
 	}
-	if !s.https { // an emulator: nothing else would use the link
+	if !s.https { // an emulator: no other service accepts the link
 		v.Protocol = sas.ProtocolHTTPSandHTTP
 	}
 	out := &driver.SignedURL{Method: o.Method}
@@ -96,14 +96,15 @@ func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions
 	if err != nil {
 		return nil, err
 	}
-	// Slashes stay slashes in the path, though the SDK's clients escape them.
+	// Slashes remain slashes in the path, although the clients of the SDK
+	// escape them.
 	path := strings.ReplaceAll(url.PathEscape(name), "%2F", "/")
 	out.URL = s.prefix + path + "?" + query(&q)
 	return out, nil
 }
 
-// query is q.Encode for what an account's key has signed, in a quarter of the
-// time.
+// query encodes q. For a signature by an account key it is four times as fast
+// as q.Encode.
 func query(q *sas.QueryParameters) string {
 	if q.SignedOID() != "" {
 		return q.Encode()
@@ -144,8 +145,8 @@ func (s *linkSigner) signature(ctx context.Context, v sas.BlobSignatureValues, o
 	return v.SignWithUserDelegation(cred)
 }
 
-// correlationID writes a grant id as the GUID that Azure wants: its first 16
-// bytes in hexadecimal. Ids that don't fit are left out.
+// correlationID converts a grant ID to the GUID required by Azure: its first 16
+// bytes in hexadecimal. It returns "" if the ID is too short.
 func correlationID(grant string) string {
 	if len(grant) < 16 {
 		return ""
@@ -154,7 +155,8 @@ func correlationID(grant string) string {
 	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
 
-// detour sends requests to the address of the account, whatever host they name.
+// detour sends requests to the address of the account instead of the host in
+// their URL.
 type detour struct {
 	next http.RoundTripper
 	to   *url.URL
@@ -167,7 +169,7 @@ func (d *detour) RoundTrip(r *http.Request) (*http.Response, error) {
 	return d.next.RoundTrip(r)
 }
 
-// delegation keeps a user-delegation key for as long as it is of use.
+// delegation caches a user-delegation key.
 type delegation struct {
 	client *service.Client
 	mu     sync.Mutex
@@ -175,8 +177,9 @@ type delegation struct {
 	until  time.Time
 }
 
-// credential returns a key that holds until the link expires. The service
-// delegates for seven days at most, and a day is asked for unless more is needed.
+// credential returns a key that is valid until the link expires. It requests a
+// key for one day, or for seven days if the link needs more. Seven days is the
+// maximum of the service.
 func (d *delegation) credential(ctx context.Context, now, expires time.Time) (*service.UserDelegationCredential, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -1,7 +1,8 @@
 package azurestore
 
-// Writing. The Go CDK's writer panics on nearly every write that fails, and
-// maps 40 MiB; here one block is filled and sent at a time.
+// This file implements writes. The writer of the Go CDK panics on nearly every
+// failed write, and allocates 40 MiB. This code fills and sends one block at a
+// time.
 
 import (
 	"bytes"
@@ -28,7 +29,7 @@ const (
 	blockBytes    = 4 << 20
 	maxBlockBytes = 8 << 20
 	maxBlocks     = 50_000
-	growAfter     = 25_000 // blocks, after which those of an upload of unknown size get larger
+	growAfter     = 25_000 // number of blocks before larger ones are used, if the size is unknown
 )
 
 // Write implements [driver.Bucket].
@@ -55,7 +56,7 @@ func (b *bucket) Write(ctx context.Context, key string, r io.Reader, o *driver.W
 	return nil
 }
 
-// writing is one write on its way.
+// writing is the state of one write.
 type writing struct {
 	b    *bucket
 	blob *blockblob.Client
@@ -64,7 +65,7 @@ type writing struct {
 	ids  []string
 }
 
-// send reads and sends everything.
+// send reads and sends all content.
 func (w *writing) send(ctx context.Context, buf []byte) error {
 	n, err := w.src.Fill(buf)
 	if err != nil {
@@ -79,8 +80,9 @@ func (w *writing) send(ctx context.Context, buf []byte) error {
 		if _, headErr := w.blob.GetProperties(ctx, nil); !errors.Is(w.b.mapError(headErr), fs.ErrNotExist) {
 			return err
 		}
-		// Blocks of an upload that failed wait under this key, for which some
-		// services take it to be taken. A list of blocks is committed beside them.
+		// Blocks of a failed upload exist under this key, and some services
+		// then report that the key exists. Committing a list of blocks works in
+		// this case.
 		id := newBlockName().id(0)
 		if _, err := w.blob.StageBlock(ctx, id, body(buf[:n]), nil); err != nil {
 			return err
@@ -110,8 +112,8 @@ func (w *writing) send(ctx context.Context, buf []byte) error {
 	return err
 }
 
-// blockName begins the names of the blocks of one write, which are not those of
-// any other write of its key.
+// blockName is the prefix of the block names of one write. It differs from that
+// of any other write of the key.
 type blockName [16]byte
 
 func newBlockName() (n blockName) {
@@ -125,8 +127,8 @@ func (n blockName) id(number int) string {
 
 func body(p []byte) io.ReadSeekCloser { return streaming.NopCloser(bytes.NewReader(p)) }
 
-// headers returns what is kept with the object. It is called once, after the
-// last byte was read.
+// headers returns the headers and metadata to store. Call it once, after the
+// last byte has been read.
 func (w *writing) headers() (*blob.HTTPHeaders, map[string]*string) {
 	meta := provider.WithFinal(w.o.Metadata, w.o.Final)
 	return &blob.HTTPHeaders{BlobContentType: &w.o.ContentType, BlobCacheControl: &w.o.CacheControl, BlobContentEncoding: &w.o.ContentEncoding}, encodeMetadata(meta)
@@ -144,14 +146,14 @@ func ifAbsent() *blob.AccessConditions {
 	return &blob.AccessConditions{ModifiedAccessConditions: &blob.ModifiedAccessConditions{IfNoneMatch: &anything}}
 }
 
-// explain returns the error of the contract for one of the service.
+// explain converts an error of the service to the contract.
 func (w *writing) explain(ctx context.Context, key string, err error) error {
 	if ctx.Err() != nil {
 		return provider.As(context.Cause(ctx), w.b.mapError(err))
 	}
 	if bloberror.HasCode(err, bloberror.InvalidBlockList) {
-		// Another upload of this key was committed, which discards all blocks
-		// that are waiting.
+		// Another upload of this key was committed, and the service discarded
+		// all uncommitted blocks.
 		err = fmt.Errorf("another upload of this key finished first: %w", w.b.mapError(err))
 		if w.o.IfNotExist {
 			if _, headErr := w.b.Blob().Attributes(ctx, key); headErr == nil {

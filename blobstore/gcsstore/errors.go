@@ -1,6 +1,7 @@
 package gcsstore
 
-// What the service's errors mean. The Go CDK takes "forbidden" for "not found".
+// This file maps the errors of the service. The Go CDK reports "forbidden" as
+// "not found".
 
 import (
 	"context"
@@ -20,26 +21,27 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// mapError returns err as an error of the contract. That a bucket is missing is not that an
-// object is: nothing can be concluded from it.
+// mapError returns err as an error of the contract. A missing bucket is
+// different from a missing object, because it proves nothing about the object.
 func (b *bucket) mapError(err error) error {
-	err = cloudhttp.WithoutQuery(err) // it names the session of a resumable upload, which whoever knows it may go on with
+	err = cloudhttp.WithoutQuery(err) // the URL of a resumable upload is a secret: it permits continuing the upload
 	var token *oauth2.RetrieveError
 	switch {
 	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case errors.Is(err, storage.ErrBucketNotExist), status(err) == http.StatusNotFound && strings.Contains(err.Error(), noBucketText):
-		// The library takes each 404 of a request about an object for a missing object.
+		// The library maps each 404 of a request for an object to a missing
+		// object.
 		return provider.As(driver.ErrNoBucket, err)
 	case errors.Is(err, storage.ErrObjectNotExist):
 		return provider.As(fs.ErrNotExist, err)
 	case errors.As(err, &token):
-		// Its text repeats the whole answer.
+		// The text of the error repeats the whole response.
 		return provider.As(fs.ErrPermission, fmt.Errorf("no token was given for the credentials: %s", token.ErrorCode))
 	}
 	switch status(err) {
 	case http.StatusBadRequest:
-		if strings.Contains(err.Error(), "doesn't match calculated") { // there is no code for it
+		if strings.Contains(err.Error(), "doesn't match calculated") { // this error has no code
 			return provider.As(driver.ErrChecksum, err)
 		}
 	case http.StatusNotFound:
@@ -52,15 +54,15 @@ func (b *bucket) mapError(err error) error {
 	return cloud.MapStatus(status(err), err)
 }
 
-// noBucketText is what the service says of a missing bucket, and noObjectText of
-// a missing object. It has no codes for them.
+// noBucketText and noObjectText are the service's texts for a missing bucket
+// and a missing object. The service has no codes for them.
 const (
 	noBucketText = "The specified bucket does not exist"
 	noObjectText = "No such object"
 )
 
-// missing returns the error of a request about one object. If the service says
-// no more than "not found", the bucket is asked for.
+// missing returns the error of a request for one object. If the response is
+// just "not found", missing checks whether the bucket exists.
 func (b *bucket) missing(ctx context.Context, err error) error {
 	mapped := b.mapError(err)
 	if !errors.Is(mapped, fs.ErrNotExist) || strings.Contains(err.Error(), noObjectText) {
@@ -72,7 +74,7 @@ func (b *bucket) missing(ctx context.Context, err error) error {
 	return mapped
 }
 
-// status returns the HTTP status of an answer, or 0.
+// status returns the HTTP status of a response, or 0.
 func status(err error) int {
 	var ge *googleapi.Error
 	if errors.As(err, &ge) {

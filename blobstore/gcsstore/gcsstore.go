@@ -1,54 +1,66 @@
-// Package gcsstore is the provider of Google Cloud Storage.
+// Package gcsstore is the provider of Google Cloud Storage:
 //
 //	gs://bucket
 //	gs://bucket?create=true&project_id=my-project
 //
-// It takes the URLs of the Go CDK's gcsblob, with these parameters: access_id,
-// private_key_path, anonymous and universe_domain (not grpc and zonal), and these
-// of its own:
+// # Parameters
 //
-//	create=true         make the bucket if it is missing, in project_id
-//	project_id          the project; by default that of the credentials
-//	credentials_path    the key file of a service account
-//	endpoint            the address of a service other than Google's
-//	public_endpoint     the address for links, if clients reach the service by another
-//	stall_timeout       how long a connection may stand still, such as 30s; 1m by default
+// The following parameters have the meaning of the [Options] in parentheses:
 //
-// Credentials are Google's application default credentials, unless
-// credentials_path names others. STORAGE_EMULATOR_HOST, where it is set, names an
-// emulator, which is used without credentials.
+//	create=true         create the bucket if it does not exist (Create)
+//	project_id          project of a new bucket (ProjectID)
+//	credentials_path    key file of a service account (CredentialsFile)
+//	endpoint            address of another service (Endpoint)
+//	public_endpoint     address in links (PublicEndpoint)
+//	stall_timeout       such as 30s; 1m by default (StallTimeout)
 //
-// # What is needed
+// The URL also accepts these parameters of the Go CDK's gcsblob: access_id,
+// private_key_path, anonymous and universe_domain. It refuses grpc and zonal.
+// An unknown parameter, or a parameter given twice, is an error.
 //
-// The role Storage Object User on the bucket: storage.objects.list, get, create,
-// delete and update. Links are signed by the key of a service account; without
-// one (on Cloud Run, GKE, Compute Engine) they are signed by IAM, for which the
-// service account needs the role Service Account Token Creator on itself. The
-// account that signs is access_id, or that of the credentials or the machine.
+// # Credentials
+//
+// The credentials are Google's application default credentials, unless
+// credentials_path is set. If STORAGE_EMULATOR_HOST is set and endpoint is not,
+// it is the address of an emulator. An emulator is used without credentials,
+// unless credentials_path is set. No parameter accepts a secret, because URLs
+// appear in logs.
+//
+// The credentials need the role Storage Object User on the bucket:
+// storage.objects.list, get, create, delete and update.
+//
+// Links are signed with the key of a service account. Without a key (on Cloud
+// Run, GKE or Compute Engine), IAM signs them. The service account then needs
+// the role Service Account Token Creator on itself. The signing account is
+// access_id, or by default that of the credentials or of the machine.
 //
 // # Encryption
 //
-// Google encrypts everything that it stores; nothing has to be asked for.
+// Google encrypts all stored data without a request.
 //
 // # Writes
 //
-// Content up to 4 MiB is one request. The rest is a resumable upload in chunks
-// of 8 MiB; its metadata is fixed when it begins, so that a SHA-256 which was not
-// known beforehand is added to the object right after it appeared, if its CRC32C
-// says that it is what was sent. One write
-// holds at most 12 MiB, and 64 KiB if the content is smaller than that. What a
-// write that failed had sent is invisible, and discarded by the service within a
-// week.
+// One request stores content of up to 4 MiB. Larger content is a resumable
+// upload in chunks of 8 MiB. The metadata of such an object is fixed at the
+// beginning of the upload. If the SHA-256 was not known in advance, it is added
+// to the object right after the object appears, provided that the CRC32C
+// matches the sent content.
+//
+// A write holds at most 12 MiB in memory, and 64 KiB for content smaller than
+// that. The data of a failed write is invisible, and the service discards it
+// within a week.
 //
 // # Links
 //
 // Google itself enforces method, expiry (at most 7 days), content type, exact
-// and greatest length and create-only, as signed headers that the client must
-// send. A SHA-256 a direct upload checks on completion; a plain link with one is
-// refused. The grant id is the signed parameter
-// "x-blobtrail-grant", which the service's access logs show.
+// and maximum length, and create-only, as signed headers of the client's
+// request. A direct upload checks the SHA-256 on completion, and a plain link
+// with a SHA-256 is refused. The access logs of the service show the grant ID,
+// as the signed parameter "x-blobtrail-grant".
 //
-// Import it for its side effect:
+// # Import
+//
+// Import the package for its side effect:
 //
 //	import _ "github.com/blobtrail/blobtrail/blobstore/gcsstore"
 package gcsstore
@@ -84,7 +96,7 @@ func init() {
 	}, "CredentialsFile")
 }
 
-// parse returns the options that a URL and the environment stand for.
+// parse returns the options of a URL and the environment.
 func parse(u *url.URL, env func(string) string) (*Options, error) {
 	if err := provider.CheckURL(u, "gs://bucket", "a file or by gcsstore.Open"); err != nil {
 		return nil, err
@@ -103,7 +115,7 @@ func parse(u *url.URL, env func(string) string) (*Options, error) {
 	}); err != nil {
 		return nil, err
 	}
-	if o.AccessID == "-" { // the Go CDK's other word for anonymous
+	if o.AccessID == "-" { // the Go CDK's other form of anonymous
 		o.AccessID, o.Anonymous = "", true
 	}
 	if host := env("STORAGE_EMULATOR_HOST"); host != "" && o.Endpoint == "" {

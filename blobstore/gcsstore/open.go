@@ -1,6 +1,7 @@
 package gcsstore
 
-// Options, the client, and what is checked when a bucket is opened.
+// This file contains the options and the client, and checks a bucket when it is
+// opened.
 
 import (
 	"context"
@@ -29,56 +30,69 @@ import (
 	"github.com/blobtrail/blobtrail/secret"
 )
 
-// Options describe a bucket. Only Bucket is required.
+// Options configures [Open]. Only Bucket is required. Set at most one of
+// CredentialsFile, CredentialsJSON, TokenSource and Anonymous. If none is set,
+// Google's application default credentials are used. Open refuses contradictory
+// options.
 type Options struct {
+	// Bucket is the name of the bucket.
 	Bucket string
-	// ProjectID is the project in which Create makes the bucket. Empty: that of
-	// the credentials.
+	// ProjectID is the project for a bucket created by Create. Empty means the
+	// project of the credentials.
 	ProjectID string
 
-	// CredentialsFile is the key file of a service account.
+	// CredentialsFile is the path of a service account's key file. Open refuses
+	// other kinds of credentials files.
 	CredentialsFile string
-	// CredentialsJSON is the content of such a file.
+	// CredentialsJSON is the content of a service account's key file.
 	CredentialsJSON secret.Text
-	// TokenSource provides the tokens.
+	// TokenSource provides the tokens of all requests.
 	TokenSource oauth2.TokenSource
-	// Anonymous uses no credentials at all.
+	// Anonymous disables credentials. An anonymous client cannot sign links.
 	Anonymous bool
 
-	// AccessID is the service account that signs links. Empty: that of the
-	// credentials, or of the machine.
+	// AccessID is the service account that signs links. Empty means the account
+	// of the credentials, or of the machine.
 	AccessID string
-	// PrivateKeyFile holds its private key, as PEM or as a key file. Empty: the
-	// key of the credentials; without any, IAM signs.
+	// PrivateKeyFile is the path of the service account's private key, as PEM
+	// or as a key file. Empty means the key of the credentials. If they have no
+	// key, IAM signs.
 	PrivateKeyFile string
-	// IAMEndpoint is where IAM signs. Empty: https://iamcredentials.googleapis.com.
+	// IAMEndpoint is the address of the IAM service that signs. Empty means
+	// https://iamcredentials.googleapis.com.
 	IAMEndpoint string
 
-	// Endpoint is the address of a service other than Google's.
+	// Endpoint is the address of a service other than Google's, without a path.
+	// Empty means Google's.
 	Endpoint string
-	// PublicEndpoint is the address that links are made for. Empty: Endpoint.
+	// PublicEndpoint is the address in links, if clients use another address
+	// than the program. Empty means Endpoint.
 	PublicEndpoint string
-	// UniverseDomain is the domain of a sovereign cloud.
+	// UniverseDomain is the domain of a sovereign cloud. Empty means
+	// googleapis.com.
 	UniverseDomain string
 
-	// Create makes the bucket if it is missing.
+	// Create creates the bucket if it does not exist. If false, Open fails for
+	// a missing bucket.
 	Create bool
-	// StallTimeout is the longest time without progress before a request fails.
-	// 0: a minute.
+	// StallTimeout limits the time without progress on a connection. After it,
+	// a request fails. Zero means 1 minute. It never limits the duration of an
+	// active transfer.
 	StallTimeout time.Duration
-	// Transport replaces the HTTP transport, for proxies and private
-	// certificates. StallTimeout then does not apply and must be 0.
+	// Transport replaces the HTTP transport, for example for a proxy or private
+	// certificates. It has its own timeouts, so StallTimeout must be 0. Nil
+	// means the default transport.
 	Transport http.RoundTripper
 }
 
-// bucket adds to the Go CDK's gcsblob what it lacks.
+// bucket extends gcsblob of the Go CDK by the missing guarantees.
 type bucket struct {
 	driver.Bucket
 	client *storage.Client
 	handle *storage.BucketHandle
 	signer *linkSigner
-	made   bool             // by opening it
-	there  cloudhttp.Shared // asks whether the bucket exists
+	made   bool             // created by Open
+	there  cloudhttp.Shared // checks whether the bucket exists
 
 	closeTransport func()
 }
@@ -91,15 +105,16 @@ func (b *bucket) closeClient() error {
 // Close implements [driver.Bucket].
 func (b *bucket) Close() error { return errors.Join(b.Bucket.Close(), b.closeClient()) }
 
-// Open opens a bucket, and checks within 5 seconds that it is there and that the
-// credentials may use it.
+// Open opens a bucket. It checks that the bucket exists and that the
+// credentials permit listing it. The check takes at most 5 seconds. The caller
+// closes the bucket.
 func Open(ctx context.Context, o *Options) (driver.Bucket, error) {
 	if o == nil || o.Bucket == "" {
 		return nil, errors.New("gcs: no bucket named: want gs://bucket or Options.Bucket")
 	}
 	openCtx, cancel := context.WithTimeout(ctx, cloud.OpenTimeout)
 	defer cancel()
-	// The client keeps the context that it is made with for its tokens.
+	// The client uses its context for tokens, also after Open.
 	b, err := newBucket(context.WithoutCancel(ctx), openCtx, *o)
 	if err != nil {
 		return nil, fmt.Errorf("gcs bucket %q: %w", o.Bucket, err)
@@ -145,7 +160,8 @@ func newBucket(ctx, openCtx context.Context, o Options) (*bucket, error) {
 	}
 	opts := []option.ClientOption{
 		option.WithHTTPClient(client), storage.WithDisabledClientMetrics(),
-		// The XML API would send metadata as headers, which can't hold everything.
+		// The XML API sends metadata as headers, which do not support all
+		// characters.
 		storage.WithJSONReads(),
 	}
 	if o.Endpoint != "" {
@@ -158,7 +174,7 @@ func newBucket(ctx, openCtx context.Context, o Options) (*bucket, error) {
 	if b.client, err = storage.NewClient(ctx, opts...); err != nil {
 		return nil, err
 	}
-	// The library's own limit is the end of the context.
+	// By default, the library retries until the context ends.
 	b.client.SetRetry(storage.WithMaxAttempts(cloud.Attempts), storage.WithBackoff(gax.Backoff{Initial: cloud.RetryDelay, Max: cloud.MaxRetryDelay, Multiplier: 2}))
 	b.handle = b.client.Bucket(o.Bucket)
 	b.closeTransport = closeTransport
@@ -191,7 +207,7 @@ func checkEndpoint(endpoint string) error {
 	return err
 }
 
-// credentials returns those to use, or nil for none.
+// credentials returns the credentials to use, or nil for none.
 func credentials(ctx context.Context, o *Options) (*google.Credentials, error) {
 	if o.Anonymous {
 		return nil, nil
@@ -205,8 +221,8 @@ func credentials(ctx context.Context, o *Options) (*google.Credentials, error) {
 		}
 	}
 	if len(key) > 0 || o.CredentialsFile != "" {
-		// Only a service account's key: other kinds make the library fetch from
-		// addresses, or run programs, that the file names.
+		// Accept only the key of a service account. For other kinds, the
+		// library fetches addresses or runs programs named in the file.
 		creds, err := google.CredentialsFromJSONWithType(ctx, key, google.ServiceAccount, scope, cloudPlatform)
 		if err != nil {
 			return nil, errors.New("the credentials are not the key file of a service account")
@@ -225,19 +241,18 @@ func credentials(ctx context.Context, o *Options) (*google.Credentials, error) {
 
 const cloudPlatform = "https://www.googleapis.com/auth/cloud-platform" // for signing by IAM
 
-// keyFile is what is needed of a service account's key file.
+// keyFile contains the needed fields of a service account's key file.
 type keyFile struct {
 	ClientEmail string `json:"client_email"`
 	PrivateKey  string `json:"private_key"`
 }
 
 func parseKeyFile(data []byte) (k keyFile) {
-	_ = json.Unmarshal(data, &k) // what is not one leaves it empty
+	_ = json.Unmarshal(data, &k) // other content leaves k empty
 	return k
 }
 
-// machineAccount returns the service account of the machine that this runs on,
-// or "".
+// machineAccount returns the service account of this machine, or "".
 func machineAccount(ctx context.Context) string {
 	if !metadata.OnGCEWithContext(ctx) {
 		return ""
@@ -249,7 +264,8 @@ func machineAccount(ctx context.Context) string {
 	return email
 }
 
-// check finds out whether the bucket can be used, and makes it if asked to.
+// check determines whether the bucket can be used. If Options.Create is set, it
+// creates a missing bucket.
 func (b *bucket) check(ctx context.Context, o *Options) error {
 	err := b.list(ctx)
 	if errors.Is(err, storage.ErrBucketNotExist) && o.Create {
@@ -270,7 +286,7 @@ func (b *bucket) check(ctx context.Context, o *Options) error {
 	return b.explain(err)
 }
 
-// explain says what is wrong with a bucket that can't be listed.
+// explain returns the error of a bucket that cannot be listed.
 func (b *bucket) explain(err error) error {
 	switch {
 	case err == nil:
@@ -287,7 +303,7 @@ func (b *bucket) explain(err error) error {
 // Fresh implements [provider.Fresh].
 func (b *bucket) Fresh() (bool, string) { return b.made, cloud.MakeByHand }
 
-// Undo implements [provider.Fresh]. The service removes empty buckets only.
+// Undo implements [provider.Fresh]. The service deletes only empty buckets.
 func (b *bucket) Undo(ctx context.Context) error {
 	if !b.made {
 		return nil

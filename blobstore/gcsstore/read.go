@@ -1,6 +1,6 @@
 package gcsstore
 
-// Reading, deleting and copying.
+// This file implements reading, listing, deleting and copying.
 
 import (
 	"context"
@@ -18,9 +18,9 @@ import (
 	"github.com/blobtrail/blobtrail/internal/provider"
 )
 
-// Read implements [driver.Bucket]. An answer with content does not hold all the
-// attributes, so those are asked for first, and then for the content of just
-// that state of the object.
+// Read implements [driver.Bucket]. A response with content lacks some
+// attributes. Read therefore requests the attributes first, and then the
+// content of the same generation of the object.
 func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*driver.Reader, error) {
 	if offset < 0 {
 		return nil, fmt.Errorf("%w: offset %d is negative", driver.ErrRange, offset)
@@ -39,7 +39,7 @@ func (b *bucket) Read(ctx context.Context, key string, offset, length int64) (*d
 		}
 		r, err := obj.Generation(attrs.Generation).NewRangeReader(withEncoding(ctx, attrs.ContentEncoding), offset, length)
 		if errors.Is(err, storage.ErrObjectNotExist) {
-			continue // replaced or deleted since
+			continue // replaced or deleted concurrently
 		}
 		if err != nil {
 			return nil, b.missing(ctx, err)
@@ -60,8 +60,7 @@ func (b *bucket) Attributes(ctx context.Context, key string) (*blob.Attributes, 
 
 type encodingKey struct{}
 
-// withEncoding returns a context for reading an object that is stored in an
-// encoding.
+// withEncoding returns a context for reading an object with a stored encoding.
 func withEncoding(ctx context.Context, encoding string) context.Context {
 	if encoding == "" {
 		return ctx
@@ -69,10 +68,10 @@ func withEncoding(ctx context.Context, encoding string) context.Context {
 	return context.WithValue(ctx, encodingKey{}, encoding)
 }
 
-// asStored asks for objects as they are stored: the service decodes gzip for
-// clients that don't ask for it, whatever range they want and although it has
-// said how long the stored object is. The library's own ReadCompressed doesn't
-// work with reads by the JSON API.
+// asStored requests objects in their stored form. The service decodes gzip for
+// clients that do not request it. It does so for any range, although it reports
+// the length of the stored object. ReadCompressed of the library does not work
+// with reads through the JSON API.
 type asStored struct{ http.RoundTripper }
 
 func (t asStored) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -86,7 +85,7 @@ func (t asStored) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.RoundTripper.RoundTrip(r)
 }
 
-// attributes returns what the Go CDK's gcsblob would.
+// attributes returns the same attributes as gcsblob of the Go CDK.
 func attributes(a *storage.ObjectAttrs) *blob.Attributes {
 	return &blob.Attributes{
 		CacheControl: a.CacheControl, ContentDisposition: a.ContentDisposition, ContentEncoding: a.ContentEncoding,
@@ -99,7 +98,7 @@ func etagOf(a *storage.ObjectAttrs) string {
 	if strings.HasPrefix(a.Etag, `"`) || strings.HasPrefix(a.Etag, `W/"`) {
 		return a.Etag
 	}
-	return strconv.Quote(a.Etag) // it comes without its quotes
+	return strconv.Quote(a.Etag) // the service returns it without quotes
 }
 
 // List implements [driver.Bucket].
@@ -107,8 +106,8 @@ func (b *bucket) List(ctx context.Context, o *blob.ListOptions) iter.Seq2[*blob.
 	return provider.List(ctx, b.Blob(), o, b.mapError)
 }
 
-// Delete implements [driver.Bucket]. It is not repeated: the second answer would
-// be that there is no such object.
+// Delete implements [driver.Bucket]. It never repeats a request, because the
+// second response would be "not found".
 func (b *bucket) Delete(ctx context.Context, key string, o *driver.DeleteOptions) error {
 	obj := b.handle.Object(key).Retryer(storage.WithPolicy(storage.RetryNever))
 	if o.IfMatch != "" {
@@ -128,7 +127,7 @@ func (b *bucket) Delete(ctx context.Context, key string, o *driver.DeleteOptions
 	return b.missing(ctx, err)
 }
 
-// Copy implements [driver.Bucket]; the service does it.
+// Copy implements [driver.Bucket]. The service copies the content.
 func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOptions) error {
 	attrs, err := b.handle.Object(src).Attrs(ctx)
 	if err != nil {
@@ -155,8 +154,8 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 		return provider.As(context.Cause(ctx), b.mapError(err))
 	}
 	if err == nil && o.ContentOnly && made.CacheControl+made.ContentEncoding+made.ContentLanguage+made.ContentDisposition != "" {
-		// Google takes nothing along if something is said of the new object; a
-		// service that does gets the content anew.
+		// Google copies no headers if the request describes the new object. For
+		// a service that does, upload the content again.
 		if err := b.handle.Object(dst).If(storage.Conditions{GenerationMatch: made.Generation}).Delete(ctx); err != nil {
 			return provider.As(driver.ErrInDoubt, b.mapError(err))
 		}
@@ -165,8 +164,8 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 	return b.mapError(err)
 }
 
-// Received implements [driver.Bucket]. Google undoes an encoding while it serves
-// the content, so the object must have none when it is judged.
+// Received implements [driver.Bucket]. Google decodes encoded content while
+// serving it, so Received removes the encoding of the object.
 func (b *bucket) Received(ctx context.Context, key string) (*blob.Attributes, error) {
 	obj := b.handle.Object(key)
 	attrs, err := obj.Attrs(ctx)

@@ -1,7 +1,7 @@
 package gcsstore
 
-// Links: V4 signatures by a service account's key, or by IAM where there is no
-// key.
+// This file implements links. They are V4 signatures with the key of a service
+// account, or by IAM without a key.
 
 import (
 	"bytes"
@@ -37,13 +37,13 @@ const iamAddress = "https://iamcredentials.googleapis.com"
 type linkSigner struct {
 	bucket   string
 	accessID string
-	project  string // of the credentials
-	host     string // "": Google's
+	project  string // project of the credentials
+	host     string // "" means Google's
 	insecure bool
-	key      *rsa.PrivateKey // nil: IAM signs
+	key      *rsa.PrivateKey // nil if IAM signs
 	iam      string
 	client   *http.Client // with credentials
-	reason   string       // why it can't sign; empty: it can
+	reason   string       // why it cannot sign; empty if it can
 }
 
 func newLinkSigner(ctx context.Context, o *Options, creds *google.Credentials, client *http.Client) (*linkSigner, error) {
@@ -61,7 +61,7 @@ func newLinkSigner(ctx context.Context, o *Options, creds *google.Credentials, c
 	}
 	keyPEM := file.PrivateKey
 	if o.AccessID != "" && o.AccessID != file.ClientEmail {
-		keyPEM = "" // it is another account's
+		keyPEM = "" // it belongs to another account
 	}
 	if o.PrivateKeyFile != "" {
 		data, err := os.ReadFile(o.PrivateKeyFile)
@@ -96,7 +96,7 @@ func newLinkSigner(ctx context.Context, o *Options, creds *google.Credentials, c
 	return s, nil
 }
 
-// setHost sets the host that links name.
+// setHost sets the host of links.
 func (s *linkSigner) setHost(o *Options) error {
 	endpoint := cmp.Or(o.PublicEndpoint, o.Endpoint)
 	switch {
@@ -112,7 +112,8 @@ func (s *linkSigner) setHost(o *Options) error {
 	return nil
 }
 
-// parseKey returns the key of a PEM block. Its errors repeat nothing of it.
+// parseKey returns the key of a PEM block. Its errors contain no part of the
+// key.
 func parseKey(data []byte) (*rsa.PrivateKey, error) {
 	block, _ := pem.Decode(data)
 	if block == nil {
@@ -194,7 +195,7 @@ func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions
 	return out, nil
 }
 
-// constrain sets the headers that an upload must have to fit the signature.
+// constrain sets the headers that the signature requires of an upload.
 func constrain(h http.Header, o *driver.SignOptions) error {
 	if o.SHA256 != nil {
 		return fmt.Errorf("%w: a link of Google's can't hold the content's SHA-256", errors.ErrUnsupported)
@@ -217,7 +218,7 @@ func constrain(h http.Header, o *driver.SignOptions) error {
 	}
 	for k, v := range o.Metadata {
 		if strings.ContainsFunc(k+v, func(r rune) bool { return r < ' ' || r > '~' }) {
-			// A header holds no more, and Google has no escape for it.
+			// A header supports only ASCII, and Google defines no escapes.
 			return fmt.Errorf("%w: metadata %.100q of a signed upload is not plain ASCII", errors.ErrUnsupported, k)
 		}
 		h.Set("X-Goog-Meta-"+k, v)
@@ -233,7 +234,7 @@ func (s *linkSigner) signBytes(ctx context.Context, p []byte) ([]byte, error) {
 	return rsa.SignPKCS1v15(nil, s.key, crypto.SHA256, sum[:])
 }
 
-// signByIAM lets the service sign with a key that it keeps to itself.
+// signByIAM signs p with a key stored by the service.
 func (s *linkSigner) signByIAM(ctx context.Context, p []byte) ([]byte, error) {
 	in, err := json.Marshal(map[string][]byte{"payload": p})
 	if err != nil {

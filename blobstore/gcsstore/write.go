@@ -1,7 +1,7 @@
 package gcsstore
 
-// Writing. What is small enough is sent by one request, whose metadata holds
-// the digest; the Go CDK would allocate 16 MiB for it.
+// This file implements writes. Small content is sent in one request, with its
+// digest in the metadata. The Go CDK would allocate 16 MiB for it.
 
 import (
 	"context"
@@ -29,7 +29,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // Write implements [driver.Bucket].
 func (b *bucket) Write(ctx context.Context, key string, r io.Reader, o *driver.WriteOptions) error {
 	w := &writing{b: b, key: key, o: o, src: provider.NewSource(ctx, r)}
-	// Content that fits into a buffer is one request.
+	// Content that fits into a buffer needs one request.
 	head, release, whole, err := w.src.Head(provider.SmallBuffers, provider.BlockBuffers)
 	defer release()
 	if err == nil {
@@ -50,48 +50,50 @@ func (b *bucket) Write(ctx context.Context, key string, r io.Reader, o *driver.W
 	return b.missing(ctx, err)
 }
 
-// writing is one write on its way.
+// writing is the state of one write.
 type writing struct {
 	b   *bucket
 	key string
 	o   *driver.WriteOptions
 	src *provider.Source
 
-	failures atomic.Int32 // requests that failed since content was last taken
+	failures atomic.Int32 // consecutive failed requests, since content was last accepted
 }
 
-// Read reads the content.
+// Read implements [io.Reader] for the content.
 func (w *writing) Read(p []byte) (int, error) {
-	w.failures.Store(0) // what was read before has been taken
+	w.failures.Store(0) // the service accepted all earlier content
 	return w.src.Read(p)
 }
 
-// writer returns a writer of the object.
+// writer returns a writer for the object.
 func (w *writing) writer(ctx context.Context, meta map[string]string) *storage.Writer {
 	obj := w.b.handle.Object(w.key)
 	if w.o.IfNotExist {
 		obj = obj.If(storage.Conditions{DoesNotExist: true})
 	}
-	// Writing the same object twice is the same as once: who replaced it in
-	// between would have lost anyway.
+	// A repeated write has the same effect as a single one. Any object written
+	// in between would have been replaced anyway.
 	sw := obj.Retryer(storage.WithPolicy(storage.RetryAlways), storage.WithErrorFunc(w.again)).NewWriter(ctx)
 	sw.ContentType, sw.CacheControl, sw.ContentEncoding, sw.Metadata = w.o.ContentType, w.o.CacheControl, w.o.ContentEncoding, meta
 	return sw
 }
 
-// again reports whether to repeat a request. The library's own limits do not
-// hold for resumable uploads, which it would go on with for ever.
+// again reports whether to repeat a request. It is necessary because the
+// library's limits do not apply to resumable uploads, and it would repeat those
+// forever.
 func (w *writing) again(err error) bool {
 	return w.failures.Add(1) < cloud.Attempts && storage.ShouldRetry(err)
 }
 
-// final returns the metadata with what is known only after the last byte.
+// final returns the metadata, including the values known only after the last
+// byte.
 func (w *writing) final() map[string]string {
 	return provider.WithFinal(w.o.Metadata, w.o.Final)
 }
 
-// once sends content that is all in memory with one request. It repeats it by
-// itself, because the library would keep a copy of the content for that.
+// once sends content in one request. It implements repetitions, because the
+// library would need a copy of the content for them.
 func (w *writing) once(ctx context.Context, content []byte) error {
 	meta := w.final()
 	for try := 1; ; try++ {
@@ -116,14 +118,14 @@ func (w *writing) tryOnce(ctx context.Context, content []byte, meta map[string]s
 	sw.ChunkSize = 0 // one request
 	sw.CRC32C, sw.SendCRC32C = crc32.Checksum(content, castagnoli), true
 	if _, err := sw.Write(content); err != nil {
-		cancel(err) // so that Close gives up
+		cancel(err) // makes Close abandon the upload
 		_ = sw.Close()
 		return err
 	}
 	return sw.Close()
 }
 
-// resumable sends content of which head was read already.
+// resumable sends content in chunks. head is the beginning of the content.
 func (w *writing) resumable(ctx context.Context, head []byte) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -139,7 +141,7 @@ func (w *writing) resumable(ctx context.Context, head []byte) error {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		cancel(err) // so that Close gives up
+		cancel(err) // makes Close abandon the upload
 		_ = sw.Close()
 		return err
 	}
@@ -155,12 +157,13 @@ func (w *writing) resumable(ctx context.Context, head []byte) error {
 	return w.amend(ctx, sw.Attrs())
 }
 
-// afterwards is how long a request may take that has to follow an upload, whatever
-// became of the upload's context.
+// afterwards limits a request that must follow an upload even if the context of
+// the upload has ended.
 const afterwards = 30 * time.Second
 
-// takeBack removes an object whose content is not what was sent. The checksum of
-// content that is not known beforehand can't be sent with it.
+// takeBack removes an object whose content differs from the sent content. The
+// checksum of such an upload is known only at the end, so the service cannot
+// check it.
 func (w *writing) takeBack(ctx context.Context, attrs *storage.ObjectAttrs) error {
 	err := fmt.Errorf("%w: the service stored %d bytes with CRC32C %08x, which is not what was sent", driver.ErrChecksum, attrs.Size, attrs.CRC32C)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterwards)
@@ -172,7 +175,7 @@ func (w *writing) takeBack(ctx context.Context, attrs *storage.ObjectAttrs) erro
 	return err
 }
 
-// amend adds to the object that was just written what was not known before.
+// amend adds the metadata known only at the end to the new object.
 func (w *writing) amend(ctx context.Context, attrs *storage.ObjectAttrs) error {
 	meta := w.final()
 	if maps.Equal(meta, w.o.Metadata) {
@@ -183,7 +186,7 @@ func (w *writing) amend(ctx context.Context, attrs *storage.ObjectAttrs) error {
 	obj := w.b.handle.Object(w.key).If(storage.Conditions{GenerationMatch: attrs.Generation, MetagenerationMatch: attrs.Metageneration})
 	_, err := obj.Update(ctx, storage.ObjectAttrsToUpdate{Metadata: meta})
 	if code := status(err); err == nil || code == 412 || code == 404 {
-		return nil // or somebody has replaced it since
+		return nil // or the object was replaced concurrently
 	}
 	return provider.As(driver.ErrInDoubt, fmt.Errorf("the object is stored, but without its digest: %w", w.b.mapError(err)))
 }
