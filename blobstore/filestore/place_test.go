@@ -287,7 +287,7 @@ func requireNoBucket(t *testing.T, p *place, open bool) {
 	}
 	var ce *blobstore.CheckError
 	require.ErrorAs(t, p.Check(p.ctx), &ce)
-	require.Contains(t, ce.Advice, "doesn't exist")
+	require.Contains(t, ce.Advice, "does not exist")
 }
 
 func last[V any](seq iter.Seq2[V, error]) (last error) {

@@ -226,7 +226,7 @@ func TestCheckTriesCreateOnly(t *testing.T) {
 			q.quirk = func(w http.ResponseWriter, r *http.Request) bool {
 				return emptyAnswer(w, r.URL.Query().Has("partNumber") && r.Header.Get("X-Amz-Copy-Source") != "")
 			}
-		}, "copy", "can't copy"},
+		}, "copy", "does not support conditional copies"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			q, o := newQuirky(t)

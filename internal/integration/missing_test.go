@@ -125,7 +125,7 @@ func TestMissingBucket(t *testing.T) {
 			}
 			var ce *blobstore.CheckError
 			require.ErrorAs(t, s.Check(ctx), &ce)
-			require.Contains(t, ce.Advice, "doesn't exist")
+			require.Contains(t, ce.Advice, "does not exist")
 			require.GreaterOrEqual(t, trail.OpenIntents(), 2, "nothing is settled because of it")
 			for e, err := range trail.Entries(ctx, audit.Query{Actions: []audit.Action{audit.ActionDelete}}) {
 				require.NoError(t, err)
