@@ -39,7 +39,7 @@ func ExampleOpen() {
 	// durable <nil>
 }
 
-// A checksum is computed while the bytes pass, and kept with the object.
+// This example computes a checksum while streaming and stores it with the object.
 func ExampleBucket_Write() {
 	dir, err := os.MkdirTemp("", "localblob")
 	if err != nil {
