@@ -20,7 +20,7 @@ func TestCredentialsThatDoNotApply(t *testing.T) {
 	require.NotContains(t, err.Error(), "hidden")
 	for range 20 { // always names the same field
 		_, err = blobstore.Open(t.Context(), "mem://", audit.Discard, opts)
-		require.ErrorContains(t, err, "the provider takes no credentials, and AccessKey is set")
+		require.ErrorContains(t, err, "the provider accepts no credentials, but AccessKey is set")
 		require.NotContains(t, err.Error(), "hidden")
 	}
 }

@@ -148,7 +148,7 @@ func parse(u *url.URL, env func(string) string) (*Options, error) {
 	}
 	if !o.SASToken.IsZero() && moved {
 		// The token would be sent to the service in the URL.
-		return nil, fmt.Errorf("domain and account_url can't be set by the URL while AZURE_STORAGE_SAS_TOKEN is set")
+		return nil, fmt.Errorf("the URL cannot set domain or account_url while AZURE_STORAGE_SAS_TOKEN is set")
 	}
 	if o.AccountURL == "" && o.ConnectionString.IsZero() && o.Account != "" {
 		o.AccountURL = accountURL(o.Account, domain, protocol, emulator, cdn)

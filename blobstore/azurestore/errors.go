@@ -109,7 +109,7 @@ func (e *responseError) Error() string {
 	if r := e.err.RawResponse; r != nil {
 		id = ", request " + strings.TrimSpace(r.Header.Get("x-ms-request-id"))
 	}
-	return fmt.Sprintf("azure answered %d %s%s", e.err.StatusCode, code, id)
+	return fmt.Sprintf("azure responded %d %s%s", e.err.StatusCode, code, id)
 }
 
 func (e *responseError) Unwrap() error { return e.err }

@@ -93,7 +93,7 @@ func (b *bucket) Close() error {
 // closes the bucket.
 func Open(ctx context.Context, o *Options) (driver.Bucket, error) {
 	if o == nil || o.Container == "" {
-		return nil, errors.New("azure: no container named: want azblob://container or Options.Container")
+		return nil, errors.New("azure: no container given: want azblob://container or Options.Container")
 	}
 	b, err := newBucket(ctx, *o)
 	if err != nil {
@@ -129,7 +129,7 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 	case !o.Key.IsZero():
 		cred, err := container.NewSharedKeyCredential(o.Account, o.Key.Reveal())
 		if err != nil {
-			return nil, errors.New("the account key is not base64") // the error of the SDK might quote the key
+			return nil, errors.New("invalid account key: want base64") // the error of the SDK might quote the key
 		}
 		b.signer.shared = cred
 		b.container, err = container.NewClientWithSharedKeyCredential(target.String(), cred, &container.ClientOptions{ClientOptions: opts})
@@ -139,9 +139,9 @@ func newBucket(ctx context.Context, o Options) (*bucket, error) {
 	case !o.SASToken.IsZero():
 		target.RawQuery = strings.TrimPrefix(o.SASToken.Reveal(), "?")
 		if b.container, err = container.NewClientWithNoCredential(target.String(), &container.ClientOptions{ClientOptions: opts}); err != nil {
-			return nil, errors.New("the SAS token can't be used")
+			return nil, errors.New("invalid SAS token")
 		}
-		b.signer.reason = "a SAS token can't sign links: an account key or a token credential can"
+		b.signer.reason = "a SAS token cannot sign links: use an account key or a token credential"
 	default:
 		cred := o.Credential
 		if cred == nil {
@@ -210,7 +210,7 @@ func (o *Options) complete() error {
 	}
 	if o.AccountURL == "" {
 		if o.Account == "" {
-			return errors.New("no account named: set a connection string, AZURE_STORAGE_ACCOUNT, or the parameter storage_account")
+			return errors.New("no account given: set a connection string, AZURE_STORAGE_ACCOUNT, or the parameter storage_account")
 		}
 		o.AccountURL = accountURL(o.Account, "", "", false, false)
 	}
@@ -232,12 +232,12 @@ func (o *Options) takeConnectionString() error {
 		}
 		k, v, ok := strings.Cut(part, "=")
 		if !ok {
-			return errors.New("the connection string is not a list of Name=value, separated by semicolons")
+			return errors.New("invalid connection string: want a list of Name=value, separated by semicolons")
 		}
 		parts[strings.TrimSpace(k)] = strings.TrimSpace(v)
 	}
 	if parts["UseDevelopmentStorage"] != "" {
-		return errors.New("UseDevelopmentStorage is not understood: write the emulator's BlobEndpoint, AccountName and AccountKey out")
+		return errors.New("UseDevelopmentStorage is not supported: set the emulator's BlobEndpoint, AccountName and AccountKey")
 	}
 	o.Account, o.Key, o.SASToken = parts["AccountName"], secret.New(parts["AccountKey"]), secret.New(parts["SharedAccessSignature"])
 	o.AccountURL = strings.TrimSuffix(parts["BlobEndpoint"], "/")
@@ -265,7 +265,7 @@ func (b *bucket) check(ctx context.Context, create bool) error {
 	if create && bloberror.HasCode(err, bloberror.ContainerNotFound, bloberror.ResourceNotFound) {
 		_, err := b.container.Create(ctx, nil)
 		if err != nil && !bloberror.HasCode(err, bloberror.ContainerAlreadyExists) {
-			return fmt.Errorf("it is missing and can't be made: %w", b.mapError(err))
+			return fmt.Errorf("the container does not exist and cannot be created: %w", b.mapError(err))
 		}
 		b.made = err == nil
 		return nil
@@ -277,9 +277,9 @@ func (b *bucket) check(ctx context.Context, create bool) error {
 	case bloberror.HasCode(err, bloberror.ContainerNotFound, bloberror.ResourceNotFound):
 		return cloud.ErrMissing
 	case bloberror.HasCode(err, bloberror.ContainerBeingDeleted):
-		return errors.New("it is being deleted: try again later")
+		return errors.New("the container is being deleted: try again later")
 	case bloberror.HasCode(err, bloberror.AuthorizationPermissionMismatch, bloberror.InsufficientAccountPermissions):
-		return fmt.Errorf("the credentials are not allowed to list it: they need the role Storage Blob Data Contributor: %w", b.mapError(err))
+		return fmt.Errorf("the credentials do not permit listing the container: they need the role Storage Blob Data Contributor: %w", b.mapError(err))
 	}
 	refused := errors.As(err, &re) && re.StatusCode == http.StatusForbidden
 	return cloud.Explain(err, b.mapError(err), refused, ": check account and network: ")

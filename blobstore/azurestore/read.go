@@ -134,7 +134,7 @@ func (b *bucket) Delete(ctx context.Context, key string, o *driver.DeleteOptions
 		// Some services also respond with this if the object does not exist.
 		if _, err = b.container.NewBlobClient(escapeKey(key)).GetProperties(ctx, nil); err == nil {
 			if lost { // it may be newer than the object deleted by the first request
-				return errors.New("another object is there, and the answer to the first request was lost")
+				return errors.New("another object exists, and the response to the first request was lost")
 			}
 			return driver.ErrReplaced
 		}
@@ -246,11 +246,11 @@ func (b *bucket) Received(ctx context.Context, key string) (*blob.Attributes, er
 	}
 	switch tier := value(props.AccessTier); {
 	case value(props.BlobType) != azblob.BlobTypeBlockBlob:
-		return nil, fmt.Errorf("%w: it was sent as a %s: send it as a BlockBlob", provider.ErrKind, value(props.BlobType))
+		return nil, fmt.Errorf("%w: the client sent the blob as a %s: send it as a BlockBlob", provider.ErrKind, value(props.BlobType))
 	case tier == string(azblob.AccessTierArchive) || value(props.ArchiveStatus) != "":
-		return nil, fmt.Errorf("%w: it was sent to the tier Archive: send it to an online tier", provider.ErrKind)
+		return nil, fmt.Errorf("%w: the client sent the blob to the tier Archive: send it to an online tier", provider.ErrKind)
 	case value(props.CopyStatus) == azblob.CopyStatusTypePending:
-		return nil, provider.As(fs.ErrNotExist, errors.New("the service is still copying it from elsewhere"))
+		return nil, provider.As(fs.ErrNotExist, errors.New("the service is still copying the blob from elsewhere"))
 	}
 	return &blob.Attributes{
 		ContentType: value(props.ContentType), Size: value(props.ContentLength), ModTime: value(props.LastModified), ETag: string(value(props.ETag)),
@@ -275,7 +275,7 @@ func (b *bucket) await(ctx context.Context, to *azblob.Client, id *string, statu
 			return b.giveUp(ctx, to, id, b.mapError(err))
 		}
 		if value(props.CopyID) != value(id) {
-			return errors.New("the destination was replaced while it was copied to")
+			return errors.New("the destination was replaced during the copy")
 		}
 		status = value(props.CopyStatus)
 	}
@@ -301,7 +301,7 @@ func (b *bucket) giveUp(ctx context.Context, to *azblob.Client, id *string, caus
 		_, err = to.Delete(ctx, nil)
 	}
 	if err != nil && !bloberror.HasCode(err, bloberror.BlobNotFound) {
-		return provider.As(driver.ErrInDoubt, fmt.Errorf("%w; and what it left can't be removed: %w", cause, b.mapError(err)))
+		return provider.As(driver.ErrInDoubt, fmt.Errorf("%w; removing its leftovers failed: %w", cause, b.mapError(err)))
 	}
 	return cause
 }

@@ -63,7 +63,7 @@ func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions
 	case s.reason != "":
 		return nil, fmt.Errorf("%w: %s", errors.ErrUnsupported, s.reason)
 	case !o.Expires.After(now):
-		return nil, errors.New("the link would have expired already")
+		return nil, errors.New("the link's expiry is in the past")
 	}
 	name := escapeKey(key)
 	v := sas.BlobSignatureValues{
@@ -80,7 +80,7 @@ func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions
 		v.ContentDisposition, v.ContentType = o.ContentDisposition, o.ResponseType
 	case http.MethodPut:
 		if o.ContentType != "" || o.Size != nil || o.MaxSize > 0 || o.SHA256 != nil {
-			return nil, fmt.Errorf("%w: an Azure link can't hold the content's type, length or SHA-256", errors.ErrUnsupported)
+			return nil, fmt.Errorf("%w: an Azure link cannot enforce content type, length or SHA-256", errors.ErrUnsupported)
 		}
 		v.Permissions = (&sas.BlobPermissions{Create: true, Write: !o.IfNotExist}).String()
 		out.Header = http.Header{"X-Ms-Blob-Type": {"BlockBlob"}}
@@ -130,7 +130,7 @@ func (s *linkSigner) signature(ctx context.Context, v sas.BlobSignatureValues, o
 	if s.shared != nil {
 		q, err := v.SignWithSharedKey(s.shared)
 		if err != nil {
-			return q, errors.New("the account key can't sign")
+			return q, errors.New("the account key cannot sign")
 		}
 		return q, nil
 	}

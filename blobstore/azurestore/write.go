@@ -93,7 +93,7 @@ func (w *writing) send(ctx context.Context, buf []byte) error {
 	name := newBlockName()
 	for n > 0 {
 		if len(w.ids) == maxBlocks {
-			return fmt.Errorf("%w: more than fits into the %d blocks of an upload whose size is not known", driver.ErrTooLarge, maxBlocks)
+			return fmt.Errorf("%w: content exceeds the %d blocks of an upload of unknown size", driver.ErrTooLarge, maxBlocks)
 		}
 		id := name.id(len(w.ids))
 		if _, err := w.blob.StageBlock(ctx, id, body(buf[:n]), nil); err != nil {

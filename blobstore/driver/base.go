@@ -151,7 +151,7 @@ func (b *plain) Delete(ctx context.Context, key string, o *DeleteOptions) error 
 // Sign implements [Bucket]. A plain bucket signs nothing, because the links of
 // the Go CDK support almost no constraints.
 func (b *plain) Sign(context.Context, string, *SignOptions) (*SignedURL, error) {
-	return nil, fmt.Errorf("%w: this backend signs no links", errors.ErrUnsupported)
+	return nil, fmt.Errorf("%w: this backend cannot sign links", errors.ErrUnsupported)
 }
 
 // Sweep implements [Bucket]. A plain bucket has no leftovers to find.

@@ -34,9 +34,9 @@ func (c Credentials) only(fields []string) error {
 		switch {
 		case !f.set || slices.Contains(fields, f.name):
 		case len(fields) == 0:
-			return fmt.Errorf("the provider takes no credentials, and %s is set", f.name)
+			return fmt.Errorf("the provider accepts no credentials, but %s is set", f.name)
 		default:
-			return fmt.Errorf("the provider takes the credentials %s, and %s is set", strings.Join(fields, " and "), f.name)
+			return fmt.Errorf("the provider accepts only the credentials %s, but %s is set", strings.Join(fields, " and "), f.name)
 		}
 	}
 	return nil

@@ -30,12 +30,12 @@ func TestCredentialsReachTheProvider(t *testing.T) {
 	}
 	c.ConnectionString = secret.New("very-connected")
 	_, err := driver.Open(t.Context(), "credentialled://files", c)
-	require.EqualError(t, err, "credentialled://files: the provider takes the credentials AccessKey and SecretKey, and ConnectionString is set")
+	require.EqualError(t, err, "credentialled://files: the provider accepts only the credentials AccessKey and SecretKey, but ConnectionString is set")
 	driver.Register("open-to-all", func(context.Context, *url.URL, driver.Credentials) (driver.Bucket, error) {
 		t.Error("the provider was asked although it takes no credentials")
 		return nil, nil
 	})
 	_, err = driver.Open(t.Context(), "open-to-all://files", driver.Credentials{CredentialsFile: "key.json"})
-	require.ErrorContains(t, err, "takes no credentials, and CredentialsFile is set")
+	require.ErrorContains(t, err, "accepts no credentials, but CredentialsFile is set")
 	secrettest.HoldsDeep(t, c, "very-accessible", "very-secret", "very-connected")
 }

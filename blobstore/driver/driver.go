@@ -83,10 +83,10 @@ var (
 	// because a symbolic link takes the place of a folder. The backend cannot
 	// determine whether an object exists there. If Write or Copy fails with
 	// ErrPath, it has stored nothing.
-	ErrPath = errors.New("the path of the key can't be used")
+	ErrPath = errors.New("the path of the key cannot be used")
 	// ErrInDoubt reports that the outcome is unknown. The backend confirmed
 	// neither success nor failure, or could not make a change durable.
-	ErrInDoubt = errors.New("outcome in doubt")
+	ErrInDoubt = errors.New("the outcome is unknown")
 )
 
 // Bucket is an open bucket, container or folder. All methods are safe for

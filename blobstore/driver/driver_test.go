@@ -182,7 +182,7 @@ func TestAs(t *testing.T) {
 	require.ErrorIs(t, err, fs.ErrPermission)
 	var pe *fs.PathError
 	require.ErrorAs(t, err, &pe)
-	assert.Equal(t, "outcome in doubt: open p: permission denied", err.Error())
+	assert.Equal(t, "the outcome is unknown: open p: permission denied", err.Error())
 	assert.Equal(t, "file does not exist", provider.As(fs.ErrNotExist, errors.New("long story")).Error())
 	require.NoError(t, provider.As(fs.ErrExist, nil))
 	assert.Equal(t, err, provider.As(driver.ErrInDoubt, err), "once is enough")
@@ -203,14 +203,14 @@ func TestRegister(t *testing.T) {
 
 func TestOpenExplains(t *testing.T) {
 	for name, c := range map[string]struct{ url, want string }{
-		"no scheme":        {"/var/files", "want something like local:///var/lib/files"},
+		"no scheme":        {"/var/files", "want a URL such as local:///var/lib/files"},
 		"empty":            {"", "no scheme"},
-		"unknown":          {"ftp://host/x", "no provider for ftp:// URLs; this program has"},
+		"unknown":          {"ftp://host/x", "no provider for ftp:// URLs: this program has"},
 		"not imported":     {"s3://bucket", `add import _ "github.com/blobtrail/blobtrail/blobstore/s3store"`},
 		"local":            {"local:///x", `add import _ "github.com/blobtrail/blobtrail/blobstore/filestore"`},
-		"secret as port":   {"s3://AKID:SECRET/x@bucket", "can't be parsed"},
-		"secret in escape": {"s3://AKID:%SECRET@bucket", "can't be parsed"},
-		"secret with 0x7f": {"s3://AKID:SECRET\x7f@bucket", "can't be parsed"},
+		"secret as port":   {"s3://AKID:SECRET/x@bucket", "invalid storage URL"},
+		"secret in escape": {"s3://AKID:%SECRET@bucket", "invalid storage URL"},
+		"secret with 0x7f": {"s3://AKID:SECRET\x7f@bucket", "invalid storage URL"},
 		"no scheme at all": {"AKID:SECRET@bucket", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

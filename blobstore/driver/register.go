@@ -58,10 +58,10 @@ func Open(ctx context.Context, urlstr string, c Credentials) (Bucket, error) {
 	if err != nil {
 		// The error of url.Parse contains the URL or a part of it, possibly of
 		// a password.
-		return nil, errors.New("storage URL can't be parsed: want something like s3://bucket?region=eu-central-1, with special characters escaped as %XX")
+		return nil, errors.New("invalid storage URL: want a URL such as s3://bucket?region=eu-central-1, with special characters escaped as %XX")
 	}
 	if u.Scheme == "" {
-		return nil, errors.New("storage URL has no scheme: want something like local:///var/lib/files or s3://bucket")
+		return nil, errors.New("storage URL has no scheme: want a URL such as local:///var/lib/files or s3://bucket")
 	}
 	mu.RLock()
 	o, ok := openers[u.Scheme]
@@ -71,7 +71,7 @@ func Open(ctx context.Context, urlstr string, c Credentials) (Bucket, error) {
 		if pkg := known[u.Scheme]; pkg != "" {
 			return nil, fmt.Errorf("no provider for %s:// URLs in this program: add import _ \"github.com/blobtrail/blobtrail/blobstore/%s\"", u.Scheme, pkg)
 		}
-		return nil, fmt.Errorf("no provider for %s:// URLs; this program has %s", u.Scheme, strings.Join(names, ", "))
+		return nil, fmt.Errorf("no provider for %s:// URLs: this program has %s", u.Scheme, strings.Join(names, ", "))
 	}
 	if err := c.only(o.credentials); err != nil {
 		return nil, fmt.Errorf("%s://%s: %w", u.Scheme, u.Host, err)

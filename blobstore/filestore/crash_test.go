@@ -267,7 +267,7 @@ func TestCancelledBeforehandLeavesNothing(t *testing.T) {
 func TestFileURL(t *testing.T) {
 	dir := t.TempDir()
 	for url, want := range map[string]string{
-		"file://":                                 "names no folder",
+		"file://":                                 "the URL has no folder",
 		"file://" + dir + "/none":                 "does not exist",
 		"file://" + dir + "?metadata=skip":        "metadata=skip",
 		"file://" + dir + "?craete=true":          `unknown parameter "craete"`,

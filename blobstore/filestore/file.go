@@ -45,7 +45,7 @@ func openFile(u *url.URL) (driver.Bucket, error) {
 		return nil, err
 	}
 	if metadata == "skip" {
-		return nil, errors.New("metadata=skip: a store must keep metadata to recognise its own objects after a crash")
+		return nil, errors.New("metadata=skip is not supported: a store needs metadata to recognize its own objects after a crash")
 	}
 	create = create || createDir
 	dir, err := folder(u, create)
@@ -88,9 +88,9 @@ func (b *fileBucket) present() error {
 		if _, err := os.Lstat(b.origin.marker()); err == nil || !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		return fmt.Errorf("%w: the folder %s was emptied or made anew", driver.ErrNoBucket, b.dir)
+		return fmt.Errorf("%w: the folder %s was emptied or created again", driver.ErrNoBucket, b.dir)
 	case err == nil:
-		return fmt.Errorf("%w: another folder is at %s than the one that was opened: open the bucket again if that is right", driver.ErrNoBucket, b.dir)
+		return fmt.Errorf("%w: the folder at %s is not the one that was opened: if it is the right one, open the bucket again", driver.ErrNoBucket, b.dir)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return fmt.Errorf("%w: there is no folder %s", driver.ErrNoBucket, b.dir)
 	}
@@ -136,7 +136,7 @@ func (b *fileBucket) Write(ctx context.Context, key string, r io.Reader, o *driv
 	opts := provider.WriterOptions(o.ContentType, o.CacheControl, o.ContentEncoding, o.Metadata, o.IfNotExist)
 	opts.BeforeWrite = func(as func(any) bool) error {
 		if !as(&tmp) {
-			return errors.New("fileblob gave no *os.File")
+			return errors.New("fileblob did not provide an *os.File")
 		}
 		return nil
 	}

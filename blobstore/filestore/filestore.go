@@ -84,13 +84,13 @@ func folder(u *url.URL, create bool) (dir string, err error) {
 		path = u.Host + u.Path // local://./uploads and local://uploads are relative
 	}
 	if path == "" {
-		return "", fmt.Errorf("the URL names no folder: want %s:///absolute/path or %s://./relative", u.Scheme, u.Scheme)
+		return "", fmt.Errorf("the URL has no folder: want %s:///absolute/path or %s://./relative", u.Scheme, u.Scheme)
 	}
 	if dir, err = filepath.Abs(filepath.FromSlash(path)); err != nil {
 		return "", err
 	}
 	if _, err := os.Stat(dir); !create && errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("the folder %s does not exist: make it, or add ?create=true: %w", dir, err)
+		return "", fmt.Errorf("the folder %s does not exist: create it, or add ?create=true: %w", dir, err)
 	}
 	return dir, nil
 }

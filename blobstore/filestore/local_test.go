@@ -66,8 +66,8 @@ func TestLocalURLs(t *testing.T) {
 		"local://" + dir + "?creat=true":                  `unknown parameter "creat"`,
 		"local://" + dir + "?create=maybe":                "want true or false",
 		"local://" + dir + "?dir_mode=rwx":                "octal",
-		"local://":                                        "names no folder",
-		"file://" + dir + "?metadata=skip":                "recognise its own objects",
+		"local://":                                        "the URL has no folder",
+		"file://" + dir + "?metadata=skip":                "recognize its own objects",
 		"file://" + dir + "?secret_key_path=k&base_url=u": "unknown parameter",
 	} {
 		_, err := driver.Open(t.Context(), url, driver.Credentials{})

@@ -196,7 +196,7 @@ func TestRootMayBeALink(t *testing.T) {
 	require.NoError(t, os.Symlink(t.TempDir(), link))
 	_, err := p.Upload(p.ctx, "c", strings.NewReader("x"), nil)
 	require.ErrorIs(t, err, blobstore.ErrNoBucket)
-	require.ErrorContains(t, err, "another folder")
+	require.ErrorContains(t, err, "is not the one that was opened")
 }
 
 func TestCheckWarnsOfWhatIsNoObject(t *testing.T) {

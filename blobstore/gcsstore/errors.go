@@ -37,7 +37,7 @@ func (b *bucket) mapError(err error) error {
 		return provider.As(fs.ErrNotExist, err)
 	case errors.As(err, &token):
 		// The text of the error repeats the whole response.
-		return provider.As(fs.ErrPermission, fmt.Errorf("no token was given for the credentials: %s", token.ErrorCode))
+		return provider.As(fs.ErrPermission, fmt.Errorf("no token for the credentials: %s", token.ErrorCode))
 	}
 	switch status(err) {
 	case http.StatusBadRequest:

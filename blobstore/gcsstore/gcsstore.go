@@ -88,7 +88,7 @@ func init() {
 		}
 		if !c.IsZero() {
 			if o.CredentialsFile != "" {
-				return nil, fmt.Errorf("gs://%s: the URL names a credentials_path, and other credentials are given: want one of them", u.Host)
+				return nil, fmt.Errorf("gs://%s: credentials_path and other credentials are both set: want one of them", u.Host)
 			}
 			o.CredentialsFile = c.CredentialsFile
 		}

@@ -110,7 +110,7 @@ func (b *bucket) Close() error { return errors.Join(b.Bucket.Close(), b.closeCli
 // closes the bucket.
 func Open(ctx context.Context, o *Options) (driver.Bucket, error) {
 	if o == nil || o.Bucket == "" {
-		return nil, errors.New("gcs: no bucket named: want gs://bucket or Options.Bucket")
+		return nil, errors.New("gcs: no bucket given: want gs://bucket or Options.Bucket")
 	}
 	openCtx, cancel := context.WithTimeout(ctx, cloud.OpenTimeout)
 	defer cancel()
@@ -202,7 +202,7 @@ func checkEndpoint(endpoint string) error {
 	}
 	u, err := cloud.Endpoint("endpoint", endpoint, "https://storage.internal:4443")
 	if err == nil && strings.Trim(u.Path, "/") != "" {
-		err = errors.New("the endpoint has a path: want just an address such as https://storage.internal:4443")
+		err = errors.New("the endpoint has a path: want only an address such as https://storage.internal:4443")
 	}
 	return err
 }
@@ -217,7 +217,7 @@ func credentials(ctx context.Context, o *Options) (*google.Credentials, error) {
 	if o.CredentialsFile != "" {
 		var err error
 		if key, err = os.ReadFile(o.CredentialsFile); err != nil {
-			return nil, fmt.Errorf("the credentials file can't be read: %w", err)
+			return nil, fmt.Errorf("reading the credentials file: %w", err)
 		}
 	}
 	if len(key) > 0 || o.CredentialsFile != "" {
@@ -225,7 +225,7 @@ func credentials(ctx context.Context, o *Options) (*google.Credentials, error) {
 		// library fetches addresses or runs programs named in the file.
 		creds, err := google.CredentialsFromJSONWithType(ctx, key, google.ServiceAccount, scope, cloudPlatform)
 		if err != nil {
-			return nil, errors.New("the credentials are not the key file of a service account")
+			return nil, errors.New("invalid credentials: want the key file of a service account")
 		}
 		return creds, nil
 	}
@@ -234,7 +234,7 @@ func credentials(ctx context.Context, o *Options) (*google.Credentials, error) {
 	}
 	creds, err := google.FindDefaultCredentials(ctx, scope, cloudPlatform)
 	if err != nil {
-		return nil, fmt.Errorf("no credentials: set GOOGLE_APPLICATION_CREDENTIALS, credentials_path, or run where an identity is attached: %w", err)
+		return nil, fmt.Errorf("no credentials: set GOOGLE_APPLICATION_CREDENTIALS or credentials_path, or run on a machine with an identity: %w", err)
 	}
 	return creds, nil
 }
@@ -274,12 +274,12 @@ func (b *bucket) check(ctx context.Context, o *Options) error {
 			project = b.signer.project
 		}
 		if project == "" {
-			return errors.New("it is missing, and can't be made because no project is named: set project_id")
+			return errors.New("the bucket does not exist and cannot be created without a project: set project_id")
 		}
 		err := b.handle.Create(ctx, project, nil)
 		b.made = err == nil
 		if err != nil && status(err) != http.StatusConflict {
-			return fmt.Errorf("it is missing and can't be made (storage.buckets.create): %w", b.mapError(err))
+			return fmt.Errorf("the bucket does not exist and cannot be created (storage.buckets.create): %w", b.mapError(err))
 		}
 		return b.explain(b.list(ctx))
 	}
@@ -294,7 +294,7 @@ func (b *bucket) explain(err error) error {
 	case errors.Is(err, storage.ErrBucketNotExist):
 		return cloud.ErrMissing
 	case status(err) == http.StatusForbidden:
-		return fmt.Errorf("the credentials are not allowed to list it: they need storage.objects.list (role Storage Object User): %w", b.mapError(err))
+		return fmt.Errorf("the credentials do not permit listing the bucket: they need storage.objects.list (role Storage Object User): %w", b.mapError(err))
 	}
 	mapped := b.mapError(err)
 	return cloud.Explain(err, mapped, errors.Is(mapped, fs.ErrPermission), ": check endpoint and network: ")

@@ -66,7 +66,7 @@ func newLinkSigner(ctx context.Context, o *Options, creds *google.Credentials, c
 	if o.PrivateKeyFile != "" {
 		data, err := os.ReadFile(o.PrivateKeyFile)
 		if err != nil {
-			return nil, fmt.Errorf("the private key can't be read: %w", err)
+			return nil, fmt.Errorf("reading the private key: %w", err)
 		}
 		keyPEM = string(data)
 		if f := parseKeyFile(data); f.PrivateKey != "" {
@@ -86,12 +86,12 @@ func newLinkSigner(ctx context.Context, o *Options, creds *google.Credentials, c
 			return nil, err
 		}
 		if s.key = key; s.accessID == "" {
-			return nil, errors.New("a private key without the account that it belongs to: set access_id")
+			return nil, errors.New("a private key is set without its account: set access_id")
 		}
 	case creds == nil:
-		s.reason = "anonymous access can't sign links"
+		s.reason = "anonymous access cannot sign links"
 	case s.accessID == "":
-		s.reason = "no service account is known that could sign links: set access_id"
+		s.reason = "no service account for signing links: set access_id"
 	}
 	return s, nil
 }
@@ -103,7 +103,7 @@ func (s *linkSigner) setHost(o *Options) error {
 	case endpoint != "":
 		u, err := url.Parse(endpoint)
 		if err != nil {
-			return errors.New("the endpoint is not an address")
+			return errors.New("invalid endpoint: want an address")
 		}
 		s.host, s.insecure = u.Host, u.Scheme == "http"
 	case o.UniverseDomain != "":
@@ -117,7 +117,7 @@ func (s *linkSigner) setHost(o *Options) error {
 func parseKey(data []byte) (*rsa.PrivateKey, error) {
 	block, _ := pem.Decode(data)
 	if block == nil {
-		return nil, errors.New("the private key is neither PEM nor a service account's key file")
+		return nil, errors.New("invalid private key: want PEM or a service account's key file")
 	}
 	if key, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
 		return key, nil
@@ -127,7 +127,7 @@ func parseKey(data []byte) (*rsa.PrivateKey, error) {
 			return key, nil
 		}
 	}
-	return nil, errors.New("the private key is not an RSA key")
+	return nil, errors.New("invalid private key: want an RSA key")
 }
 
 func (s *linkSigner) links() driver.LinkCapabilities {
@@ -153,7 +153,7 @@ func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions
 	case s.reason != "":
 		return nil, fmt.Errorf("%w: %s", errors.ErrUnsupported, s.reason)
 	case left < time.Second:
-		return nil, errors.New("the link would have expired already")
+		return nil, errors.New("the link's expiry is in the past")
 	case left > cloud.MaxExpiry:
 		return nil, fmt.Errorf("%w: an expiry in %v: Google allows at most %v", errors.ErrUnsupported, left.Round(time.Second), cloud.MaxExpiry)
 	}
@@ -190,7 +190,7 @@ func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions
 	}
 	var err error
 	if out.URL, err = storage.SignedURL(s.bucket, key, opts); err != nil {
-		return nil, fmt.Errorf("can't sign: %w", err)
+		return nil, fmt.Errorf("signing the link: %w", err)
 	}
 	return out, nil
 }
@@ -198,16 +198,16 @@ func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions
 // constrain sets the headers that the signature requires of an upload.
 func constrain(h http.Header, o *driver.SignOptions) error {
 	if o.SHA256 != nil {
-		return fmt.Errorf("%w: a link of Google's can't hold the content's SHA-256", errors.ErrUnsupported)
+		return fmt.Errorf("%w: a Google Cloud Storage link cannot enforce a SHA-256", errors.ErrUnsupported)
 	}
 	if o.ContentType != "" {
 		h.Set("Content-Type", o.ContentType)
 	}
 	switch n := o.Size; {
 	case n != nil && *n < 0:
-		return fmt.Errorf("a length of %d bytes", *n)
+		return fmt.Errorf("invalid length of %d bytes: want 0 or more", *n)
 	case n != nil && o.MaxSize > 0 && *n > o.MaxSize:
-		return fmt.Errorf("%w: a length of %d bytes, and at most %d", driver.ErrTooLarge, *n, o.MaxSize)
+		return fmt.Errorf("%w: a length of %d bytes: want at most %d", driver.ErrTooLarge, *n, o.MaxSize)
 	case n != nil:
 		h.Set("X-Goog-Content-Length-Range", fmt.Sprintf("%d,%d", *n, *n))
 	case o.MaxSize > 0:
@@ -219,7 +219,7 @@ func constrain(h http.Header, o *driver.SignOptions) error {
 	for k, v := range o.Metadata {
 		if strings.ContainsFunc(k+v, func(r rune) bool { return r < ' ' || r > '~' }) {
 			// A header supports only ASCII, and Google defines no escapes.
-			return fmt.Errorf("%w: metadata %.100q of a signed upload is not plain ASCII", errors.ErrUnsupported, k)
+			return fmt.Errorf("%w: metadata %.100q of a signed upload is not printable ASCII", errors.ErrUnsupported, k)
 		}
 		h.Set("X-Goog-Meta-"+k, v)
 	}
@@ -248,21 +248,21 @@ func (s *linkSigner) signByIAM(ctx context.Context, p []byte) ([]byte, error) {
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("IAM could not be reached: %w", err)
+		return nil, fmt.Errorf("IAM did not respond: %w", err)
 	}
 	defer resp.Body.Close()
 	var out struct{ SignedBlob []byte }
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	switch {
 	case resp.StatusCode == http.StatusForbidden || resp.StatusCode == http.StatusNotFound:
-		return nil, provider.As(fs.ErrPermission, fmt.Errorf("IAM does not sign for %s: the credentials need iam.serviceAccounts.signBlob on it (role Service Account Token Creator)", s.accessID))
+		return nil, provider.As(fs.ErrPermission, fmt.Errorf("IAM refused to sign for %s: the credentials need iam.serviceAccounts.signBlob on it (role Service Account Token Creator)", s.accessID))
 	case resp.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("IAM answered %s", resp.Status)
+		return nil, fmt.Errorf("IAM responded %s", resp.Status)
 	case err != nil:
 		return nil, err
 	}
 	if err := json.Unmarshal(answer, &out); err != nil || len(out.SignedBlob) == 0 {
-		return nil, errors.New("IAM answered without a signature")
+		return nil, errors.New("the response of IAM has no signature")
 	}
 	return out.SignedBlob, nil
 }

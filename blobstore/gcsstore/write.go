@@ -149,7 +149,7 @@ func (w *writing) resumable(ctx context.Context, head []byte) error {
 		return err
 	}
 	if sw.Attrs() == nil {
-		return provider.As(driver.ErrInDoubt, errors.New("the service answered an upload without the object"))
+		return provider.As(driver.ErrInDoubt, errors.New("the response to the upload does not describe the object"))
 	}
 	if sw.Attrs().CRC32C != sum.Sum32() {
 		return w.takeBack(ctx, sw.Attrs())
@@ -165,12 +165,12 @@ const afterwards = 30 * time.Second
 // checksum of such an upload is known only at the end, so the service cannot
 // check it.
 func (w *writing) takeBack(ctx context.Context, attrs *storage.ObjectAttrs) error {
-	err := fmt.Errorf("%w: the service stored %d bytes with CRC32C %08x, which is not what was sent", driver.ErrChecksum, attrs.Size, attrs.CRC32C)
+	err := fmt.Errorf("%w: the service stored %d bytes with CRC32C %08x, which differs from the sent content", driver.ErrChecksum, attrs.Size, attrs.CRC32C)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterwards)
 	defer cancel()
 	obj := w.b.handle.Object(w.key).If(storage.Conditions{GenerationMatch: attrs.Generation})
 	if deleteErr := obj.Delete(ctx); deleteErr != nil && status(deleteErr) != 404 && status(deleteErr) != 412 {
-		return provider.As(driver.ErrInDoubt, fmt.Errorf("%w; and it can't be removed: %w", err, w.b.mapError(deleteErr)))
+		return provider.As(driver.ErrInDoubt, fmt.Errorf("%w; removing the object failed: %w", err, w.b.mapError(deleteErr)))
 	}
 	return err
 }

@@ -27,7 +27,7 @@ import (
 func init() {
 	driver.Register("mem", func(_ context.Context, u *url.URL, _ driver.Credentials) (driver.Bucket, error) {
 		if u.Host != "" || (u.Path != "" && u.Path != "/") || u.RawQuery != "" {
-			return nil, fmt.Errorf("mem:// takes no name and no parameters: want just mem://")
+			return nil, fmt.Errorf("invalid mem:// URL: want only mem://, without a name or parameters")
 		}
 		return New(), nil
 	})

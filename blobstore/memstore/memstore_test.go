@@ -49,7 +49,7 @@ func TestConformancePlain(t *testing.T) {
 func TestURL(t *testing.T) {
 	for _, bad := range []string{"mem://name", "mem:///path", "mem://?a=b"} {
 		_, err := driver.Open(context.Background(), bad, driver.Credentials{})
-		require.ErrorContains(t, err, "want just mem://", bad)
+		require.ErrorContains(t, err, "want only mem://", bad)
 	}
 	b, err := driver.Open(context.Background(), "mem:///", driver.Credentials{})
 	require.NoError(t, err)

@@ -81,7 +81,7 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, o *driver.CopyOption
 // errNoCopy is the error for a response to a copy request without its result.
 // The service stored the empty body of the request, or nothing.
 func errNoCopy(request string) error {
-	return fmt.Errorf("%w: the service answered %s without a result, so that it doesn't know this request", errors.ErrUnsupported, request)
+	return fmt.Errorf("%w: the response to %s has no result, so the service does not support this request", errors.ErrUnsupported, request)
 }
 
 // sourceChanged maps the error of a request with the unchanged source as its
@@ -139,9 +139,9 @@ func (b *bucket) Received(ctx context.Context, key string) (*blob.Attributes, er
 	}
 	switch {
 	case head.StorageClass == types.StorageClassGlacier, head.StorageClass == types.StorageClassDeepArchive:
-		return nil, fmt.Errorf("%w: it was sent to the storage class %s: send it without a storage class", provider.ErrKind, head.StorageClass)
+		return nil, fmt.Errorf("%w: the client sent the object to the storage class %s: send it without a storage class", provider.ErrKind, head.StorageClass)
 	case head.ArchiveStatus != "":
-		return nil, fmt.Errorf("%w: it lies in an archive (%s): send it without a storage class", provider.ErrKind, head.ArchiveStatus)
+		return nil, fmt.Errorf("%w: the object is in an archive (%s): send it without a storage class", provider.ErrKind, head.ArchiveStatus)
 	}
 	return &blob.Attributes{
 		ContentType: aws.ToString(head.ContentType), Size: aws.ToInt64(head.ContentLength),

@@ -67,7 +67,7 @@ func (b *bucket) refuseTaken(ctx context.Context, key string, meta map[string]st
 		if sameOperation(head.Metadata, meta) {
 			return nil // the service reports the outcome
 		}
-		return provider.As(fs.ErrExist, errors.New("the key is taken"))
+		return provider.As(fs.ErrExist, errors.New("the key already exists"))
 	}
 	if err = b.mapError(err); errors.Is(err, fs.ErrNotExist) {
 		return nil // if the bucket is missing, the write reports it

@@ -51,5 +51,5 @@ func ExampleOptions() {
 		KMSKeyID: "alias/files",
 	})
 	fmt.Println(err)
-	// Output: s3 bucket "files": a KMS key is set, but the encryption is "": want aws:kms
+	// Output: s3 bucket "files": a KMS key is set, but the encryption is "": want aws:kms or aws:kms:dsse
 }

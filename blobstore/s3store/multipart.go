@@ -55,7 +55,7 @@ func (b *bucket) startUpload(ctx context.Context, in *s3.CreateMultipartUploadIn
 		return nil, err
 	}
 	if aws.ToString(out.UploadId) == "" {
-		return nil, fmt.Errorf("%w: the service answered CreateMultipartUpload without an id, so that it doesn't know multipart uploads", errors.ErrUnsupported)
+		return nil, fmt.Errorf("%w: the response to CreateMultipartUpload has no ID, so the service does not support multipart uploads", errors.ErrUnsupported)
 	}
 	u := &upload{b: b, key: in.Key, id: out.UploadId, lastSent: time.Now(), ended: make(chan struct{})}
 	u.beats.Go(func() { u.beat(ctx) })
@@ -86,7 +86,7 @@ func (u *upload) putNumber(ctx context.Context, number int32, content []byte) (t
 		return types.CompletedPart{}, err
 	}
 	if out.ETag == nil {
-		return types.CompletedPart{}, errors.New("the service answered UploadPart without an ETag")
+		return types.CompletedPart{}, errors.New("the response to UploadPart has no ETag")
 	}
 	u.sent()
 	return types.CompletedPart{PartNumber: &number, ETag: out.ETag, ChecksumSHA256: in.ChecksumSHA256}, nil
@@ -172,7 +172,7 @@ func (u *upload) finish(ctx context.Context, ifNotExist bool, cause error) error
 		if refused := u.b.mapError(err); errors.Is(refused, fs.ErrPermission) {
 			err = refused
 		}
-		return fmt.Errorf("%w; and its parts stay until they are swept: %w", cause, err)
+		return fmt.Errorf("%w; its parts remain until they are swept: %w", cause, err)
 	}
 	return cause
 }

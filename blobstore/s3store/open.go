@@ -123,7 +123,7 @@ func (b *bucket) Close() error {
 // closes the bucket.
 func Open(ctx context.Context, o *Options) (driver.Bucket, error) {
 	if o == nil || o.Bucket == "" {
-		return nil, errors.New("s3: no bucket named: want s3://bucket or Options.Bucket")
+		return nil, errors.New("s3: no bucket given: want s3://bucket or Options.Bucket")
 	}
 	b, err := newBucket(ctx, *o)
 	if err != nil {
@@ -142,7 +142,7 @@ func Open(ctx context.Context, o *Options) (driver.Bucket, error) {
 func (o *Options) check() error {
 	switch {
 	case !o.SessionToken.IsZero() && o.AccessKey.IsZero():
-		return errors.New("Options.SessionToken without AccessKey and SecretKey: a session token belongs to a pair of them")
+		return errors.New("Options.SessionToken is set without AccessKey and SecretKey: set all three")
 	case o.StaleAfter < 0:
 		return fmt.Errorf("Options.StaleAfter is %v: want a positive duration, or 0 for %v", o.StaleAfter, defaultStaleAfter)
 	}
@@ -227,7 +227,7 @@ func encryption(name, kmsKey string) (types.ServerSideEncryption, error) {
 		sse = names[i]
 	}
 	if kmsKey != "" && sse != types.ServerSideEncryptionAwsKms && sse != types.ServerSideEncryptionAwsKmsDsse {
-		return "", fmt.Errorf("a KMS key is set, but the encryption is %q: want aws:kms", name)
+		return "", fmt.Errorf("a KMS key is set, but the encryption is %q: want aws:kms or aws:kms:dsse", name)
 	}
 	return sse, nil
 }
@@ -265,7 +265,7 @@ func awsConfig(ctx context.Context, o *Options, client *http.Client) (aws.Config
 	}
 	switch {
 	case o.AccessKey.IsZero() != o.SecretKey.IsZero():
-		return cfg, errors.New("an access key without its secret key, or the reverse: give both, or neither for the default credentials")
+		return cfg, errors.New("incomplete credentials: set both access key and secret key, or neither to use the default credentials")
 	case !o.AccessKey.IsZero():
 		// Use a function, so that printing the client does not reveal the
 		// credentials. Static credentials need no cache.
@@ -286,7 +286,7 @@ func (b *bucket) check(ctx context.Context) error {
 	err := b.list(ctx)
 	if code(err) == "NoSuchBucket" && b.opts.Create {
 		if err := b.create(ctx); err != nil {
-			return fmt.Errorf("it is missing and can't be made (s3:CreateBucket): %w", b.mapError(err))
+			return fmt.Errorf("the bucket does not exist and cannot be created (s3:CreateBucket): %w", b.mapError(err))
 		}
 		b.made = true
 		err = b.list(ctx)
@@ -296,11 +296,11 @@ func (b *bucket) check(ctx context.Context) error {
 	case "NoSuchBucket":
 		return cloud.ErrMissing
 	case "AccessDenied", "Forbidden":
-		return fmt.Errorf("the credentials are not allowed to list it: they need s3:ListBucket on it: %w", b.mapError(err))
+		return fmt.Errorf("the credentials do not permit listing the bucket: they need s3:ListBucket on it: %w", b.mapError(err))
 	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "InvalidSecurity", "XAdminUserNotFound":
 		return cloud.Explain(err, b.mapError(err), true, "")
 	case "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException":
-		return fmt.Errorf("it is in another region than %q: set region: %w", b.client.Options().Region, err)
+		return fmt.Errorf("the bucket is not in the region %q: set region: %w", b.client.Options().Region, err)
 	}
 	if err == nil {
 		return nil
@@ -336,7 +336,7 @@ func (b *bucket) create(ctx context.Context) error {
 	case "BucketAlreadyOwnedByYou":
 		return nil // another process created it first
 	case "BucketAlreadyExists":
-		return errors.New("the name is taken by another account")
+		return errors.New("another account uses this name")
 	}
 	return err
 }

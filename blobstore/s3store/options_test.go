@@ -14,7 +14,7 @@ import (
 func TestOptionsThatDoNotApply(t *testing.T) {
 	for want, o := range map[string]Options{
 		"SessionToken":                       {SessionToken: secret.New("hidden")},
-		"an access key":                      {AccessKey: secret.New("hidden")},
+		"incomplete credentials":             {AccessKey: secret.New("hidden")},
 		"a KMS key":                          {KMSKeyID: "alias/files", Encryption: "AES256"},
 		"Options.StaleAfter is -1ns":         {StaleAfter: -1},
 		"Options.StallTimeout is -1ns":       {StallTimeout: -1},

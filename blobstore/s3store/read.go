@@ -79,7 +79,7 @@ func (b *bucket) Attributes(ctx context.Context, key string) (*blob.Attributes, 
 	}, nil
 }
 
-var errNoSize = errors.New("the service did not say how large the object is")
+var errNoSize = errors.New("the service did not return the size of the object")
 
 // body maps the errors of a download. If the connection breaks, body resumes
 // the download as long as the object is the same.

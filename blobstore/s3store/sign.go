@@ -76,7 +76,7 @@ func newLinkSigner(ctx context.Context, client *s3.Client, o *Options) (*linkSig
 		s.use(schemes[0])
 	}
 	if _, anonymous := s.creds.(aws.AnonymousCredentials); s.creds == nil || anonymous || aws.IsCredentialsProvider(s.creds, aws.AnonymousCredentials{}) {
-		s.reason = "anonymous access can't sign links"
+		s.reason = "anonymous access cannot sign links"
 	}
 	if sse, err := encryption(o.Encryption, o.KMSKeyID); err == nil && sse != "" {
 		s.headers.Set("X-Amz-Server-Side-Encryption", string(sse))
@@ -90,7 +90,7 @@ func newLinkSigner(ctx context.Context, client *s3.Client, o *Options) (*linkSig
 // use applies the signing properties of the endpoint.
 func (s *linkSigner) use(scheme *smithyauth.Option) {
 	if scheme.SchemeID != "sigv4" && scheme.SchemeID != smithyauth.SchemeIDSigV4 { // the endpoint rules use short names
-		s.reason = "links to this kind of bucket can't be signed"
+		s.reason = "links to this kind of bucket cannot be signed"
 		return
 	}
 	if name, ok := smithyhttp.GetSigV4SigningName(&scheme.SignerProperties); ok && name != "" {
@@ -115,7 +115,7 @@ func (s *linkSigner) links() driver.LinkCapabilities {
 // Sign implements [driver.Bucket].
 func (b *bucket) Sign(ctx context.Context, key string, o *driver.SignOptions) (*driver.SignedURL, error) {
 	if o.IfNotExist && b.exact.Load() == ignored {
-		return nil, fmt.Errorf("%w: the service ignores the condition of create-only uploads", errors.ErrUnsupported)
+		return nil, fmt.Errorf("%w: the service ignores the create-only condition", errors.ErrUnsupported)
 	}
 	return b.signer.sign(ctx, key, o, time.Now())
 }
@@ -127,7 +127,7 @@ func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions
 	case s.reason != "":
 		return nil, fmt.Errorf("%w: %s", errors.ErrUnsupported, s.reason)
 	case seconds <= 0:
-		return nil, errors.New("the link would have expired already")
+		return nil, errors.New("the link's expiry is in the past")
 	case seconds > int64(cloud.MaxExpiry/time.Second):
 		return nil, fmt.Errorf("%w: an expiry in %v: S3 allows at most %v", errors.ErrUnsupported, time.Duration(seconds)*time.Second, cloud.MaxExpiry)
 	}
@@ -141,7 +141,7 @@ func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions
 			return s.form(creds, key, o, now)
 		}
 		if *o.Size > o.MaxSize {
-			return nil, fmt.Errorf("%w: a length of %d bytes, and at most %d", driver.ErrTooLarge, *o.Size, o.MaxSize)
+			return nil, fmt.Errorf("%w: a length of %d bytes: want at most %d", driver.ErrTooLarge, *o.Size, o.MaxSize)
 		}
 	}
 	req := &http.Request{Method: o.Method, URL: s.url(key), Host: s.base.Host, Header: http.Header{}}
@@ -164,7 +164,7 @@ func (s *linkSigner) sign(ctx context.Context, key string, o *driver.SignOptions
 	req.URL.RawQuery = q.Encode()
 	signed, header, err := s.signer.PresignHTTP(ctx, creds, req, unsignedPayload, s.service, s.region, now)
 	if err != nil {
-		return nil, fmt.Errorf("can't sign: %w", err)
+		return nil, fmt.Errorf("signing the link: %w", err)
 	}
 	header.Del("Host") // the client takes it from the URL
 	return &driver.SignedURL{URL: signed, Method: o.Method, Header: header}, nil
@@ -193,7 +193,7 @@ func (s *linkSigner) constrain(req *http.Request, o *driver.SignOptions) error {
 	if o.Size != nil {
 		req.ContentLength = *o.Size
 		if *o.Size < 0 {
-			return fmt.Errorf("a length of %d bytes", *o.Size)
+			return fmt.Errorf("invalid length of %d bytes: want 0 or more", *o.Size)
 		}
 		if *o.Size == 0 && sum == nil {
 			// A length of zero cannot be signed. The digest of empty content
@@ -225,7 +225,7 @@ func (s *linkSigner) constrain(req *http.Request, o *driver.SignOptions) error {
 // the length.
 func (s *linkSigner) form(creds aws.Credentials, key string, o *driver.SignOptions, now time.Time) (*driver.SignedURL, error) {
 	if o.IfNotExist || o.SHA256 != nil {
-		return nil, fmt.Errorf("%w: on S3 a limit of the length can't go together with create-only or a SHA-256: give the exact length", errors.ErrUnsupported)
+		return nil, fmt.Errorf("%w: on S3, a maximum length excludes create-only and SHA-256: set the exact length instead", errors.ErrUnsupported)
 	}
 	day := now.Format("20060102")
 	scope := day + "/" + s.region + "/" + s.service + "/aws4_request"

@@ -73,5 +73,5 @@ func TestNoLinksOfMultiRegionAccessPoints(t *testing.T) {
 	assert.Empty(t, b.Info().Capabilities.Links.Methods)
 	_, err = b.Sign(t.Context(), "k", &driver.SignOptions{Method: http.MethodGet, Expires: time.Now().Add(time.Hour)})
 	require.ErrorIs(t, err, errors.ErrUnsupported)
-	require.True(t, strings.Contains(err.Error(), "can't be signed"), err)
+	require.True(t, strings.Contains(err.Error(), "cannot be signed"), err)
 }

@@ -75,7 +75,7 @@ func (b *bucket) mapWrite(ctx context.Context, err error) error {
 		return provider.As(context.Cause(ctx), b.mapError(err))
 	}
 	if code(err) == "ConditionalRequestConflict" {
-		return fmt.Errorf("another request changed this key at the same time; try again: %w", err)
+		return fmt.Errorf("another request changed this key concurrently, try again: %w", err)
 	}
 	return b.mapError(err)
 }
@@ -202,7 +202,7 @@ func encodeMetadata(meta map[string]string) (map[string]string, error) {
 		total += cloudhttp.MetaCost(k, v)
 	}
 	if total > cloudhttp.MaxMeta {
-		return nil, fmt.Errorf("%w: metadata of %d bytes when escaped: S3 takes %d", driver.ErrTooLarge, total, cloudhttp.MaxMeta)
+		return nil, fmt.Errorf("%w: escaped metadata of %d bytes: S3 accepts at most %d", driver.ErrTooLarge, total, cloudhttp.MaxMeta)
 	}
 	return m, nil
 }
@@ -253,7 +253,7 @@ func (u *upload) putAll(ctx context.Context, buf []byte, size int64, src *provid
 			return nil
 		}
 		if len(u.done) == maxParts {
-			return fmt.Errorf("%w: more than fits into the %d parts of an upload whose size is not known", driver.ErrTooLarge, maxParts)
+			return fmt.Errorf("%w: content exceeds the %d parts of an upload of unknown size", driver.ErrTooLarge, maxParts)
 		}
 		if err := u.put(ctx, buf[:n]); err != nil {
 			return err

@@ -208,7 +208,7 @@ func fileblobUploads(e *env, dir string) (func(string, io.Reader) error, error) 
 			Metadata:   map[string]string{"filename": "report.pdf"},
 			BeforeWrite: func(as func(any) bool) error {
 				if !as(&tmp) {
-					return errors.New("fileblob gave no *os.File")
+					return errors.New("fileblob did not provide an *os.File")
 				}
 				return nil
 			},

@@ -301,7 +301,7 @@ func TestS3Open(t *testing.T) {
 		require.ErrorIs(t, err, fs.ErrPermission)
 		err = open(func(o *s3store.Options) { o.Endpoint = "http://127.0.0.1:1" })
 		require.ErrorContains(t, err, "127.0.0.1:1")
-		require.ErrorContains(t, open(func(o *s3store.Options) { o.SecretKey = secret.Text{} }), "give both")
+		require.ErrorContains(t, open(func(o *s3store.Options) { o.SecretKey = secret.Text{} }), "set both")
 		require.ErrorContains(t, open(func(o *s3store.Options) { o.Endpoint = "localhost:9000" }), "https://")
 		require.ErrorContains(t, open(func(o *s3store.Options) { o.Encryption = "rot13" }), "AES256")
 		require.NoError(t, open(func(*s3store.Options) {}))

@@ -12,7 +12,7 @@ import (
 
 // ErrRange reports a range that begins past the end of the object. Package
 // driver exports it.
-var ErrRange = errors.New("range begins behind the end")
+var ErrRange = errors.New("range begins past the end of the object")
 
 // OpenTries bounds how many times Read reopens an object that is replaced
 // between reading its attributes and its content. A try costs little, and a
@@ -20,7 +20,7 @@ var ErrRange = errors.New("range begins behind the end")
 const OpenTries = 25
 
 // ErrReplacedOften is the error after OpenTries attempts.
-var ErrReplacedOften = fmt.Errorf("the object was replaced %d times while it was opened", OpenTries)
+var ErrReplacedOften = fmt.Errorf("the object was replaced %d times while it was being opened", OpenTries)
 
 // CheckOffset returns ErrRange unless offset is between 0 and size.
 func CheckOffset(offset, size int64) error {
@@ -103,7 +103,7 @@ func List(ctx context.Context, b *blob.Bucket, o *blob.ListOptions, mapError fun
 func next(ctx context.Context, it *blob.ListIterator) (obj *blob.ListObject, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			obj, err = nil, fmt.Errorf("the service answered a listing without a field that the driver needs: %v", r)
+			obj, err = nil, fmt.Errorf("the response to the listing lacks a required field: %v", r)
 		}
 	}()
 	return it.Next(ctx)

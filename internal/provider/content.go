@@ -61,7 +61,7 @@ func (c *Content) Read(p []byte) (int, error) {
 	c.hash.Write(p[:n])
 	switch {
 	case c.size >= 0 && c.n > c.size:
-		c.err = fmt.Errorf("%w: more than the %d bytes that were announced", ErrTooLarge, c.size)
+		c.err = fmt.Errorf("%w: content exceeds the announced %d bytes", ErrTooLarge, c.size)
 	case c.max >= 0 && c.n > c.max:
 		c.err = limit.Size(ErrTooLarge, "more bytes than allowed", c.max)
 	}
@@ -85,11 +85,11 @@ func (c *Content) finish(err error) error {
 		return err
 	}
 	if c.size >= 0 && c.n < c.size {
-		return fmt.Errorf("%w: %d bytes of the %d that were announced", io.ErrUnexpectedEOF, c.n, c.size)
+		return fmt.Errorf("%w: %d bytes of the announced %d", io.ErrUnexpectedEOF, c.n, c.size)
 	}
 	sum := c.hash.Sum(nil)
 	if c.want != nil && !bytes.Equal(c.want, sum) {
-		return fmt.Errorf("%w: SHA-256 is %x, not %x", ErrChecksum, sum, c.want)
+		return fmt.Errorf("%w: SHA-256 is %x, want %x", ErrChecksum, sum, c.want)
 	}
 	c.sum = sum
 	return io.EOF
@@ -115,7 +115,7 @@ func StoredSHA256(metadata map[string]string) ([]byte, error) {
 	}
 	sum, err := hex.DecodeString(s)
 	if err != nil || len(sum) != sha256.Size {
-		return nil, fmt.Errorf("%w: the digest kept with the object is not one", ErrChecksum)
+		return nil, fmt.Errorf("%w: the stored digest of the object is not a SHA-256", ErrChecksum)
 	}
 	return sum, nil
 }

@@ -10,10 +10,10 @@ import (
 // want, the form of the URL, and credentials, the right place for credentials.
 func CheckURL(u *url.URL, want, credentials string) error {
 	if u.User != nil {
-		return errors.New("the URL holds a user or password: give credentials by " + credentials)
+		return errors.New("the URL contains a user or password: set credentials through " + credentials)
 	}
 	if u.Path != "" && u.Path != "/" {
-		return fmt.Errorf("the URL has the path %q: want just %s; for a folder in it use a key prefix", u.Path, want)
+		return fmt.Errorf("the URL has the path %q: want only %s; for a folder in it, use a key prefix", u.Path, want)
 	}
 	return nil
 }

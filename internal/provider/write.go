@@ -27,7 +27,7 @@ func Write(ctx context.Context, upload func(context.Context, string, io.Reader, 
 		return context.Cause(ctx) // the driver returns only ctx.Err()
 	}
 	if err == nil && !src.Ended() {
-		return errors.New("the driver stopped reading before the end")
+		return errors.New("the driver did not read the content to its end")
 	}
 	return mapError(err)
 }

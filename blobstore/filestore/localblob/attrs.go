@@ -73,7 +73,7 @@ func (s *sidecar) pick(t tag) (r record, exact bool) {
 	return r, false
 }
 
-var errSidecar = errors.New("its attributes file is damaged: it is not the JSON object that was written")
+var errSidecar = errors.New("the attributes file is damaged: it is not a valid JSON object")
 
 // readSidecar reads the sidecar of the data file name. It returns nil if the
 // sidecar does not exist or is empty. A crash of fileblob leaves an empty

@@ -107,16 +107,16 @@ func open(dir string, opts *Options) (*bucket, error) {
 		b.opts.FileMode = 0o600
 	}
 	if dir == "" {
-		return nil, errors.New(`localblob: no folder was given; use "." for the current one`)
+		return nil, errors.New(`localblob: no folder given: want a path, or "." for the current folder`)
 	}
 	if b.opts.CreateDir {
 		if err := b.makeRoot(dir); err != nil {
-			return nil, fmt.Errorf("localblob: making the folder: %w", err)
+			return nil, fmt.Errorf("localblob: creating the folder: %w", err)
 		}
 	}
 	root, err := os.OpenRoot(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("localblob: the folder does not exist (Options.CreateDir makes it): %w", err)
+		return nil, fmt.Errorf("localblob: the folder does not exist: create it, or set Options.CreateDir: %w", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("localblob: opening the folder: %w", err)
@@ -135,7 +135,7 @@ func open(dir string, opts *Options) (*bucket, error) {
 	}
 	if _, err := b.sweepTemp(context.Background()); err != nil && !errors.Is(err, fs.ErrPermission) {
 		b.fs.close()
-		return nil, fmt.Errorf("localblob: removing what crashed writers left: %w", err)
+		return nil, fmt.Errorf("localblob: removing leftovers of crashed writers: %w", err)
 	}
 	return b, nil
 }
@@ -433,7 +433,7 @@ func (b *bucket) Delete(ctx context.Context, key string, opts *driver.DeleteOpti
 
 // ErrReplaced reports that the object has another version than the expected
 // one.
-var ErrReplaced = errors.New("localblob: another version of the object is there")
+var ErrReplaced = errors.New("localblob: the object has another version")
 
 // DeleteVersion deletes the object if its ETag is etag, as in its attributes.
 // Otherwise the object remains and the error is ErrReplaced. If the object does
@@ -495,7 +495,7 @@ func (b *bucket) remove(ctx context.Context, key, name, etag string) error {
 func (b *bucket) SignedURL(context.Context, string, *driver.SignedURLOptions) (string, error) {
 	return "", &codedError{
 		code: gcerrors.Unimplemented,
-		msg:  "localblob: local files have no signed URLs of their own; serve them through a handler that checks links",
+		msg:  "localblob: local files have no signed URLs: serve them through a handler that checks links",
 		err:  errors.ErrUnsupported,
 	}
 }

@@ -82,7 +82,7 @@ func (w *writer) commit() error {
 // ErrNotSynced reports that an object was stored or removed, but the folder
 // could not be synced. After a power failure the folder may contain the
 // previous state. Both states are complete objects.
-var ErrNotSynced = errors.New("localblob: done, but perhaps not for good")
+var ErrNotSynced = errors.New("localblob: completed but not synced to disk")
 
 // plan is a commit that is ready, provided that the existing object is still
 // the expected one.
@@ -187,7 +187,7 @@ func (w *writer) stampAfter(p *plan) (err error) {
 	before := p.present.ModTime()
 	for step := time.Nanosecond; !p.written.ModTime().After(before); step *= 10 {
 		if step > time.Minute {
-			return errors.New("the file system does not keep the time of a file")
+			return errors.New("the file system does not store modification times")
 		}
 		if err := w.b.fs.chtimes(w.temp.name, before.Add(step)); err != nil {
 			return err

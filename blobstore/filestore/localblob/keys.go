@@ -56,7 +56,7 @@ func fileName(key string, writing bool) (string, error) {
 			limit -= len(attrsExt)
 		}
 		if len(s) > limit {
-			return refuse("has a part of %d bytes as a file name; at most %d are possible", len(s), limit)
+			return refuse("has a part of %d bytes as a file name: want at most %d", len(s), limit)
 		}
 	}
 	return name, nil

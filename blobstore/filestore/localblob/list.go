@@ -105,7 +105,7 @@ func makeToken(id string, p position) []byte {
 
 func parseToken(token []byte) (id string, p position, err error) {
 	if len(token) <= idLen || token[idLen] != afterKey && token[idLen] != afterUnder {
-		return "", p, &codedError{code: gcerrors.InvalidArgument, msg: "localblob: the page token is not one that a listing of this bucket returned"}
+		return "", p, &codedError{code: gcerrors.InvalidArgument, msg: "localblob: invalid page token: want a token returned by a listing of this bucket"}
 	}
 	return string(token[:idLen]), position{key: string(token[idLen+1:]), under: token[idLen] == afterUnder}, nil
 }

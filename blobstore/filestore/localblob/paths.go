@@ -23,7 +23,7 @@ var ErrNoFolder = errors.New("localblob: the folder of the bucket is missing")
 // ErrPath reports that a part of the path of a key is a symbolic link, or a
 // name that the file system does not accept. A write that fails with ErrPath
 // has stored nothing.
-var ErrPath = errors.New("localblob: the path of the key can't be used")
+var ErrPath = errors.New("localblob: the path of the key cannot be used")
 
 // present returns nil if the folder is still at its path and is the one that
 // was opened. While the folder is open, no other folder gets its inode number.
@@ -33,7 +33,7 @@ func (f *fsys) present() error {
 	case err == nil && os.SameFile(fi, f.info):
 		return nil
 	case err == nil:
-		return fmt.Errorf("%w: another folder is at %s than the one that was opened: open the bucket again if that is right", ErrNoFolder, f.dir)
+		return fmt.Errorf("%w: the folder at %s is not the one that was opened: if it is the right one, open the bucket again", ErrNoFolder, f.dir)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return fmt.Errorf("%w: there is no folder %s", ErrNoFolder, f.dir)
 	}
@@ -44,14 +44,14 @@ func (f *fsys) present() error {
 type pathError struct{ key, part, reason string }
 
 func (e *pathError) Error() string {
-	return fmt.Sprintf("localblob: the key %q can't be used: %q %s", e.key, e.part, e.reason)
+	return fmt.Sprintf("localblob: the key %q cannot be used: %q %s", e.key, e.part, e.reason)
 }
 
 func (e *pathError) Is(target error) bool { return target == ErrPath }
 
 const (
 	isLink  = "is a symbolic link, which is not followed: put a folder in its place, or mount the other folder there"
-	tooLong = "is a longer name than this file system takes"
+	tooLong = "is longer than the names that this file system accepts"
 )
 
 // usable returns an error if no object can be stored under the path of a key.

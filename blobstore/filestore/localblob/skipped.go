@@ -30,7 +30,7 @@ func (bk *Bucket) Skipped(ctx context.Context, prefix string, limit int, found f
 	return nil
 }
 
-var errStop = errors.New("no more is wanted")
+var errStop = errors.New("walk stopped")
 
 type skipper struct {
 	b       *bucket

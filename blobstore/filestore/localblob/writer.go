@@ -255,7 +255,7 @@ func (w *writer) finish() error {
 	}
 	for k, v := range metadata {
 		if k == "" || !utf8.ValidString(k) || !utf8.ValidString(v) {
-			return fmt.Errorf("localblob: the metadata of final must be valid UTF-8 with names that are not empty; got the name %q", k)
+			return fmt.Errorf("localblob: invalid metadata %q from final: want a name that is not empty, and valid UTF-8", k)
 		}
 		w.rec.Metadata[strings.ToLower(k)] = v
 	}
