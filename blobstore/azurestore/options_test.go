@@ -12,7 +12,7 @@ import (
 	"github.com/blobtrail/blobtrail/secret"
 )
 
-// Options that would be ignored are errors that name them.
+// Open refuses ignored options with an error that names them.
 func TestOptionsThatDoNotApply(t *testing.T) {
 	connection := secret.New("AccountName=hidden;AccountKey=hidden")
 	for want, o := range map[string]Options{
@@ -32,7 +32,7 @@ func TestOptionsThatDoNotApply(t *testing.T) {
 	require.ErrorContains(t, err, "and Options.ConnectionString are both set")
 }
 
-// The environment may have several credentials, as programs share it.
+// The environment may contain several credentials, because programs share it.
 func TestCredentialsOfTheEnvironment(t *testing.T) {
 	all := map[string]string{
 		"AZURE_STORAGE_ACCOUNT": "a", "AZURE_STORAGE_KEY": "a2V5", "AZURE_STORAGE_SAS_TOKEN": "sv=1",

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Who takes a secret for a parameter must not find it in a log.
+// If a user puts a secret into a parameter, it must not appear in a log.
 func TestUnknownParametersAreNamedWithoutTheirValue(t *testing.T) {
 	u, err := url.Parse("azblob://name?acount_key=c2VjcmV0")
 	require.NoError(t, err)

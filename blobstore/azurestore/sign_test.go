@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What is quicker must be the same.
+// The faster encoding must have the same result.
 func TestQueryIsWhatTheSDKEncodes(t *testing.T) {
 	cred, err := container.NewSharedKeyCredential("account", base64.StdEncoding.EncodeToString([]byte("key")))
 	require.NoError(t, err)

@@ -69,8 +69,8 @@ func TestContent(t *testing.T) {
 	}
 }
 
-// io.ReadAll and friends take bytes and error apart in their own ways; Content
-// never gives both.
+// io.ReadAll and similar functions handle bytes returned together with an error
+// in different ways. Content never returns both.
 func TestContentGivesBytesOrError(t *testing.T) {
 	content := provider.NewContent(iotest.DataErrReader(strings.NewReader("hello")), 6, -1, nil)
 	p := make([]byte, 100)

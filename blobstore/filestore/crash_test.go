@@ -1,6 +1,7 @@
 package filestore
 
-// What a crash leaves of a file:// bucket, and what a full disk does to it.
+// This file tests the leftovers of a crash in a file:// bucket, and a full
+// disk.
 
 import (
 	"bytes"
@@ -67,7 +68,7 @@ func TestSweepRemovesWhatTheDeadLeft(t *testing.T) {
 	require.NoError(t, b.Sweep(t.Context(), "b/below/a/file"))
 }
 
-// Attributes that belong to an object are no orphans.
+// Attributes of an existing object are not orphans.
 func TestSweepLeavesObjectsAlone(t *testing.T) {
 	b := openDir(t, t.TempDir())
 	write(t, b, "a", "data", "op")
@@ -133,7 +134,7 @@ func TestSweepFinishesAHalfReplacement(t *testing.T) {
 	assert.Empty(t, residue(t, b, ""))
 }
 
-// Within one process create-only is exact.
+// Within one process, create-only is exact.
 func TestFileCreateRace(t *testing.T) {
 	b := openDir(t, t.TempDir())
 	for round := range 50 {
@@ -159,7 +160,8 @@ func TestFileCreateRace(t *testing.T) {
 	}
 }
 
-// Files of others whose names make no key are not listed; those that make one are.
+// Files without a valid key are not listed. Other programs' files with a valid
+// key are.
 func TestFileListShowsObjectsOnly(t *testing.T) {
 	dir := t.TempDir()
 	b := openDir(t, dir)
@@ -208,7 +210,7 @@ func TestFullDisk(t *testing.T) {
 	assert.Equal(t, "old", data)
 	assert.Equal(t, "old", op)
 
-	// The content fits to the last page, and the attributes don't any more.
+	// The content fits exactly, but not the attributes.
 	fill := 0
 	for size := 4 << 10; ; size += 4 << 10 {
 		o := options("new")
@@ -227,7 +229,7 @@ func TestFullDisk(t *testing.T) {
 	assert.Equal(t, "old", op, "the attributes of the old object")
 	assert.Empty(t, residue(t, b, ""))
 
-	// Exactly the attributes do not fit.
+	// Only the attributes do not fit.
 	require.NoError(t, fillUp(filepath.Join(dir, "filler")))
 	require.ErrorIs(t, b.Write(t.Context(), "b", strings.NewReader(""), options("op")), noSpace)
 	require.ErrorIs(t, b.Write(t.Context(), "a", strings.NewReader(""), func() *driver.WriteOptions {

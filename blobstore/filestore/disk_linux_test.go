@@ -1,6 +1,6 @@
 package filestore
 
-// What Check says of a real file system that is full, read-only or not the one
+// This file tests Check on a file system that is full, read-only or not the one
 // that was opened.
 
 import (

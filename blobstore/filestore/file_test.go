@@ -30,7 +30,7 @@ func openDir(tb testing.TB, dir string) driver.Bucket {
 	return b
 }
 
-// residue names temporary files, and attributes without an object.
+// residue lists temporary files, and attributes without an object.
 func residue(tb testing.TB, b driver.Bucket, _ string) []string {
 	tb.Helper()
 	var left []string

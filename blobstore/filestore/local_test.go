@@ -29,7 +29,7 @@ func TestLocalConformance(t *testing.T) {
 	})
 }
 
-// localResidue names temporary files, and attributes without an object.
+// localResidue lists temporary files, and attributes without an object.
 func localResidue(tb testing.TB, b driver.Bucket, _ string) []string {
 	tb.Helper()
 	var left []string

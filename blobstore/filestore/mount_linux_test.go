@@ -11,7 +11,7 @@ import (
 
 var noSpace = syscall.ENOSPC
 
-// mountTiny makes dir a file system of that many bytes.
+// mountTiny mounts a file system of the given size at dir.
 func mountTiny(t *testing.T, dir string, size int) {
 	t.Helper()
 	if os.Getuid() != 0 {

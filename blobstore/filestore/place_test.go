@@ -1,7 +1,7 @@
 package filestore_test
 
-// What a store makes of a folder that is not as it should be: links and other
-// things in the place of folders, and a folder that is missing or was never used.
+// This file tests unusual folders: links and other files in place of folders,
+// and a folder that is missing or was never used.
 
 import (
 	"bytes"
@@ -49,7 +49,7 @@ func (p *place) put(t *testing.T, key, content string) {
 	require.NoError(t, err)
 }
 
-// reconcile settles what is open, as if all leases had run out.
+// reconcile settles all open operations, as if every lease had expired.
 func (p *place) reconcile() (blobstore.Reconciled, error) {
 	p.trail.Now = func() time.Time { return time.Now().Add(time.Hour) }
 	defer func() { p.trail.Now = nil }()
@@ -111,8 +111,8 @@ func TestLinkedFolderIsRefusedBeforeTheIntent(t *testing.T) {
 	}
 }
 
-// An operation whose folder became a link since it began is settled, and doesn't
-// hold the others up.
+// If a folder becomes a link during an operation, the operation is settled and
+// does not delay others.
 func TestReconcilePassesALink(t *testing.T) {
 	p := openPlace(t, "local", t.TempDir())
 	begin := func(a audit.Action, key string) {
@@ -134,7 +134,7 @@ func TestReconcilePassesALink(t *testing.T) {
 	require.Zero(t, done)
 }
 
-// A link that appears while an upload runs stores nothing behind it.
+// If a link appears during an upload, nothing is stored behind it.
 func TestLinkMadeDuringAnUpload(t *testing.T) {
 	p := openPlace(t, "local", t.TempDir())
 	outside := t.TempDir()
@@ -161,24 +161,25 @@ func TestOddPlacesAreClearErrors(t *testing.T) {
 	dir := t.TempDir()
 	p := openPlace(t, "local", dir)
 	p.put(t, "a", "a")
-	// A file where a folder should be is what other backends refuse as well.
+	// Other backends also refuse a file in place of a folder.
 	_, err := p.Upload(p.ctx, "a/b", strings.NewReader("x"), nil)
 	require.ErrorIs(t, err, fs.ErrExist)
 	_, err = p.Stat(p.ctx, "a/b")
 	require.ErrorIs(t, err, fs.ErrNotExist)
-	// A linked file can't be read if it leads out, and is not replaced by chance.
+	// A link that leads out of the folder cannot be read and is not replaced
+	// accidentally.
 	require.NoError(t, os.Symlink(filepath.Join(t.TempDir(), "x"), filepath.Join(dir, "out")))
 	_, err = p.Stat(p.ctx, "out")
 	require.ErrorIs(t, err, blobstore.ErrPath)
 	_, err = p.Upload(p.ctx, "out", strings.NewReader("x"), nil)
 	require.ErrorIs(t, err, blobstore.ErrPath)
 	require.NotErrorIs(t, err, blobstore.ErrInDoubt)
-	// One that stays within is read.
+	// A link that stays inside the folder can be read.
 	require.NoError(t, os.Symlink("a", filepath.Join(dir, "in")))
 	content, err := download(p.Store, p.ctx, "in")
 	require.NoError(t, err)
 	require.Equal(t, "a", content)
-	// The longest segments that a key can have fit.
+	// The longest possible segments of a key fit.
 	long := strings.Repeat("n", 200) + "/" + strings.Repeat("m", 200)
 	p.put(t, long, "x")
 	require.NoError(t, p.Delete(p.ctx, long, nil))
@@ -191,7 +192,7 @@ func TestRootMayBeALink(t *testing.T) {
 	p := openPlace(t, "local", link)
 	p.put(t, "a/b", "x")
 	require.NoError(t, p.Check(p.ctx))
-	// One that leads elsewhere from now on is another folder.
+	// The link now leads to another folder.
 	require.NoError(t, os.Remove(link))
 	require.NoError(t, os.Symlink(t.TempDir(), link))
 	_, err := p.Upload(p.ctx, "c", strings.NewReader("x"), nil)
@@ -215,7 +216,7 @@ func TestCheckWarnsOfWhatIsNoObject(t *testing.T) {
 	require.Equal(t, n, logged.Len(), "once, not with every probe")
 }
 
-// A missing folder says nothing about an object.
+// A missing folder proves nothing about an object.
 func TestMissingFolderIsNotAMissingObject(t *testing.T) {
 	for _, scheme := range []string{"local", "file"} {
 		for name, vanish := range map[string]func(t *testing.T, dir string){
@@ -297,7 +298,7 @@ func last[V any](seq iter.Seq2[V, error]) (last error) {
 	return last
 }
 
-// A folder that shows no sign of use, although the trail says that it was used.
+// The folder shows no sign of use, but the trail has entries about it.
 func TestUnusedFolderIsRefused(t *testing.T) {
 	for _, scheme := range []string{"local", "file"} {
 		t.Run(scheme, func(t *testing.T) {
@@ -365,7 +366,7 @@ func TestUnusedFolderIsRefused(t *testing.T) {
 	}
 }
 
-// A reader that gives nothing for ever must not keep a processor busy.
+// A reader that never returns anything must not keep a processor busy.
 func TestUploadEndsWithoutProgress(t *testing.T) {
 	for _, scheme := range []string{"local", "file"} {
 		for _, head := range []int{0, 1000, 3 << 10, 400 << 10} {

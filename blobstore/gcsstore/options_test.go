@@ -12,7 +12,7 @@ import (
 	"github.com/blobtrail/blobtrail/secret"
 )
 
-// Options that would be ignored are errors that name them.
+// Open refuses ignored options with an error that names them.
 func TestOptionsThatDoNotApply(t *testing.T) {
 	for want, o := range map[string]Options{
 		"Options.CredentialsFile and Options.CredentialsJSON": {CredentialsFile: "key.json", CredentialsJSON: secret.New("hidden")},

@@ -12,8 +12,8 @@ import (
 	"github.com/blobtrail/blobtrail/blobstore/storetest"
 )
 
-// Objects are kept in memory, some of them while they grow: several times the
-// 32 MiB of the case about streams.
+// Objects are stored in memory, and some are copied while they grow. This needs
+// several times the 32 MiB of the streaming test.
 const heap = 256 << 20
 
 func TestConformance(t *testing.T) {
@@ -27,7 +27,7 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// One bucket for all cases, as a slow service is tested.
+// Use one bucket for all cases, like tests of a slow service.
 func TestConformanceShared(t *testing.T) {
 	storetest.Run(t, storetest.Harness{
 		Bucket:    func(testing.TB) driver.Bucket { return memstore.New() },
@@ -36,7 +36,7 @@ func TestConformanceShared(t *testing.T) {
 	})
 }
 
-// Any bucket of the Go CDK, without a provider.
+// Test a bucket of the Go CDK without a provider.
 func TestConformancePlain(t *testing.T) {
 	storetest.Run(t, storetest.Harness{
 		Bucket: func(testing.TB) driver.Bucket {

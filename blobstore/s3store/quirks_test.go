@@ -1,6 +1,6 @@
 package s3store_test
 
-// Services that speak most of S3's protocol, and what they get wrong.
+// This file tests services that implement S3's protocol incompletely.
 
 import (
 	"bytes"
@@ -29,9 +29,9 @@ import (
 
 // quirky is a small S3 service that checks no signatures.
 type quirky struct {
-	// quirk answers a request in the service's place, if it returns true.
+	// quirk may respond instead of the service. It then returns true.
 	quirk func(w http.ResponseWriter, r *http.Request) bool
-	// Conditions that the service does not look at.
+	// Conditions ignored by the service.
 	ignoresPut, ignoresComplete bool
 
 	mu      sync.Mutex
@@ -184,7 +184,8 @@ func openQuirky(t *testing.T, o *s3store.Options) (*blobstore.Store, *audit.Memo
 	return s, trail, audit.WithActor(t.Context(), audit.Actor{UserID: "anna"})
 }
 
-// emptyAnswer is the response of a service that takes a request for another one.
+// emptyAnswer is the response of a service that mistakes a request for another
+// one.
 func emptyAnswer(w http.ResponseWriter, match bool) bool {
 	if match {
 		w.Header().Set("ETag", `"0"`)
@@ -253,8 +254,8 @@ func TestCheckTriesCreateOnly(t *testing.T) {
 	}
 }
 
-// Where the service ignores the condition, an upload still doesn't replace what
-// can be seen to be there, before and after Check.
+// If the service ignores the condition, an upload still does not replace a
+// visible object, before and after Check.
 func TestUploadLooksFirstWhereTheServiceDoesNot(t *testing.T) {
 	q, o := newQuirky(t)
 	q.ignoresPut, q.ignoresComplete = true, true
@@ -328,7 +329,8 @@ func TestListingWithoutTimesIsAnError(t *testing.T) {
 	require.ErrorContains(t, listErr, "listing")
 }
 
-// HEAD has no body, so that a missing bucket looks like a missing object.
+// The response to HEAD has no body, so a missing bucket looks like a missing
+// object.
 func TestMissingBucketIsNotAMissingObject(t *testing.T) {
 	q, o := newQuirky(t)
 	s, trail, ctx := openQuirky(t, o)
@@ -349,7 +351,7 @@ func TestMissingBucketIsNotAMissingObject(t *testing.T) {
 	require.NotErrorIs(t, err, fs.ErrNotExist)
 	require.ErrorIs(t, s.Delete(ctx, "a", nil), blobstore.ErrNoBucket)
 	require.Equal(t, before, trail.OpenIntents())
-	// A service that refuses the head of a bucket is asked for a listing.
+	// If a service refuses HEAD for a bucket, the provider lists it.
 	q.quirk = func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodHead && r.URL.Path == "/files" {
 			w.WriteHeader(http.StatusForbidden)

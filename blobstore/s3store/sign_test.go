@@ -16,8 +16,8 @@ import (
 	"github.com/blobtrail/blobtrail/secret"
 )
 
-// The endpoint is resolved once, in place of for every link by the SDK's own
-// presigner: both must lead to the same place, for the same signing region and
+// The provider resolves the endpoint once, while the SDK's presigner resolves
+// it for every link. Both must produce the same address, signing region and
 // service.
 func TestLinksLeadWhereTheSDKsDo(t *testing.T) {
 	base := Options{Region: "eu-central-1", AccessKey: secret.New("AKIDEXAMPLE"), SecretKey: secret.New("secret")}
@@ -63,7 +63,7 @@ func TestLinksLeadWhereTheSDKsDo(t *testing.T) {
 	}
 }
 
-// What is signed for several regions at once has another algorithm.
+// A signature for several regions uses another algorithm.
 func TestNoLinksOfMultiRegionAccessPoints(t *testing.T) {
 	b, err := newBucket(t.Context(), Options{
 		Bucket: "arn:aws:s3::123456789012:accesspoint/mine.mrap", Region: "eu-central-1", AccessKey: secret.New("AKIDEXAMPLE"), SecretKey: secret.New("secret"),

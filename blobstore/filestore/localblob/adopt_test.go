@@ -17,7 +17,7 @@ import (
 
 const received = uploadsDir + "/01900000-0000-7000-8000-000000000000"
 
-// adoptNew adopts what is received now, as the version "new".
+// adoptNew adopts the received content as the version "new".
 func adoptNew(ctx context.Context, bkt *blob.Bucket, dst string) error {
 	a, err := bkt.Attributes(ctx, received)
 	if err != nil {
@@ -51,7 +51,7 @@ func TestAdopt(t *testing.T) {
 	const another = `"another"`
 	require.ErrorIs(t, of(bkt).Adopt(ctx, "b", received, another, "text/new", nil), ErrReplaced)
 
-	// What is received afterwards does not reach the object.
+	// Bytes received later do not reach the object.
 	require.NoError(t, put(ctx, bkt, received, "later", false))
 	require.Equal(t, "new", version(t, bkt, "deep/a"))
 	require.NoError(t, bkt.Delete(ctx, received))
@@ -62,7 +62,7 @@ func TestAdopt(t *testing.T) {
 	assert.Equal(t, []string{"deep/a"}, keys(t, bkt, nil))
 }
 
-// Only the prefix of what is received lists it.
+// Received content is listed only by its prefix.
 func TestReceivedIsPrivate(t *testing.T) {
 	bkt, _ := openTest(t, t.TempDir(), nil)
 	require.NoError(t, put(t.Context(), bkt, received, "new", true))
@@ -73,8 +73,8 @@ func TestReceivedIsPrivate(t *testing.T) {
 	assert.Equal(t, []string{received}, keys(t, bkt, &blob.ListOptions{Prefix: uploadsDir + "/"}))
 }
 
-// Whatever step fails, or is the last one, there is no object or the whole one,
-// and what was received can still be read.
+// If any step fails or is the last one before a crash, the object is either
+// missing or complete, and the received content can still be read.
 func TestEveryStepOfAnAdoptionFails(t *testing.T) {
 	ctx := t.Context()
 	for _, fault := range []error{syscall.EIO, errKilled} {

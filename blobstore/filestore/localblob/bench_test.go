@@ -1,4 +1,5 @@
-// Benchmarks against the plainest code that does the same. Each prints both sides, interleaved in one run.
+// This file compares the driver with the simplest equivalent code. Both sides
+// run interleaved.
 
 package localblob
 
@@ -99,8 +100,9 @@ func BenchmarkList(b *testing.B) {
 	}
 }
 
-// BenchmarkUpload writes durable objects, against write, fsync, rename, fsync of the folder: of the data alone, which is
-// the target, and of the data and its attributes, which is the least that two files cost.
+// BenchmarkUpload compares durable uploads with write, fsync, rename and fsync
+// of the folder. One comparison writes only the data, which is the target. The
+// other also writes the attributes, which is the minimum for two files.
 func BenchmarkUpload(b *testing.B) {
 	for _, size := range []int{1 << 10, 64 << 20} {
 		for _, against := range []string{"one file", "two files"} {
@@ -180,7 +182,8 @@ func rawUpload(dir, name string, r io.Reader, attrs []byte) error {
 	return d.Sync()
 }
 
-// BenchmarkUploadCallers writes 1 KiB objects from many goroutines at once, against the same with one file each.
+// BenchmarkUploadCallers compares concurrent uploads of 1 KiB with the same
+// code for one file each.
 func BenchmarkUploadCallers(b *testing.B) {
 	for _, callers := range []int{1, 8, 64} {
 		content := bytes.Repeat([]byte("x"), 1<<10)

@@ -1,4 +1,5 @@
-// The Go CDK's own suite, with every option that changes what is written.
+// This file runs the conformance suite of the Go CDK with all options that
+// affect writing.
 
 package localblob
 

@@ -1,5 +1,6 @@
-// Every operation on the file system fails in turn, or is where the process dies. Whatever happens, the object is
-// afterwards wholly the old or wholly the new one, and what was acknowledged is the new one.
+// This file makes every file system operation fail in turn, or kills the
+// process there. Afterwards the object is completely the old or completely the
+// new one. An acknowledged object is always the new one.
 
 package localblob
 
@@ -23,8 +24,9 @@ import (
 
 var errKilled = errors.New("the process is dead")
 
-// faults counts the operations and lets number at fail with err. After errKilled all others fail too: nothing cleans up.
-// It also notes which files have bytes that were not synced.
+// faults counts the operations and makes operation number at fail with err.
+// After errKilled, all later operations fail too, so nothing is cleaned up. It
+// also records the files with unsynced bytes.
 type faults struct {
 	at, n    int
 	err      error
@@ -80,7 +82,8 @@ func TestEveryStepFails(t *testing.T) {
 					setup, _ := openTest(t, dir, &Options{noSync: true})
 					require.NoError(t, put(ctx, setup, "source", "new", false))
 					if o.before != "" {
-						// Overwritten once, so that its sidecar has a previous record already.
+						// Overwrite the object once, so that its sidecar has a
+						// previous record.
 						require.NoError(t, put(ctx, setup, key, "older", false))
 						require.NoError(t, put(ctx, setup, key, o.before, false))
 					}
@@ -142,14 +145,15 @@ func checkAfter(t *testing.T, dir, key, before, after string, opErr error, kille
 	left := 2 * len(want)
 	require.Len(t, files(t, dir), left, "%s: %v", where, files(t, dir))
 
-	// The key works as if nothing had been.
+	// The key works as if nothing had happened.
 	require.NoError(t, put(ctx, bkt, key, "next", got == ""), where)
 	require.Equal(t, "next", version(t, bkt, key), where)
 	same(t, bkt, key, "next")
 	require.NoError(t, bkt.Delete(ctx, key), where)
 }
 
-// A failing reader, a failing Finish, a cancelled context and a writer that is never right leave nothing.
+// A failing reader, a failing final, a canceled context and an invalid writer
+// leave nothing.
 func TestFailedWritesLeaveNothing(t *testing.T) {
 	ctx := context.Background()
 	broken := errors.New("the client went away")

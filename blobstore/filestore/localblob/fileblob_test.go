@@ -1,4 +1,5 @@
-// A folder that fileblob wrote is read whole, and can be written on.
+// This file tests folders written by fileblob: this driver reads everything and
+// can write to them.
 
 package localblob
 
@@ -80,7 +81,7 @@ func TestReadsFileblobFolder(t *testing.T) {
 		require.Equal(t, want[i], found[i])
 	}
 
-	// What we write there, fileblob reads.
+	// fileblob reads objects written by this driver.
 	withMD5, _ := openTest(t, dir, &Options{MD5: true})
 	for i, key := range all[:len(oddKeys)] {
 		require.NoError(t, withMD5.WriteAll(ctx, key, content(key), options(i, key)), "%q", key)
@@ -89,7 +90,7 @@ func TestReadsFileblobFolder(t *testing.T) {
 		require.Equal(t, content(key), got)
 		check(i, key)
 	}
-	// And it can all be deleted.
+	// All of them can be deleted.
 	for _, key := range all {
 		require.NoError(t, ours.Delete(ctx, key), "%q", key)
 	}
@@ -123,8 +124,8 @@ func TestSidecarsLeftBroken(t *testing.T) {
 	}
 }
 
-// A folder that was copied without its times still has types and metadata, but not the checksums of bytes that may
-// have changed.
+// A folder copied without its modification times keeps types and metadata, but
+// not the checksums, because the bytes may have changed.
 func TestCopiedFolder(t *testing.T) {
 	dir := t.TempDir()
 	bkt, _ := openTest(t, dir, &Options{MD5: true})

@@ -14,7 +14,8 @@ import (
 	"gocloud.dev/blob"
 )
 
-// Records that are kept must not outlive the version that they are of, whoever replaces it.
+// A cached record must not outlive its version, no matter who replaces the
+// version.
 func TestKeptRecords(t *testing.T) {
 	dir, ctx := t.TempDir(), t.Context()
 	mine, err := open(dir, nil)
@@ -85,7 +86,7 @@ func TestKeptRecords(t *testing.T) {
 	require.NotContains(t, mine.kept.m, "young", "another version of this moment could look the same")
 }
 
-// keptFileInfo is that of a file of another time.
+// keptFileInfo describes the same file with another time.
 type keptFileInfo struct {
 	fs.FileInfo
 	modTime time.Time

@@ -1,4 +1,5 @@
-// Which keys there are, which file each has, and what is refused. Nothing leads out of the folder.
+// This file tests valid and refused keys, and the file of each key. No key
+// leads out of the folder.
 
 package localblob
 
@@ -42,7 +43,7 @@ var keyNames = []struct{ key, file, refused string }{
 	{".blobtrail/tmp/x", "", `inside ".blobtrail"`},
 	{".Blobtrail", "", `inside ".blobtrail"`},
 	{"a\xff", "", "not valid UTF-8"},
-	// Unescaping its file name would give another key.
+	// Unescaping the file name would give another key.
 	{"__0x2f_\x01", "", "same file name as another key"},
 	{strings.Repeat("n", 250), "", "at most 249"},
 	{strings.Repeat("ü", 125) + "/x", strings.Repeat("ü", 125) + "/x", ""},
@@ -68,7 +69,7 @@ func TestKeys(t *testing.T) {
 	assert.Empty(t, files(t, dir))
 }
 
-// No two keys may share a file, and none may lead out of the folder.
+// No two keys may share a file, and no key may lead out of the folder.
 func FuzzFileName(f *testing.F) {
 	for _, c := range keyNames {
 		f.Add(c.key, "a/b")
@@ -111,7 +112,7 @@ func TestObjectsAndFoldersCannotShareAName(t *testing.T) {
 	}
 	assert.Equal(t, before, files(t, dir))
 
-	// An empty folder, as a crash leaves it, is in nobody's way.
+	// An empty folder, such as a leftover of a crash, is not in the way.
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "empty"), 0o700))
 	require.NoError(t, put(ctx, bkt, "empty", "v", true))
 }

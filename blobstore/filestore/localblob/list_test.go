@@ -1,4 +1,5 @@
-// Listing, against sorting all keys: any tree, prefix, delimiter and page size, with and without parked walks.
+// This file compares listings with a sorted list of all keys, for any tree,
+// prefix, delimiter and page size, with and without parked walks.
 
 package localblob
 
@@ -20,7 +21,8 @@ import (
 	"gocloud.dev/gcerrors"
 )
 
-// listAll pages through a listing. Without parking, each page has to find its place again.
+// listAll pages through a listing. Without parking, each page has to find its
+// position again.
 func listAll(t testing.TB, b *bucket, prefix, delim string, size int, parking bool) (found []string) {
 	t.Helper()
 	var token []byte
@@ -108,7 +110,7 @@ func TestListIsTheSortedKeys(t *testing.T) {
 	}
 }
 
-// Names that no key leads to, and folders without objects, do not show.
+// Names without a key, and folders without objects, are not listed.
 func TestListLeavesOutWhatNoKeyOpens(t *testing.T) {
 	dir := t.TempDir()
 	bkt, _ := openTest(t, dir, nil)

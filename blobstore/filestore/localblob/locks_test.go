@@ -1,4 +1,4 @@
-// Waiting for a lock that another process holds.
+// This file tests waiting for a lock held by another process.
 
 package localblob
 
@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A process that was stopped while it held the lock of a key must not take those with it that have a deadline.
+// A process stopped while holding the lock of a key must not block callers with
+// a deadline.
 func TestALockThatIsNotReleasedIsNotWaitedForForEver(t *testing.T) {
 	dir := t.TempDir()
 	bkt, _ := openTest(t, dir, nil)

@@ -1,4 +1,5 @@
-// What the tests share: flags that lengthen them, helpers, and the second process that some of them need.
+// This file contains shared code of the tests: flags for longer runs, helpers,
+// and a second process.
 
 package localblob
 
@@ -24,7 +25,8 @@ var (
 	fileblobCount = flag.Int("localblob.fileblob", 500, "how many objects fileblob writes for us to read")
 )
 
-// childEnv makes the test binary act as a second process; its value says as what.
+// childEnv makes the test binary act as a second process. Its value selects the
+// role.
 const childEnv = "LOCALBLOB_TEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -45,7 +47,7 @@ func openBlob(dir string, opts *Options) (*blob.Bucket, error) {
 	return b.Bucket, nil
 }
 
-// of returns the bucket that openBlob took bkt from.
+// of returns the bucket that openBlob used for bkt.
 func of(bkt *blob.Bucket) *Bucket {
 	var b *bucket
 	bkt.As(&b)
@@ -62,7 +64,8 @@ func openTest(t testing.TB, dir string, opts *Options) (*blob.Bucket, *bucket) {
 	return bkt, b
 }
 
-// put stores an object whose content type tells its content, so that a mix of two versions shows.
+// put stores an object whose content type identifies its content, so that a mix
+// of two versions is detected.
 func put(ctx context.Context, bkt *blob.Bucket, key, version string, create bool) error {
 	return bkt.Upload(ctx, key, strings.NewReader(body(version)), &blob.WriterOptions{
 		ContentType: "text/" + version,
@@ -73,7 +76,8 @@ func put(ctx context.Context, bkt *blob.Bucket, key, version string, create bool
 
 func body(version string) string { return strings.Repeat(version+"\n", 100+len(version)) }
 
-// version reads an object and checks that bytes, type and metadata are of one version, which it returns.
+// version reads an object and checks that bytes, type and metadata belong to
+// the same version. It returns the version.
 func version(t testing.TB, bkt *blob.Bucket, key string) string {
 	t.Helper()
 	ctx := context.Background()
@@ -87,7 +91,7 @@ func version(t testing.TB, bkt *blob.Bucket, key string) string {
 	return v
 }
 
-// same checks that the attributes, too, are of the version.
+// same checks that the attributes also belong to the version.
 func same(t testing.TB, bkt *blob.Bucket, key, v string) {
 	t.Helper()
 	a, err := bkt.Attributes(context.Background(), key)
@@ -97,7 +101,7 @@ func same(t testing.TB, bkt *blob.Bucket, key, v string) {
 	require.Equal(t, int64(len(body(v))), a.Size)
 }
 
-// files lists all files below dir but the lock files, which stay.
+// files lists all files below dir except the lock files, which remain.
 func files(t testing.TB, dir string) (names []string) {
 	t.Helper()
 	require.NoError(t, filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {

@@ -1,4 +1,5 @@
-// Readers while others overwrite, delete and create: never an error that is not "not found", never a mix.
+// This file tests readers during concurrent overwriting, deletion and creation.
+// The only possible error is "not found", and versions are never mixed.
 
 package localblob
 
@@ -63,7 +64,7 @@ func TestReadersDuringDeletes(t *testing.T) {
 	defer cancel()
 	var wg sync.WaitGroup
 	for i := range 3 {
-		// All keys lie in one folder, which comes and goes with them.
+		// All keys are in one folder, which is created and removed with them.
 		key := fmt.Sprintf("a/b/object%d", i)
 		wg.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
@@ -91,7 +92,7 @@ func TestReadersDuringDeletes(t *testing.T) {
 	assert.NoDirExists(t, dir+"/a")
 }
 
-// Two buckets on one folder share no mutex, only the lock files, as two processes do.
+// Two buckets on one folder share only the lock files, like two processes.
 func TestDeleteVersionDuringOverwrites(t *testing.T) {
 	dir := t.TempDir()
 	one, _ := openTest(t, dir, &Options{noSync: true})

@@ -1,4 +1,5 @@
-// Create-only writers against each other: exactly one wins, and the object is wholly the winner's.
+// This file tests concurrent create-only writers. Exactly one succeeds, and the
+// object is completely the winner's.
 
 package localblob
 
@@ -20,7 +21,7 @@ import (
 )
 
 func TestCreateOnlyRacesBetweenGoroutines(t *testing.T) {
-	// Two buckets on one folder share no mutex, only the lock files.
+	// Two buckets on one folder share only the lock files.
 	dir := t.TempDir()
 	one, _ := openTest(t, dir, &Options{noSync: true})
 	two, _ := openTest(t, dir, &Options{noSync: true})

@@ -1,4 +1,4 @@
-// What readers and writers give and cost.
+// This file tests results and costs of readers and writers.
 
 package localblob
 
@@ -55,7 +55,7 @@ func TestReaderGivesTheFile(t *testing.T) {
 	}
 }
 
-// The memory of an upload does not grow with the object.
+// The memory use of an upload does not grow with the object.
 func TestUploadMemory(t *testing.T) {
 	ctx := context.Background()
 	bkt, _ := openTest(t, t.TempDir(), &Options{noSync: true})

@@ -1,6 +1,6 @@
 //go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
 
-// Modes, and things in the folder that are not files.
+// This file tests permissions, and special files in the folder.
 
 package localblob
 

@@ -1,4 +1,5 @@
-// Cleaning up takes what the dead have left, and nothing of the living.
+// This file tests sweeping. It removes leftovers of dead processes and nothing
+// of live ones.
 
 package localblob
 
@@ -17,7 +18,8 @@ import (
 	"gocloud.dev/blob"
 )
 
-// holdChild has a write in flight until its standard input ends, and then finishes it.
+// holdChild keeps a write open until its standard input ends, and then
+// completes it.
 func holdChild() int {
 	bkt, err := openBlob(os.Getenv("LOCALBLOB_TEST_DIR"), nil)
 	if err != nil {
@@ -91,7 +93,7 @@ func TestSweepSidecars(t *testing.T) {
 	assert.NoDirExists(t, filepath.Join(dir, "a/b"))
 }
 
-// The private folder is kept open, and yet may be removed by somebody who cleans up.
+// The private folder stays open, but a user may remove it.
 func TestPrivateFolderIsRemoved(t *testing.T) {
 	dir := t.TempDir()
 	bkt, _ := openTest(t, dir, nil)

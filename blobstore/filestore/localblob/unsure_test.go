@@ -9,8 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A deletion whose folder can't be synced has happened for now: whoever only
-// looks whether the object is gone would take it for durable.
+// If the folder of a deleted object cannot be synced, the deletion has happened
+// but is not durable. A caller who only checks that the object is gone would
+// consider it durable.
 func TestDeletionThatIsNotSyncedSaysSo(t *testing.T) {
 	ctx := context.Background()
 	bkt, b := openTest(t, t.TempDir(), nil)
@@ -26,8 +27,8 @@ func TestDeletionThatIsNotSyncedSaysSo(t *testing.T) {
 	require.ErrorIs(t, err, syscall.EIO)
 }
 
-// A new object that can neither be made durable nor taken back again stands: whoever finds it must not take it for
-// durable either.
+// If a new object can neither be made durable nor removed again, it remains. A
+// caller who finds it must not consider it durable.
 func TestWriteThatIsNotSyncedNorTakenBackSaysSo(t *testing.T) {
 	ctx := context.Background()
 	for _, stays := range []bool{false, true} {
