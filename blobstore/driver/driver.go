@@ -92,9 +92,8 @@ var (
 // Bucket is an open bucket, container or folder. All methods are safe for
 // concurrent use.
 //
-// A method returns the errors of this package and of its contract (see
-// [ErrChecksum]) wherever the service distinguishes them. Errors never contain
-// a secret.
+// Methods return the errors of the contract (see [ErrChecksum]) wherever the
+// service distinguishes them. Errors never contain a secret.
 type Bucket interface {
 	// Blob returns the Go CDK bucket. It stays open until Close.
 	Blob() *blob.Bucket

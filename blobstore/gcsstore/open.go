@@ -75,9 +75,8 @@ type Options struct {
 	// Create creates the bucket if it does not exist. If false, Open fails for
 	// a missing bucket.
 	Create bool
-	// StallTimeout limits the time without progress on a connection. After it,
-	// a request fails. Zero means 1 minute. It never limits the duration of an
-	// active transfer.
+	// StallTimeout is the longest time without progress before a request fails.
+	// It does not limit the duration of an active transfer. Zero means 1 minute.
 	StallTimeout time.Duration
 	// Transport replaces the HTTP transport, for example for a proxy or private
 	// certificates. It has its own timeouts, so StallTimeout must be 0. Nil

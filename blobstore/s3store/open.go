@@ -55,7 +55,7 @@ type Options struct {
 	UsePathStyle bool
 
 	// Encryption is the server-side encryption to request: "AES256", "aws:kms",
-	// "aws:kms:dsse", or "none". Empty means AES256. The service enforces it.
+	// "aws:kms:dsse", or "none". Empty means AES256.
 	Encryption string
 	// KMSKeyID is the ID of the key for aws:kms and aws:kms:dsse. Empty means
 	// the default key of the account. Open refuses it with other encryptions.
@@ -65,9 +65,8 @@ type Options struct {
 	// a missing bucket.
 	Create bool
 
-	// StallTimeout limits the time without progress on a connection. After it,
-	// a request fails. Zero means 1 minute. It never limits the duration of an
-	// active transfer.
+	// StallTimeout is the longest time without progress before a request fails.
+	// It does not limit the duration of an active transfer. Zero means 1 minute.
 	StallTimeout time.Duration
 	// Transport replaces the HTTP transport, for example for a proxy or private
 	// certificates. It has its own timeouts, so StallTimeout must be 0. Nil

@@ -52,7 +52,7 @@ type CORS struct {
 	ResponseHeaders  []string // the service also uses them as the permitted request headers
 }
 
-// SetCORS sets the rule of every bucket. Initially, there is no rule.
+// SetCORS sets the rule of every bucket. Initially, no rule is set.
 func (g *Gate) SetCORS(rule *CORS) { g.cors.Store(rule) }
 
 func newGate(fake *fakestorage.Server, accessID string, key *rsa.PrivateKey) *Gate {

@@ -23,14 +23,14 @@ type Options struct {
 	// CreateDir creates the folder, and its parents, if it does not exist. If
 	// false, Open fails for a missing folder.
 	CreateDir bool
-	// DirMode is the permissions of new folders, before the umask. Zero means
+	// DirMode sets the permissions of new folders, before the umask. Zero means
 	// 0700. Existing folders keep their permissions.
 	DirMode fs.FileMode
-	// FileMode is the permissions of new files, before the umask. Zero means
+	// FileMode sets the permissions of new files, before the umask. Zero means
 	// 0600. Existing files keep their permissions.
 	FileMode fs.FileMode
-	// MD5 enables an MD5 of each new object. It is computed during the write
-	// and stored with the attributes. The default is false.
+	// MD5 stores an MD5 with the attributes of each new object. It is computed
+	// during the write. The default is false.
 	MD5 bool
 
 	noSync bool // disables fsync, for tests
