@@ -5,7 +5,7 @@
 //
 // # Parameters
 //
-// The following parameters have the meaning of the [Options] in parentheses:
+// The following parameters set the [Options] in parentheses:
 //
 //	create=true        create the container if it does not exist (Create)
 //	account_url        address of the account (AccountURL)

@@ -5,7 +5,7 @@
 //
 // # Parameters
 //
-// The following parameters have the meaning of the [Options] in parentheses:
+// The following parameters set the [Options] in parentheses:
 //
 //	create=true         create the bucket if it does not exist (Create)
 //	project_id          project of a new bucket (ProjectID)
@@ -46,9 +46,9 @@
 // to the object right after the object appears, provided that the CRC32C
 // matches the sent content.
 //
-// A write holds at most 12 MiB in memory, and 64 KiB for content smaller than
-// that. The data of a failed write is invisible, and the service discards it
-// within a week.
+// A write holds at most 12 MiB in memory, or 64 KiB if the content is shorter
+// than 64 KiB. The data of a failed write is invisible, and the service discards
+// it within a week.
 //
 // # Links
 //

@@ -6,8 +6,8 @@
 //
 // # Parameters
 //
-// The following parameters have the meaning of the [Options] in parentheses.
-// Giving one of them twice is an error.
+// The following parameters set the [Options] in parentheses. Giving one of them
+// twice is an error.
 //
 //	create=true        create the bucket if it does not exist (Create)
 //	endpoint           address of the service (Endpoint)
@@ -58,9 +58,9 @@
 // only if the caller knew it in advance. Otherwise it is recorded only in the
 // trail.
 //
-// A write holds at most 8 MiB in memory. It holds up to 16 MiB for a known size
-// below that, and 24 MiB for objects larger than 39 GiB. The maximum size of an
-// object is 156 GiB, or 117 GiB if the size is unknown.
+// A write holds at most 8 MiB in memory. It holds up to 16 MiB if the size is
+// known and below 16 MiB, and up to 24 MiB for objects larger than 39 GiB. The
+// maximum size of an object is 156 GiB, or 117 GiB if the size is unknown.
 //
 // A failed write aborts its multipart upload. If the service began one without
 // responding, it is aborted once it is stale. Reconcile aborts the uploads of
