@@ -97,8 +97,9 @@ const (
 // row has a step for each presence.
 type row [presences]step
 
-// table has the steps for each question. Combinations without a step do not
-// occur with that question; their step is leave.
+// table maps each question, standing and presence to a step. The step of a
+// combination that is not listed is leave. The code does not ask the question in
+// such a state.
 var table = [questions][standings]row{
 	wantedWrite:       {ours: {absent: failed, own: done, older: failed, foreign: failed}},
 	unwantedWrite:     {ours: {absent: failed, own: takeBack, older: failed, foreign: failed}},

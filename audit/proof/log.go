@@ -44,7 +44,7 @@ type Log struct {
 	next    int64 // the position of the next entry
 	covered int64 // the size of the last checkpoint
 
-	invalid    []Tree // trees of invalid frontiers
+	invalid    []Tree // the trees of frontiers whose order is invalid
 	firstExtra string // the ID of the first entry after the last checkpoint
 
 	entries, erased, checkpoints int64

@@ -51,7 +51,8 @@ func (*postgres) short(v value) string {
 	return fmt.Sprintf("CASE WHEN octet_length(%[1]s) NOT BETWEEN 1 AND %[2]d THEN %[3]s ELSE %[1]s END", v.column, v.limit, odd)
 }
 
-// odd returns "" because the types of the columns are exact.
+// odd returns "", because PostgreSQL stores no value whose type differs from that
+// of its column.
 func (*postgres) odd([]string, []string) string { return "" }
 
 var postgresColumns = listOf(func(c string) string {

@@ -121,7 +121,7 @@ func (j *Journal) eraseSome(ctx context.Context, op string, after any, q audit.Q
 		}
 	}
 	query := "SELECT " + strings.Join(list, ", ") + " FROM file_access_logs WHERE " + strings.Join(where, " AND ") + " ORDER BY " + order + " LIMIT " + strconv.Itoa(eraseBatch)
-	var left oddEntries // of this transaction
+	var left oddEntries // the entries that this transaction skips
 	err = j.change(ctx, func(tx *sqlx.Tx) error {
 		n, last, left = 0, nil, oddEntries{}
 		ids, seqs, final, err := j.erasable(ctx, tx, query, args, &left)

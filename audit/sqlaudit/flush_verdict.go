@@ -7,7 +7,7 @@ type attempt struct {
 	found   bool  // the rows of the batch are in the trail
 	rows    bool  // the batch contains entries
 	queued  bool  // no caller waits: temporary errors must not lose the entries
-	late    bool  // intents of the batch may have expired since the first attempt
+	late    bool  // the leases of the intents may have expired since the first attempt
 }
 
 // verdict is the next step for a batch after a failed flush.

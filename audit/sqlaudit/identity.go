@@ -132,7 +132,7 @@ func publicKey(verifying string) (ed25519.PublicKey, error) {
 	parts := strings.SplitN(verifying, "+", 3)
 	raw, err := base64.StdEncoding.DecodeString(parts[len(parts)-1])
 	if err != nil || len(raw) != 1+ed25519.PublicKeySize {
-		return nil, errors.New("sqlaudit: not an Ed25519 verifier key")
+		return nil, errors.New("sqlaudit: invalid verifier key: want an Ed25519 key as GenerateDeploymentKey returns it")
 	}
 	return raw[1:], nil
 }

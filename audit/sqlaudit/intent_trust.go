@@ -87,7 +87,7 @@ func boundedText(column string) string {
 type trust struct {
 	d     dialect
 	keys  []note.Verifier // of the deployment; if empty, writers certify themselves
-	texts []string        // of keys
+	texts []string        // the same keys, in text form
 
 	mu      sync.Mutex
 	writers map[string]*signerState

@@ -105,7 +105,7 @@ func slowWire(e *env, target string, delay time.Duration) (addr string, err erro
 		}()
 		for p := range packets {
 			time.Sleep(time.Until(p.due))
-			_, _ = to.Write(p.data) // if it is closed, from will be closed too
+			_, _ = to.Write(p.data) // if to is closed, from will be closed too
 		}
 		_ = to.Close()
 	}

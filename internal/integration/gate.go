@@ -184,7 +184,7 @@ func (g *Gate) deleteGeneration(w http.ResponseWriter, r *http.Request) {
 	r.URL = &u
 	rec := httptest.NewRecorder()
 	if g.next.ServeHTTP(rec, r); rec.Code == http.StatusNotFound {
-		refuse(w, http.StatusPreconditionFailed, "conditionNotMet", errors.New("another generation, or none, is there"))
+		refuse(w, http.StatusPreconditionFailed, "conditionNotMet", errors.New("the object has another generation or does not exist"))
 		return
 	}
 	w.WriteHeader(rec.Code)

@@ -147,7 +147,7 @@ func SafeName(name string) string {
 		name = "_" + cut(strings.TrimLeft(name, "."), MaxName-2) + "_"
 	}
 	if rest, ok := strings.CutPrefix(name, "_0x"); ok {
-		name = "_x" + rest // in a key, a UUID and another '_' precede the name
+		name = "_x" + rest // a key has a UUID and "_" before the name, which would add up to "__0x"
 	}
 	if name == "" || Check(name) != nil {
 		return "file"
