@@ -56,5 +56,5 @@ func Example_parameters() {
 	// Output:
 	// local://: parameter dir_mode="rwx": want octal permissions such as 0700
 	// local://: unknown parameter "creat": there are ["create" "dir_mode" "file_mode" "md5"]
-	// local://: parameter create is given 2 times: want it once
+	// local://: parameter "create" is given 2 times: want it once
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/blobtrail/blobtrail/blobstore/driver"
 	"github.com/blobtrail/blobtrail/secret"
 )
 
@@ -25,4 +26,6 @@ func TestOptionsThatDoNotApply(t *testing.T) {
 		require.ErrorContains(t, err, want)
 		require.NotContains(t, err.Error(), "hidden")
 	}
+	_, err := driver.Open(t.Context(), "s3://files?region=eu-central-1&region=us-east-1", driver.Credentials{})
+	require.ErrorContains(t, err, `parameter "region" is given 2 times`)
 }

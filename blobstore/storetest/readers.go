@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"sync"
 )
 
@@ -43,6 +44,7 @@ func (r *canceling) Read(p []byte) (int, error) {
 		if r.over += len(p); r.over > 16*mib {
 			return 0, errNotStopped
 		}
+		runtime.Gosched() // a goroutine passes the cancellation on to derived contexts
 	}
 	clear(p)
 	r.n -= len(p)

@@ -22,11 +22,11 @@ func Parameters(q url.Values, variables map[string]any) (others url.Values, err 
 	for _, name := range slices.Sorted(maps.Keys(q)) {
 		values, v := q[name], variables[name]
 		switch {
+		case len(values) > 1:
+			return nil, fmt.Errorf("parameter %.100q is given %d times: want it once", name, len(values))
 		case v == nil:
 			others[name] = values
 			continue
-		case len(values) > 1:
-			return nil, fmt.Errorf("parameter %s is given %d times: want it once", name, len(values))
 		}
 		if err := setVariable(v, values[0]); err != nil {
 			return nil, fmt.Errorf("parameter %s=%.100q: %w", name, values[0], err)

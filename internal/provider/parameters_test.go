@@ -41,7 +41,7 @@ func TestParameters(t *testing.T) {
 		"stall":  {[]string{"-1s"}, `parameter stall="-1s": want a duration such as 30s`},
 		"mode":   {[]string{"rwx"}, `parameter mode="rwx": want octal permissions such as 0700`},
 		"func":   {[]string{"bad"}, `parameter func="bad": it is bad`},
-		"name":   {[]string{"a", "b"}, "parameter name is given 2 times: want it once"},
+		"name":   {[]string{"a", "b"}, `parameter "name" is given 2 times: want it once`},
 	} {
 		require.EqualError(t, AllParameters(url.Values{name: c.values}, variables), c.want)
 	}
