@@ -95,6 +95,18 @@ func Deliver(w http.ResponseWriter, r *http.Request, store *blobstore.Store, key
 	}
 }
 
+// check returns an error about a mode that does not exist, or an option that does
+// not apply to the mode.
+func (o *DeliverOptions) check() error {
+	switch {
+	case o.Mode < DeliverBytes || o.Mode > DeliverRedirect:
+		return fmt.Errorf("%w: invalid DeliverMode %d: want DeliverBytes, DeliverAuto, DeliverJSON or DeliverRedirect", blobstore.ErrUnsupported, o.Mode)
+	case o.Mode == DeliverBytes && o.Expiry != 0:
+		return mistake(mistakeExpiry, blobstore.ErrUnsupported)
+	}
+	return nil
+}
+
 func deliver(w http.ResponseWriter, r *http.Request, store *blobstore.Store, key string, o *DeliverOptions) error {
 	ctx := r.Context()
 	if err := RefuseLink(r); err != nil {
@@ -106,8 +118,8 @@ func deliver(w http.ResponseWriter, r *http.Request, store *blobstore.Store, key
 	if err := needUser(ctx, o.AllowAnonymous); err != nil {
 		return err
 	}
-	if o.Mode == DeliverBytes && o.Expiry != 0 {
-		return mistake(mistakeExpiry, blobstore.ErrUnsupported)
+	if err := o.check(); err != nil {
+		return err
 	}
 	byService := slices.Contains(store.Info().Capabilities.Links.Methods, http.MethodGet)
 	inlineTypes := o.InlineTypes
@@ -129,9 +141,6 @@ func deliver(w http.ResponseWriter, r *http.Request, store *blobstore.Store, key
 			resource: o.Resource,
 			filename: o.Filename, inline: o.Inline, responseType: o.ResponseType, inlineTypes: inlineTypes,
 		})
-	}
-	if mode != DeliverJSON && mode != DeliverRedirect {
-		return fmt.Errorf("%w: invalid DeliverMode %d: want DeliverBytes, DeliverAuto, DeliverJSON or DeliverRedirect", blobstore.ErrUnsupported, mode)
 	}
 
 	// Store.Link does not check whether the object exists, so check it here.

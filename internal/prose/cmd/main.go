@@ -10,6 +10,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"flag"
 	"fmt"
 	"io"
@@ -35,7 +36,7 @@ func main() {
 	var err error
 	switch {
 	case *since != "":
-		err = compare(os.Stdout, *since)
+		err = compare(context.Background(), os.Stdout, *since)
 	case *draw > 0:
 		err = sample(os.Stdout, dir, *draw, *texts, *seed)
 	default:
@@ -85,8 +86,8 @@ func sample(w io.Writer, dir string, comments, errors int, seed uint64) error {
 }
 
 // compare names the files whose tokens differ from those of a revision.
-func compare(w io.Writer, revision string) error {
-	list, err := exec.Command("git", "ls-tree", "-r", "--name-only", revision).Output()
+func compare(ctx context.Context, w io.Writer, revision string) error {
+	list, err := exec.CommandContext(ctx, "git", "ls-tree", "-r", "--name-only", revision).Output()
 	if err != nil {
 		return fmt.Errorf("listing the files of %s: %w", revision, err)
 	}
@@ -102,7 +103,7 @@ func compare(w io.Writer, revision string) error {
 			fmt.Fprintf(w, "gone     %s\n", path)
 			continue
 		}
-		before, err := exec.Command("git", "show", revision+":"+path).Output()
+		before, err := exec.CommandContext(ctx, "git", "show", revision+":"+path).Output()
 		if err != nil {
 			return fmt.Errorf("reading %s of %s: %w", path, revision, err)
 		}
