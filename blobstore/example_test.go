@@ -285,11 +285,11 @@ func ExampleStore_Reconcile() {
 	info := store.Info()
 	_, err := trail.Begin(ctx, audit.Event{
 		Action: audit.ActionUpload, Key: "a.pdf", Backend: info.Backend, Bucket: info.Bucket,
-	}, time.Millisecond)
+	}, time.Minute)
 	if err != nil {
 		log.Fatal(err)
 	}
-	time.Sleep(10 * time.Millisecond) // its lease expires
+	trail.Now = func() time.Time { return time.Now().Add(time.Hour) } // its lease has expired
 
 	settled, err := store.Reconcile(ctx)
 	if err != nil {
